@@ -1,0 +1,36 @@
+import { MarketplaceMeteringError } from '../errors.ts'
+
+export type LedgerErrorCode =
+  /** Locked by another process for longer than the busy timeout. Try again. */
+  | 'ERR_LEDGER_BUSY'
+  /** No space left where the ledger is. Try again when there is. */
+  | 'ERR_LEDGER_FULL'
+  /** Reading or writing failed. */
+  | 'ERR_LEDGER_IO'
+  | 'ERR_LEDGER_READ_ONLY'
+  /** The file is damaged. */
+  | 'ERR_LEDGER_CORRUPT'
+  /** The file is something else. */
+  | 'ERR_LEDGER_FOREIGN'
+  /** The file was written by a newer version of this package. */
+  | 'ERR_LEDGER_NEWER'
+  | 'ERR_LEDGER_NETWORK_FILE_SYSTEM'
+  | 'ERR_LEDGER_CLOSED'
+  /** A batch's key was used before, with other entries. */
+  | 'ERR_LEDGER_KEY_REUSED'
+  /** A batch, a dimension or a request is not what it has to be. */
+  | 'ERR_LEDGER_INVALID'
+  /** There is no such record, account or dimension. */
+  | 'ERR_LEDGER_NOT_FOUND'
+  /** What is asked for cannot be done to a record in its state. */
+  | 'ERR_LEDGER_STATE'
+
+/** Something is wrong with the ledger, or with what it was asked. */
+export class LedgerError extends MarketplaceMeteringError {
+  readonly code: LedgerErrorCode
+
+  constructor(code: LedgerErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,266 @@
+import type { Account, CustomerAccount } from '../usage/account.ts'
+import type { Dimension } from '../usage/dimension.ts'
+
+/**
+ * What a ledger keeps for each series (an account and a dimension), exact at every instant:
+ *
+ *     recorded = metered + pending + held + balance
+ *
+ * Amounts are integers in millionths of the dimension's base unit (a second, a byte, a count). Times are
+ * milliseconds since the epoch, an hour is its first millisecond. A ledger never reads the time: `now` is given.
+ */
+export interface Ledger {
+  /**
+   * Makes the dimensions known. A changed `size` holds for records frozen from now on; a changed `baseUnit` is
+   * refused, since what is recorded could not be told from what is to come.
+   */
+  register(dimensions: readonly Dimension[]): Promise<void>
+
+  /**
+   * Acknowledges usage: durable when it resolves. The same key (writer and sequence) with the same entries changes
+   * nothing; with others it rejects. After an unknown outcome the caller repeats the batch verbatim.
+   */
+  append(batch: UsageBatch): Promise<void>
+
+  /**
+   * Freezes the hours that are over into records. What is recorded up to the hour, and not yet frozen, becomes a
+   * whole quantity; the rest stays in the balance. Any number of processes may do it at once.
+   */
+  closeHours(options: CloseOptions): Promise<CloseResult>
+
+  /** Freezes what a customer still owes when its agreement ends, the open hour included, and puts it first. */
+  finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult>
+
+  /** The lanes that have records to send at `now`. */
+  dueLanes(now: number): Promise<Lane[]>
+
+  /**
+   * Hands out due records of a lane, earliest deadline first, none to two callers at once until `claimedUntil`. With
+   * it goes the fact that each is attempted, durably: it is called only for what is sent right after.
+   */
+  claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]>
+
+  /** Writes down what came of attempts. Returns what each record is now. */
+  settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]>
+
+  /** Ends the records whose window has closed: back to the balance, or held where AWS may have taken them. */
+  expire(now: number): Promise<ExpireResult>
+
+  /** When there is next something to send, or undefined. */
+  nextAttemptAt(): Promise<number | undefined>
+
+  /** The figures to watch. Its cost does not grow with history. */
+  status(): Promise<LedgerStatus>
+
+  /** Where each unit stands. */
+  statement(query?: StatementQuery): Promise<StatementLine[]>
+  /** Usage records, the youngest hour first. */
+  records(query?: RecordsQuery): Promise<RecordEntry[]>
+  /** What persons did, the youngest first. */
+  audit(query?: { limit?: number }): Promise<AuditEntry[]>
+
+  /** Puts a held quantity that was surely not billed back into the balance. */
+  release(recordId: string, by: AuditNote): Promise<void>
+  /** Says of a record in doubt whether AWS billed it. */
+  settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void>
+  /** Gives what an unattributed account has for a dimension to a customer. Returns the amount. */
+  attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint>
+  /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
+  writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
+
+  /** Deletes what is settled and older. Totals stay. Returns how many records went. */
+  prune(before: number): Promise<number>
+  /** Writes a consistent copy while the ledger is in use. */
+  backup(path: string): Promise<void>
+  close(): Promise<void>
+}
+
+export interface UsageBatch {
+  /** A random 128-bit id of the writing process's incarnation, as 32 hexadecimal digits. */
+  readonly writer: string
+  /** Counts the writer's batches from 1, without gaps. */
+  readonly sequence: number
+  readonly entries: readonly UsageEntry[]
+}
+
+export interface UsageEntry {
+  readonly account: Account
+  readonly dimension: string
+  /** The hour in which it was measured. */
+  readonly hour: number
+  readonly amount: bigint
+}
+
+export interface CloseOptions {
+  readonly now: number
+  /** Where records frozen now are sent, and stay: AWS tells hours apart by region. */
+  readonly region: string
+  /** How long after its end an hour is closed, in milliseconds. */
+  readonly closeDelay: number
+  /** How long before AWS's window closes a record is no longer sent, in milliseconds. */
+  readonly deadlineMargin: number
+  /** Whether idle hours get a record of quantity 0, one hour later than others, when late usage had its chance. */
+  readonly zeroQuantityRecords?: boolean
+}
+
+export interface FinalizeOptions extends CloseOptions {
+  readonly endedAt: number
+}
+
+export interface CloseResult {
+  /** The hours closed by this call. */
+  readonly hours: number[]
+  /** How many records it froze. */
+  readonly records: number
+  /** Records that a guard holds. */
+  readonly overMaximum: RecordEntry[]
+}
+
+/** Records that can share requests: one product, one identity, one region. */
+export interface Lane {
+  readonly id: string
+  readonly product: string
+  readonly identity: 'product-code' | 'licence'
+  readonly region: string
+}
+
+export interface ClaimOptions {
+  readonly now: number
+  readonly limit: number
+  readonly claimedUntil: number
+}
+
+/** An immutable record on its way to AWS. */
+export interface MeteringRecord {
+  readonly id: string
+  /** The claim it was handed out under. */
+  readonly claim: string
+  readonly account: CustomerAccount
+  readonly dimension: string
+  readonly quantity: number
+  /** Whole seconds, inside the record's hour. */
+  readonly timestamp: number
+  /** When it may no longer be sent. */
+  readonly deadline: number
+  /** How often it was attempted, this time included. */
+  readonly attempts: number
+}
+
+export interface Settlement {
+  readonly record: MeteringRecord
+  readonly outcome: Outcome
+  /** What came back, for the person who reads the record's history. */
+  readonly answer: string
+}
+
+export type Outcome =
+  /** AWS said `Success`. */
+  | { readonly type: 'metered'; readonly meteringRecordId?: string }
+  /** AWS said `DuplicateRecord`. */
+  | { readonly type: 'conflict'; readonly rollForward: boolean }
+  /** AWS said `CustomerNotSubscribed`. */
+  | { readonly type: 'not-subscribed' }
+  /** AWS refused a request with this record alone. */
+  | { readonly type: 'refused' }
+  /** Send it again, identically. `notTaken` when the answer proves that this attempt was not billed. */
+  | { readonly type: 'retry'; readonly at: number; readonly notTaken: boolean }
+
+export type RecordState = 'pending' | 'metered' | 'held' | 'returned'
+
+export type HeldReason = 'conflict' | 'in-doubt' | 'not-subscribed' | 'refused' | 'over-maximum' | 'agreement-ended'
+
+export interface SettledRecord {
+  readonly record: MeteringRecord
+  readonly state: RecordState
+  readonly reason?: HeldReason
+}
+
+export interface ExpireResult {
+  /** Back in the balance: AWS surely has not billed them. */
+  readonly returned: number
+  /** Held: AWS may have billed them, or the agreement is over. */
+  readonly held: RecordEntry[]
+}
+
+export interface LedgerStatus {
+  readonly pending: SeriesFigure[]
+  readonly held: (SeriesFigure & { readonly reason: HeldReason })[]
+  readonly unattributed: { readonly dimension: string; readonly amount: bigint }[]
+  /** The hour of the oldest record without a final answer. */
+  readonly oldestPendingHour?: number
+  /** The last hour that is closed. */
+  readonly closedThrough?: number
+}
+
+export interface SeriesFigure {
+  readonly dimension: string
+  readonly records: number
+  readonly quantity: bigint
+  readonly amount: bigint
+}
+
+export interface StatementQuery {
+  /** A customer's account key, account id or identifier. */
+  readonly customer?: string
+  readonly dimension?: string
+  /** Hours from this instant on; without a period, everything since the ledger began. */
+  readonly from?: number
+  /** Hours before this instant. */
+  readonly to?: number
+}
+
+export interface StatementLine {
+  readonly account: Account
+  readonly dimension: Dimension
+  readonly recorded: bigint
+  readonly metered: bigint
+  readonly pending: bigint
+  readonly held: bigint
+  readonly heldByReason: Partial<Record<HeldReason, bigint>>
+  /** What is not frozen. For a period: what the period brought and other hours' records carry (may be negative). */
+  readonly balance: bigint
+}
+
+export interface RecordsQuery extends StatementQuery {
+  readonly state?: RecordState
+  readonly limit?: number
+}
+
+export interface RecordEntry {
+  readonly id: string
+  readonly account: CustomerAccount
+  readonly dimension: string
+  readonly hour: number
+  readonly timestamp: number
+  readonly deadline: number
+  readonly region: string
+  readonly quantity: number
+  readonly size: bigint
+  readonly state: RecordState
+  /** Why it is held, or why its quantity returned. */
+  readonly reason?: string
+  readonly attempts: number
+  /** Whether an attempt was made whose answer is not known. */
+  readonly inDoubt: boolean
+  readonly nextAttemptAt?: number
+  readonly lastAnswer?: string
+  readonly meteringRecordId?: string
+}
+
+export interface AuditNote {
+  readonly who: string
+  readonly why: string
+  readonly now: number
+}
+
+export interface AuditEntry {
+  readonly at: number
+  readonly who: string
+  readonly why: string
+  readonly action: 'release' | 'settle' | 'attribute' | 'write-off' | 'restore'
+  readonly account?: Account
+  readonly dimension?: string
+  readonly recordId?: string
+  readonly amount?: bigint
+  readonly detail?: string
+}

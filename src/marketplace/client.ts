@@ -1,0 +1,56 @@
+/**
+ * The part of AWS Marketplace Metering that this package calls, under AWS's own names. The AWS SDK's aggregated
+ * `MarketplaceMetering` fits {@link MeteringClient} as it is; so does anything else that answers as AWS does.
+ */
+
+/** One quantity of one dimension for one customer in one hour. `Timestamp` is whole seconds. */
+export interface UsageRecord {
+  Timestamp: Date
+  Dimension: string
+  /** 0 to 2147483647. */
+  Quantity: number
+  /** 12 digits. */
+  CustomerAWSAccountId?: string
+  /** Concurrent Agreements; then the request has no `ProductCode`. */
+  LicenseArn?: string
+  /** The older identity of products with a `ProductCode`; never beside `CustomerAWSAccountId`. */
+  CustomerIdentifier?: string
+}
+
+export interface BatchMeterUsageRequest {
+  /** Only for products without Concurrent Agreements. */
+  ProductCode?: string
+  /** At most 25, all of one product. */
+  UsageRecords: UsageRecord[]
+}
+
+/** A record as an answer repeats it. */
+export type AnsweredRecord = { [Member in keyof UsageRecord]?: UsageRecord[Member] | undefined }
+
+/** What AWS says of one record. Every member may be missing in an answer that makes no sense. */
+export interface UsageRecordResult {
+  UsageRecord?: AnsweredRecord | undefined
+  MeteringRecordId?: string | undefined
+  /** `Success`, `CustomerNotSubscribed` or `DuplicateRecord`. */
+  Status?: string | undefined
+}
+
+export interface BatchMeterUsageResult {
+  Results?: UsageRecordResult[] | undefined
+  UnprocessedRecords?: AnsweredRecord[] | undefined
+  /** The AWS SDK says here how many attempts of its own an answer took. */
+  $metadata?: { attempts?: number | undefined; httpStatusCode?: number | undefined } | undefined
+}
+
+/** Sends usage records. A refusal of the whole request rejects with an error whose `name` is AWS's, as the AWS SDK's do. */
+export interface MeteringClient {
+  batchMeterUsage(
+    request: BatchMeterUsageRequest,
+    options?: { abortSignal?: AbortSignal },
+  ): Promise<BatchMeterUsageResult>
+}
+
+/** The largest `Quantity` that a usage record can carry. */
+export const MAX_QUANTITY = 2_147_483_647
+/** The most usage records in one request. */
+export const MAX_RECORDS = 25
