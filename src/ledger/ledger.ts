@@ -108,12 +108,10 @@ export interface FinalizeOptions extends CloseOptions {
 }
 
 export interface CloseResult {
-  /** The hours closed by this call. */
-  readonly hours: number[]
   /** How many records it froze. */
   readonly records: number
-  /** Records that a guard holds. */
-  readonly overMaximum: RecordEntry[]
+  /** Those of them that are held from the start: above a guard, or of an agreement that has ended. */
+  readonly held: RecordEntry[]
 }
 
 /** Records that can share requests: one product, one identity, one region. */

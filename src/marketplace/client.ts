@@ -50,7 +50,5 @@ export interface MeteringClient {
   ): Promise<BatchMeterUsageResult>
 }
 
-/** The largest `Quantity` that a usage record can carry. */
-export const MAX_QUANTITY = 2_147_483_647
 /** The most usage records in one request. */
 export const MAX_RECORDS = 25

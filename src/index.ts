@@ -1,0 +1,22 @@
+export { MarketplaceMeteringError } from './errors.ts'
+export { AWSMarketplaceMetricExporter, UsageLostError } from './exporter.ts'
+export type { AWSMarketplaceMetricExporterOptions } from './exporter-options.ts'
+export * from './instruments.ts'
+export { LedgerError, type LedgerErrorCode } from './ledger/errors.ts'
+export type * from './ledger/ledger.ts'
+export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite.ts'
+export type * from './marketplace/client.ts'
+export type * from './usage/account.ts'
+export type { Dimension } from './usage/dimension.ts'
+export { ConfigurationError } from './usage/errors.ts'
+export type {
+  AttributeMatch,
+  AttributeSource,
+  CustomerAttributes,
+  CustomerIdentity,
+  CustomerResolver,
+  DimensionOptions,
+  Rule,
+  UsageOptions,
+} from './usage/options.ts'
+export type { PresetName } from './usage/presets.ts'

@@ -1,0 +1,24 @@
+/** Hours and windows, as AWS Marketplace counts them: in UTC. Times are milliseconds since the epoch. */
+
+export const SECOND = 1000
+export const MINUTE = 60 * SECOND
+export const HOUR = 60 * MINUTE
+
+/** The first millisecond of the hour that holds `time`. */
+export function hourOf(time: number): number {
+  return Math.floor(time / HOUR) * HOUR
+}
+
+/** `time` without its fraction of a second: the wire has whole seconds. */
+export function wholeSecond(time: number): number {
+  return Math.floor(time / SECOND) * SECOND
+}
+
+/**
+ * When AWS stops taking usage of an hour: after 24 hours, or when the billing month closes, at 06:00 UTC on the 1st.
+ * The 24 hours are counted from the start of the hour, since AWS rounds a timestamp down to it.
+ */
+export function windowClosesAt(hour: number): number {
+  const date = new Date(hour)
+  return Math.min(hour + 24 * HOUR, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))
+}

@@ -1,0 +1,238 @@
+import type { SQLInputValue } from 'node:sqlite'
+import type { Account, CustomerAccount, UnattributedReason } from '../usage/account.ts'
+import type { Dimension } from '../usage/dimension.ts'
+import { HOUR, hourOf } from './hours.ts'
+import type {
+  AuditEntry,
+  HeldReason,
+  LedgerStatus,
+  RecordEntry,
+  RecordState,
+  RecordsQuery,
+  StatementLine,
+  StatementQuery,
+} from './ledger.ts'
+import { amountOf, type Database, type Row } from './sqlite-database.ts'
+import { inDoubt } from './transitions.ts'
+
+/** What the SQLite ledger can be asked. Callers give one unchanging view. */
+
+const ACCOUNT = `account.key AS account_key, account.kind, account.product, account.account_id,
+  account.customer_identifier, account.license_arn, account.unattributed_reason, account.evidence`
+
+const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
+  FROM record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series
+  JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
+
+/** The records that `condition` names. */
+export function recordEntries(database: Database, condition: string, ...values: SQLInputValue[]): RecordEntry[] {
+  return database.all(`${RECORD} WHERE ${condition}`, ...values).map(row => ({
+    id: String(row.id),
+    account: accountOf(row) as CustomerAccount,
+    dimension: row.dimension as string,
+    hour: row.hour as number,
+    timestamp: row.timestamp as number,
+    deadline: row.deadline as number,
+    region: row.region as string,
+    quantity: row.quantity as number,
+    size: BigInt(row.size as string),
+    state: row.state as RecordState,
+    ...(row.reason !== null && { reason: row.reason as string }),
+    attempts: row.attempts as number,
+    inDoubt: inDoubt({ attempts: row.attempts as number, refusals: row.refusals as number }) && row.state !== 'metered',
+    ...(row.state === 'pending' && { nextAttemptAt: row.next_attempt_at as number }),
+    ...(row.answer !== null && { lastAnswer: row.answer as string }),
+    ...(row.metering_record_id !== null && { meteringRecordId: row.metering_record_id as string }),
+  }))
+}
+
+export function recordEntry(database: Database, id: number): RecordEntry[] {
+  return recordEntries(database, 'record.id = ?', id)
+}
+
+export function records(database: Database, query: RecordsQuery): RecordEntry[] {
+  const [condition, values] = conditionOf(query, 'record')
+  const state = query.state === undefined ? '' : ' AND record.state = ?'
+  return recordEntries(
+    database,
+    `${condition}${state} ORDER BY record.hour DESC, record.id DESC LIMIT ?`,
+    ...[...values, ...(query.state === undefined ? [] : [query.state]), query.limit ?? 100],
+  )
+}
+
+export function statementLines(database: Database, query: StatementQuery): StatementLine[] {
+  const period = query.from !== undefined || query.to !== undefined
+  const lines = new Map<number, { -readonly [Member in keyof StatementLine]: StatementLine[Member] }>()
+  const [whose, values] = conditionOf({ ...query, from: undefined, to: undefined }, 'series')
+  for (const row of database.all(
+    `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
+            dimension.base_unit, dimension.size, dimension.max_quantity
+     FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
+     WHERE ${whose} ORDER BY account.kind, account.key, dimension.name`,
+    ...values,
+  )) {
+    const total = (name: 'recorded' | 'metered' | 'balance') => (period ? 0n : BigInt(row[name] as string))
+    lines.set(row.id as number, {
+      account: accountOf(row),
+      dimension: dimensionOf(row),
+      recorded: total('recorded'),
+      metered: total('metered'),
+      pending: 0n,
+      held: 0n,
+      heldByReason: {},
+      balance: total('balance'),
+    })
+  }
+  const [hours, bounds] = hoursOf(query)
+  for (const table of period ? ['usage', 'open_usage'] : ['open_usage']) {
+    for (const row of database.all(
+      `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
+       WHERE ${hours} GROUP BY series`,
+      ...bounds,
+    )) {
+      const line = lines.get(row.series as number)
+      if (line === undefined) continue
+      line.recorded += amountOf(row)
+      line.balance += amountOf(row)
+    }
+  }
+  // Each state by its own name, so that each finds its index and none reads the settled ones without need.
+  for (const state of period ? (['metered', 'pending', 'held'] as const) : (['pending', 'held'] as const)) {
+    for (const row of database.all(
+      `SELECT series, reason, size, sum(quantity) AS quantity FROM record
+       WHERE state = '${state}' AND ${period ? hours : 'true'} GROUP BY series, reason, size`,
+      ...(period ? bounds : []),
+    )) {
+      const line = lines.get(row.series as number)
+      if (line === undefined) continue
+      const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
+      line[state] += amount
+      if (state === 'held') {
+        const reason = row.reason as HeldReason
+        line.heldByReason = { ...line.heldByReason, [reason]: (line.heldByReason[reason] ?? 0n) + amount }
+      }
+      if (period) line.balance -= amount
+    }
+  }
+  return [...lines.values()].filter(line => !period || line.recorded !== 0n || line.balance !== 0n)
+}
+
+export function statusOf(database: Database): LedgerStatus {
+  const figure = (row: Row) => ({
+    dimension: row.dimension as string,
+    records: row.records as number,
+    quantity: BigInt(row.quantity as number),
+    amount: BigInt(row.quantity as number) * BigInt(row.size as string),
+  })
+  const unsettled = (state: 'pending' | 'held') =>
+    database.all(
+      `SELECT dimension.name AS dimension, reason, record.size, count(*) AS records, sum(quantity) AS quantity
+       FROM record JOIN series ON series.id = record.series JOIN dimension ON dimension.id = series.dimension
+       WHERE state = '${state}' GROUP BY dimension.name, reason, record.size`,
+    )
+  const unattributed = new Map<string, bigint>()
+  const hours = openHours(database)
+  for (const row of database.all(
+    `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
+     FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
+     LEFT JOIN open_usage ON open_usage.series = series.id AND hour IN (${hours.join(', ')})
+     WHERE account.kind = 'unattributed' GROUP BY series.id`,
+  )) {
+    const dimension = row.dimension as string
+    const amount = BigInt(row.balance as string) + amountOf(row)
+    unattributed.set(dimension, (unattributed.get(dimension) ?? 0n) + amount)
+  }
+  const oldest = database.get("SELECT min(hour) AS hour FROM record WHERE state = 'pending'")?.hour
+  const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
+  return {
+    pending: unsettled('pending').map(figure),
+    held: unsettled('held').map(row => ({ ...figure(row), reason: row.reason as HeldReason })),
+    unattributed: [...unattributed].map(([dimension, amount]) => ({ dimension, amount })),
+    ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
+    ...(typeof closed === 'number' && { closedThrough: closed }),
+  }
+}
+
+/** The hours with usage that is not in its series' totals yet, the oldest first. */
+export function openHours(database: Database): number[] {
+  // One look into the index for each hour, however many series it has.
+  const rows = database.all(
+    `WITH RECURSIVE hours (hour) AS (
+       SELECT min(hour) FROM open_usage
+       UNION ALL SELECT (SELECT min(hour) FROM open_usage WHERE hour > hours.hour) FROM hours WHERE hour IS NOT NULL
+     ) SELECT hour FROM hours WHERE hour IS NOT NULL`,
+  )
+  return rows.map(row => row.hour as number)
+}
+
+export function auditEntries(database: Database, limit: number): AuditEntry[] {
+  const rows = database.all(
+    `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT} FROM audit LEFT JOIN series ON series.id = audit.series
+     LEFT JOIN account ON account.id = series.account LEFT JOIN dimension ON dimension.id = series.dimension
+     ORDER BY audit.id DESC LIMIT ?`,
+    limit,
+  )
+  return rows.map(row => ({
+    at: row.at as number,
+    who: row.who as string,
+    why: row.why as string,
+    action: row.action as AuditEntry['action'],
+    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
+    ...(row.record !== null && { recordId: String(row.record) }),
+    ...(row.amount !== null && { amount: BigInt(row.amount as string) }),
+    ...(row.detail !== null && { detail: row.detail as string }),
+  }))
+}
+
+function accountOf(row: Row): Account {
+  const { account_key: key, product } = row as { account_key: string; product: string }
+  if (row.kind === 'unattributed') {
+    const reason = row.unattributed_reason as UnattributedReason
+    return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
+  }
+  return {
+    ...{ kind: 'customer', key, product },
+    ...(row.account_id !== null && { accountId: row.account_id as string }),
+    ...(row.customer_identifier !== null && { customerIdentifier: row.customer_identifier as string }),
+    ...(row.license_arn !== null && { licenseArn: row.license_arn as string }),
+  }
+}
+
+function dimensionOf(row: Row): Dimension {
+  return {
+    name: row.name as string,
+    unit: row.unit as string,
+    baseUnit: row.base_unit as Dimension['baseUnit'],
+    size: BigInt(row.size as string),
+    ...(row.max_quantity !== null && { maxQuantity: row.max_quantity as number }),
+  }
+}
+
+function conditionOf(
+  query: StatementQuery | { [Member in keyof StatementQuery]: StatementQuery[Member] | undefined },
+  table: 'record' | 'series',
+): [string, SQLInputValue[]] {
+  const conditions = ['true']
+  const values: SQLInputValue[] = []
+  if (query.customer !== undefined) {
+    conditions.push('? IN (account.key, account.account_id, account.customer_identifier)')
+    values.push(query.customer)
+  }
+  if (query.dimension !== undefined) {
+    conditions.push('dimension.name = ?')
+    values.push(query.dimension)
+  }
+  if (table === 'record') {
+    const [hours, bounds] = hoursOf(query)
+    conditions.push(hours)
+    values.push(...bounds)
+  }
+  return [conditions.join(' AND '), values]
+}
+
+/** The hours of a period: from the one that holds its beginning up to, but not with, its end. */
+function hoursOf(query: { from?: number | undefined; to?: number | undefined }): [string, number[]] {
+  const from = query.from === undefined ? 0 : hourOf(query.from)
+  const to = query.to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(query.to / HOUR) * HOUR
+  return ['hour >= ? AND hour < ?', [from, to]]
+}

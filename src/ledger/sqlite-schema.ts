@@ -1,0 +1,130 @@
+/**
+ * The SQLite ledger's tables. Each entry brings the schema from one version to the next; never change one that has
+ * been released.
+ *
+ * Amounts are millionths of the base unit: in `open_usage` and `usage` as two integers, since one integer of 64 bits
+ * ends at nine terabytes and upserts add in SQL; elsewhere as decimal text, which only our own code adds.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+CREATE TABLE ledger (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  closed_through INTEGER -- the last hour that is closed
+) STRICT;
+INSERT INTO ledger (id) VALUES (1);
+
+CREATE TABLE dimension (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  unit TEXT NOT NULL,
+  base_unit TEXT NOT NULL,
+  size TEXT NOT NULL,
+  max_quantity INTEGER
+) STRICT;
+
+CREATE TABLE account (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('customer', 'unattributed')),
+  product TEXT NOT NULL,
+  account_id TEXT,
+  customer_identifier TEXT,
+  license_arn TEXT,
+  unattributed_reason TEXT,
+  evidence TEXT,
+  blocked_at INTEGER, -- when AWS first said that it is not subscribed
+  probe_at INTEGER, -- when to see whether it is back
+  probe_delay INTEGER NOT NULL DEFAULT 0,
+  ended_at INTEGER -- when its agreement ended
+) STRICT;
+
+CREATE TABLE series (
+  id INTEGER PRIMARY KEY,
+  account INTEGER NOT NULL REFERENCES account,
+  dimension INTEGER NOT NULL REFERENCES dimension,
+  first_hour INTEGER NOT NULL,
+  recorded TEXT NOT NULL DEFAULT '0', -- of closed hours; open_usage has the rest
+  metered TEXT NOT NULL DEFAULT '0',
+  balance TEXT NOT NULL DEFAULT '0', -- of closed hours and not frozen; open_usage has the rest
+  approved INTEGER NOT NULL DEFAULT 0, -- the quantity that a person let past the guard
+  unfrozen INTEGER NOT NULL DEFAULT 0, -- whether the balance may hold whole units without any new usage
+  UNIQUE (account, dimension)
+) STRICT;
+CREATE INDEX series_unfrozen ON series (id) WHERE unfrozen = 1;
+
+CREATE TABLE open_usage (
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  whole INTEGER NOT NULL,
+  millionths INTEGER NOT NULL,
+  PRIMARY KEY (hour, series)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  whole INTEGER NOT NULL,
+  millionths INTEGER NOT NULL,
+  PRIMARY KEY (hour, series)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE lane (
+  id INTEGER PRIMARY KEY,
+  product TEXT NOT NULL,
+  identity TEXT NOT NULL CHECK (identity IN ('product-code', 'licence')),
+  region TEXT NOT NULL,
+  UNIQUE (product, identity, region)
+) STRICT;
+
+CREATE TABLE record (
+  id INTEGER PRIMARY KEY,
+  series INTEGER NOT NULL REFERENCES series,
+  hour INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL,
+  deadline INTEGER NOT NULL,
+  lane INTEGER NOT NULL REFERENCES lane,
+  quantity INTEGER NOT NULL,
+  size TEXT NOT NULL,
+  probe INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'metered', 'held', 'returned')),
+  reason TEXT,
+  attempts INTEGER NOT NULL DEFAULT 0, -- counted before each is made
+  refusals INTEGER NOT NULL DEFAULT 0, -- attempts whose answer proves that they were not taken
+  next_attempt_at INTEGER NOT NULL DEFAULT 0,
+  claim TEXT,
+  claimed_until INTEGER NOT NULL DEFAULT 0,
+  answer TEXT,
+  metering_record_id TEXT,
+  UNIQUE (series, hour)
+) STRICT;
+CREATE INDEX record_pending ON record (lane, deadline, id) WHERE state = 'pending';
+CREATE INDEX record_held ON record (hour) WHERE state = 'held';
+CREATE INDEX record_hour ON record (hour);
+
+CREATE TABLE writer (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  last_sequence INTEGER NOT NULL
+) STRICT;
+CREATE TABLE batch (
+  writer INTEGER NOT NULL REFERENCES writer,
+  sequence INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (writer, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_at ON batch (at);
+
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  why TEXT NOT NULL,
+  action TEXT NOT NULL,
+  series INTEGER REFERENCES series,
+  record INTEGER,
+  amount TEXT,
+  detail TEXT
+) STRICT;
+`,
+]

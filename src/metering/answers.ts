@@ -1,0 +1,111 @@
+import type { Lane, MeteringRecord, Outcome } from '../ledger/ledger.ts'
+import type {
+  AnsweredRecord,
+  BatchMeterUsageRequest,
+  BatchMeterUsageResult,
+  UsageRecord,
+} from '../marketplace/client.ts'
+
+/** The request for records of one lane. The same records always make the same request. */
+export function requestFor(lane: Lane, records: readonly MeteringRecord[]): BatchMeterUsageRequest {
+  return {
+    ...(lane.identity === 'product-code' && { ProductCode: lane.product }),
+    UsageRecords: records.map(usageRecordOf),
+  }
+}
+
+function usageRecordOf({ account, dimension, quantity, timestamp }: MeteringRecord): UsageRecord {
+  return {
+    Timestamp: new Date(timestamp),
+    Dimension: dimension,
+    Quantity: quantity,
+    ...(account.accountId !== undefined && { CustomerAWSAccountId: account.accountId }),
+    ...(account.customerIdentifier !== undefined && { CustomerIdentifier: account.customerIdentifier }),
+    ...(account.licenseArn !== undefined && { LicenseArn: account.licenseArn }),
+  }
+}
+
+export type Answer =
+  | { readonly said: 'Success'; readonly meteringRecordId?: string }
+  | { readonly said: 'DuplicateRecord' | 'CustomerNotSubscribed' | 'unprocessed' }
+  /** In neither list, in both, or changed: nothing can be told from it. */
+  | { readonly said: 'nothing' }
+
+export interface Answers {
+  /** What was said of each record, in the request's order. */
+  readonly answers: readonly Answer[]
+  /** What in the answer makes no sense, for the message about it. */
+  readonly nonsense: string[]
+}
+
+/** Finds each record's answer, whatever the order, and trusts nothing that was not asked or was said twice. */
+export function readAnswers(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
+  const nonsense: string[] = []
+  const said = new Map<string, Answer[]>(records.map(record => [identityOf(usageRecordOf(record)), []]))
+  const note = (about: AnsweredRecord | undefined, answer: Answer): void => {
+    const known = said.get(identityOf(about ?? {}))
+    if (known === undefined) nonsense.push('an answer to a record that was not sent')
+    else known.push(answer)
+  }
+  for (const one of listOf(result, 'Results', nonsense)) {
+    if (one?.Status === 'Success') {
+      note(one.UsageRecord, {
+        said: 'Success',
+        ...(one.MeteringRecordId !== undefined && { meteringRecordId: one.MeteringRecordId }),
+      })
+    } else if (one?.Status === 'DuplicateRecord' || one?.Status === 'CustomerNotSubscribed') {
+      note(one.UsageRecord, { said: one.Status })
+    } else {
+      nonsense.push(`an unknown status ${JSON.stringify(one?.Status)}`)
+    }
+  }
+  for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one ?? undefined, { said: 'unprocessed' })
+  const answers = records.map((record): Answer => {
+    const found = said.get(identityOf(usageRecordOf(record))) ?? []
+    if (found.length === 1 && found[0] !== undefined) return found[0]
+    nonsense.push(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
+    return { said: 'nothing' }
+  })
+  return { answers, nonsense: [...new Set(nonsense)] }
+}
+
+function listOf<Name extends 'Results' | 'UnprocessedRecords'>(
+  result: BatchMeterUsageResult | undefined,
+  name: Name,
+  nonsense: string[],
+): NonNullable<BatchMeterUsageResult[Name]> {
+  const list: unknown = result?.[name] ?? []
+  if (Array.isArray(list)) return list as NonNullable<BatchMeterUsageResult[Name]>
+  nonsense.push(`${name} that is not a list`)
+  return []
+}
+
+/** All that AWS repeats of a record; one that is repeated with another quantity is another record. */
+function identityOf(record: AnsweredRecord): string {
+  const time = record.Timestamp instanceof Date ? record.Timestamp.getTime() : Number.NaN
+  return JSON.stringify([
+    ...[record.CustomerAWSAccountId, record.CustomerIdentifier, record.LicenseArn].map(text => text || null),
+    ...[record.Dimension, Math.floor(time / 1000), record.Quantity],
+  ])
+}
+
+export function outcomeOf(
+  answer: Answer,
+  terms: { retryAt: number; rollForward: boolean; repeated: boolean },
+): Outcome {
+  switch (answer.said) {
+    case 'Success':
+      return {
+        type: 'metered',
+        ...(answer.meteringRecordId !== undefined && { meteringRecordId: answer.meteringRecordId }),
+      }
+    case 'DuplicateRecord':
+      return { type: 'conflict', rollForward: terms.rollForward }
+    case 'CustomerNotSubscribed':
+      return { type: 'not-subscribed' }
+    case 'unprocessed':
+      return { type: 'retry', at: terms.retryAt, notTaken: !terms.repeated }
+    case 'nothing':
+      return { type: 'retry', at: terms.retryAt, notTaken: false }
+  }
+}

@@ -1,0 +1,27 @@
+import { MarketplaceMeteringError } from '../errors.ts'
+
+/** AWS did not answer in time: whether it took the records is not known. */
+export class RequestTimeoutError extends MarketplaceMeteringError {
+  readonly code = 'ERR_REQUEST_TIMEOUT'
+}
+
+/** Runs `request` for at most `milliseconds`, even where it does not listen to its signal. */
+export async function withTimeout<Result>(
+  milliseconds: number,
+  request: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const abort = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = new RequestTimeoutError(`no answer within ${milliseconds} ms`)
+      reject(error)
+      abort.abort(error)
+    }, milliseconds)
+  })
+  try {
+    return await Promise.race([request(abort.signal), timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}
