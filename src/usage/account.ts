@@ -12,7 +12,7 @@ export type Account = CustomerAccount | UnattributedAccount
  */
 export interface CustomerAccount {
   readonly kind: 'customer'
-  /** One text for each account: `product,accountId[,licenseArn]` or `product,customer=identifier`. */
+  /** What AWS bills apart, as one text: `accountId,licenseArn`, `productCode,accountId` or `productCode,customer=identifier`. */
   readonly key: string
   readonly product: string
   /** 12 digits. */

@@ -1,3 +1,6 @@
+/** The largest quantity that one usage record can carry. */
+export const MAX_QUANTITY = 2_147_483_647
+
 /** What is sold: the API name of a Marketplace dimension, and how much usage a quantity of one stands for. */
 export interface Dimension {
   /** The dimension's API name at Marketplace, at most 255 characters. */

@@ -1,0 +1,258 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SqliteLedger, type StatementLine } from '../../src/index.ts'
+import { type Fault, startSimulator } from '../../src/simulator/index.ts'
+import { seededRandom } from '../inference-server/random.ts'
+import { AppProcess } from './app-process.ts'
+import { type Customer, catalogue, customers, PRODUCT } from './customers.ts'
+import { NaiveMetering } from './naive-metering.ts'
+import { type Answered, breathe, request } from './traffic.ts'
+
+export interface MainJobOptions {
+  /** Virtual hours of traffic. */
+  readonly hours: number
+  readonly customers: number
+  readonly seed: number
+  /** Whether AWS fails now and then. */
+  readonly faults: boolean
+  /** How often the inference server is killed with SIGKILL and started again. */
+  readonly kills: number
+  readonly progress: (state: Progress) => void
+}
+
+export interface Progress {
+  readonly hour: number
+  readonly minute: number
+  readonly requests: number
+  readonly billedRecords: number
+  readonly faults: number
+  readonly kills: number
+}
+
+/** One customer and dimension. Amounts are in the dimension's base unit: requests, tokens, seconds. */
+export interface Line {
+  readonly customer: string
+  readonly dimension: string
+  /** What the HTTP responses said. */
+  readonly measured: number
+  readonly recorded: number
+  readonly metered: number
+  readonly pending: number
+  readonly held: number
+  readonly balance: number
+  /** What the simulator will put on the customer's bill. */
+  readonly billed: number
+}
+
+export interface MainJobResult {
+  readonly lines: Line[]
+  /** 0 when measured = recorded and metered = billed on every line. */
+  readonly difference: number
+  readonly requests: number
+  /** The share of the usage that a usage record for each one-minute export interval would have billed. */
+  readonly naiveShare: number
+  /** Faults that the simulator injected, by kind. */
+  readonly faults: Record<string, number>
+  readonly kills: number
+  /** After kills: what was answered and not yet acknowledged by the ledger then, by line: the most that may be missing. */
+  readonly unacknowledged: { readonly customer: string; readonly dimension: string; readonly amount: number }[]
+}
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const REGION = 'us-east-1'
+const START = Date.UTC(2026, 10, 21, 9, 0)
+/** How long a virtual minute takes at least, so that the export interval of the server passes now and then. */
+const REAL_MINUTE = 20
+const EXPORT_INTERVAL = 100
+
+const FAULTS: Fault[] = [
+  { kind: 'throttling', rate: 0.1 },
+  { kind: 'internal-error', rate: 0.1 },
+  { kind: 'internal-error-after', rate: 0.1 },
+  { kind: 'reset', rate: 0.1 },
+  { kind: 'reset-after', rate: 0.1 },
+  { kind: 'html-after', rate: 0.05 },
+  { kind: 'truncated', rate: 0.05 },
+  { kind: 'unprocessed', rate: 0.2 },
+  { kind: 'missing', rate: 0.1 },
+  { kind: 'shuffled', rate: 0.5 },
+  { kind: 'expired-credentials', next: 1 },
+]
+
+/**
+ * Simulator, inference server and customers on one virtual clock: hours of real HTTP traffic, metered through the real
+ * AWS SDK while the simulator fails now and then. Ends when everything that can be billed is.
+ */
+export async function runMainJob(options: MainJobOptions): Promise<MainJobResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'marketplace-main-job-'))
+  try {
+    return await runIn(folder, options)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function runIn(folder: string, options: MainJobOptions): Promise<MainJobResult> {
+  const all = customers(options.customers)
+  const random = seededRandom('main job', options.seed)
+  let time = START
+  await using aws = await startSimulator({
+    now: () => time,
+    catalogue: catalogue(all),
+    seed: options.seed,
+    faults: options.faults ? FAULTS : [],
+  })
+  const { simulator } = aws
+  const path = join(folder, 'ledger.sqlite')
+  const env = environment(folder, path, all, aws.url)
+  const naive = new NaiveMetering(all, REGION, () => time)
+
+  let app = await AppProcess.start(env, time)
+  const answers: Answered[] = []
+  const lost: Answered[] = []
+  const minutes = options.hours * 60
+  const killAt = new Set<number>()
+  while (killAt.size < Math.min(options.kills, minutes)) killAt.add(Math.floor(random() * minutes))
+  let kills = 0
+  const advance = () => {
+    // AWS's clock first: it refuses what seems to come from the future.
+    time += MINUTE
+    app.tell(time)
+  }
+  const report = () =>
+    options.progress({
+      hour: Math.floor((time - START) / HOUR),
+      minute: Math.floor((time - START) / MINUTE) % 60,
+      requests: answers.length,
+      billedRecords: simulator.billed().length,
+      faults: Object.values(simulator.counters.faults).reduce((sum, count) => sum + count, 0),
+      kills,
+    })
+
+  try {
+    for (let minute = 0; minute < minutes; minute++) {
+      const begun = performance.now()
+      const pending = all.flatMap(customer =>
+        // Customers sleep, each at another time.
+        random() < 0.6 ? Array.from({ length: customer.pace }, () => request(app.url, customer, random)) : [],
+      )
+      const answered = await Promise.all(pending)
+      answers.push(...answered)
+      await naive.meter(answered)
+      if (killAt.has(minute)) {
+        await breathe(random() * 2 * EXPORT_INTERVAL)
+        await app.kill()
+        lost.push(...answers.filter(answer => answer.at > app.acknowledgedAt))
+        kills++
+        app = await AppProcess.start(env, time)
+      }
+      advance()
+      report()
+      const rest = REAL_MINUTE - (performance.now() - begun)
+      if (rest > 0) await breathe(rest)
+    }
+    await settle(path, time, advance, report)
+    await app.stop()
+  } finally {
+    await app.kill()
+  }
+
+  const ledger = new SqliteLedger({ path, readOnly: true })
+  const statement = await ledger.statement()
+  await ledger.close()
+  const billed = (customer: Customer, dimension: string) =>
+    simulator.totals({ customer: customer.licenseArn, dimension }).reduce((sum, total) => sum + total.quantity, 0)
+  const lines = statement.map(line => lineOf(line, all, answers, billed))
+  const difference = lines.reduce(
+    (sum, { measured, recorded, metered, billed }) => sum + Math.abs(measured - recorded) + Math.abs(metered - billed),
+    0,
+  )
+  return {
+    lines,
+    difference,
+    requests: answers.length,
+    naiveShare: naive.billedShare(),
+    faults: simulator.counters.faults,
+    kills,
+    unacknowledged: lines.map(({ customer, dimension }) => ({
+      customer,
+      dimension,
+      amount: measuredBy(lost, customer, dimension),
+    })),
+  }
+}
+
+/**
+ * Lets the clock run on until nothing is pending: the hour in which the last usage was exported has to end, and what
+ * failed is tried again.
+ */
+async function settle(path: string, end: number, advance: () => void, report: () => void): Promise<void> {
+  const ledger = new SqliteLedger({ path, readOnly: true })
+  try {
+    for (let minute = 0; minute < 24 * 60; minute++) {
+      const { pending, closedThrough = 0 } = await ledger.status()
+      if (minute > 10 && pending.length === 0 && closedThrough >= end) return
+      advance()
+      report()
+      await breathe(REAL_MINUTE)
+    }
+  } finally {
+    await ledger.close()
+  }
+}
+
+function environment(
+  folder: string,
+  ledger: string,
+  all: readonly Customer[],
+  endpoint: string,
+): Record<string, string> {
+  const keys = join(folder, 'api-keys.json')
+  const entries = all.map(({ apiKey, name, accountId, licenseArn }) => [apiKey, { name, accountId, licenseArn }])
+  writeFileSync(keys, JSON.stringify(Object.fromEntries(entries)))
+  return {
+    PORT: '0',
+    HOST: '127.0.0.1',
+    API_KEYS_FILE: keys,
+    PRODUCT,
+    LEDGER: ledger,
+    OTEL_METRIC_EXPORT_INTERVAL: String(EXPORT_INTERVAL),
+    AWS_REGION: REGION,
+    AWS_ENDPOINT_URL_MARKETPLACE_METERING: endpoint,
+    AWS_ACCESS_KEY_ID: 'simulator',
+    AWS_SECRET_ACCESS_KEY: 'simulator',
+  }
+}
+
+function lineOf(
+  line: StatementLine,
+  all: readonly Customer[],
+  answers: readonly Answered[],
+  billed: (customer: Customer, dimension: string) => number,
+): Line {
+  const { account, dimension, recorded, metered, pending, held, balance } = line
+  const customer = all.find(one => account.kind === 'customer' && one.accountId === account.accountId)
+  return {
+    customer: customer?.accountId ?? account.key,
+    dimension: dimension.name,
+    measured: customer === undefined ? 0 : measuredBy(answers, customer.accountId, dimension.name),
+    recorded: inBaseUnits(recorded),
+    metered: inBaseUnits(metered),
+    pending: inBaseUnits(pending),
+    held: inBaseUnits(held),
+    balance: inBaseUnits(balance),
+    billed: customer === undefined ? 0 : inBaseUnits(BigInt(billed(customer, dimension.name)) * dimension.size),
+  }
+}
+
+/** Added up in whole microseconds, which doubles do exactly. */
+function measuredBy(answers: readonly Answered[], accountId: string, dimension: string): number {
+  const own = answers.filter(({ customer }) => customer.accountId === accountId)
+  if (dimension === 'inference-requests') return own.length
+  if (dimension === 'tokens-processed') return own.reduce((sum, { usage }) => sum + usage.total_tokens, 0)
+  return own.reduce((sum, { usage }) => sum + usage.compute_microseconds, 0) / 1e6
+}
+
+const inBaseUnits = (amount: bigint): number => Number(amount) / 1e6

@@ -1,0 +1,118 @@
+import { parseArgs } from 'node:util'
+import { Table } from 'console-table-printer'
+import ora from 'ora'
+import { type MainJobResult, type Progress, runMainJob } from './main-job.ts'
+
+const HELP = `Usage: npm start -- [options]
+
+Starts the AWS Marketplace simulator and the example inference server, drives traffic of several customers through
+HTTP for some virtual hours, and compares what the responses said, what the ledger recorded and what AWS bills.
+
+  --hours N       virtual hours of traffic (6)
+  --customers N   customers (5)
+  --seed N        the same seed asks the same (1)
+  --no-faults     let AWS never fail
+  --kills N       kill the server with SIGKILL so often, and start it again (0)
+  --json          print one JSON object`
+
+const { values } = parseArgs({
+  options: {
+    hours: { type: 'string', default: '6' },
+    customers: { type: 'string', default: '5' },
+    seed: { type: 'string', default: '1' },
+    kills: { type: 'string', default: '0' },
+    faults: { type: 'boolean', default: true },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+  allowNegative: true,
+})
+if (values.help) {
+  console.log(HELP)
+  process.exit()
+}
+
+const whole = (name: 'hours' | 'customers' | 'seed' | 'kills', least: number) => {
+  const value = Number(values[name])
+  if (Number.isInteger(value) && value >= least) return value
+  console.error(`--${name}: expected an integer from ${least}, got "${values[name]}"`)
+  process.exit(2)
+}
+
+const spinner = ora({ text: 'Starting the simulator and the inference server' }).start()
+const result = await runMainJob({
+  hours: whole('hours', 1),
+  customers: whole('customers', 1),
+  seed: whole('seed', 0),
+  kills: whole('kills', 0),
+  faults: values.faults,
+  progress: progress(),
+}).finally(() => spinner.stop())
+
+if (values.json) console.log(JSON.stringify(result, null, 2))
+else print(result)
+process.exitCode = result.difference === 0 || (result.kills > 0 && onlyUnacknowledged(result)) ? 0 : 1
+
+/** A line that changes on a terminal, and a line for each virtual hour elsewhere. */
+function progress(): (state: Progress) => void {
+  let told = -1
+  return ({ hour, minute, requests, billedRecords, faults, kills }) => {
+    const clock = `${String(hour).padStart(2, '0')}:${String(minute).padStart(2, '0')}`
+    const text = `virtual time ${clock}  ${requests} requests answered, ${billedRecords} records billed, ${faults} faults${
+      kills > 0 ? `, ${kills} kills` : ''
+    }`
+    spinner.text = text
+    if (!process.stderr.isTTY && hour !== told) console.error(text)
+    told = hour
+  }
+}
+
+function print(result: MainJobResult): void {
+  const table = new Table({
+    shouldDisableColors: !process.stdout.isTTY,
+    columns: [
+      { name: 'customer', alignment: 'left' },
+      { name: 'dimension', alignment: 'left' },
+      ...['measured', 'recorded', 'metered', 'pending', 'held', 'balance', 'billed'].map(name => ({
+        name,
+        alignment: 'right',
+      })),
+      { name: ' ', alignment: 'left' },
+    ],
+  })
+  for (const line of result.lines) {
+    const right = line.measured === line.recorded && line.metered === line.billed
+    const numbers = Object.fromEntries(
+      Object.entries(line).map(([name, value]) => [
+        name,
+        typeof value === 'number' ? value.toLocaleString('en-US', { maximumFractionDigits: 6 }) : value,
+      ]),
+    )
+    table.addRow({ ...numbers, ' ': right ? '✓' : '✗' })
+  }
+  table.printTable()
+  const faults = Object.entries(result.faults).map(([kind, count]) => `${count} ${kind}`)
+  console.log(`Amounts are in base units: requests, tokens, and GPU seconds (a GPU hour is 3,600 of them).`)
+  console.log('measured: what the HTTP responses said. recorded … balance: the ledger. billed: what AWS bills.')
+  console.log(`${result.requests} requests; faults at AWS: ${faults.join(', ') || 'none'}.`)
+  console.log(
+    `Difference: ${result.difference}${result.difference === 0 ? ' (measured = recorded and metered = billed on every line)' : ''}`,
+  )
+  if (result.kills > 0) {
+    console.log(
+      `${result.kills} kills: ${onlyUnacknowledged(result) ? 'nothing is missing but' : 'MORE is missing than'} what was not exported yet when the server was killed.`,
+    )
+  }
+  console.log(
+    `A usage record for each one-minute export interval, the obvious code, would have billed ${(result.naiveShare * 100).toFixed(1)} % of these tokens.`,
+  )
+}
+
+/** Whether no line misses more than what the ledger had not acknowledged when the server was killed. */
+function onlyUnacknowledged({ lines, unacknowledged }: MainJobResult): boolean {
+  return lines.every(({ measured, recorded, metered, billed }, index) => {
+    const most = unacknowledged[index]?.amount ?? 0
+    const missing = measured - recorded
+    return metered === billed && missing >= 0 && missing <= most + 1e-6
+  })
+}

@@ -1,0 +1,70 @@
+import { ConfigurationError } from './errors.ts'
+import type { Unit } from './units.ts'
+
+/**
+ * The largest amount a single data point can have: 2⁶² millionths, which are 4.6 million million units (or 146,000
+ * years). Nothing real comes near it, and it leaves a signed 64-bit integer room to spare.
+ */
+export const MAX_AMOUNT = 2n ** 62n
+
+export type AmountProblem = 'not-a-number' | 'negative' | 'out-of-range'
+
+// Below it the product of the fast path is off by less than 2⁻¹⁰, half a unit in the last place.
+const FAST_LIMIT = 2 ** 43
+const FAST_MARGIN = 2 ** -10
+
+/**
+ * A measured value as an amount: millionths of the unit's base unit, exact for integers, and for fractions the
+ * millionth nearest to the double's exact value (halves up). Or why it is not one.
+ */
+export function toAmount(value: number | bigint, unit: Unit): bigint | AmountProblem {
+  if (typeof value === 'bigint') return inRange(value, 1n, unit)
+  if (!Number.isFinite(value)) return 'not-a-number'
+  if (value < 0) return 'negative'
+  if (unit.factor !== undefined) {
+    const product = value * unit.factor
+    if (Number.isInteger(value)) {
+      if (product <= Number.MAX_SAFE_INTEGER) return BigInt(product)
+    } else if (product < FAST_LIMIT) {
+      const rounded = Math.round(product)
+      // Unless it is so near a half that the product's own error could tip it.
+      if (0.5 - Math.abs(product - rounded) > FAST_MARGIN) return BigInt(rounded)
+    }
+  }
+  if (Number.isInteger(value)) return inRange(BigInt(value), 1n, unit)
+  // A double is an integer over a power of two. Scaling by powers of two is exact.
+  let scaled = value
+  let power = 0n
+  while (!Number.isInteger(scaled)) {
+    scaled *= 2
+    power += 1n
+  }
+  return inRange(BigInt(scaled), 2n ** power, unit)
+}
+
+function inRange(dividend: bigint, divisor: bigint, unit: Unit): bigint | AmountProblem {
+  if (dividend < 0n) return 'negative'
+  const numerator = dividend * unit.numerator
+  const denominator = divisor * unit.denominator
+  const amount = (2n * numerator + denominator) / (2n * denominator)
+  return amount > MAX_AMOUNT ? 'out-of-range' : amount
+}
+
+/** An amount in its base unit, exact and without trailing zeros: `1234500000n` is `'1234.5'`. */
+export function formatAmount(amount: bigint): string {
+  const digits = (amount < 0n ? -amount : amount).toString().padStart(7, '0')
+  const fraction = digits.slice(-6).replace(/0+$/, '')
+  return `${amount < 0n ? '-' : ''}${digits.slice(0, -6)}${fraction && '.'}${fraction}`
+}
+
+/** The amount that a decimal number of base units is: `'1234.5'` is `1234500000n`. */
+export function parseAmount(text: string): bigint {
+  const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d{1,6}))?$/.exec(text) ?? []
+  if (whole === undefined) {
+    throw new ConfigurationError(
+      `Expected an amount such as 1234.5, with at most six decimals, got ${JSON.stringify(text)}`,
+    )
+  }
+  const amount = BigInt(whole + fraction.padEnd(6, '0'))
+  return sign ? -amount : amount
+}

@@ -1,0 +1,46 @@
+import * as v from 'valibot'
+import { ConfigurationError } from './errors.ts'
+
+/**
+ * Checks a value against a schema and returns what the schema makes of it. Everything that is wrong is told at once,
+ * each as "`path`: expected …, got …".
+ */
+export function check<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, value)
+  if (result.success) return result.output
+  throw configurationError(result.issues.map(describe))
+}
+
+/** An error that lists what is wrong. */
+export function configurationError(problems: readonly string[]): ConfigurationError {
+  const [first, ...others] = problems
+  return new ConfigurationError(
+    others.length === 0
+      ? `Invalid options: ${first}`
+      : `Invalid options:${problems.map(text => `\n- ${text}`).join('')}`,
+  )
+}
+
+/** A value as messages show it, cut where it is long. */
+export function show(value: unknown): string {
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'bigint') return `${value}n`
+  const text =
+    typeof value === 'number' || value === undefined ? String(value) : (JSON.stringify(value) ?? String(value))
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text
+}
+
+function describe(issue: v.BaseIssue<unknown>): string {
+  const dotPath = v.getDotPath(issue)
+  const path = dotPath === null ? '' : `${dotPath}: `
+  if (issue.type === 'strict_object' && issue.expected === 'never') return `${path}there is no such option`
+  if (issue.type === 'strict_object' && issue.path?.at(-1)?.origin === 'key') return `${path}it is required`
+  // Our own messages say what was expected; valibot's say it in its `expected`.
+  const expected = issue.message.startsWith('Invalid ') ? plain(issue.expected ?? 'something else') : issue.message
+  return `${path}expected ${expected}, got ${show(issue.input)}`
+}
+
+const plain = (expected: string) =>
+  ({ Object: 'an object', Array: 'a list', string: 'a string', number: 'a number', boolean: 'true or false' })[
+    expected
+  ] ?? expected

@@ -1,0 +1,188 @@
+import type { Attributes } from '@opentelemetry/api'
+import { ACCOUNT_ID_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from '../instruments.ts'
+import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
+import { evidenceOf } from './evidence.ts'
+import {
+  ACCOUNT_ID,
+  type AttributeSource,
+  CUSTOMER_IDENTIFIER,
+  type CustomerAttributes,
+  type CustomerIdentity,
+  type CustomerResolver,
+  LICENSE_ARN,
+  PRODUCT,
+  type UsageOptions,
+} from './options.ts'
+
+/** How many unattributed accounts are told apart by their evidence. Beyond it usage goes to one without evidence. */
+export const MAX_UNATTRIBUTED = 1000
+
+/** An account, and what is remembered of it. One integer for each dimension, since there may be many accounts. */
+export interface KnownAccount {
+  readonly account: Account
+  /** For each dimension the source that fed it first, 0 for none yet. */
+  readonly sources: number[]
+  /** Which others were reported, as `dimension:source`. */
+  alarms: Set<string> | undefined
+  /** The next of those with the same account id: a customer may have several licences. */
+  next: KnownAccount | undefined
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+type Reader = (attributes: Attributes, resource: Attributes) => unknown
+
+/**
+ * Says whose usage a data point is. The same customer is always the same object, so that it can be the key of a Map;
+ * it is kept as long as the reader is.
+ */
+export class CustomerReader {
+  readonly #product: string
+  /** Whether customers come with a licence. */
+  readonly licences: boolean
+  readonly #identify: CustomerResolver
+  readonly #dimensions: number
+  /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
+  readonly #customers = new Map<string, KnownAccount>()
+  readonly #unattributed = new Map<string, KnownAccount>()
+  /** What the resolver threw last. */
+  resolverError: unknown
+
+  constructor(options: UsageOptions, dimensions: number) {
+    this.#product = (options.productCode ?? options.product) as string
+    this.licences = options.product !== undefined
+    this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)
+    this.#dimensions = dimensions
+  }
+
+  read(attributes: Attributes, resource: Attributes): KnownAccount {
+    let identity: CustomerIdentity | undefined
+    try {
+      identity = this.#identify(attributes, resource)
+      if (identity instanceof Promise) {
+        identity.catch(() => {})
+        throw new TypeError('it returned a promise, and has to answer at once')
+      }
+    } catch (error) {
+      this.resolverError = error
+      return this.unattributed('resolver-failed', attributes)
+    }
+    const known = this.know(identity)
+    return typeof known === 'string' ? this.unattributed(known, attributes) : known
+  }
+
+  /** A customer that is named, or why it is none. */
+  know(identity: CustomerIdentity | undefined): KnownAccount | 'no-customer' | 'malformed-customer' {
+    if (identity === undefined || identity === null) return 'no-customer'
+    // A resolver's database may say null for what is not there.
+    const accountId = identity.accountId ?? undefined
+    const customerIdentifier = identity.customerIdentifier ?? undefined
+    const licenseArn = identity.licenseArn ?? undefined
+    const product = identity.product ?? this.#product
+    const id = accountId ?? customerIdentifier
+    const first = id === undefined ? undefined : this.#customers.get(id)
+    for (let known = first; known !== undefined; known = known.next) {
+      const account = known.account as CustomerAccount
+      if (
+        account.accountId === accountId &&
+        account.customerIdentifier === customerIdentifier &&
+        account.licenseArn === licenseArn &&
+        account.product === product
+      ) {
+        return known
+      }
+    }
+    if (id === undefined && licenseArn === undefined) return 'no-customer'
+    if (!this.#isWellFormed(accountId, customerIdentifier, licenseArn, product)) {
+      return 'malformed-customer'
+    }
+    const key = keyOf(product, accountId, customerIdentifier, licenseArn)
+    const account: Writable<CustomerAccount> = { kind: 'customer', key, product }
+    if (accountId !== undefined) account.accountId = accountId
+    if (customerIdentifier !== undefined) account.customerIdentifier = customerIdentifier
+    if (licenseArn !== undefined) account.licenseArn = licenseArn
+    const known = this.#begin(account)
+    if (first === undefined) this.#customers.set(id as string, known)
+    else {
+      known.next = first.next
+      first.next = known
+    }
+    return known
+  }
+
+  /** The account for usage that has no customer. */
+  unattributed(reason: UnattributedReason, attributes: Attributes): KnownAccount {
+    const product = this.#product
+    const prefix = `${product},unattributed=${reason}`
+    let evidence = evidenceOf(attributes)
+    let key = `${prefix},${evidence}`
+    if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(key)) {
+      evidence = ''
+      key = prefix
+    }
+    let known = this.#unattributed.get(key)
+    if (known === undefined) {
+      known = this.#begin({ kind: 'unattributed', key, product, reason, evidence })
+      this.#unattributed.set(key, known)
+    }
+    return known
+  }
+
+  #isWellFormed(accountId: unknown, customerIdentifier: unknown, licenseArn: unknown, product: unknown): boolean {
+    if (product !== this.#product && !matches(PRODUCT, product)) return false
+    if (this.licences) {
+      return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
+    }
+    if (licenseArn !== undefined) return false
+    return customerIdentifier === undefined
+      ? matches(ACCOUNT_ID, accountId)
+      : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
+  }
+
+  #begin(account: Account): KnownAccount {
+    return { account, sources: new Array<number>(this.#dimensions).fill(0), alarms: undefined, next: undefined }
+  }
+}
+
+const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
+
+function keyOf(product: string, accountId?: string, customerIdentifier?: string, licenseArn?: string): string {
+  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
+  // A licence is of one product, whatever our own label for that is called today: AWS tells licences apart, not labels.
+  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
+}
+
+/** The sources that hold where options leave them out. */
+export function customerSources(options: UsageOptions): CustomerAttributes {
+  const sources = (options.customer ?? {}) as CustomerAttributes
+  if (options.product !== undefined) {
+    return { accountId: ACCOUNT_ID_ATTRIBUTE, licenseArn: LICENSE_ARN_ATTRIBUTE, ...defined(sources) }
+  }
+  return sources.customerIdentifier === undefined
+    ? { accountId: ACCOUNT_ID_ATTRIBUTE, ...defined(sources) }
+    : defined(sources)
+}
+
+const defined = (sources: CustomerAttributes): CustomerAttributes =>
+  Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== undefined))
+
+function fromAttributes(options: UsageOptions): CustomerResolver {
+  const sources = customerSources(options)
+  const accountId = readerOf(sources.accountId)
+  const customerIdentifier = readerOf(sources.customerIdentifier)
+  const licenseArn = readerOf(sources.licenseArn)
+  // What is no string is found malformed when it is checked.
+  return (attributes, resource) =>
+    ({
+      accountId: accountId(attributes, resource),
+      customerIdentifier: customerIdentifier(attributes, resource),
+      licenseArn: licenseArn(attributes, resource),
+    }) as CustomerIdentity
+}
+
+function readerOf(source: AttributeSource | undefined): Reader {
+  if (source === undefined) return () => undefined
+  if (typeof source === 'string') return (attributes, resource) => attributes[source] ?? resource[source] ?? undefined
+  if ('attribute' in source) return attributes => attributes[source.attribute] ?? undefined
+  if ('resource' in source) return (_, resource) => resource[source.resource] ?? undefined
+  return () => source.value
+}

@@ -1,0 +1,83 @@
+import type { Attributes } from '@opentelemetry/api'
+import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import type { Account, CustomerAccount } from './account.ts'
+import { show } from './check.ts'
+import { CustomerReader } from './customer.ts'
+import type { Dimension } from './dimension.ts'
+import { ConfigurationError } from './errors.ts'
+import { Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
+import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
+import { compileRules, type Rules } from './rules.ts'
+
+// The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
+const DATA_POINT_TYPE = { histogram: 0, exponentialHistogram: 1, gauge: 2, sum: 3 }
+const DELTA = 0
+
+/** Turns what the SDK measured into amounts of dimensions for customers, as its options say. */
+export class UsageMapper {
+  readonly #rules: Rules
+  readonly #customers: CustomerReader
+  /** The names of sources, each told by its place from 1 on. */
+  readonly #sources = new Map<string, number>()
+
+  /** Throws a `ConfigurationError` that names every option that is wrong. */
+  constructor(options: UsageOptions) {
+    const { dimensions, ...rest } = parseUsageOptions(options)
+    this.#rules = compileRules(dimensions)
+    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
+  }
+
+  get dimensions(): readonly Dimension[] {
+    return this.#rules.dimensions
+  }
+
+  /**
+   * The account of a customer that a person or the application names, as `map` names it. Throws a
+   * `ConfigurationError` where it does not identify one.
+   */
+  account(identity: CustomerIdentity): CustomerAccount {
+    const known = this.#customers.know(identity)
+    if (typeof known !== 'string') return known.account as CustomerAccount
+    const expected = this.#customers.licences
+      ? 'an accountId of 12 digits and a licenseArn'
+      : 'an accountId of 12 digits or a customerIdentifier, and not both'
+    throw new ConfigurationError(`Expected a customer with ${expected}, got ${show(identity)}`)
+  }
+
+  /**
+   * Reads one collection, all of it before it returns: the SDK keeps attributes by reference, and they may change
+   * later. `add` gets each amount above zero, in millionths of the dimension's base unit; the same account is the
+   * same object every time. It throws nothing: what cannot be billed is in the report.
+   */
+  map(metrics: ResourceMetrics, add: (account: Account, dimension: Dimension, amount: bigint) => void): MapReport {
+    const mapping = this.begin(metrics.resource.attributes, add)
+    for (const { scope, metrics: list } of metrics.scopeMetrics) {
+      for (const metric of list) mapMetric(mapping, scope.name, metric)
+    }
+    return mapping.report
+  }
+
+  /** The same for metrics of another shape, which the caller goes through by himself. */
+  begin(resource: Attributes, add: (account: Account, dimension: Dimension, amount: bigint) => void): Mapping {
+    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add)
+  }
+}
+
+function mapMetric(mapping: Mapping, scope: string, metric: MetricData): void {
+  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problemOf(metric))) {
+    mapping.ignore(metric.dataPoints.length)
+    return
+  }
+  for (const { attributes, value } of metric.dataPoints) {
+    if (typeof value === 'number') mapping.point(attributes, value, undefined)
+    else mapping.point(attributes, value?.sum, value?.count)
+  }
+}
+
+/** Why no point of a metric can be billed. */
+function problemOf(metric: MetricData): UnbillableReason | undefined {
+  const { gauge, sum } = DATA_POINT_TYPE
+  const type = metric.dataPointType as number
+  if (type === gauge || (type === sum && !(metric as { isMonotonic?: boolean }).isMonotonic)) return 'not-a-counter'
+  return (metric.aggregationTemporality as number) === DELTA ? undefined : 'cumulative'
+}

@@ -1,0 +1,249 @@
+import type { Attributes } from '@opentelemetry/api'
+import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
+import { type AmountProblem, toAmount } from './amount.ts'
+import type { CustomerReader, KnownAccount } from './customer.ts'
+import type { Dimension } from './dimension.ts'
+import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
+import { parseUnit, type Unit } from './units.ts'
+
+/** Why a data point cannot be billed, whoever the customer is. */
+export type UnbillableReason = AmountProblem | 'cumulative' | 'not-a-counter' | 'unit' | 'no-sum' | 'no-count'
+
+/** What came of one collection. */
+export interface MapReport {
+  /** Data points read. */
+  points: number
+  /** Data points that no rule asks for. */
+  ignored: number
+  /** What cannot be billed, by reason and metric. A point that feeds two dimensions counts for each. */
+  readonly unbillable: Unbillable[]
+  /** What was added up without a customer, by reason. */
+  readonly unattributed: Unattributed[]
+  /** Customers for whom two sources feed one dimension, each pair reported the first time it is seen. */
+  readonly twoSources: TwoSources[]
+}
+
+export interface Unbillable {
+  readonly reason: UnbillableReason
+  readonly metric: string
+  points: number
+  /** What it is and what to do about it, in a sentence. */
+  readonly message: string
+}
+
+export interface Unattributed {
+  readonly reason: UnattributedReason
+  points: number
+  readonly message: string
+}
+
+export interface TwoSources {
+  readonly account: CustomerAccount
+  readonly dimension: Dimension
+  /** The one seen first, and the other. */
+  readonly sources: readonly [string, string]
+  readonly message: string
+}
+
+interface ReadyFeed {
+  readonly dimension: MeteredDimension
+  readonly rules: readonly ReadyRule[]
+}
+
+interface ReadyRule {
+  readonly rule: CompiledRule
+  /** The unit of the values, if it converts to the dimension's. */
+  readonly unit: Unit | undefined
+  readonly source: number
+}
+
+type Add = (account: Account, dimension: Dimension, amount: bigint) => void
+
+/** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
+export class Mapping {
+  readonly report: MapReport = { points: 0, ignored: 0, unbillable: [], unattributed: [], twoSources: [] }
+  readonly #rules: Rules
+  readonly #customers: CustomerReader
+  readonly #sources: Map<string, number>
+  readonly #resource: Attributes
+  readonly #add: Add
+  #name = ''
+  #unit = ''
+  #problem: UnbillableReason | undefined
+  #feeds: readonly ReadyFeed[] = []
+
+  constructor(rules: Rules, customers: CustomerReader, sources: Map<string, number>, resource: Attributes, add: Add) {
+    this.#rules = rules
+    this.#customers = customers
+    this.#sources = sources
+    this.#resource = resource
+    this.#add = add
+  }
+
+  /**
+   * Begins a metric. False if no rule names it: its points are for `ignore`. A `problem` says why none of its points
+   * can be billed; they are to be read all the same, so that those a rule asks for are reported.
+   */
+  metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined): boolean {
+    const feeds = this.#rules.feeds.get(name)
+    if (feeds === undefined) return false
+    this.#name = name
+    this.#unit = unit
+    this.#problem = problem
+    this.#feeds = feeds.map(feed => this.#ready(feed, scope, parseUnit(unit)))
+    return true
+  }
+
+  /** Counts points that no rule asks for. */
+  ignore(points: number): void {
+    this.report.points += points
+    this.report.ignored += points
+  }
+
+  /** Reads a point: a sum's value, or a histogram's sum and count. */
+  point(attributes: Attributes, sum: number | bigint | undefined, count: number | bigint | undefined): void {
+    this.report.points += 1
+    const overflow = isOverflow(attributes)
+    let known: KnownAccount | undefined
+    let asked = false
+    for (const { dimension, rules } of this.#feeds) {
+      // What overflowed has lost the attributes that rules ask for. It is kept for a person to look at.
+      const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
+      if (ready === undefined) continue
+      asked = true
+      const amount = this.#problem ?? amountOf(ready, sum, count)
+      if (typeof amount === 'string') {
+        this.#unbillable(amount, dimension.dimension)
+        continue
+      }
+      if (amount === 0n) continue
+      known ??= overflow
+        ? this.#customers.unattributed('overflow', attributes)
+        : this.#customers.read(attributes, this.#resource)
+      if (!dimension.additive) this.#watchSources(known, dimension, ready.source)
+      this.#add(known.account, dimension.dimension, amount)
+    }
+    if (!asked) this.report.ignored += 1
+    if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason)
+  }
+
+  #ready({ dimension, rules }: Feed, scope: string, own: Unit | undefined): ReadyFeed {
+    return {
+      dimension,
+      rules: rules.map(rule => {
+        const unit = rule.unit ?? own
+        return {
+          rule,
+          unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
+          source: this.#sourceOf(rule.source, scope),
+        }
+      }),
+    }
+  }
+
+  #sourceOf(source: string, scope: string): number {
+    const name = `${source} (scope ${scope})`
+    let place = this.#sources.get(name)
+    if (place === undefined) {
+      place = this.#sources.size + 1
+      this.#sources.set(name, place)
+    }
+    return place
+  }
+
+  #watchSources(known: KnownAccount, { dimension, index }: MeteredDimension, source: number): void {
+    const first = known.sources[index] as number
+    if (first === source || known.account.kind !== 'customer') return
+    if (first === 0) {
+      known.sources[index] = source
+      return
+    }
+    known.alarms ??= new Set()
+    const alarm = `${index}:${source}`
+    if (known.alarms.has(alarm)) return
+    known.alarms.add(alarm)
+    this.#twoSources(known.account, dimension, first, source)
+  }
+
+  #twoSources(account: CustomerAccount, dimension: Dimension, first: number, second: number): void {
+    const names = [...this.#sources.keys()]
+    const pair = [names[first - 1] as string, names[second - 1] as string] as const
+    this.report.twoSources.push({
+      account,
+      dimension,
+      sources: pair,
+      message:
+        `Two sources feed ${dimension.name} of the same customer: ${pair.join(' and ')}. Both are billed. If they count ` +
+        'the same usage, remove one; if they add up, set additive: true.',
+    })
+  }
+
+  #unbillable(reason: UnbillableReason, dimension: Dimension): void {
+    const metric = this.#name
+    let entry = this.report.unbillable.find(entry => entry.reason === reason && entry.metric === metric)
+    if (entry === undefined) {
+      entry = { reason, metric, points: 0, message: explain(reason, metric, this.#unit, dimension) }
+      this.report.unbillable.push(entry)
+    }
+    entry.points += 1
+  }
+
+  #unattributed(reason: UnattributedReason): void {
+    let entry = this.report.unattributed.find(entry => entry.reason === reason)
+    if (entry === undefined) {
+      entry = { reason, points: 0, message: explainUnattributed(reason, this.#customers.resolverError) }
+      this.report.unattributed.push(entry)
+    }
+    entry.points += 1
+  }
+}
+
+function firstThatHolds(rules: readonly ReadyRule[], attributes: Attributes): ReadyRule | undefined {
+  for (const ready of rules) if (holds(ready.rule, attributes)) return ready
+  return undefined
+}
+
+function amountOf({ rule, unit }: ReadyRule, sum: number | bigint | undefined, count: number | bigint | undefined) {
+  const value = rule.value === 'count' ? count : sum
+  if (value === undefined) return rule.value === 'count' ? 'no-count' : 'no-sum'
+  return unit === undefined ? 'unit' : toAmount(value, unit)
+}
+
+/** The SDK's point for what went beyond the cardinality limit has this attribute and no other. */
+function isOverflow(attributes: Attributes): boolean {
+  return attributes['otel.metric.overflow'] === true && Object.keys(attributes).length === 1
+}
+
+function explain(reason: UnbillableReason, metric: string, unit: string, dimension: Dimension): string {
+  switch (reason) {
+    case 'cumulative':
+      return `${metric} is cumulative: billed as it is, its whole history would be billed again and again. Have its producer send deltas.`
+    case 'not-a-counter':
+      return `${metric} is a gauge or an up-down counter, which cannot be billed. Have the rule of ${dimension.name} name a counter or a histogram.`
+    case 'unit':
+      return `${metric} is in ${JSON.stringify(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
+    case 'no-sum':
+      return `${metric} has a point without a sum, which ${dimension.name} asks for. Record it as a counter, or have the rule ask for value: 'count'.`
+    case 'no-count':
+      return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
+    case 'not-a-number':
+      return `${metric} has a point that is not a finite number. Look for a NaN or Infinity where it is recorded.`
+    case 'negative':
+      return `${metric} has a point below zero, which cannot be billed. Look at where it is recorded.`
+    case 'out-of-range':
+      return `${metric} has a point above 2^62 millionths of ${dimension.baseUnit}, which cannot be real. Look at where it is recorded.`
+  }
+}
+
+function explainUnattributed(reason: UnattributedReason, resolverError: unknown): string {
+  switch (reason) {
+    case 'no-customer':
+      return "There is usage without a customer. It is kept, unattributed: record it with the customer's attributes, or set the option customer."
+    case 'malformed-customer':
+      return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs.'
+    case 'overflow':
+      return "There is usage beyond the SDK's cardinality limit, which has lost its customer. It is kept, unattributed: raise the limit (cardinalityLimit says how far)."
+    case 'resolver-failed':
+      return `The option customer threw. The usage is kept, unattributed: ${resolverError instanceof Error ? resolverError.message : resolverError}`
+  }
+}

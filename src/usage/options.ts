@@ -1,0 +1,222 @@
+import type { Attributes } from '@opentelemetry/api'
+import * as v from 'valibot'
+import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from '../instruments.ts'
+import { check } from './check.ts'
+import { MAX_QUANTITY } from './dimension.ts'
+import { PRESETS, type PresetName } from './presets.ts'
+import { KNOWN_UNITS, parseUnit } from './units.ts'
+
+/** What is measured, what is sold, and who the customer is. */
+export interface UsageOptions {
+  /** The product code, for products that are metered by it. Either this or `product`. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
+  readonly productCode?: string
+  /**
+   * For products with Concurrent Agreements, where each customer comes with a licence: your own label for the
+   * product, of the same characters. AWS never sees it; it keeps the licences of two products out of one request.
+   */
+  readonly product?: string
+  /**
+   * What is sold, by the dimension's API name. By default `inference-requests`, `tokens-processed` and `gpu-hours`,
+   * fed by our own instruments only.
+   */
+  readonly dimensions?: Readonly<Record<string, DimensionOptions>>
+  /**
+   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and, with
+   * `product`, `marketplace.customer.license_arn`.
+   */
+  readonly customer?: CustomerAttributes | CustomerResolver
+}
+
+export interface DimensionOptions {
+  /** What is sold, in UCUM as OpenTelemetry writes it: `{token}`, `h`, `GBy`, … */
+  readonly unit: string
+  /** How many units a quantity of one stands for: 1000 for tokens sold by the thousand. 1 by default. */
+  readonly per?: number
+  /** A record with a larger quantity is held instead of sent. 1 to 2147483647. */
+  readonly maxQuantity?: number
+  /** What is added up. */
+  readonly from: PresetName | Rule | readonly (PresetName | Rule)[]
+  /**
+   * That several sources add up (two servers, say). Without it, sources that look like they count the same usage are
+   * refused, or raise an alarm when they turn up.
+   */
+  readonly additive?: boolean
+}
+
+/** Which data points count, and with which of their values. */
+export interface Rule {
+  /** Names of metrics, exactly as they arrive. */
+  readonly metric: string | readonly string[]
+  /** What the point's attributes have to be: the value, one of the values, or absent (`null`). `1` is not `'1'`. */
+  readonly attributes?: Readonly<Record<string, AttributeMatch>>
+  /** Of a histogram, whether its sum counts (the default) or how many values it has. */
+  readonly value?: 'sum' | 'count'
+  /** The unit of the metric's values, where the instrument's own is missing or wrong. */
+  readonly unit?: string
+}
+
+type Scalar = string | number | boolean
+export type AttributeMatch = Scalar | readonly Scalar[] | null
+
+/** Where a customer's identity is found. */
+export interface CustomerAttributes {
+  /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
+  readonly accountId?: AttributeSource
+  /** The older identifier, with `productCode` only. */
+  readonly customerIdentifier?: AttributeSource
+  /** The licence, with `product` only. */
+  readonly licenseArn?: AttributeSource
+}
+
+/**
+ * A string is the key of an attribute of the data point or, where the point has none of that key, of the resource.
+ * `{ attribute }` looks at the point only, `{ resource }` at the resource only, `{ value }` is the same for all.
+ */
+export type AttributeSource =
+  | string
+  | { readonly attribute: string }
+  | { readonly resource: string }
+  | { readonly value: string }
+
+/**
+ * Says whose usage a point is, or undefined where it cannot. It is called for each point and has to answer at once;
+ * where it throws, the usage is kept without a customer.
+ */
+export type CustomerResolver = (attributes: Attributes, resource: Attributes) => CustomerIdentity | undefined
+
+/** A customer: `accountId` and `licenseArn`, or one of `accountId` and `customerIdentifier` of a product code. */
+export interface CustomerIdentity {
+  readonly accountId?: string | undefined
+  readonly customerIdentifier?: string | undefined
+  readonly licenseArn?: string | undefined
+  /** Where it is another product than the options'. */
+  readonly product?: string | undefined
+}
+
+export const DEFAULT_DIMENSIONS: Readonly<Record<string, DimensionOptions>> = {
+  [INFERENCE_REQUESTS]: { unit: '{request}', from: 'marketplace.requests' },
+  [TOKENS_PROCESSED]: { unit: '{token}', from: 'marketplace.tokens' },
+  [GPU_HOURS]: { unit: 'h', from: 'marketplace.time' },
+}
+
+/** https://docs.aws.amazon.com/marketplace/latest/APIReference/API_marketplace-metering_BatchMeterUsage.html */
+export const PRODUCT = /^[-a-zA-Z0-9/=:_.@]{1,255}$/
+export const ACCOUNT_ID = /^[0-9]{12}$/
+export const CUSTOMER_IDENTIFIER = /^[\s\S]{1,255}$/
+/** License Manager's own pattern, without the comma: account keys are divided by it. */
+export const LICENSE_ARN = /^arn:aws[-a-z]*:license-manager:[\w/.-]{0,63}:[\w/.-]{0,63}:[A-Za-z0-9][\w:/+=@.-]{0,1023}$/
+
+const text = v.pipe(v.string(), v.nonEmpty('a string that is not empty'))
+const product = v.pipe(v.string(), v.regex(PRODUCT, '1 to 255 of the characters -a-zA-Z0-9/=:_.@'))
+const unit = v.pipe(
+  v.string(),
+  v.check(symbol => parseUnit(symbol) !== undefined, `a unit (${KNOWN_UNITS})`),
+)
+const scalar = v.lazy(input => (typeof input === 'string' ? v.string() : typeof input === 'number' ? finite : bool))
+const finite = v.pipe(v.number(), v.finite('a finite number'))
+const bool = v.boolean('a string, a number, true or false')
+
+const attributeMatch = v.lazy(input =>
+  input === null ? v.null() : Array.isArray(input) ? v.pipe(v.array(scalar), v.nonEmpty('at least one value')) : scalar,
+)
+
+const metric = v.pipe(v.string(), v.regex(/^[^*]+$/, "a metric's name, no pattern"))
+
+const rule = v.pipe(
+  v.strictObject({
+    metric: v.lazy(input => (Array.isArray(input) ? v.pipe(v.array(metric), v.nonEmpty('at least one name')) : metric)),
+    attributes: v.optional(v.record(v.string(), attributeMatch)),
+    value: v.optional(v.picklist(['sum', 'count'], "'sum' or 'count'")),
+    unit: v.optional(unit),
+  }),
+  v.check(({ value, unit }) => value !== 'count' || unit === undefined, "no unit with value: 'count', which has none"),
+)
+
+const preset = v.picklist(Object.keys(PRESETS), `a rule or the name of a preset (${Object.keys(PRESETS).join(', ')})`)
+const source = v.lazy(input => (typeof input === 'object' && input !== null ? rule : preset))
+
+const dimension = v.strictObject({
+  unit,
+  per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
+  maxQuantity: v.optional(
+    v.pipe(
+      v.number(),
+      v.check(max => Number.isInteger(max) && max >= 1 && max <= MAX_QUANTITY, `an integer from 1 to ${MAX_QUANTITY}`),
+    ),
+  ),
+  from: v.lazy(input =>
+    Array.isArray(input) ? v.pipe(v.array(source), v.nonEmpty('at least one rule or preset')) : source,
+  ),
+  additive: v.optional(v.boolean()),
+})
+
+const attributeSource = v.lazy(input => (typeof input === 'string' ? text : explicitSource))
+const explicitSource = v.pipe(
+  v.strictObject(
+    { attribute: v.optional(text), resource: v.optional(text), value: v.optional(text) },
+    "an attribute's key, { attribute }, { resource } or { value }",
+  ),
+  v.check(
+    input => Object.values(input).filter(value => value !== undefined).length === 1,
+    'exactly one of attribute, resource and value',
+  ),
+)
+
+/** `value` may be given as a constant where it has the pattern. */
+const constant = (pattern: RegExp, expected: string) =>
+  v.pipe(
+    attributeSource,
+    v.check(
+      input => !(typeof input === 'object' && 'value' in input) || pattern.test(String(input.value)),
+      `{ value } to be ${expected}`,
+    ),
+  )
+
+const customer = v.strictObject({
+  accountId: v.optional(constant(ACCOUNT_ID, '12 digits')),
+  customerIdentifier: v.optional(constant(CUSTOMER_IDENTIFIER, '1 to 255 characters')),
+  licenseArn: v.optional(constant(LICENSE_ARN, 'like arn:aws:license-manager::123456789012:license:l-…')),
+})
+
+const schema = v.pipe(
+  v.strictObject({
+    productCode: v.optional(product),
+    product: v.optional(product),
+    dimensions: v.optional(
+      v.pipe(
+        v.record(
+          v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")),
+          dimension,
+        ),
+        v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
+      ),
+    ),
+    customer: v.optional(v.lazy(input => (typeof input === 'function' ? v.function() : customer))),
+  }),
+  v.check(
+    options => (options.productCode === undefined) !== (options.product === undefined),
+    'either productCode, or product for products whose customers come with a licence',
+  ),
+  v.forward(
+    v.partialCheck(
+      [['productCode'], ['customer']],
+      ({ productCode, customer }) => !(productCode && customer && 'licenseArn' in customer && customer.licenseArn),
+      'none with productCode (both would bill twice); licences go with product',
+    ),
+    ['customer', 'licenseArn'],
+  ),
+  v.forward(
+    v.partialCheck(
+      [['product'], ['customer']],
+      ({ product, customer }) =>
+        !(product && customer && 'customerIdentifier' in customer && customer.customerIdentifier),
+      'none with product; licences go with accountId',
+    ),
+    ['customer', 'customerIdentifier'],
+  ),
+)
+
+/** Checks options; a `ConfigurationError` names every one that is wrong. */
+export function parseUsageOptions(options: UsageOptions): UsageOptions {
+  return check(schema, options) as UsageOptions
+}

@@ -1,0 +1,175 @@
+import type { Attributes } from '@opentelemetry/api'
+import { toAmount } from './amount.ts'
+import { configurationError, show } from './check.ts'
+import type { Dimension } from './dimension.ts'
+import { type AttributeMatch, DEFAULT_DIMENSIONS, type DimensionOptions, type Rule } from './options.ts'
+import { familyOf, PRESETS, type PresetName, thingsOf } from './presets.ts'
+import { COUNT, parseUnit, type Unit } from './units.ts'
+
+/** A rule made ready: which points of a metric count, and which of their values. */
+export interface CompiledRule {
+  /** Where it comes from, for messages: a preset's name, or the option's path. */
+  readonly label: string
+  /** What it counts is counted once by all rules of this name: a preset's family, or the option's path. */
+  readonly source: string
+  readonly metrics: ReadonlySet<string>
+  readonly conditions: readonly Condition[]
+  readonly value: 'sum' | 'count'
+  /** The unit of the values, where the rule says it. */
+  readonly unit: Unit | undefined
+}
+
+interface Condition {
+  readonly key: string
+  /** `undefined` stands for an absent attribute. */
+  readonly accepts: ReadonlySet<unknown>
+}
+
+/** How a metric feeds a dimension: at most one of the rules holds for a point. */
+export interface Feed {
+  readonly dimension: MeteredDimension
+  readonly rules: readonly CompiledRule[]
+}
+
+export interface MeteredDimension {
+  readonly dimension: Dimension
+  readonly index: number
+  readonly additive: boolean
+}
+
+export interface Rules {
+  readonly dimensions: readonly Dimension[]
+  /** By the metric's name: the dimensions it feeds. */
+  readonly feeds: ReadonlyMap<string, readonly Feed[]>
+}
+
+/** Whether a rule counts a point with these attributes. */
+export function holds(rule: CompiledRule, attributes: Attributes): boolean {
+  for (const { key, accepts } of rule.conditions) {
+    if (!accepts.has(attributes[key] ?? undefined)) return false
+  }
+  return true
+}
+
+/** Makes the dimensions' rules ready. Throws a `ConfigurationError` that names everything that does not fit. */
+export function compileRules(options: Readonly<Record<string, DimensionOptions>> = DEFAULT_DIMENSIONS): Rules {
+  const problems: string[] = []
+  const dimensions: Dimension[] = []
+  const feeds = new Map<string, Feed[]>()
+  for (const [name, dimensionOptions] of Object.entries(options)) {
+    const path = `dimensions.${name}`
+    const unit = parseUnit(dimensionOptions.unit) as Unit
+    const rules = compileDimension(path, dimensionOptions, unit, problems)
+    const dimension: Dimension = {
+      name,
+      unit: dimensionOptions.unit,
+      baseUnit: unit.base,
+      size: sizeOf(path, dimensionOptions, unit, problems),
+      ...(dimensionOptions.maxQuantity !== undefined && { maxQuantity: dimensionOptions.maxQuantity }),
+    }
+    const metered = { dimension, index: dimensions.length, additive: dimensionOptions.additive ?? false }
+    dimensions.push(dimension)
+    for (const metric of new Set(rules.flatMap(rule => [...rule.metrics]))) {
+      const feed = { dimension: metered, rules: rules.filter(rule => rule.metrics.has(metric)) }
+      feeds.set(metric, [...(feeds.get(metric) ?? []), feed])
+    }
+  }
+  if (problems.length > 0) throw configurationError(problems)
+  return { dimensions, feeds }
+}
+
+function sizeOf(path: string, { per = 1, unit: symbol }: DimensionOptions, unit: Unit, problems: string[]): bigint {
+  const size = toAmount(per, unit)
+  // A size that was rounded is not what was asked for.
+  if (
+    typeof size === 'bigint' &&
+    size > 0n &&
+    (Number(size) * Number(unit.denominator)) / Number(unit.numerator) === per
+  ) {
+    return size
+  }
+  problems.push(
+    `${path}.per: expected a size of whole millionths of ${unit.base}, at most 2^62, got ${show(per)} × ${symbol}`,
+  )
+  return 1n
+}
+
+function compileDimension(path: string, options: DimensionOptions, unit: Unit, problems: string[]): CompiledRule[] {
+  const list = Array.isArray(options.from) ? (options.from as (PresetName | Rule)[]) : undefined
+  const presets: PresetName[] = []
+  const compiled = (list ?? [options.from as PresetName | Rule]).flatMap((item, index) => {
+    const itemPath = list ? `${path}.from.${index}` : `${path}.from`
+    const rules = typeof item === 'string' ? compilePreset(item) : [compileRule(item, itemPath, itemPath)]
+    if (typeof item === 'string') presets.push(item)
+    const counts = typeof item === 'string' && thingsOf(item)[0] === 'time' ? 's' : '1'
+    for (const rule of rules) {
+      const base = rule.value === 'count' ? '1' : (rule.unit?.base ?? (typeof item === 'string' ? counts : unit.base))
+      if (base !== unit.base) {
+        problems.push(
+          `${itemPath}: expected something in a unit that converts to ${show(options.unit)}, ` +
+            `got ${show(typeof item === 'string' ? item : item.value === 'count' ? "value: 'count'" : item.unit)}`,
+        )
+        break
+      }
+    }
+    return rules
+  })
+  refuseOverlaps(path, compiled, problems)
+  if (!options.additive) refuseTwins(path, presets, problems)
+  return compiled
+}
+
+function compilePreset(name: PresetName): CompiledRule[] {
+  return PRESETS[name].map(rule => compileRule(rule, `'${name}'`, familyOf(name)))
+}
+
+function compileRule(rule: Rule, label: string, source: string): CompiledRule {
+  return {
+    label,
+    source,
+    metrics: new Set([rule.metric].flat() as string[]),
+    conditions: Object.entries(rule.attributes ?? {}).map(([key, match]) => ({ key, accepts: acceptedValues(match) })),
+    value: rule.value ?? 'sum',
+    unit: rule.value === 'count' ? COUNT : rule.unit === undefined ? undefined : parseUnit(rule.unit),
+  }
+}
+
+function acceptedValues(match: AttributeMatch): ReadonlySet<unknown> {
+  return new Set(match === null ? [undefined] : [match].flat())
+}
+
+/** Two rules that a point could satisfy both would bill it twice, or leave it to chance which of them does. */
+function refuseOverlaps(path: string, rules: readonly CompiledRule[], problems: string[]): void {
+  for (const [index, one] of rules.entries()) {
+    for (const other of rules.slice(index + 1)) {
+      const shared = [...one.metrics].filter(metric => other.metrics.has(metric))
+      if (shared.length === 0 || excludeEachOther(one, other)) continue
+      problems.push(
+        `${path}.from: expected rules of which at most one holds for a point, got ${one.label} and ${other.label}, ` +
+          `which both take ${shared.join(', ')}`,
+      )
+    }
+  }
+}
+
+function excludeEachOther(one: CompiledRule, other: CompiledRule): boolean {
+  return one.conditions.some(({ key, accepts }) =>
+    other.conditions.some(
+      condition => condition.key === key && ![...accepts].some(value => condition.accepts.has(value)),
+    ),
+  )
+}
+
+/** A proxy and the server behind it count the same tokens, and so do two generations of conventions. */
+function refuseTwins(path: string, presets: readonly PresetName[], problems: string[]): void {
+  for (const [index, one] of presets.entries()) {
+    for (const other of presets.slice(index + 1)) {
+      if (familyOf(one) === familyOf(other)) continue
+      if (!thingsOf(one).some(thing => thingsOf(other).includes(thing))) continue
+      problems.push(
+        `${path}.from: expected one source, or additive: true where several really add up, ` +
+          `got '${one}' and '${other}', which count the same thing`,
+      )
+    }
+  }
+}

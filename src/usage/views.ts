@@ -1,0 +1,102 @@
+import type { Attributes } from '@opentelemetry/api'
+import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
+import { configurationError, show } from './check.ts'
+import { customerSources } from './customer.ts'
+import { parseUsageOptions, type UsageOptions } from './options.ts'
+import { compileRules } from './rules.ts'
+
+/** What the SDK uses where nobody says otherwise. */
+const DEFAULT_CARDINALITY_LIMIT = 2000
+/** `AggregationType.DROP`, by number since the SDK is not imported. */
+const DROP = 1
+
+// Filtering attributes makes one series of several. For these the SDK adds them up; of an observable instrument it
+// keeps the last one and loses the rest.
+const ADDED_UP = ['COUNTER', 'HISTOGRAM']
+const NOT_ADDED_UP = [
+  'OBSERVABLE_COUNTER',
+  'UP_DOWN_COUNTER',
+  'OBSERVABLE_UP_DOWN_COUNTER',
+  'GAUGE',
+  'OBSERVABLE_GAUGE',
+]
+
+export interface BillingViewsOptions {
+  /**
+   * How many series an instrument may have between two exports; see `cardinalityLimit`. An instrument with a view
+   * does not heed the reader's limit. 2000 by default.
+   */
+  readonly cardinalityLimit?: number
+  /**
+   * `all` keeps the attributes as they are. `needed` keeps those that rules and customers are read from: fewer series
+   * for counters and histograms, but no others in the evidence of unattributed usage, nor for any other reader.
+   */
+  readonly attributes?: 'all' | 'needed'
+}
+
+/**
+ * Views for a MeterProvider, one for each metric that a rule names. They copy attributes when they are recorded: the
+ * SDK keeps them by reference, and an object that changes afterwards would change who pays.
+ *
+ * Views hold for all readers of the provider. No other view may match these instruments: where two do, the SDK
+ * records each value twice. To have the reader bring nothing but these metrics, see `dropUnnamed`.
+ */
+export function billingViews(options: UsageOptions, views: BillingViewsOptions = {}): ViewOptions[] {
+  const usage = parseUsageOptions(options)
+  const { feeds } = compileRules(usage.dimensions)
+  const { cardinalityLimit = DEFAULT_CARDINALITY_LIMIT, attributes = 'all' } = views
+  const common = { aggregationCardinalityLimit: cardinalityLimit, attributesProcessors: [COPY] }
+  if (attributes === 'all') return [...feeds.keys()].map(instrumentName => ({ instrumentName, ...common }))
+  if (typeof usage.customer === 'function') {
+    throw configurationError([
+      "attributes: expected 'all', since customer is a function that may read any, got 'needed'",
+    ])
+  }
+  const customerKeys = Object.values(customerSources(usage)).flatMap(source =>
+    typeof source === 'string' ? source : 'attribute' in source ? source.attribute : [],
+  )
+  return [...feeds].flatMap(([instrumentName, metricFeeds]) => {
+    const ruleKeys = metricFeeds.flatMap(feed => feed.rules.flatMap(rule => rule.conditions.map(({ key }) => key)))
+    const attributesProcessors = [keepOnly(new Set([...customerKeys, ...ruleKeys]))]
+    return [
+      ...ADDED_UP.map(type => ({
+        ...common,
+        instrumentName,
+        instrumentType: type as InstrumentType,
+        attributesProcessors,
+      })),
+      ...NOT_ADDED_UP.map(type => ({ ...common, instrumentName, instrumentType: type as InstrumentType })),
+    ]
+  })
+}
+
+/**
+ * The limit that `customers` need between two exports, each with `seriesPerCustomer` attribute sets on an instrument
+ * (2 for tokens told apart as input and output; times the models, where they are an attribute). For `billingViews`,
+ * or the reader's `cardinalityLimits: { default: … }`. What goes beyond loses its customer. Never below the SDK's 2000.
+ */
+export function cardinalityLimit(customers: number, seriesPerCustomer = 1): number {
+  for (const [name, value] of Object.entries({ customers, seriesPerCustomer })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw configurationError([`${name}: expected an integer above 0, got ${show(value)}`])
+    }
+  }
+  // One place is the overflow's own.
+  return Math.max(DEFAULT_CARDINALITY_LIMIT, customers * seriesPerCustomer + 1)
+}
+
+/**
+ * An exporter's `selectAggregation` that drops every instrument without a view, for this reader only. To be used with
+ * `billingViews`: without them nothing would be left. (A view of `*` that drops would not do: an instrument that two
+ * views match is dropped by both or counted twice, as their order has it.)
+ */
+export function dropUnnamed(): AggregationOption {
+  return { type: DROP } as AggregationOption
+}
+
+const COPY = { process: (attributes: Attributes): Attributes => ({ ...attributes }) }
+
+const keepOnly = (keys: ReadonlySet<string>) => ({
+  process: (attributes: Attributes): Attributes =>
+    Object.fromEntries(Object.entries(attributes).filter(([key]) => keys.has(key))),
+})

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ConfigurationError } from '../../src/usage/errors.ts'
+import { UsageMapper } from '../../src/usage/mapper.ts'
+import type { UsageOptions } from '../../src/usage/options.ts'
+import { PRESETS } from '../../src/usage/presets.ts'
+import { KNOWN_UNITS } from '../../src/usage/units.ts'
+
+/** The message without its beginning, which is the same for all. */
+function complaint(options: unknown): string {
+  try {
+    new UsageMapper(options as UsageOptions)
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError)
+    assert.equal(error.code, 'ERR_CONFIGURATION')
+    assert.match(error.message, /^Invalid options:/)
+    return error.message.replace(/^Invalid options:\s/, '')
+  }
+  return 'none'
+}
+
+const withDimension = (x: unknown, rest: object = {}) => complaint({ productCode: 'p', dimensions: { x }, ...rest })
+const withFrom = (from: unknown, unit = '1') => withDimension({ unit, from })
+const PRESET_NAMES = Object.keys(PRESETS).join(', ')
+
+test('options that are right', () => {
+  assert.equal(complaint({ productCode: 'abc-123/=:_.@' }), 'none')
+  assert.equal(complaint({ product: 'my product'.replace(' ', '-') }), 'none')
+  assert.equal(complaint({ product: 'p', customer: () => undefined }), 'none')
+  assert.equal(complaint({ product: 'p', customer: { accountId: 'a', licenseArn: { resource: 'b' } } }), 'none')
+  assert.equal(complaint({ productCode: 'p', customer: { customerIdentifier: { value: 'abc' } } }), 'none')
+  assert.equal(complaint({ productCode: 'p', customer: undefined, dimensions: undefined }), 'none')
+  assert.equal(withDimension({ unit: 'h', per: 1 / 3, maxQuantity: 2 ** 31 - 1, from: 'vllm.time' }), 'none')
+  assert.equal(withFrom(['vllm.input-tokens', 'vllm.output-tokens']), 'none')
+  assert.equal(
+    withFrom([
+      { metric: 'm', attributes: { kind: null } },
+      { metric: 'm', attributes: { kind: ['a', 'b'] } },
+      { metric: 'm', attributes: { kind: 'c', other: 1 }, value: 'count' },
+    ]),
+    'none',
+  )
+})
+
+test('the product', () => {
+  const either = 'expected either productCode, or product for products whose customers come with a licence, got'
+  assert.equal(complaint({}), `${either} {}`)
+  assert.equal(complaint({ productCode: 'p', product: 'q' }), `${either} {"productCode":"p","product":"q"}`)
+  assert.equal(complaint(undefined), 'expected an object, got undefined')
+  assert.equal(complaint('p'), 'expected an object, got "p"')
+  assert.equal(
+    complaint({ productCode: 'a b' }),
+    'productCode: expected 1 to 255 of the characters -a-zA-Z0-9/=:_.@, got "a b"',
+  )
+  assert.equal(complaint({ product: '' }), 'product: expected 1 to 255 of the characters -a-zA-Z0-9/=:_.@, got ""')
+  assert.equal(complaint({ productCode: 7 }), 'productCode: expected a string, got 7')
+})
+
+test('options that do not exist', () => {
+  assert.equal(complaint({ productCode: 'p', dimension: {} }), 'dimension: there is no such option')
+  assert.equal(withDimension({ unit: '1', from: 'vllm.tokens', max: 1 }), 'dimensions.x.max: there is no such option')
+  assert.equal(withFrom({ metric: 'm', values: 'count' }), 'dimensions.x.from.values: there is no such option')
+  assert.equal(complaint({ product: 'p', customer: { account: 'a' } }), 'customer.account: there is no such option')
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: { atribute: 'a' } } }),
+    'customer.accountId.atribute: there is no such option',
+  )
+})
+
+test('dimensions', () => {
+  assert.equal(complaint({ productCode: 'p', dimensions: {} }), 'dimensions: expected at least one dimension, got {}')
+  assert.equal(
+    complaint({ productCode: 'p', dimensions: { '': { unit: '1', from: 'vllm.tokens' } } }),
+    'dimensions.: expected a dimension\'s name of 1 to 255 characters, got ""',
+  )
+  assert.match(
+    complaint({ productCode: 'p', dimensions: { ['x'.repeat(256)]: { unit: '1', from: 'vllm.tokens' } } }),
+    /: expected a dimension's name of 1 to 255 characters, got "x{78}…$/,
+  )
+  assert.equal(
+    withDimension({ unit: 'hours', from: 'vllm.time' }),
+    `dimensions.x.unit: expected a unit (${KNOWN_UNITS}), got "hours"`,
+  )
+  const from = 'vllm.tokens'
+  assert.equal(withDimension({ unit: '1', per: 0, from }), 'dimensions.x.per: expected a number above 0, got 0')
+  assert.equal(withDimension({ unit: '1', per: '5', from }), 'dimensions.x.per: expected a number, got "5"')
+  assert.equal(withDimension({ unit: '1', per: Number.NaN, from }), 'dimensions.x.per: expected a number, got NaN')
+  const size = 'dimensions.x.per: expected a size of whole millionths of 1, at most 2^62, got'
+  assert.equal(withDimension({ unit: '{token}', per: 1e-7, from }), `${size} 1e-7 × {token}`)
+  assert.equal(withDimension({ unit: '{token}', per: 1.0000001, from }), `${size} 1.0000001 × {token}`)
+  assert.equal(withDimension({ unit: '{token}', per: 1e300, from }), `${size} 1e+300 × {token}`)
+  for (const maxQuantity of [0, 1.5, 2 ** 31]) {
+    assert.equal(
+      withDimension({ unit: '1', maxQuantity, from }),
+      `dimensions.x.maxQuantity: expected an integer from 1 to 2147483647, got ${maxQuantity}`,
+    )
+  }
+  assert.equal(withDimension({ unit: '1', additive: 1, from }), 'dimensions.x.additive: expected true or false, got 1')
+})
+
+test('rules', () => {
+  assert.equal(
+    withFrom('vllm.token'),
+    `dimensions.x.from: expected a rule or the name of a preset (${PRESET_NAMES}), got "vllm.token"`,
+  )
+  assert.equal(withFrom([]), 'dimensions.x.from: expected at least one rule or preset, got []')
+  assert.equal(withFrom({}), 'dimensions.x.from.metric: it is required')
+  assert.equal(withFrom({ metric: [] }), 'dimensions.x.from.metric: expected at least one name, got []')
+  assert.equal(
+    withFrom({ metric: 'gen_ai.*' }),
+    'dimensions.x.from.metric: expected a metric\'s name, no pattern, got "gen_ai.*"',
+  )
+  assert.equal(
+    withFrom([{ metric: 'm', attributes: { a: [] } }]),
+    'dimensions.x.from.0.attributes.a: expected at least one value, got []',
+  )
+  assert.equal(
+    withFrom([{ metric: 'm', attributes: { a: {} } }]),
+    'dimensions.x.from.0.attributes.a: expected a string, a number, true or false, got {}',
+  )
+  assert.equal(
+    withFrom({ metric: 'm', value: 'max' }),
+    "dimensions.x.from.value: expected 'sum' or 'count', got \"max\"",
+  )
+  assert.equal(
+    withFrom({ metric: 'm', unit: 'tokens' }),
+    `dimensions.x.from.unit: expected a unit (${KNOWN_UNITS}), got "tokens"`,
+  )
+  assert.equal(
+    withFrom({ metric: 'm', value: 'count', unit: 's' }),
+    'dimensions.x.from: expected no unit with value: \'count\', which has none, got {"metric":"m","value":"count","unit":"s"}',
+  )
+})
+
+test('units that do not convert', () => {
+  const expected = (unit: string, got: string) =>
+    `dimensions.x.from: expected something in a unit that converts to "${unit}", got "${got}"`
+  assert.equal(withFrom('vllm.tokens', 'h'), expected('h', 'vllm.tokens'))
+  assert.equal(withFrom('genai.time', '1'), expected('1', 'genai.time'))
+  assert.equal(withFrom('genai.requests', 's'), expected('s', 'genai.requests'))
+  assert.equal(withFrom({ metric: 'm', unit: 'By' }, 'h'), expected('h', 'By'))
+  assert.equal(withFrom({ metric: 'm', value: 'count' }, 'h'), expected('h', "value: 'count'"))
+})
+
+test('rules that overlap', () => {
+  const expected = (one: string, other: string, metrics: string) =>
+    `dimensions.x.from: expected rules of which at most one holds for a point, got ${one} and ${other}, which both take ${metrics}`
+  const [first, second] = ['dimensions.x.from.0', 'dimensions.x.from.1']
+  assert.equal(
+    withFrom([
+      { metric: ['a', 'b'], attributes: { kind: 'x' } },
+      { metric: 'b', attributes: { kind: ['x', 'y'] } },
+    ]),
+    expected(first, second, 'b'),
+  )
+  assert.equal(
+    withFrom([
+      { metric: 'b', attributes: { kind: 'x' } },
+      { metric: 'b', attributes: { other: 'y' } },
+    ]),
+    expected(first, second, 'b'),
+  )
+  assert.equal(
+    withFrom([
+      { metric: 'b', attributes: { kind: null } },
+      { metric: 'b', attributes: { kind: null, other: 'y' } },
+    ]),
+    expected(first, second, 'b'),
+  )
+  assert.equal(
+    withFrom(['genai.tokens', 'genai.output-tokens']),
+    expected("'genai.tokens'", "'genai.output-tokens'", 'gen_ai.client.inference.usage.output_tokens'),
+  )
+  // To say that they add up does not help: a point counts once.
+  assert.equal(
+    withDimension({ unit: '1', from: [{ metric: 'm' }, { metric: 'm' }], additive: true }),
+    expected(first, second, 'm'),
+  )
+})
+
+test('presets that count the same thing', () => {
+  const from = ['vllm.tokens', 'genai.input-tokens']
+  assert.equal(
+    withFrom(from),
+    "dimensions.x.from: expected one source, or additive: true where several really add up, got 'vllm.tokens' and 'genai.input-tokens', which count the same thing",
+  )
+  assert.match(withFrom(['genai.tokens', 'genai-legacy.tokens']), /which count the same thing$/)
+  assert.match(withFrom(['genai.requests', 'genai-server.requests']), /which count the same thing$/)
+  assert.equal(withDimension({ unit: '1', from, additive: true }), 'none')
+  assert.equal(withFrom(['vllm.input-tokens', 'genai.output-tokens']), 'none')
+})
+
+test('customers', () => {
+  assert.equal(
+    complaint({ productCode: 'p', customer: { licenseArn: 'a' } }),
+    'customer.licenseArn: expected none with productCode (both would bill twice); licences go with product, got {"productCode":"p","customer":{"licenseArn":"a"}}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { customerIdentifier: 'a' } }),
+    'customer.customerIdentifier: expected none with product; licences go with accountId, got {"product":"p","customer":{"customerIdentifier":"a"}}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: { value: '12' } } }),
+    'customer.accountId: expected { value } to be 12 digits, got {"value":"12"}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { licenseArn: { value: 'arn:aws:iam::1:x' } } }),
+    'customer.licenseArn: expected { value } to be like arn:aws:license-manager::123456789012:license:l-…, got {"value":"arn:aws:iam::1:x"}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: {} } }),
+    'customer.accountId: expected exactly one of attribute, resource and value, got {}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: { attribute: 'a', resource: 'b' } } }),
+    'customer.accountId: expected exactly one of attribute, resource and value, got {"attribute":"a","resource":"b"}',
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: 5 } }),
+    "customer.accountId: expected an attribute's key, { attribute }, { resource } or { value }, got 5",
+  )
+  assert.equal(
+    complaint({ product: 'p', customer: { accountId: '' } }),
+    'customer.accountId: expected a string that is not empty, got ""',
+  )
+  assert.equal(complaint({ product: 'p', customer: 5 }), 'customer: expected an object, got 5')
+})
+
+test('everything that is wrong is told at once', () => {
+  assert.equal(
+    complaint({ productCode: 7, dimensions: { a: { unit: 'q', per: -1 } } }),
+    [
+      '- productCode: expected a string, got 7',
+      `- dimensions.a.unit: expected a unit (${KNOWN_UNITS}), got "q"`,
+      '- dimensions.a.per: expected a number above 0, got -1',
+      '- dimensions.a.from: it is required',
+    ].join('\n'),
+  )
+  assert.equal(
+    complaint({
+      productCode: 'p',
+      dimensions: { a: { unit: 'h', from: 'vllm.tokens' }, b: { unit: '1', from: 'vllm.time' } },
+    }).split('\n').length,
+    2,
+  )
+})
+
+test('dimensions have their size in millionths of the base unit', () => {
+  const mapper = new UsageMapper({
+    productCode: 'p',
+    dimensions: {
+      'tokens-1k': { unit: '{token}', per: 1000, maxQuantity: 5, from: 'vllm.tokens' },
+      hours: { unit: 'h', from: 'vllm.time' },
+      cents: { unit: 's', per: 0.1, from: 'vllm.time' },
+    },
+  })
+  assert.deepEqual(mapper.dimensions, [
+    { name: 'tokens-1k', unit: '{token}', baseUnit: '1', size: 1_000_000_000n, maxQuantity: 5 },
+    { name: 'hours', unit: 'h', baseUnit: 's', size: 3_600_000_000n },
+    { name: 'cents', unit: 's', baseUnit: 's', size: 100_000n },
+  ])
+  assert.deepEqual(
+    new UsageMapper({ productCode: 'p' }).dimensions.map(({ name, unit }) => [name, unit]),
+    [
+      ['inference-requests', '{request}'],
+      ['tokens-processed', '{token}'],
+      ['gpu-hours', 'h'],
+    ],
+  )
+})
