@@ -39,7 +39,7 @@ test('with a product code: an account id or an identifier', () => {
 test('with licences: an account id and a licence', () => {
   assert.deepEqual(read({ product: 'p' }, { [KEYS.id]: ID, [KEYS.arn]: ARN }), {
     kind: 'customer',
-    key: `p,${ID},${ARN}`,
+    key: `${ID},${ARN}`,
     product: 'p',
     accountId: ID,
     licenseArn: ARN,
@@ -48,7 +48,7 @@ test('with licences: an account id and a licence', () => {
   assert.equal(outcome({ product: 'p' }, { [KEYS.id]: ID }), 'malformed-customer')
   assert.equal(outcome({ product: 'p' }, { [KEYS.arn]: ARN }), 'malformed-customer')
   // Keys that are left out keep their defaults.
-  assert.equal(outcome({ product: 'p', customer: { accountId: 'a' } }, { a: ID, [KEYS.arn]: ARN }), `p,${ID},${ARN}`)
+  assert.equal(outcome({ product: 'p', customer: { accountId: 'a' } }, { a: ID, [KEYS.arn]: ARN }), `${ID},${ARN}`)
 })
 
 test('one account with two licences is two customers, each the same object every time', () => {
@@ -58,7 +58,7 @@ test('one account with two licences is two customers, each the same object every
   const first = accounts()
   assert.deepEqual(
     first.map(({ key }) => key),
-    arns.map(arn => `p,${ID},${arn}`),
+    arns.map(arn => `${ID},${arn}`),
   )
   for (const [index, account] of accounts().entries()) assert.equal(account, first[index])
 })
@@ -74,7 +74,7 @@ test('customers that share an id are told apart', () => {
   const first = accounts()
   assert.deepEqual(
     first.map(({ key }) => key),
-    [`p,${ID},${ARN}`, `p,999999999999,${ARN}`, `q,${ID},${ARN}`],
+    [`${ID},${ARN}`, `999999999999,${ARN}`, `${ID},${ARN}`],
   )
   for (const [index, account] of accounts().entries()) assert.equal(account, first[index])
 })
@@ -107,7 +107,7 @@ test('licences are ARNs of License Manager', () => {
     [`${ARN}${'x'.repeat(1100)}`, false],
   ]
   for (const [arn, good] of licences) {
-    const expected = good ? `p,${ID},${arn}` : 'malformed-customer'
+    const expected = good ? `${ID},${arn}` : 'malformed-customer'
     assert.equal(outcome({ product: 'p' }, { [KEYS.id]: ID, [KEYS.arn]: arn }), expected)
   }
 })
@@ -132,11 +132,11 @@ test('a resolver', () => {
       assert.deepEqual([attributes, resource], [{ tenant: 't' }, { region: 'r' }])
       return { accountId: ID, licenseArn: ARN }
     }),
-    `p,${ID},${ARN}`,
+    `${ID},${ARN}`,
   )
   assert.equal(
     resolve(() => ({ accountId: ID, licenseArn: ARN, product: 'q' })),
-    `q,${ID},${ARN}`,
+    `${ID},${ARN}`,
   )
   assert.equal(
     resolve(() => ({ accountId: ID, licenseArn: ARN, product: 'q,r' })),
