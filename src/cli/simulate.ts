@@ -1,0 +1,102 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import {
+  CONTROL_PATH,
+  FAULT_KINDS,
+  type Fault,
+  parseFault,
+  readCatalogue,
+  SimulatorConfigurationError,
+  startSimulator,
+} from '../simulator/index.ts'
+
+const DEFAULT_PORT = 8480
+
+interface Options {
+  port: number
+  host: string
+  catalogue?: string
+  fault: Fault[]
+  quota: number | 'off'
+  clock?: string
+  seed?: number
+}
+
+/** A commander argument parser out of one that throws a {@link SimulatorConfigurationError}. */
+function argument<Value>(parse: (text: string, previous: Value) => Value) {
+  return (text: string, previous: Value): Value => {
+    try {
+      return parse(text, previous)
+    } catch (error) {
+      if (error instanceof SimulatorConfigurationError) throw new InvalidArgumentError(error.message)
+      throw error
+    }
+  }
+}
+
+const integer = (most: number) =>
+  argument<number>(text => {
+    if (/^\d+$/.test(text) && Number(text) <= most) return Number(text)
+    throw new SimulatorConfigurationError(`Expected an integer from 0 to ${most} but received ${text}.`)
+  })
+
+const quota = argument<number | 'off'>(text => {
+  if (text === 'off') return text
+  if (Number(text) > 0) return Number(text)
+  throw new SimulatorConfigurationError(`Expected a number above 0, or off, but received ${text}.`)
+})
+
+/** The command `simulate`: AWS Marketplace Metering on this machine, until SIGINT or SIGTERM. */
+export function simulateCommand(): Command {
+  return new Command('simulate')
+    .description('run AWS Marketplace Metering on this machine')
+    .option('--port <number>', 'port to listen on; 0 for any that is free', integer(65_535), DEFAULT_PORT)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--catalogue <file>', 'JSON file of products, customers and tokens; what it does not declare is accepted')
+    .addOption(
+      new Option(
+        '--fault <kind=rate>',
+        `switch a fault on, such as throttling=0.1 or latency:250=0.5; may be repeated (${FAULT_KINDS.join(', ')})`,
+      )
+        .argParser(argument<Fault[]>((text, faults) => [...faults, parseFault(text)]))
+        .default([], 'none'),
+    )
+    .option('--quota <number>', 'requests a second for an access key and region, or off', quota, 10)
+    .option('--clock <time>', 'ISO 8601 time at which the clock stands until it is advanced')
+    .option('--seed <number>', 'makes the faults of a run repeat', integer(2 ** 32 - 1))
+    .action(async (options: Options, command: Command) => {
+      try {
+        await simulate(options)
+      } catch (error) {
+        if (error instanceof SimulatorConfigurationError) command.error(`error: ${error.message}`)
+        throw error
+      }
+    })
+}
+
+async function simulate(options: Options): Promise<void> {
+  const { port, host, quota, fault: faults } = options
+  const running = await startSimulator({
+    port,
+    host,
+    quota: quota === 'off' ? null : quota,
+    faults,
+    ...(options.catalogue !== undefined && { catalogue: readCatalogue(options.catalogue) }),
+    ...(options.seed !== undefined && { seed: options.seed }),
+    ...(options.clock !== undefined && { clock: options.clock }),
+  })
+  const { url, simulator } = running
+  const stopped = new Promise<void>(resolve => {
+    process.once('SIGINT', resolve)
+    process.once('SIGTERM', resolve)
+  })
+  console.log(`AWS Marketplace Metering is simulated at ${url} (seed ${simulator.seed})
+
+Point any AWS SDK at it:
+  export AWS_ENDPOINT_URL_MARKETPLACE_METERING=${url}
+  export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated AWS_REGION=us-east-1
+
+What it has billed:
+  curl ${url}${CONTROL_PATH}/totals`)
+  await stopped
+  await running.close()
+}

@@ -1,0 +1,47 @@
+import { AGREEMENT_GRACE } from './time-rules.ts'
+
+/** When an agreement was in force, in milliseconds; `from` and `to` are infinite where there is no end. */
+export interface Period {
+  from: number
+  to: number
+}
+
+/** What a customer is subscribed to. */
+export interface Agreement {
+  /** Nothing means every product. */
+  product: string | undefined
+  licenseArn: string | undefined
+  customer: Customer
+  periods: Period[]
+}
+
+export interface Customer {
+  accountId: string | undefined
+  customerIdentifier: string | undefined
+  /** Whether what no agreement says is allowed. */
+  open: boolean
+  agreements: Agreement[]
+}
+
+/**
+ * How usage of a time stands to a customer's agreements, at a time:
+ * - `covered`: an agreement was in force then, and has not ended more than an hour ago;
+ * - `early`, `late`: there is such an agreement, but the usage is from before its beginning or after its end;
+ * - `none`: there is no such agreement.
+ */
+export type Standing = 'covered' | 'early' | 'late' | 'none'
+
+/** @param timestamp when the usage was, and `now`, both in milliseconds */
+export function standing(agreements: Iterable<Agreement>, timestamp: number, now: number): Standing {
+  let result: Standing = 'none'
+  for (const { periods } of agreements) {
+    for (const { from, to } of periods) {
+      if (now < from || now > to + AGREEMENT_GRACE) continue
+      // Timestamps are whole seconds, so the second in which an agreement began belongs to it.
+      if (timestamp < Math.floor(from / 1000) * 1000) result = result === 'late' ? 'late' : 'early'
+      else if (timestamp > to) result = 'late'
+      else return 'covered'
+    }
+  }
+  return result
+}

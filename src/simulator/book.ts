@@ -1,0 +1,174 @@
+import * as v from 'valibot'
+import { hourOf } from './time-rules.ts'
+import { instant, validated } from './validation.ts'
+
+/** Whose usage of what a quantity is: AWS takes one for each series and hour. */
+export interface Series {
+  region: string
+  /** The product code; of a licence, the product it was declared for, if it was. */
+  product?: string
+  accountId?: string
+  customerIdentifier?: string
+  licenseArn?: string
+  dimension: string
+}
+
+/** One quantity that AWS bills. All times are ISO 8601 in UTC. */
+export interface BilledRecord extends Series {
+  /** The start of the hour. */
+  hour: string
+  /** As it was sent. */
+  timestamp: string
+  quantity: number
+  meteringRecordId: string
+  /** When it was taken, by the simulator's clock. */
+  takenAt: string
+  /** Whether it was metered as by another tool. */
+  foreign: boolean
+}
+
+/** What was billed of a series, over all the hours asked for. */
+export interface BilledTotal extends Series {
+  /** How many hours have a record, those of quantity 0 too. */
+  records: number
+  quantity: number
+}
+
+export const billedFilterSchema = v.strictObject({
+  region: v.optional(v.string()),
+  product: v.optional(v.string()),
+  /** An account id, a customer identifier or a licence's ARN. */
+  customer: v.optional(v.string()),
+  dimension: v.optional(v.string()),
+  /** Only the hour that this lies in. */
+  hour: v.optional(instant),
+  /** Only hours that begin then or later. */
+  from: v.optional(instant),
+  /** Only hours that begin earlier. */
+  to: v.optional(instant),
+})
+
+/** Which of what was billed is asked for; all, if nothing is said. */
+export type BilledFilter = v.InferInput<typeof billedFilterSchema>
+
+interface Entry {
+  quantity: number
+  meteringRecordId: string
+  timestamp: number
+  takenAt: number
+  foreign: boolean
+}
+
+interface Page {
+  series: Series
+  /** By the hour's start. */
+  hours: Map<number, Entry>
+}
+
+const iso = (milliseconds: number) => new Date(milliseconds).toISOString()
+
+/** What has been billed. The first quantity for a series and hour stays for ever. */
+export class Book {
+  readonly #idPrefix: string
+  #taken = 0
+  /** By owner, then by dimension. */
+  readonly #pages = new Map<string, Map<string, Page>>()
+
+  /** @param idPrefix 8 hexadecimal digits that this book's ids begin with */
+  constructor(idPrefix: string) {
+    this.#idPrefix = idPrefix
+  }
+
+  /**
+   * Meters a quantity.
+   *
+   * @param owner one text for each region and customer (of a product, or with a licence)
+   * @returns the `MeteringRecordId`, or nothing if the hour is taken with another quantity
+   */
+  meter(owner: string, series: Series, entry: Omit<Entry, 'meteringRecordId'>): string | undefined {
+    const { hours } = this.#page(owner, series)
+    const hour = hourOf(entry.timestamp)
+    const first = hours.get(hour)
+    if (first !== undefined) return first.quantity === entry.quantity ? first.meteringRecordId : undefined
+    const number = (++this.#taken).toString(16).padStart(12, '0')
+    const meteringRecordId = `${this.#idPrefix}-0000-4000-8000-${number}`
+    hours.set(hour, { ...entry, meteringRecordId })
+    return meteringRecordId
+  }
+
+  /** Takes over what another book has billed. What this one already has stays. */
+  load(owner: string, record: BilledRecord): void {
+    const { hour: _, timestamp, takenAt, quantity, meteringRecordId, foreign, ...series } = record
+    const { hours } = this.#page(owner, series)
+    const at = Date.parse(timestamp)
+    const hour = hourOf(at)
+    if (hours.has(hour)) return
+    hours.set(hour, { quantity, meteringRecordId, timestamp: at, takenAt: Date.parse(takenAt), foreign })
+    this.#taken++
+  }
+
+  records(filter: BilledFilter = {}): BilledRecord[] {
+    const records: BilledRecord[] = []
+    for (const { series, hour, entry } of this.#select(filter)) {
+      records.push({
+        ...series,
+        hour: iso(hour),
+        timestamp: iso(entry.timestamp),
+        quantity: entry.quantity,
+        meteringRecordId: entry.meteringRecordId,
+        takenAt: iso(entry.takenAt),
+        foreign: entry.foreign,
+      })
+    }
+    return records
+  }
+
+  totals(filter: BilledFilter = {}): BilledTotal[] {
+    const totals = new Map<Series, BilledTotal>()
+    for (const { series, entry } of this.#select(filter)) {
+      const total = totals.get(series)
+      if (total === undefined) totals.set(series, { ...series, records: 1, quantity: entry.quantity })
+      else {
+        total.records++
+        total.quantity += entry.quantity
+      }
+    }
+    return [...totals.values()]
+  }
+
+  #page(owner: string, series: Series): Page {
+    let dimensions = this.#pages.get(owner)
+    if (dimensions === undefined) {
+      dimensions = new Map()
+      this.#pages.set(owner, dimensions)
+    }
+    let page = dimensions.get(series.dimension)
+    if (page === undefined) {
+      page = { series, hours: new Map() }
+      dimensions.set(series.dimension, page)
+    }
+    return page
+  }
+
+  *#select(filter: BilledFilter): Generator<{ series: Series; hour: number; entry: Entry }> {
+    const { region, product, customer, dimension, hour, from, to } = validated(billedFilterSchema, filter, 'filter')
+    const only = hour === undefined ? undefined : hourOf(hour)
+    for (const dimensions of this.#pages.values()) {
+      for (const { series, hours } of dimensions.values()) {
+        if (region !== undefined && series.region !== region) continue
+        if (product !== undefined && series.product !== product) continue
+        if (dimension !== undefined && series.dimension !== dimension) continue
+        if (customer !== undefined && !names(series, customer)) continue
+        for (const [start, entry] of hours) {
+          if (only !== undefined && start !== only) continue
+          if (from !== undefined && start < from) continue
+          if (to !== undefined && start >= to) continue
+          yield { series, hour: start, entry }
+        }
+      }
+    }
+  }
+}
+
+const names = ({ accountId, customerIdentifier, licenseArn }: Series, customer: string): boolean =>
+  accountId === customer || customerIdentifier === customer || licenseArn === customer

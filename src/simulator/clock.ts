@@ -1,0 +1,39 @@
+import { SimulatorConfigurationError } from './errors.ts'
+import { type Instant, instant, validated } from './validation.ts'
+
+/** The simulator's clock: every window, month's end, grace and quota goes by it; signatures never do. */
+export class SimulatorClock {
+  readonly #source: () => number
+  #offset = 0
+  #standing: number | undefined
+
+  /** @param source milliseconds since the epoch */
+  constructor(source: () => number) {
+    this.#source = source
+  }
+
+  /** Milliseconds since the epoch. */
+  now(): number {
+    return this.#standing ?? this.#source() + this.#offset
+  }
+
+  /** From now on it is `time`, and stays so until the clock is advanced, set or reset. */
+  set(time: Instant): void {
+    this.#standing = validated(instant, time, 'clock')
+  }
+
+  /** @param milliseconds negative turns the clock back; a clock that was never set goes on from there */
+  advance(milliseconds: number): void {
+    if (!Number.isFinite(milliseconds)) {
+      throw new SimulatorConfigurationError(`clock: Expected a number of milliseconds but received ${milliseconds}`)
+    }
+    if (this.#standing === undefined) this.#offset += milliseconds
+    else this.#standing += milliseconds
+  }
+
+  /** Back to the source. */
+  reset(): void {
+    this.#offset = 0
+    this.#standing = undefined
+  }
+}

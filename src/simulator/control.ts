@@ -1,0 +1,178 @@
+import * as v from 'valibot'
+import { billedFilterSchema } from './book.ts'
+import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
+import { FAULT_KINDS, type FaultKind } from './faults.ts'
+import type { MarketplaceSimulator } from './marketplace.ts'
+import { instant, region, validated } from './validation.ts'
+import { parseRequest } from './wire-format.ts'
+
+/** The control API lives under this path, which no call to AWS uses. */
+export const CONTROL_PATH = '/_simulator'
+
+interface ControlRequest {
+  method: string
+  /** Below {@link CONTROL_PATH}, such as `/clock`. */
+  path: string
+  query: URLSearchParams
+  /** JSON text; may be empty. */
+  body: string
+}
+
+interface ControlAnswer {
+  status: number
+  body: unknown
+}
+
+type Route = (simulator: MarketplaceSimulator, body: unknown, query: object) => unknown
+
+const clockSchema = v.strictObject({ now: instant })
+const advanceSchema = v.strictObject({ milliseconds: v.number() })
+const quotaSchema = v.strictObject({ perSecond: v.nullable(v.number()) })
+const regionSchema = v.strictObject({ region, disabled: v.boolean() })
+const kindSchema = v.strictObject({ kind: v.optional(v.picklist(FAULT_KINDS)) })
+const foreignSchema = v.looseObject({ region: v.optional(region) })
+const billedSchema = v.array(
+  v.strictObject({
+    region: v.string(),
+    product: v.exactOptional(v.string()),
+    accountId: v.exactOptional(v.string()),
+    customerIdentifier: v.exactOptional(v.string()),
+    licenseArn: v.exactOptional(v.string()),
+    dimension: v.string(),
+    hour: v.string(),
+    timestamp: v.pipe(v.string(), v.isoTimestamp()),
+    quantity: v.pipe(v.number(), v.safeInteger()),
+    meteringRecordId: v.string(),
+    takenAt: v.pipe(v.string(), v.isoTimestamp()),
+    foreign: v.boolean(),
+  }),
+)
+
+const clockOf = (simulator: MarketplaceSimulator) => ({ now: new Date(simulator.clock.now()).toISOString() })
+
+// The methods of the simulator check what they are given, so most bodies go straight through.
+const ROUTES: Record<string, Record<string, Route>> = {
+  '/clock': {
+    GET: clockOf,
+    PUT: (simulator, body) => {
+      simulator.clock.set(validated(clockSchema, body, 'body').now)
+      return clockOf(simulator)
+    },
+    DELETE: simulator => {
+      simulator.clock.reset()
+      return clockOf(simulator)
+    },
+  },
+  '/clock/advance': {
+    POST: (simulator, body) => {
+      simulator.clock.advance(validated(advanceSchema, body, 'body').milliseconds)
+      return clockOf(simulator)
+    },
+  },
+  '/faults': {
+    GET: simulator => simulator.faults.list(),
+    POST: (simulator, body) => {
+      simulator.faults.add(body as never)
+      return simulator.faults.list()
+    },
+    DELETE: (simulator, _body, query) => {
+      simulator.faults.clear(validated(kindSchema, query, 'query').kind as FaultKind | undefined)
+      return simulator.faults.list()
+    },
+  },
+  '/quota': {
+    GET: simulator => ({ perSecond: simulator.quota }),
+    PUT: (simulator, body) => {
+      simulator.quota = validated(quotaSchema, body, 'body').perSecond
+      return { perSecond: simulator.quota }
+    },
+  },
+  '/regions': {
+    PUT: (simulator, body) => {
+      const change = validated(regionSchema, body, 'body')
+      if (change.disabled) simulator.catalogue.disableRegion(change.region)
+      else simulator.catalogue.enableRegion(change.region)
+      return change
+    },
+  },
+  '/products': { POST: (simulator, body) => simulator.catalogue.declareProduct(body as never) },
+  '/customers': { POST: (simulator, body) => simulator.catalogue.declareCustomer(body as never) },
+  '/subscriptions': { POST: (simulator, body) => simulator.catalogue.subscribe(body as never) },
+  '/subscriptions/end': { POST: (simulator, body) => simulator.catalogue.unsubscribe(body as never) },
+  '/tokens': { POST: (simulator, body) => ({ token: simulator.catalogue.createToken(body as never) }) },
+  '/foreign': {
+    POST: (simulator, body) => {
+      const { region, ...request } = validated(foreignSchema, body, 'body')
+      // On this path, too, a Timestamp is in seconds, as on AWS's wire.
+      return simulator.meterForeign(parseRequest(JSON.stringify(request)), region)
+    },
+  },
+  '/billed': {
+    GET: (simulator, _body, query) => simulator.billed(validated(billedFilterSchema, query, 'query')),
+    PUT: (simulator, body) => simulator.load(validated(billedSchema, body, 'body')),
+  },
+  '/totals': { GET: (simulator, _body, query) => simulator.totals(validated(billedFilterSchema, query, 'query')) },
+  '/requests': { GET: simulator => simulator.requests() },
+  '/counters': { GET: simulator => simulator.counters },
+}
+
+const refusal = (status: number, code: string, message: string): ControlAnswer => ({
+  status,
+  body: { error: { code, message } },
+})
+
+/**
+ * Answers a request to the control API. Bodies and answers are JSON; times are ISO 8601, but
+ * milliseconds since the epoch in a logged request and seconds in a usage record.
+ *
+ * | request | body or query | answer |
+ * |---|---|---|
+ * | `GET /clock` | | `{ now }` |
+ * | `PUT /clock` | `{ now }`: ISO 8601 or milliseconds; it stands still then | `{ now }` |
+ * | `POST /clock/advance` | `{ milliseconds }` | `{ now }` |
+ * | `DELETE /clock` | back to the machine's clock | `{ now }` |
+ * | `GET /faults` | | those that are on |
+ * | `POST /faults` | a {@link Fault} | those that are on |
+ * | `DELETE /faults` | `?kind=`, or all | those that are on |
+ * | `GET`, `PUT /quota` | `{ perSecond }`, `null` for none | `{ perSecond }` |
+ * | `PUT /regions` | `{ region, disabled }` | the same |
+ * | `POST /products` | a {@link ProductDeclaration} | 204 |
+ * | `POST /customers` | a {@link CustomerDeclaration} | 204 |
+ * | `POST /subscriptions` | an {@link AgreementChange}: begins | 204 |
+ * | `POST /subscriptions/end` | an {@link AgreementChange}: ends | 204 |
+ * | `POST /tokens` | a {@link TokenDeclaration} | `{ token }` |
+ * | `POST /foreign` | a BatchMeterUsage request of another tool, and `region` | BatchMeterUsage's result |
+ * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |
+ * | `PUT /billed` | {@link BilledRecord}s of another simulator, to take over | 204 |
+ * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
+ * | `GET /requests` | | the latest {@link LoggedRequest}s |
+ * | `GET /counters` | | {@link Counters} |
+ *
+ * What is wrong is answered with 400, 404 or 405 and `{ error: { code, message } }`.
+ */
+export function control(simulator: MarketplaceSimulator, { method, path, query, body }: ControlRequest): ControlAnswer {
+  const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined
+  if (methods === undefined) {
+    const known = Object.keys(ROUTES).join(', ')
+    return refusal(404, 'ERR_NOT_FOUND', `There is no ${CONTROL_PATH}${path}, but ${known}`)
+  }
+  const route = Object.hasOwn(methods, method) ? methods[method] : undefined
+  if (route === undefined) {
+    const known = Object.keys(methods).join(', ')
+    return refusal(405, 'ERR_METHOD_NOT_ALLOWED', `${CONTROL_PATH}${path} takes ${known}, not ${method}`)
+  }
+  let content: unknown
+  try {
+    content = body === '' ? undefined : JSON.parse(body)
+  } catch (error) {
+    return refusal(400, 'ERR_NOT_JSON', `The body is not JSON: ${(error as Error).message}`)
+  }
+  try {
+    const answer = route(simulator, content, Object.fromEntries(query))
+    return answer === undefined ? { status: 204, body: undefined } : { status: 200, body: answer }
+  } catch (error) {
+    if (error instanceof SimulatorConfigurationError) return refusal(400, error.code, error.message)
+    if (error instanceof SimulatedServiceError) return refusal(400, error.name, error.message)
+    throw error
+  }
+}

@@ -1,0 +1,212 @@
+import * as v from 'valibot'
+import { SimulatedServiceError } from './errors.ts'
+import type { Random } from './random.ts'
+import { expected, validated } from './validation.ts'
+import type { UsageRecord } from './wire.ts'
+
+/**
+ * Everything that can go wrong. Faults named `…-after` happen when the records were already taken and billed, so that
+ * the caller cannot know; the others of that name happen before.
+ *
+ * - `throttling`: `ThrottlingException`; nothing was taken.
+ * - `internal-error`, `internal-error-after`: `InternalServiceErrorException`, HTTP 500.
+ * - `reset`, `reset-after`: the connection is reset.
+ * - `html`, `html-after`: a proxy's error page instead of AWS's answer (502; 504 after).
+ * - `truncated`: HTTP 200 with half of the JSON; the records were taken.
+ * - `empty`: HTTP 200 with `{}`; the records were taken.
+ * - `expired-credentials`, `access-denied`, `unrecognized-client`: what AWS says of each.
+ * - `region-disabled`: `DisabledApiException`.
+ * - `unprocessed`: a share of the records comes back in `UnprocessedRecords`, not billed.
+ * - `missing`: a share of the records is in neither list, though it was taken.
+ * - `shuffled`: the results are in another order than the records.
+ * - `latency`: the answer is late by `milliseconds`; the records are taken at once.
+ */
+export const FAULT_KINDS = [
+  'throttling',
+  'internal-error',
+  'internal-error-after',
+  'reset',
+  'reset-after',
+  'html',
+  'html-after',
+  'truncated',
+  'empty',
+  'expired-credentials',
+  'access-denied',
+  'unrecognized-client',
+  'region-disabled',
+  'unprocessed',
+  'missing',
+  'shuffled',
+  'latency',
+] as const
+
+export type FaultKind = (typeof FAULT_KINDS)[number]
+
+/** What hides the answer of a request. */
+export type Interruption =
+  | { type: 'error'; error: SimulatedServiceError }
+  | { type: 'reset' }
+  | { type: 'html'; status: number }
+
+const awsError = (name: string, message: string, status?: number) => (): Interruption => ({
+  type: 'error',
+  error: new SimulatedServiceError(name, message, status),
+})
+const internalError = awsError(
+  'InternalServiceErrorException',
+  'An internal error has occurred. Retry your request.',
+  500,
+)
+
+/** Faults that happen before any record is taken. */
+export const BEFORE: Partial<Record<FaultKind, () => Interruption>> = {
+  throttling: awsError('ThrottlingException', 'Rate exceeded'),
+  'internal-error': internalError,
+  reset: () => ({ type: 'reset' }),
+  html: () => ({ type: 'html', status: 502 }),
+  'expired-credentials': awsError('ExpiredTokenException', 'The security token included in the request is expired'),
+  'access-denied': awsError('AccessDeniedException', 'User is not authorized to perform this action'),
+  'unrecognized-client': awsError(
+    'UnrecognizedClientException',
+    'The security token included in the request is invalid.',
+  ),
+  'region-disabled': awsError('DisabledApiException', 'The API is disabled in the Region.'),
+}
+
+/** Faults that hide the answer when the records were taken. */
+export const AFTER: Partial<Record<FaultKind, () => Interruption>> = {
+  'internal-error-after': internalError,
+  'reset-after': () => ({ type: 'reset' }),
+  'html-after': () => ({ type: 'html', status: 504 }),
+}
+
+const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
+
+export const faultSchema = v.pipe(
+  v.strictObject({
+    kind: v.picklist(FAULT_KINDS),
+    /** How likely a request meets it, 0 to 1. Either this or `next`. */
+    rate: v.optional(rate),
+    /** The next so many requests meet it. */
+    next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+    /** Only requests of this region. */
+    region: v.optional(v.string()),
+    /** Only requests for this product: its `ProductCode`, or the product its licences were declared for. */
+    product: v.optional(v.string()),
+    /** Only requests with a record of this dimension; `unprocessed` and `missing` meet only those records. */
+    dimension: v.optional(v.string()),
+    /** Likewise, for an account id, a customer identifier or a licence's ARN. */
+    customer: v.optional(v.string()),
+    /** Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. */
+    share: v.optional(rate, 0.5),
+    /** Of `latency` (default 1000). */
+    milliseconds: v.optional(v.pipe(v.number(), v.minValue(0)), 1000),
+  }),
+  v.check(
+    fault => (fault.rate === undefined) !== (fault.next === undefined),
+    'Expected either rate or next, and not both',
+  ),
+)
+
+/** A fault as it is switched on. */
+export type Fault = v.InferInput<typeof faultSchema>
+export type CheckedFault = v.InferOutput<typeof faultSchema>
+
+/** What of a request decides whether a fault is meant for it. */
+export interface FaultTarget {
+  region: string
+  product: string | undefined
+  records: readonly UsageRecord[]
+}
+
+const NONE: readonly CheckedFault[] = []
+
+/** Whether a fault is meant for this record. */
+export function meets(fault: CheckedFault, record: UsageRecord): boolean {
+  const { customer, dimension } = fault
+  return (
+    (dimension === undefined || record.Dimension === dimension) &&
+    (customer === undefined ||
+      record.CustomerAWSAccountId === customer ||
+      record.CustomerIdentifier === customer ||
+      record.LicenseArn === customer)
+  )
+}
+
+function concerns(fault: CheckedFault, target: FaultTarget): boolean {
+  if (fault.region !== undefined && fault.region !== target.region) return false
+  if (fault.product !== undefined && fault.product !== target.product) return false
+  if (fault.dimension === undefined && fault.customer === undefined) return true
+  return target.records.some(record => meets(fault, record))
+}
+
+/** The faults that are switched on. */
+export class FaultPlan {
+  readonly #random: Random
+  #faults: CheckedFault[] = []
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  /** @throws {SimulatorConfigurationError} */
+  add(fault: Fault): void {
+    this.#faults.push(validated(faultSchema, fault, 'fault'))
+  }
+
+  /** Switches off all faults, or all of one kind. */
+  clear(kind?: FaultKind): void {
+    this.#faults = kind === undefined ? [] : this.#faults.filter(fault => fault.kind !== kind)
+  }
+
+  /** The faults that are on; `next` is how many requests are still to meet it. */
+  list(): CheckedFault[] {
+    return this.#faults.map(fault => ({ ...fault }))
+  }
+
+  /** The faults that this request meets. At most one of them hides the answer: the first that was added. */
+  draw(target: FaultTarget): readonly CheckedFault[] {
+    if (this.#faults.length === 0) return NONE
+    const drawn: CheckedFault[] = []
+    let hidden = false
+    for (const fault of this.#faults) {
+      if (!concerns(fault, target)) continue
+      // Every rate draws its number for every request, so that faults do not shift one another's.
+      if (fault.rate !== undefined && this.#random() >= fault.rate) continue
+      if (hides(fault.kind)) {
+        if (hidden) continue
+        hidden = true
+      }
+      if (fault.next !== undefined) fault.next--
+      drawn.push(fault)
+    }
+    this.#faults = this.#faults.filter(fault => fault.next !== 0)
+    return drawn
+  }
+}
+
+/** Whether the caller does not get to see AWS's answer. */
+export const hides = (kind: FaultKind): boolean =>
+  kind in BEFORE || kind in AFTER || kind === 'truncated' || kind === 'empty'
+
+const FAULT_TEXT = /^([a-z-]+)(?::(\d+))?=([\d.]+)$/
+
+/**
+ * A fault from the command line: `kind=rate`, or `latency:milliseconds=rate`.
+ *
+ * @throws {SimulatorConfigurationError}
+ */
+export function parseFault(text: string): Fault {
+  const [, kind, milliseconds, likely] = FAULT_TEXT.exec(text) ?? []
+  const schema = v.pipe(
+    v.string(),
+    v.check(() => kind !== undefined, expected('kind=rate, such as throttling=0.1 or latency:250=0.5,')),
+  )
+  validated(schema, text, 'fault')
+  return validated(
+    faultSchema,
+    { kind, rate: Number(likely), ...(milliseconds !== undefined && { milliseconds: Number(milliseconds) }) },
+    `fault ${text}`,
+  )
+}

@@ -1,0 +1,36 @@
+/** AWS Marketplace Metering on this machine: every rule, every fault, and what it has billed. */
+export type { BilledFilter, BilledRecord, BilledTotal, Series } from './book.ts'
+export {
+  type AgreementChange,
+  type Catalogue,
+  type CatalogueDeclaration,
+  type CustomerDeclaration,
+  type ProductDeclaration,
+  readCatalogue,
+  type TokenDeclaration,
+} from './catalogue.ts'
+export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'
+export type { SimulatorClock } from './clock.ts'
+export { CONTROL_PATH } from './control.ts'
+export {
+  SimulatedAnswerError,
+  SimulatedResetError,
+  SimulatedServiceError,
+  SimulatorConfigurationError,
+} from './errors.ts'
+export { FAULT_KINDS, type Fault, type FaultKind, type FaultPlan, parseFault } from './faults.ts'
+export type { Counters, LoggedRequest } from './log.ts'
+export { type Answer, type Caller, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
+export { type RunningSimulator, type ServerOptions, startSimulator } from './server.ts'
+export type { Instant } from './validation.ts'
+export type {
+  BatchMeterUsageRequest,
+  BatchMeterUsageResult,
+  RecordStatus,
+  ResolveCustomerRequest,
+  ResolveCustomerResult,
+  Tag,
+  UsageAllocation,
+  UsageRecord,
+  UsageRecordResult,
+} from './wire.ts'

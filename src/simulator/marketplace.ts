@@ -1,0 +1,383 @@
+import { randomInt } from 'node:crypto'
+import * as v from 'valibot'
+import { type Admission, admit, seriesOf } from './admission.ts'
+import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
+import { Catalogue, type CatalogueDeclaration } from './catalogue.ts'
+import { SimulatorClock } from './clock.ts'
+import { SimulatedAnswerError, SimulatedResetError, SimulatedServiceError } from './errors.ts'
+import {
+  AFTER,
+  BEFORE,
+  type CheckedFault,
+  type Fault,
+  type FaultKind,
+  FaultPlan,
+  hides,
+  type Interruption,
+  meets,
+} from './faults.ts'
+import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
+import { Quota } from './quota.ts'
+import { type Random, seeded, shuffled } from './random.ts'
+import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
+import { expected, type Instant, instant, validated } from './validation.ts'
+import type {
+  BatchMeterUsageRequest,
+  BatchMeterUsageResult,
+  CheckedRecord,
+  Operation,
+  Operations,
+  ResolveCustomerRequest,
+  ResolveCustomerResult,
+  UsageRecord,
+  UsageRecordResult,
+} from './wire.ts'
+
+export interface SimulatorOptions {
+  /** Milliseconds since the epoch, until the clock is set (default `Date.now`). */
+  now?: () => number
+  /** Where the clock stands at first. */
+  clock?: Instant
+  /** What exists; what is not declared at all is accepted freely. */
+  catalogue?: CatalogueDeclaration
+  faults?: Fault[]
+  /** Requests a second for each access key and region (default 10, as AWS); `null` for no limit. */
+  quota?: number | null
+  /** The same seed gives the same faults to the same requests (default: a random one). */
+  seed?: number
+  /** How many of the latest requests the log keeps (default 1000). */
+  logSize?: number
+}
+
+const optionsSchema = v.strictObject({
+  now: v.optional(v.function()),
+  seed: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  logSize: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  clock: v.optional(instant),
+  catalogue: v.optional(v.unknown()),
+  faults: v.optional(v.array(v.unknown())),
+  quota: v.optional(
+    v.nullable(
+      v.pipe(
+        v.number(),
+        v.check(value => value > 0, expected('a number above 0, or null')),
+      ),
+    ),
+  ),
+})
+
+/** Who calls. In HTTP both are in the `Authorization` header. */
+export interface Caller {
+  region: string
+  accessKeyId: string
+}
+
+/** What comes back, after `delay` milliseconds. */
+export type Answer<Result = object> = { delay: number } & Outcome<Result>
+
+/** `truncated` is half of the result's JSON, `empty` is `{}` in its place. */
+type Outcome<Result = object> = { type: 'result' | 'truncated' | 'empty'; result: Result } | Interruption
+
+const NO_RECORDS: readonly UsageRecord[] = []
+
+/**
+ * AWS Marketplace Metering as a state machine in this process: synchronous, without I/O. `startSimulator` puts it
+ * behind HTTP.
+ */
+export class MarketplaceSimulator {
+  /** Given to `startSimulator` again, it repeats the run's faults. */
+  readonly seed: number
+  readonly clock: SimulatorClock
+  readonly catalogue: Catalogue
+  readonly faults: FaultPlan
+  readonly #random: Random
+  readonly #book: Book
+  readonly #quota = new Quota()
+  readonly #log: RequestLog
+
+  /** @throws {SimulatorConfigurationError} */
+  constructor(options: SimulatorOptions = {}) {
+    validated(optionsSchema, options, 'options')
+    const {
+      now = Date.now,
+      clock,
+      catalogue = {},
+      faults = [],
+      quota = 10,
+      seed = randomInt(2 ** 32),
+      logSize = 1000,
+    } = options
+    this.seed = seed
+    this.#random = seeded(seed)
+    this.#book = new Book(seed.toString(16).padStart(8, '0').slice(-8))
+    this.#log = new RequestLog(logSize)
+    this.#quota.perSecond = quota
+    this.clock = new SimulatorClock(now)
+    if (clock !== undefined) this.clock.set(clock)
+    this.catalogue = new Catalogue(() => this.clock.now())
+    this.catalogue.declare(catalogue)
+    this.faults = new FaultPlan(this.#random)
+    for (const fault of faults) this.faults.add(fault)
+  }
+
+  /** Requests a second for each access key and region; `null` is no limit. */
+  get quota(): number | null {
+    return this.#quota.perSecond
+  }
+
+  set quota(perSecond: number | null) {
+    this.#quota.perSecond = perSecond
+  }
+
+  /** One request of an operation, as AWS would answer it, with whatever fault it meets. Never throws. */
+  answer<Name extends Operation>(
+    operation: Name,
+    request: Operations[Name]['request'],
+    caller: Caller,
+  ): Answer<Operations[Name]['result']> {
+    return this.#answer(operation, request, caller) as Answer<Operations[Name]['result']>
+  }
+
+  /**
+   * `BatchMeterUsage` without waiting; a fault's latency is left out.
+   *
+   * @throws {SimulatedServiceError} with AWS's name, {@link SimulatedResetError} or {@link SimulatedAnswerError}
+   */
+  batchMeterUsage(request: BatchMeterUsageRequest, caller?: Partial<Caller>): BatchMeterUsageResult {
+    return resultOf(this.answer('BatchMeterUsage', request, callerOf(caller)))
+  }
+
+  /**
+   * `ResolveCustomer` without waiting; a fault's latency is left out.
+   *
+   * @throws as {@link batchMeterUsage}
+   */
+  resolveCustomer(request: ResolveCustomerRequest, caller?: Partial<Caller>): ResolveCustomerResult {
+    return resultOf(this.answer('ResolveCustomer', request, callerOf(caller)))
+  }
+
+  /**
+   * Meters as another tool of the same seller would: by all rules, but without quota, faults and log. What it bills is
+   * marked as foreign.
+   *
+   * @throws {SimulatedServiceError} with AWS's name
+   */
+  meterForeign(request: BatchMeterUsageRequest, region = callerOf().region): BatchMeterUsageResult {
+    const admissions = this.#admit(request, region)
+    return { Results: admissions.map(admission => this.#meter(admission, true)), UnprocessedRecords: [] }
+  }
+
+  /** What has been billed, record by record. */
+  billed(filter?: BilledFilter): BilledRecord[] {
+    return this.#book.records(filter)
+  }
+
+  /** What has been billed, summed over the hours: a line for each region, customer and dimension. */
+  totals(filter?: BilledFilter): BilledTotal[] {
+    return this.#book.totals(filter)
+  }
+
+  /** Takes over what another simulator has {@link billed}. Hours that are taken here already stay as they are. */
+  load(records: Iterable<BilledRecord>): void {
+    for (const record of records) {
+      const named = {
+        Dimension: record.dimension,
+        CustomerAWSAccountId: record.accountId,
+        CustomerIdentifier: record.customerIdentifier,
+        LicenseArn: record.licenseArn,
+      }
+      const { owner } = seriesOf(record.region, record.product, named, this.catalogue.customer(named))
+      this.#book.load(owner, record)
+    }
+  }
+
+  get counters(): Counters {
+    return this.#log.counters
+  }
+
+  /** The latest requests, oldest first. */
+  requests(): LoggedRequest[] {
+    return this.#log.latest()
+  }
+
+  /** Logs a request that came over the wire and was refused before any operation was asked. */
+  refused(error: SimulatedServiceError, operation: string, caller: Caller): void {
+    this.#log.refused(error.name)
+    this.#log.request({ ...caller, at: this.clock.now(), operation, records: 0, outcome: error.name, faults: [] })
+  }
+
+  #answer(operation: Operation, request: object, caller: Caller): Answer {
+    const records = isObject(request) && Array.isArray(request.UsageRecords) ? request.UsageRecords : NO_RECORDS
+    const entry: LoggedRequest = {
+      at: this.clock.now(),
+      operation,
+      region: caller.region,
+      accessKeyId: caller.accessKeyId,
+      records: records.length,
+      outcome: 'ok',
+      faults: [],
+    }
+    const answer = this.#respond(operation, request, records.filter(isObject), caller, entry)
+    if (answer.type === 'error') entry.outcome = answer.error.name
+    else if (answer.type !== 'result') entry.outcome = answer.type
+    this.#log.request(entry)
+    return answer
+  }
+
+  #respond(
+    operation: Operation,
+    request: object,
+    records: readonly UsageRecord[],
+    caller: Caller,
+    entry: LoggedRequest,
+  ): Answer {
+    if (!this.#quota.take(`${caller.accessKeyId} ${caller.region}`, entry.at)) {
+      this.#log.throttled()
+      return { delay: 0, type: 'error', error: new SimulatedServiceError('ThrottlingException', 'Rate exceeded') }
+    }
+    const faults = this.faults.draw({ region: caller.region, product: this.#productOf(request, records), records })
+    let delay = 0
+    let hiding: FaultKind | undefined
+    for (const { kind, milliseconds } of faults) {
+      entry.faults.push(kind)
+      this.#log.fault(kind)
+      if (kind === 'latency') delay += milliseconds
+      if (hides(kind)) hiding = kind
+    }
+    const before = hiding && BEFORE[hiding]?.()
+    if (before) return { delay, ...before }
+    const answer = this.#perform(operation, request, caller.region, faults)
+    const after = hiding && AFTER[hiding]?.()
+    if (after) return { delay, ...after }
+    // A refusal is short enough to come through whole.
+    if (answer.type === 'result' && (hiding === 'truncated' || hiding === 'empty')) {
+      return { delay, type: hiding, result: answer.result }
+    }
+    return { delay, ...answer }
+  }
+
+  #perform(operation: Operation, request: object, region: string, faults: readonly CheckedFault[]): Outcome {
+    try {
+      const result =
+        operation === 'BatchMeterUsage'
+          ? this.#batchMeterUsage(request, region, faults)
+          : this.#resolveCustomer(request, region)
+      return { type: 'result', result }
+    } catch (error) {
+      if (!(error instanceof SimulatedServiceError)) throw error
+      this.#log.refused(error.name)
+      return { type: 'error', error }
+    }
+  }
+
+  #resolveCustomer(request: ResolveCustomerRequest, region: string): ResolveCustomerResult {
+    this.#checkRegion(region)
+    const token: unknown = isObject(request) ? request.RegistrationToken : undefined
+    if (typeof token !== 'string' || token === '') {
+      throw new SimulatedServiceError('ValidationException', "Value at 'registrationToken' must not be null or empty")
+    }
+    return this.catalogue.resolve(token)
+  }
+
+  #batchMeterUsage(
+    request: BatchMeterUsageRequest,
+    region: string,
+    faults: readonly CheckedFault[],
+  ): BatchMeterUsageResult {
+    const admissions = this.#admit(request, region)
+    const result: BatchMeterUsageResult = { Results: [], UnprocessedRecords: [] }
+    const unprocessed = this.#affected('unprocessed', faults, admissions)
+    const missing = this.#affected('missing', faults, admissions)
+    for (const admission of admissions) {
+      if (unprocessed.has(admission.record)) {
+        result.UnprocessedRecords.push(admission.record)
+        this.#log.record('unprocessed')
+        continue
+      }
+      const outcome = this.#meter(admission, false)
+      this.#log.record(outcome.Status)
+      if (!missing.has(admission.record)) result.Results.push(outcome)
+    }
+    if (faults.some(fault => fault.kind === 'shuffled')) result.Results = shuffled(result.Results, this.#random)
+    return result
+  }
+
+  #admit(request: BatchMeterUsageRequest, region: string): Admission[] {
+    this.#checkRegion(region)
+    const records = checkRequest(request)
+    // Without allocations 25 records cannot come near the limit; HTTP has counted the bytes already.
+    if (records.some(record => record.UsageAllocations) && Buffer.byteLength(JSON.stringify(request)) >= MAX_BYTES) {
+      throw tooLarge()
+    }
+    return admit(request.ProductCode ?? undefined, records, region, this.catalogue, this.clock.now())
+  }
+
+  #meter({ record, subscribed, owner, series }: Admission, foreign: boolean): UsageRecordResult {
+    if (!subscribed) return { UsageRecord: record, Status: 'CustomerNotSubscribed' }
+    const meteringRecordId = this.#book.meter(owner, series, {
+      quantity: record.Quantity ?? 0,
+      timestamp: record.Timestamp.getTime(),
+      takenAt: this.clock.now(),
+      foreign,
+    })
+    if (meteringRecordId === undefined) return { UsageRecord: record, Status: 'DuplicateRecord' }
+    return { UsageRecord: record, MeteringRecordId: meteringRecordId, Status: 'Success' }
+  }
+
+  /** The records that a fault of this kind meets: of those it is meant for, each by its share, and at least one. */
+  #affected(
+    kind: 'unprocessed' | 'missing',
+    faults: readonly CheckedFault[],
+    admissions: readonly Admission[],
+  ): Set<CheckedRecord> {
+    const affected = new Set<CheckedRecord>()
+    for (const fault of faults) {
+      if (fault.kind !== kind) continue
+      const meant = admissions.map(({ record }) => record).filter(record => meets(fault, record))
+      const certain = Math.floor(this.#random() * meant.length)
+      meant.forEach((record, index) => {
+        if (this.#random() < fault.share || index === certain) affected.add(record)
+      })
+    }
+    return affected
+  }
+
+  #productOf(request: object, records: readonly UsageRecord[]): string | undefined {
+    if (isObject(request) && typeof request.ProductCode === 'string') return request.ProductCode
+    const arn = records[0]?.LicenseArn
+    return arn ? this.catalogue.licence(arn)?.product : undefined
+  }
+
+  #checkRegion(region: string): void {
+    if (this.catalogue.isDisabled(region)) {
+      throw new SimulatedServiceError('DisabledApiException', 'The API is disabled in the Region.')
+    }
+  }
+}
+
+/** Who calls, where a caller in this process does not say. */
+export function callerOf({ region = 'us-east-1', accessKeyId = 'SIMULATED' }: Partial<Caller> = {}): Caller {
+  return { region, accessKeyId }
+}
+
+/**
+ * What an AWS SDK would make of an answer.
+ *
+ * @throws {SimulatedServiceError} with AWS's name, {@link SimulatedResetError} or {@link SimulatedAnswerError}
+ */
+export function resultOf<Result>(answer: Answer<Result>): Result {
+  switch (answer.type) {
+    case 'result':
+      return answer.result
+    case 'empty':
+      return {} as Result
+    case 'error':
+      throw answer.error
+    case 'reset':
+      throw new SimulatedResetError()
+    case 'html':
+      throw new SimulatedAnswerError(answer.status)
+    case 'truncated':
+      throw new SimulatedAnswerError(200)
+  }
+}

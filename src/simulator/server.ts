@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { readAuthorization } from './authorization.ts'
+import { readBody } from './body.ts'
+import { type Delay, realDelay } from './client.ts'
+import { CONTROL_PATH, control } from './control.ts'
+import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
+import { type Answer, type Caller, callerOf, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
+import { MAX_BYTES, tooLarge } from './shape.ts'
+import type { Operation } from './wire.ts'
+import { CONTENT_TYPE, operationOf, parseRequest, serializeError, serializeResult } from './wire-format.ts'
+
+const MAX_CONTROL_BYTES = 256 * 1024 * 1024
+const OPERATIONS: ReadonlySet<string> = new Set<Operation>(['BatchMeterUsage', 'ResolveCustomer'])
+const PROXY_PAGE = '<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>'
+
+export interface ServerOptions extends SimulatorOptions {
+  /** Default 127.0.0.1: whoever reaches it can also control it. */
+  host?: string
+  /** Default 0: any that is free. */
+  port?: number
+  /** How a fault's latency is waited for (default: by the machine's clock). */
+  delay?: Delay
+}
+
+/** A simulator that answers HTTP. */
+export interface RunningSimulator extends AsyncDisposable {
+  /** Where an AWS SDK's `endpoint` (or `AWS_ENDPOINT_URL_MARKETPLACE_METERING`) has to point. */
+  readonly url: string
+  /** The same simulator, for a caller in this process. */
+  readonly simulator: MarketplaceSimulator
+  /** Ends; open requests are cut off. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), and a control API (see
+ * `control.ts`) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
+ * region; signatures are not checked.
+ *
+ * @throws {SimulatorConfigurationError} for a bad option, or if it cannot listen there
+ */
+export async function startSimulator(options: ServerOptions = {}): Promise<RunningSimulator> {
+  const { host = '127.0.0.1', port = 0, delay = realDelay, ...rest } = options
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new SimulatorConfigurationError(`options.port: Expected an integer from 0 to 65535 but received ${port}`)
+  }
+  const simulator = new MarketplaceSimulator(rest)
+  const stopping = new AbortController()
+  const server = createServer((request, response) => {
+    serve(simulator, request, response, milliseconds => delay(milliseconds, stopping.signal)).catch(error => {
+      if (!stopping.signal.aborted && !request.destroyed) console.error(error)
+      request.socket.destroy()
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', cause => {
+      reject(new SimulatorConfigurationError(`Cannot listen on ${host}:${port}: ${cause.message}`, { cause }))
+    })
+    server.listen(port, host, resolve)
+  })
+  const address = server.address() as AddressInfo
+  const close = async () => {
+    stopping.abort()
+    if (!server.listening) return
+    const closed = new Promise<void>(resolve => server.close(() => resolve()))
+    server.closeAllConnections()
+    await closed
+  }
+  return {
+    url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    simulator,
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+async function serve(
+  simulator: MarketplaceSimulator,
+  request: IncomingMessage,
+  response: ServerResponse,
+  delay: (milliseconds: number) => Promise<unknown>,
+): Promise<void> {
+  // A client may send any path, such as `//`, which is no URL of its own.
+  const [path = '', query = ''] = (request.url ?? '').split('?')
+  if (path === CONTROL_PATH || path.startsWith(`${CONTROL_PATH}/`)) {
+    const body = await readBody(request, MAX_CONTROL_BYTES)
+    const answer =
+      body === undefined
+        ? { status: 413, body: { error: { code: 'ERR_TOO_LARGE', message: 'The body is too large' } } }
+        : control(simulator, {
+            method: request.method ?? '',
+            path: path.slice(CONTROL_PATH.length),
+            query: new URLSearchParams(query),
+            body,
+          })
+    send(response, answer.status, 'application/json', answer.body === undefined ? '' : JSON.stringify(answer.body))
+    return
+  }
+  const body = await readBody(request, MAX_BYTES)
+  const answer = answerOf(simulator, request, path, body)
+  if (answer.delay > 0) await delay(answer.delay)
+  switch (answer.type) {
+    case 'result':
+      return send(response, 200, CONTENT_TYPE, serializeResult(answer.result))
+    case 'truncated': {
+      const whole = serializeResult(answer.result)
+      return send(response, 200, CONTENT_TYPE, whole.slice(0, whole.length / 2))
+    }
+    case 'empty':
+      return send(response, 200, CONTENT_TYPE, '{}')
+    case 'error':
+      return send(response, answer.error.$metadata.httpStatusCode ?? 400, CONTENT_TYPE, serializeError(answer.error))
+    case 'html':
+      return send(response, answer.status, 'text/html', PROXY_PAGE)
+    case 'reset':
+      request.socket.resetAndDestroy()
+  }
+}
+
+/** The answer to a request on AWS's wire. What is wrong with its wrapping is found in the order in which AWS does. */
+function answerOf(
+  simulator: MarketplaceSimulator,
+  request: IncomingMessage,
+  path: string,
+  body: string | undefined,
+): Answer {
+  const { headers, method } = request
+  const target = headers['x-amz-target']
+  const operation = operationOf(typeof target === 'string' ? target : undefined)
+  let caller: Caller = callerOf({ region: 'unknown', accessKeyId: 'unknown' })
+  try {
+    if (method !== 'POST' || path !== '/') throw unknown(`There is no ${method} ${path}`, 404)
+    if (headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== CONTENT_TYPE) {
+      throw unknown(`The content type is ${CONTENT_TYPE}, not ${headers['content-type']}`, 404)
+    }
+    if (operation === undefined || !OPERATIONS.has(operation)) {
+      throw unknown(`The simulator answers ${[...OPERATIONS].join(' and ')}, not ${target}`, 400)
+    }
+    const { region, accessKeyId } = readAuthorization(headers.authorization)
+    caller = { region, accessKeyId }
+    if (body === undefined) throw tooLarge()
+    return simulator.answer(operation as Operation, parseRequest(body), caller)
+  } catch (error) {
+    if (!(error instanceof SimulatedServiceError)) throw error
+    simulator.refused(error, operation ?? '', caller)
+    return { delay: 0, type: 'error', error }
+  }
+}
+
+const unknown = (message: string, status: number) =>
+  new SimulatedServiceError('UnknownOperationException', message, status)
+
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  response.writeHead(status, {
+    'x-amzn-requestid': randomUUID(),
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+  })
+  response.end(body)
+}
