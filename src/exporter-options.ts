@@ -1,4 +1,4 @@
-import type { MeterProvider } from '@opentelemetry/api'
+import { diag, type MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
 import type { Ledger } from './ledger/ledger.ts'
 import type { MeteringClient } from './marketplace/client.ts'
@@ -19,6 +19,11 @@ export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
   now?: () => number
   /** For the exporter's own metrics. None by default. */
   meterProvider?: MeterProvider
+  /**
+   * Have the reader aggregate only instruments with a view, and drop the others: the MeterProvider needs
+   * `billingViews(…)` then, or nothing is billed. Off by default: what no rule names is collected and ignored.
+   */
+  dropUnnamed?: boolean
   /**
    * How long after its end an hour is frozen into records, in milliseconds: 5 minutes by default, at least as long as
    * the export interval. What comes later goes into the next hour's record.
@@ -52,6 +57,7 @@ export interface ParsedOptions {
   readonly ledger: Ledger | string
   readonly now: () => number
   readonly meterProvider: MeterProvider | undefined
+  readonly dropUnnamed: boolean
   readonly closeDelay: number
   readonly deadlineMargin: number
   readonly zeroQuantityRecords: boolean
@@ -77,9 +83,35 @@ const withMethods = <Type>(expected: string, ...methods: string[]) =>
     expected,
   )
 const clock = v.custom<() => number>(
-  value => typeof value === 'function' && Number.isFinite(value()),
+  value => typeof value === 'function' && read(value as () => number) !== undefined,
   'a function that returns milliseconds since the epoch',
 )
+/** The last instant that a `Date` can be. */
+const LAST_TIME = 8.64e15
+
+function read(now: () => number): number | undefined {
+  try {
+    const time = now()
+    return typeof time === 'number' && time >= 0 && time <= LAST_TIME ? time : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A clock that fails stands still, so that usage has an hour to go into. */
+function steady(now: () => number): () => number {
+  let last = read(now) ?? 0
+  let failing = false
+  return () => {
+    const time = read(now)
+    if (time === undefined && !failing) {
+      diag.error('The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.')
+    }
+    failing = time === undefined
+    last = time ?? last
+    return last
+  }
+}
 
 const schema = v.object({
   region: v.pipe(
@@ -96,6 +128,7 @@ const schema = v.object({
   ),
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
+  dropUnnamed: v.optional(v.boolean(), false),
   closeDelay: v.optional(milliseconds(0, 60 * MINUTE), 5 * MINUTE),
   deadlineMargin: v.optional(milliseconds(0, 60 * MINUTE), 5 * MINUTE),
   zeroQuantityRecords: v.optional(v.boolean(), false),
@@ -122,6 +155,7 @@ export function parseOptions(options: AWSMarketplaceMetricExporterOptions): Pars
   const { retentionDays, client, meterProvider, ...rest } = own
   return {
     ...rest,
+    now: steady(rest.now),
     usage,
     client,
     meterProvider,

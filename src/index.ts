@@ -20,4 +20,4 @@ export type {
   UsageOptions,
 } from './usage/options.ts'
 export type { PresetName } from './usage/presets.ts'
-export { type BillingViewsOptions, billingViews, cardinalityLimit, dropUnnamed } from './usage/views.ts'
+export { type BillingViewsOptions, billingViews, cardinalityLimit } from './usage/views.ts'

@@ -1,0 +1,25 @@
+import { MarketplaceMeteringError } from '../errors.ts'
+import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
+import { printable } from './text/printable.ts'
+
+/** The command line is not what it has to be. */
+export class UsageError extends MarketplaceMeteringError {
+  readonly code = 'ERR_USAGE'
+}
+
+/** What to do about it, where the error itself does not say. */
+const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
+  ERR_LEDGER_BUSY: 'Run the command again.',
+  ERR_LEDGER_READ_ONLY: 'Run it as the user whose ledger it is.',
+  ERR_LEDGER_CORRUPT: 'Stop the exporter, keep the file, and see "marketplace-meter restore --help".',
+}
+
+/** An error on one line, with its code and what to do. One that is not ours comes with its stack. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof MarketplaceMeteringError)) {
+    return `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  }
+  const advice = error instanceof LedgerError ? ADVICE[error.code] : undefined
+  const sentence = error.message.replace(/\s*\n\s*/g, ' ').replace(/([^.!?)])$/, '$1.')
+  return `error: ${printable(sentence)}${advice === undefined ? '' : ` ${advice}`} (${error.code})`
+}

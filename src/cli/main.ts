@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+import { CommanderError } from 'commander'
+import { errorText, UsageError } from './errors.ts'
+import { createProgram } from './program.ts'
+
+// Whoever reads may stop early: `marketplace-meter records | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit()
+  throw error
+})
+
+try {
+  await createProgram().parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2
+  } else {
+    console.error(errorText(error))
+    process.exitCode = error instanceof UsageError ? 2 : 1
+  }
+}

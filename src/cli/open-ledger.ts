@@ -1,0 +1,29 @@
+import { statSync } from 'node:fs'
+import { LedgerError } from '../ledger/errors.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { SqliteLedger } from '../ledger/sqlite.ts'
+
+/** A person waits rather than types again. */
+const BUSY_TIMEOUT = 5000
+
+/**
+ * Does something with a ledger that is there, and closes it. Reading goes on beside a running exporter; nothing
+ * makes a new ledger, which is what a mistyped path would do.
+ */
+export async function withLedger<Result>(
+  path: string,
+  access: 'read' | 'write',
+  work: (ledger: Ledger) => Promise<Result>,
+): Promise<Result> {
+  const size = statSync(path, { throwIfNoEntry: false })?.size
+  if (!size) {
+    const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`
+    throw new LedgerError('ERR_LEDGER_NOT_FOUND', `${found}. Name its file with --ledger or MARKETPLACE_LEDGER.`)
+  }
+  const ledger = new SqliteLedger({ path, readOnly: access === 'read', busyTimeout: BUSY_TIMEOUT })
+  try {
+    return await work(ledger)
+  } finally {
+    await ledger.close()
+  }
+}

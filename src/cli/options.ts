@@ -1,0 +1,70 @@
+import { userInfo } from 'node:os'
+import { InvalidArgumentError, Option } from 'commander'
+import type { AuditNote } from '../ledger/ledger.ts'
+import { UsageError } from './errors.ts'
+import { parseTime } from './period.ts'
+
+/** The options that commands share. */
+
+export type OutputFormat = 'table' | 'json' | 'csv'
+
+export interface CommonOptions {
+  readonly ledger: string
+  readonly now?: string
+}
+
+export interface NoteOptions extends CommonOptions {
+  readonly who: string
+  readonly why: string
+}
+
+export const ledgerOption = () =>
+  new Option('--ledger <path>', "the ledger's file").env('MARKETPLACE_LEDGER').default('marketplace-ledger.sqlite')
+
+export const nowOption = () => new Option('--now <time>', 'the present time, where it is not that of the clock')
+
+export const formatOption = (...formats: OutputFormat[]) =>
+  new Option('--format <format>', 'how to print it').choices(formats).default('table')
+
+export const whoOption = () =>
+  new Option('--who <name>', 'who does it').argParser(notEmpty).default(userName(), 'the user of the system')
+
+export const whyOption = () =>
+  new Option('--why <text>', 'why, for the audit trail').argParser(notEmpty).makeOptionMandatory()
+
+/** The only place where a command reads the clock. */
+export function nowOf({ now }: { now?: string }): number {
+  return now === undefined ? Date.now() : parseTime(now, Date.now())
+}
+
+export function noteOf(options: NoteOptions): AuditNote {
+  return { who: options.who, why: options.why, now: nowOf(options) }
+}
+
+export function limit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('Expected a number from 1 to 999999999.')
+}
+
+/** @throws UsageError where it is not exactly one of the two */
+export function exactlyOne(given: readonly [string, unknown][]): void {
+  const names = given.map(([name]) => name).join(' or ')
+  if (given.filter(([, value]) => value !== undefined && value !== false).length !== 1) {
+    throw new UsageError(`Expected one of ${names}.`)
+  }
+}
+
+function notEmpty(text: string): string {
+  const trimmed = text.trim()
+  if (trimmed === '') throw new InvalidArgumentError('Expected a text that is not empty.')
+  return trimmed
+}
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container's user may have no name.
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { attributeCommand } from './attribute.ts'
+import { auditCommand } from './audit.ts'
+import { backupCommand } from './backup.ts'
+import { heldCommand } from './held.ts'
+import { pruneCommand } from './prune.ts'
+import { recordsCommand } from './records.ts'
+import { releaseCommand } from './release.ts'
+import { restoreCommand } from './restore.ts'
+import { settleCommand } from './settle.ts'
+import { simulateCommand } from './simulate.ts'
+import { statementCommand } from './statement.ts'
+import { statusCommand } from './status.ts'
+import { verifyCommand } from './verify.ts'
+import { writeOffCommand } from './write-off.ts'
+
+const GROUPS: [string, (() => Command)[]][] = [
+  ['Look:', [statusCommand, statementCommand, recordsCommand, heldCommand, auditCommand, verifyCommand]],
+  ['Decide (each leaves an audit entry):', [releaseCommand, settleCommand, attributeCommand, writeOffCommand]],
+  ['Keep:', [backupCommand, restoreCommand, pruneCommand]],
+  ['Try:', [simulateCommand]],
+]
+
+/** The command line. It throws a CommanderError where commander would end the process. */
+export function createProgram(): Command {
+  const program = new Command('marketplace-meter')
+    .description('The usage ledger of AWS Marketplace metering: where each unit stands, and what a person decides.')
+    .version(version())
+    .helpCommand(false)
+    .configureHelp({ subcommandTerm: command => command.name() })
+    .exitOverride()
+    .showHelpAfterError('See --help.')
+    .addHelpText(
+      'after',
+      `
+Begin with "status". The commands to look with only read, beside a running
+exporter. Times are UTC, written as ISO 8601. The exit status is 1 for an error
+or a ledger that does not add up, 2 for a mistake in the command line.`,
+    )
+  for (const [heading, commands] of GROUPS) {
+    for (const make of commands) program.addCommand(make().copyInheritedSettings(program).helpGroup(heading))
+  }
+  return program
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

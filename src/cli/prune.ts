@@ -1,0 +1,28 @@
+import { Command } from 'commander'
+import { hourOf } from '../ledger/hours.ts'
+import { UsageError } from './errors.ts'
+import { withLedger } from './open-ledger.ts'
+import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { parseTime, TIME_HELP } from './period.ts'
+import { print } from './print.ts'
+import { shortTime } from './text/time.ts'
+
+interface Options extends CommonOptions {
+  before: string
+}
+
+export function pruneCommand(): Command {
+  return new Command('prune')
+    .description('delete old records that are settled; totals stay, and so does the audit trail')
+    .addOption(ledgerOption())
+    .requiredOption('--before <time>', `of hours before ${TIME_HELP}`)
+    .addOption(nowOption())
+    .addHelpText('after', '\nA statement for a period no longer shows what was pruned; one without a period does.')
+    .action(async (options: Options) => {
+      const now = nowOf(options)
+      const before = hourOf(parseTime(options.before, now))
+      if (before > now) throw new UsageError(`Expected --before to be in the past, got ${shortTime(before)}.`)
+      const count = await withLedger(options.ledger, 'write', ledger => ledger.prune(before))
+      print(`Deleted ${count} settled ${count === 1 ? 'record' : 'records'} of hours before ${shortTime(before)}`)
+    })
+}

@@ -1,0 +1,90 @@
+import type { HeldReason, RecordEntry } from '../../ledger/ledger.ts'
+
+export interface HeldAdvice {
+  /** What it means, in lines that fit a narrow terminal. */
+  readonly means: string
+  /** What a person does, with `<id>` for a record. */
+  readonly commands: readonly (readonly [when: string, command: string])[]
+  /** What happens to a quantity that is released. */
+  readonly released: string
+}
+
+const IN_THE_BALANCE = 'It is in the balance again and goes out with the next hour that is closed.'
+
+const lines = (...texts: string[]) => texts.join('\n')
+const settleAs = (when: string, outcome: 'billed' | 'not-billed') =>
+  [when, `settle <id> --${outcome} --why "…"`] as const
+const release = (when: string) => [when, 'release <id> --why "…"'] as const
+
+/** A held record's reason; what a restored ledger is in doubt about is another matter than an unanswered attempt. */
+export function heldCause({ reason, attempts }: RecordEntry): HeldCause {
+  return reason === 'in-doubt' && attempts === 0 ? 'in-doubt since the restore' : (reason as HeldReason)
+}
+
+export type HeldCause = HeldReason | 'in-doubt since the restore'
+
+/** What to do with a held record, by what holds it. */
+export const HELD_ADVICE: Readonly<Record<HeldCause, HeldAdvice>> = {
+  'in-doubt': {
+    means: lines(
+      'AWS may have billed it: it was sent, and the answer never came. Look for',
+      'BatchMeterUsage of this customer, dimension and hour in CloudTrail, or in',
+      "AWS's usage report.",
+    ),
+    commands: [settleAs('AWS billed it:', 'billed'), settleAs('AWS did not:', 'not-billed')],
+    released: IN_THE_BALANCE,
+  },
+  'in-doubt since the restore': {
+    means: lines(
+      'It was in the balance when the backup was made, and the lost ledger may',
+      'have billed it since. Compare what AWS billed for this customer and',
+      'dimension since the backup. Part of it may be billed, part not.',
+    ),
+    commands: [settleAs('AWS billed all of it:', 'billed'), settleAs('AWS billed none of it:', 'not-billed')],
+    released: IN_THE_BALANCE,
+  },
+  conflict: {
+    means: lines(
+      'AWS has another quantity for this hour (DuplicateRecord), so this one is',
+      'not billed. Somebody else meters this product: a second ledger, another',
+      'tool, a restored backup. Find it in CloudTrail, and stop it first.',
+    ),
+    commands: [
+      settleAs('What it sent was this usage:', 'billed'),
+      settleAs('It was other usage; this is still to be billed:', 'not-billed'),
+    ],
+    released: IN_THE_BALANCE,
+  },
+  'not-subscribed': {
+    means: lines(
+      'AWS says that the customer is not subscribed, and has not billed it.',
+      'Later usage of the customer waits in the balance.',
+    ),
+    commands: [release('They are subscribed again:')],
+    released: lines(IN_THE_BALANCE, 'The customer counts as subscribed until AWS says otherwise.'),
+  },
+  refused: {
+    means: lines(
+      'AWS refused this record and has not billed it. Its last answer says why;',
+      'often the dimension is not defined for the product.',
+    ),
+    commands: [release('The cause is mended:')],
+    released: lines(IN_THE_BALANCE, 'If the cause is not mended, it will be held again.'),
+  },
+  'over-maximum': {
+    means: lines(
+      "It is above the dimension's maxQuantity and was never sent. Find out",
+      'whether the application counted wrong.',
+    ),
+    commands: [release('The usage is real:')],
+    released: lines(IN_THE_BALANCE, 'This much may pass the maximum once.'),
+  },
+  'agreement-ended': {
+    means: lines(
+      'The agreement ended before it could be billed, and AWS takes no more usage',
+      'for it. Bill it in another way.',
+    ),
+    commands: [release('The customer has a new agreement under the same identity:')],
+    released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),
+  },
+}

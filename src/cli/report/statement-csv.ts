@@ -1,0 +1,28 @@
+import type { StatementLine } from '../../ledger/ledger.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import { type CsvCell, csv } from '../text/csv.ts'
+import { reasonsOf, type StatementReport } from './statement.ts'
+
+/** The statement for a spreadsheet: a row for each line, amounts in base units. */
+export function statementCsv({ lines }: StatementReport): string {
+  const header = [
+    ...['kind', 'account', 'product', 'account_id', 'customer_identifier', 'license_arn'],
+    ...['unattributed_reason', 'evidence', 'dimension', 'unit', 'base_unit', 'size'],
+    ...['recorded', 'metered', 'pending', 'held', 'held_for', 'balance'],
+  ]
+  return csv(header, lines.map(csvRow))
+}
+
+function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {
+  const customer = account.kind === 'customer' ? account : undefined
+  const unattributed = account.kind === 'unattributed' ? account : undefined
+  const reasons = reasonsOf(figures.heldByReason).map(([reason, amount]) => `${reason} ${formatAmount(amount)}`)
+  return [
+    ...[account.kind, account.key, account.product],
+    ...[customer?.accountId, customer?.customerIdentifier, customer?.licenseArn],
+    ...[unattributed?.reason, unattributed?.evidence],
+    ...[dimension.name, dimension.unit, dimension.baseUnit, formatAmount(dimension.size)],
+    ...[formatAmount(figures.recorded), formatAmount(figures.metered), formatAmount(figures.pending)],
+    ...[formatAmount(figures.held), reasons.join('; '), formatAmount(figures.balance)],
+  ]
+}

@@ -1,0 +1,49 @@
+import type { StatementLine } from '../../ledger/ledger.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import { iso } from '../text/time.ts'
+import { breaches, difference } from './equation.ts'
+import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
+
+/** The statement for a program. Amounts are decimal numbers of base units, as strings: exact at any size. */
+export function statementJson({ now, period, lines, allTime }: StatementReport): object {
+  return {
+    at: iso(now),
+    from: period.from === undefined ? null : iso(period.from),
+    to: period.to === undefined ? null : iso(period.to),
+    lines: lines.map(line => ({ account: line.account, dimension: line.dimension.name, ...figuresJson(line) })),
+    dimensions: byDimension(lines).map(group => {
+      const [{ dimension }] = group as [StatementLine]
+      return {
+        name: dimension.name,
+        unit: dimension.unit,
+        baseUnit: dimension.baseUnit,
+        size: formatAmount(dimension.size),
+        ...(dimension.maxQuantity !== undefined && { maxQuantity: dimension.maxQuantity }),
+        total: figuresJson(sumOf(group)),
+      }
+    }),
+    equationHolds: breaches(allTime).length === 0,
+    breaches: breachesJson(allTime),
+  }
+}
+
+/** The series that break the equation, for a program. */
+export function breachesJson(lines: readonly StatementLine[]): object[] {
+  return breaches(lines).map(line => ({
+    account: line.account,
+    dimension: line.dimension.name,
+    ...figuresJson(line),
+    difference: formatAmount(difference(line)),
+  }))
+}
+
+function figuresJson({ recorded, metered, pending, held, heldByReason, balance }: Figures): object {
+  return {
+    recorded: formatAmount(recorded),
+    metered: formatAmount(metered),
+    pending: formatAmount(pending),
+    held: formatAmount(held),
+    heldByReason: Object.fromEntries(reasonsOf(heldByReason).map(([reason, amount]) => [reason, formatAmount(amount)])),
+    balance: formatAmount(balance),
+  }
+}

@@ -1,0 +1,102 @@
+import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
+import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { type Paint, plain } from '../text/paint.ts'
+import { sizeText } from '../text/size.ts'
+import { distance, iso, shortTime } from '../text/time.ts'
+import { amountText } from './record-name.ts'
+
+export interface StatusReport {
+  readonly path: string
+  /** Of the file, in bytes. */
+  readonly size: number
+  readonly now: number
+  readonly status: LedgerStatus
+  readonly dimensions: ReadonlyMap<string, Dimension>
+}
+
+/** Without a running exporter no hour is closed: after two hours it is surely late. */
+const CLOSE_LATE = 2 * HOUR
+/** A record is normally settled minutes after its hour is closed. */
+const PENDING_LATE = 3 * HOUR
+
+/** The figures to watch, for a person: what to look at first comes last, where the eye is. */
+export function statusText(report: StatusReport, paint: Paint = plain): string {
+  const { path, size, now, status, dimensions } = report
+  const { closedThrough, oldestPendingHour: oldest } = status
+  const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
+    list.length === 0
+      ? ['none']
+      : list.map(({ dimension, amount, records, reason }) =>
+          [
+            ...(reason === undefined ? [] : [`${reason}:`]),
+            amountText(amount, dimension, dimensions),
+            ...(records === undefined ? [] : [`in ${records} ${records === 1 ? 'record' : 'records'}`]),
+          ].join(' '),
+        )
+  const rows: [string, string[]][] = [
+    ['Ledger', [`${path}, ${sizeText(size)}`]],
+    ['Closed through', [closedThrough === undefined ? 'no hour yet' : hourText(closedThrough, now)]],
+    ['Oldest pending', [oldest === undefined ? 'none' : `${hourText(oldest, now)}; ${windowText(oldest, now)}`]],
+    ['Pending', figures(status.pending)],
+    ['Held', figures(status.held)],
+    ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
+  ]
+  const facts = rows.map(([name, texts]) => `${name.padEnd(16)}${texts.join(`\n${' '.repeat(16)}`)}`)
+  const problems = problemsOf(report)
+  const advice =
+    problems.length === 0
+      ? [paint('green', 'Nothing to do.')]
+      : ['Look first at:', ...problems.map(text => paint('yellow', `  ${text}`))]
+  return [...facts, '', ...advice].join('\n')
+}
+
+/** What needs a person, the most urgent first. */
+export function problemsOf({ now, status }: Pick<StatusReport, 'now' | 'status'>): string[] {
+  const { closedThrough, oldestPendingHour: oldest } = status
+  const problems: string[] = []
+  if (oldest !== undefined && now - oldest > PENDING_LATE) {
+    problems.push(
+      `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}: marketplace-meter records --state pending`,
+    )
+  }
+  if (closedThrough !== undefined && now - (closedThrough + HOUR) > CLOSE_LATE) {
+    problems.push(`No hour was closed since ${shortTime(closedThrough)}: is an exporter running?`)
+  }
+  const held = status.held.reduce((sum, { records }) => sum + records, 0)
+  if (held > 0) problems.push(`${held} ${held === 1 ? 'record is' : 'records are'} held: marketplace-meter held`)
+  if (status.unattributed.some(({ amount }) => amount !== 0n)) {
+    problems.push('Usage has no customer: marketplace-meter statement, then attribute or write-off')
+  }
+  return problems
+}
+
+const hourText = (hour: number, now: number) => `${shortTime(hour)} (its end was ${distance(hour + HOUR, now)})`
+
+function windowText(hour: number, now: number): string {
+  const closes = windowClosesAt(hour)
+  const verb = closes > now ? 'AWS takes it until' : 'AWS took it until'
+  return `${verb} ${shortTime(closes)} (${distance(closes, now)})`
+}
+
+/** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
+export function statusJson(report: StatusReport): object {
+  const { path, size, now, status } = report
+  const figure = ({ quantity, amount, ...rest }: LedgerStatus['pending'][number]) => ({
+    ...rest,
+    quantity: String(quantity),
+    amount: formatAmount(amount),
+  })
+  return {
+    at: iso(now),
+    ledger: path,
+    fileSize: size,
+    closedThrough: status.closedThrough === undefined ? null : iso(status.closedThrough),
+    oldestPendingHour: status.oldestPendingHour === undefined ? null : iso(status.oldestPendingHour),
+    pending: status.pending.map(figure),
+    held: status.held.map(figure),
+    unattributed: status.unattributed.map(({ dimension, amount }) => ({ dimension, amount: formatAmount(amount) })),
+    problems: problemsOf(report),
+  }
+}

@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { Command } from 'commander'
+import { LedgerError } from '../ledger/errors.ts'
+import { SqliteLedger } from '../ledger/sqlite.ts'
+import { type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { print } from './print.ts'
+
+export function restoreCommand(): Command {
+  return new Command('restore')
+    .description('make a ledger of a backup')
+    .argument('<from>', 'the backup')
+    .argument('<to>', 'the new ledger; there must be no file yet')
+    .addOption(whoOption())
+    .addOption(whyOption())
+    .addOption(nowOption())
+    .addHelpText(
+      'after',
+      `
+Stop the exporter first. A backup does not know what was billed after it was
+made. So that nothing is billed twice, every balance is held in doubt until you
+settle it: as --billed where AWS has billed it since, or as --not-billed. What was
+pending is sent again identically, and AWS takes it once. Usage recorded after
+the backup was made is not in it.`,
+    )
+    .action(async (from: string, to: string, options: NoteOptions) => {
+      for (const beside of [`${to}-wal`, `${to}-shm`]) {
+        if (!existsSync(beside)) continue
+        throw new LedgerError('ERR_LEDGER_IO', `${beside} is left of another ledger. Move it away first.`)
+      }
+      if (!existsSync(from)) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no backup at ${from}.`)
+      const ledger = await SqliteLedger.restore({ from, to, ...noteOf(options) })
+      try {
+        const { held, pending } = await ledger.status()
+        const inDoubt = held
+          .filter(figure => figure.reason === 'in-doubt')
+          .reduce((sum, { records }) => sum + records, 0)
+        const unsettled = pending.reduce((sum, { records }) => sum + records, 0)
+        print(
+          [
+            `Restored ${from} to ${to}`,
+            `  In doubt: ${inDoubt} (AWS may have billed it after the backup was made)`,
+            `    marketplace-meter held --ledger ${to}`,
+            `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
+            '  Usage recorded after the backup was made is not in it.',
+          ].join('\n'),
+        )
+      } finally {
+        await ledger.close()
+      }
+    })
+}

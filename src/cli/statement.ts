@@ -1,0 +1,75 @@
+import { Command } from 'commander'
+import type { Ledger } from '../ledger/ledger.ts'
+import { withLedger } from './open-ledger.ts'
+import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
+import { type Period, parsePeriod, TIME_HELP } from './period.ts'
+import { print, screen } from './print.ts'
+import { breaches } from './report/equation.ts'
+import { equationText } from './report/equation-text.ts'
+import type { StatementReport } from './report/statement.ts'
+import { statementCsv } from './report/statement-csv.ts'
+import { statementJson } from './report/statement-json.ts'
+import { statementTable } from './report/statement-table.ts'
+import { json } from './text/json.ts'
+
+interface Options extends CommonOptions {
+  customer?: string
+  dimension?: string
+  from?: string
+  to?: string
+  format: OutputFormat
+  baseUnits?: true
+}
+
+export function statementCommand(): Command {
+  return new Command('statement')
+    .description('where each unit of usage stands: recorded, metered, pending, held, balance')
+    .addOption(ledgerOption())
+    .option('--customer <id>', 'only this account id, customer identifier or account key')
+    .option('--dimension <name>', 'only this dimension')
+    .option('--from <time>', `from the beginning of: ${TIME_HELP}`)
+    .option('--to <time>', 'to the end of it: --from 2026-11 --to 2026-11 is all of November')
+    .addOption(formatOption('table', 'json', 'csv'))
+    .option('--base-units', 'seconds, bytes and counts in the table, instead of quantities as Marketplace counts them')
+    .addOption(nowOption())
+    .addHelpText(
+      'after',
+      `
+recorded  all usage that the ledger has acknowledged
+metered   AWS Marketplace answered Success
+pending   in records that have no final answer yet
+held      a person has to decide; see "marketplace-meter held"
+balance   not in a record yet: open hours, fractions, what came late or returned
+
+JSON and CSV have amounts in base units (s, By or counts), exactly; JSON has
+them as strings, since numbers would lose digits. Divide by "size" for
+quantities. A period counts whole hours, and does not show what "prune" deleted.
+The exit status is 1 if the five do not add up for some series.`,
+    )
+    .action(async (options: Options) => {
+      const now = nowOf(options)
+      const period = parsePeriod(options.from, options.to, now)
+      const report = await withLedger(options.ledger, 'read', ledger =>
+        readStatement(ledger, { ...options, period, now }),
+      )
+      const { format, baseUnits = false } = options
+      if (format === 'json') print(json(statementJson(report)))
+      else if (format === 'csv') print(statementCsv(report))
+      else print(statementTable(report, { ...screen(), baseUnits }))
+      if (breaches(report.allTime).length === 0) return
+      if (format !== 'table') console.error(equationText(report.allTime))
+      process.exitCode = 1
+    })
+}
+
+/** Asks a ledger for what a statement shows. */
+export async function readStatement(
+  ledger: Ledger,
+  query: { customer?: string; dimension?: string; period: Period; now: number },
+): Promise<StatementReport> {
+  const { customer, dimension, period, now } = query
+  const whose = { ...(customer !== undefined && { customer }), ...(dimension !== undefined && { dimension }) }
+  const allTime = await ledger.statement(whose)
+  const isPeriod = period.from !== undefined || period.to !== undefined
+  return { now, period, allTime, lines: isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime }
+}

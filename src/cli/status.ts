@@ -1,0 +1,36 @@
+import { statSync } from 'node:fs'
+import { Command } from 'commander'
+import { readDimensions } from './dimensions.ts'
+import { withLedger } from './open-ledger.ts'
+import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
+import { print, screen } from './print.ts'
+import { statusJson, statusText } from './report/status.ts'
+import { json } from './text/json.ts'
+
+interface Options extends CommonOptions {
+  format: OutputFormat
+}
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('what to look at first: pending, held, without a customer, hours closed')
+    .addOption(ledgerOption())
+    .addOption(formatOption('table', 'json'))
+    .addOption(nowOption())
+    .action(async (options: Options) => {
+      const { ledger: path, format } = options
+      const report = await withLedger(path, 'read', async ledger => ({
+        path,
+        size: fileSize(path),
+        now: nowOf(options),
+        status: await ledger.status(),
+        dimensions: await readDimensions(ledger),
+      }))
+      print(format === 'json' ? json(statusJson(report)) : statusText(report, screen().paint))
+    })
+}
+
+/** With the write-ahead log, which is part of it. */
+function fileSize(path: string): number {
+  return [path, `${path}-wal`].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
+}

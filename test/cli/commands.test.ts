@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, type TestContext, test } from 'node:test'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { folder, MAIN, NOW, run, seededLedger } from './support.ts'
+
+const AT = ['--now', '2026-11-21T09:40Z']
+
+async function seeded(t: TestContext) {
+  const directory = folder(t)
+  const path = await seededLedger(join(directory, 'ledger.sqlite'))
+  return { directory, path, command: (...args: string[]) => run([...args, '--ledger', path]) }
+}
+
+/** The youngest audit entry, and what its ledger says of all time. */
+async function afterwards(path: string) {
+  const ledger = new SqliteLedger({ path, readOnly: true })
+  const [entry] = await ledger.audit({ limit: 1 })
+  const records = await ledger.records()
+  const lines = await ledger.statement()
+  await ledger.close()
+  return {
+    entry,
+    state: (id: string) => records.find(record => record.id === id)?.state,
+    line: (customer: string, dimension: string) =>
+      lines.find(line => line.account.key === customer && line.dimension.name === dimension),
+  }
+}
+
+describe('commands that look', () => {
+  test('read a ledger that an exporter has open, and leave it as it is', async t => {
+    const { path } = await seeded(t)
+    const exporter = new SqliteLedger({ path })
+    t.after(() => exporter.close())
+    const env = { MARKETPLACE_LEDGER: path }
+    const [status, statement, records, held, audit, verify] = await Promise.all([
+      run(['status', ...AT], env),
+      run(['statement', '--format', 'json', '--from', '2026-11', '--to', '2026-11', ...AT], env),
+      run(['records', '--state', 'held', '--limit', '3'], env),
+      run(['held'], env),
+      run(['audit'], env),
+      run(['verify', '--format', 'json'], env),
+    ])
+    for (const { status: code } of [status, statement, records, held, audit, verify]) assert.equal(code, 0)
+    assert.match(status.stdout, /Oldest pending {2}2026-11-21T08Z .*Look first at:\n {2}4 records are held/s)
+    const { from, to, lines, equationHolds } = JSON.parse(statement.stdout)
+    assert.deepEqual(
+      [from, to, lines.length, equationHolds],
+      [...['2026-11-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z', 7, true]],
+    )
+    assert.equal(records.stdout.trim().split('\n').length, 4)
+    assert.match(records.stderr, /^There are more than these 3/)
+    assert.match(held.stdout, /^in-doubt: 1 record/)
+    assert.match(audit.stdout, /^No entries/)
+    assert.deepEqual(JSON.parse(verify.stdout), { series: 7, equationHolds: true, breaches: [] })
+    // Nothing but a terminal gets colours.
+    for (const { stdout } of [status, records, held]) assert.ok(!stdout.includes('\u001b'))
+  })
+
+  test('fail loudly when the ledger does not add up', async t => {
+    const { path, command } = await seeded(t)
+    const database = new DatabaseSync(path)
+    database.exec("UPDATE series SET metered = '1000000' WHERE id = 1")
+    database.close()
+    const [table, json, verify] = await Promise.all([
+      command('statement'),
+      command('statement', '--format', 'json'),
+      command('verify'),
+    ])
+    assert.deepEqual([table.status, json.status, verify.status], [1, 1, 1])
+    assert.match(table.stdout, /THE EQUATION DOES NOT HOLD for 1 of 7 series/)
+    assert.equal(JSON.parse(json.stdout).equationHolds, false)
+    assert.match(json.stderr, /THE EQUATION DOES NOT HOLD/)
+    assert.match(verify.stdout, /111122223333, tokens-processed: off by 3000999 token/)
+  })
+
+  test('end quietly when their reader does', async t => {
+    const { path } = await seeded(t)
+    const child = spawn(process.execPath, [MAIN, 'records', '--format', 'csv', '--ledger', path], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    child.stdout.destroy()
+    let stderr = ''
+    child.stderr.on('data', chunk => {
+      stderr += chunk
+    })
+    const [status] = await once(child, 'close')
+    assert.deepEqual([status, stderr], [0, ''])
+  })
+})
+
+describe('commands that decide', () => {
+  test('release', async t => {
+    const { path, command } = await seeded(t)
+    const mistyped = await command('release', '7', '99', '--why', 'real usage')
+    assert.equal(mistyped.status, 1)
+    assert.match(mistyped.stderr, /^error: No record "99" is held; nothing was changed.*\(ERR_LEDGER_NOT_FOUND\)\n$/)
+    assert.equal((await afterwards(path)).entry, undefined)
+    const { status, stdout } = await command('release', '7', '4', '--why', 'real usage', '--who', 'ann', ...AT)
+    assert.equal(status, 0)
+    assert.match(stdout, /^Released record 7: 60,000 request of inference-requests of 444455556666, 2026-11-21T08Z\n/)
+    assert.match(stdout, /goes out with the next hour that is closed\.\n {2}This much may pass the maximum once\.\n/)
+    const { entry, state } = await afterwards(path)
+    assert.deepEqual([state('7'), state('4')], ['returned', 'returned'])
+    assert.deepEqual(
+      [entry?.action, entry?.who, entry?.why, entry?.at, entry?.recordId],
+      [...['release', 'ann', 'real usage', NOW, '4']],
+    )
+    const inDoubt = await command('release', '1', '--why', 'x')
+    assert.deepEqual([inDoubt.status, inDoubt.stdout], [1, ''])
+    assert.match(inDoubt.stderr, /is in doubt: .*\(ERR_LEDGER_STATE\)\n$/)
+  })
+
+  test('settle', async t => {
+    const { path, command } = await seeded(t)
+    for (const flags of [[], ['--billed', '--not-billed']]) {
+      const { status, stderr } = await command('settle', '1', ...flags, '--why', 'x')
+      assert.equal(status, 2)
+      assert.match(stderr, /Expected one of --billed or --not-billed/)
+    }
+    const billed = await command('settle', '1', '--billed', '--why', 'CloudTrail 77', ...AT)
+    assert.match(
+      billed.stdout,
+      /^Settled as billed record 1: 12 × 1,000 token .*\n {2}It is metered, and never sent again/,
+    )
+    const notBilled = await command('settle', '3', '--not-billed', '--why', 'another tool', ...AT)
+    assert.match(notBilled.stdout, /^Settled as not billed record 3: .*\n {2}It is in the balance again/)
+    const { entry, state } = await afterwards(path)
+    assert.deepEqual([state('1'), state('3')], ['metered', 'returned'])
+    assert.deepEqual([entry?.action, entry?.why, entry?.detail], ['settle', 'another tool', 'not billed'])
+    assert.ok(entry?.who)
+  })
+
+  test('attribute and write-off', async t => {
+    const { path, command } = await seeded(t)
+    const give = (...args: string[]) => command('attribute', 'u-fc273356', 'tokens-processed', '--why', 'acme', ...args)
+    assert.equal((await give()).status, 2)
+    assert.equal((await give('--account-id', '1111')).status, 2)
+    const given = await give('--account-id', '777788889999', ...AT)
+    assert.match(given.stdout, /^Attributed 2\.5 × 1,000 token of tokens-processed of u-fc273356 to 777788889999\n/)
+    assert.match(given.stdout, /777788889999 is new to this ledger/)
+    const first = await afterwards(path)
+    assert.equal(first.line('prod,777788889999', 'tokens-processed')?.balance, 2_500_000_000n)
+    assert.deepEqual([first.entry?.action, first.entry?.detail], ['attribute', 'prod,777788889999'])
+
+    const written = await command('write-off', '111122223333', 'gpu-hours', '--why', 'last fraction', ...AT)
+    assert.match(written.stdout, /^Wrote off ~0\.389 h of gpu-hours of 111122223333\n {2}Nobody is billed for it/)
+    const second = await afterwards(path)
+    assert.equal(second.line('prod,111122223333', 'gpu-hours')?.balance, 0n)
+    assert.deepEqual([second.entry?.action, second.entry?.amount], ['write-off', 1_400_000_000n])
+    const again = await command('write-off', '111122223333', 'gpu-hours', '--why', 'x')
+    assert.match(again.stderr, /is empty\. \(ERR_LEDGER_STATE\)/)
+
+    const audit = await command('audit', '--format', 'csv')
+    assert.match(
+      audit.stdout,
+      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,,last fraction\r\n/,
+    )
+  })
+})
+
+test('backup, restore and prune', async t => {
+  const { directory, path, command } = await seeded(t)
+  const copy = join(directory, 'copy.sqlite')
+  const restored = join(directory, 'restored.sqlite')
+  const backup = await command('backup', copy)
+  assert.deepEqual([backup.status, backup.stderr], [0, ''])
+  assert.match((await command('backup', copy)).stderr, /There is a file at /)
+  const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
+  assert.match(restore.stdout, /^Restored .*\n {2}In doubt: 3 .*\n.* held --ledger .*\n {2}Pending: 1 /)
+  assert.equal((await afterwards(restored)).entry?.action, 'restore')
+  assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 1)
+  writeFileSync(join(directory, 'other.sqlite-wal'), '')
+  const beside = await run(['restore', copy, join(directory, 'other.sqlite'), '--why', 'x'])
+  assert.match(beside.stderr, /is left of another ledger/)
+  const prune = await command('prune', '--before', '2026-11-21', ...AT)
+  assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
+  assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
+  assert.equal((await command('verify')).status, 0)
+})
+
+test('a ledger that is not there is an error, and is never made', async t => {
+  const directory = folder(t)
+  const path = join(directory, 'typo.sqlite')
+  writeFileSync(join(directory, 'empty.sqlite'), '')
+  writeFileSync(join(directory, 'text.sqlite'), 'not a database, but long enough to look at')
+  const [reading, writing, empty, foreign] = await Promise.all([
+    run(['statement', '--ledger', path]),
+    run(['release', '1', '--why', 'x', '--ledger', path]),
+    run(['prune', '--before', '1d', '--ledger', join(directory, 'empty.sqlite')]),
+    run(['status', '--ledger', join(directory, 'text.sqlite')]),
+  ])
+  for (const { status, stdout, stderr } of [reading, writing]) {
+    assert.deepEqual([status, stdout], [1, ''])
+    assert.match(
+      stderr,
+      /^error: There is no ledger at .*typo\.sqlite\. Name its file with .* \(ERR_LEDGER_NOT_FOUND\)\n$/,
+    )
+  }
+  assert.match(empty.stderr, /empty\.sqlite is empty, not a ledger/)
+  assert.match(foreign.stderr, /^error: .*text\.sqlite.* \(ERR_LEDGER_FOREIGN\)\n$/)
+  assert.deepEqual(readdirSync(directory).sort(), ['empty.sqlite', 'text.sqlite'])
+  assert.ok(!existsSync(path))
+})
+
+test('mistakes in the command line exit with 2, and help is there', async t => {
+  const { command } = await seeded(t)
+  const [none, unknown, noWhy, blankWhy, period, format, help, version] = await Promise.all([
+    run([]),
+    run(['statment']),
+    command('release', '1'),
+    command('release', '1', '--why', ' '),
+    command('statement', '--from', 'yesterday'),
+    command('audit', '--format', 'xml'),
+    run(['statement', '--help']),
+    run(['--version']),
+  ])
+  assert.deepEqual(
+    [none, unknown, noWhy, blankWhy, period, format, help, version].map(({ status }) => status),
+    [2, 2, 2, 2, 2, 2, 0, 0],
+  )
+  assert.match(unknown.stderr, /Did you mean statement\?/)
+  assert.match(noWhy.stderr, /required option '--why <text>' not specified/)
+  assert.match(period.stderr, /Expected a time such as 2026-11, .*got "yesterday"\. \(ERR_USAGE\)\n$/)
+  for (const line of help.stdout.split('\n')) assert.ok(line.length <= 82, line)
+  assert.match(version.stdout, /^\d+\.\d+\.\d+/)
+})

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { customerAccount, findAccount } from '../../src/cli/account.ts'
+import { breaches } from '../../src/cli/report/equation.ts'
+import { equationText } from '../../src/cli/report/equation-text.ts'
+import { heldText } from '../../src/cli/report/held.ts'
+import { HELD_ADVICE } from '../../src/cli/report/held-advice.ts'
+import { recordsCsv, recordsJson, recordsTable } from '../../src/cli/report/records.ts'
+import { statementCsv } from '../../src/cli/report/statement-csv.ts'
+import { statementJson } from '../../src/cli/report/statement-json.ts'
+import { statementTable } from '../../src/cli/report/statement-table.ts'
+import { problemsOf } from '../../src/cli/report/status.ts'
+import { readStatement } from '../../src/cli/statement.ts'
+import { HOUR } from '../../src/ledger/hours.ts'
+import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
+
+async function opened(t: TestContext): Promise<SqliteLedger> {
+  const ledger = new SqliteLedger({ path: await seededLedger(join(folder(t), 'ledger.sqlite')), readOnly: true })
+  t.after(() => ledger.close())
+  return ledger
+}
+
+const DIMENSIONS = new Map([TOKENS, REQUESTS, GPU].map(dimension => [dimension.name, dimension]))
+
+const LINE: StatementLine = {
+  ...{ account: ACME, dimension: TOKENS, recorded: 9_007_199_254_740_993n * MILLION + 1n },
+  ...{ metered: 9_007_199_254_740_993n * MILLION, pending: 0n, held: 0n, heldByReason: {}, balance: 1n },
+}
+
+describe('the statement', () => {
+  test('shows a table for each dimension, what has no customer, and that it adds up', async t => {
+    const report = await readStatement(await opened(t), { period: {}, now: NOW })
+    assert.equal(
+      statementTable(report),
+      `Statement from the beginning to now, 2026-11-21T09:40Z
+
+gpu-hours, in h
+  CUSTOMER      RECORDED  METERED  PENDING  HELD  BALANCE
+  111122223333    ~1.389        0        1     0   ~0.389
+  TOTAL           ~1.389        0        1     0   ~0.389
+
+inference-requests, in request
+  CUSTOMER         RECORDED  METERED  PENDING    HELD  BALANCE  HELD FOR
+  111122223333           90       90        0       0        0
+  444455556666       60,000        0        0  60,000        0  over-maximum
+  =cmd|\\u001b[31m         5        0        0       5        0  not-subscribed
+  TOTAL              60,095       90        0  60,005        0  over-maximum 60,000, not-subscribed 5
+
+tokens-processed, in 1,000 token
+  CUSTOMER      RECORDED  METERED  PENDING  HELD  BALANCE  HELD FOR
+  111122223333  3,013       3,001        0    12     0     in-doubt
+  444455556666      7.25        0        0     7     0.25  conflict
+  TOTAL         3,020.25    3,001        0    19     0.25  in-doubt 12, conflict 7
+
+Without a customer: nobody is billed for it until you attribute it or write it off
+  ACCOUNT     REASON       DIMENSION         BALANCE  IN
+  u-fc273356  no-customer  tokens-processed      2.5  1,000 token
+  What the data points said:
+    u-fc273356  {"tenant":"acme"}
+
+~ is rounded; --base-units and --format json have it exactly.
+The equation holds for all 7 series: recorded = metered + pending + held + balance.`,
+    )
+  })
+
+  test('explains the balance of a period', async t => {
+    const period = { from: LATEST, to: LATEST + HOUR }
+    const report = await readStatement(await opened(t), {
+      customer: ACME.key,
+      dimension: TOKENS.name,
+      period,
+      now: NOW,
+    })
+    const text = statementTable(report, { baseUnits: true })
+    assert.match(text, /^Statement from 2026-11-21T08Z to 2026-11-21T09Z\n\ntokens-processed, in token\n/)
+    assert.match(text, /111122223333 {2}3,000,655 {2}3,001,000 +0 +0 +-345\n/)
+    assert.match(text, /For a period, the balance is/)
+    assert.match(text, /The equation holds for the one series: .*\(Since the ledger began\.\)$/)
+  })
+
+  test('for programs and spreadsheets has exact amounts', () => {
+    const report = { now: NOW, period: {}, lines: [LINE], allTime: [LINE] }
+    const figures = {
+      ...{ recorded: '9007199254740993.000001', metered: '9007199254740993', pending: '0', held: '0' },
+      ...{ heldByReason: {}, balance: '0.000001' },
+    }
+    assert.deepEqual(statementJson(report), {
+      ...{ at: '2026-11-21T09:40:00.000Z', from: null, to: null },
+      lines: [{ account: ACME, dimension: TOKENS.name, ...figures }],
+      dimensions: [{ name: TOKENS.name, unit: '{token}', baseUnit: '1', size: '1000', total: figures }],
+      ...{ equationHolds: true, breaches: [] },
+    })
+    assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001\r\n$/)
+  })
+
+  test('tells licences and products apart', () => {
+    const customer = (product: string, id: string) =>
+      customerAccount(product, { accountId: '111122223333', licenseArn: `arn:aws:license-manager::111122223333:${id}` })
+    const lines = [customer('one', 'license:l-1'), customer('two', 'license:l-2')].map(account => ({
+      ...LINE,
+      account,
+    }))
+    const text = statementTable({ now: NOW, period: {}, lines, allTime: lines })
+    assert.match(text, /CUSTOMER +PRODUCT +LICENCE .*\n +111122223333 {2}one +l-1 .*\n +111122223333 {2}two +l-2 /)
+  })
+
+  test('is loud when the equation does not hold', () => {
+    const broken = { ...LINE, metered: LINE.metered - 5n * MILLION }
+    assert.deepEqual(breaches([LINE, broken]), [broken])
+    const text = equationText([LINE, broken])
+    assert.match(text, /^THE EQUATION DOES NOT HOLD for 1 of 2 series: /)
+    assert.match(text, /111122223333, tokens-processed: off by 5 token/)
+  })
+})
+
+describe('records', () => {
+  const all = async (t: TestContext) => (await opened(t)).records()
+
+  test('are a table that fits the terminal', async t => {
+    const records = await all(t)
+    const wide = recordsTable(records, DIMENSIONS).split('\n')
+    assert.equal(wide.length, 8)
+    assert.match(wide[0] ?? '', /^ID +HOUR .* DEADLINE +NEXT ATTEMPT +LAST ANSWER +METERING RECORD ID$/)
+    assert.match(wide[2] ?? '', / 6 .* pending +1 +no +2026-11-22T07:50Z +2026-11-21T10Z +ThrottlingException: Rate/)
+    assert.match(wide[3] ?? '', / 5 .* 3,001 +metered +.*a1b2c3d4-0000-4000-8000-000000000005$/)
+    assert.match(wide[7] ?? '', / 1 .* held: in-doubt +1 +yes /)
+    const narrow = recordsTable(records, DIMENSIONS, { width: 92 }).split('\n')
+    assert.ok(narrow.slice(0, -1).every(line => line.length <= 92))
+    assert.match(narrow[0] ?? '', /^ID +HOUR +CUSTOMER +DIMENSION +QUANTITY +STATE/)
+    assert.match(narrow.at(-1) ?? '', /too narrow for: .*metering record id/)
+  })
+
+  test('have everything in JSON and CSV', async t => {
+    const records = await all(t)
+    assert.deepEqual(recordsJson(records)[6], {
+      ...{ id: '1', account: ACME, dimension: TOKENS.name, region: 'us-east-1', reason: 'in-doubt', state: 'held' },
+      ...{ hour: '2026-11-20T07:00:00.000Z', timestamp: '2026-11-20T07:59:59.000Z' },
+      ...{ quantity: 12, size: '1000', amount: '12000', attempts: 1, inDoubt: true, nextAttemptAt: null },
+      deadline: '2026-11-21T06:50:00.000Z',
+      ...{ lastAnswer: 'TimeoutError: no answer within 10 s', meteringRecordId: null },
+    })
+    const lines = recordsCsv(records).split('\r\n')
+    assert.equal(lines.length, 9)
+    assert.ok(lines[4]?.startsWith('4,"prod,customer==cmd|\u001b[31m",prod,,\'=cmd|'))
+  })
+
+  test('that are held come with what they mean and what to do', async t => {
+    const records = await all(t)
+    const held = records.filter(record => record.state === 'held')
+    const text = heldText(held, DIMENSIONS)
+    const order = ['in-doubt', 'conflict', 'not-subscribed', 'over-maximum']
+    assert.deepEqual(text.match(/^\S.*(?=: 1 record$)/gm), order)
+    assert.match(text, /AWS did not:\n +marketplace-meter settle <id> --not-billed --why/)
+    assert.equal(heldText([], DIMENSIONS), 'Nothing is held.')
+    for (const { means, released } of Object.values(HELD_ADVICE)) {
+      for (const line of `${means}\n${released}`.split('\n')) assert.ok(line.length <= 78, line)
+    }
+  })
+
+  test('of a restored ledger are told apart, and show what they hold', async t => {
+    const [first] = (await all(t)) as [RecordEntry]
+    const restored: RecordEntry = {
+      ...first,
+      ...{ dimension: TOKENS.name, reason: 'in-doubt', state: 'held', attempts: 0, quantity: 1, size: 250n * MILLION },
+    }
+    assert.match(heldText([restored], DIMENSIONS), /^in-doubt since the restore: 1 record\n.* 1 × 0\.25 /s)
+  })
+})
+
+describe('accounts', () => {
+  const lines = [
+    LINE,
+    { ...LINE, account: STRAY },
+    { ...LINE, account: customerAccount('other', { accountId: '111122223333' }) },
+  ]
+
+  test('are found by any name that is theirs alone', () => {
+    assert.equal(findAccount(lines, 'u-fc273356'), STRAY)
+    assert.equal(findAccount(lines, STRAY.key), STRAY)
+    assert.equal(findAccount(lines, ACME.key), ACME)
+    assert.throws(
+      () => findAccount(lines, '111122223333'),
+      /several accounts\. Give a key: "prod,111122223333", "other,/,
+    )
+    assert.throws(() => findAccount(lines, 'nobody'), { code: 'ERR_LEDGER_NOT_FOUND' })
+  })
+
+  test('of customers are what the exporter makes of them', () => {
+    assert.deepEqual(customerAccount('prod', { accountId: '111122223333' }), ACME)
+    assert.equal(customerAccount('prod', { customerIdentifier: 'abc' }).key, 'prod,customer=abc')
+    for (const identity of [{ accountId: '1' }, { accountId: '111122223333', licenseArn: 'arn:x' }]) {
+      assert.throws(() => customerAccount('prod', identity), { code: 'ERR_USAGE' })
+    }
+    assert.throws(() => customerAccount('a b', { accountId: '111122223333' }), /--product/)
+  })
+})
+
+test('the status names what to look at first', () => {
+  const figure = { dimension: TOKENS.name, records: 2, quantity: 2n, amount: 2n }
+  const fine: LedgerStatus = { pending: [], held: [], unattributed: [], closedThrough: NOW - 2 * HOUR }
+  assert.deepEqual(problemsOf({ now: NOW, status: fine }), [])
+  const bad: LedgerStatus = {
+    pending: [figure],
+    held: [{ ...figure, reason: 'refused' }],
+    unattributed: [{ dimension: TOKENS.name, amount: 1n }],
+    oldestPendingHour: LATEST - 4 * HOUR,
+    closedThrough: LATEST - 4 * HOUR,
+  }
+  assert.deepEqual(problemsOf({ now: NOW, status: bad }), [
+    'Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h): marketplace-meter records --state pending',
+    'No hour was closed since 2026-11-21T04Z: is an exporter running?',
+    '2 records are held: marketplace-meter held',
+    'Usage has no customer: marketplace-meter statement, then attribute or write-off',
+  ])
+})

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { SqliteLedger } from '../../src/index.ts'
+import { startSimulator } from '../../src/simulator/index.ts'
+
+/** Every code block of the README is type-checked and run, or read, as a reader would who copies it. */
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
+const PACKAGE = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+const run = promisify(execFile)
+
+const blocks = [...README.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({
+  language,
+  text: text as string,
+}))
+const ts = blocks.filter(({ language }) => language === 'ts').map(({ text }) => text)
+const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'))
+
+// Under the project, where the packages that the blocks import are found.
+const folder = mkdtempSync(join(ROOT, 'test/readme/blocks-'))
+after(() => rmSync(folder, { recursive: true }))
+for (const [index, text] of ts.entries()) writeFileSync(join(folder, `block-${index}.ts`), text)
+
+test('every block is of a language that is tested here', () => {
+  assert.deepEqual([...new Set(blocks.map(({ language }) => language))].sort(), ['json', 'sh', 'text', 'ts'])
+})
+
+test('the TypeScript blocks pass the type check', async () => {
+  const tsconfig = {
+    extends: '../../../tsconfig.json',
+    compilerOptions: {
+      paths: {
+        [PACKAGE.name]: ['../../../src/index.ts'],
+        [`${PACKAGE.name}/simulator`]: ['../../../src/simulator/index.ts'],
+      },
+    },
+    include: ['*.ts'],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig))
+  await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder]).catch(error => assert.fail(error.stdout))
+})
+
+test('the TypeScript blocks run, and meter what they say', async t => {
+  const aws = await startSimulator()
+  t.after(() => aws.close())
+  const collector = createServer((request, response) => request.resume().on('end', () => response.end()))
+  collector.listen(0, '127.0.0.1')
+  await once(collector, 'listening')
+  t.after(() => collector.close())
+  const env = {
+    ...process.env,
+    AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url,
+    AWS_ACCESS_KEY_ID: 'any',
+    AWS_SECRET_ACCESS_KEY: 'any',
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+  }
+  await Promise.all(
+    ts.map(async (_, index) => {
+      const cwd = mkdtempSync(join(folder, 'run-'))
+      const self = fileURLToPath(new URL('self.ts', import.meta.url))
+      const { stderr } = await run(process.execPath, ['--import', self, join(folder, `block-${index}.ts`)], {
+        cwd,
+        env,
+      })
+      assert.equal(stderr, '')
+      if (!ts[index]?.includes('requests.add(1, customer)')) return
+      const ledger = new SqliteLedger({ path: join(cwd, 'ledger.sqlite') })
+      const lines = await ledger.statement()
+      await ledger.close()
+      const recorded = lines.map(line => [line.dimension.name, line.recorded])
+      assert.deepEqual(recorded, [
+        ['inference-requests', 1_000_000n],
+        ['tokens-processed', 250_000_000n],
+      ])
+    }),
+  )
+})
+
+test('the commands for set-up name scripts and packages that are there', () => {
+  const scripts = commands.filter(command => command.startsWith('npm ci'))
+  assert.deepEqual(scripts, ['npm ci && npm start', 'npm ci && npm test'])
+  const install = commands
+    .find(command => command.startsWith('npm install '))
+    ?.split(' ')
+    .slice(2)
+  assert.deepEqual(install?.sort(), [PACKAGE.name, ...Object.keys(PACKAGE.peerDependencies)].sort())
+})
+
+test("the operator's commands do what they say", async () => {
+  const cwd = mkdtempSync(join(folder, 'run-'))
+  await seedLedger(join(cwd, 'ledger.sqlite'))
+  for (const command of commands.filter(command => /marketplace-meter (?!simulate)/.test(command))) {
+    const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
+      cwd,
+      env: { ...process.env, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
+    })
+    assert.notEqual(stdout, '', command)
+  }
+  const ledger = new SqliteLedger({ path: join(cwd, 'ledger.sqlite') })
+  const states = (await ledger.records()).filter(({ id }) => id === '17' || id === '18').map(({ state }) => state)
+  await ledger.close()
+  assert.deepEqual(states, ['returned', 'metered'])
+})
+
+test('the simulator starts with the command that is given', async () => {
+  const [command] = commands.filter(command => command.includes('simulate'))
+  const args = command?.split(' ').slice(2) ?? []
+  const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), ...args, '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [output] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
+  assert.match(String(output), /http:\/\/127\.0\.0\.1:\d+/)
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
+test('the policy allows the action that is called, and nothing else', () => {
+  const policy = JSON.parse(blocks.find(({ language }) => language === 'json')?.text ?? '')
+  assert.deepEqual(
+    policy.Statement.map((statement: { Action: string }) => statement.Action),
+    ['aws-marketplace:BatchMeterUsage'],
+  )
+})
+
+test('every option is in the table of options', () => {
+  const source = readFileSync(join(ROOT, 'src/exporter-options.ts'), 'utf8')
+  const [, body] = /interface AWSMarketplaceMetricExporterOptions[^{]*\{([\s\S]*?)^\}/m.exec(source) ?? []
+  const options = [...(body ?? '').matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name as string)
+  assert.ok(options.length > 10)
+  for (const option of [...options, 'productCode', 'product', 'dimensions', 'customer']) {
+    assert.match(README, new RegExp(`^\\|[^|]*\`${option}\``, 'm'), option)
+  }
+})
+
+/** A ledger whose record 17 is held in doubt and whose record 18 is of a customer that is not subscribed. */
+async function seedLedger(path: string): Promise<void> {
+  const hour = Date.UTC(2026, 10, 20, 10)
+  const now = hour + 3_600_000
+  const ledger = new SqliteLedger({ path })
+  await ledger.register([{ name: 'tokens', unit: '{token}', baseUnit: '1', size: 1_000_000n }])
+  const entries = Array.from({ length: 18 }, (_, index) => {
+    const accountId = String(100_000_000_000 + index)
+    const account = { kind: 'customer', key: `p,${accountId}`, product: 'p', accountId } as const
+    return { account, dimension: 'tokens', hour, amount: 5_000_000n }
+  })
+  await ledger.append({ writer: '0'.repeat(32), sequence: 1, entries })
+  await ledger.closeHours({ now, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
+  const [lane] = await ledger.dueLanes(now)
+  assert.ok(lane)
+  const records = await ledger.claim(lane, { now, limit: 18, claimedUntil: now })
+  await ledger.settle(
+    records.map(record => {
+      if (record.id === '17') return { record, outcome: { type: 'retry', at: now, notTaken: false }, answer: 'reset' }
+      if (record.id === '18') return { record, outcome: { type: 'not-subscribed' }, answer: 'CustomerNotSubscribed' }
+      return { record, outcome: { type: 'metered' }, answer: 'Success' }
+    }),
+    now,
+  )
+  await ledger.expire(now + 24 * 3_600_000)
+  await ledger.close()
+}
