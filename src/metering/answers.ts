@@ -33,50 +33,60 @@ export type Answer =
 
 export interface Answers {
   /** What was said of each record, in the request's order. */
-  readonly answers: readonly Answer[]
-  /** What in the answer makes no sense, for the message about it. */
-  readonly nonsense: string[]
+  readonly answers: readonly (Answer & { readonly record: MeteringRecord })[]
+  /** What in the answer makes no sense, for the message about it; empty when all of it does. */
+  readonly nonsense: string
+  /** Whether the client tried more than once by itself: then a refusal is of its last attempt only. */
+  readonly repeated: boolean
 }
 
 /** Finds each record's answer, whatever the order, and trusts nothing that was not asked or was said twice. */
 export function readAnswers(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
-  const nonsense: string[] = []
+  try {
+    return read(records, result)
+  } catch {
+    const answers = records.map(record => ({ record, said: 'nothing' as const }))
+    return { answers, nonsense: 'an answer that cannot be read', repeated: true }
+  }
+}
+
+function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
+  const nonsense = new Set<string>()
   const said = new Map<string, Answer[]>(records.map(record => [identityOf(usageRecordOf(record)), []]))
-  const note = (about: AnsweredRecord | undefined, answer: Answer): void => {
+  const note = (about: AnsweredRecord | null | undefined, answer: Answer): void => {
     const known = said.get(identityOf(about ?? {}))
-    if (known === undefined) nonsense.push('an answer to a record that was not sent')
+    if (known === undefined) nonsense.add('an answer to a record that was not sent')
     else known.push(answer)
   }
   for (const one of listOf(result, 'Results', nonsense)) {
-    if (one?.Status === 'Success') {
-      note(one.UsageRecord, {
-        said: 'Success',
-        ...(one.MeteringRecordId !== undefined && { meteringRecordId: one.MeteringRecordId }),
-      })
-    } else if (one?.Status === 'DuplicateRecord' || one?.Status === 'CustomerNotSubscribed') {
-      note(one.UsageRecord, { said: one.Status })
+    const { Status: status, UsageRecord: about, MeteringRecordId: id } = one ?? {}
+    if (status === 'Success') {
+      note(about, { said: status, ...(typeof id === 'string' && { meteringRecordId: id }) })
+    } else if (status === 'DuplicateRecord' || status === 'CustomerNotSubscribed') {
+      note(about, { said: status })
     } else {
-      nonsense.push(`an unknown status ${JSON.stringify(one?.Status)}`)
+      nonsense.add(`an unknown status ${JSON.stringify(String(status).slice(0, 50))}`)
     }
   }
-  for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one ?? undefined, { said: 'unprocessed' })
-  const answers = records.map((record): Answer => {
+  for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one, { said: 'unprocessed' })
+  const answers = records.map((record): Answers['answers'][number] => {
     const found = said.get(identityOf(usageRecordOf(record))) ?? []
-    if (found.length === 1 && found[0] !== undefined) return found[0]
-    nonsense.push(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
-    return { said: 'nothing' }
+    if (found.length === 1 && found[0] !== undefined) return { record, ...found[0] }
+    nonsense.add(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
+    return { record, said: 'nothing' }
   })
-  return { answers, nonsense: [...new Set(nonsense)] }
+  const repeated = (result?.$metadata?.attempts ?? 1) > 1
+  return { answers, nonsense: [...nonsense].slice(0, 5).join('; '), repeated }
 }
 
 function listOf<Name extends 'Results' | 'UnprocessedRecords'>(
   result: BatchMeterUsageResult | undefined,
   name: Name,
-  nonsense: string[],
+  nonsense: Set<string>,
 ): NonNullable<BatchMeterUsageResult[Name]> {
   const list: unknown = result?.[name] ?? []
   if (Array.isArray(list)) return list as NonNullable<BatchMeterUsageResult[Name]>
-  nonsense.push(`${name} that is not a list`)
+  nonsense.add(`${name} that is not a list`)
   return []
 }
 
@@ -102,6 +112,8 @@ export function outcomeOf(
     case 'DuplicateRecord':
       return { type: 'conflict', rollForward: terms.rollForward }
     case 'CustomerNotSubscribed':
+      // To the last of several attempts; what came of those before is not known.
+      if (terms.repeated) return { type: 'retry', at: terms.retryAt, notTaken: false }
       return { type: 'not-subscribed' }
     case 'unprocessed':
       return { type: 'retry', at: terms.retryAt, notTaken: !terms.repeated }

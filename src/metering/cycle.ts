@@ -7,10 +7,10 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger/ledger.ts'
-import { MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
+import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
-import { describe, type Fault, faultOf } from './faults.ts'
+import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 import { withTimeout } from './timeout.ts'
 
@@ -77,6 +77,14 @@ interface LaneFault {
   pausedUntil: number
 }
 
+/** What a batch and its halves are sent with. */
+interface Sending {
+  readonly lane: Lane
+  readonly client: MeteringClient
+  /** Whether one more request may be begun. */
+  readonly sendable: () => boolean
+}
+
 /** Freezes the hours that are over, sends what is due and settles the answers: one pass at a time in a process. */
 export class MeteringCycle {
   readonly #options: MeteringCycleOptions
@@ -99,9 +107,16 @@ export class MeteringCycle {
     return pass
   }
 
-  /** When there is next something to send. Infinity when nothing is pending. */
+  /** When there is next something to send. Infinity when there is nothing that could be. */
   async nextPassAt(): Promise<number> {
-    return (await this.#options.ledger.nextAttemptAt()) ?? Number.POSITIVE_INFINITY
+    const { ledger, now, dryRun, clientFor } = this.#options
+    const next = dryRun ? undefined : await ledger.nextAttemptAt()
+    if (next === undefined) return Number.POSITIVE_INFINITY
+    if (next > now()) return next
+    // What is due already waits for its lane.
+    const lanes = (await ledger.dueLanes(now())).filter(lane => clientFor(lane.region) !== undefined)
+    const times = lanes.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
+    return Math.min(...times.map(time => time ?? now()))
   }
 
   get closeOptions(): CloseOptions {
@@ -124,7 +139,7 @@ export class MeteringCycle {
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
       const lanes = await ledger.dueLanes(now())
-      await Promise.all(lanes.map(lane => this.#drain(lane, end)))
+      await allEnded(lanes.map(lane => this.#drain(lane, end)))
     }
     if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
       this.#prunedAt = now()
@@ -139,10 +154,9 @@ export class MeteringCycle {
       return
     }
     const fault = this.#laneFaults.get(lane.id)
-    // While a lane fails, one request at a time tries it, so that few records are in doubt.
+    // While a lane fails, one request at a time tries it, with one record, so that few records are in doubt.
     const workers = fault === undefined ? this.#options.concurrency : 1
-    const results = await Promise.allSettled(Array.from({ length: workers }, () => this.#work(lane, client, end)))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+    await allEnded(Array.from({ length: workers }, () => this.#work(lane, client, end)))
   }
 
   async #work(lane: Lane, client: MeteringClient, end: AbortSignal): Promise<void> {
@@ -152,62 +166,91 @@ export class MeteringCycle {
       await pacer.turn()
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
-      const records = await ledger.claim(lane, { now: now(), limit: MAX_RECORDS, claimedUntil })
+      const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
+      const records = await ledger.claim(lane, { now: now(), limit, claimedUntil })
       if (records.length === 0) return
-      await this.#writeAnswers(await this.#send(lane, client, records))
+      await this.#writeAnswers(await this.#send({ lane, client, sendable }, records))
     }
   }
 
   /**
    * Sends records and says what came of each. Where one of them makes AWS refuse all, the halves go by themselves,
    * down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
+   *
+   * @param repeated whether the client tried these records before by itself, and did not say what came of it
    */
-  async #send(lane: Lane, client: MeteringClient, records: readonly MeteringRecord[]): Promise<Settlement[]> {
-    const { now, report, requestTimeout, onConflict, pacer } = this.#options
+  async #send(sending: Sending, records: readonly MeteringRecord[], repeated = false): Promise<Settlement[]> {
+    const { report, requestTimeout, onConflict } = this.#options
+    const { lane, client } = sending
     const begun = performance.now()
     const seconds = () => (performance.now() - begun) / 1000
+    let result: BatchMeterUsageResult | undefined
     try {
-      const result = await withTimeout(requestTimeout, abortSignal =>
+      result = await withTimeout(requestTimeout, abortSignal =>
         client.batchMeterUsage(requestFor(lane, records), { abortSignal }),
       )
-      report({ type: 'request', lane, records: records.length, seconds: seconds() })
-      const { answers, nonsense } = readAnswers(records, result)
-      if (nonsense.length > 0) report({ type: 'nonsense', lane, message: nonsense.join('; ') })
-      if (answers.some(answer => answer.said !== 'nothing')) this.#laneFaults.delete(lane.id)
-      else this.#pause(lane, 'unknown')
-      const repeated = (result?.$metadata?.attempts ?? 1) > 1
-      return records.map((record, index) => {
-        const answer = answers[index] ?? { said: 'nothing' as const }
-        const terms = { retryAt: this.#retryAt(record), rollForward: onConflict === 'roll-forward', repeated }
-        return { record, outcome: outcomeOf(answer, terms), answer: answer.said }
-      })
     } catch (error) {
-      const { fault, notTaken } = faultOf(error)
-      report({ type: 'request', lane, records: records.length, seconds: seconds(), fault })
-      const answer = describe(error)
-      const refused = fault === 'refused' || fault === 'timestamp'
-      if (refused && records.length > 1) {
-        const middle = Math.ceil(records.length / 2)
-        const settlements: Settlement[] = []
-        for (const half of [records.slice(0, middle), records.slice(middle)]) {
-          await pacer.turn()
-          settlements.push(...(await this.#send(lane, client, half)))
-        }
-        return settlements
-      }
-      if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer })
-      const pausedUntil = refused ? undefined : this.#pause(lane, fault)
-      return records.map(record => {
-        if (fault === 'refused') return { record, outcome: { type: 'refused' }, answer }
-        // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.
-        const at = pausedUntil ?? now() + backoff(record.attempts, MEND_SHORTEST, MEND_LONGEST, this.#random)
-        return { record, outcome: { type: 'retry', at, notTaken }, answer }
-      })
+      const fault = faultOf(error)
+      report({ type: 'request', lane, records: records.length, seconds: seconds(), fault: fault.fault })
+      return this.#failed(sending, records, { ...fault, repeated: repeated || fault.repeated }, describe(error))
     }
+    report({ type: 'request', lane, records: records.length, seconds: seconds() })
+    const read = readAnswers(records, result)
+    if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense })
+    const answered = read.answers.some(answer => answer.said !== 'nothing')
+    if (answered) this.#laneFaults.delete(lane.id)
+    const pausedUntil = answered ? 0 : this.#pause(lane, 'unknown')
+    return read.answers.map(({ record, ...answer }) => {
+      const terms = {
+        retryAt: this.#retryAt(record, pausedUntil),
+        rollForward: onConflict === 'roll-forward',
+        repeated: repeated || read.repeated,
+      }
+      return { record, outcome: outcomeOf(answer, terms), answer: answer.said }
+    })
   }
 
-  #retryAt(record: MeteringRecord): number {
-    return this.#options.now() + backoff(record.attempts, RETRY_SHORTEST, RETRY_LONGEST, this.#random)
+  /** What comes of records whose request failed. */
+  async #failed(
+    sending: Sending,
+    records: readonly MeteringRecord[],
+    { fault, repeated }: FaultOfRequest,
+    answer: string,
+  ): Promise<Settlement[]> {
+    const { now, report, pacer } = this.#options
+    const { lane, sendable } = sending
+    const refused = fault === 'refused' || fault === 'timestamp'
+    const notTaken = fault !== 'unknown' && !repeated
+    if (refused && records.length > 1) {
+      const middle = Math.ceil(records.length / 2)
+      const settlements: Settlement[] = []
+      for (const half of [records.slice(0, middle), records.slice(middle)]) {
+        if (sendable()) await pacer.turn()
+        if (sendable()) settlements.push(...(await this.#send(sending, half, repeated)))
+        else
+          settlements.push(
+            ...half.map(record => ({ record, outcome: { type: 'retry' as const, at: now(), notTaken }, answer })),
+          )
+      }
+      return settlements
+    }
+    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer })
+    const pausedUntil = refused ? undefined : this.#pause(lane, fault)
+    return records.map(record => {
+      if (fault === 'refused' && !repeated) return { record, outcome: { type: 'refused' }, answer }
+      const at =
+        pausedUntil === undefined
+          ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.
+            now() + backoff(record.attempts, MEND_SHORTEST, MEND_LONGEST, this.#random)
+          : this.#retryAt(record, pausedUntil)
+      return { record, outcome: { type: 'retry', at, notTaken }, answer }
+    })
+  }
+
+  /** A record's own wait outgrows its lane's, so that one that AWS can never answer does not hold up the others. */
+  #retryAt(record: MeteringRecord, pausedUntil: number): number {
+    const wait = backoff(record.attempts, RETRY_SHORTEST, MEND_LONGEST, this.#random)
+    return Math.max(pausedUntil, this.#options.now() + wait)
   }
 
   #paused(lane: Lane): boolean {
@@ -232,12 +275,18 @@ export class MeteringCycle {
     if (this.#unwritten.length === 0) return
     const writing = this.#unwritten
     this.#unwritten = []
+    let settled: SettledRecord[]
     try {
-      const settled = await this.#options.ledger.settle(writing, this.#options.now())
-      this.#options.report({ type: 'settled', records: settled })
+      settled = await this.#options.ledger.settle(writing, this.#options.now())
     } catch (error) {
       this.#unwritten.unshift(...writing)
       throw error
     }
+    this.#options.report({ type: 'settled', records: settled })
   }
+}
+
+/** Waits for all, also where one rejects: what is still under way must not meet the next pass. */
+async function allEnded(promises: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) if (result.status === 'rejected') throw result.reason
 }

@@ -28,33 +28,53 @@ const FAULTS: readonly [RegExp, Fault][] = [
   [/^(CredentialsProviderError|TokenProviderError|ConfigurationError)$/, 'configuration'],
 ]
 
-/** Errors of the network that come before anything of a request is sent. */
-const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+/** Calls of the operating system that come before anything of a request is sent. */
+const BEFORE_SENDING = new Set<unknown>(['connect', 'getaddrinfo'])
+/** Errors of those calls, for clients that do not name the call. Of an open connection they mean something else. */
+const NOT_SENT = new Set<unknown>(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
 export interface FaultOfRequest {
   readonly fault: Fault
-  /** Whether it proves that the request was not taken. */
-  readonly notTaken: boolean
+  /** Whether the client tried before by itself, and this is what came of its last attempt only. */
+  readonly repeated: boolean
+}
+
+interface AnyError {
+  name?: unknown
+  code?: unknown
+  syscall?: unknown
+  errors?: unknown
+  $metadata?: { attempts?: number }
 }
 
 /** What to make of an error that `batchMeterUsage` rejected with. */
 export function faultOf(error: unknown): FaultOfRequest {
-  const { name, code, $metadata } = (typeof error === 'object' && error !== null ? error : {}) as {
-    name?: unknown
-    code?: unknown
-    $metadata?: { attempts?: number }
+  try {
+    const { name, $metadata } = membersOf(error)
+    const named = FAULTS.find(([names]) => typeof name === 'string' && names.test(name))?.[1]
+    const fault = neverSent(error) ? 'not-sent' : (named ?? 'unknown')
+    return { fault, repeated: ($metadata?.attempts ?? 1) > 1 }
+  } catch {
+    // An error whose members throw.
+    return { fault: 'unknown', repeated: true }
   }
-  const notSent = typeof code === 'string' && NOT_SENT.has(code)
-  const named = FAULTS.find(([names]) => typeof name === 'string' && names.test(name))?.[1]
-  const fault = notSent ? 'not-sent' : (named ?? 'unknown')
-  // A client that tries again by itself reports its last attempt; only a refusal holds for those before it too.
-  const repeated = ($metadata?.attempts ?? 1) > 1
-  const refused = fault === 'refused' || fault === 'timestamp'
-  return { fault, notTaken: refused || (fault !== 'unknown' && !repeated) }
 }
+
+function neverSent(error: unknown): boolean {
+  const { code, syscall, errors } = membersOf(error)
+  // A host with several addresses: one error for each.
+  if (Array.isArray(errors) && errors.length > 0) return errors.every(neverSent)
+  return syscall === undefined ? NOT_SENT.has(code) : BEFORE_SENDING.has(syscall)
+}
+
+const membersOf = (error: unknown): AnyError => (typeof error === 'object' && error !== null ? error : {})
 
 /** An error in one line, for the record's history: at most 300 characters. */
 export function describe(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-  return text.replace(/\s+/g, ' ').slice(0, 300)
+  try {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    return text.replace(/\s+/g, ' ').slice(0, 300)
+  } catch {
+    return 'an error that cannot be described'
+  }
 }

@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MAX_RECORDS } from '../../src/marketplace/client.ts'
+import {
+  accountId,
+  Bench,
+  customer,
+  HOUR,
+  identified,
+  licenceArn,
+  licensed,
+  MINUTE,
+  NOW,
+  REGION,
+  SECOND,
+  TOKENS,
+} from './support.ts'
+
+const customers = (count: number) => Array.from({ length: count }, (_, index) => customer(index))
+
+test('a request has one product and one identity, in full, and at most 25 records', async t => {
+  const bench = new Bench(t, {
+    simulator: {
+      catalogue: {
+        products: [{ code: 'prod-a' }, { code: 'prod-b' }],
+        customers: Array.from({ length: 130 }, (_, index) => ({
+          accountId: accountId(index),
+          customerIdentifier: `customer-${index}`,
+          subscriptions: [
+            { product: 'prod-a' },
+            { product: 'prod-b' },
+            { product: index < 100 ? 'prod-a' : 'prod-b', licenseArn: licenceArn(index) },
+          ],
+        })),
+      },
+    },
+  })
+  const numbers = Array.from({ length: 30 }, (_, index) => index)
+  await bench.use(
+    [
+      ...numbers.flatMap(number => [customer(number, 'prod-a'), customer(number, 'prod-b')]),
+      ...numbers.map(number => identified(30 + number, 'prod-a')),
+      ...numbers.flatMap(number => [licensed(number, 'prod-a'), licensed(100 + number, 'prod-b')]),
+    ],
+    3,
+  )
+  await bench.cycle.pass()
+  assert.deepEqual(await bench.states(), { metered: 150 })
+  assert.equal(bench.billed(), 450)
+  for (const { request } of bench.sent) {
+    assert.ok(request.UsageRecords.length <= MAX_RECORDS)
+    for (const record of request.UsageRecords) {
+      const { CustomerAWSAccountId, CustomerIdentifier, LicenseArn } = record
+      assert.equal(LicenseArn === undefined, request.ProductCode !== undefined)
+      assert.ok((CustomerAWSAccountId === undefined) !== (CustomerIdentifier === undefined))
+      assert.deepEqual(
+        Object.keys(record).filter(name => record[name as keyof typeof record] === undefined),
+        [],
+      )
+    }
+    if (request.ProductCode !== undefined) continue
+    const products = request.UsageRecords.map(record => Number((record.LicenseArn ?? '').slice(-3)) >= 100)
+    assert.equal(new Set(products).size, 1, 'licences of two products never meet in a request')
+  }
+})
+
+test('a record stays in the region it was frozen for', async t => {
+  const bench = new Bench(t)
+  await bench.use(customers(3), 2)
+  await bench.newCycle({ dryRun: true }).pass()
+  bench.cycle = bench.newCycle({ region: 'eu-west-1' })
+  bench.now += HOUR
+  await bench.use(customers(3), 5)
+  await bench.pass()
+  await bench.assertAllBilled()
+  assert.deepEqual(bench.sent.map(({ region }) => region).sort(), ['eu-west-1', REGION])
+  assert.deepEqual(
+    bench.simulator.totals().map(({ region, quantity }) => [region, quantity]),
+    [...Array(3).fill([REGION, 2]), ...Array(3).fill(['eu-west-1', 5])],
+  )
+})
+
+test('a region without a client: reported, not attempted, and nobody is woken for it', async t => {
+  const bench = new Bench(t)
+  bench.cycle = bench.newCycle({ clientFor: () => undefined })
+  await bench.use(customers(3), 2)
+  await bench.pass()
+  assert.equal(bench.eventsOf('no-client')[0]?.lane.region, REGION)
+  assert.ok((await bench.records()).every(record => record.attempts === 0))
+  assert.equal(await bench.cycle.nextPassAt(), Number.POSITIVE_INFINITY)
+})
+
+test('a dry run freezes and reports what would be sent, and sends nothing', async t => {
+  const bench = new Bench(t, { cycle: { dryRun: true } })
+  await bench.use(customers(30), 2)
+  await bench.pass()
+  const [event] = bench.eventsOf('dry-run')
+  assert.equal(event?.records.length, 30)
+  assert.deepEqual([...new Set(event?.records.map(record => record.quantity))], [2])
+  await bench.passes(3, HOUR)
+  assert.equal(bench.sent.length, 0)
+  assert.equal(bench.eventsOf('dry-run').length, 1)
+  assert.equal(await bench.cycle.nextPassAt(), Number.POSITIVE_INFINITY, 'nothing to wake up for')
+  bench.cycle = bench.newCycle({ dryRun: false })
+  await bench.pass()
+  await bench.assertAllBilled()
+})
+
+test('the next pass is when something can be sent, not before', async t => {
+  const bench = new Bench(t, { cycle: { concurrency: 1 } })
+  bench.simulator.faults.add({ kind: 'access-denied', rate: 1 })
+  await bench.use(customers(60), 2)
+  await bench.pass()
+  // 35 records were never tried and are due, but their lane is left alone.
+  const next = await bench.cycle.nextPassAt()
+  assert.ok(next >= bench.now + 10 * SECOND, `${next - bench.now} ms`)
+  bench.simulator.faults.clear()
+  bench.now = next
+  await bench.pass()
+  assert.ok(bench.billed() > 0)
+})
+
+test('what an ended agreement owes goes out before all else', async t => {
+  const bench = new Bench(t, { cycle: { concurrency: 1 } })
+  await bench.use(customers(60), 2)
+  bench.now += 20 * MINUTE
+  await bench.use(customer(99), 4, { hoursAgo: 0 })
+  await bench.newCycle({ dryRun: true }).pass()
+  const endedAt = bench.now - MINUTE
+  await bench.ledger.finalize(customer(99), { ...bench.cycle.closeOptions, endedAt })
+  await bench.pass()
+  await bench.assertAllBilled()
+  const [first] = bench.sent[0]?.request.UsageRecords ?? []
+  assert.equal(first?.CustomerAWSAccountId, customer(99).accountId)
+  assert.ok(first !== undefined && first.Timestamp.getTime() <= endedAt)
+})
+
+test('idle hours of known customers get a quantity of 0, an hour after the others', async t => {
+  const bench = new Bench(t, { cycle: { zeroQuantityRecords: true } })
+  await bench.use(customers(2), 3)
+  await bench.pass()
+  for (let hour = 0; hour < 3; hour++) {
+    await bench.use(customer(0), 1, { hoursAgo: 0 })
+    await bench.passes(1, HOUR)
+  }
+  assert.deepEqual(
+    bench.simulator
+      .billed({ customer: customer(1).accountId as string })
+      .map(({ hour, quantity }) => [Date.parse(hour), quantity]),
+    [-1, 0, 1].map(hour => [NOW - 10 * MINUTE + hour * HOUR, hour === -1 ? 3 : 0]),
+  )
+  await bench.assertAllBilled()
+})
+
+test('history older than the retention goes, now and then, and totals stay', async t => {
+  const prunes: number[] = []
+  const bench = new Bench(t, {
+    cycle: { retention: 48 * HOUR },
+    wrap: ledger =>
+      new Proxy(ledger, {
+        get(target, name: keyof typeof ledger) {
+          if (name === 'prune') {
+            return (before: number) => {
+              prunes.push(bench.now)
+              return target.prune(before)
+            }
+          }
+          const member = target[name]
+          return typeof member === 'function' ? member.bind(target) : member
+        },
+      }),
+  })
+  await bench.use(customers(3), 2)
+  for (let hour = 0; hour < 60; hour++) {
+    bench.now += HOUR
+    await bench.cycle.pass()
+  }
+  assert.ok(prunes.length >= 9 && prunes.length <= 11, `${prunes.length} times in 60 hours`)
+  assert.deepEqual(await bench.records(), [])
+  for (const line of await bench.ledger.statement()) assert.equal(line.metered, 2_000_000n)
+})
+
+test('a pass that is called off begins no more requests, but settles those under way', async t => {
+  const end = new AbortController()
+  const bench = new Bench(t, {
+    cycle: { concurrency: 2 },
+    send: send => async (request, options) => {
+      if (bench.sent.length === 3) end.abort()
+      return send(request, options)
+    },
+  })
+  await bench.use(customers(250), 1)
+  await bench.pass(end.signal)
+  assert.ok(bench.sent.length <= 4)
+  assert.equal((await bench.states()).metered, bench.sent.length * 25)
+  assert.ok((await bench.records()).every(record => record.state === 'metered' || record.attempts === 0))
+  await bench.pass()
+  await bench.assertAllBilled()
+})
+
+test('a pass that is called off before it begins still closes hours', async t => {
+  const bench = new Bench(t)
+  await bench.use(customers(3), 2)
+  await bench.pass(AbortSignal.abort())
+  assert.deepEqual(await bench.states(), { pending: 3 })
+  assert.equal(bench.sent.length, 0)
+})
+
+test('passes of a process come one after another, also after one that failed', async t => {
+  const order: string[] = []
+  let fail = true
+  const bench = new Bench(t, {
+    wrap: ledger =>
+      new Proxy(ledger, {
+        get(target, name: keyof typeof ledger) {
+          if (name === 'closeHours') {
+            return async (options: Parameters<typeof ledger.closeHours>[0]) => {
+              order.push('begins')
+              if (fail) {
+                fail = false
+                throw new Error('disk full')
+              }
+              return target.closeHours(options)
+            }
+          }
+          if (name === 'dueLanes') {
+            return async (now: number) => {
+              for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
+              order.push('sends')
+              return target.dueLanes(now)
+            }
+          }
+          const member = target[name]
+          return typeof member === 'function' ? member.bind(target) : member
+        },
+      }),
+  })
+  await bench.use(customers(3), 2)
+  const results = await Promise.allSettled([bench.cycle.pass(), bench.cycle.pass(), bench.cycle.pass()])
+  assert.deepEqual(
+    results.map(result => result.status),
+    ['rejected', 'fulfilled', 'fulfilled'],
+  )
+  assert.deepEqual(order, ['begins', 'begins', 'sends', 'begins', 'sends'])
+  await bench.assertAllBilled()
+})
+
+test('a quantity above the guard is held and never sent; what is released is', async t => {
+  const bench = new Bench(t)
+  await bench.use(customer(1), 500, { dimension: TOKENS })
+  await bench.ledger.register([{ ...TOKENS, maxQuantity: 100 }])
+  await bench.pass()
+  assert.deepEqual(await bench.states(), { 'held over-maximum': 1 })
+  assert.equal(bench.eventsOf('held')[0]?.records.length, 1)
+  assert.equal(bench.sent.length, 0)
+  const [record] = await bench.records()
+  await bench.ledger.release(record?.id as string, { who: 'a person', why: 'it is right', now: bench.now })
+  await bench.passes(1, HOUR)
+  await bench.assertAllBilled()
+  assert.equal(bench.billed(), 500)
+})

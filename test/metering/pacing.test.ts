@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { backoff } from '../../src/metering/backoff.ts'
+import { Pacer } from '../../src/metering/pacer.ts'
+import { Bench, customer, VirtualClock } from './support.ts'
+
+test('turns are spaced evenly, however many ask at once', async () => {
+  const clock = new VirtualClock()
+  const pacer = new Pacer(10, clock)
+  const turns: number[] = []
+  await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      await pacer.turn()
+      turns.push(clock.now())
+    }),
+  )
+  assert.deepEqual(
+    turns,
+    Array.from({ length: 50 }, (_, index) => index * 100),
+  )
+})
+
+test('no second has more turns than the rate, and what was not used is not saved up', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 0, max: 700 }), { minLength: 1, maxLength: 60 }),
+      fc.constantFrom(1, 3, 10, 25),
+      async (pauses, rate) => {
+        const clock = new VirtualClock()
+        const pacer = new Pacer(rate, clock)
+        const turns: number[] = []
+        const asked: Promise<void>[] = []
+        for (const pause of pauses) {
+          if (pause > 500) await clock.sleep(pause * 3)
+          asked.push(pacer.turn().then(() => void turns.push(clock.now())))
+        }
+        await Promise.all(asked)
+        assert.equal(turns.length, pauses.length)
+        for (const [index, start] of turns.entries()) {
+          const end = turns[index + rate]
+          assert.ok(
+            end === undefined || end - start >= 1000 - 1e-6,
+            `${rate + 1} turns within ${(end ?? 0) - start} ms`,
+          )
+        }
+      },
+    ),
+    { numRuns: 50 },
+  )
+})
+
+test('1,000 due records drain at the quota, in full batches, and no request is throttled', async t => {
+  const bench = new Bench(t)
+  const start = bench.now
+  bench.simulator.quota = 10
+  await bench.use(
+    Array.from({ length: 1000 }, (_, index) => customer(index)),
+    1,
+  )
+  // The simulator's time goes on as the pacer's does.
+  Object.defineProperty(bench, 'now', { get: () => start + bench.clock.now() })
+  await bench.cycle.pass()
+  await bench.assertAllBilled()
+  assert.deepEqual(
+    bench.sent.map(({ request }) => request.UsageRecords.length),
+    Array(40).fill(25),
+  )
+  assert.equal(bench.simulator.counters.throttled, 0)
+  for (const [index, { at }] of bench.sent.entries()) assert.equal(at - start, index * 100)
+})
+
+test('1,000 due records of 5 products share the quota', async t => {
+  const bench = new Bench(t)
+  const start = bench.now
+  bench.simulator.quota = 10
+  const products = ['a', 'b', 'c', 'd', 'e']
+  await bench.use(
+    products.flatMap(product => Array.from({ length: 200 }, (_, index) => customer(index, product))),
+    1,
+  )
+  Object.defineProperty(bench, 'now', { get: () => start + bench.clock.now() })
+  await bench.cycle.pass()
+  await bench.assertAllBilled()
+  assert.equal(bench.sent.length, 40)
+  assert.equal(bench.simulator.counters.throttled, 0)
+})
+
+test('a wait is between half and all of what doubles each time, up to the longest', () => {
+  const [shortest, longest] = [1000, 300_000]
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5000 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, chance) => {
+      const whole = Math.min(longest, shortest * 2 ** (failures - 1))
+      const wait = backoff(failures, shortest, longest, () => chance)
+      assert.ok(Number.isInteger(wait) && wait >= Math.floor(whole / 2) && wait <= whole)
+    }),
+  )
+  const waits = Array.from({ length: 12 }, (_, index) => backoff(index + 1, shortest, longest, () => 0))
+  assert.deepEqual(waits.slice(0, 4), [500, 1000, 2000, 4000])
+  assert.equal(waits.at(-1), longest / 2)
+  assert.equal(new Set(Array.from({ length: 100 }, () => backoff(5, shortest, longest, Math.random))).size > 50, true)
+})

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { answering, awsError, Bench, customer, HOUR, MINUTE, NOW, PRODUCT, rejecting, TOKENS } from './support.ts'
+
+const customers = Array.from({ length: 25 }, (_, index) => customer(index))
+const isBad = (bad: ReadonlySet<string | undefined>) => (record: { CustomerAWSAccountId?: string }) =>
+  bad.has(record.CustomerAWSAccountId)
+
+/** Requests that finding `bad` of 25 by halving may take. */
+const most = (bad: number) => Math.min(49, 1 + bad * 10)
+
+for (const name of [
+  'InvalidUsageDimensionException',
+  'InvalidLicenseException',
+  'InvalidCustomerIdentifierException',
+  'InvalidTagException',
+  'InvalidUsageAllocationsException',
+  'ValidationException',
+  'TimestampOutOfBoundsException',
+]) {
+  for (const count of [1, 2, 25]) {
+    test(`${name} for ${count} of 25: exactly those stay, the others are billed`, async t => {
+      const bad = new Set(customers.filter((_, index) => index % 25 < count).map(one => one.accountId))
+      let mended = false
+      const bench = new Bench(t, {
+        send: send => async (request, options) => {
+          if (!mended && request.UsageRecords.some(isBad(bad))) throw awsError(name)
+          return send(request, options)
+        },
+      })
+      await bench.use(customers, 4)
+      await bench.pass()
+      const clock = name === 'TimestampOutOfBoundsException'
+      assert.deepEqual(await bench.states(), {
+        ...(count < 25 && { metered: 25 - count }),
+        [clock ? 'pending' : 'held refused']: count,
+      })
+      for (const record of await bench.records()) {
+        assert.equal(record.state !== 'metered', bad.has(record.account.accountId))
+        assert.equal(record.inDoubt, false)
+        assert.equal(record.attempts, 1, 'all of it is one attempt')
+        if (record.state !== 'metered') assert.match(record.lastAnswer ?? '', new RegExp(name))
+      }
+      assert.ok(bench.sent.length <= most(count), `${bench.sent.length} requests`)
+      assert.equal(bench.billed(), (25 - count) * 4)
+      if (clock) {
+        assert.ok(bench.eventsOf('fault').some(event => event.fault === 'timestamp'))
+        const sent = bench.sent.length
+        await bench.pass()
+        assert.equal(bench.sent.length, sent, 'it backs off')
+        mended = true
+        await bench.passes(1, 15 * MINUTE)
+        await bench.assertAllBilled()
+      }
+    })
+  }
+}
+
+test('the simulator’s own rule: an unknown dimension of one customer does not hold up the others', async t => {
+  const bench = new Bench(t, {
+    simulator: { catalogue: { products: [{ code: PRODUCT, dimensions: ['requests'] }] } },
+  })
+  await bench.use(customers.slice(0, 10), 4)
+  await bench.use(customer(7), 4, { dimension: TOKENS })
+  await bench.pass()
+  assert.deepEqual(await bench.states(), { metered: 10, 'held refused': 1 })
+  assert.ok((bench.simulator.counters.refused.InvalidUsageDimensionException ?? 0) > 1)
+})
+
+test('TimestampOutOfBounds by AWS’s own clock: kept, with growing waits, and billed when the clocks agree', async t => {
+  const bench = new Bench(t, { simulator: { clock: NOW - 2 * HOUR } })
+  await bench.use(customers.slice(0, 3), 4)
+  await bench.pass()
+  assert.deepEqual(await bench.states(), { pending: 3 })
+  const waits: number[] = []
+  for (let pass = 0; pass < 6; pass++) {
+    const next = await bench.cycle.nextPassAt()
+    waits.push(next - bench.now)
+    bench.now = next
+    await bench.pass()
+  }
+  assert.deepEqual(
+    waits,
+    waits.toSorted((a, b) => a - b),
+  )
+  assert.ok((waits[0] ?? 0) >= 15_000 && (waits.at(-1) ?? 0) <= 15 * MINUTE)
+  bench.simulator.clock.set(bench.now)
+  await bench.passes(1, 15 * MINUTE)
+  await bench.assertAllBilled()
+})
+
+test('what cannot be known of one half does not touch the other', async t => {
+  const bench = new Bench(t, {
+    cycle: { concurrency: 1 },
+    send: answering(rejecting(awsError('InvalidTagException')), rejecting(awsError('InternalServiceErrorException'))),
+  })
+  await bench.use(customers, 4)
+  await bench.pass()
+  const records = await bench.records()
+  const doubtful = records.filter(record => record.inDoubt)
+  assert.equal(doubtful.length, 13)
+  // The lane failed, so its other half waits; it was refused, so it is surely not taken.
+  assert.ok(records.filter(record => !record.inDoubt).every(record => record.state === 'pending'))
+  await bench.passes(3, HOUR / 4)
+  await bench.assertAllBilled()
+})
+
+test('halving ends with the pass: no request is begun after its signal', async t => {
+  const end = new AbortController()
+  const bench = new Bench(t, {
+    cycle: { concurrency: 1 },
+    send: send => async (request, options) => {
+      if (bench.sent.length === 1) {
+        end.abort()
+        throw awsError('InvalidTagException')
+      }
+      return send(request, options)
+    },
+  })
+  await bench.use(customers, 4)
+  await bench.pass(end.signal)
+  assert.equal(bench.sent.length, 1)
+  assert.ok((await bench.records()).every(record => record.state === 'pending' && !record.inDoubt))
+  await bench.pass()
+  await bench.assertAllBilled()
+})
