@@ -1,4 +1,9 @@
-import type { AggregationTemporality, PushMetricExporter, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import type {
+  AggregationOption,
+  AggregationTemporality,
+  PushMetricExporter,
+  ResourceMetrics,
+} from '@opentelemetry/sdk-metrics'
 import { MarketplaceMeteringError } from './errors.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './exporter-options.ts'
 import { LedgerError } from './ledger/errors.ts'
@@ -12,8 +17,10 @@ import { MeteringCycle } from './metering/cycle.ts'
 import { Pacer } from './metering/pacer.ts'
 import { Reporter } from './reporter.ts'
 import { formatAmount } from './usage/amount.ts'
+import { configurationError, show } from './usage/check.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { CustomerIdentity } from './usage/options.ts'
+import { dropUnnamed } from './usage/views.ts'
 
 /** What an export came to; the SDK's `ExportResult`, whose package is not imported: several copies of it are about. */
 interface ExportResult {
@@ -41,6 +48,8 @@ export class UsageLostError extends MarketplaceMeteringError {
  * themselves when their hour is over.
  */
 export class AWSMarketplaceMetricExporter implements PushMetricExporter {
+  /** Only with the option `dropUnnamed`. */
+  readonly selectAggregation?: () => AggregationOption
   readonly #options: ParsedOptions
   readonly #mapper: UsageMapper
   readonly #ledger: Ledger
@@ -63,6 +72,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#options = parseOptions(options)
     const { usage, region, client, ledger, now, requestTimeout } = this.#options
     this.#mapper = new UsageMapper(usage)
+    if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     const clientOfRegion = client ?? awsClient(region, requestTimeout)
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
@@ -106,17 +116,19 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       this.#writer.add(account, name, time, amount),
     )
     this.#reporter.mapped(report)
-    this.#bringIn().then(
-      () => {
-        this.#reporter.exported(report.points, undefined)
-        resultCallback({ code: SUCCESS })
-        this.#wakeAfter(0)
-      },
-      error => {
-        this.#reporter.exported(report.points, error)
-        resultCallback({ code: FAILED, error })
-      },
-    )
+    this.#bringIn()
+      .then(
+        () => {
+          this.#wakeAfter(0)
+          this.#reporter.exported(report.points, undefined)
+          resultCallback({ code: SUCCESS })
+        },
+        error => {
+          this.#reporter.exported(report.points, error)
+          resultCallback({ code: FAILED, error })
+        },
+      )
+      .catch(error => this.#reporter.callbackFault(error))
   }
 
   /** Brings everything measured so far into the ledger, and sends what is due until `flushTimeout`. Rejects only for the ledger. */
@@ -137,6 +149,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
     const account = this.#mapper.account(customer)
+    if (!Number.isFinite(endedAt)) {
+      throw configurationError([`endedAt: expected milliseconds since the epoch, got ${show(endedAt)}`])
+    }
     await this.#bringIn()
     const result = await this.#ledger.finalize(account, { ...this.#cycle.closeOptions, endedAt })
     if (result.held.length > 0) this.#reporter.cycle({ type: 'held', records: result.held })
@@ -148,6 +163,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     try {
       await this.#flush()
     } catch (error) {
+      if (this.#writer.unwritten().length === 0) throw error
       throw new UsageLostError(
         `The ledger could not take ${this.#describeUnwritten()}, which ends with this process.`,
         {
@@ -161,17 +177,30 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   async #flush(): Promise<void> {
-    const deadline = performance.now() + this.#options.flushTimeout
+    try {
+      await this.#bringInBy(performance.now() + this.#options.flushTimeout)
+    } finally {
+      // A batch that the ledger does not take holds up no record that is due.
+      await this.#send()
+    }
+  }
+
+  async #bringInBy(deadline: number): Promise<void> {
     for (;;) {
+      let timer: NodeJS.Timeout | undefined
+      const over = new Promise<never>((_, reject) => {
+        const busy = () => reject(new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer'))
+        timer = setTimeout(busy, Math.max(deadline - performance.now(), 0))
+      })
       try {
-        await this.#bringIn()
-        break
+        return await Promise.race([this.#bringIn(), over])
       } catch (error) {
         if (!mayPass(error) || performance.now() + LEDGER_RETRY_DELAY > deadline) throw error
-        await new Promise(resolve => setTimeout(resolve, LEDGER_RETRY_DELAY))
+      } finally {
+        clearTimeout(timer)
       }
+      await new Promise(resolve => setTimeout(resolve, LEDGER_RETRY_DELAY))
     }
-    await this.#send()
   }
 
   /** Sends what is due up to a deadline. A fault, AWS's or the ledger's, is reported and left to the next pass. */
@@ -190,11 +219,15 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   async #bringIn(): Promise<void> {
-    if (!this.#registered) {
-      await this.#ledger.register(this.#mapper.dimensions)
-      this.#registered = true
+    try {
+      if (!this.#registered) {
+        await this.#ledger.register(this.#mapper.dimensions)
+        this.#registered = true
+      }
+      await this.#writer.flush()
+    } catch (error) {
+      throw error instanceof Error ? error : new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
     }
-    await this.#writer.flush()
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
@@ -214,14 +247,19 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     }
     this.#passing = true
     let next = 0
+    let broughtIn = true
     try {
       do {
         this.#passAgain = false
-        // What an export could not bring in is tried again even if none follows.
-        await this.#bringIn()
+        broughtIn = true
+        // What an export could not bring in is tried again even if none follows, and holds up no record that is due.
+        await this.#bringIn().catch(error => {
+          broughtIn = false
+          this.#reporter.ledgerFault(error)
+        })
         await this.#pass(this.#background.signal)
       } while (this.#passAgain && this.#shutdown === undefined)
-      next = await this.#cycle.nextPassAt()
+      if (broughtIn) next = await this.#cycle.nextPassAt()
     } catch (error) {
       this.#reporter.ledgerFault(error)
     } finally {
@@ -245,7 +283,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const unwritten = this.#writer.unwritten()
     for (const { dimension, amount } of unwritten) amounts.set(dimension, (amounts.get(dimension) ?? 0n) + amount)
     const each = [...amounts].map(([dimension, amount]) => `${formatAmount(amount)} of ${dimension}`)
-    return `usage of ${unwritten.length} series (${each.join(', ')}, in base units)`
+    const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
+    return `usage of ${series.size} series (${each.join(', ')}, in base units)`
   }
 }
 

@@ -11,12 +11,12 @@ import type { MapReport } from './usage/mapping.ts'
 export class Reporter {
   readonly #now: () => number
   readonly #component: Attributes
-  readonly #instruments: ReturnType<typeof instruments> | undefined
+  readonly #meterProvider: MeterProvider | undefined
+  #made: ReturnType<typeof instruments> | undefined
+  #ended = false
   readonly #saidAt = new Map<string, number>()
   #status: LedgerStatus | undefined
-  readonly #observe = (result: ObservableResult, gauge: keyof ReturnType<typeof instruments>['gauges']) => {
-    if (this.#status !== undefined) OBSERVATIONS[gauge](this.#status, this.#now(), result)
-  }
+  readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
   readonly #callbacks: (() => void)[] = []
 
   constructor(meterProvider: MeterProvider | undefined, now: () => number) {
@@ -25,13 +25,35 @@ export class Reporter {
       'otel.component.type': COMPONENT_TYPE,
       'otel.component.name': `${COMPONENT_TYPE}/${components++}`,
     }
-    if (meterProvider === undefined) return
-    this.#instruments = instruments(meterProvider)
-    for (const [name, gauge] of Object.entries(this.#instruments.gauges)) {
-      const callback = (result: ObservableResult) => this.#observe(result, name as keyof typeof OBSERVATIONS)
+    this.#meterProvider = meterProvider
+  }
+
+  /** Made when they are needed first: the provider may be the one that is exported for, which is made after its exporter. */
+  get #instruments(): ReturnType<typeof instruments> | undefined {
+    if (this.#made !== undefined || this.#meterProvider === undefined) return this.#made
+    this.#made = instruments(this.#meterProvider)
+    for (const [name, gauge] of Object.entries(this.#made.gauges)) {
+      const callback = (result: ObservableResult) => this.#observe(result, name as Gauge)
       gauge.addCallback(callback)
       this.#callbacks.push(() => gauge.removeCallback(callback))
     }
+    return this.#made
+  }
+
+  /** Adds up by attributes, since one dimension may have records of several sizes. */
+  #observe(result: ObservableResult, gauge: Gauge): void {
+    if (this.#status === undefined) return
+    const sums = this.#observed.get(gauge) ?? new Map<string, { attributes: Attributes; value: number }>()
+    this.#observed.set(gauge, sums)
+    // The SDK repeats the last value of what is no longer observed, so that what is over has to be said to be 0.
+    for (const sum of sums.values()) sum.value = 0
+    for (const [value, attributes] of OBSERVATIONS[gauge](this.#status, this.#now())) {
+      const key = JSON.stringify(attributes)
+      const sum = sums.get(key) ?? { attributes, value: 0 }
+      sums.set(key, sum)
+      sum.value += value
+    }
+    for (const { attributes, value } of sums.values()) result.observe(value, attributes)
   }
 
   mapped(report: MapReport): void {
@@ -56,15 +78,21 @@ export class Reporter {
   }
 
   status(status: LedgerStatus): void {
-    this.#status = status
+    if (this.#instruments !== undefined) this.#status = status
   }
 
   ledgerFault(error: unknown): void {
+    // What was under way at shutdown finds the ledger closed.
+    if (this.#ended) return
     this.#say(
       'error',
       errorType(error),
-      `Usage is kept in memory until the ledger takes it: ${(error as Error).message}`,
+      `Usage is kept in memory until the ledger takes it: ${error instanceof Error ? error.message : error}`,
     )
+  }
+
+  callbackFault(error: unknown): void {
+    this.#say('error', 'callback', `The callback of an export threw ${error}. The export itself came to its end.`)
   }
 
   cycle(event: CycleEvent): void {
@@ -77,7 +105,10 @@ export class Reporter {
         diag.warn(`${event.records} usage records could not be sent in time. Their usage goes into the next hour.`)
         return
       case 'held':
-        for (const record of event.records) this.#held(record)
+        for (const record of event.records) {
+          this.#instruments?.records.add(1, { outcome: record.reason ?? 'held', dimension: record.dimension })
+          this.#held(record)
+        }
         return
       case 'request':
         this.#instruments?.requestDuration.record(event.seconds, {
@@ -90,7 +121,13 @@ export class Reporter {
           const outcome = state === 'metered' || reason === undefined ? state : reason
           this.#instruments?.records.add(1, { outcome, dimension: record.dimension })
           if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
-          if (state === 'held' || reason === 'conflict') this.#held({ ...record, reason })
+          if (state === 'held') this.#held({ ...record, reason })
+          else if (reason === 'conflict') {
+            diag.warn(
+              `Somebody else metered this hour of the customer: the ${record.quantity} of ${record.dimension} of record ` +
+                `${record.id} go into the next hour.`,
+            )
+          }
         }
         return
       case 'fault':
@@ -138,13 +175,17 @@ export class Reporter {
     const before = this.#saidAt.get(about)
     if (before !== undefined && now >= before && now - before < HOUR) return
     this.#saidAt.set(about, now)
-    diag[level](message)
+    diag[level](message.replace(CUSTOMER_DATA, '…'))
   }
 
   end(): void {
+    this.#ended = true
     for (const remove of this.#callbacks) remove()
   }
 }
+
+/** Account ids and ARNs: AWS's messages, and a resolver's, quote them. */
+const CUSTOMER_DATA = /\barn:aws\S*|\b\d{12}\b/g
 
 /** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
 const COMPONENT_TYPE = 'aws_marketplace_metric_exporter'
@@ -203,34 +244,19 @@ function instruments(meterProvider: MeterProvider) {
   }
 }
 
-type Observation = (status: LedgerStatus, now: number, result: ObservableResult) => void
+type Gauge = keyof ReturnType<typeof instruments>['gauges']
+type Observation = [value: number, attributes: Attributes]
 
-const OBSERVATIONS: Record<keyof ReturnType<typeof instruments>['gauges'], Observation> = {
-  pendingRecords: ({ pending }, _, result) => {
-    result.observe(pending.reduce((sum, figure) => sum + figure.records, 0))
+const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observation[]> = {
+  pendingRecords: ({ pending }) => [[pending.reduce((sum, figure) => sum + figure.records, 0), {}]],
+  pending: ({ pending }) => pending.map(({ dimension, quantity }) => [Number(quantity), { dimension }]),
+  held: ({ held }) => held.map(({ dimension, reason, quantity }) => [Number(quantity), { dimension, reason }]),
+  oldestPending: ({ oldestPendingHour }, now) => {
+    return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
   },
-  pending: ({ pending }, _, result) => observeQuantities(pending, result),
-  held: ({ held }, _, result) => observeQuantities(held, result),
-  oldestPending: ({ oldestPendingHour }, now, result) => {
-    result.observe(oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000)
+  unattributed: ({ unattributed }) => {
+    return unattributed.map(({ dimension, amount }) => [Number(amount) / 1e6, { dimension }])
   },
-  unattributed: ({ unattributed }, _, result) => {
-    for (const { dimension, amount } of unattributed) result.observe(Number(amount) / 1e6, { dimension })
-  },
-}
-
-/** Sums by attributes: one dimension may have records of several sizes. */
-function observeQuantities(
-  figures: (LedgerStatus['pending'][number] & { reason?: string })[],
-  result: ObservableResult,
-) {
-  const sums = new Map<string, { attributes: Attributes; quantity: bigint }>()
-  for (const { dimension, reason, quantity } of figures) {
-    const attributes = { dimension, ...(reason !== undefined && { reason }) }
-    const key = JSON.stringify(attributes)
-    sums.set(key, { attributes, quantity: (sums.get(key)?.quantity ?? 0n) + quantity })
-  }
-  for (const { attributes, quantity } of sums.values()) result.observe(Number(quantity), attributes)
 }
 
 const FAULTS: Record<(CycleEvent & { type: 'fault' })['fault'], string> = {
@@ -255,5 +281,6 @@ const HELD: Record<string, string> = {
 }
 
 function errorType(error: unknown): string {
-  return String((error as { code?: unknown }).code ?? (error as Error).name)
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  return String(code ?? name ?? 'unknown')
 }

@@ -40,10 +40,13 @@ export interface Ledger {
    */
   claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]>
 
-  /** Writes down what came of attempts. Returns what each record is now. */
+  /** Writes down what came of attempts. Returns what each record is now, but for those that were pruned meanwhile. */
   settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]>
 
-  /** Ends the records whose window has closed: back to the balance, or held where AWS may have taken them. */
+  /**
+   * Ends the records whose window has closed: back to the balance, or held where AWS may have taken them. Back go also
+   * those that a clock ahead has frozen into hours that are to come, where AWS surely has not taken them.
+   */
   expire(now: number): Promise<ExpireResult>
 
   /** When there is next something to send, or undefined. */
@@ -68,7 +71,7 @@ export interface Ledger {
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
 
-  /** Deletes what is settled and older. Totals stay. Returns how many records went. */
+  /** Deletes what is settled and older, but for the last day, which AWS may still take. Totals stay. Returns how many records went. */
   prune(before: number): Promise<number>
   /** Writes a consistent copy while the ledger is in use. */
   backup(path: string): Promise<void>

@@ -1,4 +1,4 @@
-import { backup, type DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { LedgerError } from './errors.ts'
 import { asLedgerError } from './sqlite-file.ts'
 
@@ -58,12 +58,10 @@ export class Database {
     return Number(this.#prepare(sql).run(...values).lastInsertRowid)
   }
 
-  async backup(path: string): Promise<void> {
-    try {
-      await backup(this.#database, path)
-    } catch (error) {
-      throw asLedgerError(error, `cannot back the ledger up to ${path}`)
-    }
+  /** Brings all of the write-ahead log into the file. */
+  checkpoint(): void {
+    const { busy } = this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number }
+    if (busy !== 0) throw new LedgerError('ERR_LEDGER_BUSY', 'another process is reading the ledger')
   }
 
   close(): void {

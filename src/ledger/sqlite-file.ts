@@ -1,6 +1,6 @@
-import { closeSync, existsSync, openSync, readSync, statfsSync } from 'node:fs'
+import { existsSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from './errors.ts'
 import { MIGRATIONS } from './sqlite-schema.ts'
 
@@ -32,25 +32,57 @@ export interface OpenOptions {
 
 /** Opens a ledger, or makes one where there is no file. A file that is not a ledger of ours is left as it is. */
 export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync {
+  const { busyTimeout: timeout, readOnly } = options
   if (path !== ':memory:') {
     refuseNetworkFileSystem(path, options.fileSystemType ?? (folder => statfsSync(folder).type))
-    refuseForeignFile(path)
-    if (options.readOnly && !existsSync(path)) {
-      throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
-    }
+    if (existsSync(path)) inspect(path, timeout)
+    else if (readOnly) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
   }
+  return open(path, { timeout, readOnly }, database => {
+    // synchronous=FULL is what makes an acknowledged batch survive a power cut: with NORMAL, WAL mode loses some.
+    if (!readOnly) database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536')
+    migrate(database, path, readOnly)
+  })
+}
+
+/**
+ * Refuses a file that is not a ledger which can be used. On a connection that cannot write, since one that can brings
+ * what a killed process left beside the file into it when it closes; and by SQLite, since to close a file that was
+ * opened by other means ends all locks that this process has on it.
+ */
+function inspect(path: string, timeout: number): void {
+  open(path, { timeout, readOnly: true }, database => {
+    database.exec('BEGIN')
+    refuseForeign(database, path)
+    refuseNewer(versionOf(database), path)
+    refuseDamage(database, path)
+  }).close()
+}
+
+function open(path: string, options: DatabaseSyncOptions, prepare: (database: DatabaseSync) => void): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(path, { timeout: options.busyTimeout, readOnly: options.readOnly })
-    refuseDamage(database, path)
-    // synchronous=FULL is what makes an acknowledged batch survive a power cut: with NORMAL, WAL mode loses some.
-    if (!options.readOnly) database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536')
-    migrate(database, path, options.readOnly)
+    database = new DatabaseSync(path, options)
+    prepare(database)
     return database
   } catch (error) {
     database?.close()
     throw asLedgerError(error, `cannot open the ledger ${path}`)
+  }
+}
+
+/** Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it. */
+export async function copyLedgerFile(from: string, to: string): Promise<void> {
+  // The connection of a ledger in use would not do: a copy fails in the middle of a transaction of its own.
+  const database = open(from, { readOnly: true }, () => {})
+  try {
+    // In one step, since between steps others may write, and it would begin again.
+    await backup(database, to, { rate: 2 ** 31 - 1 })
+  } catch (error) {
+    throw asLedgerError(error, `cannot copy the ledger ${from} to ${to}`)
+  } finally {
+    database.close()
   }
 }
 
@@ -73,7 +105,7 @@ const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [13, ['ERR_LEDGER_FULL', 'no space is left; make room on its disk']],
   [14, ['ERR_LEDGER_IO', 'it cannot be opened; check that the folder exists and may be written']],
   [19, ['ERR_LEDGER_INVALID', 'a value does not fit']],
-  [26, ['ERR_LEDGER_FOREIGN', 'the file is not a SQLite database']],
+  [26, ['ERR_LEDGER_FOREIGN', 'the file is not a SQLite database; it was left as it is']],
 ])
 
 function refuseNetworkFileSystem(path: string, fileSystemType: (folder: string) => number): void {
@@ -94,36 +126,15 @@ function refuseNetworkFileSystem(path: string, fileSystemType: (folder: string) 
   )
 }
 
-/** Looks at a file's header before SQLite opens it, since opening may already write beside it. */
-function refuseForeignFile(path: string): void {
-  if (!existsSync(path)) return
-  const header = Buffer.alloc(100)
-  let length: number
-  try {
-    const file = openSync(path, 'r')
-    try {
-      length = readSync(file, header, 0, header.length, 0)
-    } finally {
-      closeSync(file)
-    }
-  } catch (error) {
-    throw new LedgerError('ERR_LEDGER_IO', `cannot open the ledger ${path}: it cannot be read`, { cause: error })
-  }
-  if (length === 0) return
-  if (header.toString('latin1', 0, 16) !== 'SQLite format 3\0') {
-    throw new LedgerError(
-      'ERR_LEDGER_FOREIGN',
-      `${path} is not a ledger: expected a SQLite database. It was left as it is.`,
-    )
-  }
-  // The header of a new database may still be in its write-ahead log only; SQLite's own answer decides then.
-  const application = header.readUInt32BE(68)
-  if (application !== APPLICATION_ID && !(application === 0 && existsSync(`${path}-wal`))) {
-    throw new LedgerError(
-      'ERR_LEDGER_FOREIGN',
-      `${path} is a SQLite database of another application, not a ledger. It was left as it is.`,
-    )
-  }
+function refuseForeign(database: DatabaseSync, path: string): void {
+  const { application_id: application } = database.prepare('PRAGMA application_id').get() as { application_id: number }
+  if (application === APPLICATION_ID) return
+  // A start that was cut short leaves a database without anything in it.
+  if (application === 0 && database.prepare('SELECT 1 FROM sqlite_schema').get() === undefined) return
+  throw new LedgerError(
+    'ERR_LEDGER_FOREIGN',
+    `${path} is a SQLite database of another application, not a ledger. It was left as it is.`,
+  )
 }
 
 /** Checks what billing depends on; not the history, whose size would make a start slow. */
@@ -140,18 +151,21 @@ function refuseDamage(database: DatabaseSync, path: string): void {
   }
 }
 
+function versionOf(database: DatabaseSync): number {
+  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version
+}
+
+function refuseNewer(version: number, path: string): void {
+  if (version <= MIGRATIONS.length) return
+  throw new LedgerError(
+    'ERR_LEDGER_NEWER',
+    `The ledger ${path} has schema version ${version}; this version of the package knows up to ${MIGRATIONS.length}. ` +
+      'Use the version that wrote it, or a later one.',
+  )
+}
+
 function migrate(database: DatabaseSync, path: string, readOnly: boolean): void {
-  const version = () => (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version
-  const refuseNewer = (found: number): void => {
-    if (found <= MIGRATIONS.length) return
-    throw new LedgerError(
-      'ERR_LEDGER_NEWER',
-      `The ledger ${path} has schema version ${found}; this version of the package knows up to ${MIGRATIONS.length}. ` +
-        'Use the version that wrote it, or a later one.',
-    )
-  }
-  refuseNewer(version())
-  if (version() === MIGRATIONS.length) return
+  if (versionOf(database) === MIGRATIONS.length) return
   if (readOnly) {
     throw new LedgerError(
       'ERR_LEDGER_READ_ONLY',
@@ -160,11 +174,9 @@ function migrate(database: DatabaseSync, path: string, readOnly: boolean): void 
   }
   // Another process may be doing the same: the version counts only under the lock.
   database.exec('BEGIN IMMEDIATE')
-  const from = version()
-  refuseNewer(from)
-  if (from === 0 && database.prepare('SELECT 1 FROM sqlite_schema').get() !== undefined) {
-    throw new LedgerError('ERR_LEDGER_FOREIGN', `${path} is a SQLite database of another application, not a ledger.`)
-  }
+  refuseForeign(database, path)
+  const from = versionOf(database)
+  refuseNewer(from, path)
   for (const step of MIGRATIONS.slice(from)) database.exec(step)
   database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
 }

@@ -77,7 +77,7 @@ CREATE TABLE lane (
 ) STRICT;
 
 CREATE TABLE record (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- the audit trail and late answers may name one that was pruned
   series INTEGER NOT NULL REFERENCES series,
   hour INTEGER NOT NULL,
   timestamp INTEGER NOT NULL,

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { constants, copyFileSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account, CustomerAccount } from '../usage/account.ts'
@@ -28,7 +29,7 @@ import type {
   UsageBatch,
 } from './ledger.ts'
 import { amountOf, Database, type Row } from './sqlite-database.ts'
-import { openLedgerFile } from './sqlite-file.ts'
+import { copyLedgerFile, openLedgerFile } from './sqlite-file.ts'
 import {
   auditEntries,
   openHours,
@@ -58,12 +59,18 @@ export interface RestoreOptions extends AuditNote {
 
 /** The largest amount that is bound as one integer of 64 bits; a larger one goes in several pieces. */
 const LARGEST_PIECE = 2n ** 62n
+/** Nothing real comes near it, even when an outage has gathered it. */
+const LARGEST_AMOUNT = 2n ** 72n
+/** The last that a Date can hold. */
+const LAST_INSTANT = 8.64e15
 /** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
 const ROWS_PER_INSERT = 500
 /** How many series one transaction closes, so that no turn of the event loop takes long. */
 const SERIES_PER_CHUNK = 2000
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
+/** How long after an hour its records stay at least: as long as AWS takes it. */
+const PRUNED_AFTER = 24 * HOUR
 /** How long the digests of batches are kept; the sequence that tells a repeated batch is kept for good. */
 const DIGESTS_KEPT = 48 * HOUR
 /** A customer that is not subscribed is probed after an hour, then after twice as long each time, up to a day. */
@@ -94,6 +101,12 @@ export class SqliteLedger implements Ledger {
   }
 
   #registerOne(dimension: Dimension): void {
+    if (dimension.size <= 0n) {
+      throw new LedgerError(
+        'ERR_LEDGER_INVALID',
+        `Expected a size of dimension ${dimension.name} above 0, got ${dimension.size}.`,
+      )
+    }
     const known = this.#database.get('SELECT base_unit, size FROM dimension WHERE name = ?', dimension.name)
     if (known !== undefined && known.base_unit !== dimension.baseUnit) {
       throw new LedgerError(
@@ -139,11 +152,14 @@ export class SqliteLedger implements Ledger {
   #rowsOf(batch: UsageBatch, made: { accounts: Map<string, number>; key: string }[]): BigInt64Array {
     const rows: { hour: number; series: number; amount: bigint }[] = []
     for (const { account, dimension, hour, amount } of batch.entries) {
-      if (!(hour >= 0 && hour % HOUR === 0)) {
+      if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
         throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
       }
-      if (typeof amount !== 'bigint' || amount <= 0n) {
-        throw new LedgerError('ERR_LEDGER_INVALID', `Expected an amount above 0 as a bigint, got ${amount}.`)
+      if (typeof amount !== 'bigint' || amount <= 0n || amount > LARGEST_AMOUNT) {
+        throw new LedgerError(
+          'ERR_LEDGER_INVALID',
+          `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`,
+        )
       }
       const series = this.#seriesOf(account, dimension, hour, made)
       let rest = amount
@@ -274,9 +290,12 @@ export class SqliteLedger implements Ledger {
     const latest = hourOf(options.now - options.closeDelay) - HOUR
     const frozen: FrozenRecord[] = []
     if (latest <= this.#closedThrough(options.now)) return { records: 0, held: [] }
-    for (const hour of [...openHours(this.#database).filter(hour => hour < latest), latest]) {
+    const open = openHours(this.#database)
+    // Usage of an hour that is to come is from a clock that was ahead.
+    const early = open.filter(hour => hour > hourOf(options.now))
+    for (const hour of [...open.filter(hour => hour < latest), ...early, latest]) {
       const freezer = closedHour(hour, options)
-      const late = hour <= this.#closedThrough(options.now) || freezer.deadline <= options.now
+      const late = hour > latest || hour <= this.#closedThrough(options.now) || freezer.deadline <= options.now
       // What came late for an hour that is closed, or can no longer be sent, goes into the latest one.
       frozen.push(...(await this.#closeHour(hour, late && hour !== latest ? undefined : freezer)))
     }
@@ -392,7 +411,10 @@ export class SqliteLedger implements Ledger {
         frozen.push({ id, held: held !== null })
         series.balance -= BigInt(quantity) * series.size
         if (held !== 'over-maximum') series.approved = 0
-        if (series.blocked) this.#database.run('UPDATE account SET probe_at = NULL WHERE id = ?', series.account)
+        // One that is held from the start is not sent, so it says nothing about the customer.
+        if (series.blocked && held === null) {
+          this.#database.run('UPDATE account SET probe_at = NULL WHERE id = ?', series.account)
+        }
       }
     }
     const unfrozen = series.billable && series.balance >= series.size
@@ -408,7 +430,8 @@ export class SqliteLedger implements Ledger {
     if (!series.blocked || series.balance < series.size) return true
     // Asked again, since another series of the account may just have become the probe.
     const probeAt = this.#database.get('SELECT probe_at FROM account WHERE id = ?', series.account)?.probe_at
-    return typeof probeAt === 'number' && probeAt <= freezer.now
+    // A wait longer than the longest is from a clock that was ahead.
+    return typeof probeAt === 'number' && (hourOf(probeAt) <= freezer.now || probeAt > freezer.now + LAST_PROBE_DELAY)
   }
 
   /** Undefined where the series has a record of the hour already. */
@@ -417,7 +440,8 @@ export class SqliteLedger implements Ledger {
       `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (series, hour) DO NOTHING RETURNING id`,
       ...[series.id, freezer.hour, freezer.timestamp, freezer.deadline, this.#laneId(series, freezer.region)],
-      ...[quantity, String(series.size), series.blocked ? 1 : 0, held === null ? 'pending' : 'held', held],
+      ...[quantity, String(series.size), series.blocked && held === null ? 1 : 0],
+      ...[held === null ? 'pending' : 'held', held],
     )
     return row?.id as number | undefined
   }
@@ -480,7 +504,12 @@ export class SqliteLedger implements Ledger {
        WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
       ...dueAt(now),
     )
-    return lanes.map(lane => ({ ...lane, id: String(lane.id) }) as unknown as Lane)
+    return lanes.map(({ id, product, identity, region }) => ({
+      id: String(id),
+      product: product as string,
+      identity: identity as Lane['identity'],
+      region: region as string,
+    }))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -505,12 +534,17 @@ export class SqliteLedger implements Ledger {
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
-    return this.#database.write('settle records', () => settlements.map(settlement => this.#settleOne(settlement, now)))
+    return this.#database.write('settle records', () =>
+      settlements.flatMap(settlement => {
+        // One that is gone was settled by another process, and so long ago that it was pruned.
+        const row = this.#findRecord(settlement.record.id)
+        return row === undefined ? [] : [this.#settleOne(row, settlement, now)]
+      }),
+    )
   }
 
-  #settleOne({ record, outcome, answer }: Settlement, now: number): SettledRecord {
-    const row = this.#recordRow(record.id)
-    const transition = afterAnswer(factsOf(row), outcome)
+  #settleOne(row: Row, { record, outcome, answer }: Settlement, now: number): SettledRecord {
+    const transition = afterAnswer(factsOf(row), outcome, row.claim === record.claim)
     this.#move(row, transition, now)
     this.#database.run(
       `UPDATE record SET answer = ?, metering_record_id = coalesce(?, metering_record_id),
@@ -533,8 +567,10 @@ export class SqliteLedger implements Ledger {
   async expire(now: number): Promise<ExpireResult> {
     return this.#database.write('expire records', () => {
       const late = this.#database.all(
-        `SELECT id FROM record WHERE state = 'pending' AND deadline <= ? AND claimed_until NOT BETWEEN ? AND ?`,
-        ...[now, now + 1, now + HOUR],
+        `SELECT id FROM record WHERE state = 'pending' AND claimed_until NOT BETWEEN ? AND ?
+         AND (deadline <= ? OR (timestamp > ? AND attempts = refusals))`,
+        // One that is to come by more than an hour was frozen by a clock that was ahead.
+        ...[now + 1, now + HOUR, now, now + HOUR],
       )
       const held: RecordEntry[] = []
       for (const { id } of late) {
@@ -548,14 +584,18 @@ export class SqliteLedger implements Ledger {
   }
 
   #recordRow(id: string): Row {
-    const row = this.#database.get(
+    const row = this.#findRecord(id)
+    if (row === undefined) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no record ${id}.`)
+    return row
+  }
+
+  #findRecord(id: string): Row | undefined {
+    return this.#database.get(
       `SELECT record.*, series.account, series.metered, series.balance, account.ended_at
        FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
        WHERE record.id = ?`,
       Number(id),
     )
-    if (row === undefined) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no record ${id}.`)
-    return row
   }
 
   /** Gives a record its new state, and its amount to whom it now belongs. */
@@ -741,7 +781,10 @@ export class SqliteLedger implements Ledger {
 
   // The file
 
-  async prune(before: number): Promise<number> {
+  async prune(wanted: number): Promise<number> {
+    // An hour that AWS may still take stays: without its record it could be frozen and billed once more.
+    const closed = this.#database.get('SELECT closed_through FROM ledger')?.closed_through
+    const before = typeof closed === 'number' ? Math.min(wanted, closed - PRUNED_AFTER) : 0
     let pruned = 0
     for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
       changes = this.#database.write('delete what is settled and old', () =>
@@ -765,7 +808,12 @@ export class SqliteLedger implements Ledger {
   }
 
   async backup(path: string): Promise<void> {
-    await this.#database.backup(path)
+    // A ledger that is closed says so.
+    this.#database.read('back the ledger up', () => {})
+    if (this.path === ':memory:' || resolve(path) === resolve(this.path)) {
+      throw new LedgerError('ERR_LEDGER_INVALID', `Expected a ledger's file to copy to another, got ${path}.`)
+    }
+    await replaceFile(path, partial => copyLedgerFile(this.path, partial))
   }
 
   async close(): Promise<void> {
@@ -779,16 +827,21 @@ export class SqliteLedger implements Ledger {
    */
   static async restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
     new SqliteLedger({ path: from, readOnly: true }).#database.close()
-    try {
-      copyFileSync(from, to, constants.COPYFILE_EXCL)
-    } catch (error) {
-      throw new LedgerError('ERR_LEDGER_IO', `cannot restore to ${to}: expected a new file in a folder that exists`, {
-        cause: error,
-      })
+    if (existsSync(to) || !existsSync(dirname(to))) {
+      throw new LedgerError('ERR_LEDGER_IO', `cannot restore to ${to}: expected a new file in a folder that exists`)
     }
-    const ledger = new SqliteLedger({ path: to })
-    ledger.#doubtEverything(by)
-    return ledger
+    // Under its name there is only ever the whole: a mere copy would bill again.
+    await replaceFile(to, async partial => {
+      await copyLedgerFile(from, partial)
+      const ledger = new SqliteLedger({ path: partial })
+      try {
+        ledger.#doubtEverything(by)
+        ledger.#database.checkpoint()
+      } finally {
+        ledger.#database.close()
+      }
+    })
+    return new SqliteLedger({ path: to })
   }
 
   #doubtEverything(by: AuditNote): void {
@@ -807,10 +860,29 @@ export class SqliteLedger implements Ledger {
         series.balance = 0n
         this.#freeze(series, undefined)
       }
-      this.#database.run("UPDATE record SET attempts = refusals + 1 WHERE state = 'pending' AND attempts = refusals")
+      // What was pending may have been sent since, and what was held released and sent again.
+      this.#database.run(
+        `UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals`,
+      )
+      this.#database.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
       this.#database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, present - HOUR))
       this.#writeAudit('restore', by, {})
     })
+  }
+}
+
+/** Makes a file whole before it gets its name. */
+async function replaceFile(path: string, write: (partial: string) => Promise<void>): Promise<void> {
+  const partial = `${path}.partial`
+  const clear = () => {
+    for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${partial}${end}`, { force: true })
+  }
+  clear()
+  try {
+    await write(partial)
+    renameSync(partial, path)
+  } finally {
+    clear()
   }
 }
 

@@ -25,9 +25,13 @@ export interface Transition {
   readonly refusals: number
 }
 
-/** What `outcome`, the answer to one attempt, makes of a record. */
-export function afterAnswer(record: RecordFacts, outcome: Outcome): Transition {
-  const refusals = record.refusals + (provesNotTaken(outcome) ? 1 : 0)
+/**
+ * What `outcome`, the answer to one attempt, makes of a record. `first` when it comes under the record's present claim,
+ * which it ends: only then does it count among the refusals, since an answer that was written down twice would
+ * otherwise hide an attempt that has none.
+ */
+export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolean): Transition {
+  const refusals = record.refusals + (first && provesNotTaken(outcome) ? 1 : 0)
   const unchanged = { state: record.state, reason: record.reason as Transition['reason'], refusals }
   if (record.state === 'metered') return unchanged
   if (outcome.type === 'metered') return { state: 'metered', refusals: record.refusals }

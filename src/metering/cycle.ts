@@ -153,22 +153,33 @@ export class MeteringCycle {
       this.#options.report({ type: 'no-client', lane })
       return
     }
-    const fault = this.#laneFaults.get(lane.id)
     // While a lane fails, one request at a time tries it, with one record, so that few records are in doubt.
-    const workers = fault === undefined ? this.#options.concurrency : 1
-    await allEnded(Array.from({ length: workers }, () => this.#work(lane, client, end)))
+    const most = this.#laneFaults.has(lane.id) ? 1 : this.#options.concurrency
+    const workers: Promise<void>[] = []
+    const failures: unknown[] = []
+    const callAnother = (): void => {
+      if (workers.length === most) return
+      workers.push(this.#work(lane, client, end, callAnother).catch(error => void failures.push(error)))
+    }
+    callAnother()
+    // Also for those that are called in while others are waited for: none must meet the next pass.
+    for (const worker of workers) await worker
+    if (failures.length > 0) throw failures[0]
   }
 
-  async #work(lane: Lane, client: MeteringClient, end: AbortSignal): Promise<void> {
+  /** Sends batch after batch while there are full ones; each of those calls in another to do the same beside it. */
+  async #work(lane: Lane, client: MeteringClient, end: AbortSignal, callAnother: () => void): Promise<void> {
     const { ledger, now, pacer, requestTimeout } = this.#options
     const sendable = () => !end.aborted && !this.#paused(lane)
-    while (sendable()) {
+    for (let full = true; full && sendable(); ) {
       await pacer.turn()
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
       const records = await ledger.claim(lane, { now: now(), limit, claimedUntil })
       if (records.length === 0) return
+      full = records.length === limit
+      if (full) callAnother()
       await this.#writeAnswers(await this.#send({ lane, client, sendable }, records))
     }
   }

@@ -25,9 +25,16 @@ export function configurationError(problems: readonly string[]): ConfigurationEr
 export function show(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint') return `${value}n`
+  // What an object of a class holds may be endless, or secret.
+  if (typeof value === 'object' && value !== null && !isPlain(value)) return `a ${value.constructor?.name ?? 'object'}`
   const text =
     typeof value === 'number' || value === undefined ? String(value) : (JSON.stringify(value) ?? String(value))
   return text.length > 80 ? `${text.slice(0, 79)}…` : text
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype || Array.isArray(value)
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {

@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api'
-import { ACCOUNT_ID_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from '../instruments.ts'
+import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from '../instruments.ts'
 import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
 import { evidenceOf } from './evidence.ts'
 import {
@@ -157,8 +157,9 @@ export function customerSources(options: UsageOptions): CustomerAttributes {
   if (options.product !== undefined) {
     return { accountId: ACCOUNT_ID_ATTRIBUTE, licenseArn: LICENSE_ARN_ATTRIBUTE, ...defined(sources) }
   }
-  return sources.customerIdentifier === undefined
-    ? { accountId: ACCOUNT_ID_ATTRIBUTE, ...defined(sources) }
+  // Whoever names one of the two means that one.
+  return sources.accountId === undefined && sources.customerIdentifier === undefined
+    ? { accountId: ACCOUNT_ID_ATTRIBUTE, customerIdentifier: CUSTOMER_IDENTIFIER_ATTRIBUTE }
     : defined(sources)
 }
 

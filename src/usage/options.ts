@@ -22,7 +22,8 @@ export interface UsageOptions {
   readonly dimensions?: Readonly<Record<string, DimensionOptions>>
   /**
    * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and, with
-   * `product`, `marketplace.customer.license_arn`.
+   * `product`, `marketplace.customer.license_arn`; with `productCode` also `marketplace.customer.identifier`, instead of
+   * the account id.
    */
   readonly customer?: CustomerAttributes | CustomerResolver
 }

@@ -1,0 +1,300 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LedgerError, type UsageBatch, UsageLostError } from '../../src/index.ts'
+import {
+  ACCOUNT,
+  customer,
+  exportTo,
+  HOUR,
+  inferenceCollection,
+  M,
+  makeGate,
+  OTHER_ACCOUNT,
+  other,
+  override,
+  recorded,
+  START,
+  SUCCESS,
+  saidDuring,
+  tokens,
+  type WorldOptions,
+  world,
+} from './support.ts'
+
+const full = () => new LedgerError('ERR_LEDGER_FULL', 'cannot append batch: no space is left')
+const TOKENS = `${ACCOUNT} tokens-processed`
+
+/** A ledger whose appends fail while it is broken: before they commit, or after. */
+function faulty({ committed = false } = {}) {
+  const tries: UsageBatch[] = []
+  const appended = Promise.withResolvers<void>()
+  const state = { broken: true, error: full() as unknown, tries, appended: appended.promise }
+  const wrap: NonNullable<WorldOptions['wrap']> = ledger =>
+    override(ledger, {
+      append: async (batch: UsageBatch) => {
+        tries.push(structuredClone(batch))
+        if (!state.broken || committed) await ledger.append(batch)
+        if (state.broken) throw state.error
+        appended.resolve()
+      },
+    })
+  return { state, wrap }
+}
+
+test('success is called back only when the ledger has the usage', async t => {
+  const gate = makeGate()
+  const { exporter, ledger } = world(t, { wrap: ledger => override(ledger, { append: gate.before(ledger.append) }) })
+  let calledBack = false
+  const result = exportTo(exporter, tokens(5)).finally(() => {
+    calledBack = true
+  })
+  await gate.reached
+  assert.equal(calledBack, false)
+  assert.deepEqual(await recorded(ledger), {})
+  gate.open()
+  assert.deepEqual(await result, SUCCESS)
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+})
+
+for (const committed of [false, true]) {
+  const when = committed ? 'after it committed' : 'before it committed'
+
+  test(`a ledger that fails ${when}: the batch in doubt is repeated verbatim, newer usage comes behind it`, async t => {
+    const { state, wrap } = faulty({ committed })
+    const { exporter, ledger } = world(t, { wrap })
+    for (const amount of [5, 7, 11]) {
+      const { code, error } = await exportTo(exporter, tokens(amount))
+      assert.equal(code, 1)
+      assert.match(String(error), /no space is left/)
+    }
+    state.broken = false
+    assert.deepEqual(await exportTo(exporter, tokens(13)), SUCCESS)
+    assert.deepEqual(await recorded(ledger), { [TOKENS]: 36n * M })
+
+    const [first, ...others] = state.tries
+    const second = others.pop()
+    assert.equal(first?.sequence, 1)
+    assert.deepEqual(
+      first?.entries.map(({ amount }) => amount),
+      [5n * M],
+    )
+    for (const repeated of others) assert.deepEqual(repeated, first)
+    assert.deepEqual([second?.writer, second?.sequence], [first?.writer, 2])
+    assert.deepEqual(
+      second?.entries.map(({ amount }) => amount),
+      [31n * M],
+    )
+  })
+
+  test(`a ledger that fails ${when} recovers by a flush, and by the exporter's own look at the clock`, async t => {
+    for (const recover of ['forceFlush', 'shutdown', 'alone'] as const) {
+      const { state, wrap } = faulty({ committed })
+      const { exporter, ledger } = world(t, { flushTimeout: 0, wakeInterval: 10, wrap })
+      assert.equal((await exportTo(exporter, tokens(5))).code, 1)
+      state.broken = false
+      if (recover === 'alone') await state.appended
+      else await exporter[recover]()
+      assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M }, recover)
+    }
+  })
+}
+
+test('what an outage keeps in memory is bounded by the number of series, months apart', async t => {
+  const { state, wrap } = faulty()
+  const { exporter, ledger, clock } = world(t, { wrap })
+  // The first batch is in doubt; what follows is behind it.
+  await exportTo(exporter, tokens(1))
+  for (let hour = 0; hour < 24 * 40; hour++) {
+    clock.now += HOUR
+    await exportTo(exporter, inferenceCollection({ requests: 1, tokens: 10, attributes: hour % 2 ? customer : other }))
+  }
+  state.broken = false
+  await exporter.forceFlush()
+  const [, behind] = state.tries.slice(-2)
+  const months = new Set(behind?.entries.map(({ hour }) => new Date(hour).getUTCMonth()))
+  assert.deepEqual([behind?.entries.length, months.size], [2 * 2 * 2, 2])
+  // Each with the last hour in which it was measured, so that it is billed in its month and never before it was used.
+  const last = (account: string, month: number) =>
+    behind?.entries.find(entry => entry.account.key.includes(account) && new Date(entry.hour).getUTCMonth() === month)
+      ?.hour
+  assert.equal(new Date(last(OTHER_ACCOUNT, 5) ?? 0).toISOString(), '2026-06-30T23:00:00.000Z')
+  assert.deepEqual(await recorded(ledger), {
+    [`${ACCOUNT} inference-requests`]: 480n * M,
+    [`${OTHER_ACCOUNT} inference-requests`]: 480n * M,
+    [TOKENS]: 4801n * M,
+    [`${OTHER_ACCOUNT} tokens-processed`]: 4800n * M,
+  })
+})
+
+test('overlapping exports are serialized, and each calls back once', async t => {
+  const gate = makeGate()
+  let underWay = 0
+  const { exporter, ledger } = world(t, {
+    wrap: ledger =>
+      override(ledger, {
+        append: async (batch: UsageBatch) => {
+          assert.equal(++underWay, 1)
+          await gate.before(ledger.append).call(ledger, batch)
+          underWay--
+        },
+      }),
+  })
+  const callbacks = Array.from({ length: 5 }, () => 0)
+  const exports = callbacks.map(
+    (_, index) =>
+      new Promise<void>(resolve => {
+        exporter.export(tokens(1), result => {
+          assert.deepEqual(result, SUCCESS)
+          callbacks[index] = (callbacks[index] ?? 0) + 1
+          resolve()
+        })
+      }),
+  )
+  await gate.reached
+  assert.deepEqual(callbacks, [0, 0, 0, 0, 0])
+  gate.open()
+  await Promise.all(exports)
+  await exporter.shutdown()
+  assert.deepEqual(callbacks, [1, 1, 1, 1, 1])
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+})
+
+test('shutdown names what a ledger that never recovers loses, and leaves no timer', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { state, wrap } = faulty()
+  const { exporter, ledger } = world(t, { wrap, flushTimeout: 0 })
+  await exportTo(exporter, tokens(5))
+  await exportTo(exporter, inferenceCollection({ requests: 2, tokens: 8, attributes: other }))
+  await exportTo(exporter, tokens(3))
+  await assert.rejects(exporter.forceFlush(), { code: 'ERR_LEDGER_FULL' })
+  for (const shutdown of [exporter.shutdown(), exporter.shutdown()]) {
+    await assert.rejects(shutdown, error => {
+      assert.ok(error instanceof UsageLostError)
+      assert.equal(error.code, 'ERR_USAGE_LOST')
+      assert.match(error.message, /16 of tokens-processed/)
+      assert.match(error.message, /2 of inference-requests/)
+      assert.match(error.message, /usage of 3 series/)
+      assert.equal((error.cause as LedgerError).code, 'ERR_LEDGER_FULL')
+      return true
+    })
+  }
+  await exporter.forceFlush()
+  assert.equal((await exportTo(exporter, tokens(1))).code, 1)
+  state.broken = false
+  const { length } = state.tries
+  t.mock.timers.tick(24 * HOUR)
+  await new Promise(setImmediate)
+  assert.equal(state.tries.length, length)
+  assert.deepEqual(await recorded(ledger), {})
+})
+
+test('shutdown of a ledger that cannot be reached loses nothing where nothing was measured', async t => {
+  const busy = new LedgerError('ERR_LEDGER_BUSY', 'another process holds its lock')
+  const { exporter } = world(t, {
+    flushTimeout: 0,
+    wrap: ledger => override(ledger, { register: async () => Promise.reject(busy) }),
+  })
+  await assert.rejects(exporter.shutdown(), { code: 'ERR_LEDGER_BUSY' })
+})
+
+test('a flush waits for a ledger that is busy', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { state, wrap } = faulty()
+  state.error = new LedgerError('ERR_LEDGER_BUSY', 'another process holds its lock')
+  const { exporter, ledger } = world(t, { wrap })
+  await exportTo(exporter, tokens(5))
+  const flushed = exporter.forceFlush()
+  while (state.tries.length < 2 && !t.signal.aborted) await new Promise(setImmediate)
+  state.broken = false
+  while (state.tries.length < 3 && !t.signal.aborted) {
+    t.mock.timers.tick(1000)
+    await new Promise(setImmediate)
+  }
+  await flushed
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+})
+
+test('a ledger that hangs holds neither flush nor shutdown beyond the deadline', async t => {
+  const gate = makeGate()
+  const { exporter, ledger } = world(t, {
+    flushTimeout: 20,
+    wrap: ledger => override(ledger, { append: gate.before(ledger.append) }),
+  })
+  const exported = exportTo(exporter, tokens(5))
+  await assert.rejects(exporter.forceFlush(), { code: 'ERR_LEDGER_BUSY' })
+  await assert.rejects(exporter.shutdown(), UsageLostError)
+  gate.open()
+  assert.deepEqual(await exported, SUCCESS)
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+})
+
+test('a ledger that rejects with nothing at all is a failure like another', async t => {
+  const { state, wrap } = faulty()
+  state.error = undefined
+  const { exporter, ledger } = world(t, { wrap, flushTimeout: 0 })
+  const result = await exportTo(exporter, tokens(5))
+  assert.equal(result.code, 1)
+  assert.ok(result.error instanceof Error)
+  state.broken = false
+  await exporter.shutdown()
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+})
+
+test('a callback that throws takes nothing with it', async t => {
+  const { exporter, ledger } = world(t)
+  const thrown = Promise.withResolvers<void>()
+  exporter.export(tokens(5), () => {
+    thrown.resolve()
+    throw new Error('of the callback')
+  })
+  await thrown.promise
+  assert.deepEqual(await exportTo(exporter, tokens(6)), SUCCESS)
+  assert.deepEqual(await recorded(ledger), { [TOKENS]: 11n * M })
+})
+
+test('a dimension that the ledger refuses keeps usage in memory, and records that are due go out all the same', async t => {
+  const first = world(t)
+  await exportTo(first.exporter, tokens(5))
+  await first.exporter.shutdown()
+  first.clock.now += HOUR
+  // Sold by the token until now, by the second from now on, under the same name.
+  const second = world(t, {
+    now: () => first.clock.now,
+    client: first.client,
+    ledger: first.ledger,
+    wrap: () => first.ledger,
+    dimensions: { 'tokens-processed': { unit: 's', from: 'marketplace.time' } },
+  })
+  const results = await saidDuring(async () => {
+    const seconds = inferenceCollection({ seconds: 3, attributes: customer })
+    const { code, error } = await exportTo(second.exporter, seconds)
+    assert.equal(code, 1)
+    assert.match(String(error), /tokens-processed is recorded in the base unit "1".*got "s".*new dimension/)
+  })
+  assert.match(results.join('\n'), /error: Usage is kept in memory .*base unit/)
+  await assert.rejects(second.exporter.forceFlush(), { code: 'ERR_LEDGER_INVALID' })
+  assert.deepEqual(first.billed(), { [TOKENS]: 5 })
+  await assert.rejects(second.exporter.shutdown(), /3 of tokens-processed/)
+})
+
+test('the clock jumping back and ahead by a day bills each unit once', async t => {
+  const { exporter, clock, billed, ledger, simulator } = world(t)
+  const steps = [HOUR, -2 * HOUR, HOUR, 24 * HOUR, -24 * HOUR, 5 * HOUR, 30 * HOUR, 3 * HOUR]
+  for (const step of steps) {
+    assert.deepEqual(await exportTo(exporter, tokens(10)), SUCCESS)
+    clock.now += step
+    await exporter.forceFlush()
+  }
+  assert.ok(clock.now > START)
+  const [line] = await ledger.statement()
+  assert.ok(line)
+  assert.equal(line.recorded, 80n * M)
+  assert.equal(line.recorded, line.metered + line.pending + line.held + line.balance)
+  assert.equal(line.metered, BigInt(billed()[TOKENS] ?? 0) * M)
+  assert.equal(line.held, 0n)
+  // What was measured while the clock was a day ahead is billed when that day has come.
+  clock.now += 26 * HOUR
+  await exporter.forceFlush()
+  assert.deepEqual(billed(), { [TOKENS]: 80 })
+  assert.equal(new Set(simulator.billed().map(({ hour }) => hour)).size, simulator.billed().length)
+})

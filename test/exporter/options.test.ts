@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { registerHooks } from 'node:module'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
+import {
+  AWSMarketplaceMetricExporter,
+  type AWSMarketplaceMetricExporterOptions,
+  ConfigurationError,
+} from '../../src/index.ts'
+import {
+  ACCOUNT,
+  exportTo,
+  HOUR,
+  M,
+  PRODUCT,
+  recorded,
+  START,
+  SUCCESS,
+  saidDuring,
+  temporaryFolder,
+  tokens,
+  world,
+} from './support.ts'
+
+const client = { batchMeterUsage: async () => ({}) }
+const GOOD = { productCode: PRODUCT, region: 'us-east-1', client, ledger: ':memory:' }
+
+/** Options that are wrong, and what the message has to say: the option, what was expected and what came. */
+const MALFORMED: [options: object, ...expected: RegExp[]][] = [
+  [{ region: 'us east' }, /region: expected a region such as us-east-1.*got "us east"/],
+  [{ region: 'US-EAST-1' }, /region: expected .*got "US-EAST-1"/],
+  [{ region: 7 }, /region: expected a string, got 7/],
+  [{ region: null }, /region: expected a string, got null/],
+  [{ client: {} }, /client: expected a client with batchMeterUsage\(request\), got {}/],
+  [{ client: null }, /client: expected a client .*, got null/],
+  [{ client: { batchMeterUsage: 'yes' } }, /client: expected a client .*, got {"batchMeterUsage":"yes"}/],
+  [{ client: () => {} }, /client: expected a client .*, got a function/],
+  [{ ledger: '' }, /ledger: expected .*, got ""/],
+  [{ ledger: 7 }, /ledger: expected a ledger, or the path of one, got 7/],
+  [{ ledger: { append: () => {} } }, /ledger: expected a ledger, or the path of one, got {}/],
+  [{ now: 7 }, /now: expected a function that returns milliseconds since the epoch, got 7/],
+  [{ now: () => Number.NaN }, /now: expected a function that returns milliseconds since the epoch, got a function/],
+  [{ now: () => '2026' }, /now: expected a function that returns milliseconds/],
+  [{ now: () => -1 }, /now: expected a function that returns milliseconds/],
+  [{ now: () => 1e17 }, /now: expected a function that returns milliseconds/],
+  [{ now: () => fail() }, /now: expected a function that returns milliseconds/],
+  [{ meterProvider: {} }, /meterProvider: expected a MeterProvider, got {}/],
+  [{ dropUnnamed: 1 }, /dropUnnamed: expected true or false, got 1/],
+  [{ closeDelay: -1 }, /closeDelay: expected from 0 to 3600000 milliseconds, got -1/],
+  [{ closeDelay: Number.NaN }, /closeDelay: expected .*, got NaN/],
+  [{ closeDelay: '5' }, /closeDelay: expected a number, got "5"/],
+  [{ deadlineMargin: 3_600_001 }, /deadlineMargin: expected from 0 to 3600000 milliseconds, got 3600001/],
+  [{ zeroQuantityRecords: 'no' }, /zeroQuantityRecords: expected true or false, got "no"/],
+  [{ onConflict: 'forget' }, /onConflict: expected 'hold' or 'roll-forward', got "forget"/],
+  [{ dryRun: 0 }, /dryRun: expected true or false, got 0/],
+  [{ retentionDays: 1 }, /retentionDays: expected 2 days or more, got 1/],
+  [{ requestTimeout: 0 }, /requestTimeout: expected from 100 to 300000 milliseconds, got 0/],
+  [{ requestTimeout: Number.POSITIVE_INFINITY }, /requestTimeout: expected .*, got Infinity/],
+  [{ flushTimeout: -5 }, /flushTimeout: expected from 0 to 3600000 milliseconds, got -5/],
+  [{ wakeInterval: 0 }, /wakeInterval: expected from 10 to 3600000 milliseconds, got 0/],
+  [
+    { productCode: undefined },
+    /expected either productCode, or product for products whose customers come with a licence/,
+  ],
+  [{ product: 'label' }, /expected either productCode, or product/],
+  [{ productCode: 'a b' }, /productCode: expected 1 to 255 of the characters .*, got "a b"/],
+  [{ productcode: 'p' }, /productcode: there is no such option/],
+  [{ Region: 'us-east-1', wakeInterval: 1 }, /wakeInterval: expected/],
+  [{ dimensions: {} }, /dimensions: expected at least one dimension/],
+  [
+    { dimensions: { d: { unit: 'parsec', from: 'marketplace.time' } } },
+    /dimensions\.d\.unit: expected a unit .*got "parsec"/,
+  ],
+  [{ customer: { accountId: 7 } }, /customer\.accountId: expected .*got 7/],
+  [{ customer: { licenseArn: 'arn' } }, /customer\.licenseArn: expected none with productCode/],
+  [{ region: 'x', closeDelay: -1 }, /region: expected/, /closeDelay: expected/],
+]
+
+function fail(): number {
+  throw new Error('no clock')
+}
+
+const make = (options: unknown) => new AWSMarketplaceMetricExporter(options as AWSMarketplaceMetricExporterOptions)
+
+for (const [options, ...expected] of MALFORMED) {
+  test(`refused: ${expected.map(({ source }) => source).join(' and ')}`, () => {
+    assert.throws(
+      () => make({ ...GOOD, ...options }),
+      error => {
+        assert.ok(error instanceof ConfigurationError)
+        assert.equal(error.code, 'ERR_CONFIGURATION')
+        for (const part of expected) assert.match(error.message, part)
+        return true
+      },
+    )
+  })
+}
+
+for (const options of [null, undefined, 7, 'us-east-1']) {
+  test(`refused: options that are ${options}`, () => {
+    assert.throws(() => make(options), {
+      name: 'ConfigurationError',
+      message: new RegExp(`expected an object, got .*${options}`),
+    })
+  })
+}
+
+test('the client without aggregated methods is refused by name, and its credentials are not repeated', () => {
+  const bare = new MarketplaceMeteringClient({
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'key', secretAccessKey: 'top-secret' },
+  })
+  assert.throws(
+    () => make({ ...GOOD, client: bare }),
+    error => {
+      assert.ok(error instanceof ConfigurationError, String(error))
+      assert.match(error.message, /client: expected a client with batchMeterUsage\(request\)/)
+      assert.doesNotMatch(error.message, /top-secret/)
+      return true
+    },
+  )
+})
+
+test('without a region it is that of the environment', () => {
+  const { region, ...rest } = GOOD
+  const before = { ...process.env }
+  try {
+    delete process.env.AWS_REGION
+    delete process.env.AWS_DEFAULT_REGION
+    assert.throws(() => make(rest), /region: expected a region such as us-east-1, here or in AWS_REGION, got ""/)
+    process.env.AWS_DEFAULT_REGION = 'eu-central-1'
+    make(rest).shutdown()
+    process.env.AWS_REGION = 'nowhere'
+    assert.throws(() => make(rest), /region: .*got "nowhere"/)
+  } finally {
+    process.env = before
+  }
+})
+
+test('without the AWS SDK and without a client, the error says what to install', () => {
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) => {
+      if (specifier.startsWith('@aws-sdk/')) throw new Error(`Cannot find package '${specifier}'`)
+      return next(specifier, context)
+    },
+  })
+  try {
+    const { client, ...rest } = GOOD
+    assert.throws(() => make(rest), {
+      name: 'ConfigurationError',
+      message: /npm install @aws-sdk\/client-marketplace-metering.*or the option client/,
+    })
+    make(GOOD).shutdown()
+  } finally {
+    hooks.deregister()
+  }
+})
+
+test('a folder that is not there is refused when the exporter is made', t => {
+  const ledger = join(temporaryFolder(t), 'missing', 'ledger.sqlite')
+  assert.throws(() => make({ ...GOOD, ledger }), { name: 'LedgerError', message: /ledger\.sqlite/ })
+})
+
+test('a dimension whose size changes between runs rebills nothing that was frozen', async t => {
+  const sizes = (per: number): Partial<AWSMarketplaceMetricExporterOptions> => ({
+    dimensions: { tokens: { unit: '{token}', per, from: 'marketplace.tokens' } },
+  })
+  const { exporter, clock, ledger, client, billed, line } = world(t, sizes(10))
+  await exportTo(exporter, tokens(105))
+  clock.now += HOUR
+  await exporter.shutdown()
+  assert.deepEqual(billed(), { [`${ACCOUNT} tokens`]: 10 })
+  const next = world(t, { ...sizes(100), now: () => clock.now, client, wrap: () => ledger })
+  await exportTo(next.exporter, tokens(196))
+  clock.now += HOUR
+  await next.exporter.shutdown()
+  // 5 were left of the first hour, so 201 are two hundreds and one.
+  assert.deepEqual(billed(), { [`${ACCOUNT} tokens`]: 12 })
+  const expected = { recorded: 301n * M, metered: 300n * M, pending: 0n, held: 0n, balance: 1n * M }
+  assert.deepEqual(await line(ACCOUNT, 'tokens'), expected)
+})
+
+test('a clock that fails while it runs stands still: nothing is lost, and it is said', async t => {
+  let fails: (() => number) | undefined
+  const clock = { now: START }
+  const { exporter, ledger } = world(t, { now: () => fails?.() ?? clock.now })
+  const messages = await saidDuring(async () => {
+    for (const failure of [() => Number.NaN, () => fail(), () => -5]) {
+      fails = failure
+      assert.deepEqual(await exportTo(exporter, tokens(5)), SUCCESS)
+    }
+    await exporter.forceFlush()
+  })
+  assert.equal(messages.filter(message => /^error: .*now/.test(message)).length, 1)
+  fails = undefined
+  assert.deepEqual(await exportTo(exporter, tokens(5)), SUCCESS)
+  assert.deepEqual(await recorded(ledger), { [`${ACCOUNT} tokens-processed`]: 20n * M })
+})

@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { MeterProvider } from '@opentelemetry/api'
+import { type AWSMarketplaceMetricExporterOptions, LedgerError, type UsageBatch } from '../../src/index.ts'
+import { Reporter } from '../../src/reporter.ts'
+import {
+  ACCOUNT,
+  counted,
+  customer,
+  exportTo,
+  HOUR,
+  LICENCE,
+  M,
+  MINUTE,
+  measure,
+  metricsOf,
+  OTHER_ACCOUNT,
+  other,
+  override,
+  PRODUCT,
+  SDKS,
+  SUCCESS,
+  saidDuring,
+  telemetry,
+  tokens,
+  world,
+} from './support.ts'
+
+/** Metrics whose name begins so, without the exporter's own name, which counts up from test to test. */
+function named(metrics: Record<string, number>, prefix: string): Record<string, number> {
+  const entries = Object.entries(metrics).filter(([name]) => name.startsWith(prefix))
+  return Object.fromEntries(
+    entries.map(([name, value]) => [
+      name
+        .replace(/ otel\.component\.name=\S+/, '')
+        .slice(prefix.length)
+        .trim(),
+      value,
+    ]),
+  )
+}
+
+const TWO: Partial<AWSMarketplaceMetricExporterOptions> = {
+  dimensions: {
+    tokens: { unit: '{token}', maxQuantity: 100, from: [{ metric: 'a' }, { metric: 'b' }] },
+    calls: { unit: '{call}', from: { metric: 'calls', value: 'sum' } },
+  },
+}
+
+test('what becomes of usage is counted', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, simulator, clock, ledger } = world(t, { ...TWO, meterProvider })
+  // Somebody else has metered the hour of the one customer.
+  simulator.meterForeign({
+    ProductCode: PRODUCT,
+    UsageRecords: [
+      { Timestamp: new Date(clock.now), CustomerAWSAccountId: OTHER_ACCOUNT, Dimension: 'tokens', Quantity: 9 },
+    ],
+  })
+  assert.deepEqual(await exportTo(exporter, counted('a', [5, customer], [7, other], [Number.NaN, other])), SUCCESS)
+  assert.deepEqual(await exportTo(exporter, counted('b', [1, customer], [40, {}])), SUCCESS)
+  assert.deepEqual(await exportTo(exporter, counted('calls', [2, customer])), SUCCESS)
+  clock.now += HOUR
+  // The first request meets no AWS; its records are pending until the second one.
+  simulator.faults.add({ kind: 'throttling', next: 1 })
+  await exporter.forceFlush()
+  const before = await read()
+  assert.deepEqual(named(before, 'marketplace.metering.pending'), {
+    '.records': 3,
+    'dimension=tokens': 13,
+    'dimension=calls': 2,
+  })
+  assert.equal(before['marketplace.metering.oldest_pending.age'], 1.5 * 3600)
+  clock.now += 10 * MINUTE
+  await exporter.forceFlush()
+  // Above the guard, it is held before it is ever sent.
+  await exportTo(exporter, counted('a', [101, customer]))
+  clock.now += HOUR
+  await exporter.forceFlush()
+  const after = await read()
+  assert.deepEqual(named(after, 'otel.sdk.exporter.metric_data_point.exported'), {
+    'otel.component.type=aws_marketplace_metric_exporter': 7,
+  })
+  assert.deepEqual(named(after, 'marketplace.usage.unbillable'), { 'metric=a reason=not-a-number': 1 })
+  assert.deepEqual(named(after, 'marketplace.usage.unattributed_points'), { 'reason=no-customer': 1 })
+  assert.deepEqual(named(after, 'marketplace.usage.unattributed dimension'), { '=tokens': 40 })
+  assert.deepEqual(named(after, 'marketplace.usage.two_sources'), { 'dimension=tokens': 1 })
+  assert.deepEqual(named(after, 'marketplace.metering.records'), {
+    'dimension=calls outcome=metered': 1,
+    'dimension=calls outcome=pending': 1,
+    'dimension=tokens outcome=metered': 1,
+    'dimension=tokens outcome=pending': 2,
+    'dimension=tokens outcome=conflict': 1,
+    'dimension=tokens outcome=over-maximum': 1,
+  })
+  assert.deepEqual(named(after, 'marketplace.metering.conflicts'), { 'dimension=tokens': 1 })
+  assert.deepEqual(named(after, 'marketplace.metering.held'), {
+    'dimension=tokens reason=conflict': 7,
+    'dimension=tokens reason=over-maximum': 101,
+  })
+  // What is over is 0: were it not said, the last value would stand for ever.
+  assert.deepEqual(named(after, 'marketplace.metering.pending'), {
+    '.records': 0,
+    'dimension=tokens': 0,
+    'dimension=calls': 0,
+  })
+  assert.equal(after['marketplace.metering.oldest_pending.age'], 0)
+  const { 'error.type=throttled region=us-east-1': throttled, 'region=us-east-1': answered = 0 } = named(
+    after,
+    'marketplace.metering.request.duration',
+  )
+  assert.deepEqual([throttled, answered], [1, simulator.requests().length - 1])
+  // The metrics say what the ledger says.
+  const held = (await ledger.statement()).reduce((sum, line) => sum + line.held, 0n)
+  assert.equal(held, 108n * M)
+})
+
+test('a failed export is counted by what failed', async t => {
+  const { meterProvider, read } = telemetry(t)
+  let broken = true
+  const { exporter } = world(t, {
+    meterProvider,
+    wrap: ledger =>
+      override(ledger, {
+        append: async (batch: UsageBatch) => {
+          if (broken) throw new LedgerError('ERR_LEDGER_FULL', 'no space is left')
+          return ledger.append(batch)
+        },
+      }),
+  })
+  assert.equal((await exportTo(exporter, tokens(1))).code, 1)
+  broken = false
+  assert.deepEqual(await exportTo(exporter, tokens(1)), SUCCESS)
+  assert.deepEqual(named(await read(), 'otel.sdk.exporter.metric_data_point.exported'), {
+    'error.type=ERR_LEDGER_FULL otel.component.type=aws_marketplace_metric_exporter': 1,
+    'otel.component.type=aws_marketplace_metric_exporter': 1,
+  })
+})
+
+test('its metrics may go to the provider that it exports for', async t => {
+  const late: { provider?: MeterProvider } = {}
+  const meterProvider: MeterProvider = {
+    getMeter: (...parameters) => {
+      assert.ok(late.provider, 'the provider is made after the exporter')
+      return late.provider.getMeter(...parameters)
+    },
+  }
+  const { exporter, clock, billed } = world(t, { meterProvider })
+  const exported: Record<string, number>[] = []
+  const { provider, meter, collect } = measure(t, SDKS['sdk-metrics 3'] ?? assert.fail(), {
+    export: (metrics, callback) => {
+      exported.push(
+        metricsOf({ ...metrics, scopeMetrics: metrics.scopeMetrics.filter(({ scope }) => scope.name !== 'app') }),
+      )
+      exporter.export(metrics, callback)
+    },
+    selectAggregationTemporality: () => exporter.selectAggregationTemporality(),
+    forceFlush: () => exporter.forceFlush(),
+    shutdown: () => exporter.shutdown(),
+  })
+  late.provider = provider
+  meter.createCounter('marketplace.inference.tokens').add(5, customer)
+  await collect()
+  clock.now += HOUR
+  await collect()
+  await collect()
+  assert.deepEqual(billed(), { [`${ACCOUNT} tokens-processed`]: 5 })
+  assert.deepEqual(named(exported.at(-1) ?? {}, 'marketplace.metering.records'), {
+    'dimension=tokens-processed outcome=metered': 1,
+  })
+})
+
+test('a message comes once an hour for each subject', async t => {
+  const { exporter, clock } = world(t)
+  const times = async (text: RegExp) =>
+    (
+      await saidDuring(async () => {
+        await exportTo(exporter, tokens(1, {}))
+        await exportTo(exporter, tokens(Number.NaN))
+      })
+    ).filter(message => text.test(message)).length
+  assert.equal(await times(/without a customer|not a finite number/), 2)
+  assert.equal(await times(/./), 0)
+  clock.now += HOUR - 1
+  assert.equal(await times(/without a customer|not a finite number/), 0)
+  clock.now += 1
+  assert.equal(await times(/without a customer|not a finite number/), 2)
+  // A clock that went back does not silence it for a day.
+  clock.now -= 24 * HOUR
+  assert.equal(await times(/without a customer|not a finite number/), 2)
+})
+
+test('a quantity that rolls forward is not called held', async t => {
+  const { exporter, simulator, clock, line } = world(t, { onConflict: 'roll-forward' })
+  simulator.meterForeign({
+    ProductCode: PRODUCT,
+    UsageRecords: [
+      { Timestamp: new Date(clock.now), CustomerAWSAccountId: ACCOUNT, Dimension: 'tokens-processed', Quantity: 9 },
+    ],
+  })
+  await exportTo(exporter, tokens(5))
+  clock.now += HOUR
+  const messages = (await saidDuring(() => exporter.forceFlush())).join('\n')
+  assert.equal((await line(ACCOUNT, 'tokens-processed'))?.balance, 5n * M)
+  assert.match(messages, /Somebody else metered this hour/)
+  assert.doesNotMatch(messages, /is held|settle it/)
+})
+
+test('what AWS says of a customer is not repeated in messages', async t => {
+  const attributes = { ...customer, 'marketplace.customer.license_arn': LICENCE }
+  const refusals = [
+    ['AccessDeniedException', `User arn:aws:iam::${ACCOUNT}:user/app is not authorized to meter ${LICENCE}`],
+    ['TimestampOutOfBoundsException', `The record of ${ACCOUNT} is out of bounds`],
+    ['InvalidLicenseException', `There is no licence ${LICENCE}`],
+  ] as const
+  for (const [name, message] of refusals) {
+    const { exporter, clock, ledger } = world(t, {
+      product: 'inference',
+      client: { batchMeterUsage: () => Promise.reject(Object.assign(new Error(message), { name })) },
+    })
+    await exportTo(exporter, tokens(5, attributes))
+    clock.now += HOUR
+    const messages = (await saidDuring(() => exporter.forceFlush())).join('\n')
+    assert.match(messages, /^error: /m)
+    assert.doesNotMatch(messages, /\d{12}|license:l-/)
+    // The operator finds it in the record.
+    const [record] = await ledger.records()
+    assert.match(record?.lastAnswer ?? '', /111122223333|license:l-/)
+  }
+  const { exporter } = world(t, {
+    customer: () => {
+      throw new Error(`there is no tenant ${ACCOUNT}`)
+    },
+  })
+  const messages = (await saidDuring(() => exportTo(exporter, tokens(5)))).join('\n')
+  assert.match(messages, /The option customer threw.*there is no tenant/)
+})
+
+test('an exporter that is over says nothing of a ledger that is closed', async () => {
+  const reporter = new Reporter(undefined, () => 0)
+  const fault = () => reporter.ledgerFault(new LedgerError('ERR_LEDGER_CLOSED', 'the ledger is closed'))
+  assert.equal((await saidDuring(fault)).length, 1)
+  const over = new Reporter(undefined, () => 0)
+  over.end()
+  assert.deepEqual(await saidDuring(() => over.ledgerFault(new LedgerError('ERR_LEDGER_CLOSED', 'closed'))), [])
+})

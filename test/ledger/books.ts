@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { HOUR, hourOf, SECOND } from '../../src/ledger/hours.ts'
+import type { Ledger, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
+import type { Account } from '../../src/usage/account.ts'
+import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
+
+/** What a ledger was told, kept apart from it, and what its records said before: the other side of the books. */
+export class Books {
+  /** Whether calls are only noted, where there are too many to check after each. */
+  paused = false
+  /** What the last check saw. */
+  latest: { lines: StatementLine[]; records: RecordEntry[] } = { lines: [], records: [] }
+  readonly #recorded = new Map<string, bigint>()
+  readonly #batches = new Set<string>()
+  readonly #records = new Map<string, { immutable: string; metered: boolean }>()
+
+  /** Notes a call that the ledger fulfilled. */
+  note(name: string, given: readonly unknown[], result: unknown): void {
+    if (name === 'append') this.#append(given[0] as UsageBatch)
+    if (name === 'writeOff') this.#add(given[0] as string, given[1] as string, -(result as bigint))
+    if (name === 'attribute') {
+      this.#add(given[0] as string, given[1] as string, -(result as bigint))
+      this.#add((given[2] as Account).key, given[1] as string, result as bigint)
+    }
+  }
+
+  recorded(account: string, dimension: string): bigint {
+    return this.#recorded.get(`${account} ${dimension}`) ?? 0n
+  }
+
+  #append({ writer, sequence, entries }: UsageBatch): void {
+    if (this.#batches.has(`${writer} ${sequence}`)) return
+    this.#batches.add(`${writer} ${sequence}`)
+    for (const { account, dimension, amount } of entries) this.#add(account.key, dimension, amount)
+  }
+
+  #add(account: string, dimension: string, amount: bigint): void {
+    this.#recorded.set(`${account} ${dimension}`, this.recorded(account, dimension) + amount)
+  }
+
+  /** Asserts all that has to hold at every instant. */
+  async check(ledger: Ledger): Promise<void> {
+    if (this.paused) return
+    const lines = await ledger.statement()
+    const records = await ledger.records({ limit: 1_000_000 })
+    this.latest = { lines, records }
+    const ofSeries = Map.groupBy(records, record => `${record.account.key} ${record.dimension}`)
+    const found = new Set<string>()
+    for (const { account, dimension, recorded, metered, pending, held, heldByReason, balance } of lines) {
+      const series = `${account.key} ${dimension.name}`
+      found.add(series)
+      assert.equal(recorded, metered + pending + held + balance, `the equation of ${series}`)
+      assert.equal(recorded, this.recorded(account.key, dimension.name), `what was recorded of ${series}`)
+      assert.ok(metered >= 0n && pending >= 0n && held >= 0n, `a negative figure of ${series}`)
+      assert.equal(sum(Object.values(heldByReason)), held, `what is held of ${series}, by reason`)
+      const amount = (state: string) =>
+        sum((ofSeries.get(series) ?? []).filter(one => one.state === state).map(one => BigInt(one.quantity) * one.size))
+      assert.equal(amount('pending'), pending, `the pending records of ${series}`)
+      assert.equal(amount('held'), held, `the held records of ${series}`)
+      assert.ok(amount('metered') <= metered, `the metered records of ${series}`)
+    }
+    for (const [series, amount] of this.#recorded) {
+      assert.ok(amount === 0n || found.has(series), `no line of ${series}`)
+    }
+    this.#checkRecords(records)
+  }
+
+  /** No record changes what is sent of it, none leaves `metered`, and none shares its hour with another. */
+  #checkRecords(records: readonly RecordEntry[]): void {
+    const hours = new Set<string>()
+    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state } of records) {
+      const what = `record ${id}`
+      const immutable = `${account.key} ${dimension} ${hour} ${timestamp} ${quantity} ${size} ${region}`
+      const before = this.#records.get(id)
+      assert.equal(immutable, before?.immutable ?? immutable, `${what} changed`)
+      assert.ok(before?.metered !== true || state === 'metered', `${what} was metered and is ${state}`)
+      assert.ok(timestamp % SECOND === 0 && hourOf(timestamp) === hour && hour % HOUR === 0, `${what}'s timestamp`)
+      assert.ok(Number.isInteger(quantity) && quantity >= 0 && quantity <= MAX_QUANTITY, `${what}'s quantity`)
+      assert.ok(!hours.has(`${account.key} ${dimension} ${hour}`), `${what} shares its hour`)
+      hours.add(`${account.key} ${dimension} ${hour}`)
+      this.#records.set(id, { immutable, metered: state === 'metered' })
+    }
+  }
+}
+
+const READING = new Set<keyof Ledger>(['statement', 'records', 'audit', 'status', 'dueLanes', 'nextAttemptAt', 'close'])
+
+/** A ledger whose books are checked after every call that may change something, also after one that failed. */
+export function audited(ledger: Ledger, books: Books): Ledger {
+  return new Proxy(ledger, {
+    get: (_, name: keyof Ledger) => {
+      if (typeof ledger[name] !== 'function') return ledger[name]
+      if (READING.has(name)) return (ledger[name] as () => unknown).bind(ledger)
+      return async (...given: unknown[]) => {
+        try {
+          const result = await (ledger[name] as (...given: unknown[]) => Promise<unknown>)(...given)
+          books.note(name, given, result)
+          return result
+        } finally {
+          await books.check(ledger)
+        }
+      }
+    },
+  })
+}
+
+export function sum(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((total, amount) => total + amount, 0n)
+}

@@ -1,0 +1,662 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, mock, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
+import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { openLedgerFile } from '../../src/ledger/sqlite-file.ts'
+import { MIGRATIONS } from '../../src/ledger/sqlite-schema.ts'
+import type { CustomerAccount } from '../../src/usage/account.ts'
+import { audited, Books } from './books.ts'
+import {
+  ALICE,
+  BOB,
+  BY,
+  CAROL,
+  closeOptions,
+  closing,
+  DIMENSIONS,
+  entry,
+  hour,
+  lost,
+  METERED,
+  NOBODY,
+  REFUSED,
+  REQUESTS,
+  TOKENS,
+  UNIT,
+} from './scene.ts'
+import { TemporaryFolder } from './sqlite-under-test.ts'
+import { runJob, startJob } from './worker.ts'
+
+const WRITER = '0123456789abcdef0123456789abcdef'
+
+/** A ledger with a little of everything, closed. */
+async function makeLedger(path: string): Promise<void> {
+  const ledger = new SqliteLedger({ path })
+  await ledger.register(DIMENSIONS)
+  const customers = Array.from({ length: 500 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+  for (const sequence of [1, 2]) {
+    await ledger.append({ writer: WRITER, sequence, entries: customers.map(one => entry(one, REQUESTS, sequence, 3)) })
+  }
+  await ledger.closeHours(closeOptions(closing(1)))
+  await ledger.close()
+}
+
+/** Leaves a ledger as a process that was killed does: the last transactions are in the write-ahead log only. */
+async function leaveBehind(path: string, to: string): Promise<void> {
+  const ledger = new SqliteLedger({ path })
+  await ledger.append({ writer: WRITER, sequence: 3, entries: [entry(ALICE, REQUESTS, 5, 1)] })
+  for (const end of ['', '-wal']) copyFileSync(`${path}${end}`, `${to}${end}`)
+  await ledger.close()
+}
+
+/** What is in a folder, but for the index of a write-ahead log, which SQLite makes anew for every reader. */
+function contentsOf(folder: TemporaryFolder): Record<string, string> {
+  const names = readdirSync(folder.path).filter(name => !name.endsWith('-shm'))
+  const contents = names.map(name => [name, readFileSync(join(folder.path, name))] as const)
+  return Object.fromEntries(
+    contents
+      .filter(([name, bytes]) => !(name.endsWith('-wal') && bytes.length === 0))
+      .map(([name, bytes]) => [name, createHash('sha256').update(bytes).digest('hex')]),
+  )
+}
+
+/** A hex digest for each file stays the same while `act` fails with a code. */
+function refused(folder: TemporaryFolder, code: LedgerErrorCode, act: () => unknown): void {
+  const before = contentsOf(folder)
+  assert.throws(act, (error: unknown) => error instanceof LedgerError && assert.equal(error.code, code) === undefined)
+  assert.deepEqual(contentsOf(folder), before)
+}
+
+describe('a file that is not a ledger', () => {
+  for (const [what, text] of [
+    ['text', 'dear diary'],
+    ['a long text', 'dear diary\n'.repeat(1000)],
+    ['zeros', '\0'.repeat(8192)],
+    ['the beginning of a header', 'SQLite format 3'],
+  ] as const) {
+    test(`${what} is refused and left as it is`, () => {
+      using folder = new TemporaryFolder()
+      writeFileSync(folder.file(), text)
+      refused(folder, 'ERR_LEDGER_FOREIGN', () => new SqliteLedger({ path: folder.file() }))
+    })
+  }
+
+  for (const journal of ['delete', 'wal']) {
+    test(`a database of another application (${journal}) is refused and left as it is`, () => {
+      using folder = new TemporaryFolder()
+      const other = new DatabaseSync(folder.file('other.db'))
+      other.exec(`PRAGMA journal_mode = ${journal}; CREATE TABLE account (id); INSERT INTO account VALUES (1)`)
+      // Not closed before it is copied: its last transactions are in its log.
+      for (const name of readdirSync(folder.path).filter(name => !name.endsWith('-shm'))) {
+        copyFileSync(folder.file(name), folder.file(name.replace('other', 'ledger')))
+      }
+      other.close()
+      refused(folder, 'ERR_LEDGER_FOREIGN', () => new SqliteLedger({ path: folder.file() }))
+      assert.ok(journal === 'delete' || existsSync(folder.file('ledger.db-wal')))
+    })
+  }
+
+  test('a folder, and a path through a file or a folder that is not there, cannot be opened', () => {
+    using folder = new TemporaryFolder()
+    writeFileSync(folder.file('file'), '')
+    for (const path of [folder.path, folder.file('file/ledger.db'), folder.file('missing/ledger.db')]) {
+      refused(folder, 'ERR_LEDGER_IO', () => new SqliteLedger({ path }))
+    }
+  })
+
+  test('an empty file becomes a ledger: SQLite leaves one where a first start was cut short', async () => {
+    using folder = new TemporaryFolder()
+    writeFileSync(folder.file(), '')
+    await makeLedger(folder.file())
+  })
+})
+
+describe('a damaged ledger', () => {
+  for (const log of [false, true]) {
+    const after = log ? ', after a process was killed' : ''
+
+    test(`overwritten in the middle: refused or, in the history, read with an error${after}`, async () => {
+      using original = new TemporaryFolder()
+      await makeLedger(original.file('original.db'))
+      await leaveBehind(original.file('original.db'), original.file())
+      if (!log) rmSync(original.file('ledger.db-wal'))
+      const bytes = readFileSync(original.file())
+      let refusals = 0
+      for (let page = 1; page < bytes.length / 4096; page += 1) {
+        using folder = new TemporaryFolder()
+        const damaged = Buffer.from(bytes)
+        damaged.fill(0xa5, page * 4096, (page + 1) * 4096)
+        writeFileSync(folder.file(), damaged)
+        if (log) copyFileSync(original.file('ledger.db-wal'), folder.file('ledger.db-wal'))
+        const before = contentsOf(folder)
+        try {
+          await new SqliteLedger({ path: folder.file() }).close()
+        } catch (error) {
+          assert.equal((error as LedgerError).code, 'ERR_LEDGER_CORRUPT')
+          assert.deepEqual(contentsOf(folder), before)
+          refusals += 1
+        }
+      }
+      assert.ok(refusals > 5, `${refusals} of ${bytes.length / 4096} pages were missed`)
+    })
+
+    test(`truncated: refused${after}`, async () => {
+      using folder = new TemporaryFolder()
+      await makeLedger(folder.file('original.db'))
+      await leaveBehind(folder.file('original.db'), folder.file())
+      if (!log) rmSync(folder.file('ledger.db-wal'))
+      truncateSync(folder.file(), 4096 * 4)
+      refused(folder, 'ERR_LEDGER_CORRUPT', () => new SqliteLedger({ path: folder.file() }))
+    })
+
+    test(`of a newer version: refused${after}`, async () => {
+      using folder = new TemporaryFolder()
+      await makeLedger(folder.file('original.db'))
+      const newer = new DatabaseSync(folder.file('original.db'))
+      newer.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)
+      for (const end of log ? ['', '-wal'] : []) {
+        copyFileSync(folder.file(`original.db${end}`), folder.file(`ledger.db${end}`))
+      }
+      newer.close()
+      if (!log) copyFileSync(folder.file('original.db'), folder.file())
+      refused(folder, 'ERR_LEDGER_NEWER', () => new SqliteLedger({ path: folder.file() }))
+      refused(folder, 'ERR_LEDGER_NEWER', () => new SqliteLedger({ path: folder.file(), readOnly: true }))
+    })
+  }
+})
+
+describe('opening', () => {
+  test('a ledger that was left behind by a killed process has all that was acknowledged', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file('original.db'))
+    await leaveBehind(folder.file('original.db'), folder.file())
+    const ledger = new SqliteLedger({ path: folder.file() })
+    const lines = await ledger.statement()
+    assert.equal(
+      lines.reduce((total, line) => total + line.recorded, 0n),
+      3001n * UNIT,
+    )
+    await ledger.close()
+  })
+
+  test('a network file system is refused before anything is written', () => {
+    using folder = new TemporaryFolder()
+    const asked: string[] = []
+    for (const type of [0x6969, 0xff534d42, -0xacb2be]) {
+      refused(folder, 'ERR_LEDGER_NETWORK_FILE_SYSTEM', () =>
+        openLedgerFile(folder.file(), {
+          ...{ busyTimeout: 0, readOnly: false },
+          fileSystemType: path => asked.push(path) && type,
+        }),
+      )
+    }
+    assert.deepEqual(new Set(asked), new Set([folder.path]))
+    const fileSystemType = () => 0xef53
+    openLedgerFile(folder.file(), { busyTimeout: 0, readOnly: false, fileSystemType }).close()
+  })
+
+  test('an acknowledged batch survives a power cut: WAL with synchronous = FULL', () => {
+    using folder = new TemporaryFolder()
+    for (const _ of ['new', 'again']) {
+      const database = openLedgerFile(folder.file(), { busyTimeout: 0, readOnly: false })
+      assert.deepEqual({ ...database.prepare('PRAGMA synchronous').get() }, { synchronous: 2 })
+      assert.deepEqual({ ...database.prepare('PRAGMA journal_mode').get() }, { journal_mode: 'wal' })
+      database.close()
+    }
+  })
+
+  test('an older schema is brought forward with all that is in it', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const migrations = MIGRATIONS as string[]
+    migrations.push('CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT; INSERT INTO later VALUES (1)')
+    try {
+      refused(folder, 'ERR_LEDGER_READ_ONLY', () => new SqliteLedger({ path: folder.file(), readOnly: true }))
+      for (const _ of ['once', 'and not again']) {
+        const ledger = new SqliteLedger({ path: folder.file() })
+        assert.equal((await ledger.statement()).length, 500)
+        await ledger.close()
+      }
+    } finally {
+      migrations.pop()
+    }
+    refused(folder, 'ERR_LEDGER_NEWER', () => new SqliteLedger({ path: folder.file() }))
+  })
+
+  test('a migration that fails changes nothing', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const migrations = MIGRATIONS as string[]
+    migrations.push('CREATE TABLE later (id INTEGER) STRICT; CREATE TABLE later (id INTEGER) STRICT')
+    try {
+      refused(folder, 'ERR_LEDGER_IO', () => new SqliteLedger({ path: folder.file() }))
+    } finally {
+      migrations.pop()
+    }
+    await new SqliteLedger({ path: folder.file() }).close()
+  })
+
+  test('once closed it says so, and closing again does nothing', async () => {
+    const ledger = new SqliteLedger({ path: ':memory:' })
+    await ledger.close()
+    await ledger.close()
+    const closed = { code: 'ERR_LEDGER_CLOSED' }
+    await assert.rejects(ledger.statement(), closed)
+    await assert.rejects(ledger.nextAttemptAt(), closed)
+    await assert.rejects(ledger.closeHours(closeOptions(0)), closed)
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 1, entries: [] }), closed)
+    await assert.rejects(ledger.backup('/nowhere'), closed)
+  })
+})
+
+describe('a ledger that cannot be written', () => {
+  test('opened to look only, it shows and refuses', async () => {
+    using folder = new TemporaryFolder()
+    refused(folder, 'ERR_LEDGER_NOT_FOUND', () => new SqliteLedger({ path: folder.file(), readOnly: true }))
+    await makeLedger(folder.file())
+    const before = contentsOf(folder)
+    const ledger = new SqliteLedger({ path: folder.file(), readOnly: true })
+    assert.equal((await ledger.statement()).length, 500)
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 3, entries: [entry(ALICE, REQUESTS, 0, 1)] }), {
+      code: 'ERR_LEDGER_READ_ONLY',
+    })
+    await assert.rejects(ledger.closeHours(closeOptions(closing(5))), { code: 'ERR_LEDGER_READ_ONLY' })
+    await ledger.close()
+    assert.deepEqual(contentsOf(folder), before)
+  })
+
+  for (const [what, fileMode, folderMode] of [
+    ['file', 0o444, 0o777],
+    ['folder', 0o444, 0o555],
+  ] as const) {
+    test(`a ${what} without write permission`, async () => {
+      using folder = new TemporaryFolder()
+      await makeLedger(folder.file())
+      chmodSync(folder.file(), fileMode)
+      chmodSync(folder.path, folderMode)
+      const before = contentsOf(folder)
+      const { code } = await runJob('as-nobody', [folder.file()])
+      chmodSync(folder.path, 0o755)
+      assert.equal(code, 'ERR_LEDGER_READ_ONLY')
+      assert.deepEqual(contentsOf(folder), before)
+    })
+  }
+
+  test('a full disk: refused, and the same batch goes in when there is room', async t => {
+    // A disk of 4 MB of its own, where the machine lets us have one.
+    const mount = 'mount -t tmpfs -o size=4m none "$0" && head -c 1000000 /dev/zero > "$0/filler" && exec "$@"'
+    using folder = new TemporaryFolder()
+    const command = ['unshare', '--map-root-user', '--mount', 'sh', '-c', mount, folder.path]
+    if (spawnSync(command[0] ?? '', [...command.slice(1), 'true']).status !== 0) {
+      return t.skip('this machine does not let us mount a small disk')
+    }
+    const { failed, appended, recorded } = await runJob(
+      'fill',
+      [folder.file(), folder.file('filler')],
+      [...command, 'sh', '-c', '"$@"', 'sh'],
+    )
+    assert.equal(failed, 'ERR_LEDGER_FULL')
+    assert.equal(recorded, appended)
+  })
+
+  test('a file that may not grow: an error, and nothing that was acknowledged is lost', async t => {
+    if (process.platform === 'win32') return t.skip('no ulimit')
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const { code } = await runJob('fill', [folder.file()], ['bash', '-c', 'ulimit -f 512; exec "$@"', 'bash'])
+    assert.equal(code, 'ERR_LEDGER_IO')
+    const ledger = new SqliteLedger({ path: folder.file() })
+    const lines = await ledger.statement()
+    for (const line of lines) assert.equal(line.recorded, line.pending + line.balance)
+    await ledger.close()
+  })
+})
+
+describe('several processes', () => {
+  test('while another holds the write lock: busy, and nothing is lost when it lets go', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const ledger = new SqliteLedger({ path: folder.file(), busyTimeout: 1 })
+    const { child, result } = startJob('lock', [folder.file()])
+    await once(child.stdout, 'data')
+    const batch = { writer: WRITER, sequence: 3, entries: [entry(BOB, REQUESTS, 2, 1)] }
+    await assert.rejects(ledger.append(batch), { code: 'ERR_LEDGER_BUSY' })
+    await assert.rejects(ledger.closeHours(closeOptions(closing(2))), { code: 'ERR_LEDGER_BUSY' })
+    assert.equal((await ledger.statement()).length, 500, 'it can be read meanwhile')
+    child.stdin.end()
+    assert.deepEqual(await result, { released: true })
+    await ledger.append(batch)
+    assert.equal((await ledger.statement({ customer: BOB.key }))[0]?.recorded, UNIT)
+    await ledger.close()
+  })
+
+  test('one that opens the ledger twice keeps its locks', async t => {
+    if (!existsSync('/proc/locks')) return t.skip('this machine does not list its locks')
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const ledger = new SqliteLedger({ path: folder.file() })
+    const file = new RegExp(` ${process.pid} \\S+:${statSync(folder.file()).ino} `)
+    const locks = () => readFileSync('/proc/locks', 'utf8').match(new RegExp(file, 'g'))?.length ?? 0
+    assert.equal(locks(), 1)
+    const second = new SqliteLedger({ path: folder.file(), readOnly: true })
+    assert.equal(locks(), 1)
+    await second.close()
+    assert.equal(locks(), 1)
+    await ledger.close()
+  })
+
+  test('busy in the middle of closing an hour: the next time it goes on where it stopped', async () => {
+    using folder = new TemporaryFolder()
+    const path = folder.file()
+    const ledger = new SqliteLedger({ path, busyTimeout: 0 })
+    await ledger.register(DIMENSIONS)
+    const customers = Array.from({ length: 5000 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+    await ledger.append({ writer: WRITER, sequence: 1, entries: customers.map(one => entry(one, REQUESTS, 0, 2)) })
+    const other = new DatabaseSync(path)
+    const closed = ledger.closeHours(closeOptions(closing(0)))
+    other.exec('BEGIN IMMEDIATE')
+    await assert.rejects(closed, { code: 'ERR_LEDGER_BUSY' })
+    other.exec('COMMIT')
+    other.close()
+    const begun = (await ledger.status()).pending[0]?.records ?? 0
+    assert.ok(begun > 0 && begun < 5000, `${begun} were frozen before`)
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 5000 - begun)
+    await ledger.close()
+  })
+
+  test('all at once end exact', async () => {
+    using folder = new TemporaryFolder()
+    const path = folder.file()
+    // Nobody made the file for them: they all do.
+    const results = await Promise.all(['1', '2', '3'].map(from => runJob('live', [path, from])))
+    assert.deepEqual(
+      results.map(result => typeof result.sent),
+      ['number', 'number', 'number'],
+      JSON.stringify(results),
+    )
+    const ledger = new SqliteLedger({ path })
+    const total = 3 * 60 * 30 + 3 * 30
+    for (let n = 10; n < 14; n += 1) {
+      await ledger.closeHours(closeOptions(closing(n)))
+      for (const lane of await ledger.dueLanes(closing(n))) {
+        const records = await ledger.claim(lane, { now: closing(n), limit: 1000, claimedUntil: closing(n) })
+        await ledger.settle(
+          records.map(record => ({ record, outcome: METERED, answer: '' })),
+          closing(n),
+        )
+      }
+    }
+    const [requests] = await ledger.statement({ dimension: 'requests' })
+    const [tokens] = await ledger.statement({ dimension: 'tokens' })
+    assert.deepEqual([requests?.recorded, requests?.metered], [BigInt(total) * UNIT, BigInt(total) * UNIT])
+    assert.deepEqual([tokens?.recorded, tokens?.metered], [126_000n * UNIT, 126_000n * UNIT])
+    const metered = await ledger.records({ state: 'metered', limit: 1000 })
+    assert.equal(
+      metered.filter(one => one.dimension === 'requests').reduce((sum, one) => sum + one.quantity, 0),
+      total,
+    )
+    assert.ok(
+      metered.every(record => record.attempts === 1),
+      'none was sent by two',
+    )
+    await ledger.close()
+  })
+
+  test('one that is killed leaves all that it acknowledged, and at most one batch more', async () => {
+    using folder = new TemporaryFolder()
+    const { child, result } = startJob('endless', [folder.file()])
+    let acknowledged = 0
+    child.stdout.on('data', (lines: string) => {
+      acknowledged = Number(lines.trim().split('\n').at(-1))
+      if (acknowledged >= 20) child.kill('SIGKILL')
+    })
+    await result
+    const ledger = new SqliteLedger({ path: folder.file() })
+    for (const line of await ledger.statement()) {
+      assert.equal(line.recorded, line.metered + line.pending + line.held + line.balance)
+    }
+    const recorded = Number(((await ledger.statement())[0]?.recorded ?? 0n) / UNIT)
+    assert.ok(recorded >= acknowledged && recorded <= acknowledged + 1, `${recorded} of ${acknowledged}`)
+    await ledger.close()
+  })
+})
+
+describe('backup and restore', () => {
+  test('a backup is consistent while the ledger is in use', async () => {
+    using folder = new TemporaryFolder()
+    const path = folder.file()
+    await makeLedger(path)
+    const ledger = new SqliteLedger({ path })
+    const backup = ledger.backup(folder.file('backup.db'))
+    let done = false
+    backup.finally(() => {
+      done = true
+    })
+    for (let sequence = 3; sequence < 200 && !done; sequence += 1) {
+      await ledger.append({ writer: WRITER, sequence, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+      await nextTurn()
+    }
+    await backup
+    const copy = new SqliteLedger({ path: folder.file('backup.db'), readOnly: true })
+    const lines = await copy.statement()
+    assert.equal(lines.length >= 500, true)
+    for (const line of lines) assert.equal(line.recorded, line.metered + line.pending + line.held + line.balance)
+    await copy.close()
+    await ledger.close()
+  })
+
+  test('a backup that cannot be written says so', async () => {
+    using folder = new TemporaryFolder()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await assert.rejects(ledger.backup(folder.file('missing/backup.db')), { code: 'ERR_LEDGER_IO' })
+    await ledger.close()
+  })
+
+  test('what the lost ledger may have billed is held in doubt, the rest goes on', async () => {
+    using folder = new TemporaryFolder()
+    const [path, from, to] = [folder.file(), folder.file('backup.db'), folder.file('restored.db')]
+    const books = new Books()
+    const ledger = audited(new SqliteLedger({ path }), books)
+    await ledger.register(DIMENSIONS)
+    const append = async (
+      ledger: typeof books extends never ? never : { append: SqliteLedger['append'] },
+      sequence: number,
+      n: number,
+    ) => {
+      const entries = [entry(ALICE, REQUESTS, n, 5), entry(BOB, TOKENS, n, 1500), entry(NOBODY, REQUESTS, n, 2)]
+      await ledger.append({ writer: WRITER, sequence, entries })
+    }
+    await append(ledger, 1, 0)
+    await ledger.closeHours(closeOptions(closing(0)))
+    await append(ledger, 2, 1)
+    await ledger.backup(from)
+
+    const now = hour(5) + 20 * MINUTE
+    await (await SqliteLedger.restore({ ...BY, from, to, now })).close()
+    const restored = audited(new SqliteLedger({ path: to }), books)
+    const line = async (customer: string) => {
+      const [line] = await restored.statement({ customer })
+      return [line?.recorded, line?.metered, line?.pending, line?.held, line?.balance].map(one =>
+        Number((one ?? 0n) / UNIT),
+      )
+    }
+    assert.deepEqual(await line(ALICE.key), [10, 0, 5, 5, 0])
+    assert.deepEqual(await line(BOB.key), [3000, 0, 1000, 2000, 0])
+    assert.deepEqual(await line(NOBODY.key), [4, 0, 0, 0, 4])
+    const held = await restored.records({ state: 'held' })
+    assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
+      ['in-doubt', 1, 2000n * UNIT],
+      ['in-doubt', 1, 5n * UNIT],
+    ])
+    for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
+    assert.equal((await restored.audit())[0]?.action, 'restore')
+
+    // The hours since are not frozen; usage of the present one is billed as ever.
+    assert.equal((await restored.closeHours(closeOptions(now))).records, 0)
+    await append(restored, 3, 3)
+    await append(restored, 4, 5)
+    assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
+    assert.deepEqual(await line(ALICE.key), [20, 0, 15, 5, 0])
+    await restored.expire(hour(24))
+    assert.deepEqual(await line(ALICE.key), [20, 0, 10, 10, 0])
+    for (const { id, dimension } of await restored.records({ state: 'held' })) {
+      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+    }
+    assert.deepEqual(await line(ALICE.key), [20, 0, 10, 0, 10])
+    assert.deepEqual(await line(BOB.key), [6000, 3000, 3000, 0, 0])
+    await restored.close()
+    await ledger.close()
+  })
+
+  test('within the hour of the backup too, what was not frozen is held', async () => {
+    using folder = new TemporaryFolder()
+    const [path, from, to] = [folder.file(), folder.file('backup.db'), folder.file('restored.db')]
+    const ledger = new SqliteLedger({ path })
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5.5)] })
+    await ledger.closeHours(closeOptions(closing(0)))
+    await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(ALICE, REQUESTS, 1, 1)] })
+    await ledger.backup(from)
+    await ledger.close()
+    const restored = await SqliteLedger.restore({ ...BY, from, to, now: closing(0) })
+    await restored.append({ writer: WRITER, sequence: 3, entries: [entry(ALICE, REQUESTS, 1, 2)] })
+    await restored.closeHours(closeOptions(closing(1)))
+    await restored.closeHours(closeOptions(closing(2)))
+    const [line] = await restored.statement()
+    assert.deepEqual([line?.pending, line?.held, line?.balance], [7n * UNIT, 1_500_000n, 0n])
+    await restored.close()
+  })
+
+  test('what was held may have been released and billed since: it cannot just be released again', async () => {
+    using folder = new TemporaryFolder()
+    const [path, from, to] = [folder.file(), folder.file('backup.db'), folder.file('restored.db')]
+    const ledger = new SqliteLedger({ path })
+    await ledger.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] })
+    await ledger.closeHours(closeOptions(closing(0)))
+    assert.deepEqual(
+      (await ledger.records()).map(({ reason }) => reason),
+      ['over-maximum'],
+    )
+    await ledger.backup(from)
+    await ledger.close()
+    const restored = await SqliteLedger.restore({ ...BY, from, to, now: closing(1) })
+    const [record] = await restored.records()
+    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
+    await assert.rejects(restored.release(record?.id ?? '', BY), { code: 'ERR_LEDGER_STATE' })
+    await restored.close()
+  })
+
+  test('a ledger with its log restores whole, as a disk that was saved has it', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file('original.db'))
+    await leaveBehind(folder.file('original.db'), folder.file('saved.db'))
+    const restored = await SqliteLedger.restore({
+      ...BY,
+      ...{ from: folder.file('saved.db'), to: folder.file(), now: hour(8) },
+    })
+    const [line] = await restored.statement({ customer: ALICE.key })
+    assert.deepEqual([line?.recorded, line?.held], [UNIT, UNIT])
+    await restored.close()
+  })
+
+  test('nothing is restored onto a file, or from what is not a ledger', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    writeFileSync(folder.file('notes.txt'), 'notes')
+    const before = contentsOf(folder)
+    for (const [from, to, code] of [
+      [folder.file(), folder.file('notes.txt'), 'ERR_LEDGER_IO'],
+      [folder.file(), folder.file(), 'ERR_LEDGER_IO'],
+      [folder.file(), folder.file('missing/ledger.db'), 'ERR_LEDGER_IO'],
+      [folder.file('notes.txt'), folder.file('new.db'), 'ERR_LEDGER_FOREIGN'],
+      [folder.file('missing.db'), folder.file('new.db'), 'ERR_LEDGER_NOT_FOUND'],
+    ] as const) {
+      await assert.rejects(SqliteLedger.restore({ ...BY, from, to }), { code })
+    }
+    assert.deepEqual(contentsOf(folder), before)
+  })
+
+  test('a restore that does not come to its end leaves no ledger that would bill again', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const backup = new DatabaseSync(folder.file())
+    backup.exec("CREATE TRIGGER failing BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'failed'); END")
+    backup.close()
+    const restore = () => SqliteLedger.restore({ ...BY, from: folder.file(), to: folder.file('restored.db') })
+    await assert.rejects(restore())
+    assert.deepEqual(Object.keys(contentsOf(folder)), ['ledger.db'])
+    const mended = new DatabaseSync(folder.file())
+    mended.exec('DROP TRIGGER failing')
+    mended.close()
+    await (await restore()).close()
+  })
+})
+
+test("no query's cost grows with history", async () => {
+  const prepared = new Set<string>()
+  const prepare = DatabaseSync.prototype.prepare
+  const spy = mock.method(DatabaseSync.prototype, 'prepare', function (this: DatabaseSync, sql: string) {
+    prepared.add(sql)
+    return prepare.call(this, sql)
+  })
+  // Every kind of thing happens once, in ledgers that have prepared nothing yet.
+  using folder = new TemporaryFolder()
+  const ledger = new SqliteLedger({ path: folder.file() })
+  await ledger.register(DIMENSIONS)
+  const accounts = [ALICE, BOB, CAROL, NOBODY]
+  for (let n = 0; n < 4; n += 1) {
+    const entries = accounts.map(account => entry(account, REQUESTS, n, 5))
+    await ledger.append({ writer: WRITER, sequence: n + 1, entries })
+    await ledger.closeHours({ ...closeOptions(closing(n)), zeroQuantityRecords: true })
+    for (const lane of await ledger.dueLanes(closing(n))) {
+      const records = await ledger.claim(lane, { now: closing(n), limit: 25, claimedUntil: closing(n) + MINUTE })
+      const outcome = [METERED, REFUSED, lost(0), { type: 'not-subscribed' } as const][n] ?? METERED
+      await ledger.settle(
+        records.map(record => ({ record, outcome, answer: '' })),
+        closing(n),
+      )
+    }
+    await ledger.expire(closing(n) + n * 10 * HOUR)
+    await ledger.nextAttemptAt()
+    await ledger.status()
+    await ledger.statement()
+    await ledger.records({ state: 'held' })
+    await ledger.records({ state: 'pending' })
+  }
+  await ledger.finalize(ALICE, { ...closeOptions(closing(4)), endedAt: closing(4) })
+  await ledger.close()
+  spy.mock.restore()
+  assert.ok(prepared.size > 40)
+
+  const database = new DatabaseSync(folder.file())
+  for (const sql of prepared) {
+    if (/^PRAGMA/.test(sql)) continue
+    const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
+    for (const { detail } of plan) {
+      // History is in `record` and `usage` (what is settled), `audit`, `batch` and `writer`.
+      const scanned = /^SCAN (record|usage|audit|batch|writer)\b(?!.*record_(pending|held))/.test(detail)
+      const byHour = /record USING (COVERING )?INDEX record_hour/.test(detail)
+      assert.ok(!scanned && !byHour, `${detail}\n${sql}`)
+    }
+  }
+  database.close()
+})

@@ -1,0 +1,43 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import type { LedgerUnderTest } from './scene.ts'
+
+/** A folder that goes with its scope. */
+export class TemporaryFolder implements Disposable {
+  // In memory where there is such a folder: thousands of durable transactions need not wait for a disk.
+  readonly path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ledger-'))
+
+  file(name = 'ledger.db'): string {
+    return join(this.path, name)
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}
+
+export async function openSqlite(): Promise<LedgerUnderTest> {
+  const folder = new TemporaryFolder()
+  const path = folder.file()
+  let ledger = new SqliteLedger({ path })
+  const others: SqliteLedger[] = []
+  return {
+    ledger,
+    reopen: async () => {
+      await ledger.close()
+      ledger = new SqliteLedger({ path })
+      return ledger
+    },
+    another: async () => {
+      const other = new SqliteLedger({ path })
+      others.push(other)
+      return other
+    },
+    dispose: async () => {
+      for (const one of [ledger, ...others]) await one.close()
+      folder[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { suite, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { type MainJobOptions, type MainJobResult, runMainJob } from '../examples/main-job/main-job.ts'
+
+const SMALL: MainJobOptions = { hours: 1, customers: 3, seed: 1, faults: true, kills: 0, progress: () => {} }
+const MAIN = fileURLToPath(new URL('../examples/main-job/main.ts', import.meta.url))
+/** Doubles, which add up GPU seconds, are exact to less than that. */
+const CLOSE = 1e-6
+
+/** What holds of every run, whatever happened in it. */
+function assertSettled({ lines, requests }: MainJobResult): void {
+  assert.ok(requests > 0)
+  assert.equal(lines.length, 3 * 3)
+  for (const line of lines) {
+    const { recorded, metered, pending, held, balance, billed } = line
+    assert.equal(metered, billed, JSON.stringify(line))
+    assert.ok(Math.abs(recorded - (metered + pending + held + balance)) < CLOSE, JSON.stringify(line))
+    assert.deepEqual([pending, held], [0, 0])
+    // An hour may be too short for a whole GPU hour.
+    assert.ok(billed > 0 || line.dimension === 'gpu-hours')
+  }
+}
+
+// Each run waits for its processes most of the time.
+suite('the main job', { concurrency: true }, () => {
+  test('bills what was measured, while AWS fails now and then', async () => {
+    const result = await runMainJob(SMALL)
+    assertSettled(result)
+    assert.equal(result.difference, 0)
+    assert.ok(Object.values(result.faults).reduce((sum, count) => sum + count, 0) > 0)
+    assert.ok(result.naiveShare < 1)
+  })
+
+  test('killed again and again, it bills all that the ledger acknowledged, once', async () => {
+    const result = await runMainJob({ ...SMALL, kills: 5, seed: 2 })
+    assertSettled(result)
+    assert.equal(result.kills, 5)
+    for (const [index, { customer, dimension, measured, recorded }] of result.lines.entries()) {
+      const unacknowledged = result.unacknowledged[index]
+      assert.deepEqual([unacknowledged?.customer, unacknowledged?.dimension], [customer, dimension])
+      const missing = measured - recorded
+      assert.ok(missing > -CLOSE, `${customer} ${dimension}: more was recorded than measured`)
+      assert.ok(missing <= (unacknowledged?.amount ?? 0) + CLOSE, `${customer} ${dimension}: ${missing} are missing`)
+    }
+  })
+
+  test('the command prints one JSON object', async () => {
+    // Rejects for any exit status but 0.
+    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, '--json', '--hours', '1', '--customers', '2'])
+    const result = JSON.parse(stdout)
+    assert.equal(result.difference, 0)
+    const fields = ['customer', 'dimension', 'measured', 'recorded', 'metered', 'pending', 'held', 'balance', 'billed']
+    assert.ok(result.lines.length > 0)
+    for (const line of result.lines) assert.deepEqual(Object.keys(line), fields)
+  })
+})
