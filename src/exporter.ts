@@ -31,6 +31,9 @@ const SUCCESS = 0
 const FAILED = 1
 const DELTA = 0
 
+/** An agreement that seems to have ended longer ago, or an hour ahead, is a mistake (seconds for milliseconds, say). */
+const OLDEST_END = 30 * 24 * HOUR
+
 /** AWS takes 10 requests a second for an account and region. */
 const REQUESTS_PER_SECOND = 10
 const REQUESTS_AT_ONCE = 4
@@ -149,8 +152,11 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
     const account = this.#mapper.account(customer)
-    if (!Number.isFinite(endedAt)) {
-      throw configurationError([`endedAt: expected milliseconds since the epoch, got ${show(endedAt)}`])
+    const age = this.#options.now() - endedAt
+    if (!(age >= -HOUR && age <= OLDEST_END)) {
+      throw configurationError([
+        `endedAt: expected milliseconds since the epoch, now or in the last 30 days, got ${show(endedAt)}`,
+      ])
     }
     await this.#bringIn()
     const result = await this.#ledger.finalize(account, { ...this.#cycle.closeOptions, endedAt })
