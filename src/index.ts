@@ -1,11 +1,20 @@
 export { MarketplaceMeteringError } from './errors.ts'
 export { AWSMarketplaceMetricExporter, UsageLostError } from './exporter.ts'
 export type { AWSMarketplaceMetricExporterOptions } from './exporter-options.ts'
+export {
+  InferenceMeter,
+  type InferenceMeterOptions,
+  InvalidUsageError,
+  type MeasureOptions,
+  type MeteredCustomer,
+  type TokenCount,
+} from './inference-meter.ts'
 export * from './instruments.ts'
 export { LedgerError, type LedgerErrorCode } from './ledger/errors.ts'
 export type * from './ledger/ledger.ts'
 export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite.ts'
 export type * from './marketplace/client.ts'
+export type * from './marketplace/registration.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export { ConfigurationError } from './usage/errors.ts'
@@ -20,4 +29,5 @@ export type {
   UsageOptions,
 } from './usage/options.ts'
 export type { PresetName } from './usage/presets.ts'
+export { validateDimension } from './usage/validate-dimension.ts'
 export { type BillingViewsOptions, billingViews, cardinalityLimit } from './usage/views.ts'

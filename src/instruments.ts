@@ -4,6 +4,7 @@ import type { Counter, Meter } from '@opentelemetry/api'
 export const INFERENCE_REQUESTS = 'inference-requests'
 export const TOKENS_PROCESSED = 'tokens-processed'
 export const GPU_HOURS = 'gpu-hours'
+export const INFERENCE_DIMENSIONS = [INFERENCE_REQUESTS, TOKENS_PROCESSED, GPU_HOURS] as const
 
 /** The names of our own instruments, which feed those dimensions. */
 export const REQUESTS_METRIC = 'marketplace.inference.requests'
@@ -16,9 +17,11 @@ export const TOKEN_TYPE_ATTRIBUTE = 'marketplace.token.type'
 /** Where the customer is looked for when nothing else is configured. OpenTelemetry has no convention for it. */
 export const ACCOUNT_ID_ATTRIBUTE = 'marketplace.customer.account_id'
 export const LICENSE_ARN_ATTRIBUTE = 'marketplace.customer.license_arn'
+/** The older identity of products with a product code, instead of the account id. */
+export const CUSTOMER_IDENTIFIER_ATTRIBUTE = 'marketplace.customer.identifier'
 
 /**
- * Counters for an inference application. Give each `add` the customer's attributes
+ * Counters for an inference application, which `InferenceMeter` records with. Give each `add` the customer's attributes
  * (`marketplace.customer.account_id`, and `marketplace.customer.license_arn` where products are sold by licence).
  */
 export interface InferenceInstruments {

@@ -15,7 +15,7 @@ const CREDENTIAL = /^([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request$/
 const SERVICE = 'aws-marketplace'
 
 /**
- * Reads the `Authorization` header. The signature itself is not checked.
+ * Reads the `Authorization` header. The signature itself is checked in `signature.ts`.
  *
  * @throws {SimulatedServiceError} with AWS's name
  */

@@ -22,6 +22,7 @@ export { FAULT_KINDS, type Fault, type FaultKind, type FaultPlan, parseFault } f
 export type { Counters, LoggedRequest } from './log.ts'
 export { type Answer, type Caller, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
 export { type RunningSimulator, type ServerOptions, startSimulator } from './server.ts'
+export type { SigningCredentials } from './signature.ts'
 export type { Instant } from './validation.ts'
 export type {
   BatchMeterUsageRequest,

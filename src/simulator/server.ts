@@ -8,6 +8,7 @@ import { CONTROL_PATH, control } from './control.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { type Answer, type Caller, callerOf, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
 import { MAX_BYTES, tooLarge } from './shape.ts'
+import { SignatureVerifier, type SigningCredentials } from './signature.ts'
 import type { Operation } from './wire.ts'
 import { CONTENT_TYPE, operationOf, parseRequest, serializeError, serializeResult } from './wire-format.ts'
 
@@ -22,6 +23,13 @@ export interface ServerOptions extends SimulatorOptions {
   port?: number
   /** How a fault's latency is waited for (default: by the machine's clock). */
   delay?: Delay
+  /** Whose signatures are good. By default any are, and none is checked. */
+  verifySignatures?: readonly SigningCredentials[]
+  /**
+   * What signatures' times are compared with, in milliseconds since the epoch (default `Date.now`): not the simulator's
+   * clock, since whoever signs goes by the true time even where usage is of another.
+   */
+  wallClock?: () => number
 }
 
 /** A simulator that answers HTTP. */
@@ -37,19 +45,21 @@ export interface RunningSimulator extends AsyncDisposable {
 /**
  * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), and a control API (see
  * `control.ts`) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
- * region; signatures are not checked.
+ * region. Signatures are checked only with `verifySignatures`.
  *
  * @throws {SimulatorConfigurationError} for a bad option, or if it cannot listen there
  */
 export async function startSimulator(options: ServerOptions = {}): Promise<RunningSimulator> {
-  const { host = '127.0.0.1', port = 0, delay = realDelay, ...rest } = options
+  const { host = '127.0.0.1', port = 0, delay = realDelay, verifySignatures, wallClock, ...rest } = options
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new SimulatorConfigurationError(`options.port: Expected an integer from 0 to 65535 but received ${port}`)
   }
+  const verifier = verifySignatures && new SignatureVerifier(verifySignatures, wallClock)
   const simulator = new MarketplaceSimulator(rest)
   const stopping = new AbortController()
   const server = createServer((request, response) => {
-    serve(simulator, request, response, milliseconds => delay(milliseconds, stopping.signal)).catch(error => {
+    const wait = (milliseconds: number) => delay(milliseconds, stopping.signal)
+    serve(simulator, verifier, request, response, wait).catch(error => {
       if (!stopping.signal.aborted && !request.destroyed) console.error(error)
       request.socket.destroy()
     })
@@ -78,6 +88,7 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
 
 async function serve(
   simulator: MarketplaceSimulator,
+  verifier: SignatureVerifier | undefined,
   request: IncomingMessage,
   response: ServerResponse,
   delay: (milliseconds: number) => Promise<unknown>,
@@ -99,7 +110,7 @@ async function serve(
     return
   }
   const body = await readBody(request, MAX_BYTES)
-  const answer = answerOf(simulator, request, path, body)
+  const answer = answerOf(simulator, verifier, request, { path, query, body })
   if (answer.delay > 0) await delay(answer.delay)
   switch (answer.type) {
     case 'result':
@@ -122,9 +133,9 @@ async function serve(
 /** The answer to a request on AWS's wire. What is wrong with its wrapping is found in the order in which AWS does. */
 function answerOf(
   simulator: MarketplaceSimulator,
+  verifier: SignatureVerifier | undefined,
   request: IncomingMessage,
-  path: string,
-  body: string | undefined,
+  { path, query, body }: { path: string; query: string; body: string | undefined },
 ): Answer {
   const { headers, method } = request
   const target = headers['x-amz-target']
@@ -138,9 +149,11 @@ function answerOf(
     if (operation === undefined || !OPERATIONS.has(operation)) {
       throw unknown(`The simulator answers ${[...OPERATIONS].join(' and ')}, not ${target}`, 400)
     }
-    const { region, accessKeyId } = readAuthorization(headers.authorization)
+    const authorization = readAuthorization(headers.authorization)
+    const { region, accessKeyId } = authorization
     caller = { region, accessKeyId }
     if (body === undefined) throw tooLarge()
+    verifier?.verify(authorization, { query, headers, body })
     return simulator.answer(operation as Operation, parseRequest(body), caller)
   } catch (error) {
     if (!(error instanceof SimulatedServiceError)) throw error

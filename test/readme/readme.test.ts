@@ -40,6 +40,7 @@ test('the TypeScript blocks pass the type check', async () => {
     compilerOptions: {
       paths: {
         [PACKAGE.name]: ['../../../src/index.ts'],
+        [`${PACKAGE.name}/http`]: ['../../../src/http.ts'],
         [`${PACKAGE.name}/simulator`]: ['../../../src/simulator/index.ts'],
       },
     },
@@ -72,14 +73,15 @@ test('the TypeScript blocks run, and meter what they say', async t => {
         env,
       })
       assert.equal(stderr, '')
-      if (!ts[index]?.includes('requests.add(1, customer)')) return
+      if (!ts[index]?.includes('recordInferenceRequests(customer)')) return
       const ledger = new SqliteLedger({ path: join(cwd, 'ledger.sqlite') })
       const lines = await ledger.statement()
       await ledger.close()
       const recorded = lines.map(line => [line.dimension.name, line.recorded])
       assert.deepEqual(recorded, [
+        ['gpu-hours', 1_250_000n],
         ['inference-requests', 1_000_000n],
-        ['tokens-processed', 250_000_000n],
+        ['tokens-processed', 290_000_000n],
       ])
     }),
   )

@@ -1,0 +1,94 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { RegistrationClient } from '../../src/marketplace/registration.ts'
+import { type Buyer, RegistrationError, resolveBuyer } from './registration-buyer.ts'
+import { readForm } from './registration-form.ts'
+import type { RegisteredKeys } from './registration-keys.ts'
+import { type Page, sendPage } from './registration-page.ts'
+
+export interface RegistrationOptions {
+  readonly client: RegistrationClient
+  readonly keys: RegisteredKeys
+  /** Tokens of other products are refused. */
+  readonly productCode: string
+  /** Whether the product is sold by licence (Concurrent Agreements), or metered by its product code. */
+  readonly byLicence: boolean
+  readonly now?: () => number
+  /** What the seller has to mend. Never has a token or a key in it. */
+  readonly onError?: (message: string) => void
+}
+
+/** The fulfilment URL's path: AWS Marketplace has the buyer's browser POST the registration token to it. */
+export const REGISTRATION_PATH = '/register'
+
+const TOKEN_FIELD = 'x-amzn-marketplace-token'
+/** Anyone may POST here, and each POST becomes a call to AWS. */
+const MAX_UNDER_WAY = 10
+
+/** Puts the registration page before the server's own routes. */
+export function serveRegistration(server: Server, options: RegistrationOptions): void {
+  const others = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
+  const { onError = console.error, now = Date.now } = options
+  let underWay = 0
+
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (request.url?.split('?', 1)[0] === REGISTRATION_PATH) void answer(request, response)
+    else for (const other of others) other(request, response)
+  })
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    underWay++
+    try {
+      sendPage(response, await register(request))
+    } catch (error) {
+      const known = error instanceof RegistrationError ? error : new RegistrationError('seller', { cause: error })
+      if (known.cause !== undefined && known.page().status >= 500)
+        onError(`Registration failed: ${describe(known.cause)}`)
+      sendPage(response, known.page())
+    } finally {
+      underWay--
+    }
+  }
+
+  async function register(request: IncomingMessage): Promise<Page> {
+    if (request.method !== 'POST') throw new RegistrationError('method')
+    if (underWay > MAX_UNDER_WAY) throw new RegistrationError('unavailable')
+    const form = await readForm(request)
+    const token = form.get(TOKEN_FIELD)
+    if (!token) throw new RegistrationError('missing')
+    const buyer = await resolveBuyer(token, options)
+    const key = await options.keys.issue(buyer, { replace: form.get('replace') === 'yes', now: now() })
+    return key === undefined ? alreadyRegistered(buyer, token) : registered(buyer, key)
+  }
+}
+
+function registered({ accountId }: Buyer, key: string): Page {
+  return {
+    status: 200,
+    title: 'Your account is set up',
+    paragraphs: [
+      `Usage with this key is billed to AWS account ${accountId} through AWS Marketplace.`,
+      'Copy the key now: it is shown only this once. Send it as "Authorization: Bearer" with each request.',
+    ],
+    key,
+  }
+}
+
+/** A page that is loaded again, or a second visit, changes nothing: the first key may be in use. */
+function alreadyRegistered({ accountId }: Buyer, token: string): Page {
+  return {
+    status: 200,
+    title: 'Your account is set up already',
+    paragraphs: [
+      `AWS account ${accountId} has an API key, which was shown when it was made and cannot be shown again.`,
+      'If it is lost, replace it: the old key stops working at once.',
+    ],
+    form: { label: 'Replace my API key', fields: { [TOKEN_FIELD]: token, replace: 'yes' } },
+  }
+}
+
+/** AWS's messages may quote what was sent, so only the error's name is told. */
+function describe(error: unknown): string {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown }
+  return [name, code].filter(part => typeof part === 'string').join(' ') || 'unknown error'
+}

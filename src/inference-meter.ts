@@ -1,0 +1,182 @@
+import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
+import { MarketplaceMeteringError } from './errors.ts'
+import {
+  ACCOUNT_ID_ATTRIBUTE,
+  CUSTOMER_IDENTIFIER_ATTRIBUTE,
+  type InferenceInstruments,
+  inferenceInstruments,
+  LICENSE_ARN_ATTRIBUTE,
+  TOKEN_TYPE_ATTRIBUTE,
+} from './instruments.ts'
+import { show } from './usage/check.ts'
+
+/** Who is billed: an AWS account, with its licence where the product is sold by licences, or the older identifier. */
+export type MeteredCustomer =
+  | { readonly accountId: string; readonly licenseArn?: string | undefined }
+  | { readonly customerIdentifier: string }
+
+/** Tokens: all of them, or told apart. */
+export type TokenCount = number | { readonly input?: number | undefined; readonly output?: number | undefined }
+
+export interface InferenceMeterOptions {
+  /** The clock of `measure`, in milliseconds since any instant. `performance.now` by default: it never goes backwards. */
+  readonly now?: () => number
+}
+
+export interface MeasureOptions {
+  /** How many GPUs the call occupies; its time counts for each. 1 by default. */
+  readonly gpus?: number
+  /** Whether the GPU time of a call that fails is billed too. Its request never is. Off by default. */
+  readonly billFailedTime?: boolean
+  readonly attributes?: Attributes
+}
+
+/** An argument that no usage can be: NaN, a negative count, a customer without a name. Nothing was recorded. */
+export class InvalidUsageError extends MarketplaceMeteringError {
+  readonly code = 'ERR_INVALID_USAGE'
+}
+
+/**
+ * Records the usage of an inference application, for the dimensions `inference-requests`, `tokens-processed` and
+ * `gpu-hours` of the exporter's defaults. Recording is adding to a counter of OpenTelemetry: nothing is sent here, and
+ * a customer's hour becomes one usage record however often it is called.
+ *
+ * Attributes (a model's name, …) are told apart in metrics, not in the bill. They are copied.
+ *
+ * Every method throws {@link InvalidUsageError}, before it records anything, for an argument that is a mistake in the
+ * program. A customer's id that only looks wrong is none: its usage is kept without a customer, for a person to assign.
+ */
+export class InferenceMeter {
+  readonly #instruments: InferenceInstruments
+  readonly #now: () => number
+
+  /** @param meter a meter, or the provider to get one from */
+  constructor(meter: Meter | MeterProvider, { now = () => performance.now() }: InferenceMeterOptions = {}) {
+    this.#instruments = inferenceInstruments(
+      'getMeter' in meter ? meter.getMeter('opentelemetry-exporter-aws-marketplace') : meter,
+    )
+    this.#now = now
+  }
+
+  /** @param count a whole number */
+  recordInferenceRequests(customer: MeteredCustomer, count = 1, attributes?: Attributes): void {
+    checkCount('count', count)
+    this.#instruments.requests.add(count, attributesOf(customer, attributes))
+  }
+
+  /** @param tokens whole numbers */
+  recordTokensProcessed(customer: MeteredCustomer, tokens: TokenCount, attributes?: Attributes): void {
+    if (typeof tokens !== 'object' || tokens === null) {
+      checkCount('tokens', tokens)
+      this.#instruments.tokens.add(tokens, attributesOf(customer, attributes))
+      return
+    }
+    const { input, output } = tokens
+    if (input === undefined && output === undefined) {
+      throw new InvalidUsageError(`tokens: expected a number, or input, output or both, got ${show(tokens)}`)
+    }
+    const counts = Object.entries({ input, output }).filter(
+      (entry): entry is [string, number] => entry[1] !== undefined,
+    )
+    for (const [type, count] of counts) checkCount(`tokens.${type}`, count)
+    for (const [type, count] of counts) {
+      this.#instruments.tokens.add(count, attributesOf(customer, { ...attributes, [TOKEN_TYPE_ATTRIBUTE]: type }))
+    }
+  }
+
+  /** @param seconds of one GPU: two GPUs for a second are two. Fractions count. */
+  recordGpuTime(customer: MeteredCustomer, seconds: number, attributes?: Attributes): void {
+    checkTime('seconds', seconds)
+    this.#instruments.gpuTime.add(seconds, attributesOf(customer, attributes))
+  }
+
+  /** @param hours of one GPU. Fractions are kept, to the microsecond; what is billed are the whole hours they add up to. */
+  recordGpuHours(customer: MeteredCustomer, hours: number, attributes?: Attributes): void {
+    checkTime('hours', hours)
+    // Through whole microseconds, the ledger's own: 1.1 × 3600 is not 3960 in floating point.
+    this.recordGpuTime(customer, Math.round(hours * 3_600_000_000) / 1_000_000, attributes)
+  }
+
+  /**
+   * Calls `work`, times it until it has returned (or its promise is settled) and records the time of its GPUs and one
+   * request. Returns or throws what `work` does.
+   *
+   * A call that fails is not billed, as no customer pays for an error; see `billFailedTime`. Of a stream that `work`
+   * returns only the time until it begins is counted: consume it inside.
+   */
+  measure<Result>(
+    customer: MeteredCustomer,
+    work: () => Result,
+    { gpus = 1, billFailedTime = false, attributes }: MeasureOptions = {},
+  ): Result {
+    // All that can be wrong is found before the work is done.
+    const about = attributesOf(customer, attributes)
+    if (typeof work !== 'function') throw new InvalidUsageError(`work: expected a function, got ${show(work)}`)
+    if (!Number.isInteger(gpus) || gpus < 1) {
+      throw new InvalidUsageError(`gpus: expected an integer above 0, got ${show(gpus)}`)
+    }
+    const { requests, gpuTime } = this.#instruments
+    const begun = this.#now()
+    const ended = (succeeded: boolean) => {
+      if (succeeded) requests.add(1, about)
+      if (succeeded || billFailedTime) gpuTime.add(((this.#now() - begun) / 1000) * gpus, about)
+    }
+    const failed = (error: unknown): never => {
+      ended(false)
+      throw error
+    }
+    let result: Result
+    try {
+      result = work()
+    } catch (error) {
+      return failed(error)
+    }
+    if (isThenable(result)) {
+      const settled = Promise.resolve(result).then(value => {
+        ended(true)
+        return value
+      }, failed)
+      return settled as Result
+    }
+    ended(true)
+    return result
+  }
+}
+
+/** A frozen copy: the SDK keeps attributes by reference, and one that changes later would change who pays. */
+function attributesOf(customer: MeteredCustomer, attributes?: Attributes): Attributes {
+  const { accountId, licenseArn, customerIdentifier } = (customer ?? {}) as Record<string, string | undefined>
+  if ((accountId === undefined) === (customerIdentifier === undefined)) {
+    throw new InvalidUsageError('customer: expected either an accountId or a customerIdentifier')
+  }
+  if (licenseArn !== undefined && accountId === undefined) {
+    throw new InvalidUsageError('customer: expected an accountId with a licenseArn')
+  }
+  return Object.freeze({
+    ...attributes,
+    ...(accountId !== undefined && { [ACCOUNT_ID_ATTRIBUTE]: checkText('accountId', accountId) }),
+    ...(licenseArn !== undefined && { [LICENSE_ARN_ATTRIBUTE]: checkText('licenseArn', licenseArn) }),
+    ...(customerIdentifier !== undefined && {
+      [CUSTOMER_IDENTIFIER_ATTRIBUTE]: checkText('customerIdentifier', customerIdentifier),
+    }),
+  })
+}
+
+function checkText(name: string, value: unknown): string {
+  if (typeof value === 'string' && value.trim() !== '') return value
+  throw new InvalidUsageError(`customer.${name}: expected a string that is not empty, got ${show(value)}`)
+}
+
+function checkCount(name: string, value: unknown): asserts value is number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return
+  throw new InvalidUsageError(`${name}: expected an integer from 0, got ${show(value)}`)
+}
+
+function checkTime(name: string, value: unknown): asserts value is number {
+  if (Number.isFinite(value) && (value as number) >= 0) return
+  throw new InvalidUsageError(`${name}: expected a number from 0, got ${show(value)}`)
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
