@@ -19,9 +19,9 @@ import { describe, mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
+import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
-import { openLedgerFile } from '../../src/ledger/sqlite-file.ts'
-import { MIGRATIONS } from '../../src/ledger/sqlite-schema.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { audited, Books } from './books.ts'
 import {
@@ -437,6 +437,26 @@ describe('several processes', () => {
     assert.ok(recorded >= acknowledged && recorded <= acknowledged + 1, `${recorded} of ${acknowledged}`)
     await ledger.close()
   })
+})
+
+test('a ledger whose making was cut short is made anew', async () => {
+  using folder = new TemporaryFolder()
+  const path = folder.file()
+  // What is there when the process dies as SQLite brings the first page of a new file to WAL mode: that page, and the
+  // journal that says there was none.
+  const database = new DatabaseSync(path)
+  database.exec('PRAGMA journal_mode = WAL')
+  database.close()
+  const journal = Buffer.alloc(512)
+  journal.write('d9d505f920a163d7', 'hex')
+  journal.writeUInt32BE(512, 20)
+  journal.writeUInt32BE(4096, 24)
+  writeFileSync(`${path}-journal`, journal)
+  const ledger = new SqliteLedger({ path })
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+  assert.equal((await ledger.statement())[0]?.recorded, UNIT)
+  await ledger.close()
 })
 
 describe('backup and restore', () => {

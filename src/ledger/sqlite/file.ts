@@ -1,8 +1,8 @@
-import { existsSync, statfsSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
-import { LedgerError, type LedgerErrorCode } from './errors.ts'
-import { MIGRATIONS } from './sqlite-schema.ts'
+import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { MIGRATIONS } from './schema.ts'
 
 /** Opening a ledger's file, and what its faults are called. */
 
@@ -21,6 +21,8 @@ const NETWORK_FILE_SYSTEMS = new Map([
   [0x0bd00bd0, 'Lustre'],
   [0x47504653, 'GPFS'],
 ])
+
+const ONE_PAGE = 4096
 
 export interface OpenOptions {
   /** How long to wait for another process's lock, in milliseconds. It blocks the event loop. */
@@ -52,7 +54,9 @@ export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync
  * opened by other means ends all locks that this process has on it.
  */
 function inspect(path: string, timeout: number): void {
-  open(path, { timeout, readOnly: true }, database => {
+  // But a file of one page with a rollback journal is one whose making was cut short: SQLite has to undo that first.
+  const unfinished = existsSync(`${path}-journal`) && statSync(path).size <= ONE_PAGE
+  open(path, { timeout, readOnly: !unfinished }, database => {
     database.exec('BEGIN')
     refuseForeign(database, path)
     refuseNewer(versionOf(database), path)

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
-import type { Account, CustomerAccount, UnattributedReason } from '../usage/account.ts'
-import type { Dimension } from '../usage/dimension.ts'
-import { HOUR, hourOf } from './hours.ts'
+import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { HOUR, hourOf } from '../hours.ts'
 import type {
   AuditEntry,
   HeldReason,
@@ -11,9 +11,9 @@ import type {
   RecordsQuery,
   StatementLine,
   StatementQuery,
-} from './ledger.ts'
-import { amountOf, type Database, type Row } from './sqlite-database.ts'
-import { inDoubt } from './transitions.ts'
+} from '../ledger.ts'
+import { inDoubt } from '../transitions.ts'
+import { amountOf, type Database, type Row } from './database.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 

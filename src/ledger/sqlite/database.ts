@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { LedgerError } from './errors.ts'
-import { asLedgerError } from './sqlite-file.ts'
+import { LedgerError } from '../errors.ts'
+import { asLedgerError } from './file.ts'
 
 export type Row = Record<string, SQLOutputValue>
 

@@ -1,0 +1,143 @@
+import type { Account, CustomerAccount } from '../../usage/account.ts'
+import { MAX_QUANTITY } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import { hourOf } from '../hours.ts'
+import type { AuditEntry, AuditNote } from '../ledger.ts'
+import type { Transition } from '../transitions.ts'
+import type { Database, Row } from './database.ts'
+import { move, recordRow, unblock } from './sending.ts'
+import { ADD_TO_WHAT_IS_THERE, accountId, fold, saveSeries, seriesId, seriesWhere } from './series.ts'
+
+const MILLION = 1_000_000n
+
+export function release(database: Database, recordId: string, by: AuditNote): void {
+  database.write(`release record ${recordId}`, () => {
+    const row = heldRow(database, recordId)
+    if (row.reason === 'in-doubt') {
+      throw new LedgerError(
+        'ERR_LEDGER_STATE',
+        `Record ${recordId} is in doubt: AWS may have billed it, and releasing it could bill it twice. Look in ` +
+          'CloudTrail whether it was taken, and settle it as billed or as not billed.',
+      )
+    }
+    move(
+      database,
+      row,
+      { state: 'returned', reason: row.reason as Transition['reason'], refusals: row.refusals as number },
+      by.now,
+    )
+    // The hindrance is what the person judged to be over.
+    if (row.reason === 'not-subscribed') unblock(database, row.account as number)
+    if (row.reason === 'agreement-ended') {
+      database.run('UPDATE account SET ended_at = NULL WHERE id = ?', row.account as number)
+    }
+    if (row.reason === 'over-maximum') {
+      database.run(
+        'UPDATE series SET approved = min(approved + ?, ?) WHERE id = ?',
+        ...[row.quantity as number, MAX_QUANTITY, row.series as number],
+      )
+    }
+    writeAudit(database, 'release', by, { row, detail: row.reason as string })
+  })
+}
+
+export function settleInDoubt(database: Database, recordId: string, billed: boolean, by: AuditNote): void {
+  database.write(`settle record ${recordId}`, () => {
+    const row = heldRow(database, recordId)
+    if (row.reason !== 'in-doubt' && row.reason !== 'conflict') {
+      throw new LedgerError(
+        'ERR_LEDGER_STATE',
+        `Record ${recordId} is held as ${row.reason}: AWS has not billed it. Release it when the hindrance is over.`,
+      )
+    }
+    const state = billed ? 'metered' : 'returned'
+    move(database, row, { state, reason: row.reason as Transition['reason'], refusals: row.refusals as number }, by.now)
+    writeAudit(database, 'settle', by, { row, detail: billed ? 'billed' : 'not billed' })
+  })
+}
+
+export function attribute(
+  database: Database,
+  accountKey: string,
+  dimension: string,
+  customer: CustomerAccount,
+  by: AuditNote,
+): bigint {
+  return database.write(`attribute usage of ${accountKey}`, () => {
+    const from = wholeBalance(database, accountKey, dimension, 'unattributed')
+    const to = seriesId(database, accountId(database, customer), from.dimension, hourOf(by.now))
+    adjust(database, from.id, -from.balance, by.now)
+    adjust(database, to, from.balance, by.now)
+    writeAudit(database, 'attribute', by, { series: from.id, amount: from.balance, detail: customer.key })
+    return from.balance
+  })
+}
+
+export function writeOff(database: Database, accountKey: string, dimension: string, by: AuditNote): bigint {
+  return database.write(`write off the balance of ${accountKey}`, () => {
+    const { id, balance } = wholeBalance(database, accountKey, dimension)
+    adjust(database, id, -balance, by.now)
+    writeAudit(database, 'write-off', by, { series: id, amount: balance })
+    return balance
+  })
+}
+
+function heldRow(database: Database, recordId: string): Row {
+  const row = recordRow(database, recordId)
+  if (row.state === 'held') return row
+  throw new LedgerError('ERR_LEDGER_STATE', `Record ${recordId} is ${row.state}; expected one that is held.`)
+}
+
+/** A series with what it has of open hours brought into its balance. */
+function wholeBalance(
+  database: Database,
+  accountKey: string,
+  dimension: string,
+  kind?: Account['kind'],
+): { id: number; dimension: number; balance: bigint } {
+  const found = database.get(
+    `SELECT series.id, series.dimension, account.kind FROM series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?`,
+    ...[accountKey, dimension],
+  )
+  if (found === undefined) {
+    throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no usage of ${dimension} by the account "${accountKey}".`)
+  }
+  if (kind !== undefined && found.kind !== kind) {
+    throw new LedgerError('ERR_LEDGER_STATE', `Expected an account that is ${kind}, got "${accountKey}".`)
+  }
+  for (const series of fold(database, 'series = ?', found.id as number)) saveSeries(database, series)
+  const [series] = seriesWhere(database, 'series.id = ?', found.id as number)
+  if (series === undefined || series.balance <= 0n) {
+    throw new LedgerError('ERR_LEDGER_STATE', `The balance of ${dimension} of the account "${accountKey}" is empty.`)
+  }
+  return { id: series.id, dimension: found.dimension as number, balance: series.balance }
+}
+
+/** Adds to what is recorded and to the balance, and says so in the usage of the present hour. */
+function adjust(database: Database, series: number, amount: bigint, now: number): void {
+  for (const one of seriesWhere(database, 'series.id = ?', series)) {
+    one.recorded += amount
+    one.balance += amount
+    saveSeries(database, one)
+  }
+  database.run(
+    `INSERT INTO usage (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
+    ...[hourOf(now), series, amount / MILLION, amount % MILLION],
+  )
+}
+
+export function writeAudit(
+  database: Database,
+  action: AuditEntry['action'],
+  by: AuditNote,
+  what: { row?: Row; series?: number; amount?: bigint; detail?: string },
+): void {
+  const { row } = what
+  const amount = row === undefined ? what.amount : BigInt(row.quantity as number) * BigInt(row.size as string)
+  database.run(
+    'INSERT INTO audit (at, who, why, action, series, record, amount, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    ...[by.now, by.who, by.why, action, (row?.series as number | undefined) ?? what.series ?? null],
+    ...[(row?.id as number | undefined) ?? null, amount === undefined ? null : String(amount), what.detail ?? null],
+  )
+}

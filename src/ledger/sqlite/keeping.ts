@@ -1,0 +1,84 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { HOUR, hourOf } from '../hours.ts'
+import type { AuditNote } from '../ledger.ts'
+import { closedHour, closedThrough, insertRecord } from './closing.ts'
+import type { Database } from './database.ts'
+import { writeAudit } from './decisions.ts'
+import { fold, saveSeries, seriesWhere } from './series.ts'
+
+/** How many settled rows one transaction deletes. */
+const ROWS_PER_PRUNE = 5000
+
+/** How long after an hour its records stay at least: as long as AWS takes it. */
+const PRUNED_AFTER = 24 * HOUR
+
+export async function prune(database: Database, wanted: number): Promise<number> {
+  // An hour that AWS may still take stays: without its record it could be frozen and billed once more.
+  const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
+  const before = typeof closed === 'number' ? Math.min(wanted, closed - PRUNED_AFTER) : 0
+  let pruned = 0
+  for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
+    changes = database.write('delete what is settled and old', () =>
+      database.run(
+        `DELETE FROM record WHERE id IN
+         (SELECT id FROM record WHERE hour < ? AND state IN ('metered', 'returned') ORDER BY hour LIMIT ?)`,
+        ...[before, ROWS_PER_PRUNE],
+      ),
+    )
+    pruned += changes
+  }
+  for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
+    changes = database.write('delete old usage', () =>
+      database.run(
+        `DELETE FROM usage WHERE (hour, series) IN (SELECT hour, series FROM usage WHERE hour < ? LIMIT ?)`,
+        ...[before, ROWS_PER_PRUNE],
+      ),
+    )
+  }
+  return pruned
+}
+
+export function doubtEverything(database: Database, by: AuditNote): void {
+  database.write('restore the ledger', () => {
+    for (const series of fold(database, 'true')) saveSeries(database, series)
+    const closed = closedThrough(database, by.now)
+    const present = hourOf(by.now)
+    const terms = { now: by.now, closeDelay: 0, deadlineMargin: 0, region: 'restored' }
+    for (const series of seriesWhere(database, "account.kind = 'customer'")) {
+      if (series.balance <= 0n) continue
+      // The fraction may have been billed in a later whole, so all of the balance is one quantity.
+      const whole = { ...series, size: series.balance }
+      for (let hour = Math.max(closed + HOUR, present - 24 * HOUR); ; hour += HOUR) {
+        if (insertRecord(database, whole, closedHour(hour, terms), 1, 'in-doubt') !== undefined) break
+      }
+      series.balance = 0n
+      saveSeries(database, series)
+    }
+    // What was pending may have been sent since, and what was held released and sent again.
+    database.run(`UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals`)
+    database.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
+    database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, present - HOUR))
+    writeAudit(database, 'restore', by, {})
+  })
+}
+
+/** Makes a file whole before it gets its name. */
+export async function replaceFile(path: string, write: (partial: string) => Promise<void>): Promise<void> {
+  const partial = `${path}.partial`
+  const clear = () => {
+    for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${partial}${end}`, { force: true })
+  }
+  clear()
+  try {
+    await write(partial)
+    renameSync(partial, path)
+    // A name is durable only when its folder is.
+    const folder = openSync(dirname(path), 'r')
+    fsyncSync(folder)
+    closeSync(folder)
+  } finally {
+    clear()
+  }
+}
