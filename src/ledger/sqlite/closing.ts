@@ -8,6 +8,8 @@ import { openHours, recordEntry } from './reports.ts'
 import { LAST_PROBE_DELAY } from './sending.ts'
 import { accountId, fold, type Series, saveSeries, seriesWhere } from './series.ts'
 
+/** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
+
 /** How many series one transaction closes, so that no turn of the event loop takes long. */
 const SERIES_PER_CHUNK = 2000
 
@@ -50,7 +52,7 @@ export function finalize(database: Database, customer: CustomerAccount, options:
   // AWS takes what is left for about an hour after the end of an agreement.
   const deadline = Math.min(options.endedAt + HOUR, windowClosesAt(hour)) - options.deadlineMargin
   const final = deadline > options.now
-  return database.write(`finalize a customer`, () => {
+  return database.write('finalize a customer', () => {
     const account = accountId(database, customer)
     database.run('UPDATE account SET ended_at = ? WHERE id = ?', options.endedAt, account)
     const ofAccount = 'series IN (SELECT id FROM series WHERE account = ?)'

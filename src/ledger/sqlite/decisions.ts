@@ -8,6 +8,8 @@ import type { Database, Row } from './database.ts'
 import { move, recordRow, unblock } from './sending.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, fold, saveSeries, seriesId, seriesWhere } from './series.ts'
 
+/** What only a person can decide, each with an entry in the audit trail. */
+
 const MILLION = 1_000_000n
 
 export function release(database: Database, recordId: string, by: AuditNote): void {

@@ -8,6 +8,8 @@ import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { fold, saveSeries, seriesWhere } from './series.ts'
 
+/** Deleting what is old, and what a ledger made of a backup has to doubt. */
+
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
 

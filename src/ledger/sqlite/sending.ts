@@ -14,6 +14,8 @@ import { afterAnswer, afterWindow, type RecordFacts, type Transition } from '../
 import type { Database, Row } from './database.ts'
 import { recordEntries, recordEntry } from './reports.ts'
 
+/** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
+
 /** A customer that is not subscribed is probed after an hour, then after twice as long each time, up to a day. */
 const FIRST_PROBE_DELAY = HOUR
 export const LAST_PROBE_DELAY = 24 * HOUR
