@@ -1,0 +1,65 @@
+import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
+import { HOUR } from '../../src/ledger/hours.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { answerWith, collectGarbage } from './child.ts'
+import { temporaryFolder } from './folder.ts'
+import { accountId, assertDrained, BATCH, CONCURRENCY, cycleOf, makeDue, NOW, REGION } from './metering.ts'
+
+/** Who sends, and how many records. Answers with the milliseconds that it took. */
+export interface Question {
+  readonly who: 'ours' | 'bare'
+  readonly records: number
+}
+
+const client = new MarketplaceMetering({
+  region: REGION,
+  endpoint: process.argv[2] as string,
+  credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' },
+  maxAttempts: 1,
+})
+let rounds = 0
+
+answerWith<Question, number>(({ who, records }) => {
+  // A product of its own for each round: what is billed already would be answered in another way.
+  const product = `prod-${who}-${++rounds}`
+  return who === 'ours' ? drain(records, product) : loop(records, product)
+})
+
+async function drain(records: number, product: string): Promise<number> {
+  const ledger = new SqliteLedger({ path: `${temporaryFolder()}/ledger.sqlite` })
+  await makeDue(ledger, records, product)
+  collectGarbage()
+  const begun = performance.now()
+  await cycleOf({ ledger, client }).pass()
+  const time = performance.now() - begun
+  await assertDrained(ledger)
+  await ledger.close()
+  return time
+}
+
+/** The same calls without a ledger. */
+async function loop(records: number, product: string): Promise<number> {
+  const Timestamp = new Date(Math.floor(NOW / HOUR) * HOUR - 1000)
+  const UsageRecords = Array.from({ length: records }, (_, number) => ({
+    Timestamp,
+    CustomerAWSAccountId: accountId(number),
+    Dimension: 'requests',
+    Quantity: 1 + (number % 1000),
+  }))
+  collectGarbage()
+  const begun = performance.now()
+  let next = 0
+  const work = async () => {
+    while (next < records) {
+      const start = next
+      next += BATCH
+      const { Results } = await client.batchMeterUsage({
+        ProductCode: product,
+        UsageRecords: UsageRecords.slice(start, next),
+      })
+      if (!Results?.every(({ Status }) => Status === 'Success')) throw new Error('a record was not taken')
+    }
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, work))
+  return performance.now() - begun
+}
