@@ -1225,6 +1225,19 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
       assert.equal(await scene.equation(BOB, REQUESTS), '8 = 8 + 0 + 0 + 0')
     })
 
+    scenario(
+      'what may have been taken for a time that is days ahead is held in doubt, for a person to see',
+      async scene => {
+        const ahead = closing(0) + 40 * DAY
+        await scene.use(ALICE, REQUESTS, 40 * 24, 5)
+        await scene.close(40 * 24)
+        await scene.send(lost(ahead + MINUTE), ahead)
+        await scene.ledger.expire(closing(0))
+        const held = await scene.only('held')
+        assert.deepEqual([held.reason, held.inDoubt], ['in-doubt', true])
+      },
+    )
+
     scenario('a claim and a wait from a clock that was ahead do not count', async scene => {
       await scene.append([ALICE, CAROL].map(account => entry(account, REQUESTS, 0, 1)))
       await scene.close(0)

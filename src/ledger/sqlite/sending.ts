@@ -96,9 +96,10 @@ export function expire(database: Database, now: number): ExpireResult {
   return database.write('expire records', () => {
     const late = database.all(
       `SELECT id FROM record WHERE state = 'pending' AND claimed_until NOT BETWEEN ? AND ?
-       AND (deadline <= ? OR (timestamp > ? AND attempts = refusals))`,
-      // One that is to come by more than an hour was frozen by a clock that was ahead.
-      ...[now + 1, now + HOUR, now, now + HOUR],
+       AND (deadline <= ? OR (timestamp > ? AND attempts = refusals) OR timestamp > ?)`,
+      // One that is to come by more than an hour was frozen by a clock that was ahead. Where AWS may have taken it,
+      // it can be asked again when its time comes, if that is soon.
+      ...[now + 1, now + HOUR, now, now + HOUR, now + 24 * HOUR],
     )
     const held: RecordEntry[] = []
     for (const { id } of late) {
