@@ -69,7 +69,8 @@ export function attribute(
     const from = wholeBalance(database, accountKey, dimension, 'unattributed')
     const to = seriesId(database, accountId(database, customer), from.dimension, hourOf(by.now))
     adjust(database, from.id, -from.balance, by.now)
-    adjust(database, to, from.balance, by.now)
+    // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
+    addUsage(database, 'open_usage', to, from.balance, by.now)
     writeAudit(database, 'attribute', by, { series: from.id, amount: from.balance, detail: customer.key })
     return from.balance
   })
@@ -123,8 +124,18 @@ function adjust(database: Database, series: number, amount: bigint, now: number)
     one.balance += amount
     saveSeries(database, one)
   }
+  addUsage(database, 'usage', series, amount, now)
+}
+
+function addUsage(
+  database: Database,
+  table: 'usage' | 'open_usage',
+  series: number,
+  amount: bigint,
+  now: number,
+): void {
   database.run(
-    `INSERT INTO usage (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
+    `INSERT INTO ${table} (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
     ...[hourOf(now), series, amount / MILLION, amount % MILLION],
   )
 }
