@@ -11,13 +11,4 @@ describe('kill -9', { concurrency: true }, () => {
     assert.deepEqual({ kills, lost, twice }, { kills: 15, lost: 0, twice: 0 })
     assert.ok(acknowledged > 0 && billed > 0)
   })
-
-  test('finds a record that AWS may have taken and that is believed not to be', async () => {
-    const { faults, twice } = await killProcesses({
-      ...{ kills: 5, seed: 1 },
-      mutation: ['ledger/sqlite/sending.ts', 'attempts = attempts + 1, claim', 'attempts = attempts, claim'],
-    })
-    assert.ok(twice > 0)
-    assert.match(faults.join('\n'), /is pending .*and AWS has billed it/)
-  })
 })

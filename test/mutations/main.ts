@@ -1,0 +1,96 @@
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+import { Table } from 'console-table-printer'
+import { judge, type Verdict } from './harness.ts'
+import { Project } from './project.ts'
+import { MUTATIONS } from './table.ts'
+
+/** Some of the tests run several processes themselves, and are about when they end. */
+const JOBS = Math.ceil(availableParallelism() / 2)
+
+const HELP = `Usage: npm run mutations -- [options]
+
+Makes deliberate mistakes in copies of the source, one at a time, and runs the tests that have to find each. First those
+tests run on a copy without a mistake, where all of them have to pass. Exits with 1 if a mistake is not found.
+
+  --only TEXT    only mutations whose name has this text
+  --jobs N       how many run at once (${JOBS})
+  --json         print one JSON object`
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    jobs: { type: 'string', default: String(JOBS) },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (values.help) {
+  console.log(HELP)
+  process.exit()
+}
+const jobs = Number(values.jobs)
+const mutations = MUTATIONS.filter(({ name }) => name.includes(values.only))
+if (!(Number.isInteger(jobs) && jobs > 0) || mutations.length === 0) {
+  console.error(
+    mutations.length === 0 ? `--only: no mutation's name has "${values.only}"` : '--jobs: expected 1 or more',
+  )
+  process.exit(2)
+}
+
+const NO_MUTATION = { name: 'none', sin: '', edits: [], caughtBy: [...new Set(mutations.flatMap(one => one.caughtBy))] }
+
+const sound = await inParallel(NO_MUTATION.caughtBy, async file => {
+  using project = new Project()
+  return await judge(project, file)
+})
+const unsound = sound.filter(({ says }) => says === 'fails' || says === 'does not run')
+for (const { file, test, output } of unsound)
+  console.error(`${file} fails without any mutation: ${test ?? output.slice(0, 1000)}`)
+if (unsound.length > 0) process.exit(1)
+
+const results = await inParallel(mutations, async ({ name, sin, edits, caughtBy }) => {
+  using project = new Project()
+  for (const edit of edits) project.apply(edit)
+  const verdicts: Verdict[] = []
+  for (const file of caughtBy) verdicts.push(await judge(project, file))
+  const survives = verdicts.some(({ says }) => says === 'passes' || says === 'does not run')
+  const skipped = verdicts.every(({ says }) => says === 'skipped')
+  const result = survives ? 'SURVIVES' : skipped ? 'skipped' : 'caught'
+  if (!values.json) console.error(`${result}: ${name}`)
+  return { name, sin, result, verdicts: verdicts.map(({ output: _, ...verdict }) => verdict) }
+})
+
+if (values.json) console.log(JSON.stringify({ mutations: results }, null, 2))
+else print()
+process.exitCode = results.some(({ result }) => result === 'SURVIVES') ? 1 : 0
+
+function print(): void {
+  const table = new Table({
+    shouldDisableColors: !process.stdout.isTTY,
+    columns: ['mutation', 'result', 'by'].map(name => ({ name, alignment: 'left' })),
+  })
+  for (const { name, result, verdicts } of results) {
+    const by = verdicts.map(
+      ({ file, says }) => `${file.replace(/^test\/|\.test\.ts$/g, '')}${says === 'fails' ? '' : ` (${says})`}`,
+    )
+    table.addRow({ mutation: name, result, by: by.join(', ') })
+  }
+  table.printTable()
+  const caught = results.filter(({ result }) => result === 'caught').length
+  console.log(`${caught} of ${results.length} mutations are caught.`)
+}
+
+/** As many at once as there are jobs; results in the order of what was given. */
+async function inParallel<Given, Result>(
+  all: readonly Given[],
+  work: (one: Given) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  const left = all.entries()
+  const worker = async (): Promise<void> => {
+    for (const [index, one] of left) results[index] = await work(one)
+  }
+  await Promise.all(Array.from({ length: jobs }, worker))
+  return results
+}

@@ -1,0 +1,271 @@
+/** A deliberate mistake in the source, and the tests that have to find it. */
+export interface Mutation {
+  readonly name: string
+  /** Why it is a sin. */
+  readonly sin: string
+  readonly edits: readonly Edit[]
+  /** Each of these test files fails with it; after a `#`, the tests of it whose name has this text. */
+  readonly caughtBy: readonly string[]
+}
+
+export interface Edit {
+  /** Under `src/`. */
+  readonly file: string
+  /** Occurs there exactly once. */
+  readonly text: string
+  readonly instead: string
+}
+
+const edit = (file: string, text: string, instead = ''): Edit[] => [{ file, text, instead }]
+
+const SEQUENCES = 'test/properties/one-ledger.test.ts'
+const RESTARTS = 'test/properties/restarts.test.ts'
+const LEDGER_SEQUENCES = 'test/ledger/properties.test.ts'
+const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const OUTCOMES = 'test/metering/outcomes.test.ts'
+const OUTAGES = 'test/metering/outage.test.ts'
+// Their other tests make a mutation themselves, which cannot be made twice.
+const KILLS = 'test/crash/kills.test.ts#loses nothing'
+const POWER_CUTS = 'test/crash/power-cuts.test.ts#loses nothing'
+const REFUSALS = 'test/metering/refusals.test.ts'
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'return a record in doubt to the balance',
+    sin: 'AWS may have billed it, and the next hour bills it again',
+    edits: edit(
+      'ledger/transitions.ts',
+      "  if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)\n",
+    ),
+    caughtBy: [SEQUENCES, OUTAGES],
+  },
+  {
+    name: 'let a refusal clear the doubt of earlier attempts',
+    sin: 'an attempt without an answer may have been billed before the customer left',
+    edits: edit(
+      'ledger/transitions.ts',
+      "  if (record.attempts > refusals) return { state: 'held', reason: 'in-doubt', refusals }\n",
+    ),
+    caughtBy: [SEQUENCES, OUTCOMES],
+  },
+  {
+    name: "count an attempt's refusal each time it is written down",
+    sin: 'it hides an attempt that has no answer',
+    edits: edit(
+      'ledger/transitions.ts',
+      '(first && provesNotTaken(outcome) ? 1 : 0)',
+      '(provesNotTaken(outcome) ? 1 : 0)',
+    ),
+    caughtBy: [LEDGER_SEQUENCES],
+  },
+  {
+    name: 'let a late Success change nothing',
+    sin: 'what is billed stays in doubt, and a person may bill it again',
+    edits: edit(
+      'ledger/transitions.ts',
+      "if (outcome.type === 'metered') return {",
+      "if (outcome.type === 'metered' && record.state === 'pending') return {",
+    ),
+    caughtBy: [OUTAGES],
+  },
+  {
+    name: 'fold a batch in doubt into the next',
+    sin: 'the ledger may have it already, and would have it twice',
+    edits: edit(
+      'ledger/writer.ts',
+      'if (this.#inDoubt !== undefined) await this.#append(this.#inDoubt)\n    const entries = this.#entries()',
+      'const entries = [...(this.#inDoubt?.entries ?? []), ...this.#entries()]',
+    ),
+    caughtBy: [SEQUENCES],
+  },
+  {
+    name: 'forget a batch that the ledger could not take',
+    sin: 'its usage is lost',
+    edits: edit(
+      'ledger/writer.ts',
+      'await this.#ledger.append(batch)\n    this.#inDoubt = undefined',
+      'this.#inDoubt = undefined\n    await this.#ledger.append(batch)',
+    ),
+    caughtBy: [SEQUENCES],
+  },
+  {
+    name: 'drop the idempotency key',
+    sin: 'a batch that is repeated after an unknown outcome counts twice',
+    edits: edit(
+      'ledger/sqlite/appending.ts',
+      'if (this.#acknowledge(batch, rows)) this.#addOpenUsage(rows)',
+      'this.#addOpenUsage(rows)',
+    ),
+    caughtBy: [SEQUENCES, CONFORMANCE],
+  },
+  {
+    name: 'synchronous NORMAL instead of FULL',
+    sin: 'a power cut takes acknowledged batches with it',
+    edits: edit('ledger/sqlite/file.ts', 'PRAGMA synchronous = FULL', 'PRAGMA synchronous = NORMAL'),
+    caughtBy: [POWER_CUTS],
+  },
+  {
+    name: 'sum the hour instead of the cumulative total',
+    sin: 'fractions, late usage and what returned are never billed',
+    edits: edit('ledger/sqlite/series.ts', 'series.balance += amountOf(row)', 'series.balance = amountOf(row)'),
+    caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
+  },
+  {
+    name: 'bill by the changed size',
+    sin: 'what was frozen at one size is billed at another',
+    edits: edit(
+      'ledger/sqlite/appending.ts',
+      'if (known !== undefined && BigInt(known.size as string) > dimension.size) {',
+      `this.#database.run(
+      'UPDATE record SET size = ? WHERE series IN (SELECT id FROM series WHERE dimension = ?)',
+      ...[String(dimension.size), id],
+    )
+    if (known !== undefined && BigInt(known.size as string) > dimension.size) {`,
+    ),
+    caughtBy: [SEQUENCES],
+  },
+  {
+    name: 'freeze an hour twice',
+    sin: 'a second record of an hour is refused as a duplicate, or bills it again',
+    edits: [
+      ...edit(
+        'ledger/sqlite/schema.ts',
+        'metering_record_id TEXT,\n  UNIQUE (series, hour)\n)',
+        'metering_record_id TEXT\n)',
+      ),
+      ...edit('ledger/sqlite/closing.ts', ' ON CONFLICT (series, hour) DO NOTHING RETURNING id', ' RETURNING id'),
+      ...edit('ledger/sqlite/closing.ts', 'hour <= closedThrough(database, options.now) || '),
+    ],
+    caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
+  },
+  {
+    name: 'freeze an hour before it is over',
+    sin: 'what still happens in it is refused as a duplicate',
+    edits: edit(
+      'ledger/sqlite/closing.ts',
+      'const latest = hourOf(options.now - options.closeDelay) - HOUR',
+      'const latest = hourOf(options.now)',
+    ),
+    caughtBy: [SEQUENCES, CONFORMANCE],
+  },
+  {
+    name: 'leave what is frozen in the balance',
+    sin: 'every hour bills it again',
+    edits: edit('ledger/sqlite/closing.ts', '      series.balance -= BigInt(quantity) * series.size\n'),
+    caughtBy: [SEQUENCES],
+  },
+  {
+    name: 'send before the attempt is recorded',
+    sin: 'after a crash nobody knows that AWS may have taken it',
+    edits: edit('ledger/sqlite/sending.ts', 'SET attempts = attempts + 1, claim', 'SET attempts = attempts, claim'),
+    caughtBy: [SEQUENCES, KILLS],
+  },
+  {
+    name: 'release a record in doubt',
+    sin: 'a person bills twice what AWS has billed',
+    edits: edit('ledger/sqlite/decisions.ts', "if (row.reason === 'in-doubt') {", 'if (row.reason === undefined) {'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'trust the balances of a backup',
+    sin: 'what was billed after the backup is billed again',
+    edits: edit('ledger/sqlite.ts', '        doubtEverything(ledger.#database, by)\n'),
+    caughtBy: ['test/ledger/sqlite-file.test.ts'],
+  },
+  {
+    name: 'forget the largest quantity, 2147483647',
+    sin: 'AWS refuses the record, and with it the whole batch',
+    edits: edit('ledger/freeze.ts', 'Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))', 'Number(whole)'),
+    caughtBy: [SEQUENCES, CONFORMANCE],
+  },
+  {
+    name: "ignore the month's end",
+    sin: 'AWS closes a month at 06:00 UTC on the 1st, whatever the 24 hours say',
+    edits: edit(
+      'ledger/hours.ts',
+      'return Math.min(hour + 24 * HOUR, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))',
+      'return date.getTime() + 24 * HOUR',
+    ),
+    caughtBy: [OUTAGES, CONFORMANCE],
+  },
+  {
+    name: 'skip the bisection',
+    sin: 'one bad record holds 24 good ones',
+    edits: edit('metering/cycle.ts', 'if (refused && records.length > 1) {', 'if (refused && records.length < 1) {'),
+    caughtBy: [REFUSALS],
+  },
+  {
+    name: 'treat an unknown answer as not taken',
+    sin: 'AWS may have billed it',
+    edits: edit('metering/cycle.ts', "const notTaken = fault !== 'unknown' && !repeated", 'const notTaken = true'),
+    caughtBy: [SEQUENCES, OUTAGES],
+  },
+  {
+    name: 'treat an answer without the record as not taken',
+    sin: 'AWS may have billed it',
+    edits: edit(
+      'metering/answers.ts',
+      "case 'nothing':\n      return { type: 'retry', at: terms.retryAt, notTaken: false }",
+      "case 'nothing':\n      return { type: 'retry', at: terms.retryAt, notTaken: true }",
+    ),
+    caughtBy: [SEQUENCES, OUTCOMES],
+  },
+  {
+    name: "believe the last of a client's own attempts",
+    sin: 'what came of those before is not known',
+    edits: edit('metering/answers.ts', 'notTaken: !terms.repeated', 'notTaken: true'),
+    caughtBy: [OUTCOMES],
+  },
+  {
+    name: 'treat DuplicateRecord as Success',
+    sin: 'the hour is somebody else’s, and this quantity is never billed',
+    edits: edit(
+      'metering/answers.ts',
+      "return { type: 'conflict', rollForward: terms.rollForward }",
+      "return { type: 'metered' }",
+    ),
+    caughtBy: [SEQUENCES, OUTCOMES],
+  },
+  {
+    name: 'treat an unprocessed record as Success',
+    sin: 'it is never billed',
+    edits: edit('metering/answers.ts', "note(one, { said: 'unprocessed' })", "note(one, { said: 'Success' })"),
+    caughtBy: [SEQUENCES, OUTCOMES],
+  },
+  {
+    name: 'match answers by order',
+    sin: "one customer's refusal is taken for another's",
+    edits: edit(
+      'metering/answers.ts',
+      'const known = said.get(identityOf(about ?? {}))',
+      'const known = about && [...said.values()].find(answers => answers.length === 0)',
+    ),
+    caughtBy: [SEQUENCES, OUTCOMES],
+  },
+  {
+    name: 'forget answers that the ledger could not take',
+    sin: 'what AWS surely said is unknown again',
+    edits: edit('metering/cycle.ts', '      this.#unwritten.unshift(...writing)\n'),
+    caughtBy: [OUTAGES],
+  },
+  {
+    name: "send to the process's region instead of the record's",
+    sin: 'AWS tells hours apart by region: what was taken in one is billed again in the other',
+    edits: edit(
+      'metering/cycle.ts',
+      'const client = this.#options.clientFor(lane.region)',
+      'const client = this.#options.clientFor(this.#options.region)',
+    ),
+    caughtBy: [RESTARTS],
+  },
+  {
+    name: 'ignore temporality',
+    sin: 'a cumulative point bills its whole history at every export',
+    edits: edit(
+      'usage/mapper.ts',
+      "return (metric.aggregationTemporality as number) === DELTA ? undefined : 'cumulative'",
+      'return undefined',
+    ),
+    caughtBy: [SEQUENCES, 'test/usage/mapper.test.ts'],
+  },
+]

@@ -1,0 +1,15 @@
+import { test } from 'node:test'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+import { assertMet, RUNS, SEED, trySequences } from './sequences.ts'
+
+test(`${RUNS} sequences on a file that processes open again: the same (PROPERTY_SEED=${SEED})`, async t => {
+  const met = await trySequences(() => {
+    const folder = new TemporaryFolder()
+    return {
+      open: () => new SqliteLedger({ path: folder.file() }),
+      dispose: () => folder[Symbol.dispose](),
+    }
+  }, SEED + 1)
+  assertMet(t, met)
+})

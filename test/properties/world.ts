@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict'
+import { LedgerError } from '../../src/ledger/errors.ts'
+import { HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
+import type { CloseOptions, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import { type FaultKind, MarketplaceSimulator, SimulatedServiceError } from '../../src/simulator/index.ts'
+import { Books } from '../ledger/books.ts'
+import { Bill } from './bill.ts'
+import { Hours } from './hours.ts'
+import { CLOSE_DELAY, type Deployment, type LedgerFault, Process, type Surroundings } from './process.ts'
+import { type Customer, catalogueOf, customersOf, DIMENSIONS, identityOf, SOLD, type Sold } from './usage.ts'
+
+/** Where in a month a sequence begins. */
+export const STARTS = [
+  Date.UTC(2026, 5, 10, 12, 10),
+  // Evening of its last day, and shortly before AWS closes it.
+  Date.UTC(2026, 5, 30, 21, 50),
+  Date.UTC(2026, 6, 1, 4, 20),
+]
+export type Use = readonly [customer: number, sold: number, n: number]
+/** A step that makes something go wrong. */
+export type Mishap = readonly [name: 'fault' | 'subscription' | 'intrude' | 'endAfter' | 'strand', ...given: never[]]
+
+const BY = { who: 'ops', why: 'a test' }
+/** No record of ours has it. */
+const FOREIGN_QUANTITY = 1_999_999_999
+
+export interface WorldOptions {
+  readonly start: number
+  readonly licences: boolean
+  readonly zeroQuantityRecords: boolean
+  readonly seed: number
+  /** A connection to the one ledger; each process has its own. */
+  readonly open: () => Ledger
+}
+
+interface Running {
+  readonly process: Process
+  readonly ledger: Ledger
+  readonly deployment: Deployment
+}
+
+/**
+ * Processes on one machine, their ledger, AWS, and persons. Each method that a sequence may call is a step; after each
+ * the books are checked.
+ */
+export class World {
+  readonly simulator: MarketplaceSimulator
+  readonly books = new Books()
+  readonly bill: Bill
+  readonly hours = new Hours()
+  /** What the sequence came to meet, so that a harness which meets nothing is not taken for one that finds nothing. */
+  readonly met = new Set<string>()
+  readonly #options: WorldOptions
+  readonly #customers: readonly Customer[]
+  readonly #processes: Running[] = []
+  readonly #underWay: Surroundings['underWay'] = []
+  /** The true time, and how wrong the machine's clock is. */
+  #time: number
+  #skew = 0
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.#time = options.start
+    this.#customers = customersOf(options.licences)
+    this.simulator = new MarketplaceSimulator({
+      ...{ now: () => this.#time, seed: options.seed, quota: null, catalogue: catalogueOf(this.#customers) },
+    })
+    this.bill = new Bill(this.simulator)
+    for (const onConflict of ['hold', 'roll-forward'] as const) {
+      this.#begin(this.#processes.length, { region: 'us-east-1', per: 1000, onConflict })
+    }
+  }
+
+  /** As whoever looks has it. */
+  get #ledger(): Ledger {
+    return (this.#processes[0] as Running).ledger
+  }
+
+  get #now(): number {
+    return this.#time + this.#skew
+  }
+
+  #begin(index: number, deployment: Deployment): void {
+    const ledger = this.#options.open()
+    const { licences, zeroQuantityRecords } = this.#options
+    const process = new Process(ledger, deployment, {
+      ...{ licences, zeroQuantityRecords, simulator: this.simulator, underWay: this.#underWay },
+      now: () => this.#now,
+      note: (name, given, result) => this.#note(name, given, result),
+    })
+    this.#processes[index] = { process, ledger, deployment }
+  }
+
+  #note(name: string, given: readonly unknown[], result: unknown): void {
+    this.books.note(name, given, result)
+    if (name === 'append') this.hours.append(given[0] as UsageBatch, CLOSE_DELAY)
+    if (name === 'closeHours') this.hours.closed(given[0] as CloseOptions)
+  }
+
+  #process(which: number): Process {
+    return (this.#processes[which % this.#processes.length] as Running).process
+  }
+
+  /** Lets processes work until they are done or dead; the dead are begun again. */
+  async #work(...works: [which: number, work: (process: Process) => Promise<void>][]): Promise<void> {
+    await Promise.all(
+      works.map(([which, work]) => {
+        const process = this.#process(which)
+        return Promise.race([work(process).catch(onPurpose), process.ended])
+      }),
+    )
+    for (const [index, { process, ledger, deployment }] of this.#processes.entries()) {
+      if (!process.dead) continue
+      this.met.add('a process ended in the middle')
+      await ledger.close()
+      this.#begin(index, deployment)
+    }
+  }
+
+  // What the application does
+
+  async measure(which: number, customer: number, sold: number, n: number): Promise<void> {
+    this.#process(which).measure({ customer, sold: SOLD[sold] as Sold, n })
+  }
+
+  async export(which: number): Promise<void> {
+    await this.#work([which, process => process.export()])
+  }
+
+  async pass(which: number): Promise<void> {
+    await this.#work([which, process => process.cycle.pass()])
+  }
+
+  async bothPass(): Promise<void> {
+    await this.#work([0, process => process.cycle.pass()], [1, process => process.cycle.pass()])
+  }
+
+  /** All that a process does in an hour and at its turn, with what goes wrong then. */
+  async hour(which: number, uses: readonly Use[], ...mishaps: readonly Mishap[]): Promise<void> {
+    const process = this.#process(which)
+    for (const [customer, sold, n] of uses) process.measure({ customer, sold: SOLD[sold] as Sold, n })
+    await this.export(which)
+    for (const [name, ...given] of mishaps)
+      await (this[name] as (...given: never[]) => Promise<void>).apply(this, given)
+    this.#time = hourOf(this.#time) + HOUR + 6 * MINUTE
+    await this.pass(which)
+  }
+
+  async wait(minutes: number): Promise<void> {
+    this.#time += minutes * MINUTE + 7 * SECOND
+  }
+
+  async setClock(hours: number): Promise<void> {
+    this.#skew = hours * HOUR
+    if (hours !== 0) this.hours.clockWasWrong = true
+  }
+
+  async finalize(which: number, customer: number, minutesAgo: number): Promise<void> {
+    const one = this.#customers[customer] as Customer
+    this.#subscribe(one, false)
+    await this.#work([which, process => process.finalize(identityOf(one), this.#now - minutesAgo * MINUTE)])
+  }
+
+  // What goes wrong
+
+  async fault(kind: FaultKind, next: number, customer: number): Promise<void> {
+    const one = this.#customers[customer]
+    this.simulator.faults.add({ kind, next, ...(one && { customer: one.accountId ?? one.customerIdentifier }) })
+  }
+
+  async ledgerFault(which: number, fault: LedgerFault): Promise<void> {
+    this.#process(which).faults.push(fault)
+  }
+
+  async strand(which: number): Promise<void> {
+    this.#process(which).stranded += 1
+  }
+
+  /** A request whose sender has given up arrives. */
+  async arrive(): Promise<void> {
+    const late = this.#underWay.shift()
+    if (late !== undefined)
+      this.simulator.answer('BatchMeterUsage', late.request, { ...late, accessKeyId: 'SIMULATED' })
+  }
+
+  /** The process ends at one of its next calls, of the ledger or of AWS, before or after it is done. */
+  async endAfter(which: number, calls: number): Promise<void> {
+    this.#process(which).endAfter(calls)
+  }
+
+  /** Another version is deployed; the one before is thrown away as it is. */
+  async deploy(which: number, deployment: Deployment): Promise<void> {
+    const index = which % this.#processes.length
+    const before = this.#processes[index] as Running
+    before.process.endNow()
+    await before.ledger.close()
+    this.#begin(index, deployment)
+    if (deployment.per !== 1000) for (const { key } of this.#customers) this.hours.moved(`${key} tokens`)
+  }
+
+  // What happens at AWS
+
+  async subscription(customer: number, subscribed: boolean): Promise<void> {
+    this.#subscribe(this.#customers[customer] as Customer, subscribed)
+  }
+
+  #subscribe({ key, ...identity }: Customer, subscribed: boolean): void {
+    if (!subscribed) this.hours.moved(key)
+    try {
+      this.simulator.catalogue[subscribed ? 'subscribe' : 'unsubscribe'](identity)
+    } catch {
+      // It is in force.
+    }
+  }
+
+  async define(product: number, dimensions: readonly number[]): Promise<void> {
+    const code = product === 0 ? 'prod-a' : 'prod-b'
+    this.simulator.catalogue.declareProduct({ code, dimensions: DIMENSIONS.filter((_, at) => dimensions.includes(at)) })
+  }
+
+  /** Somebody else meters an hour of a customer's. */
+  async intrude(customer: number, sold: number, hoursAgo: number): Promise<void> {
+    const { accountId, customerIdentifier, licenseArn, product } = this.#customers[customer] as Customer
+    const record = {
+      Timestamp: new Date(Math.max(this.#time - hoursAgo * HOUR, 0)),
+      Dimension: DIMENSIONS[sold] as string,
+      Quantity: FOREIGN_QUANTITY,
+      ...(accountId && { CustomerAWSAccountId: accountId }),
+      ...(customerIdentifier && { CustomerIdentifier: customerIdentifier }),
+      ...(licenseArn && { LicenseArn: licenseArn }),
+    }
+    try {
+      this.simulator.meterForeign({ ...(!licenseArn && { ProductCode: product }), UsageRecords: [record] })
+    } catch (error) {
+      if (!(error instanceof SimulatedServiceError)) throw error
+    }
+  }
+
+  // What persons do
+
+  /** Settles a record that is held, by what AWS has billed. */
+  async judge(which: number): Promise<void> {
+    const held = await this.#ledger.records({ state: 'held' })
+    const record = held[which % Math.max(held.length, 1)]
+    // What is still on its way CloudTrail does not show.
+    if (record === undefined || this.#underWay.length > 0) return
+    const by = { ...BY, now: this.#now }
+    if (record.reason !== 'in-doubt') return this.#ledger.release(record.id, by)
+    await this.#ledger.settleInDoubt(record.id, this.bill.has(record), by)
+  }
+
+  async attribute(customer: number, sold: number): Promise<void> {
+    const { key, ...identity } = this.#customers[customer] as Customer
+    const dimension = DIMENSIONS[sold] as string
+    const lines = await this.#ledger.statement({ dimension })
+    const nobody = lines.find(({ account, balance }) => account.kind === 'unattributed' && balance > 0n)
+    if (nobody === undefined) return
+    const to = { kind: 'customer', key, ...identity } as Parameters<Ledger['attribute']>[2]
+    const given = [nobody.account.key, dimension, to, { ...BY, now: this.#now }] as const
+    this.#note('attribute', given, await this.#ledger.attribute(...given))
+    this.hours.given(`nobody ${dimension}`, `${key} ${dimension}`)
+  }
+
+  // What has to hold
+
+  async check(): Promise<ReadonlyMap<string, ReadonlyMap<number, bigint>>> {
+    await this.books.check(this.#ledger)
+    const { lines, records } = this.books.latest
+    for (const { process } of this.#processes) process.check()
+    const billed = this.bill.check(lines, records)
+    for (const { state, reason, inDoubt } of records) {
+      this.met.add(
+        `${state}${reason === undefined || state === 'metered' ? '' : ` ${reason}`}${inDoubt ? ', in doubt' : ''}`,
+      )
+    }
+    this.hours.check(billed, records)
+    return billed
+  }
+
+  /** Faults stop, the clock is right, everybody is subscribed, and hours pass until nothing more is to be billed. */
+  async calm(): Promise<void> {
+    this.#skew = 0
+    this.simulator.faults.clear()
+    for (const [index, { process, deployment }] of this.#processes.entries()) {
+      process.faults.length = 0
+      process.stranded = 0
+      process.endAfter(Number.POSITIVE_INFINITY)
+      // Who is where all records are and sells what was sold goes on, with what it keeps in memory.
+      if (deployment.region === 'us-east-1' && deployment.per === 1000) continue
+      await this.deploy(index, { ...deployment, region: 'us-east-1', per: 1000 })
+    }
+    await this.define(0, [0, 1, 2, 3])
+    await this.define(1, [0, 1, 2, 3])
+    for (const customer of this.#customers) this.#subscribe(customer, true)
+    while (this.#underWay.length > 0) await this.arrive()
+    for (let hours = 0; hours < 60 && (hours < 2 || this.#owing().length > 0); hours += 1) {
+      await this.hour(hours, [])
+      await this.export(hours)
+      await this.bothPass()
+      await this.check()
+    }
+    const billed = await this.check()
+    assert.deepEqual(this.#owing(), [], 'what is still not billed when faults have stopped')
+    if (this.hours.checkInTheirHours(billed, this.books.latest.lines) > 0) this.met.add('billed in its own hour')
+  }
+
+  /** What should be billed and is not. */
+  #owing(): string[] {
+    const { lines, records } = this.books.latest
+    const pending = records
+      // One that may have been taken under a clock that was ahead is sent again when its time has come.
+      .filter(({ state, inDoubt, timestamp }) => state === 'pending' && !(inDoubt && timestamp > this.#time))
+      .map(({ id, account, dimension }) => `record ${id} of ${account.key} ${dimension}`)
+    const whole = lines
+      .filter(({ account, dimension, balance }) => account.kind === 'customer' && balance >= dimension.size)
+      .map(({ account, dimension, balance }) => `${balance} of ${account.key} ${dimension.name}`)
+    const negative = lines
+      .filter(({ balance }) => balance < 0n)
+      .map(({ account, dimension, balance }) => `${balance} of ${account.key} ${dimension.name}`)
+    return [...pending, ...whole, ...negative]
+  }
+
+  async close(): Promise<void> {
+    for (const { process, ledger } of this.#processes) {
+      process.endNow()
+      await ledger.close()
+    }
+  }
+}
+
+function onPurpose(error: unknown): void {
+  if (!(error instanceof LedgerError && error.message === 'a fault on purpose')) throw error
+}
