@@ -1,5 +1,6 @@
 import { diag, type MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
+import { HOUR, MINUTE } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import type { MeteringClient } from './marketplace/client.ts'
 import { check } from './usage/check.ts'
@@ -69,8 +70,7 @@ export interface ParsedOptions {
   readonly wakeInterval: number
 }
 
-const MINUTE = 60_000
-const DAY = 24 * 60 * MINUTE
+const DAY = 24 * HOUR
 
 const milliseconds = (least: number, most: number) =>
   v.pipe(
@@ -129,8 +129,8 @@ const schema = v.object({
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
   dropUnnamed: v.optional(v.boolean(), false),
-  closeDelay: v.optional(milliseconds(0, 60 * MINUTE), 5 * MINUTE),
-  deadlineMargin: v.optional(milliseconds(0, 60 * MINUTE), 5 * MINUTE),
+  closeDelay: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
+  deadlineMargin: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
   zeroQuantityRecords: v.optional(v.boolean(), false),
   onConflict: v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold'),
   dryRun: v.optional(v.boolean(), false),
@@ -142,8 +142,8 @@ const schema = v.object({
     ),
   ),
   requestTimeout: v.optional(milliseconds(100, 5 * MINUTE), 10_000),
-  flushTimeout: v.optional(milliseconds(0, 60 * MINUTE), 10_000),
-  wakeInterval: v.optional(milliseconds(10, 60 * MINUTE), MINUTE),
+  flushTimeout: v.optional(milliseconds(0, HOUR), 10_000),
+  wakeInterval: v.optional(milliseconds(10, HOUR), MINUTE),
 })
 
 /** Checks the options that are not about usage. `usage` has the others. */

@@ -1,3 +1,4 @@
+import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
 import type {
   CloseOptions,
   Lane,
@@ -59,17 +60,17 @@ export type CycleEvent =
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
-const CLAIM_SLACK = 60_000
+const CLAIM_SLACK = MINUTE
 /** After a fault at AWS or on the way to it. */
-const RETRY_SHORTEST = 1000
-const RETRY_LONGEST = 5 * 60_000
+const RETRY_SHORTEST = SECOND
+const RETRY_LONGEST = 5 * MINUTE
 /** After a refusal that a person has to mend. */
-const MEND_SHORTEST = 30_000
-const MEND_LONGEST = 15 * 60_000
+const MEND_SHORTEST = 30 * SECOND
+const MEND_LONGEST = 15 * MINUTE
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
-const LONGEST_PASS = 60_000
+const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
-const PRUNE_INTERVAL = 6 * 3_600_000
+const PRUNE_INTERVAL = 6 * HOUR
 
 /** A product and region whose requests fail, so that it neither holds up the others nor puts more records in doubt. */
 interface LaneFault {

@@ -22,12 +22,7 @@ export function release(database: Database, recordId: string, by: AuditNote): vo
           'CloudTrail whether it was taken, and settle it as billed or as not billed.',
       )
     }
-    move(
-      database,
-      row,
-      { state: 'returned', reason: row.reason as Transition['reason'], refusals: row.refusals as number },
-      by.now,
-    )
+    decide(database, row, 'returned', by)
     // The hindrance is what the person judged to be over.
     if (row.reason === 'not-subscribed') unblock(database, row.account as number)
     if (row.reason === 'agreement-ended') {
@@ -52,8 +47,7 @@ export function settleInDoubt(database: Database, recordId: string, billed: bool
         `Record ${recordId} is held as ${row.reason}: AWS has not billed it. Release it when the hindrance is over.`,
       )
     }
-    const state = billed ? 'metered' : 'returned'
-    move(database, row, { state, reason: row.reason as Transition['reason'], refusals: row.refusals as number }, by.now)
+    decide(database, row, billed ? 'metered' : 'returned', by)
     writeAudit(database, 'settle', by, { row, detail: billed ? 'billed' : 'not billed' })
   })
 }
@@ -89,6 +83,12 @@ function heldRow(database: Database, recordId: string): Row {
   const row = recordRow(database, recordId)
   if (row.state === 'held') return row
   throw new LedgerError('ERR_LEDGER_STATE', `Record ${recordId} is ${row.state}; expected one that is held.`)
+}
+
+/** Ends a held record. It keeps the reason for which it was held. */
+function decide(database: Database, row: Row, state: 'metered' | 'returned', by: AuditNote): void {
+  const { reason, refusals } = row as unknown as Pick<Transition, 'reason' | 'refusals'>
+  move(database, row, { state, reason, refusals }, by.now)
 }
 
 /** A series with what it has of open hours brought into its balance. */

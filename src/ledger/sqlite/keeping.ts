@@ -20,26 +20,28 @@ export async function prune(database: Database, wanted: number): Promise<number>
   // An hour that AWS may still take stays: without its record it could be frozen and billed once more.
   const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
   const before = typeof closed === 'number' ? Math.min(wanted, closed - PRUNED_AFTER) : 0
-  let pruned = 0
-  for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
-    changes = database.write('delete what is settled and old', () =>
-      database.run(
-        `DELETE FROM record WHERE id IN
-         (SELECT id FROM record WHERE hour < ? AND state IN ('metered', 'returned') ORDER BY hour LIMIT ?)`,
-        ...[before, ROWS_PER_PRUNE],
-      ),
-    )
-    pruned += changes
-  }
-  for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
-    changes = database.write('delete old usage', () =>
-      database.run(
-        `DELETE FROM usage WHERE (hour, series) IN (SELECT hour, series FROM usage WHERE hour < ? LIMIT ?)`,
-        ...[before, ROWS_PER_PRUNE],
-      ),
-    )
-  }
+  const pruned = await deleteInChunks(
+    database,
+    `DELETE FROM record WHERE id IN
+     (SELECT id FROM record WHERE hour < ? AND state IN ('metered', 'returned') ORDER BY hour LIMIT ?)`,
+    before,
+  )
+  await deleteInChunks(
+    database,
+    'DELETE FROM usage WHERE (hour, series) IN (SELECT hour, series FROM usage WHERE hour < ? LIMIT ?)',
+    before,
+  )
   return pruned
+}
+
+/** Returns how many rows went. */
+async function deleteInChunks(database: Database, sql: string, before: number): Promise<number> {
+  let deleted = 0
+  for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
+    changes = database.write('delete what is settled and old', () => database.run(sql, before, ROWS_PER_PRUNE))
+    deleted += changes
+  }
+  return deleted
 }
 
 export function doubtEverything(database: Database, by: AuditNote): void {
