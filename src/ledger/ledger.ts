@@ -23,6 +23,12 @@ export interface Ledger {
   append(batch: UsageBatch): Promise<void>
 
   /**
+   * When this ledger began to meter a product from counters that others keep: `now`, the first time it is asked. What
+   * such a counter had counted before is none of its usage. Not a process's start: a restart would lose usage.
+   */
+  meteredSince(product: string, now: number): Promise<number>
+
+  /**
    * Freezes the hours that are over into records. What is recorded up to the hour, and not yet frozen, becomes a
    * whole quantity; the rest stays in the balance. Any number of processes may do it at once.
    */
@@ -40,6 +46,12 @@ export interface Ledger {
    */
   claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]>
 
+  /**
+   * Takes the next `turns` of what AWS allows an account in a region, `spacing` milliseconds apart, for all processes
+   * that share the ledger. Returns the time of the first, `now` or later.
+   */
+  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number>
+
   /** Writes down what came of attempts. Returns what each record is now, but for those that were pruned meanwhile. */
   settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]>
 
@@ -48,6 +60,12 @@ export interface Ledger {
    * those that a clock ahead has frozen into hours that are to come, where AWS surely has not taken them.
    */
   expire(now: number): Promise<ExpireResult>
+
+  /**
+   * The time by which hours are over and claims expire, in milliseconds since the epoch: an engine that several machines
+   * share has a clock of its own; for others it is `here`, the time of this process.
+   */
+  now(here: number): Promise<number>
 
   /** When there is next something to send, or undefined. */
   nextAttemptAt(): Promise<number | undefined>
@@ -84,6 +102,34 @@ export interface UsageBatch {
   /** Counts the writer's batches from 1, without gaps. */
   readonly sequence: number
   readonly entries: readonly UsageEntry[]
+  /**
+   * Points of counters that others keep. What they add to usage is found where all that was seen of a counter comes
+   * together, at the latest when the ledger is next read or an hour is closed; see `observing.ts`.
+   */
+  readonly observations?: readonly Observation[]
+}
+
+/** A point of a counter or gauge that somebody else keeps, and may send again, late or out of order. */
+export interface Observation {
+  /** What tells it from all others, also from what else is read of the same metric: 32 hexadecimal digits. */
+  readonly counter: string
+  /**
+   * How its values follow each other: `cumulative` since a start; `scraped`, cumulative too, but nobody knows since
+   * when; `delta`, each by itself; `gauge`, a level in units for each second, which usage is the integral of.
+   */
+  readonly kind: 'cumulative' | 'scraped' | 'delta' | 'gauge'
+  readonly account: Account
+  readonly dimension: string
+  /** Microseconds since the epoch; 0 when it is not known. */
+  readonly start: number
+  /** Microseconds since the epoch. */
+  readonly time: number
+  /** When it came here, in milliseconds since the epoch. */
+  readonly receivedAt: number
+  /** In millionths of the dimension's base unit, 0 or more. */
+  readonly value: bigint
+  /** Of a gauge: the longest time between two points that it is taken to have held its level, in microseconds. */
+  readonly maxGap?: number
 }
 
 export interface UsageEntry {
@@ -191,6 +237,8 @@ export interface LedgerStatus {
   readonly oldestPendingHour?: number
   /** The last hour that is closed. */
   readonly closedThrough?: number
+  /** How many points of others' counters were not simply counted, since the ledger began. */
+  readonly notCounted: Partial<Record<NotCounted, number>>
 }
 
 export interface SeriesFigure {
@@ -248,6 +296,22 @@ export interface RecordEntry {
   readonly meteringRecordId?: string
 }
 
+/** Why a point of somebody else's counter was not simply counted. */
+export type NotCounted =
+  /** It is the first that is known, of a counter that began before: what it has counted is none of this usage. */
+  | 'baseline'
+  /**
+   * New here, but it began long before, under another name perhaps; or the ledger is restored, and the lost one may
+   * have counted it. Held as unattributed usage.
+   */
+  | 'old-counter'
+  /** A delta from so long ago that it cannot be told whether it was counted. Held as unattributed usage. */
+  | 'too-late'
+  /** The same delta was counted with another value. */
+  | 'conflict'
+  /** A gauge was silent for longer than it may be bridged. */
+  | 'gap'
+
 export interface AuditNote {
   readonly who: string
   readonly why: string
@@ -258,7 +322,8 @@ export interface AuditEntry {
   readonly at: number
   readonly who: string
   readonly why: string
-  readonly action: 'release' | 'settle' | 'attribute' | 'write-off' | 'restore'
+  /** What a person did, or what the ledger found of others' counters: one entry for each series and batch. */
+  readonly action: 'release' | 'settle' | 'attribute' | 'write-off' | 'restore' | NotCounted
   readonly account?: Account
   readonly dimension?: string
   readonly recordId?: string

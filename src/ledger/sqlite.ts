@@ -29,6 +29,7 @@ import { Database } from './sqlite/database.ts'
 import { attribute, release, settleInDoubt, writeOff } from './sqlite/decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './sqlite/file.ts'
 import { doubtEverything, prune, replaceFile } from './sqlite/keeping.ts'
+import { meteredSince, takeTurns } from './sqlite/observing.ts'
 import { auditEntries, records, statementLines, statusOf } from './sqlite/reports.ts'
 import { claim, dueLanes, expire, nextAttemptAt, settle } from './sqlite/sending.ts'
 
@@ -70,6 +71,14 @@ export class SqliteLedger implements Ledger {
     this.#appending.append(batch)
   }
 
+  async meteredSince(product: string, now: number): Promise<number> {
+    return this.#database.write('begin to meter a product', () => meteredSince(this.#database, product, now))
+  }
+
+  async now(here: number): Promise<number> {
+    return here
+  }
+
   closeHours(options: CloseOptions): Promise<CloseResult> {
     return closeHours(this.#database, options)
   }
@@ -84,6 +93,10 @@ export class SqliteLedger implements Ledger {
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
     return claim(this.#database, lane, options)
+  }
+
+  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
+    return this.#database.write('take turns of the quota', () => takeTurns(this.#database, region, turns, spacing, now))
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {

@@ -25,10 +25,13 @@ export interface UnattributedAccount {
   readonly kind: 'unattributed'
   readonly key: string
   readonly product: string
-  /** Why no customer could be named. */
+  /** Why nobody can be billed. */
   readonly reason: UnattributedReason
   /** What the data point said, as JSON, so that a person can tell whose it is. At most 256 characters. */
   readonly evidence: string
 }
 
-export type UnattributedReason = 'no-customer' | 'malformed-customer' | 'overflow' | 'resolver-failed'
+export type UnattributedReason = UnnamedReason | 'old-counter' | 'too-late'
+
+/** Why no customer could be named. For the other reasons the customer is known, and what it owes is not: see `NotCounted`. */
+export type UnnamedReason = 'no-customer' | 'malformed-customer' | 'overflow' | 'resolver-failed'

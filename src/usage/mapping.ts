@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api'
-import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
+import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, toAmount } from './amount.ts'
 import type { CustomerReader, KnownAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
@@ -32,7 +32,7 @@ export interface Unbillable {
 }
 
 export interface Unattributed {
-  readonly reason: UnattributedReason
+  readonly reason: UnnamedReason
   points: number
   readonly message: string
 }
@@ -124,7 +124,7 @@ export class Mapping {
       this.#add(known.account, dimension.dimension, amount)
     }
     if (!asked) this.report.ignored += 1
-    if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason)
+    if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
   }
 
   #ready({ dimension, rules }: Feed, scope: string, own: Unit | undefined): ReadyFeed {
@@ -188,7 +188,7 @@ export class Mapping {
     entry.points += 1
   }
 
-  #unattributed(reason: UnattributedReason): void {
+  #unattributed(reason: UnnamedReason): void {
     let entry = this.report.unattributed.find(entry => entry.reason === reason)
     if (entry === undefined) {
       entry = { reason, points: 0, message: explainUnattributed(reason, this.#customers.resolverError) }
@@ -235,7 +235,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
   }
 }
 
-function explainUnattributed(reason: UnattributedReason, resolverError: unknown): string {
+function explainUnattributed(reason: UnnamedReason, resolverError: unknown): string {
   switch (reason) {
     case 'no-customer':
       return "There is usage without a customer. It is kept, unattributed: record it with the customer's attributes, or set the option customer."

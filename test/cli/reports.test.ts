@@ -200,7 +200,7 @@ describe('accounts', () => {
 
 test('the status names what to look at first', () => {
   const figure = { dimension: TOKENS.name, records: 2, quantity: 2n, amount: 2n }
-  const fine: LedgerStatus = { pending: [], held: [], unattributed: [], closedThrough: NOW - 2 * HOUR }
+  const fine: LedgerStatus = { pending: [], held: [], unattributed: [], closedThrough: NOW - 2 * HOUR, notCounted: {} }
   assert.deepEqual(problemsOf({ now: NOW, status: fine }), [])
   const bad: LedgerStatus = {
     pending: [figure],
@@ -208,6 +208,7 @@ test('the status names what to look at first', () => {
     unattributed: [{ dimension: TOKENS.name, amount: 1n }],
     oldestPendingHour: LATEST - 4 * HOUR,
     closedThrough: LATEST - 4 * HOUR,
+    notCounted: {},
   }
   assert.deepEqual(problemsOf({ now: NOW, status: bad }), [
     'Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h): marketplace-meter records --state pending',

@@ -24,6 +24,11 @@ export class Books {
     }
   }
 
+  /** Notes what others' counters are about to add: only who sends their points can tell. */
+  expect(account: Account, dimension: string, amount: bigint): void {
+    this.#add(account.key, dimension, amount)
+  }
+
   recorded(account: string, dimension: string): bigint {
     return this.#recorded.get(`${account} ${dimension}`) ?? 0n
   }

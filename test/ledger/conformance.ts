@@ -4,6 +4,7 @@ import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { UsageBatch } from '../../src/ledger/ledger.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
+import { observingConformance } from './observing-conformance.ts'
 import {
   ALICE,
   BOB,
@@ -1139,7 +1140,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
     })
 
     scenario('the status', async scene => {
-      assert.deepEqual(await scene.ledger.status(), { pending: [], held: [], unattributed: [] })
+      assert.deepEqual(await scene.ledger.status(), { pending: [], held: [], unattributed: [], notCounted: {} })
       await life(scene)
       const { pending, held, oldestPendingHour, closedThrough } = await scene.ledger.status()
       const figure = (dimension: string, records: number, quantity: bigint, amount: bigint) => {
@@ -1292,4 +1293,6 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
       assert.equal(await scene.equation(ALICE, REQUESTS), '8 = 8 + 0 + 0 + 0')
     })
   })
+
+  observingConformance(name, open)
 }

@@ -5,6 +5,7 @@ import type {
   CloseResult,
   Ledger,
   MeteringRecord,
+  Observation,
   Outcome,
   RecordEntry,
   SettledRecord,
@@ -105,6 +106,16 @@ export class Scene implements AsyncDisposable {
   async append(entries: readonly UsageEntry[]): Promise<void> {
     this.#sequence += 1
     await this.ledger.append({ writer: this.#writer, sequence: this.#sequence, entries })
+  }
+
+  /** Appends points of others' counters, which are to add just this to usage, in base units. */
+  async observe(
+    points: readonly Observation[],
+    ...adds: readonly (readonly [Account, Dimension, number])[]
+  ): Promise<void> {
+    for (const [account, { name }, amount] of adds) this.books.expect(account, name, BigInt(Math.round(amount * 1e6)))
+    this.#sequence += 1
+    await this.ledger.append({ writer: this.#writer, sequence: this.#sequence, entries: [], observations: points })
   }
 
   /** Closes what is over up to the n-th hour. */

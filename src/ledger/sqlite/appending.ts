@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { HOUR } from '../hours.ts'
-import type { UsageBatch } from '../ledger.ts'
+import { HOUR, hourOf } from '../hours.ts'
+import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
+import { checkObservations, explain, textOf } from '../observing.ts'
 import type { Database } from './database.ts'
+import { writeAudit } from './decisions.ts'
+import { type Observed, Observing } from './observing.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
 
 /** The largest amount that is bound as one integer of 64 bits; a larger one goes in several pieces. */
@@ -26,8 +29,11 @@ export class Appending {
   /** For each dimension, the series of each account key. */
   readonly #series = new Map<string, Map<string, number>>()
 
+  readonly #observing: Observing
+
   constructor(database: Database) {
     this.#database = database
+    this.#observing = new Observing(database)
   }
 
   register(dimensions: readonly Dimension[]): void {
@@ -71,23 +77,43 @@ export class Appending {
         `Expected a key of 32 hexadecimal digits and a sequence from 1, got "${batch.writer}" and ${batch.sequence}.`,
       )
     }
+    const observations = batch.observations ?? []
+    checkObservations(observations)
     const made: { accounts: Map<string, number>; key: string }[] = []
     try {
-      this.#database.write(`append batch ${batch.sequence}`, () => {
-        const rows = this.#rowsOf(batch, made)
-        if (this.#acknowledge(batch, rows)) this.#addOpenUsage(rows)
+      const observed = this.#database.write(`append batch ${batch.sequence}`, () => {
+        const rows = this.#rowsOf(batch.entries, made)
+        if (!this.#acknowledge(batch, rows)) return undefined
+        this.#addOpenUsage(rows)
+        return observations.length === 0 ? undefined : this.#observe(observations, made)
       })
+      observed?.committed()
     } catch (error) {
       // The series that this batch brought went with its transaction.
       for (const { accounts, key } of made) accounts.delete(key)
+      this.#observing.forget()
       throw error
     }
   }
 
+  /** Adds what points of others' counters come to. */
+  #observe(points: readonly Observation[], made: { accounts: Map<string, number>; key: string }[]): Observed {
+    for (const { dimension } of points) this.#dimensionId(dimension)
+    const observed = this.#observing.observe(points)
+    this.#addOpenUsage(this.#rowsOf(observed.entries, made))
+    for (const note of observed.notes) {
+      const { account, dimension, verdict, amount, points } = note
+      const series = this.#seriesOf(account, dimension, hourOf(observed.at), made)
+      const by = { who: 'ledger', why: explain(note), now: observed.at }
+      writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
+    }
+    return observed
+  }
+
   /** A batch as (hour, series, amount) after one another, sorted, so that the order of its entries does not matter. */
-  #rowsOf(batch: UsageBatch, made: { accounts: Map<string, number>; key: string }[]): BigInt64Array {
+  #rowsOf(entries: readonly UsageEntry[], made: { accounts: Map<string, number>; key: string }[]): BigInt64Array {
     const rows: { hour: number; series: number; amount: bigint }[] = []
-    for (const { account, dimension, hour, amount } of batch.entries) {
+    for (const { account, dimension, hour, amount } of entries) {
       if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
         throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
       }
@@ -114,7 +140,7 @@ export class Appending {
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
   #acknowledge(batch: UsageBatch, rows: BigInt64Array): boolean {
-    const digest = createHash('sha256').update(rows).digest()
+    const digest = digestOf(rows, batch.observations ?? [])
     const writer = this.#database.get('SELECT id, last_sequence FROM writer WHERE key = ?', batch.writer)
     const next = ((writer?.last_sequence as number | undefined) ?? 0) + 1
     if (batch.sequence > next) {
@@ -187,4 +213,10 @@ export class Appending {
     }
     return id
   }
+}
+
+function digestOf(rows: BigInt64Array, observations: readonly Observation[]): Buffer {
+  const hash = createHash('sha256').update(rows)
+  for (const observation of observations) hash.update(textOf(observation))
+  return hash.digest()
 }

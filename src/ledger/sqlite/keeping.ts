@@ -6,6 +6,7 @@ import type { AuditNote } from '../ledger.ts'
 import { closedHour, closedThrough, insertRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
+import { doubtCounters } from './observing.ts'
 import { fold, saveSeries, seriesWhere } from './series.ts'
 
 /** Deleting what is old, and what a ledger made of a backup has to doubt. */
@@ -63,6 +64,7 @@ export function doubtEverything(database: Database, by: AuditNote): void {
     // What was pending may have been sent since, and what was held released and sent again.
     database.run(`UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals`)
     database.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
+    doubtCounters(database, by.now)
     database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, present - HOUR))
     writeAudit(database, 'restore', by, {})
   })

@@ -14,6 +14,7 @@ import type {
 } from '../ledger.ts'
 import { inDoubt } from '../transitions.ts'
 import { amountOf, type Database, type Row } from './database.ts'
+import { notCounted } from './observing.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 
@@ -158,6 +159,7 @@ export function statusOf(database: Database): LedgerStatus {
     unattributed: [...unattributed].map(([dimension, amount]) => ({ dimension, amount })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
     ...(typeof closed === 'number' && { closedThrough: closed }),
+    notCounted: notCounted(database),
   }
 }
 

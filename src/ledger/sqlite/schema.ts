@@ -127,4 +127,43 @@ CREATE TABLE audit (
   detail TEXT
 ) STRICT;
 `,
+  `
+CREATE TABLE counter ( -- of those that others keep
+  key BLOB PRIMARY KEY,
+  state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delta ( -- by time, since they come and go in that order
+  time INTEGER NOT NULL, -- in microseconds, as start
+  counter BLOB NOT NULL,
+  start INTEGER NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (time, counter, start)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE late_delta ( -- that came when its like were forgotten
+  counter BLOB NOT NULL,
+  start INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (counter, start, time)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE not_counted (
+  verdict TEXT PRIMARY KEY,
+  points INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE product (
+  name TEXT PRIMARY KEY,
+  metered_since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quota (
+  region TEXT PRIMARY KEY,
+  next_turn REAL NOT NULL -- in milliseconds since the epoch
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE ledger ADD COLUMN deltas_forgotten_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
+`,
 ]

@@ -1,0 +1,289 @@
+import type { Account } from '../usage/account.ts'
+import { MAX_AMOUNT } from '../usage/amount.ts'
+import { LedgerError } from './errors.ts'
+import { HOUR, hourOf, MINUTE } from './hours.ts'
+import type { NotCounted, Observation, UsageEntry } from './ledger.ts'
+
+/**
+ * What a point of a counter that somebody else keeps adds to usage, in one place for every engine. Points come at
+ * least once, late and in any order, from several receivers; each unit they count is to be counted once. (The
+ * Collector's `cumulativetodelta` drops and doubles: 100, 300, 200, 400 gives it 400.)
+ */
+
+/** A new counter that began longer before its first point may be a known one under another name, in microseconds. */
+const YOUNG = 10 * MINUTE * 1000
+/**
+ * For how long an engine remembers deltas, in milliseconds, counted back from the latest `receivedAt`. Then nobody can
+ * tell whether one came before. What it has forgotten once stays forgotten, whatever becomes of a clock.
+ */
+export const DELTA_MEMORY = 26 * HOUR
+/** How many starts of one counter are told apart; what comes of older ones is not counted again. */
+const EPOCHS = 8
+
+/** What is remembered of a cumulative counter, or of a gauge. */
+export interface CounterState {
+  /** The latest starts, the youngest last, and the highest value seen since each. */
+  readonly epochs: readonly Epoch[]
+  /** Points that started then or before are of starts that were forgotten. */
+  readonly forgotten: number
+  /** The youngest point. */
+  readonly time: number
+  readonly value: bigint
+  /** Of a gauge: what is left of its integral, in millionths of a millionth. */
+  readonly rest: bigint
+  /** Whether what it adds next may be billed: the state is of a backup. */
+  readonly doubted: boolean
+}
+
+interface Epoch {
+  readonly start: number
+  readonly mark: bigint
+}
+
+/** What came of a point. */
+interface Observed {
+  /** What it adds to usage; to that of `heldAccount` where the verdict is `old-counter` or `too-late`. */
+  readonly amount: bigint
+  readonly verdict: 'counted' | 'repeated' | NotCounted
+  /** Of a baseline or conflict: what was not counted. */
+  readonly uncounted?: bigint
+}
+
+interface ObservedState extends Observed {
+  readonly state: CounterState
+}
+
+const REPEATED: Observed = { amount: 0n, verdict: 'repeated' }
+
+/** @param since when the ledger began to meter the product, in milliseconds since the epoch */
+function observe(before: CounterState | undefined, point: Observation, since: number): ObservedState {
+  const observed = point.kind === 'gauge' ? observeGauge(before, point) : observeCounter(before, point, since)
+  if (!before?.doubted || observed.state === before || observed.verdict === 'repeated') return observed
+  const verdict = observed.amount > 0n ? 'old-counter' : observed.verdict
+  return { ...observed, verdict, state: { ...observed.state, doubted: false } }
+}
+
+function observeCounter(state: CounterState | undefined, point: Observation, since: number): ObservedState {
+  const { start, time, value } = point
+  const epoch = start === 0 ? undefined : state?.epochs.find(epoch => epoch.start === start)
+  if (epoch !== undefined) return { ...counted(value - epoch.mark), state: next(state, point) }
+  // When it began is not known: then what it had counted by its first point was never ours to bill.
+  const unknown = start === 0 || start === time
+  if (state === undefined) {
+    if (unknown || start < since * 1000) return baseline(state, point)
+    const verdict = time - start <= YOUNG ? 'counted' : 'old-counter'
+    return { amount: value, verdict, state: next(state, point) }
+  }
+  if (!unknown && start <= state.forgotten) return { ...REPEATED, state }
+  // One that was seen without its start, and now comes with it, is still the same.
+  const same = state.epochs.length === 0 && start <= state.time
+  if (!unknown && !same && point.kind === 'cumulative') {
+    return start < since * 1000 ? baseline(state, point) : { ...counted(value), state: next(state, point) }
+  }
+  // As PromQL's `increase`: it goes on from the last point, and one that is lower has begun anew.
+  if (time <= state.time) return { ...REPEATED, state }
+  return { ...counted(value < state.value ? value : value - state.value), state: next(state, point) }
+}
+
+function baseline(state: CounterState | undefined, point: Observation): ObservedState {
+  return { amount: 0n, verdict: 'baseline', uncounted: point.value, state: next(state, point) }
+}
+
+const counted = (amount: bigint): Observed => (amount > 0n ? { amount, verdict: 'counted' } : REPEATED)
+
+/** The state after a point. */
+function next(state: CounterState | undefined, { start, time, value }: Observation): CounterState {
+  const youngest = state === undefined || time > state.time ? { time, value } : { time: state.time, value: state.value }
+  const { epochs, forgotten } = start === 0 ? (state ?? EMPTY) : raise(state ?? EMPTY, start, value)
+  return { epochs, forgotten, ...youngest, rest: 0n, doubted: state?.doubted ?? false }
+}
+
+const EMPTY = { epochs: [] as readonly Epoch[], forgotten: 0 }
+
+function raise({ epochs, forgotten }: Pick<CounterState, 'epochs' | 'forgotten'>, start: number, value: bigint) {
+  const others = epochs.filter(epoch => epoch.start !== start)
+  const mark = epochs.find(epoch => epoch.start === start)?.mark ?? 0n
+  const all = [...others, { start, mark: value > mark ? value : mark }].sort((a, b) => a.start - b.start)
+  const dropped = all.slice(0, -EPOCHS)
+  return { epochs: all.slice(-EPOCHS), forgotten: dropped.at(-1)?.start ?? forgotten }
+}
+
+/** A gauge holds its level until the next point. */
+function observeGauge(state: CounterState | undefined, { time, value, maxGap = 0 }: Observation): ObservedState {
+  const level = { ...EMPTY, time, value, doubted: state?.doubted ?? false }
+  if (state === undefined) return { ...REPEATED, state: { ...level, rest: 0n } }
+  const elapsed = time - state.time
+  if (elapsed <= 0) return { ...REPEATED, state }
+  if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }
+  const integral = state.value * BigInt(elapsed) + state.rest
+  return { ...counted(integral / 1_000_000n), state: { ...level, rest: integral % 1_000_000n } }
+}
+
+/**
+ * @param before the value that the same delta (counter, start and time) was counted with, if it was
+ * @param forgottenBefore up to when deltas were forgotten, in microseconds since the epoch
+ */
+function observeDelta(before: bigint | undefined, { time, value }: Observation, forgottenBefore: number): Observed {
+  if (before !== undefined) {
+    return before === value ? REPEATED : { amount: 0n, verdict: 'conflict', uncounted: value }
+  }
+  return { amount: value, verdict: time < forgottenBefore ? 'too-late' : 'counted' }
+}
+
+/** The hour that a point's usage is of: that of its time, as far as this machine's clock has come. */
+function hourObserved({ time, receivedAt }: Observation): number {
+  const milliseconds = Math.floor(time / 1000)
+  return hourOf(milliseconds > 0 && milliseconds < receivedAt ? milliseconds : receivedAt)
+}
+
+/** Where usage waits for a person to say whether it was billed before: one account for each customer. */
+function heldAccount(account: Account, reason: 'old-counter' | 'too-late'): Account {
+  if (account.kind === 'unattributed') return account
+  const { product } = account
+  const evidence = JSON.stringify({ customer: account.key })
+  return { kind: 'unattributed', key: `${product},unattributed=${reason},${evidence}`, product, reason, evidence }
+}
+
+/** Refuses points that are not what they have to be, before any of them counts. */
+export function checkObservations(points: readonly Observation[]): void {
+  for (const point of points) {
+    const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
+    const timely = [start, time, receivedAt, maxGap].every(one => Number.isFinite(one) && one >= 0)
+    if (!timely || time === 0 || !/^[0-9a-f]{32}$/.test(counter) || !KINDS.has(kind)) {
+      const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
+      throw new LedgerError(
+        'ERR_LEDGER_INVALID',
+        `Expected an observation with a counter of 32 hexadecimal digits, a known kind and times, got ${got}.`,
+      )
+    }
+    if (typeof value !== 'bigint' || value < 0n || value > MAX_AMOUNT) {
+      throw new LedgerError(
+        'ERR_LEDGER_INVALID',
+        `Expected an observed value from 0 up to 2^62 as a bigint, got ${value}.`,
+      )
+    }
+  }
+}
+
+const KINDS: ReadonlySet<string> = new Set<Observation['kind']>(['cumulative', 'scraped', 'delta', 'gauge'])
+
+/** A point as text, to tell whether a batch of the same key is the same. */
+export function textOf({ counter, kind, account, dimension, start, time, value }: Observation): string {
+  return `${counter} ${kind} ${account.key} ${dimension} ${start} ${time} ${value}\n`
+}
+
+/** A state as text, for engines to keep: time, value, rest, forgotten, doubted, and each start with its mark. */
+export function packState({ epochs, forgotten, time, value, rest, doubted }: CounterState): string {
+  const marks = epochs.map(({ start, mark }) => `${start}:${mark}`)
+  return [time, value, rest, forgotten, doubted ? 1 : 0, ...marks].join(' ')
+}
+
+export function unpackState(text: string): CounterState {
+  const [time, value, rest, forgotten, doubted, ...marks] = text.split(' ') as [string, string, string, string, string]
+  const epochs = (marks as string[]).map(mark => {
+    const colon = mark.indexOf(':')
+    return { start: Number(mark.slice(0, colon)), mark: BigInt(mark.slice(colon + 1)) }
+  })
+  return {
+    ...{ epochs, forgotten: Number(forgotten), time: Number(time) },
+    ...{ value: BigInt(value), rest: BigInt(rest), doubted: doubted === '1' },
+  }
+}
+
+/** What an engine remembers, for `observeAll` to ask. */
+export interface CounterMemory {
+  state(counter: string): CounterState | undefined
+  /** The value that the same delta (counter, start and time) was counted with. */
+  delta(point: Observation): bigint | undefined
+  /** Deltas of before, in microseconds since the epoch, were forgotten; but for those that came later than that. */
+  readonly forgottenBefore: number
+  /** When the ledger began to meter the product, in milliseconds since the epoch. */
+  since(product: string): number
+}
+
+/** What a set of points comes to: for the engine to keep in one transaction. */
+export interface ObservedSet {
+  /** What they add, one for each series and hour. */
+  readonly entries: readonly UsageEntry[]
+  /** The counters and gauges whose state changed. */
+  readonly states: ReadonlyMap<string, CounterState>
+  /** Deltas to remember, those that came too late for good: they may come again, and are held once. */
+  readonly deltas: readonly Observation[]
+  readonly notes: readonly ObservationNote[]
+}
+
+/** For the audit trail: what was not simply counted of a series. */
+export interface ObservationNote {
+  readonly account: Account
+  readonly dimension: string
+  readonly verdict: NotCounted
+  points: number
+  /** What was not counted, or is held. */
+  amount: bigint
+}
+
+/** Takes points of any number of counters, in any order. The same points give the same, however they are divided. */
+export function observeAll(points: readonly Observation[], memory: CounterMemory): ObservedSet {
+  const entries = new Map<string, Writable<UsageEntry>>()
+  const states = new Map<string, CounterState>()
+  const deltas = new Map<string, Observation>()
+  const notes = new Map<string, ObservationNote>()
+  for (const point of [...points].sort((a, b) => a.time - b.time)) {
+    const { account, dimension, counter } = point
+    let observed: Observed
+    if (point.kind === 'delta') {
+      const key = `${counter} ${point.start} ${point.time}`
+      observed = observeDelta(deltas.get(key)?.value ?? memory.delta(point), point, memory.forgottenBefore)
+      if (observed.verdict === 'counted' || observed.verdict === 'too-late') deltas.set(key, point)
+    } else {
+      const before = states.get(counter) ?? memory.state(counter)
+      const { state, ...rest } = observe(before, point, memory.since(account.product))
+      if (state !== before) states.set(counter, state)
+      observed = rest
+    }
+    const { amount, verdict, uncounted } = observed
+    if (amount > 0n) {
+      const held = verdict === 'old-counter' || verdict === 'too-late'
+      add(entries, held ? heldAccount(account, verdict) : account, dimension, hourObserved(point), amount)
+    }
+    if (verdict !== 'counted' && verdict !== 'repeated') {
+      const key = `${account.key} ${dimension} ${verdict}`
+      const note = notes.get(key) ?? { account, dimension, verdict, points: 0, amount: 0n }
+      note.points += 1
+      note.amount += uncounted ?? amount
+      notes.set(key, note)
+    }
+  }
+  return { entries: [...entries.values()], states, deltas: [...deltas.values()], notes: [...notes.values()] }
+}
+
+type Writable<T> = { -readonly [Member in keyof T]: T[Member] }
+
+function add(
+  entries: Map<string, Writable<UsageEntry>>,
+  account: Account,
+  dimension: string,
+  hour: number,
+  amount: bigint,
+): void {
+  const key = `${account.key} ${dimension} ${hour}`
+  const entry = entries.get(key)
+  if (entry === undefined) entries.set(key, { account, dimension, hour, amount })
+  else entry.amount += amount
+}
+
+/** What the audit trail says of a note. */
+export function explain({ verdict }: ObservationNote): string {
+  switch (verdict) {
+    case 'baseline':
+      return 'counters that began before they were metered here, or nobody knows when: what they had counted is not billed'
+    case 'old-counter':
+      return 'counters that may have been billed before, under another name or by a ledger that was lost: a person has to attribute the usage or write it off'
+    case 'too-late':
+      return 'deltas from so long ago that nobody can tell whether they were billed: a person has to attribute the usage or write it off'
+    case 'conflict':
+      return 'deltas that were counted before with another value: two producers share one identity, or one is broken'
+    case 'gap':
+      return 'gauges that were silent for longer than the rule may bridge: that time is not billed'
+  }
+}
