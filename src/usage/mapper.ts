@@ -1,11 +1,11 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import type { Account, CustomerAccount } from './account.ts'
-import { show } from './check.ts'
+import { configurationError, show } from './check.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { ConfigurationError } from './errors.ts'
-import { Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
+import { type Add, Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules, type Rules } from './rules.ts'
 
@@ -20,10 +20,15 @@ export class UsageMapper {
   /** The names of sources, each told by its place from 1 on. */
   readonly #sources = new Map<string, number>()
 
-  /** Throws a `ConfigurationError` that names every option that is wrong. */
-  constructor(options: UsageOptions) {
+  /**
+   * Throws a `ConfigurationError` that names every option that is wrong.
+   *
+   * @param gauges whether who calls brings gauges with their times, so that they can be integrated
+   */
+  constructor(options: UsageOptions, { gauges = false } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.#rules = compileRules(dimensions)
+    if (!gauges) refuseIntegrals(this.#rules)
     this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
   }
 
@@ -58,9 +63,25 @@ export class UsageMapper {
   }
 
   /** The same for metrics of another shape, which the caller goes through by himself. */
-  begin(resource: Attributes, add: (account: Account, dimension: Dimension, amount: bigint) => void): Mapping {
-    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add)
+  begin(resource: Attributes, add: Add, { zeros = false } = {}): Mapping {
+    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add, zeros)
   }
+
+  /** Whether a rule names the metric. */
+  names(metric: string): boolean {
+    return this.#rules.feeds.has(metric)
+  }
+}
+
+function refuseIntegrals({ feeds }: Rules): void {
+  const found = [...feeds.values()].flat().flatMap(({ dimension, rules }) => {
+    const integral = rules.find(rule => rule.value === 'integral')
+    return integral === undefined ? [] : [`dimensions.${dimension.dimension.name}.from: ${integral.label}`]
+  })
+  if (found.length === 0) return
+  throw configurationError(
+    [...new Set(found)].map(what => `${what}: expected counters or histograms; only the gateway integrates gauges`),
+  )
 }
 
 function mapMetric(mapping: Mapping, scope: string, metric: MetricData): void {

@@ -4,10 +4,17 @@ import { type AmountProblem, toAmount } from './amount.ts'
 import type { CustomerReader, KnownAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
-import { parseUnit, type Unit } from './units.ts'
+import { parseLevelUnit, parseUnit, type Unit } from './units.ts'
 
 /** Why a data point cannot be billed, whoever the customer is. */
-export type UnbillableReason = AmountProblem | 'cumulative' | 'not-a-counter' | 'unit' | 'no-sum' | 'no-count'
+export type UnbillableReason =
+  | AmountProblem
+  | 'cumulative'
+  | 'not-a-counter'
+  | 'not-a-gauge'
+  | 'unit'
+  | 'no-sum'
+  | 'no-count'
 
 /** What came of one collection. */
 export interface MapReport {
@@ -57,7 +64,8 @@ interface ReadyRule {
   readonly source: number
 }
 
-type Add = (account: Account, dimension: Dimension, amount: bigint) => void
+/** @param rule which of the point's values it is, and how it counts */
+export type Add = (account: Account, dimension: Dimension, amount: bigint, rule: CompiledRule) => void
 
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
@@ -67,30 +75,42 @@ export class Mapping {
   readonly #sources: Map<string, number>
   readonly #resource: Attributes
   readonly #add: Add
+  readonly #zeros: boolean
   #name = ''
   #unit = ''
   #problem: UnbillableReason | undefined
+  #gauge = false
   #feeds: readonly ReadyFeed[] = []
 
-  constructor(rules: Rules, customers: CustomerReader, sources: Map<string, number>, resource: Attributes, add: Add) {
+  /** @param zeros whether amounts of 0 count: a counter that is cumulative may begin with one */
+  constructor(
+    rules: Rules,
+    customers: CustomerReader,
+    sources: Map<string, number>,
+    resource: Attributes,
+    add: Add,
+    zeros: boolean,
+  ) {
     this.#rules = rules
     this.#customers = customers
     this.#sources = sources
     this.#resource = resource
     this.#add = add
+    this.#zeros = zeros
   }
 
   /**
    * Begins a metric. False if no rule names it: its points are for `ignore`. A `problem` says why none of its points
    * can be billed; they are to be read all the same, so that those a rule asks for are reported.
    */
-  metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined): boolean {
+  metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined, gauge = false): boolean {
     const feeds = this.#rules.feeds.get(name)
     if (feeds === undefined) return false
     this.#name = name
     this.#unit = unit
     this.#problem = problem
-    this.#feeds = feeds.map(feed => this.#ready(feed, scope, parseUnit(unit)))
+    this.#gauge = gauge
+    this.#feeds = feeds.map(feed => this.#ready(feed, scope, unit))
     return true
   }
 
@@ -111,27 +131,27 @@ export class Mapping {
       const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
       if (ready === undefined) continue
       asked = true
-      const amount = this.#problem ?? amountOf(ready, sum, count)
+      const amount = this.#problem ?? amountOf(ready, this.#gauge, sum, count)
       if (typeof amount === 'string') {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
-      if (amount === 0n) continue
+      if (amount === 0n && !this.#zeros) continue
       known ??= overflow
         ? this.#customers.unattributed('overflow', attributes)
         : this.#customers.read(attributes, this.#resource)
       if (!dimension.additive) this.#watchSources(known, dimension, ready.source)
-      this.#add(known.account, dimension.dimension, amount)
+      this.#add(known.account, dimension.dimension, amount, ready.rule)
     }
     if (!asked) this.report.ignored += 1
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
   }
 
-  #ready({ dimension, rules }: Feed, scope: string, own: Unit | undefined): ReadyFeed {
+  #ready({ dimension, rules }: Feed, scope: string, own: string): ReadyFeed {
     return {
       dimension,
       rules: rules.map(rule => {
-        const unit = rule.unit ?? own
+        const unit = rule.unit ?? (rule.value === 'integral' ? parseLevelUnit(own) : parseUnit(own))
         return {
           rule,
           unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
@@ -203,7 +223,13 @@ function firstThatHolds(rules: readonly ReadyRule[], attributes: Attributes): Re
   return undefined
 }
 
-function amountOf({ rule, unit }: ReadyRule, sum: number | bigint | undefined, count: number | bigint | undefined) {
+function amountOf(
+  { rule, unit }: ReadyRule,
+  gauge: boolean,
+  sum: number | bigint | undefined,
+  count: number | bigint | undefined,
+) {
+  if (gauge !== (rule.value === 'integral')) return gauge ? 'not-a-counter' : 'not-a-gauge'
   const value = rule.value === 'count' ? count : sum
   if (value === undefined) return rule.value === 'count' ? 'no-count' : 'no-sum'
   return unit === undefined ? 'unit' : toAmount(value, unit)
@@ -220,6 +246,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} is cumulative: billed as it is, its whole history would be billed again and again. Have its producer send deltas.`
     case 'not-a-counter':
       return `${metric} is a gauge or an up-down counter, which cannot be billed. Have the rule of ${dimension.name} name a counter or a histogram.`
+    case 'not-a-gauge':
+      return `${metric} is not a gauge, and the rule of ${dimension.name} asks for value: 'integral'. Have it ask for value: 'sum'.`
     case 'unit':
       return `${metric} is in ${JSON.stringify(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
     case 'no-sum':

@@ -4,7 +4,7 @@ import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from '../instruments.
 import { check } from './check.ts'
 import { MAX_QUANTITY } from './dimension.ts'
 import { PRESETS, type PresetName } from './presets.ts'
-import { KNOWN_UNITS, parseUnit } from './units.ts'
+import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
 /** What is measured, what is sold, and who the customer is. */
 export interface UsageOptions {
@@ -50,10 +50,18 @@ export interface Rule {
   readonly metric: string | readonly string[]
   /** What the point's attributes have to be: the value, one of the values, or absent (`null`). `1` is not `'1'`. */
   readonly attributes?: Readonly<Record<string, AttributeMatch>>
-  /** Of a histogram, whether its sum counts (the default) or how many values it has. */
-  readonly value?: 'sum' | 'count'
-  /** The unit of the metric's values, where the instrument's own is missing or wrong. */
+  /**
+   * Of a histogram, whether its sum counts (the default) or how many values it has. `integral` makes time of a gauge,
+   * for the gateway only: a level of 2 GPUs that holds for a minute is 2 minutes.
+   */
+  readonly value?: 'sum' | 'count' | 'integral'
+  /** The unit of the metric's values, where the instrument's own is missing or wrong. Of an `integral`: `1` or `%`. */
   readonly unit?: string
+  /**
+   * Of an `integral`, the longest time between two points that the level is taken to have held, in milliseconds. 5
+   * minutes by default; a longer silence is not billed, and reported.
+   */
+  readonly maxGap?: number
 }
 
 type Scalar = string | number | boolean
@@ -123,15 +131,35 @@ const attributeMatch = v.lazy(input =>
 
 const metric = v.pipe(v.string(), v.regex(/^[^*]+$/, "a metric's name, no pattern"))
 
-const rule = v.pipe(
-  v.strictObject({
-    metric: v.lazy(input => (Array.isArray(input) ? v.pipe(v.array(metric), v.nonEmpty('at least one name')) : metric)),
-    attributes: v.optional(v.record(v.string(), attributeMatch)),
-    value: v.optional(v.picklist(['sum', 'count'], "'sum' or 'count'")),
-    unit: v.optional(unit),
-  }),
+const which = {
+  metric: v.lazy(input => (Array.isArray(input) ? v.pipe(v.array(metric), v.nonEmpty('at least one name')) : metric)),
+  attributes: v.optional(v.record(v.string(), attributeMatch)),
+}
+const value = v.picklist(['sum', 'count', 'integral'], "'sum', 'count' or 'integral'")
+
+const counterRule = v.pipe(
+  v.strictObject({ ...which, value: v.optional(value), unit: v.optional(unit) }),
   v.check(({ value, unit }) => value !== 'count' || unit === undefined, "no unit with value: 'count', which has none"),
 )
+
+const gaugeRule = v.strictObject({
+  ...which,
+  value,
+  unit: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(symbol => parseLevelUnit(symbol) !== undefined, '1 or %, which a level is in'),
+    ),
+  ),
+  maxGap: v.optional(
+    v.pipe(
+      v.number(),
+      v.check(gap => gap > 0 && gap <= 86_400_000, 'milliseconds above 0, up to a day'),
+    ),
+  ),
+})
+
+const rule = v.lazy(input => ((input as Rule).value === 'integral' ? gaugeRule : counterRule))
 
 const preset = v.picklist(Object.keys(PRESETS), `a rule or the name of a preset (${Object.keys(PRESETS).join(', ')})`)
 const source = v.lazy(input => (typeof input === 'object' && input !== null ? rule : preset))

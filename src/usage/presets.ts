@@ -89,6 +89,18 @@ export const PRESETS = {
   'litellm.tokens': [{ metric: counter('litellm_input_tokens_metric', 'litellm_output_tokens_metric'), ...COUNTED }],
   'litellm.input-tokens': [{ metric: counter('litellm_input_tokens_metric'), ...COUNTED }],
   'litellm.output-tokens': [{ metric: counter('litellm_output_tokens_metric'), ...COUNTED }],
+
+  // https://github.com/NVIDIA/dcgm-exporter: busy time of each GPU, by its graphics engine or as nvidia-smi has it.
+  'dcgm.time': [{ metric: 'DCGM_FI_PROF_GR_ENGINE_ACTIVE', value: 'integral', unit: '1' }],
+  'dcgm-utilization.time': [{ metric: 'DCGM_FI_DEV_GPU_UTIL', value: 'integral', unit: '%' }],
+
+  // https://github.com/kubernetes/kube-state-metrics: allocated time, of GPUs that pods ask for, busy or not.
+  'kube-state.time': [
+    {
+      metric: 'kube_pod_container_resource_requests',
+      ...{ attributes: { resource: 'nvidia_com_gpu' }, value: 'integral', unit: '1' },
+    },
+  ],
 } satisfies Record<string, Rule[]>
 
 export type PresetName = keyof typeof PRESETS

@@ -4,7 +4,10 @@ import { configurationError, show } from './check.ts'
 import type { Dimension } from './dimension.ts'
 import { type AttributeMatch, DEFAULT_DIMENSIONS, type DimensionOptions, type Rule } from './options.ts'
 import { familyOf, PRESETS, type PresetName, thingsOf } from './presets.ts'
-import { COUNT, parseUnit, type Unit } from './units.ts'
+import { COUNT, parseLevelUnit, parseUnit, type Unit } from './units.ts'
+
+/** As long as Prometheus takes a series to be there. In milliseconds. */
+const DEFAULT_MAX_GAP = 300_000
 
 /** A rule made ready: which points of a metric count, and which of their values. */
 export interface CompiledRule {
@@ -14,9 +17,11 @@ export interface CompiledRule {
   readonly source: string
   readonly metrics: ReadonlySet<string>
   readonly conditions: readonly Condition[]
-  readonly value: 'sum' | 'count'
+  readonly value: NonNullable<Rule['value']>
   /** The unit of the values, where the rule says it. */
   readonly unit: Unit | undefined
+  /** Of an integral, in milliseconds. */
+  readonly maxGap: number
 }
 
 interface Condition {
@@ -103,7 +108,12 @@ function compileDimension(path: string, options: DimensionOptions, unit: Unit, p
     if (typeof item === 'string') presets.push(item)
     const counts = typeof item === 'string' && thingsOf(item)[0] === 'time' ? 's' : '1'
     for (const rule of rules) {
-      const base = rule.value === 'count' ? '1' : (rule.unit?.base ?? (typeof item === 'string' ? counts : unit.base))
+      const base =
+        rule.value === 'count'
+          ? '1'
+          : rule.value === 'integral'
+            ? 's'
+            : (rule.unit?.base ?? (typeof item === 'string' ? counts : unit.base))
       if (base !== unit.base) {
         problems.push(
           `${itemPath}: expected something in a unit that converts to ${show(options.unit)}, ` +
@@ -130,8 +140,15 @@ function compileRule(rule: Rule, label: string, source: string): CompiledRule {
     metrics: new Set([rule.metric].flat() as string[]),
     conditions: Object.entries(rule.attributes ?? {}).map(([key, match]) => ({ key, accepts: acceptedValues(match) })),
     value: rule.value ?? 'sum',
-    unit: rule.value === 'count' ? COUNT : rule.unit === undefined ? undefined : parseUnit(rule.unit),
+    unit: unitOf(rule),
+    maxGap: rule.maxGap ?? DEFAULT_MAX_GAP,
   }
+}
+
+function unitOf({ value, unit }: Rule): Unit | undefined {
+  if (value === 'count') return COUNT
+  if (unit === undefined) return undefined
+  return value === 'integral' ? parseLevelUnit(unit) : parseUnit(unit)
 }
 
 function acceptedValues(match: AttributeMatch): ReadonlySet<unknown> {

@@ -48,6 +48,18 @@ const UNITS: ReadonlyMap<string, Unit> = new Map([
   ['', COUNT],
 ])
 
+/** What a level's integral over time is measured in: a second at 1 is a second, at 100 %. */
+const LEVELS: ReadonlyMap<string, Unit> = new Map([
+  ['1', unit('s', MILLION)],
+  ['', unit('s', MILLION)],
+  ['%', unit('s', MILLION / 100n)],
+])
+
+/** What a second at a level of 1 comes to, or undefined. */
+export function parseLevelUnit(symbol: string): Unit | undefined {
+  return LEVELS.get(symbol) ?? (parseUnit(symbol) === COUNT ? LEVELS.get('1') : undefined)
+}
+
 /** The units by name, for messages. */
 export const KNOWN_UNITS =
   'ns, us, ms, s, min, h, d, bit, By, kBy, MBy, GBy, TBy, KiBy, MiBy, GiBy, TiBy, 1 or {anything}'

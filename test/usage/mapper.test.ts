@@ -330,8 +330,16 @@ test('presets of one family are one source', async () => {
 test('every preset stands by itself, in the unit of its thing', () => {
   for (const name of Object.keys(PRESETS) as PresetName[]) {
     const unit = name.endsWith('.time') ? 'h' : '1'
-    assert.doesNotThrow(() => counting(name, { unit }), name)
+    const make = () => new UsageMapper({ productCode: 'p', dimensions: { d: { unit, from: name } } }, { gauges: true })
+    assert.doesNotThrow(make, name)
   }
+})
+
+test('what only the gateway can integrate is refused', () => {
+  assert.throws(
+    () => counting('dcgm.time', { unit: 'h' }),
+    /dimensions\.d\.from: 'dcgm\.time': expected counters or histograms; only the gateway integrates gauges/,
+  )
 })
 
 test('GenAI: failed calls, subsets and the count of token.usage are no usage', async () => {

@@ -120,7 +120,7 @@ test('rules', () => {
   )
   assert.equal(
     withFrom({ metric: 'm', value: 'max' }),
-    "dimensions.x.from.value: expected 'sum' or 'count', got \"max\"",
+    "dimensions.x.from.value: expected 'sum', 'count' or 'integral', got \"max\"",
   )
   assert.equal(
     withFrom({ metric: 'm', unit: 'tokens' }),
@@ -130,6 +130,11 @@ test('rules', () => {
     withFrom({ metric: 'm', value: 'count', unit: 's' }),
     'dimensions.x.from: expected no unit with value: \'count\', which has none, got {"metric":"m","value":"count","unit":"s"}',
   )
+  assert.equal(
+    withFrom({ metric: 'm', value: 'integral', unit: 's' }, 's'),
+    'dimensions.x.from.unit: expected 1 or %, which a level is in, got "s"',
+  )
+  assert.equal(withFrom({ metric: 'm', maxGap: 5 }), 'dimensions.x.from.maxGap: there is no such option')
 })
 
 test('units that do not convert', () => {
