@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { Instant } from './clock.ts'
 import { hourOf } from './time-rules.ts'
 import { instant, validated } from './validation.ts'
 
@@ -34,22 +35,31 @@ export interface BilledTotal extends Series {
   quantity: number
 }
 
+/** Which of what was billed is asked for; all, if nothing is said. */
+export interface BilledFilter {
+  region?: string | undefined
+  product?: string | undefined
+  /** An account id, a customer identifier or a licence's ARN. */
+  customer?: string | undefined
+  dimension?: string | undefined
+  /** Only the hour that this lies in. */
+  hour?: Instant | undefined
+  /** Only hours that begin then or later. */
+  from?: Instant | undefined
+  /** Only hours that begin earlier. */
+  to?: Instant | undefined
+}
+
+/** @internal */
 export const billedFilterSchema = v.strictObject({
   region: v.optional(v.string()),
   product: v.optional(v.string()),
-  /** An account id, a customer identifier or a licence's ARN. */
   customer: v.optional(v.string()),
   dimension: v.optional(v.string()),
-  /** Only the hour that this lies in. */
   hour: v.optional(instant),
-  /** Only hours that begin then or later. */
   from: v.optional(instant),
-  /** Only hours that begin earlier. */
   to: v.optional(instant),
 })
-
-/** Which of what was billed is asked for; all, if nothing is said. */
-export type BilledFilter = v.InferInput<typeof billedFilterSchema>
 
 interface Entry {
   quantity: number

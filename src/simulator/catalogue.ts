@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import * as v from 'valibot'
 import type { Agreement, Customer } from './agreements.ts'
+import type { Instant } from './clock.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import {
   accountId,
@@ -17,20 +18,66 @@ import type { ResolveCustomerResult, UsageRecord } from './wire.ts'
 
 const TOKEN_LIFE = 4 * 3_600_000
 
-const productSchema = v.strictObject({
-  code: productCode,
-  /** The API names of its dimensions; any, if they are left out. */
-  dimensions: v.optional(v.array(dimension)),
-})
-
+/** A customer's names: at least one of them. */
 interface Identity {
   accountId?: string | undefined
+  /** The older identity; beside `accountId` it says that both are one customer. */
   customerIdentifier?: string | undefined
 }
 
+export interface ProductDeclaration {
+  code: string
+  /** The API names of its dimensions; any, if they are left out. */
+  dimensions?: string[] | undefined
+}
+
+export interface SubscriptionDeclaration {
+  product: string
+  licenseArn?: string | undefined
+  /** When it begins; it has always been, if left out. */
+  from?: Instant | undefined
+  /** When it ends. Usage of before is still taken for an hour after. */
+  to?: Instant | undefined
+}
+
+export interface CustomerDeclaration extends Identity {
+  /** Subscribed to everything, if they are left out. */
+  subscriptions?: SubscriptionDeclaration[] | undefined
+}
+
+export interface TokenDeclaration extends Identity {
+  /** Made up, if it is left out. */
+  token?: string | undefined
+  product: string
+  licenseArn?: string | undefined
+  /** It expires four hours later. Now, if left out. */
+  createdAt?: Instant | undefined
+}
+
+export interface AgreementChange extends Identity {
+  /** Every product, if it is left out. */
+  product?: string | undefined
+  licenseArn?: string | undefined
+  /** Now, if it is left out. */
+  at?: Instant | undefined
+}
+
+/** What exists: a catalogue file has this shape. What is not declared at all is accepted freely. */
+export interface CatalogueDeclaration {
+  products?: ProductDeclaration[] | undefined
+  customers?: CustomerDeclaration[] | undefined
+  tokens?: TokenDeclaration[] | undefined
+  /** Regions that answer `DisabledApiException`. */
+  disabledRegions?: string[] | undefined
+}
+
+const productSchema = v.strictObject({
+  code: productCode,
+  dimensions: v.optional(v.array(dimension)),
+})
+
 const identity = {
   accountId: v.optional(accountId),
-  /** The older identity; beside `accountId` it says that both are one customer. */
   customerIdentifier: v.optional(customerIdentifier),
 }
 
@@ -43,29 +90,21 @@ const someIdentity = <Named extends Identity>() =>
 const subscriptionSchema = v.strictObject({
   product: productCode,
   licenseArn: v.optional(licenseArn),
-  /** When it begins; it has always been, if left out. */
   from: v.optional(instant),
-  /** When it ends. Usage of before is still taken for an hour after. */
   to: v.optional(instant),
 })
 
 const customerSchema = v.pipe(
-  v.strictObject({
-    ...identity,
-    /** Subscribed to everything, if they are left out. */
-    subscriptions: v.optional(v.array(subscriptionSchema)),
-  }),
+  v.strictObject({ ...identity, subscriptions: v.optional(v.array(subscriptionSchema)) }),
   someIdentity(),
 )
 
 const tokenSchema = v.pipe(
   v.strictObject({
-    /** Made up, if it is left out. */
     token: v.optional(v.pipe(v.string(), v.minLength(1))),
     product: productCode,
     ...identity,
     licenseArn: v.optional(licenseArn),
-    /** It expires four hours later. Now, if left out. */
     createdAt: v.optional(instant),
   }),
   someIdentity(),
@@ -74,29 +113,19 @@ const tokenSchema = v.pipe(
 const agreementSchema = v.pipe(
   v.strictObject({
     ...identity,
-    /** Every product, if it is left out. */
     product: v.optional(productCode),
     licenseArn: v.optional(licenseArn),
-    /** Now, if it is left out. */
     at: v.optional(instant),
   }),
   someIdentity(),
 )
 
-export const catalogueSchema = v.strictObject({
+const catalogueSchema = v.strictObject({
   products: v.optional(v.array(productSchema)),
   customers: v.optional(v.array(customerSchema)),
   tokens: v.optional(v.array(tokenSchema)),
-  /** Regions that answer `DisabledApiException`. */
   disabledRegions: v.optional(v.array(region)),
 })
-
-/** What exists: a catalogue file has this shape. What is not declared at all is accepted freely. */
-export type CatalogueDeclaration = v.InferInput<typeof catalogueSchema>
-export type ProductDeclaration = v.InferInput<typeof productSchema>
-export type CustomerDeclaration = v.InferInput<typeof customerSchema>
-export type TokenDeclaration = v.InferInput<typeof tokenSchema>
-export type AgreementChange = v.InferInput<typeof agreementSchema>
 
 interface Token {
   answer: ResolveCustomerResult

@@ -1,5 +1,8 @@
 import { SimulatorConfigurationError } from './errors.ts'
-import { type Instant, instant, validated } from './validation.ts'
+import { instant, validated } from './validation.ts'
+
+/** A moment: ISO 8601 with a zone (or only a date, in UTC), milliseconds since the epoch, or a `Date`. */
+export type Instant = string | number | Date
 
 /** The simulator's clock: every window, month's end, grace and quota goes by it; signatures never do. */
 export class SimulatorClock {

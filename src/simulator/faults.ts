@@ -81,26 +81,45 @@ export const AFTER: Partial<Record<FaultKind, () => Interruption>> = {
   'html-after': () => ({ type: 'html', status: 504 }),
 }
 
+/** A fault as it is switched on. */
+export interface Fault {
+  kind: FaultKind
+  /** How likely a request meets it, 0 to 1. Either this or `next`. */
+  rate?: number | undefined
+  /** The next so many requests meet it. */
+  next?: number | undefined
+  /** Only requests of this region. */
+  region?: string | undefined
+  /** Only requests for this product: its `ProductCode`, or the product its licences were declared for. */
+  product?: string | undefined
+  /** Only requests with a record of this dimension; `unprocessed` and `missing` meet only those records. */
+  dimension?: string | undefined
+  /** Likewise, for an account id, a customer identifier or a licence's ARN. */
+  customer?: string | undefined
+  /** Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. */
+  share?: number | undefined
+  /** Of `latency` (default 1000). */
+  milliseconds?: number | undefined
+}
+
+/** A fault with what it does by default. */
+export interface CheckedFault extends Fault {
+  share: number
+  milliseconds: number
+}
+
 const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
-export const faultSchema = v.pipe(
+const faultSchema = v.pipe(
   v.strictObject({
     kind: v.picklist(FAULT_KINDS),
-    /** How likely a request meets it, 0 to 1. Either this or `next`. */
     rate: v.optional(rate),
-    /** The next so many requests meet it. */
     next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
-    /** Only requests of this region. */
     region: v.optional(v.string()),
-    /** Only requests for this product: its `ProductCode`, or the product its licences were declared for. */
     product: v.optional(v.string()),
-    /** Only requests with a record of this dimension; `unprocessed` and `missing` meet only those records. */
     dimension: v.optional(v.string()),
-    /** Likewise, for an account id, a customer identifier or a licence's ARN. */
     customer: v.optional(v.string()),
-    /** Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. */
     share: v.optional(rate, 0.5),
-    /** Of `latency` (default 1000). */
     milliseconds: v.optional(v.pipe(v.number(), v.minValue(0)), 1000),
   }),
   v.check(
@@ -108,10 +127,6 @@ export const faultSchema = v.pipe(
     'Expected either rate or next, and not both',
   ),
 )
-
-/** A fault as it is switched on. */
-export type Fault = v.InferInput<typeof faultSchema>
-export type CheckedFault = v.InferOutput<typeof faultSchema>
 
 /** What of a request decides whether a fault is meant for it. */
 export interface FaultTarget {

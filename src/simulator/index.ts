@@ -7,10 +7,11 @@ export {
   type CustomerDeclaration,
   type ProductDeclaration,
   readCatalogue,
+  type SubscriptionDeclaration,
   type TokenDeclaration,
 } from './catalogue.ts'
 export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'
-export type { SimulatorClock } from './clock.ts'
+export type { Instant, SimulatorClock } from './clock.ts'
 export { CONTROL_PATH } from './control.ts'
 export {
   SimulatedAnswerError,
@@ -23,7 +24,6 @@ export type { Counters, LoggedRequest } from './log.ts'
 export { type Answer, type Caller, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
 export { type RunningSimulator, type ServerOptions, startSimulator } from './server.ts'
 export type { SigningCredentials } from './signature.ts'
-export type { Instant } from './validation.ts'
 export type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { type Admission, admit, seriesOf } from './admission.ts'
 import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
 import { Catalogue, type CatalogueDeclaration } from './catalogue.ts'
-import { SimulatorClock } from './clock.ts'
+import { type Instant, SimulatorClock } from './clock.ts'
 import { SimulatedAnswerError, SimulatedResetError, SimulatedServiceError } from './errors.ts'
 import {
   AFTER,
@@ -20,7 +20,7 @@ import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
 import { Quota } from './quota.ts'
 import { type Random, seeded, shuffled } from './random.ts'
 import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
-import { expected, type Instant, instant, validated } from './validation.ts'
+import { expected, instant, validated } from './validation.ts'
 import type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,

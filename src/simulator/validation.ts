@@ -32,7 +32,7 @@ export const expected = (what: string) => (issue: { received: string }) =>
 // Without a zone a text would be read in the zone of whatever machine this runs on.
 const INSTANT = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/
 
-/** A moment: ISO 8601 with a zone (or only a date, in UTC), milliseconds since the epoch, or a `Date`; comes out as milliseconds. */
+/** An `Instant`; comes out as milliseconds. */
 export const instant = v.pipe(
   v.union([v.string(), v.number(), v.date()]),
   v.check(
@@ -41,8 +41,6 @@ export const instant = v.pipe(
   ),
   v.transform(value => new Date(value).getTime()),
 )
-
-export type Instant = v.InferInput<typeof instant>
 
 export const productCode = v.pipe(
   v.string(),

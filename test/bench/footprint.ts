@@ -21,9 +21,7 @@ export const footprint: Benchmark = {
     mkdirSync(join(MODULES, '.cache'), { recursive: true })
     const built = mkdtempSync(join(MODULES, '.cache', 'bench-'))
     try {
-      execFileSync(process.execPath, [tsc(), '-p', 'tsconfig.build.json', '--outDir', join(built, 'dist')], {
-        cwd: ROOT,
-      })
+      execFileSync(process.execPath, [join(ROOT, 'build.ts'), join(built, 'dist')])
       for (const file of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']) {
         writeFileSync(join(built, file), readFileSync(join(ROOT, file)))
       }
@@ -64,10 +62,6 @@ export const footprint: Benchmark = {
   },
 }
 
-function tsc(): string {
-  return join(MODULES, 'typescript', manifest(join(MODULES, 'typescript')).bin?.tsc as string)
-}
-
 function timeToImport(module: string): number {
   const script = `const begun = performance.now(); await import(${JSON.stringify(module)}); console.log(performance.now() - begun)`
   const options = { cwd: ROOT, encoding: 'utf8' } as const
@@ -75,7 +69,6 @@ function timeToImport(module: string): number {
 }
 
 interface Manifest {
-  readonly bin?: Record<string, string>
   readonly dependencies?: Record<string, string>
 }
 

@@ -44,25 +44,28 @@ if (values.json) {
   console.log(JSON.stringify({ rows: rows.map(row => ({ ...row, verdict: verdict(row) })) }, null, 2))
 } else {
   const table = new Table({
+    shouldDisableColors: !process.stdout.isTTY,
     defaultColumnOptions: { alignment: 'right' },
     columns: [{ name: 'what', alignment: 'left' }],
   })
   for (const row of rows) {
-    const sign = row.better === 'lower' ? '≤' : '≥'
     table.addRow({
       what: row.name,
       ours: row.ours,
       theirs: row.theirs,
       ratio: figure(row.ratio),
-      must: `${sign} ${figure(row.limit)}`,
-      aim: `${sign} ${figure(row.aim)}`,
+      must: bound(row, row.limit),
+      aim: bound(row, row.aim),
       reached: verdict(row),
     })
   }
   table.printTable()
   for (const { name, against, note } of rows) console.log(`${name}: against ${against}${note ? `; ${note}` : ''}`)
 }
-if (rows.some(row => verdict(row) === 'MISSED')) process.exitCode = 1
+for (const row of rows.filter(row => verdict(row) === 'MISSED')) {
+  console.error(`MISSED ${row.name}: ${figure(row.ratio)}, must be ${bound(row, row.limit)}`)
+  process.exitCode = 1
+}
 
 /** The table's figures are of 2 cores, whatever the machine has. Processes that are started later keep to them. */
 function useTwoCores(): void {
@@ -72,6 +75,10 @@ function useTwoCores(): void {
   } catch {
     console.error('Without taskset these figures are of all cores.')
   }
+}
+
+function bound({ better }: Row, value: number): string {
+  return `${better === 'lower' ? '≤' : '≥'} ${figure(value)}`
 }
 
 function figure(value: number): string {

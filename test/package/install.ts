@@ -7,12 +7,15 @@ import { fileURLToPath } from 'node:url'
 
 /**
  * Installs the packed package into an empty project, as a user would, and uses it there from TypeScript and from
- * JavaScript: the exporter against the simulator, and the command.
+ * JavaScript: every entry, the exporter against the simulator, and the command.
  */
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const version = (name: string): string =>
-  JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version
+const manifest = (folder: string) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+const ours = manifest(root)
+const entries = Object.keys(ours.exports)
+  .filter(path => path !== './package.json')
+  .map(path => ours.name + path.slice(1))
 
 const APP = `
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
@@ -35,6 +38,18 @@ await aws.close()
 console.log(JSON.stringify(billed))
 `
 
+/** What a bundler renames keeps working, but not the names that errors are told apart by. */
+const ERRORS = `
+for (const entry of ${JSON.stringify(entries)}) {
+  for (const [name, value] of Object.entries(await import(entry))) {
+    if (value.prototype instanceof Error && value.name !== name) throw new Error(entry + ': ' + name + ' calls itself ' + value.name)
+  }
+}
+`
+
+/** Has the declarations of all entries checked, in a project that has nothing but what the package says it needs. */
+const TYPES = entries.map((entry, index) => `export type * as entry${index} from '${entry}'`).join('\n')
+
 const project = mkdtempSync(join(tmpdir(), 'marketplace-package-'))
 // The project's own Node first, and nothing that npm told this process of the package around it.
 const env = {
@@ -55,21 +70,24 @@ try {
     }),
   )
   writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  const others = ['@aws-sdk/client-marketplace-metering', '@opentelemetry/api', '@opentelemetry/sdk-metrics']
-  const tools = ['typescript', '@types/node']
-  const wanted = [...others, ...tools].map(name => `${name}@${version(name)}`)
+  const others = [...Object.keys(ours.peerDependencies), 'typescript', '@types/node']
+  const wanted = others.map(name => `${name}@${manifest(join(root, 'node_modules', name)).version}`)
   run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`, ...wanted)
 
   writeFileSync(join(project, 'app.js'), APP)
   assert.equal(run('node', 'app.js'), '[250]\n', 'from JavaScript')
+  writeFileSync(join(project, 'errors.js'), ERRORS)
+  run('node', 'errors.js')
 
   writeFileSync(join(project, 'app.ts'), APP)
+  writeFileSync(join(project, 'types.ts'), TYPES)
   const compilerOptions = { module: 'nodenext', target: 'es2024', strict: true, types: ['node'], noEmit: true }
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['app.ts'] }))
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
   run('npx', 'tsc')
   rmSync(join(project, 'ledger.sqlite'))
   assert.equal(run('node', 'app.ts'), '[250]\n', 'from TypeScript')
 
+  assert.equal(run('npx', 'marketplace-meter', '--version'), `${ours.version}\n`)
   assert.match(run('npx', 'marketplace-meter', 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
   console.log('The packed package installs into an empty project and works from JavaScript, TypeScript and the shell.')
 } finally {
