@@ -6,8 +6,9 @@ import type {
 } from '@opentelemetry/sdk-metrics'
 import { MarketplaceMeteringError } from './errors.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './exporter-options.ts'
+import { LedgerClock } from './ledger/clock.ts'
 import { LedgerError } from './ledger/errors.ts'
-import { HOUR, hourOf } from './ledger/hours.ts'
+import { HOUR } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite.ts'
 import { UsageWriter } from './ledger/writer.ts'
@@ -15,6 +16,7 @@ import { awsClient } from './marketplace/aws-client.ts'
 import type { MeteringClient } from './marketplace/client.ts'
 import { MeteringCycle } from './metering/cycle.ts'
 import { Pacer } from './metering/pacer.ts'
+import { MeteringRunner } from './metering/runner.ts'
 import { Reporter } from './reporter.ts'
 import { formatAmount } from './usage/amount.ts'
 import { configurationError, show } from './usage/check.ts'
@@ -60,11 +62,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly #writer: UsageWriter
   readonly #cycle: MeteringCycle
   readonly #reporter: Reporter
+  readonly #clock: LedgerClock
+  readonly #runner: MeteringRunner
   #registered = false
-  #passing = false
-  #passAgain = false
-  #background = new AbortController()
-  #timer: NodeJS.Timeout | undefined
   #shutdown: Promise<void> | undefined
 
   /**
@@ -73,23 +73,33 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   constructor(options: AWSMarketplaceMetricExporterOptions) {
     this.#options = parseOptions(options)
-    const { usage, region, client, ledger, now, requestTimeout } = this.#options
+    const { usage, region, client, ledger, now, requestTimeout, closeDelay, wakeInterval } = this.#options
     this.#mapper = new UsageMapper(usage)
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     const clientOfRegion = client ?? awsClient(region, requestTimeout)
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
     this.#writer = new UsageWriter(this.#ledger)
-    this.#reporter = new Reporter(this.#options.meterProvider, now)
+    this.#clock = new LedgerClock(this.#ledger, now)
+    this.#reporter = new Reporter(this.#options.meterProvider, this.#clock.now)
     this.#cycle = new MeteringCycle({
       ...this.#options,
+      now: this.#clock.now,
       ledger: this.#ledger,
       clientFor: this.#clients(region, clientOfRegion, client === undefined),
       pacer: new Pacer(REQUESTS_PER_SECOND),
       concurrency: REQUESTS_AT_ONCE,
       report: event => this.#reporter.cycle(event),
     })
-    this.#wakeAfter(0)
+    this.#runner = new MeteringRunner({
+      ...{ cycle: this.#cycle, clock: this.#clock, closeDelay, wakeInterval },
+      // What an export could not bring in is tried again even if none follows.
+      bringIn: () => this.#bringIn(),
+      passed: async () => {
+        if (this.#options.meterProvider !== undefined) this.#reporter.status(await this.#ledger.status())
+      },
+      fault: error => this.#reporter.ledgerFault(error),
+    })
   }
 
   /** Records keep the region they were frozen for; a client that was passed in is for the configured region only. */
@@ -114,7 +124,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       resultCallback({ code: FAILED, error: new Error('the exporter is shut down') })
       return
     }
-    const time = this.#options.now()
+    const time = this.#clock.now()
     const report = this.#mapper.map(metrics, (account, { name }, amount) =>
       this.#writer.add(account, name, time, amount),
     )
@@ -122,7 +132,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#bringIn()
       .then(
         () => {
-          this.#wakeAfter(0)
+          this.#runner.wake()
           this.#reporter.exported(report.points, undefined)
           resultCallback({ code: SUCCESS })
         },
@@ -152,7 +162,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
     const account = this.#mapper.account(customer)
-    const age = this.#options.now() - endedAt
+    const age = this.#clock.now() - endedAt
     if (!(age >= -HOUR && age <= OLDEST_END)) {
       throw configurationError([
         `endedAt: expected milliseconds since the epoch, now or in the last 30 days, got ${show(endedAt)}`,
@@ -161,11 +171,11 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     await this.#bringIn()
     const result = await this.#ledger.finalize(account, { ...this.#cycle.closeOptions, endedAt })
     if (result.held.length > 0) this.#reporter.cycle({ type: 'held', records: result.held })
-    await this.#send()
+    await this.#runner.send(this.#options.flushTimeout)
   }
 
   async #end(): Promise<void> {
-    clearTimeout(this.#timer)
+    this.#runner.end()
     try {
       await this.#flush()
     } catch (error) {
@@ -187,7 +197,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
     } finally {
       // A batch that the ledger does not take holds up no record that is due.
-      await this.#send()
+      await this.#runner.send(this.#options.flushTimeout)
     }
   }
 
@@ -209,21 +219,6 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     }
   }
 
-  /** Sends what is due up to a deadline. A fault, AWS's or the ledger's, is reported and left to the next pass. */
-  async #send(): Promise<void> {
-    this.#background.abort()
-    const deadline = AbortSignal.timeout(this.#options.flushTimeout)
-    const over = new Promise<void>(resolve => deadline.addEventListener('abort', () => resolve()))
-    // Held while it waits: AbortSignal.timeout alone would let the process end in the middle of a flush.
-    const hold = setTimeout(() => {}, this.#options.flushTimeout + 1000)
-    try {
-      await Promise.race([this.#pass(deadline), over])
-    } finally {
-      clearTimeout(hold)
-      this.#background = new AbortController()
-    }
-  }
-
   async #bringIn(): Promise<void> {
     try {
       if (!this.#registered) {
@@ -234,54 +229,6 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     } catch (error) {
       throw error instanceof Error ? error : new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
     }
-  }
-
-  async #pass(signal: AbortSignal): Promise<void> {
-    try {
-      await this.#cycle.pass(signal)
-      if (this.#options.meterProvider !== undefined) this.#reporter.status(await this.#ledger.status())
-    } catch (error) {
-      this.#reporter.ledgerFault(error)
-    }
-  }
-
-  /** A pass of its own accord: after an export, at the turn of an hour, when a record is to be tried again. */
-  async #wake(): Promise<void> {
-    if (this.#passing) {
-      this.#passAgain = true
-      return
-    }
-    this.#passing = true
-    let next = 0
-    let broughtIn = true
-    try {
-      do {
-        this.#passAgain = false
-        broughtIn = true
-        // What an export could not bring in is tried again even if none follows, and holds up no record that is due.
-        await this.#bringIn().catch(error => {
-          broughtIn = false
-          this.#reporter.ledgerFault(error)
-        })
-        await this.#pass(this.#background.signal)
-      } while (this.#passAgain && this.#shutdown === undefined)
-      if (broughtIn) next = await this.#cycle.nextPassAt()
-    } catch (error) {
-      this.#reporter.ledgerFault(error)
-    } finally {
-      this.#passing = false
-    }
-    const { now, closeDelay, wakeInterval } = this.#options
-    const time = now()
-    const nextClose = hourOf(time - closeDelay) + HOUR + closeDelay
-    this.#wakeAfter(Math.min(Math.max(Math.min(next, nextClose) - time, 1000), wakeInterval))
-  }
-
-  #wakeAfter(delay: number): void {
-    clearTimeout(this.#timer)
-    if (this.#shutdown !== undefined) return
-    this.#timer = setTimeout(() => this.#wake(), delay)
-    this.#timer.unref()
   }
 
   #describeUnwritten(): string {

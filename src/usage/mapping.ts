@@ -15,6 +15,10 @@ export type UnbillableReason =
   | 'unit'
   | 'no-sum'
   | 'no-count'
+  // Of metrics that came as OTLP:
+  | 'no-value'
+  | 'no-time'
+  | 'no-temporality'
 
 /** What came of one collection. */
 export interface MapReport {
@@ -120,8 +124,13 @@ export class Mapping {
     this.report.ignored += points
   }
 
-  /** Reads a point: a sum's value, or a histogram's sum and count. */
-  point(attributes: Attributes, sum: number | bigint | undefined, count: number | bigint | undefined): void {
+  /** Reads a point: a sum's value, or a histogram's sum and count. A `problem` says why it cannot be billed. */
+  point(
+    attributes: Attributes,
+    sum: number | bigint | undefined,
+    count: number | bigint | undefined,
+    problem: UnbillableReason | undefined = this.#problem,
+  ): void {
     this.report.points += 1
     const overflow = isOverflow(attributes)
     let known: KnownAccount | undefined
@@ -131,7 +140,7 @@ export class Mapping {
       const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
       if (ready === undefined) continue
       asked = true
-      const amount = this.#problem ?? amountOf(ready, this.#gauge, sum, count)
+      const amount = problem ?? amountOf(ready, this.#gauge, sum, count)
       if (typeof amount === 'string') {
         this.#unbillable(amount, dimension.dimension)
         continue
@@ -252,6 +261,12 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} is in ${JSON.stringify(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
     case 'no-sum':
       return `${metric} has a point without a sum, which ${dimension.name} asks for. Record it as a counter, or have the rule ask for value: 'count'.`
+    case 'no-value':
+      return `${metric} has a point without a recorded value: its series has ended, or its producer could not be read.`
+    case 'no-time':
+      return `${metric} has a point without a time, so that it cannot be told from others. Look at its producer.`
+    case 'no-temporality':
+      return `${metric} does not say whether it is cumulative or a delta. Look at its producer.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
     case 'not-a-number':
