@@ -240,6 +240,11 @@ function instruments(meterProvider: MeterProvider) {
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
         description: "Usage without a customer, in the dimension's base unit.",
       }),
+      notCounted: meter.createObservableCounter('marketplace.usage.not_counted', {
+        unit: '{data_point}',
+        description:
+          "Data points of others' counters that were not simply counted, by reason; the audit trail has each.",
+      }),
     },
   }
 }
@@ -257,6 +262,7 @@ const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observa
   unattributed: ({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [Number(amount) / 1e6, { dimension }])
   },
+  notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
 }
 
 const FAULTS: Record<(CycleEvent & { type: 'fault' })['fault'], string> = {

@@ -19,11 +19,12 @@ import { describe, mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import type { Observation } from '../../src/ledger/ledger.ts'
 import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
-import { audited, Books } from './books.ts'
+import { audited, Books, sum } from './books.ts'
 import {
   ALICE,
   BOB,
@@ -550,6 +551,48 @@ describe('backup and restore', () => {
     }
     assert.deepEqual(await line(ALICE.key), [20, 0, 10, 0, 10])
     assert.deepEqual(await line(BOB.key), [6000, 3000, 3000, 0, 0])
+    await restored.close()
+    await ledger.close()
+  })
+
+  test("what others' counters added since the backup may have been billed, and is held", async () => {
+    using folder = new TemporaryFolder()
+    const [path, from, to] = [folder.file(), folder.file('backup.db'), folder.file('restored.db')]
+    const ledger = new SqliteLedger({ path })
+    await ledger.register(DIMENSIONS)
+    await ledger.meteredSince(ALICE.product, hour(0))
+    let sequence = 0
+    const observe = async (ledger: SqliteLedger, minute: number, value: number, kind: Observation['kind']) => {
+      sequence += 1
+      const time = hour(0) + minute * MINUTE
+      const point: Observation = {
+        ...{
+          counter: kind === 'delta' ? 'de'.repeat(16) : 'c0'.repeat(16),
+          kind,
+          account: ALICE,
+          dimension: 'requests',
+        },
+        ...{ start: hour(0) * 1000 + 1, time: time * 1000, receivedAt: time, value: BigInt(value) * UNIT },
+      }
+      await ledger.append({ writer: WRITER, sequence, entries: [], observations: [point] })
+    }
+    await observe(ledger, 1, 100, 'cumulative')
+    await ledger.backup(from)
+    await (await SqliteLedger.restore({ ...BY, from, to, now: hour(5) })).close()
+    const restored = new SqliteLedger({ path: to })
+    const recorded = async () => {
+      const lines = await restored.statement()
+      const of = (kind: string) => sum(lines.filter(({ account }) => account.kind === kind).map(line => line.recorded))
+      return { customer: Number(of('customer') / UNIT), unattributed: Number(of('unattributed') / UNIT) }
+    }
+    await observe(restored, 1, 100, 'cumulative')
+    await observe(restored, 301, 160, 'cumulative')
+    assert.deepEqual(await recorded(), { customer: 100, unattributed: 60 })
+    await observe(restored, 302, 165, 'cumulative')
+    await observe(restored, 303, 1, 'delta')
+    assert.deepEqual(await recorded(), { customer: 106, unattributed: 60 })
+    await observe(restored, 299, 7, 'delta')
+    assert.deepEqual(await recorded(), { customer: 106, unattributed: 60 + 7 })
     await restored.close()
     await ledger.close()
   })

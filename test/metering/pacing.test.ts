@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { backoff } from '../../src/metering/backoff.ts'
-import { Pacer } from '../../src/metering/pacer.ts'
+import { Pacer, type TakeTurns } from '../../src/metering/pacer.ts'
 import { Bench, customer, VirtualClock } from './support.ts'
 
 test('turns are spaced evenly, however many ask at once', async () => {
@@ -48,6 +48,63 @@ test('no second has more turns than the rate, and what was not used is not saved
     ),
     { numRuns: 50 },
   )
+})
+
+test('several processes share the turns of a region', async () => {
+  const clock = new VirtualClock()
+  const next = new Map<string, number>()
+  let taken = 0
+  const take: TakeTurns = async (region, turns, spacing) => {
+    taken += 1
+    const first = Math.max(next.get(region) ?? 0, clock.now())
+    next.set(region, first + turns * spacing)
+    return first - clock.now()
+  }
+  const pacers = Array.from({ length: 3 }, () => new Pacer(10, clock, take))
+  const times: Record<string, number[]> = { a: [], b: [] }
+  await Promise.all(
+    pacers.flatMap(pacer =>
+      Array.from({ length: 40 }, async (_, index) => {
+        const region = index % 4 === 0 ? 'b' : 'a'
+        await pacer.turn(region)
+        times[region]?.push(clock.now())
+      }),
+    ),
+  )
+  for (const [region, count] of [
+    ['a', 90],
+    ['b', 30],
+  ] as const) {
+    const sorted = times[region]?.toSorted((one, other) => one - other) ?? []
+    assert.equal(sorted.length, count)
+    for (const [index, time] of sorted.entries()) {
+      assert.ok(index === 0 || time - (sorted[index - 1] as number) >= 100 - 1e-6, `${region}: ${sorted}`)
+    }
+    // At most what each has taken in vain at its end.
+    assert.ok((sorted.at(-1) as number) <= (count + 3 * 8) * 100, `${region} took until ${sorted.at(-1)}`)
+  }
+  assert.ok(taken < 60, `asked ${taken} times for 120 turns`)
+})
+
+test('turns that went by while there was nothing to send are not made up for', async () => {
+  const clock = new VirtualClock()
+  const pacer = new Pacer(10, clock, async () => 0)
+  for (let n = 0; n < 4; n += 1) await pacer.turn()
+  await clock.sleep(10_000)
+  const begun = clock.now()
+  for (let n = 0; n < 3; n += 1) await pacer.turn()
+  assert.ok(clock.now() - begun >= 100)
+})
+
+test('a quota that cannot be asked for is an error, and the next turn asks again', async () => {
+  let fails = true
+  const pacer = new Pacer(10, new VirtualClock(), async () => {
+    if (fails) throw new Error('the ledger is locked')
+    return 0
+  })
+  await assert.rejects(pacer.turn(), /the ledger is locked/)
+  fails = false
+  await pacer.turn()
 })
 
 test('1,000 due records drain at the quota, in full batches, and no request is throttled', async t => {

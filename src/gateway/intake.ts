@@ -1,0 +1,150 @@
+import { hash } from 'node:crypto'
+import type { Attributes } from '@opentelemetry/api'
+import type { Ledger, Observation } from '../ledger/ledger.ts'
+import type { UsageMapper } from '../usage/mapper.ts'
+import type { Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
+import { ObservationWriter } from './observation-writer.ts'
+import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpScopeMetrics } from './otlp/metrics.ts'
+import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
+
+/** When a sender is to come back after a fault of the ledger, in seconds. */
+const RETRY_AFTER = 5
+
+/** The Collector's Prometheus receiver gives counters a start that is not theirs. */
+const SCRAPED = /\/prometheusreceiver$/
+
+/** What a request comes to. */
+export interface Reading {
+  readonly observations: readonly Observation[]
+  /** For each resource. */
+  readonly reports: readonly MapReport[]
+}
+
+/** Turns OTLP metrics into observations of counters, and brings them into the ledger before they are answered. */
+export class Intake implements MetricsSink {
+  readonly #mapper: UsageMapper
+  readonly #writer: ObservationWriter
+  readonly #now: () => number
+  readonly #report: (report: MapReport) => void
+
+  /** @param report gets what could not be billed, and why */
+  constructor(mapper: UsageMapper, ledger: Ledger, now: () => number, report: (report: MapReport) => void) {
+    this.#mapper = mapper
+    this.#writer = new ObservationWriter(ledger)
+    this.#now = now
+    this.#report = report
+  }
+
+  wants(metricName: string): boolean {
+    return this.#mapper.names(metricName)
+  }
+
+  async accept(request: OtlpRequest): Promise<{ rejectedDataPoints: number; message: string }> {
+    const { observations, reports } = read(this.#mapper, request, this.#now())
+    for (const report of reports) this.#report(report)
+    try {
+      if (observations.length > 0) await this.#writer.write(observations)
+    } catch (error) {
+      throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
+    }
+    return answerOf(reports)
+  }
+}
+
+/** Reads a request: nothing is counted before the ledger has the observations. */
+export function read(mapper: UsageMapper, request: OtlpRequest, receivedAt: number): Reading {
+  const observations: Observation[] = []
+  const reports = request.resourceMetrics.map(({ resource, scopes }) => {
+    const reader = new ResourceReader(mapper, resource, receivedAt, observations)
+    for (const scope of scopes) for (const metric of scope.metrics) reader.read(scope, metric)
+    return reader.report
+  })
+  return { observations, reports }
+}
+
+class ResourceReader {
+  readonly #mapping: Mapping
+  readonly #resource: string
+  // Of the metric and the point that are being read.
+  #metric = ''
+  #kind: Observation['kind'] = 'cumulative'
+  #attributes = ''
+  #start = 0
+  #time = 0
+
+  constructor(mapper: UsageMapper, resource: Attributes, receivedAt: number, observations: Observation[]) {
+    this.#resource = canonical(resource)
+    this.#mapping = mapper.begin(
+      resource,
+      (account, { name: dimension }, value, rule) => {
+        observations.push({
+          counter: counterOf(this.#metric, this.#attributes, rule.value, dimension),
+          ...{ kind: this.#kind, account, dimension, start: this.#start, time: this.#time, receivedAt, value },
+          ...(rule.value === 'integral' && { maxGap: rule.maxGap * 1000 }),
+        })
+      },
+      { zeros: true },
+    )
+  }
+
+  get report(): MapReport {
+    return this.#mapping.report
+  }
+
+  read(scope: OtlpScopeMetrics, metric: OtlpMetric): void {
+    const { name, unit, type, temporality, monotonic, points } = metric
+    const gauge = type === 'gauge'
+    if (!this.#mapping.metric(scope.name, name, unit, problemOf(metric), gauge)) {
+      this.#mapping.ignore(points.length)
+      return
+    }
+    const identity = [scope.name, scope.version, canonical(scope.attributes), name, unit, type, temporality, monotonic]
+    this.#metric = `${this.#resource}\n${identity.join('\n')}`
+    this.#kind = gauge
+      ? 'gauge'
+      : temporality === 'delta'
+        ? 'delta'
+        : SCRAPED.test(scope.name)
+          ? 'scraped'
+          : 'cumulative'
+    for (const point of points) this.#point(point)
+  }
+
+  #point(point: OtlpPoint): void {
+    this.#attributes = canonical(point.attributes)
+    this.#start = microseconds(point.startTime)
+    this.#time = microseconds(point.time)
+    const problem = point.noRecordedValue ? 'no-value' : this.#time === 0 ? 'no-time' : undefined
+    this.#mapping.point(point.attributes, point.sum, point.count, problem)
+  }
+}
+
+/** Why no point of a metric can be billed. */
+function problemOf({ type, temporality, monotonic }: OtlpMetric): UnbillableReason | undefined {
+  if (type === 'summary' || type === 'none') return 'not-a-counter'
+  if (type === 'gauge') return undefined
+  if (!monotonic) return 'not-a-counter'
+  return temporality === 'unspecified' ? 'no-temporality' : undefined
+}
+
+/** What is said to the sender: points that cannot be billed are rejected, and never come again. */
+function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; message: string } {
+  const unbillable = reports.flatMap(report => report.unbillable)
+  const messages = new Set([...unbillable, ...reports.flatMap(report => report.unattributed)].map(one => one.message))
+  const rejected = unbillable.reduce((sum, { points }) => sum + points, 0)
+  return { rejectedDataPoints: rejected, message: [...messages].join(' ') }
+}
+
+const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
+
+/** 128 bits that tell a counter, and what is read of it, from all others. */
+function counterOf(metric: string, attributes: string, value: string, dimension: string): string {
+  return hash('sha256', `${metric}\n${attributes}\n${value}\n${dimension}`).slice(0, 32)
+}
+
+/** Attributes as text, whatever their order. */
+function canonical(attributes: Attributes): string {
+  const keys = Object.keys(attributes)
+  if (keys.length > 1) keys.sort()
+  return JSON.stringify(keys.map(key => [key, attributes[key]]))
+}

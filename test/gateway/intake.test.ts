@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Attributes } from '@opentelemetry/api'
+import { Intake, read } from '../../src/gateway/intake.ts'
+import type { OtlpMetric, OtlpPoint, OtlpRequest } from '../../src/gateway/otlp/metrics.ts'
+import { UnavailableError } from '../../src/gateway/otlp/sink.ts'
+import { LedgerError } from '../../src/ledger/errors.ts'
+import { HOUR, MINUTE, SECOND } from '../../src/ledger/hours.ts'
+import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { formatAmount } from '../../src/usage/amount.ts'
+import { UsageMapper } from '../../src/usage/mapper.ts'
+import type { DimensionOptions } from '../../src/usage/options.ts'
+import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+
+const START = Date.UTC(2026, 2, 10)
+const ALICE = { 'marketplace.customer.account_id': '111111111111' }
+const BOB = { 'marketplace.customer.account_id': '222222222222' }
+
+const DIMENSIONS: Record<string, DimensionOptions> = {
+  tokens: { unit: '{token}', from: [{ metric: ['tokens', 'tokens_hist'] }] },
+  requests: { unit: '{request}', from: { metric: 'tokens_hist', value: 'count' } },
+  gpu: {
+    unit: 'h',
+    from: [
+      { metric: 'gpus', value: 'integral' },
+      { metric: 'busy', value: 'integral', unit: '%' },
+    ],
+    additive: true,
+  },
+}
+
+/** An intake into a ledger of its own, and what it comes to. */
+class Desk implements AsyncDisposable {
+  readonly #folder = new TemporaryFolder()
+  readonly file = new SqliteLedger({ path: this.#folder.file() })
+  readonly mapper = new UsageMapper({ productCode: 'prod-1', dimensions: DIMENSIONS }, { gauges: true })
+  now = START
+  readonly batches: UsageBatch[] = []
+  fault: (() => void) | undefined
+  readonly ledger: Ledger = new Proxy<Ledger>(this.file, {
+    get: (_, name: keyof Ledger) => {
+      if (name !== 'append') return this.file[name].bind(this.file)
+      return async (batch: UsageBatch) => {
+        this.batches.push(batch)
+        await this.file.append(batch)
+        this.fault?.()
+      }
+    },
+  })
+  readonly intake = new Intake(
+    this.mapper,
+    this.ledger,
+    () => this.now,
+    () => {},
+  )
+
+  static async open(): Promise<Desk> {
+    const desk = new Desk()
+    await desk.file.register(desk.mapper.dimensions)
+    await desk.file.meteredSince('prod-1', START)
+    return desk
+  }
+
+  async take(...metrics: OtlpMetric[]): Promise<string> {
+    const { rejectedDataPoints, message } = await this.intake.accept(request(metrics))
+    return message === '' ? '' : `${rejectedDataPoints} rejected: ${message}`
+  }
+
+  async recorded(): Promise<Record<string, string>> {
+    const lines = await this.file.statement()
+    return Object.fromEntries(
+      lines
+        .filter(line => line.recorded > 0n)
+        .map(({ account, dimension, recorded }) => {
+          const who = account.kind === 'customer' ? account.accountId : account.reason
+          return [`${who} ${dimension.name}`, formatAmount(recorded)]
+        }),
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.file.close()
+    this.#folder[Symbol.dispose]()
+  }
+}
+
+function request(metrics: OtlpMetric[], scope = 'app', resource: Attributes = {}): OtlpRequest {
+  return { resourceMetrics: [{ resource, scopes: [{ name: scope, version: '1', attributes: {}, metrics }] }] }
+}
+
+function point(second: number, sum: OtlpPoint['sum'], rest: Partial<OtlpPoint> & { from?: number } = {}): OtlpPoint {
+  const { from = 1, ...more } = rest
+  const nanoseconds = (second: number) => BigInt(START + second * SECOND) * 1_000_000n
+  return {
+    ...{ attributes: ALICE, startTime: nanoseconds(from), time: nanoseconds(second), sum, count: undefined },
+    ...{ noRecordedValue: false, ...more },
+  }
+}
+
+function metric(name: string, points: OtlpPoint[], rest: Partial<OtlpMetric> = {}): OtlpMetric {
+  return { name, unit: '{token}', type: 'sum', temporality: 'cumulative', monotonic: true, points, ...rest }
+}
+
+test('a cumulative counter counts each unit once, for each set of attributes by itself', async () => {
+  await using desk = await Desk.open()
+  await desk.take(
+    metric('tokens', [
+      point(60, 5n),
+      point(60, 7n, { attributes: { ...ALICE, model: 'a' } }),
+      point(60, 1n, { attributes: BOB }),
+    ]),
+  )
+  await desk.take(metric('tokens', [point(120, 8n), point(120, 7n, { attributes: { model: 'a', ...ALICE } })]))
+  await desk.take(metric('tokens', [point(60, 5n), point(120, 8n)]))
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '15', '222222222222 tokens': '1' })
+})
+
+test('what tells counters apart: resource, scope, name, unit, type and temporality', async () => {
+  await using desk = await Desk.open()
+  const five = [point(60, 5n)]
+  const requests = [
+    request([metric('tokens', five)]),
+    request([metric('tokens', five)], 'other scope'),
+    request([metric('tokens', five)], 'app', { host: 'b' }),
+    request([metric('tokens', five, { unit: '1' })]),
+    request([metric('tokens', five, { temporality: 'delta' })]),
+    request([metric('tokens', five, { type: 'histogram' })]),
+  ]
+  for (const one of [...requests, ...requests]) await desk.intake.accept(one)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '30' })
+})
+
+test('a histogram may feed one dimension with its sum and another with its count', async () => {
+  await using desk = await Desk.open()
+  const histogram = (second: number, sum: number, count: bigint) =>
+    metric('tokens_hist', [point(second, sum, { count })], { type: 'exponential-histogram' })
+  await desk.take(histogram(60, 100.5, 3n))
+  await desk.take(histogram(120, 150.75, 4n))
+  await desk.take(histogram(60, 100.5, 3n))
+  assert.deepEqual(await desk.recorded(), { '111111111111 requests': '4', '111111111111 tokens': '150.75' })
+})
+
+test('a counter that begins with 0 has begun', async () => {
+  await using desk = await Desk.open()
+  await desk.take(metric('tokens', [point(60, 0n)]))
+  await desk.take(metric('tokens', [point(3600, 9n)]))
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '9' })
+})
+
+test('what the Prometheus receiver says of starts is not trusted', async () => {
+  await using desk = await Desk.open()
+  const scraped = (second: number, sum: number, from: number) =>
+    desk.intake.accept(
+      request(
+        [metric('tokens', [point(second, sum, { from })])],
+        'github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver',
+      ),
+    )
+  await scraped(60, 1000, 60)
+  await scraped(120, 1010, 60)
+  // The Collector is new, and its first point did not arrive.
+  await scraped(300, 1015, 240)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '15' })
+})
+
+test('levels become time, those in percent as well', async () => {
+  await using desk = await Desk.open()
+  const gauge = (name: string, second: number, level: number, unit: string) =>
+    metric(name, [point(second, level)], { type: 'gauge', temporality: 'unspecified', monotonic: false, unit })
+  await desk.take(gauge('gpus', 0, 2, '{gpu}'), gauge('busy', 0, 50, ''))
+  await desk.take(gauge('gpus', 60, 0, '{gpu}'), gauge('busy', 60, 50, ''))
+  assert.deepEqual(await desk.recorded(), { '111111111111 gpu': '150' })
+  await desk.take(gauge('gpus', 1000, 2, '{gpu}'))
+  assert.deepEqual((await desk.file.status()).notCounted, { gap: 1 })
+})
+
+test('what cannot be billed is rejected with the reason, and everything else is metered', async () => {
+  await using desk = await Desk.open()
+  const said = await desk.take(
+    metric('tokens', [
+      point(60, Number.NaN),
+      point(60, Number.POSITIVE_INFINITY, { attributes: { ...ALICE, n: 1 } }),
+      point(60, -1n, { attributes: { ...ALICE, n: 2 } }),
+      point(60, 3n, { attributes: { ...ALICE, n: 3 }, noRecordedValue: true }),
+      point(60, 4n, { attributes: { ...ALICE, n: 4 }, time: 0n }),
+      point(60, undefined, { attributes: { ...ALICE, n: 5 } }),
+      point(60, 5n, { attributes: { ...ALICE, n: 6 } }),
+    ]),
+    metric('tokens', [point(60, 1n)], { temporality: 'unspecified' }),
+    metric('tokens', [point(60, 1n)], { monotonic: false }),
+    metric('tokens', [point(60, 1n)], { type: 'gauge', temporality: 'unspecified', monotonic: false }),
+    metric('tokens', [point(60, 1n)], { type: 'summary', temporality: 'unspecified', monotonic: false }),
+    metric('gpus', [point(60, 1n)], { unit: '1' }),
+    metric('something else', [point(60, 1n)]),
+  )
+  assert.match(said, /^11 rejected: /)
+  assert.match(said, /not a finite number.*below zero.*without a recorded value.*without a time.*without a sum/s)
+  assert.match(said, /does not say whether it is cumulative.*gauge or an up-down counter.*is not a gauge/s)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '5' })
+})
+
+test('usage of nobody is accepted with a warning', async () => {
+  await using desk = await Desk.open()
+  const said = await desk.take(metric('tokens', [point(60, 5n, { attributes: { tenant: 'x' } })]))
+  assert.match(said, /^0 rejected: There is usage without a customer/)
+  assert.deepEqual(await desk.recorded(), { 'no-customer tokens': '5' })
+})
+
+test('while the ledger fails, senders are told to come back, and what comes again counts once', async () => {
+  await using desk = await Desk.open()
+  const first = [metric('tokens', [point(60, 5n)]), metric('tokens', [point(60, 2n)], { temporality: 'delta' })]
+  desk.fault = () => {
+    throw new LedgerError('ERR_LEDGER_IO', 'the disk is gone')
+  }
+  // The first append is durable all the same: only its answer is lost.
+  await assert.rejects(desk.take(...first), error => error instanceof UnavailableError && error.retryAfterSeconds > 0)
+  await assert.rejects(desk.take(...first), UnavailableError)
+  desk.fault = undefined
+  await desk.take(...first)
+  await desk.take(metric('tokens', [point(120, 9n)]))
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '11' })
+})
+
+test('what comes while a batch is being written goes into the next, all of it in one', async () => {
+  await using desk = await Desk.open()
+  const requests = Array.from({ length: 20 }, (_, n) =>
+    metric('tokens', [point(60, 1n, { attributes: { ...ALICE, n } })]),
+  )
+  await Promise.all(requests.map(one => desk.take(one)))
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '20' })
+  assert.ok(desk.batches.length <= 2, `${desk.batches.length} batches`)
+})
+
+test('reading says what each point would come to, and changes nothing', async () => {
+  await using desk = await Desk.open()
+  const reading = read(
+    desk.mapper,
+    request([metric('tokens', [point(60, 5n)]), metric('other', [point(60, 1n)])]),
+    START + HOUR,
+  )
+  assert.deepEqual(
+    reading.observations.map(({ counter, account, ...rest }) => rest),
+    [
+      {
+        kind: 'cumulative',
+        dimension: 'tokens',
+        start: (START + SECOND) * 1000,
+        time: (START + MINUTE) * 1000,
+        receivedAt: START + HOUR,
+        value: 5_000_000n,
+      },
+    ],
+  )
+  assert.deepEqual(
+    reading.reports.map(({ points, ignored }) => ({ points, ignored })),
+    [{ points: 2, ignored: 1 }],
+  )
+  assert.deepEqual(await desk.recorded(), {})
+})
