@@ -6,17 +6,12 @@ import type {
 } from '@opentelemetry/sdk-metrics'
 import { MarketplaceMeteringError } from './errors.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './exporter-options.ts'
-import { LedgerClock } from './ledger/clock.ts'
 import { LedgerError } from './ledger/errors.ts'
 import { HOUR } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite.ts'
 import { UsageWriter } from './ledger/writer.ts'
-import { awsClient } from './marketplace/aws-client.ts'
-import type { MeteringClient } from './marketplace/client.ts'
-import { MeteringCycle } from './metering/cycle.ts'
-import { Pacer } from './metering/pacer.ts'
-import { MeteringRunner } from './metering/runner.ts'
+import { Metering } from './metering/metering.ts'
 import { Reporter } from './reporter.ts'
 import { formatAmount } from './usage/amount.ts'
 import { configurationError, show } from './usage/check.ts'
@@ -36,9 +31,6 @@ const DELTA = 0
 /** An agreement that seems to have ended longer ago, or an hour ahead, is a mistake (seconds for milliseconds, say). */
 const OLDEST_END = 30 * 24 * HOUR
 
-/** AWS takes 10 requests a second for an account and region. */
-const REQUESTS_PER_SECOND = 10
-const REQUESTS_AT_ONCE = 4
 /** How long to leave a ledger alone that could not take a batch, while a flush waits for it. */
 const LEDGER_RETRY_DELAY = 200
 
@@ -60,10 +52,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly #ledger: Ledger
   readonly #ownsLedger: boolean
   readonly #writer: UsageWriter
-  readonly #cycle: MeteringCycle
   readonly #reporter: Reporter
-  readonly #clock: LedgerClock
-  readonly #runner: MeteringRunner
+  readonly #metering: Metering
   #registered = false
   #shutdown: Promise<void> | undefined
 
@@ -73,42 +63,22 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   constructor(options: AWSMarketplaceMetricExporterOptions) {
     this.#options = parseOptions(options)
-    const { usage, region, client, ledger, now, requestTimeout, closeDelay, wakeInterval } = this.#options
+    const { usage, ledger } = this.#options
     this.#mapper = new UsageMapper(usage)
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
-    const clientOfRegion = client ?? awsClient(region, requestTimeout)
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
     this.#writer = new UsageWriter(this.#ledger)
-    this.#clock = new LedgerClock(this.#ledger, now)
-    this.#reporter = new Reporter(this.#options.meterProvider, this.#clock.now)
-    this.#cycle = new MeteringCycle({
+    this.#metering = new Metering({
       ...this.#options,
-      now: this.#clock.now,
       ledger: this.#ledger,
-      clientFor: this.#clients(region, clientOfRegion, client === undefined),
-      pacer: new Pacer(REQUESTS_PER_SECOND),
-      concurrency: REQUESTS_AT_ONCE,
       report: event => this.#reporter.cycle(event),
-    })
-    this.#runner = new MeteringRunner({
-      ...{ cycle: this.#cycle, clock: this.#clock, closeDelay, wakeInterval },
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),
-      passed: async () => {
-        if (this.#options.meterProvider !== undefined) this.#reporter.status(await this.#ledger.status())
-      },
+      passed: (_, error) => this.#passed(error),
       fault: error => this.#reporter.ledgerFault(error),
     })
-  }
-
-  /** Records keep the region they were frozen for; a client that was passed in is for the configured region only. */
-  #clients(region: string, client: MeteringClient, others: boolean): (region: string) => MeteringClient | undefined {
-    const clients = new Map([[region, client]])
-    return wanted => {
-      if (!clients.has(wanted) && others) clients.set(wanted, awsClient(wanted, this.#options.requestTimeout))
-      return clients.get(wanted)
-    }
+    this.#reporter = new Reporter(this.#options.meterProvider, this.#metering.now)
   }
 
   selectAggregationTemporality(): AggregationTemporality {
@@ -124,7 +94,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       resultCallback({ code: FAILED, error: new Error('the exporter is shut down') })
       return
     }
-    const time = this.#clock.now()
+    const time = this.#metering.now()
     const report = this.#mapper.map(metrics, (account, { name }, amount) =>
       this.#writer.add(account, name, time, amount),
     )
@@ -132,7 +102,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#bringIn()
       .then(
         () => {
-          this.#runner.wake()
+          this.#metering.wake()
           this.#reporter.exported(report.points, undefined)
           resultCallback({ code: SUCCESS })
         },
@@ -162,20 +132,20 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
     const account = this.#mapper.account(customer)
-    const age = this.#clock.now() - endedAt
+    const age = this.#metering.now() - endedAt
     if (!(age >= -HOUR && age <= OLDEST_END)) {
       throw configurationError([
         `endedAt: expected milliseconds since the epoch, now or in the last 30 days, got ${show(endedAt)}`,
       ])
     }
     await this.#bringIn()
-    const result = await this.#ledger.finalize(account, { ...this.#cycle.closeOptions, endedAt })
+    const result = await this.#ledger.finalize(account, { ...this.#metering.closeOptions, endedAt })
     if (result.held.length > 0) this.#reporter.cycle({ type: 'held', records: result.held })
-    await this.#runner.send(this.#options.flushTimeout)
+    await this.#metering.send(this.#options.flushTimeout)
   }
 
   async #end(): Promise<void> {
-    this.#runner.end()
+    this.#metering.end()
     try {
       await this.#flush()
     } catch (error) {
@@ -197,7 +167,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
     } finally {
       // A batch that the ledger does not take holds up no record that is due.
-      await this.#runner.send(this.#options.flushTimeout)
+      await this.#metering.send(this.#options.flushTimeout)
     }
   }
 
@@ -216,6 +186,15 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
         clearTimeout(timer)
       }
       await new Promise(resolve => setTimeout(resolve, LEDGER_RETRY_DELAY))
+    }
+  }
+
+  async #passed(error: unknown): Promise<void> {
+    try {
+      if (error !== undefined) throw error
+      if (this.#options.meterProvider !== undefined) this.#reporter.status(await this.#ledger.status())
+    } catch (error) {
+      this.#reporter.ledgerFault(error)
     }
   }
 
