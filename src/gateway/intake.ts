@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
-import type { Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
+import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
+import { CounterNames, canonical, type MetricCounters } from './counter-names.ts'
 import { ObservationWriter } from './observation-writer.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpScopeMetrics } from './otlp/metrics.ts'
 import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
@@ -24,6 +24,7 @@ export interface Reading {
 export class Intake implements MetricsSink {
   readonly #mapper: UsageMapper
   readonly #writer: ObservationWriter
+  readonly #names = new CounterNames()
   readonly #now: () => number
   readonly #report: (report: MapReport) => void
 
@@ -40,7 +41,7 @@ export class Intake implements MetricsSink {
   }
 
   async accept(request: OtlpRequest): Promise<{ rejectedDataPoints: number; message: string }> {
-    const { observations, reports } = read(this.#mapper, request, this.#now())
+    const { observations, reports } = read(this.#mapper, request, this.#now(), this.#names)
     for (const report of reports) this.#report(report)
     try {
       if (observations.length > 0) await this.#writer.write(observations)
@@ -52,10 +53,15 @@ export class Intake implements MetricsSink {
 }
 
 /** Reads a request: nothing is counted before the ledger has the observations. */
-export function read(mapper: UsageMapper, request: OtlpRequest, receivedAt: number): Reading {
+export function read(
+  mapper: UsageMapper,
+  request: OtlpRequest,
+  receivedAt: number,
+  names = new CounterNames(),
+): Reading {
   const observations: Observation[] = []
   const reports = request.resourceMetrics.map(({ resource, scopes }) => {
-    const reader = new ResourceReader(mapper, resource, receivedAt, observations)
+    const reader = new ResourceReader(mapper, resource, receivedAt, names, observations)
     for (const scope of scopes) for (const metric of scope.metrics) reader.read(scope, metric)
     return reader.report
   })
@@ -65,26 +71,29 @@ export function read(mapper: UsageMapper, request: OtlpRequest, receivedAt: numb
 class ResourceReader {
   readonly #mapping: Mapping
   readonly #resource: string
+  readonly #names: CounterNames
   // Of the metric and the point that are being read.
-  #metric = ''
+  #counters: MetricCounters | undefined
   #kind: Observation['kind'] = 'cumulative'
-  #attributes = ''
-  #start = 0
-  #time = 0
+  #point: OtlpPoint | undefined
 
-  constructor(mapper: UsageMapper, resource: Attributes, receivedAt: number, observations: Observation[]) {
+  constructor(
+    mapper: UsageMapper,
+    resource: Attributes,
+    receivedAt: number,
+    names: CounterNames,
+    observations: Observation[],
+  ) {
     this.#resource = canonical(resource)
-    this.#mapping = mapper.begin(
-      resource,
-      (account, { name: dimension }, value, rule) => {
-        observations.push({
-          counter: counterOf(this.#metric, this.#attributes, rule.value, dimension),
-          ...{ kind: this.#kind, account, dimension, start: this.#start, time: this.#time, receivedAt, value },
-          ...(rule.value === 'integral' && { maxGap: rule.maxGap * 1000 }),
-        })
-      },
-      { zeros: true },
-    )
+    this.#names = names
+    const add: Add = (account, { name: dimension }, value, rule) => {
+      const { attributes, startTime, time } = this.#point as OtlpPoint
+      const counter = (this.#counters as MetricCounters).name(attributes, rule.value, dimension)
+      const [kind, start] = [this.#kind, microseconds(startTime)]
+      const observation = { counter, kind, account, dimension, start, time: microseconds(time), receivedAt, value }
+      observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
+    }
+    this.#mapping = mapper.begin(resource, add, { zeros: true })
   }
 
   get report(): MapReport {
@@ -99,7 +108,7 @@ class ResourceReader {
       return
     }
     const identity = [scope.name, scope.version, canonical(scope.attributes), name, unit, type, temporality, monotonic]
-    this.#metric = `${this.#resource}\n${identity.join('\n')}`
+    this.#counters = this.#names.of(`${this.#resource}\n${identity.join('\n')}`)
     this.#kind = gauge
       ? 'gauge'
       : temporality === 'delta'
@@ -107,14 +116,12 @@ class ResourceReader {
         : SCRAPED.test(scope.name)
           ? 'scraped'
           : 'cumulative'
-    for (const point of points) this.#point(point)
+    for (const point of points) this.#read(point)
   }
 
-  #point(point: OtlpPoint): void {
-    this.#attributes = canonical(point.attributes)
-    this.#start = microseconds(point.startTime)
-    this.#time = microseconds(point.time)
-    const problem = point.noRecordedValue ? 'no-value' : this.#time === 0 ? 'no-time' : undefined
+  #read(point: OtlpPoint): void {
+    this.#point = point
+    const problem = point.noRecordedValue ? 'no-value' : point.time < 1000n ? 'no-time' : undefined
     this.#mapping.point(point.attributes, point.sum, point.count, problem)
   }
 }
@@ -136,15 +143,3 @@ function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; 
 }
 
 const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
-
-/** 128 bits that tell a counter, and what is read of it, from all others. */
-function counterOf(metric: string, attributes: string, value: string, dimension: string): string {
-  return hash('sha256', `${metric}\n${attributes}\n${value}\n${dimension}`).slice(0, 32)
-}
-
-/** Attributes as text, whatever their order. */
-function canonical(attributes: Attributes): string {
-  const keys = Object.keys(attributes)
-  if (keys.length > 1) keys.sort()
-  return JSON.stringify(keys.map(key => [key, attributes[key]]))
-}

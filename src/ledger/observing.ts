@@ -101,6 +101,11 @@ function next(state: CounterState | undefined, { start, time, value }: Observati
 const EMPTY = { epochs: [] as readonly Epoch[], forgotten: 0 }
 
 function raise({ epochs, forgotten }: Pick<CounterState, 'epochs' | 'forgotten'>, start: number, value: bigint) {
+  // Most counters have begun once.
+  const [only] = epochs
+  if (epochs.length === 1 && only?.start === start) {
+    return { epochs: value > only.mark ? [{ start, mark: value }] : epochs, forgotten }
+  }
   const others = epochs.filter(epoch => epoch.start !== start)
   const mark = epochs.find(epoch => epoch.start === start)?.mark ?? 0n
   const all = [...others, { start, mark: value > mark ? value : mark }].sort((a, b) => a.start - b.start)
@@ -148,8 +153,8 @@ function heldAccount(account: Account, reason: 'old-counter' | 'too-late'): Acco
 export function checkObservations(points: readonly Observation[]): void {
   for (const point of points) {
     const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
-    const timely = [start, time, receivedAt, maxGap].every(one => Number.isFinite(one) && one >= 0)
-    if (!timely || time === 0 || !/^[0-9a-f]{32}$/.test(counter) || !KINDS.has(kind)) {
+    const timely = start >= 0 && time > 0 && receivedAt >= 0 && maxGap >= 0 && start + time + receivedAt + maxGap < LAST
+    if (!timely || counter.length !== 32 || !KINDS.has(kind)) {
       const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
@@ -165,11 +170,30 @@ export function checkObservations(points: readonly Observation[]): void {
   }
 }
 
+/** No time comes near it, nor what they add up to. */
+const LAST = Number.MAX_SAFE_INTEGER
+
 const KINDS: ReadonlySet<string> = new Set<Observation['kind']>(['cumulative', 'scraped', 'delta', 'gauge'])
 
-/** A point as text, to tell whether a batch of the same key is the same. */
-export function textOf({ counter, kind, account, dimension, start, time, value }: Observation): string {
-  return `${counter} ${kind} ${account.key} ${dimension} ${start} ${time} ${value}\n`
+/** The bytes of a counter's name. */
+export function counterKey(counter: string): Buffer {
+  const key = Buffer.from(counter, 'hex')
+  if (key.length === 16) return key
+  throw new LedgerError('ERR_LEDGER_INVALID', `Expected a counter of 32 hexadecimal digits, got "${counter}".`)
+}
+
+/** Points as bytes, to tell whether a batch of the same key is the same. A counter's name has its dimension in it. */
+export function bytesOf(points: readonly Observation[]): Uint8Array[] {
+  let text = ''
+  const numbers = new Float64Array(points.length * 2)
+  const values = new BigInt64Array(points.length)
+  for (const [index, { counter, kind, account, start, time, value }] of points.entries()) {
+    text += counter + kind + account.key
+    numbers[index * 2] = start
+    numbers[index * 2 + 1] = time
+    values[index] = value
+  }
+  return [Buffer.from(text), new Uint8Array(numbers.buffer), new Uint8Array(values.buffer)]
 }
 
 /** A state as text, for engines to keep: time, value, rest, forgotten, doubted, and each start with its mark. */
@@ -224,11 +248,11 @@ export interface ObservationNote {
 
 /** Takes points of any number of counters, in any order. The same points give the same, however they are divided. */
 export function observeAll(points: readonly Observation[], memory: CounterMemory): ObservedSet {
-  const entries = new Map<string, Writable<UsageEntry>>()
+  const usage = new UsageSum()
   const states = new Map<string, CounterState>()
   const deltas = new Map<string, Observation>()
   const notes = new Map<string, ObservationNote>()
-  for (const point of [...points].sort((a, b) => a.time - b.time)) {
+  for (const point of inOrder(points)) {
     const { account, dimension, counter } = point
     let observed: Observed
     if (point.kind === 'delta') {
@@ -237,14 +261,14 @@ export function observeAll(points: readonly Observation[], memory: CounterMemory
       if (observed.verdict === 'counted' || observed.verdict === 'too-late') deltas.set(key, point)
     } else {
       const before = states.get(counter) ?? memory.state(counter)
-      const { state, ...rest } = observe(before, point, memory.since(account.product))
-      if (state !== before) states.set(counter, state)
-      observed = rest
+      const after = observe(before, point, memory.since(account.product))
+      if (after.state !== before) states.set(counter, after.state)
+      observed = after
     }
     const { amount, verdict, uncounted } = observed
     if (amount > 0n) {
       const held = verdict === 'old-counter' || verdict === 'too-late'
-      add(entries, held ? heldAccount(account, verdict) : account, dimension, hourObserved(point), amount)
+      usage.add(held ? heldAccount(account, verdict) : account, dimension, hourObserved(point), amount)
     }
     if (verdict !== 'counted' && verdict !== 'repeated') {
       const key = `${account.key} ${dimension} ${verdict}`
@@ -254,22 +278,45 @@ export function observeAll(points: readonly Observation[], memory: CounterMemory
       notes.set(key, note)
     }
   }
-  return { entries: [...entries.values()], states, deltas: [...deltas.values()], notes: [...notes.values()] }
+  return { entries: usage.entries, states, deltas: [...deltas.values()], notes: [...notes.values()] }
 }
 
-type Writable<T> = { -readonly [Member in keyof T]: T[Member] }
+/** By their times, as most come. */
+function inOrder(points: readonly Observation[]): readonly Observation[] {
+  let last = 0
+  for (const { time } of points) {
+    if (time < last) return [...points].sort((a, b) => a.time - b.time)
+    last = time
+  }
+  return points
+}
 
-function add(
-  entries: Map<string, Writable<UsageEntry>>,
-  account: Account,
-  dimension: string,
-  hour: number,
-  amount: bigint,
-): void {
-  const key = `${account.key} ${dimension} ${hour}`
-  const entry = entries.get(key)
-  if (entry === undefined) entries.set(key, { account, dimension, hour, amount })
-  else entry.amount += amount
+/** Usage, added up for each series and hour. */
+class UsageSum {
+  readonly entries: { -readonly [Member in keyof UsageEntry]: UsageEntry[Member] }[] = []
+  /** Where the entries of an hour are: by dimension and account. */
+  readonly #places = new Map<number, Map<string, Map<string, number>>>()
+
+  add(account: Account, dimension: string, hour: number, amount: bigint): void {
+    const accounts = made(made(this.#places, hour), dimension)
+    const place = accounts.get(account.key)
+    if (place === undefined) {
+      accounts.set(account.key, this.entries.length)
+      this.entries.push({ account, dimension, hour, amount })
+    } else {
+      // biome-ignore lint/style/noNonNullAssertion: places are of entries that are there
+      this.entries[place]!.amount += amount
+    }
+  }
+}
+
+function made<Key, To, Value>(map: Map<Key, Map<To, Value>>, key: Key): Map<To, Value> {
+  let inner = map.get(key)
+  if (inner === undefined) {
+    inner = new Map()
+    map.set(key, inner)
+  }
+  return inner
 }
 
 /** What the audit trail says of a note. */

@@ -4,7 +4,7 @@ import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf } from '../hours.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { checkObservations, explain, textOf } from '../observing.ts'
+import { bytesOf, checkObservations, explain } from '../observing.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { type Observed, Observing } from './observing.ts'
@@ -217,6 +217,6 @@ export class Appending {
 
 function digestOf(rows: BigInt64Array, observations: readonly Observation[]): Buffer {
   const hash = createHash('sha256').update(rows)
-  for (const observation of observations) hash.update(textOf(observation))
+  for (const bytes of bytesOf(observations)) hash.update(bytes)
   return hash.digest()
 }

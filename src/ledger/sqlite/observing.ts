@@ -1,20 +1,22 @@
+import type { SQLInputValue } from 'node:sqlite'
 import { MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
   type CounterState,
+  counterKey,
   DELTA_MEMORY,
   type ObservationNote,
   observeAll,
   packState,
   unpackState,
 } from '../observing.ts'
-import type { Database } from './database.ts'
+import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** How many counters' states are kept in memory. */
-const MOST_STATES = 1_000_000
+/** How many counters are kept in memory. */
+const MOST_KNOWN = 1_000_000
 const ROWS_PER_INSERT = 100
 
 /** What points come to, for the transaction that they came in. */
@@ -27,10 +29,16 @@ export interface Observed {
   committed(): void
 }
 
+/** A counter, and what is remembered of it. */
+interface Known {
+  readonly id: number
+  readonly state: CounterState
+}
+
 export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
-  #states = new Map<string, CounterState>()
+  readonly #known = new Map<string, Known>()
   #version: unknown
 
   constructor(database: Database) {
@@ -40,9 +48,10 @@ export class Observing {
   /** Takes points, inside the transaction that adds what they come to. */
   observe(points: readonly Observation[]): Observed {
     this.#trust()
-    const latest = points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
+    let latest = 0
+    for (const { receivedAt } of points) latest = Math.max(latest, receivedAt)
     const { entries, states, deltas, notes } = observeAll(points, this.#memory(latest))
-    this.#saveStates(states)
+    const known = this.#saveStates(states)
     this.#saveDeltas(deltas, latest)
     for (const { verdict, points } of notes) {
       this.#database.run(
@@ -56,64 +65,90 @@ export class Observing {
       notes,
       at: latest,
       committed: () => {
-        if (this.#states.size > MOST_STATES) this.#states.clear()
-        for (const [counter, state] of states) this.#states.set(counter, state)
+        if (this.#known.size > MOST_KNOWN) this.#known.clear()
+        for (const [counter, one] of known) this.#known.set(counter, one)
       },
     }
   }
 
   forget(): void {
-    this.#states.clear()
+    this.#known.clear()
   }
 
   /** Forgets what is in memory when another process has written to the file. */
   #trust(): void {
     const version = this.#database.get('PRAGMA data_version')?.data_version
-    if (version !== this.#version) this.#states.clear()
+    if (version !== this.#version) this.#known.clear()
     this.#version = version
   }
 
   #memory(now: number): CounterMemory {
+    const since = new Map<string, number>()
     return {
-      state: counter => {
-        const known = this.#states.get(counter)
-        if (known !== undefined) return known
-        const row = this.#database.get('SELECT state FROM counter WHERE key = ?', Buffer.from(counter, 'hex'))
-        return row === undefined ? undefined : unpackState(row.state as string)
-      },
+      state: counter => (this.#known.get(counter) ?? this.#look(counter))?.state,
       delta: ({ counter, start, time }) => {
-        const key = Buffer.from(counter, 'hex')
+        const key = counterKey(counter)
         const row =
           this.#database.get(
             'SELECT CAST(value AS TEXT) AS value FROM delta WHERE time = ? AND counter = ? AND start = ?',
-            time,
-            key,
-            start,
+            ...[time, key, start],
           ) ??
           this.#database.get(
             'SELECT CAST(value AS TEXT) AS value FROM late_delta WHERE counter = ? AND start = ? AND time = ?',
-            key,
-            start,
-            time,
+            ...[key, start, time],
           )
         return row === undefined ? undefined : BigInt(row.value as string)
       },
       forgottenBefore: this.#forgottenBefore(),
-      since: product => meteredSince(this.#database, product, now),
+      since: product => {
+        let began = since.get(product)
+        if (began === undefined) {
+          began = meteredSince(this.#database, product, now)
+          since.set(product, began)
+        }
+        return began
+      },
     }
   }
 
-  #saveStates(states: ReadonlyMap<string, CounterState>): void {
-    // In the order of the keys, so that neighbours share a page.
-    const rows = [...states].sort(([a], [b]) => (a < b ? -1 : 1))
+  #look(counter: string): Known | undefined {
+    const row = this.#database.get(
+      `SELECT id, start, CAST(mark AS TEXT) AS mark, time, CAST(value AS TEXT) AS value, more
+       FROM counter JOIN counter_state USING (id) WHERE key = ?`,
+      counterKey(counter),
+    )
+    if (row === undefined) return undefined
+    const known = { id: row.id as number, state: stateOf(row) }
+    // It is as the ledger has it, whatever becomes of this transaction.
+    this.#known.set(counter, known)
+    return known
+  }
+
+  #saveStates(states: ReadonlyMap<string, CounterState>): Map<string, Known> {
+    const known = new Map<string, Known>()
+    for (const [counter, state] of states) {
+      const id =
+        this.#known.get(counter)?.id ??
+        this.#database.insert('INSERT INTO counter (key) VALUES (?)', counterKey(counter))
+      known.set(counter, { id, state })
+    }
+    // In the order of the ids, so that neighbours share a page.
+    const rows = [...known.values()].sort((a, b) => a.id - b.id)
     for (let first = 0; first < rows.length; first += ROWS_PER_INSERT) {
+      const values: SQLInputValue[] = []
       const some = rows.slice(first, first + ROWS_PER_INSERT)
+      for (const { id, state } of some) {
+        const [epoch] = state.epochs
+        values.push(id, epoch?.start ?? 0, epoch?.mark ?? 0n, state.time, state.value)
+        values.push(isPlain(state) ? null : packState(state))
+      }
       this.#database.run(
-        `INSERT INTO counter (key, state) VALUES ${some.map(() => '(?, ?)').join(', ')}
-         ON CONFLICT (key) DO UPDATE SET state = excluded.state`,
-        ...some.flatMap(([counter, state]) => [Buffer.from(counter, 'hex'), packState(state)]),
+        `INSERT OR REPLACE INTO counter_state (id, start, mark, time, value, more)
+         VALUES ${some.map(() => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
+        ...values,
       )
     }
+    return known
   }
 
   /** Remembers deltas, and forgets those that are older than the memory goes back. */
@@ -127,7 +162,7 @@ export class Observing {
         this.#database.run(
           `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
            VALUES ${some.map(() => '(?, ?, ?, ?)').join(', ')}`,
-          ...some.flatMap(({ time, counter, start, value }) => [time, Buffer.from(counter, 'hex'), start, value]),
+          ...some.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, value]),
         )
       }
     }
@@ -141,6 +176,19 @@ export class Observing {
   }
 }
 
+/** Whether a state is all in the columns. */
+function isPlain({ epochs, forgotten, rest, doubted }: CounterState): boolean {
+  return epochs.length < 2 && forgotten === 0 && rest === 0n && !doubted
+}
+
+function stateOf({ start, mark, time, value, more }: Row): CounterState {
+  if (more !== null) return unpackState(more as string)
+  return {
+    epochs: start === 0 ? [] : [{ start: start as number, mark: BigInt(mark as string) }],
+    ...{ forgotten: 0, time: time as number, value: BigInt(value as string), rest: 0n, doubted: false },
+  }
+}
+
 /** When the product was first metered: `now`, where it was not before. */
 export function meteredSince(database: Database, product: string, now: number): number {
   const known = database.get('SELECT metered_since AS since FROM product WHERE name = ?', product)
@@ -151,9 +199,12 @@ export function meteredSince(database: Database, product: string, now: number): 
 
 /** A backup's state is not what the lost ledger knew last: what comes next of each counter may have been billed. */
 export function doubtCounters(database: Database, now: number): void {
-  for (const { key, state } of database.all('SELECT key, state FROM counter')) {
-    const doubted = packState({ ...unpackState(state as string), doubted: true })
-    database.run('UPDATE counter SET state = ? WHERE key = ?', doubted, key as Uint8Array)
+  const rows = database.all(
+    'SELECT id, start, CAST(mark AS TEXT) AS mark, time, CAST(value AS TEXT) AS value, more FROM counter_state',
+  )
+  for (const row of rows) {
+    const more = packState({ ...stateOf(row), doubted: true })
+    database.run('UPDATE counter_state SET more = ? WHERE id = ?', more, row.id as number)
   }
   database.run('DELETE FROM delta')
   database.run('UPDATE ledger SET deltas_forgotten_before = max(deltas_forgotten_before, ?)', now * 1000)

@@ -129,9 +129,18 @@ CREATE TABLE audit (
 `,
   `
 CREATE TABLE counter ( -- of those that others keep
-  key BLOB PRIMARY KEY,
-  state TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+  id INTEGER PRIMARY KEY,
+  key BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE counter_state (
+  id INTEGER PRIMARY KEY,
+  start INTEGER NOT NULL, -- in microseconds, as time
+  mark INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  value INTEGER NOT NULL,
+  more TEXT -- the whole state, where it is more than this
+) STRICT;
 
 CREATE TABLE delta ( -- by time, since they come and go in that order
   time INTEGER NOT NULL, -- in microseconds, as start
