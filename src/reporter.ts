@@ -91,6 +91,16 @@ export class Reporter {
     )
   }
 
+  /** A fault of our own while metrics were received. */
+  receiverFault(error: unknown): void {
+    const cause = error instanceof Error ? error.message : error
+    this.#say(
+      'error',
+      `receiver ${errorType(error)}`,
+      `Metrics could not be taken, and their sender was told to come back: ${cause}`,
+    )
+  }
+
   callbackFault(error: unknown): void {
     this.#say('error', 'callback', `The callback of an export threw ${error}. The export itself came to its end.`)
   }

@@ -13,6 +13,17 @@ const RETRY_AFTER = 5
 /** The Collector's Prometheus receiver gives counters a start that is not theirs. */
 const SCRAPED = /\/prometheusreceiver$/
 
+export interface IntakeOptions {
+  readonly mapper: UsageMapper
+  readonly ledger: Ledger
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Gets what could not be billed, and why. */
+  readonly report: (report: MapReport) => void
+  /** Called when they are durable. */
+  readonly accepted: (observations: readonly Observation[]) => void
+}
+
 /** What a request comes to. */
 export interface Reading {
   readonly observations: readonly Observation[]
@@ -25,15 +36,12 @@ export class Intake implements MetricsSink {
   readonly #mapper: UsageMapper
   readonly #writer: ObservationWriter
   readonly #names = new CounterNames()
-  readonly #now: () => number
-  readonly #report: (report: MapReport) => void
+  readonly #options: IntakeOptions
 
-  /** @param report gets what could not be billed, and why */
-  constructor(mapper: UsageMapper, ledger: Ledger, now: () => number, report: (report: MapReport) => void) {
-    this.#mapper = mapper
-    this.#writer = new ObservationWriter(ledger)
-    this.#now = now
-    this.#report = report
+  constructor(options: IntakeOptions) {
+    this.#options = options
+    this.#mapper = options.mapper
+    this.#writer = new ObservationWriter(options.ledger)
   }
 
   wants(metricName: string): boolean {
@@ -41,13 +49,14 @@ export class Intake implements MetricsSink {
   }
 
   async accept(request: OtlpRequest): Promise<{ rejectedDataPoints: number; message: string }> {
-    const { observations, reports } = read(this.#mapper, request, this.#now(), this.#names)
-    for (const report of reports) this.#report(report)
+    const { observations, reports } = read(this.#mapper, request, this.#options.now(), this.#names)
+    for (const report of reports) this.#options.report(report)
     try {
       if (observations.length > 0) await this.#writer.write(observations)
     } catch (error) {
       throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
     }
+    this.#options.accepted(observations)
     return answerOf(reports)
   }
 }

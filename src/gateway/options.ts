@@ -1,40 +1,27 @@
+import type { MetricReader } from '@opentelemetry/sdk-metrics'
+import type { AWSMarketplaceMetricExporterOptions } from '../exporter-options.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { MeteringClient } from '../marketplace/client.ts'
-import type { UsageOptions } from '../usage/options.ts'
+import type { ReceiverOptions } from './otlp/options.ts'
 
-/** What a gateway is made of. `config.ts` reads it from a file. */
-export interface GatewayOptions {
-  /** What is measured, what is sold, and who the customer is; as for the exporter. */
-  readonly usage: UsageOptions
+type ExporterOptions = Omit<AWSMarketplaceMetricExporterOptions, 'ledger' | 'meterProvider' | 'dropUnnamed'>
+
+/** What is measured and sold, who the customer is, and how it is metered: as for the exporter. */
+export interface GatewayOptions extends ExporterOptions {
+  /** Where usage is kept. It is left open when the gateway is closed. */
   readonly ledger: Ledger
-  readonly client: MeteringClient
-  readonly region: string
-  /** Where OTLP over HTTP is taken; none by default. */
+  /** Where OTLP over HTTP is taken, with the status page beside it. One of the two is needed. */
   readonly http?: ListenOptions
-  /** Where OTLP over gRPC is taken; none by default. */
+  /** Where OTLP over gRPC is taken. */
   readonly grpc?: ListenOptions
-  /** How the cycle meters; as the exporter's options of the same names. */
-  readonly metering?: {
-    readonly closeDelay?: number
-    readonly deadlineMargin?: number
-    readonly zeroQuantityRecords?: boolean
-    readonly onConflict?: 'hold' | 'roll-forward'
-    readonly dryRun?: boolean
-    readonly retentionDays?: number
-    readonly requestTimeout?: number
-    readonly wakeInterval?: number
-  }
-  /** Milliseconds since the epoch. `Date.now` by default. */
-  readonly now?: () => number
+  /** The status page, at `/` of the HTTP address. On by default. */
+  readonly statusPage?: boolean
+  /** Where the gateway's own metrics go, but for Prometheus, which fetches them at `/metrics`. */
+  readonly readers?: readonly MetricReader[]
+  /** The ledger's address, for commands that the status page shows. */
+  readonly ledgerAddress?: string
 }
 
-export interface ListenOptions {
-  readonly host: string
-  readonly port: number
-  /** The largest request, decompressed, in bytes. */
-  readonly maxBodyBytes?: number
-  /** Any of them lets a request in; without them all are let in. */
-  readonly bearerTokens?: readonly string[]
-  /** PEM texts. With `ca`, clients need a certificate of it. */
-  readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string }
-}
+export type ListenOptions = Pick<
+  ReceiverOptions,
+  'host' | 'port' | 'tokens' | 'tls' | 'maxBodyBytes' | 'maxConnections'
+>

@@ -48,12 +48,10 @@ class Desk implements AsyncDisposable {
       }
     },
   })
-  readonly intake = new Intake(
-    this.mapper,
-    this.ledger,
-    () => this.now,
-    () => {},
-  )
+  readonly intake = new Intake({
+    ...{ mapper: this.mapper, ledger: this.ledger, now: () => this.now },
+    ...{ report: () => {}, accepted: () => {} },
+  })
 
   static async open(): Promise<Desk> {
     const desk = new Desk()

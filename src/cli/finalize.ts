@@ -1,0 +1,56 @@
+import { Command, Option } from 'commander'
+import { LedgerError } from '../ledger/errors.ts'
+import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { accountName, findAccount } from './account.ts'
+import { UsageError } from './errors.ts'
+import { withLedger } from './open-ledger.ts'
+import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { parseTime } from './period.ts'
+import { print } from './print.ts'
+
+const DELAYS = { closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE }
+/** An end that is further away is a mistake. */
+const OLDEST_END = 30 * 24 * HOUR
+
+interface Options extends CommonOptions {
+  region?: string
+  endedAt?: string
+}
+
+export function finalizeCommand(): Command {
+  return new Command('finalize')
+    .description(
+      'freeze what a customer owes now that its agreement has ended, the open hour included, and put it first',
+    )
+    .argument('<customer>', 'account id, identifier, licence or key, as "statement" shows it')
+    .addOption(
+      new Option('--region <region>', 'whose Marketplace endpoint is called').env('AWS_REGION').makeOptionMandatory(),
+    )
+    .option('--ended-at <time>', 'when the agreement ended; now by default')
+    .addOption(ledgerOption())
+    .addOption(nowOption())
+    .action(async (customer: string, options: Options) => {
+      const now = nowOf(options)
+      const endedAt = options.endedAt === undefined ? now : parseTime(options.endedAt, now)
+      if (endedAt > now + HOUR || endedAt < now - OLDEST_END) {
+        throw new UsageError(`Expected --ended-at to be now or in the last 30 days, got ${options.endedAt}.`)
+      }
+      await withLedger(options.ledger, 'write', async ledger => {
+        const account = findAccount(await ledger.statement(), customer)
+        if (account.kind === 'unattributed') {
+          throw new LedgerError('ERR_LEDGER_STATE', `${accountName(account)} is no customer; expected one.`)
+        }
+        const region = options.region as string
+        const { records, held } = await ledger.finalize(account, { now, endedAt, region, ...DELAYS })
+        print(
+          records === 0
+            ? `${accountName(account)} owes nothing that is not frozen already.`
+            : [
+                `Froze ${records} records of ${accountName(account)}; ${held.length} of them are held.`,
+                '  The exporter or gateway that runs on this ledger sends the others with its next pass, within a minute.',
+                '  AWS takes them for about an hour after the end: "marketplace-meter records" shows what became of them.',
+              ].join('\n'),
+        )
+      })
+    })
+}

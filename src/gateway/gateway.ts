@@ -1,0 +1,180 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { MeterProvider } from '@opentelemetry/sdk-metrics'
+import { type ParsedOptions, parseOptions } from '../exporter-options.ts'
+import { MINUTE, SECOND } from '../ledger/hours.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { Metering } from '../metering/metering.ts'
+import { Reporter } from '../reporter.ts'
+import { configurationError } from '../usage/check.ts'
+import { UsageMapper } from '../usage/mapper.ts'
+import { Intake } from './intake.ts'
+import { presentedToken } from './operations/access.ts'
+import { Activity } from './operations/activity.ts'
+import { ledgerCheck, passCheck } from './operations/checks.ts'
+import { operationsHandler } from './operations/handler.ts'
+import { PrometheusReader } from './operations/prometheus.ts'
+import { Readiness } from './operations/readiness.ts'
+import type { GatewayOptions, ListenOptions } from './options.ts'
+import { BearerTokens } from './otlp/bearer.ts'
+import { ByteBudget } from './otlp/budget.ts'
+import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
+import { startHttpReceiver } from './otlp/http-receiver.ts'
+import type { Receiver } from './otlp/options.ts'
+
+/** How long requests that were accepted may take to be answered when the gateway is closed. */
+const CLOSE_TIMEOUT = 10 * SECOND
+/** After so long without a pass that succeeded something is wrong, if only with AWS. */
+const LONGEST_WITHOUT_PASS = 10 * MINUTE
+
+const PAGE_PATHS = new Set(['/', '/status.json'])
+
+/** Takes OTLP metrics from any language, and meters them through AWS Marketplace: the same rules, ledger and cycle. */
+export class Gateway {
+  /** Where it listens. */
+  readonly addresses: { readonly http?: string; readonly grpc?: string }
+  readonly #parts: Parts
+  readonly #receivers: readonly Receiver[]
+  #closed: Promise<void> | undefined
+
+  private constructor(parts: Parts, receivers: { http?: Receiver; grpc?: Receiver }) {
+    this.#parts = parts
+    this.#receivers = Object.values(receivers)
+    this.addresses = Object.fromEntries(
+      Object.entries(receivers).map(([name, { host, port }]) => [
+        name,
+        `${host.includes(':') ? `[${host}]` : host}:${port}`,
+      ]),
+    )
+  }
+
+  /**
+   * @throws ConfigurationError naming each option that is wrong
+   * @throws LedgerError when the ledger cannot be used
+   * @throws ListenError when an address cannot be listened on
+   */
+  static async start(options: GatewayOptions): Promise<Gateway> {
+    const { http, grpc } = options
+    if (http === undefined && grpc === undefined)
+      throw configurationError(['expected http or grpc to listen on, or both'])
+    const parts = new Parts(options)
+    await parts.begin()
+    const receivers: { http?: Receiver; grpc?: Receiver } = {}
+    const common = {
+      sink: parts.intake,
+      onError: (error: unknown) => parts.reporter.receiverFault(error),
+      budget: new ByteBudget(),
+    }
+    try {
+      if (http !== undefined) {
+        receivers.http = await startHttpReceiver({ ...common, ...http, other: parts.operations(options, http) })
+      }
+      if (grpc !== undefined) receivers.grpc = await startGrpcReceiver({ ...common, ...grpc })
+    } catch (error) {
+      await Promise.all(Object.values(receivers).map(receiver => receiver.close({ deadlineMs: 0 })))
+      await parts.end(0)
+      throw error
+    }
+    return new Gateway(parts, receivers)
+  }
+
+  /** Answers what was accepted, sends what is due, and ends. The ledger stays open: it is its owner's. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(this.#receivers.map(receiver => receiver.close({ deadlineMs: CLOSE_TIMEOUT })))
+    await this.#parts.end()
+  }
+}
+
+/** What stands behind the receivers. */
+class Parts {
+  readonly intake: Intake
+  readonly reporter: Reporter
+  readonly #options: ParsedOptions
+  readonly #ledger: Ledger
+  readonly #mapper: UsageMapper
+  readonly #metering: Metering
+  readonly #activity: Activity
+  readonly #prometheus = new PrometheusReader()
+  readonly #meterProvider: MeterProvider
+
+  constructor({ http, grpc, statusPage, readers = [], ledgerAddress, ledger, ...rest }: GatewayOptions) {
+    this.#options = parseOptions({ ...rest, ledger })
+    this.#ledger = ledger
+    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
+    this.#meterProvider = new MeterProvider({ readers: [this.#prometheus, ...readers] })
+    this.#metering = new Metering({
+      ...this.#options,
+      ledger,
+      report: event => {
+        this.reporter.cycle(event)
+        this.#activity.cycle(event)
+      },
+      bringIn: async () => {},
+      passed: (begunAt, error) => this.#passed(begunAt, error),
+      fault: error => this.reporter.ledgerFault(error),
+    })
+    const { now } = this.#metering
+    this.reporter = new Reporter(this.#meterProvider, now)
+    this.#activity = new Activity(now)
+    this.intake = new Intake({
+      ...{ mapper: this.#mapper, ledger, now },
+      report: report => this.reporter.mapped(report),
+      accepted: points => {
+        const youngest = points.reduce((youngest, { time }) => Math.max(youngest, time / 1000), 0)
+        this.#activity.received(points.length, youngest === 0 ? undefined : youngest)
+      },
+    })
+  }
+
+  /** Before anything is taken: what began earlier than this ledger's first gateway is none of its usage. */
+  async begin(): Promise<void> {
+    const { productCode, product } = this.#options.usage
+    await this.#ledger.register(this.#mapper.dimensions)
+    await this.#ledger.meteredSince((productCode ?? product) as string, await this.#ledger.now(this.#options.now()))
+  }
+
+  operations({ statusPage = true, ledgerAddress }: GatewayOptions, { tokens }: ListenOptions) {
+    const { closeDelay, dryRun } = this.#options
+    const { now } = this.#metering
+    const known = tokens === undefined ? undefined : new BearerTokens(tokens)
+    const handler = operationsHandler({
+      ...{
+        ledger: this.#ledger,
+        dimensions: this.#mapper.dimensions,
+        activity: this.#activity,
+        now,
+        closeDelay,
+        dryRun,
+      },
+      readiness: new Readiness([ledgerCheck(this.#ledger), passCheck(this.#activity, LONGEST_WITHOUT_PASS)], { now }),
+      metrics: () => this.#prometheus.text(),
+      ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
+      ...(known !== undefined && {
+        authorize: (request: IncomingMessage) => known.admit(`Bearer ${presentedToken(request)}`),
+      }),
+    })
+    return (request: IncomingMessage, response: ServerResponse) =>
+      statusPage || !PAGE_PATHS.has((request.url ?? '').split('?')[0] ?? '') ? handler(request, response) : false
+  }
+
+  async end(timeout?: number): Promise<void> {
+    this.#metering.end()
+    await this.#metering.send(timeout ?? this.#options.flushTimeout)
+    this.reporter.end()
+    await this.#meterProvider.shutdown().catch(() => {})
+  }
+
+  async #passed(begunAt: number, error: unknown): Promise<void> {
+    this.#activity.passed(begunAt, error)
+    try {
+      if (error !== undefined) throw error
+      this.reporter.status(await this.#ledger.status())
+    } catch (error) {
+      this.reporter.ledgerFault(error)
+    }
+  }
+}
