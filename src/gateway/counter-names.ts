@@ -1,21 +1,22 @@
 import { hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
+import { Remembered } from './remembered.ts'
 
-/** How many metrics of resources and scopes are remembered. */
+/** How many metrics of resources and scopes are remembered, and how many sets of attributes of each. */
 const MOST_METRICS = 10_000
+const MOST_COUNTERS = 250_000
 
 /**
  * Names counters by all that tells them apart, in 128 bits: what they are of, their attributes in any order, and what
  * is read of them. A decoder may give the same attributes as the same object again; then a name is made once.
  */
 export class CounterNames {
-  readonly #metrics = new Map<string, MetricCounters>()
+  readonly #metrics = new Remembered<string, MetricCounters>(MOST_METRICS)
 
   /** The counters of a metric. `identity` is all but its points' attributes: resource, scope, name, unit and type. */
   of(identity: string): MetricCounters {
     let counters = this.#metrics.get(identity)
     if (counters === undefined) {
-      if (this.#metrics.size >= MOST_METRICS) this.#metrics.clear()
       counters = new MetricCounters(identity)
       this.#metrics.set(identity, counters)
     }
@@ -31,7 +32,7 @@ interface Named {
 
 export class MetricCounters {
   readonly #identity: string
-  readonly #named = new WeakMap<Attributes, Named[]>()
+  readonly #named = new Remembered<Attributes, Named[]>(MOST_COUNTERS)
 
   constructor(identity: string) {
     this.#identity = identity

@@ -17,13 +17,16 @@ const YOUNG = 10 * MINUTE * 1000
  * tell whether one came before. What it has forgotten once stays forgotten, whatever becomes of a clock.
  */
 export const DELTA_MEMORY = 26 * HOUR
-/** How many starts of one counter are told apart; what comes of older ones is not counted again. */
-const EPOCHS = 8
+/** How many earlier starts of one counter are told apart; what comes of older ones is not counted again. */
+const MOST_EARLIER = 7
 
 /** What is remembered of a cumulative counter, or of a gauge. */
 export interface CounterState {
-  /** The latest starts, the youngest last, and the highest value seen since each. */
-  readonly epochs: readonly Epoch[]
+  /** When it began last, 0 where that is not known, and the highest value seen since. */
+  readonly start: number
+  readonly mark: bigint
+  /** When it began before, the youngest last. */
+  readonly earlier: readonly Epoch[]
   /** Points that started then or before are of starts that were forgotten. */
   readonly forgotten: number
   /** The youngest point. */
@@ -65,8 +68,11 @@ function observe(before: CounterState | undefined, point: Observation, since: nu
 
 function observeCounter(state: CounterState | undefined, point: Observation, since: number): ObservedState {
   const { start, time, value } = point
-  const epoch = start === 0 ? undefined : state?.epochs.find(epoch => epoch.start === start)
-  if (epoch !== undefined) return { ...counted(value - epoch.mark), state: next(state, point) }
+  const mark = start === 0 ? undefined : markOf(state, start)
+  if (mark !== undefined) {
+    const repeated = value <= mark && time <= (state as CounterState).time
+    return { ...counted(value - mark), state: repeated ? (state as CounterState) : next(state, point) }
+  }
   // When it began is not known: then what it had counted by its first point was never ours to bill.
   const unknown = start === 0 || start === time
   if (state === undefined) {
@@ -76,7 +82,7 @@ function observeCounter(state: CounterState | undefined, point: Observation, sin
   }
   if (!unknown && start <= state.forgotten) return { ...REPEATED, state }
   // One that was seen without its start, and now comes with it, is still the same.
-  const same = state.epochs.length === 0 && start <= state.time
+  const same = state.start === 0 && start <= state.time
   if (!unknown && !same && point.kind === 'cumulative') {
     return start < since * 1000 ? baseline(state, point) : { ...counted(value), state: next(state, point) }
   }
@@ -91,32 +97,42 @@ function baseline(state: CounterState | undefined, point: Observation): Observed
 
 const counted = (amount: bigint): Observed => (amount > 0n ? { amount, verdict: 'counted' } : REPEATED)
 
-/** The state after a point. */
-function next(state: CounterState | undefined, { start, time, value }: Observation): CounterState {
-  const youngest = state === undefined || time > state.time ? { time, value } : { time: state.time, value: state.value }
-  const { epochs, forgotten } = start === 0 ? (state ?? EMPTY) : raise(state ?? EMPTY, start, value)
-  return { epochs, forgotten, ...youngest, rest: 0n, doubted: state?.doubted ?? false }
+/** The highest value that was seen since a start, if one was. */
+function markOf(state: CounterState | undefined, start: number): bigint | undefined {
+  return start === state?.start ? state.mark : state?.earlier.find(epoch => epoch.start === start)?.mark
 }
 
-const EMPTY = { epochs: [] as readonly Epoch[], forgotten: 0 }
+/** The state after a point. */
+function next(state: CounterState | undefined, { start, time, value }: Observation): CounterState {
+  if (state === undefined) return { ...FRESH, start, mark: start === 0 ? 0n : value, time, value }
+  const youngest = time > state.time
+  const last = { time: youngest ? time : state.time, value: youngest ? value : state.value }
+  if (start === 0) return { ...state, ...last }
+  // Most have begun once.
+  if (start === state.start) return { ...state, ...last, mark: value > state.mark ? value : state.mark }
+  return { ...state, ...last, ...begun(state, start, value) }
+}
 
-function raise({ epochs, forgotten }: Pick<CounterState, 'epochs' | 'forgotten'>, start: number, value: bigint) {
-  // Most counters have begun once.
-  const [only] = epochs
-  if (epochs.length === 1 && only?.start === start) {
-    return { epochs: value > only.mark ? [{ start, mark: value }] : epochs, forgotten }
-  }
-  const others = epochs.filter(epoch => epoch.start !== start)
-  const mark = epochs.find(epoch => epoch.start === start)?.mark ?? 0n
+const FRESH = { earlier: [], forgotten: 0, rest: 0n, doubted: false }
+
+/** Adds a start, or what was seen since one that is not the last. */
+function begun(state: CounterState, start: number, value: bigint) {
+  const mark = markOf(state, start) ?? 0n
+  const others = epochsOf(state).filter(epoch => epoch.start !== start)
   const all = [...others, { start, mark: value > mark ? value : mark }].sort((a, b) => a.start - b.start)
-  const dropped = all.slice(0, -EPOCHS)
-  return { epochs: all.slice(-EPOCHS), forgotten: dropped.at(-1)?.start ?? forgotten }
+  const last = all.pop() as Epoch
+  const dropped = all.slice(0, -MOST_EARLIER)
+  return { ...last, earlier: all.slice(-MOST_EARLIER), forgotten: dropped.at(-1)?.start ?? state.forgotten }
+}
+
+function epochsOf({ start, mark, earlier }: CounterState): readonly Epoch[] {
+  return start === 0 ? earlier : [...earlier, { start, mark }]
 }
 
 /** A gauge holds its level until the next point. */
 function observeGauge(state: CounterState | undefined, { time, value, maxGap = 0 }: Observation): ObservedState {
-  const level = { ...EMPTY, time, value, doubted: state?.doubted ?? false }
-  if (state === undefined) return { ...REPEATED, state: { ...level, rest: 0n } }
+  const level = { ...FRESH, start: 0, mark: 0n, time, value, doubted: state?.doubted ?? false }
+  if (state === undefined) return { ...REPEATED, state: level }
   const elapsed = time - state.time
   if (elapsed <= 0) return { ...REPEATED, state }
   if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }
@@ -197,19 +213,21 @@ export function bytesOf(points: readonly Observation[]): Uint8Array[] {
 }
 
 /** A state as text, for engines to keep: time, value, rest, forgotten, doubted, and each start with its mark. */
-export function packState({ epochs, forgotten, time, value, rest, doubted }: CounterState): string {
-  const marks = epochs.map(({ start, mark }) => `${start}:${mark}`)
+export function packState(state: CounterState): string {
+  const { forgotten, time, value, rest, doubted } = state
+  const marks = epochsOf(state).map(({ start, mark }) => `${start}:${mark}`)
   return [time, value, rest, forgotten, doubted ? 1 : 0, ...marks].join(' ')
 }
 
 export function unpackState(text: string): CounterState {
   const [time, value, rest, forgotten, doubted, ...marks] = text.split(' ') as [string, string, string, string, string]
-  const epochs = (marks as string[]).map(mark => {
+  const earlier = (marks as string[]).map(mark => {
     const colon = mark.indexOf(':')
     return { start: Number(mark.slice(0, colon)), mark: BigInt(mark.slice(colon + 1)) }
   })
   return {
-    ...{ epochs, forgotten: Number(forgotten), time: Number(time) },
+    ...(earlier.pop() ?? { start: 0, mark: 0n }),
+    ...{ earlier, forgotten: Number(forgotten), time: Number(time) },
     ...{ value: BigInt(value), rest: BigInt(rest), doubted: doubted === '1' },
   }
 }

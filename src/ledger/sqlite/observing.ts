@@ -32,7 +32,15 @@ export interface Observed {
 /** A counter, and what is remembered of it. */
 interface Known {
   readonly id: number
+  state: CounterState
+}
+
+interface Saved {
+  readonly counter: string
   readonly state: CounterState
+  /** What was known of it before. */
+  readonly known: Known | undefined
+  id: number
 }
 
 export class Observing {
@@ -51,7 +59,7 @@ export class Observing {
     let latest = 0
     for (const { receivedAt } of points) latest = Math.max(latest, receivedAt)
     const { entries, states, deltas, notes } = observeAll(points, this.#memory(latest))
-    const known = this.#saveStates(states)
+    const saved = this.#saveStates(states)
     this.#saveDeltas(deltas, latest)
     for (const { verdict, points } of notes) {
       this.#database.run(
@@ -66,7 +74,10 @@ export class Observing {
       at: latest,
       committed: () => {
         if (this.#known.size > MOST_KNOWN) this.#known.clear()
-        for (const [counter, one] of known) this.#known.set(counter, one)
+        for (const { counter, id, state, known } of saved) {
+          if (known === undefined) this.#known.set(counter, { id, state })
+          else known.state = state
+        }
       },
     }
   }
@@ -124,31 +135,28 @@ export class Observing {
     return known
   }
 
-  #saveStates(states: ReadonlyMap<string, CounterState>): Map<string, Known> {
-    const known = new Map<string, Known>()
-    for (const [counter, state] of states) {
-      const id =
-        this.#known.get(counter)?.id ??
-        this.#database.insert('INSERT INTO counter (key) VALUES (?)', counterKey(counter))
-      known.set(counter, { id, state })
+  /** Returns what is to be known when it is durable. */
+  #saveStates(states: ReadonlyMap<string, CounterState>): readonly Saved[] {
+    const saved: Saved[] = []
+    for (const [counter, state] of states) saved.push({ counter, state, known: this.#known.get(counter), id: 0 })
+    for (const one of saved) {
+      one.id = one.known?.id ?? this.#database.insert('INSERT INTO counter (key) VALUES (?)', counterKey(one.counter))
     }
     // In the order of the ids, so that neighbours share a page.
-    const rows = [...known.values()].sort((a, b) => a.id - b.id)
-    for (let first = 0; first < rows.length; first += ROWS_PER_INSERT) {
+    saved.sort((a, b) => a.id - b.id)
+    for (let first = 0; first < saved.length; first += ROWS_PER_INSERT) {
       const values: SQLInputValue[] = []
-      const some = rows.slice(first, first + ROWS_PER_INSERT)
-      for (const { id, state } of some) {
-        const [epoch] = state.epochs
-        values.push(id, epoch?.start ?? 0, epoch?.mark ?? 0n, state.time, state.value)
-        values.push(isPlain(state) ? null : packState(state))
+      const rows = saved.slice(first, first + ROWS_PER_INSERT)
+      for (const { id, state } of rows) {
+        values.push(id, state.start, state.mark, state.time, state.value, isPlain(state) ? null : packState(state))
       }
       this.#database.run(
         `INSERT OR REPLACE INTO counter_state (id, start, mark, time, value, more)
-         VALUES ${some.map(() => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
+         VALUES ${rows.map(() => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
         ...values,
       )
     }
-    return known
+    return saved
   }
 
   /** Remembers deltas, and forgets those that are older than the memory goes back. */
@@ -177,15 +185,15 @@ export class Observing {
 }
 
 /** Whether a state is all in the columns. */
-function isPlain({ epochs, forgotten, rest, doubted }: CounterState): boolean {
-  return epochs.length < 2 && forgotten === 0 && rest === 0n && !doubted
+function isPlain({ earlier, forgotten, rest, doubted }: CounterState): boolean {
+  return earlier.length === 0 && forgotten === 0 && rest === 0n && !doubted
 }
 
 function stateOf({ start, mark, time, value, more }: Row): CounterState {
   if (more !== null) return unpackState(more as string)
   return {
-    epochs: start === 0 ? [] : [{ start: start as number, mark: BigInt(mark as string) }],
-    ...{ forgotten: 0, time: time as number, value: BigInt(value as string), rest: 0n, doubted: false },
+    ...{ start: start as number, mark: BigInt(mark as string), time: time as number, value: BigInt(value as string) },
+    ...{ earlier: [], forgotten: 0, rest: 0n, doubted: false },
   }
 }
 
