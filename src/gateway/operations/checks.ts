@@ -1,0 +1,45 @@
+import { statfs } from 'node:fs/promises'
+import { MINUTE } from '../../ledger/hours.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
+import type { Activity } from './activity.ts'
+import type { ReadinessCheck } from './readiness.ts'
+
+/** Checks that every gateway has use for. */
+
+/** The ledger answers. */
+export function ledgerCheck(ledger: Pick<Ledger, 'audit'>): ReadinessCheck {
+  return {
+    name: 'ledger',
+    check: async () => {
+      // One row by its key, in every engine.
+      await ledger.audit({ limit: 1 })
+    },
+  }
+}
+
+/** The disk that holds `folder` has room for so many bytes. */
+export function diskCheck(folder: string, bytes: number): ReadinessCheck {
+  return {
+    name: 'disk',
+    check: async () => {
+      const { bavail, bsize } = await statfs(folder)
+      if (bavail * bsize >= bytes) return
+      const [free, expected] = [bavail * bsize, bytes].map(count => `${Math.floor(count / 1e6)} MB`)
+      throw new Error(`expected ${expected} free for the ledger, there are ${free}: make room`)
+    },
+  }
+}
+
+/** A metering pass succeeded within `longest` milliseconds. Advisory: usage is safe in the ledger meanwhile. */
+export function passCheck(activity: Activity, longest: number): ReadinessCheck {
+  return {
+    name: 'metering-pass',
+    advisory: true,
+    check: () => {
+      const { sinceGoodPass, lastPass } = activity.passes()
+      if (sinceGoodPass <= longest) return
+      const error = lastPass?.error === undefined ? '' : `: ${lastPass.error}`
+      throw new Error(`no metering pass has succeeded for ${Math.floor(sinceGoodPass / MINUTE)} minutes${error}`)
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { SECOND } from '../../ledger/hours.ts'
+import { describe } from '../../metering/faults.ts'
+import { withTimeout } from '../../metering/timeout.ts'
+import { namesLoopback } from './access.ts'
+import { PAGE, PAGE_POLICY } from './page/page.ts'
+import { PROMETHEUS_CONTENT_TYPE } from './prometheus.ts'
+import { isReady, readinessText } from './readiness.ts'
+import { type StatusOptions, StatusReader } from './report.ts'
+
+export interface OperationsOptions extends StatusOptions {
+  /** The gateway's own metrics as Prometheus' text. */
+  readonly metrics: () => Promise<string>
+  /**
+   * Whether a request may see customers' account ids. Without it the page is only for requests that call this machine
+   * `localhost` or by a loopback address.
+   */
+  readonly authorize?: (request: IncomingMessage) => boolean
+}
+
+/** Answers a request, and says whether it was one of its own. Never rejects. */
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly headers?: OutgoingHttpHeaders
+}
+
+type Route = (request: IncomingMessage) => Answer | Promise<Answer>
+
+const TEXT = 'text/plain; charset=utf-8'
+const HTML = 'text/html; charset=utf-8'
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** How long the ledger may take to answer. */
+const LEDGER_LIMIT = 15 * SECOND
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  'cross-origin-opener-policy': 'same-origin',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+}
+
+/**
+ * The status page and what orchestrators and Prometheus ask, for a server that others own: `/`, `/status.json`,
+ * `/metrics`, `/healthz` and `/readyz`. The last two need no token, and say nothing of customers.
+ */
+export function operationsHandler(options: OperationsOptions): RequestHandler {
+  const { readiness, metrics, authorize } = options
+  const reader = new StatusReader(options)
+  const allowed = (request: IncomingMessage) => authorize?.(request) ?? true
+  const routes = new Map<string, Route>([
+    ['/healthz', () => ({ status: 200, type: TEXT, body: 'ok\n' })],
+    [
+      '/readyz',
+      async request => {
+        const results = await readiness.results()
+        return { status: isReady(results) ? 200 : 503, type: TEXT, body: readinessText(results, allowed(request)) }
+      },
+    ],
+    [
+      '/metrics',
+      async request =>
+        refusal(request, authorize) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
+    ],
+    ['/', request => pageRefusal(request, authorize) ?? page()],
+    ['/status.json', async request => pageRefusal(request, authorize) ?? (await statusJson(reader))],
+  ])
+  return async (request, response) => {
+    const route = routes.get(pathOf(request))
+    if (route === undefined) return false
+    send(request, response, await answerTo(request, route))
+    return true
+  }
+}
+
+async function answerTo(request: IncomingMessage, route: Route): Promise<Answer> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return { status: 405, type: TEXT, body: 'Expected GET or HEAD.\n', headers: { allow: 'GET, HEAD' } }
+  }
+  try {
+    return await route(request)
+  } catch (error) {
+    return { status: 503, type: TEXT, body: `${describe(error)}\n`, headers: RETRY }
+  }
+}
+
+const RETRY = { 'retry-after': '5' }
+
+async function statusJson(reader: StatusReader): Promise<Answer> {
+  try {
+    const report = await withTimeout(LEDGER_LIMIT, () => reader.read())
+    return { status: 200, type: JSON_TYPE, body: JSON.stringify(report) }
+  } catch (error) {
+    const body = JSON.stringify({ error: `The ledger cannot be read: ${describe(error)}.` })
+    return { status: 503, type: JSON_TYPE, body, headers: RETRY }
+  }
+}
+
+function page(): Answer {
+  return { status: 200, type: HTML, body: PAGE, headers: { 'content-security-policy': PAGE_POLICY } }
+}
+
+function refusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Answer | undefined {
+  if (authorize === undefined || authorize(request)) return undefined
+  return {
+    status: 401,
+    type: TEXT,
+    body: 'Expected a bearer token, or in a browser the token as the password of any user.\n',
+    // Two lines: browsers do not read a second scheme in the first.
+    headers: { 'www-authenticate': ['Basic realm="marketplace-meter", charset="UTF-8"', 'Bearer'] },
+  }
+}
+
+function pageRefusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Answer | undefined {
+  if (authorize !== undefined) return refusal(request, authorize)
+  if (namesLoopback(request)) return undefined
+  return {
+    status: 403,
+    type: TEXT,
+    body:
+      'This page names customers. Without a token it is only for this machine, as localhost or 127.0.0.1: configure a ' +
+      'token to look at it under another name.\n',
+  }
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  const query = url.indexOf('?')
+  return query === -1 ? url : url.slice(0, query)
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { status, type, body, headers }: Answer): void {
+  if (response.destroyed || response.headersSent) return
+  const bytes = Buffer.from(body)
+  response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': bytes.length, ...headers })
+  response.end(request.method === 'HEAD' ? undefined : bytes)
+}

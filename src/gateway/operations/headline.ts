@@ -1,0 +1,193 @@
+import { distance } from '../../cli/text/time.ts'
+import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
+import type { LedgerStatus } from '../../ledger/ledger.ts'
+import type { LaneTrouble, Pass } from './activity.ts'
+import type { CheckResult } from './readiness.ts'
+import type { Totals } from './totals.ts'
+
+/** The answer to "is everything that was measured being billed?". */
+export interface Headline {
+  /** `trouble` when usage is at risk, `attention` when a person has something to decide, `empty` before any usage. */
+  readonly level: 'good' | 'attention' | 'trouble' | 'empty'
+  readonly title: string
+  /** What to know and to do, the most urgent first. */
+  readonly details: readonly string[]
+}
+
+export interface HeadlineFacts {
+  readonly now: number
+  readonly closeDelay: number
+  readonly dryRun: boolean
+  readonly status: LedgerStatus
+  readonly totals: Totals
+  readonly troubles: readonly LaneTrouble[]
+  readonly lastPass: Pass | undefined
+  readonly checks: readonly CheckResult[]
+}
+
+interface Finding {
+  readonly level: 'trouble' | 'attention'
+  /** The whole answer, where this is the gravest finding. */
+  readonly title: string
+  readonly detail: string
+}
+
+/** A record is normally settled minutes after its hour is closed. */
+const PENDING_LATE = 3 * HOUR
+/** Passes close hours every minute or so. */
+const CLOSE_LATE = HOUR
+
+export function headlineOf(facts: HeadlineFacts): Headline {
+  const findings = FINDINGS.flatMap(find => find(facts) ?? [])
+  const { trouble = [], attention = [] } = Object.groupBy(findings, ({ level }) => level)
+  const [gravest] = [...trouble, ...attention]
+  if (gravest !== undefined) {
+    const { level, title } = gravest
+    return { level, title, details: [...trouble, ...attention].map(({ detail }) => detail) }
+  }
+  if (facts.totals.reports.every(({ recorded }) => recorded.amount === '0')) {
+    return {
+      level: 'empty',
+      title: 'Nothing has been measured yet.',
+      details: ['Usage shows up here as soon as the first data points that are billed have come in.'],
+    }
+  }
+  return { level: 'good', title: 'Everything that was measured is billed or on its way.', details: goodNews(facts) }
+}
+
+/** In the order of their urgency. */
+const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | undefined)[] = [
+  notAddingUp,
+  notReady,
+  pendingLate,
+  notClosing,
+  laneTroubles,
+  passFailed,
+  heldOrUnattributed,
+  dryRun,
+]
+
+function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
+  const breaches = totals.reports.reduce((sum, report) => sum + report.breaches, 0)
+  if (breaches === 0) return undefined
+  return {
+    level: 'trouble',
+    title: 'The ledger does not add up.',
+    detail:
+      `For ${breaches} series, recorded is not metered + pending + held + balance: the ledger is damaged. Stop the ` +
+      'gateway, keep the file, and restore a backup.',
+  }
+}
+
+function notReady({ checks }: HeadlineFacts): Finding | undefined {
+  const wrong = checks.filter(({ state }) => state !== 'ok')
+  if (wrong.length === 0) return undefined
+  const failed = wrong.some(({ state }) => state === 'failed')
+  return {
+    level: failed ? 'trouble' : 'attention',
+    title: failed ? 'No: usage cannot be taken now.' : 'Usage is taken, but something is wrong.',
+    detail: wrong.map(({ name, message = '' }) => `Check ${name}: ${message}.`).join(' '),
+  }
+}
+
+function pendingLate({ now, dryRun, status: { oldestPendingHour: oldest } }: HeadlineFacts): Finding | undefined {
+  if (dryRun || oldest === undefined || now - oldest <= PENDING_LATE) return undefined
+  const closes = windowClosesAt(oldest)
+  const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}.`
+  return {
+    level: 'trouble',
+    title: `Not yet: usage of ${distance(oldest, now)} has not been billed.`,
+    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}`,
+  }
+}
+
+function notClosing({ now, closeDelay, status: { closedThrough } }: HeadlineFacts): Finding | undefined {
+  if (closedThrough === undefined) return undefined
+  const due = closedThrough + 2 * HOUR + closeDelay
+  if (now - due <= CLOSE_LATE) return undefined
+  return {
+    level: 'trouble',
+    title: `No: no hour has been closed since ${timeText(closedThrough)}.`,
+    detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
+  }
+}
+
+const TROUBLES: Readonly<Record<string, string>> = {
+  refused: 'AWS refuses a usage record',
+  timestamp: "AWS says that a record's time is out of bounds: check this machine's clock",
+  throttled: 'AWS throttles: is something else metering for this account?',
+  configuration: 'AWS refuses the configuration or the credentials: mend them',
+  'not-sent': 'AWS cannot be reached',
+  unknown: 'AWS does not answer',
+  nonsense: 'AWS answers what makes no sense',
+  'no-client': 'There are records for a region that this gateway does not send to',
+}
+
+function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
+  if (troubles.length === 0) return undefined
+  // A product whose customers have licences and others has two lanes, which fail alike.
+  const each = new Set(
+    troubles.map(
+      ({ product, region, fault, message, since }) =>
+        `${product} in ${region}, since ${timeText(since)}: ${TROUBLES[fault] ?? fault} (${message}).`,
+    ),
+  )
+  return {
+    level: 'attention',
+    title: 'All of it is kept, but sending to AWS does not succeed now.',
+    detail: `${[...each].join(' ')} Usage stays in the ledger and is sent again by itself.`,
+  }
+}
+
+function passFailed({ lastPass }: HeadlineFacts): Finding | undefined {
+  if (lastPass?.error === undefined) return undefined
+  return {
+    level: 'attention',
+    title: 'All of it is kept, but the last metering pass failed.',
+    detail: `The last pass ended with ${lastPass.error}. It is tried again by itself.`,
+  }
+}
+
+function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
+  const held = status.held.reduce((sum, { records }) => sum + records, 0)
+  const unattributed = status.unattributed.some(({ amount }) => amount !== 0n)
+  const parts = [
+    ...(held > 0 ? [`${held.toLocaleString('en-US')} held ${held === 1 ? 'record' : 'records'}`] : []),
+    ...(unattributed ? ['usage without a customer'] : []),
+  ]
+  if (parts.length === 0) return undefined
+  return {
+    level: 'attention',
+    title: `All but ${parts.join(' and ')}.`,
+    detail: `Nothing is lost, but a person has to decide about ${parts.join(' and ')}: what to do is below.`,
+  }
+}
+
+function dryRun({ dryRun }: HeadlineFacts): Finding | undefined {
+  if (!dryRun) return undefined
+  return {
+    level: 'attention',
+    title: 'This is a dry run: nothing is sent to AWS.',
+    detail: 'Hours are closed and reported, and their records wait.',
+  }
+}
+
+function goodNews({ now, closeDelay, status: { pending, closedThrough } }: HeadlineFacts): string[] {
+  const records = pending.reduce((sum, figure) => sum + figure.records, 0)
+  const sent =
+    records > 0
+      ? `${records.toLocaleString('en-US')} ${records === 1 ? 'record is' : 'records are'} on the way to AWS.`
+      : closedThrough === undefined
+        ? 'No hour has been closed yet.'
+        : `AWS has taken all that was due, up to the hour ${timeText(closedThrough)}.`
+  return [`${sent} The present hour is closed at ${timeText(hourOf(now) + HOUR + closeDelay)}.`]
+}
+
+const TIME = new Intl.DateTimeFormat('en-GB', {
+  ...{ timeZone: 'UTC', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' },
+})
+
+/** `10 Jun, 11:00`, as the page has it elsewhere. */
+function timeText(time: number): string {
+  return TIME.format(time)
+}

@@ -1,0 +1,195 @@
+import { iso } from '../../cli/text/time.ts'
+import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
+import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import type { Activity } from './activity.ts'
+import { type Advice, shellWord } from './command.ts'
+import { type Headline, headlineOf } from './headline.ts'
+import { HourCounter, type HourReport } from './hours.ts'
+import type { CheckResult, Readiness } from './readiness.ts'
+import { Refreshing } from './refreshing.ts'
+import {
+  type DimensionReport,
+  readTotals,
+  type Totals,
+  type UnattributedReport,
+  unattributedCommands,
+} from './totals.ts'
+import { type HeldReport, heldReports, readUnsettled, type UnsettledCustomer, unsettledCustomers } from './unsettled.ts'
+
+/** What `GET /status.json` answers. Times are ISO 8601 in UTC, and null where there is none. */
+export interface StatusReport {
+  /** When it was asked. */
+  readonly at: string
+  /** How often the page asks again, in seconds. */
+  readonly refreshSeconds: number
+  readonly headline: Headline
+  readonly dryRun: boolean
+  /** The last hour whose usage is frozen into records. */
+  readonly closedThrough: string | null
+  /** The hour of the oldest record without a final answer, and until when AWS takes it. */
+  readonly oldestPending: { readonly hour: string; readonly takenUntil: string } | null
+  /** The last 48, the oldest first. */
+  readonly hours: readonly HourReport[]
+  /** Where the usage of each dimension stands. They cost the most to read, and so may be older than the rest. */
+  readonly totals: { readonly at: string; readonly dimensions: readonly DimensionReport[] }
+  readonly pendingRecords: number
+  readonly heldRecords: number
+  /** Held records by cause; at most 1,000 of them are looked at, the youngest. */
+  readonly held: readonly HeldReport[]
+  /** The 20 customers who wait the longest for records to be settled. */
+  readonly customers: readonly UnsettledCustomer[]
+  /** As old as the totals. At most 50. */
+  readonly unattributed: readonly UnattributedReport[]
+  readonly unattributedCount: number
+  readonly unattributedCommands: readonly Advice[]
+  /** Points of others' counters that were not simply counted, by why. */
+  readonly notCounted: LedgerStatus['notCounted']
+  readonly activity: ActivityReport
+  readonly checks: readonly CheckResult[]
+}
+
+/** What this process did since it started. */
+export interface ActivityReport {
+  readonly startedAt: string
+  readonly lastReceivedAt: string | null
+  /** How old the youngest data point of the last request was when the ledger had acknowledged it, in seconds. */
+  readonly lagSeconds: number | null
+  /** Data points acknowledged in each of the last 60 minutes; the last one is not over. */
+  readonly points: readonly number[]
+  /** Records metered in each of the last 60 minutes. */
+  readonly records: readonly number[]
+  readonly lastPass: { readonly endedAt: string; readonly seconds: number; readonly error: string | null } | null
+  readonly troubles: readonly {
+    readonly product: string
+    readonly region: string
+    readonly fault: string
+    readonly message: string
+    readonly since: string
+  }[]
+}
+
+export interface StatusOptions {
+  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records'>
+  /** Those that are configured; of others the ledger is asked. */
+  readonly dimensions: readonly Dimension[]
+  readonly activity: Activity
+  readonly readiness: Readiness
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** How long after its end an hour is closed, in milliseconds. */
+  readonly closeDelay: number
+  readonly dryRun?: boolean
+  /** The ledger's file, for the commands on the page. */
+  readonly ledgerPath?: string
+  /** How often the page asks for news, in milliseconds. 5 seconds by default. */
+  readonly refreshInterval?: number
+}
+
+/** What is read of the ledger is good for at least so long. */
+const RECENT_LIFETIME = 2 * SECOND
+const TOTALS_LIFETIME = 10 * SECOND
+/** Reading takes no more of the time, however many look and however large the ledger is. */
+const SHARE = 0.02
+const REFRESH_INTERVAL = 5 * SECOND
+
+/** What changes from minute to minute. */
+interface Recent {
+  readonly status: LedgerStatus
+  /** Those that have no end, as far as they were looked at. */
+  readonly unsettled: readonly RecordEntry[]
+  readonly hours: readonly HourReport[]
+}
+
+/** Reads what the status page shows, at a cost that does not grow with how many look at it. */
+export class StatusReader {
+  readonly #options: StatusOptions
+  readonly #commandOptions: string
+  readonly #hours: HourCounter
+  readonly #totals: Refreshing<Totals>
+  readonly #recent: Refreshing<Recent>
+
+  constructor(options: StatusOptions) {
+    this.#options = options
+    const { ledger, dimensions, now, ledgerPath } = options
+    this.#commandOptions = ledgerPath === undefined ? '' : ` --ledger ${shellWord(ledgerPath)}`
+    this.#hours = new HourCounter(ledger)
+    const limits = { now, share: SHARE }
+    this.#totals = new Refreshing(() => readTotals(ledger, dimensions, now), { ...limits, lifetime: TOTALS_LIFETIME })
+    this.#recent = new Refreshing(() => this.#readRecent(), { ...limits, lifetime: RECENT_LIFETIME })
+  }
+
+  /** @throws LedgerError where the ledger cannot be read */
+  async read(): Promise<StatusReport> {
+    const { activity, readiness, now, closeDelay, dryRun = false, refreshInterval = REFRESH_INTERVAL } = this.#options
+    const totals = await this.#totals.get()
+    const { status, unsettled, hours } = await this.#recent.get()
+    const checks = await readiness.results()
+    const at = now()
+    const { lastPass } = activity.passes()
+    const facts = { now: at, closeDelay, dryRun, status, totals, troubles: activity.troubles(), lastPass, checks }
+    const { closedThrough, oldestPendingHour: oldest, pending, held, notCounted } = status
+    return {
+      at: iso(at),
+      refreshSeconds: refreshInterval / SECOND,
+      headline: headlineOf(facts),
+      dryRun,
+      closedThrough: isoOrNull(closedThrough),
+      oldestPending: oldest === undefined ? null : { hour: iso(oldest), takenUntil: iso(windowClosesAt(oldest)) },
+      hours,
+      totals: { at: iso(totals.at), dimensions: totals.reports },
+      pendingRecords: recordsIn(pending),
+      heldRecords: recordsIn(held),
+      held: heldReports(unsettled, totals.dimensions, command => this.#command(command)),
+      customers: unsettledCustomers(unsettled, totals.dimensions),
+      unattributed: totals.unattributed,
+      unattributedCount: totals.unattributedCount,
+      unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),
+      notCounted,
+      activity: activityReport(activity),
+      checks,
+    }
+  }
+
+  async #readRecent(): Promise<Recent> {
+    const { ledger, now, closeDelay } = this.#options
+    const time = now()
+    const { closedThrough, ...figures } = await ledger.status()
+    // One that is still to come was closed by a clock that was ahead, and does not count.
+    const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
+    const status = { ...figures, ...closed }
+    const unsettled = await readUnsettled(ledger, status)
+    const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
+    return { status, unsettled, hours }
+  }
+
+  #command(command: string): string {
+    return `marketplace-meter ${command}${this.#commandOptions}`
+  }
+}
+
+function activityReport(activity: Activity): ActivityReport {
+  const { startedAt, lastReceived, points, records } = activity.figures()
+  const { lastPass } = activity.passes()
+  return {
+    startedAt: iso(startedAt),
+    lastReceivedAt: isoOrNull(lastReceived?.at),
+    lagSeconds: lastReceived?.lag === undefined ? null : lastReceived.lag / SECOND,
+    points,
+    records,
+    lastPass:
+      lastPass === undefined
+        ? null
+        : {
+            endedAt: iso(lastPass.endedAt),
+            seconds: lastPass.milliseconds / SECOND,
+            error: lastPass.error ?? null,
+          },
+    troubles: activity.troubles().map(trouble => ({ ...trouble, since: iso(trouble.since) })),
+  }
+}
+
+const recordsIn = (figures: readonly { readonly records: number }[]) =>
+  figures.reduce((sum, { records }) => sum + records, 0)
+
+const isoOrNull = (time: number | undefined) => (time === undefined ? null : iso(time))

@@ -1,0 +1,138 @@
+import { accountLabel } from '../../cli/account.ts'
+import { printable } from '../../cli/text/printable.ts'
+import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
+import type { UnattributedReason } from '../../usage/account.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { type Advice, shellWord } from './command.ts'
+import { type Quantity, quantityOf, unitOf } from './quantity.ts'
+
+/** Where the usage of a dimension stands, all customers together. */
+export interface DimensionReport {
+  readonly name: string
+  /** What a quantity of one is: `token`, `1,000 token`, `h`. */
+  readonly unit: string
+  /** The unit of the amounts: `s`, `By` or `1`. */
+  readonly baseUnit: string
+  /** The amount that a quantity of one is, in the base unit. */
+  readonly size: string
+  /** How many customers and unattributed accounts have usage of it. */
+  readonly series: number
+  readonly recorded: Quantity
+  readonly metered: Quantity
+  readonly pending: Quantity
+  readonly held: Quantity
+  readonly balance: Quantity
+  /** recorded − (metered + pending + held + balance), in the base unit: "0" unless the ledger is damaged. */
+  readonly difference: string
+  /** For how many series it is not 0. */
+  readonly breaches: number
+}
+
+/** Usage that nobody can be billed for until a person says whose it is. */
+export interface UnattributedReport {
+  /** A short name that the commands take. */
+  readonly account: string
+  readonly reason: UnattributedReason
+  /** What the data points said, as JSON. */
+  readonly evidence: string
+  readonly dimension: string
+  readonly quantity: Quantity
+}
+
+export interface Totals {
+  /** When they were read, in milliseconds since the epoch. */
+  readonly at: number
+  readonly dimensions: ReadonlyMap<string, Dimension>
+  readonly reports: readonly DimensionReport[]
+  readonly unattributed: readonly UnattributedReport[]
+  readonly unattributedCount: number
+}
+
+const UNATTRIBUTED_SHOWN = 50
+
+type Figure = 'recorded' | 'metered' | 'pending' | 'held' | 'balance'
+type Sums = Record<Figure, bigint> & { series: number; breaches: number }
+
+/** Sums over all series, with the configured dimensions first in their order. */
+export async function readTotals(
+  ledger: Pick<Ledger, 'statement'>,
+  configured: readonly Dimension[],
+  now: () => number,
+): Promise<Totals> {
+  const lines = await ledger.statement()
+  const dimensions = new Map(configured.map(dimension => [dimension.name, dimension]))
+  const sums = new Map(configured.map(({ name }) => [name, noUsage()]))
+  const unattributed: UnattributedReport[] = []
+  let unattributedCount = 0
+  for (const line of lines) {
+    dimensions.set(line.dimension.name, line.dimension)
+    const sum = sums.get(line.dimension.name) ?? noUsage()
+    sums.set(line.dimension.name, sum)
+    addTo(sum, line)
+    if (line.account.kind === 'customer' || line.balance === 0n) continue
+    unattributedCount += 1
+    if (unattributed.length < UNATTRIBUTED_SHOWN) {
+      unattributed.push({
+        account: accountLabel(line.account),
+        reason: line.account.reason,
+        evidence: printable(line.account.evidence),
+        dimension: line.dimension.name,
+        quantity: quantityOf(line.balance, line.dimension),
+      })
+    }
+  }
+  return {
+    at: now(),
+    dimensions,
+    reports: [...dimensions.values()].map(dimension => reportOf(dimension, sums.get(dimension.name) ?? noUsage())),
+    unattributed,
+    unattributedCount,
+  }
+}
+
+const noUsage = (): Sums => ({ recorded: 0n, metered: 0n, pending: 0n, held: 0n, balance: 0n, series: 0, breaches: 0 })
+
+function addTo(sum: Sums, line: StatementLine): void {
+  sum.recorded += line.recorded
+  sum.metered += line.metered
+  sum.pending += line.pending
+  sum.held += line.held
+  sum.balance += line.balance
+  sum.series += 1
+  if (line.recorded !== line.metered + line.pending + line.held + line.balance) sum.breaches += 1
+}
+
+function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
+  const { recorded, metered, pending, held, balance, series, breaches } = sums
+  return {
+    name: dimension.name,
+    unit: unitOf(dimension),
+    baseUnit: dimension.baseUnit,
+    size: formatAmount(dimension.size),
+    series,
+    recorded: quantityOf(recorded, dimension),
+    metered: quantityOf(metered, dimension),
+    pending: quantityOf(pending, dimension),
+    held: quantityOf(held, dimension),
+    balance: quantityOf(balance, dimension),
+    difference: formatAmount(recorded - metered - pending - held - balance),
+    breaches,
+  }
+}
+
+/** What a person does with them. */
+export function unattributedCommands(
+  unattributed: readonly UnattributedReport[],
+  commandOf: (command: string) => string,
+): Advice[] {
+  const [only] = unattributed.length === 1 ? unattributed : []
+  const what = only === undefined ? '<account> <dimension>' : `${only.account} ${shellWord(only.dimension)}`
+  return [
+    {
+      when: 'It is a customer of yours:',
+      command: commandOf(`attribute ${what} --account-id <id> --why "…"`),
+    },
+    { when: 'Nobody will be billed for it:', command: commandOf(`write-off ${what} --why "…"`) },
+  ]
+}

@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { Script } from 'node:vm'
+import type { Browser, Page } from 'puppeteer-core'
+import { presentedToken } from '../../../src/gateway/operations/access.ts'
+import { SCRIPT } from '../../../src/gateway/operations/page/script.ts'
+import { LedgerError } from '../../../src/ledger/errors.ts'
+import type { Ledger } from '../../../src/ledger/ledger.ts'
+import { customer, HOUR, MINUTE, NOW } from '../../metering/support.ts'
+import {
+  complaintsOf,
+  LOW_CONTRAST,
+  loaded,
+  open,
+  picture,
+  resize,
+  SCHEMES,
+  STICKING_OUT,
+  shows,
+  startBrowser,
+  WIDTHS,
+} from './browser.ts'
+import { HOSTILE, HOSTILE_DIMENSION, Scene, trouble } from './support.ts'
+
+const OPEN_ALL = `for (const details of document.querySelectorAll('details')) details.open = true`
+const prefer = (page: Page, scheme: string) =>
+  page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+const text = (page: Page, selector: string) =>
+  page.$eval(selector, element => (element as { innerText?: string }).innerText ?? '')
+
+test('the script is one that a browser takes, and makes no HTML of what it is given', () => {
+  new Script(SCRIPT)
+  assert.doesNotMatch(SCRIPT, /<\/?script|innerHTML|insertAdjacent|document\.write|eval/i)
+})
+
+test('in a browser', async t => {
+  const browser = await startBrowser(t)
+  if (browser === undefined) return
+  const healthy = await Scene.start(t, { checks: [{ name: 'ledger', check: () => {} }] })
+  await healthy.business()
+  const troubled = await trouble(t)
+  const empty = await Scene.start(t, { bench: { now: NOW } })
+
+  await t.test('it says that all is well, with the figures of the ledger', async t => {
+    const page = await open(t, browser, healthy.url)
+    await loaded(page)
+    assert.equal(await text(page, 'h1'), 'Everything that was measured is billed or on its way.')
+    assert.equal(await page.title(), 'OK marketplace-meter')
+    const { totals } = await healthy.status()
+    for (const [index, dimension] of totals.dimensions.entries()) {
+      const card = await text(page, `#usage article:nth-child(${index + 1})`)
+      for (const figure of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+        assert.match(card, new RegExp(`${figure}\\s+${dimension[figure].quantity.replaceAll('.', '\\.')}\\b`, 'i'))
+      }
+      assert.match(card, /Adds up for each of 5 accounts\./)
+    }
+    assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 token/)
+    assert.equal((await page.$$('#hours li.settled[title]')).length, 37)
+    assert.equal(
+      await page.$eval('#hours li.open[title]', cell => cell.getAttribute('title')),
+      '12:00: open, closes at 13:05',
+    )
+    assert.equal(
+      await page.$eval('#hours [aria-labelledby="day-2026-06-10"] li', cell => cell.getAttribute('title')),
+      '00:00: 15 records, 15 metered',
+    )
+    assert.match(await text(page, '#held'), /^Nothing is held\./)
+    assert.match(await text(page, '#gateway'), /Last 4 s ago, measured 4\.0 s before/)
+    assert.deepEqual(complaintsOf(page), [])
+  })
+
+  await t.test('it says what is wrong and how to settle it', async t => {
+    const page = await open(t, browser, troubled.url)
+    await loaded(page)
+    assert.equal(await text(page, 'h1'), 'Not yet: usage of 5 h ago has not been billed.')
+    assert.match(await text(page, '#headline'), /AWS cannot be reached .*ECONNREFUSED/)
+    const { held } = await troubled.status()
+    const groups = await page.$$eval('#held .group', all =>
+      all.map(group => (group as { innerText?: string }).innerText),
+    )
+    assert.equal(groups.length, held.length)
+    for (const [index, { cause, means, commands, shown }] of held.entries()) {
+      const said = [cause, means, ...commands.map(({ command }) => command), ...shown.map(({ id }) => id)]
+      for (const part of said) assert.ok(groups[index]?.includes(part), `${part} in ${groups[index]}`)
+    }
+    const rows = await page.$$eval('#customers tbody tr', all =>
+      all.map(row => (row as { innerText?: string }).innerText),
+    )
+    assert.match(rows[0] ?? '', /^100000000003 prod-inference\s+9 Jun 15:00 21 h ago\s+15 pending, 1 held\s/)
+    assert.match(rows[4] ?? '', /^100000000005 licence l-0+5 prod-inference/)
+    assert.match(
+      await text(page, '#unattributed'),
+      /marketplace-meter attribute <account> <dimension> --account-id <id>/,
+    )
+    assert.match(await text(page, '#unattributed'), /the data points name no customer\s+tokens\s+12\.5/)
+    assert.match(await text(page, '#gateway'), /credentials: the role has expired: renew it/)
+  })
+
+  await t.test('what is measured can put nothing into the page but text', async t => {
+    const scene = await Scene.start(t, {
+      bench: {
+        send: () => async () => {
+          throw Object.assign(new Error(HOSTILE), { name: 'ValidationException' })
+        },
+      },
+      dimensions: [HOSTILE_DIMENSION],
+      checks: [{ name: 'ledger', advisory: true, check: () => Promise.reject(new Error(HOSTILE)) }],
+    })
+    await scene.bench.ledger.register([HOSTILE_DIMENSION])
+    const stray = {
+      kind: 'unattributed',
+      key: HOSTILE,
+      product: HOSTILE,
+      reason: 'no-customer',
+      evidence: HOSTILE,
+    } as const
+    const customer = {
+      kind: 'customer',
+      key: `${HOSTILE},customer`,
+      product: HOSTILE,
+      customerIdentifier: HOSTILE,
+    } as const
+    await scene.append([stray, customer].map(account => scene.use(account, HOSTILE_DIMENSION, 5)))
+    scene.bench.now += HOUR
+    await scene.pass()
+    const page = await open(t, browser, scene.url)
+    await loaded(page)
+    for (const part of ['#held', '#customers', '#unattributed', '#headline', '#usage']) {
+      assert.ok((await text(page, part)).includes(HOSTILE), `${part}: ${await text(page, part)}`)
+    }
+    const [images, scripts, bold] = await Promise.all(['img', 'script', 'b'].map(name => page.$$(name)))
+    assert.deepEqual([images?.length, scripts?.length, bold?.length], [0, 1, 0])
+    assert.equal(await page.title(), '! marketplace-meter')
+    // A command that is copied runs nothing but itself.
+    assert.match(await text(page, '#unattributed'), /attribute u-\w+ 'x'\\''; reboot; '\\''</)
+    // Even a script that had come in would not run.
+    await page.evaluate(
+      `document.body.append(Object.assign(document.createElement('script'), { textContent: 'document.title = 1' }))`,
+    )
+    assert.equal(await page.title(), '! marketplace-meter')
+    assert.ok(complaintsOf(page).every(said => /Content Security Policy/.test(said)))
+    assert.equal(complaintsOf(page).length, 1)
+    await picture(page, 'hostile')
+  })
+
+  for (const [state, scene] of Object.entries({ healthy, trouble: troubled, empty })) {
+    await t.test(`${state}: it fits and can be read on a phone and on a desk, light and dark`, async t => {
+      const page = await open(t, browser, scene.url)
+      for (const [device, width] of Object.entries(WIDTHS)) {
+        await resize(page, width)
+        await loaded(page)
+        for (const scheme of SCHEMES) {
+          await prefer(page, scheme)
+          await picture(page, `${state}-${device}-${scheme}`)
+        }
+        await page.evaluate(OPEN_ALL)
+        for (const scheme of SCHEMES) {
+          await prefer(page, scheme)
+          assert.deepEqual(await page.evaluate(STICKING_OUT), [], `${device}, ${scheme}`)
+          assert.deepEqual(await page.evaluate(LOW_CONTRAST), [], `${device}, ${scheme}`)
+        }
+        await page.reload()
+      }
+    })
+  }
+
+  await t.test('it can be heard and used with a keyboard', t => accessible(t, browser, troubled))
+
+  await t.test('an empty ledger is explained, not shown as nothing', async t => {
+    const page = await open(t, browser, empty.url)
+    await loaded(page)
+    assert.equal(await text(page, 'h1'), 'Nothing has been measured yet.')
+    assert.match(await text(page, '#usage'), /gpu-hours\s[\s\S]*Nothing recorded yet\./)
+    for (const part of ['#held', '#customers', '#unattributed', '#gateway']) {
+      assert.match(
+        await text(page, part),
+        /Nothing is held|No customer waits|All usage has a customer|Nothing received/,
+      )
+    }
+  })
+
+  await t.test('news come by themselves, and leave alone what has not changed', async t => {
+    const scene = await Scene.start(t, { bench: { now: NOW }, refreshInterval: 30 })
+    const page = await open(t, browser, scene.url)
+    await loaded(page)
+    await page.evaluate(
+      `document.querySelector('details').open = true; window.cell = document.querySelector('#hours li.idle')`,
+    )
+    await scene.bench.use(customer(1), 5)
+    scene.bench.now += MINUTE
+    await shows(page, '#usage', /requests\s+in units of 1 request\s[\s\S]*?Recorded\s+5\s/)
+    await shows(page, 'h1', /Everything/)
+    assert.equal(await page.evaluate(`window.cell.isConnected && document.querySelector('details').open`), true)
+    await scene.pass()
+    scene.bench.now += 5 * MINUTE
+    await shows(page, '#usage', /Metered\s+5\s+100 %/)
+    assert.equal(await page.evaluate(`window.cell.isConnected`), false)
+  })
+
+  await t.test('nobody asks for a page that nobody looks at', async t => {
+    const scene = await Scene.start(t, { bench: { now: NOW }, refreshInterval: 20 })
+    const page = await open(t, browser, scene.url)
+    const asks = () => page.waitForRequest(request => request.url().endsWith('/status.json'))
+    const look = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`)
+    await loaded(page)
+    // It is turned away from while an answer is under way.
+    await page.setRequestInterception(true)
+    const held = await asks()
+    await look(true)
+    let asked = 0
+    page.on('request', request => {
+      asked += 1
+      request.continue()
+    })
+    await held.continue()
+    await page.waitForNetworkIdle({ idleTime: 400 })
+    assert.equal(asked, 0)
+    const asking = asks()
+    await look(false)
+    await asking
+  })
+
+  await t.test('a gateway that is gone, or has no ledger, is told from one that is well', async t => {
+    let broken = false
+    const scene = await Scene.start(t, { bench: { now: NOW }, refreshInterval: 50, ...fallible(() => broken) })
+    const page = await open(t, browser, scene.url)
+    await loaded(page)
+    broken = true
+    scene.bench.now += HOUR
+    await shows(
+      page,
+      '#notice',
+      /^The ledger cannot be read: LedgerError: disk I\/O error\. What is shown here is from 12:10:00 UTC\.$/,
+    )
+    await picture(page, 'stale')
+    assert.deepEqual(await page.evaluate(LOW_CONTRAST), [])
+    assert.equal(await page.title(), '? marketplace-meter')
+    assert.match(await text(page, '#freshness'), /^Stale, from 12:10:00$/)
+    broken = false
+    await page.waitForSelector('#notice', { hidden: true })
+    assert.match(await text(page, '#freshness'), /^13:10:00 UTC, again every 0\.05 s$/)
+    await page.setOfflineMode(true)
+    await shows(page, '#notice', /^The gateway does not answer\. What is shown here is from 13:10:00 UTC\.$/)
+    await page.setOfflineMode(false)
+    await page.waitForSelector('#notice', { hidden: true })
+  })
+
+  await t.test('with a token, the browser asks for it once, for the page and its data', async t => {
+    const authorize = (request: Parameters<typeof presentedToken>[0]) => presentedToken(request) === 'a-token'
+    const scene = await Scene.start(t, { bench: { now: NOW }, authorize })
+    const page = await open(t, browser, scene.url, { password: 'a-token' })
+    await loaded(page)
+    const stranger = await open(t, browser, scene.url)
+    assert.match(await stranger.content(), /Expected a bearer token/)
+    // An address with credentials in it is one that fetch refuses.
+    const bookmark = await open(t, browser, scene.url.replace('//', '//me:a-token@'))
+    await loaded(bookmark)
+  })
+})
+
+/** A ledger that cannot be read while it is said to be broken. */
+function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'statement' | 'records'> } {
+  const answer =
+    <Result>(result: Result) =>
+    async () => {
+      if (broken()) throw new LedgerError('ERR_LEDGER_IO', 'disk I/O error')
+      return result
+    }
+  const status = answer({ pending: [], held: [], unattributed: [], notCounted: {} })
+  return { ledger: { status, statement: answer([]), records: answer([]) } }
+}
+
+async function accessible(t: TestContext, browser: Browser, scene: Scene): Promise<void> {
+  const page = await open(t, browser, scene.url, { width: WIDTHS.phone })
+  await loaded(page)
+  await page.evaluate(OPEN_ALL)
+  const levels = await page.$$eval('h1, h2, h3', all => all.map(heading => Number(heading.tagName.slice(1))))
+  assert.equal(levels.filter(level => level === 1).length, 1)
+  for (const [index, level] of levels.entries()) assert.ok(level - (levels[index - 1] ?? 0) <= 1, 'no level is skipped')
+  assert.deepEqual(await page.$$eval('header, main, footer', all => all.map(({ tagName }) => tagName)), [
+    'HEADER',
+    'MAIN',
+    'FOOTER',
+  ])
+  // Also where rows are blocks, tables are tables.
+  const tables = await page.$$('table')
+  assert.ok(tables.length >= 8)
+  assert.deepEqual(await page.$$(':is(table, thead, tbody, tr, th, td):not([role])'), [])
+  const tree = await page.accessibility.snapshot({ interestingOnly: false })
+  const roles = new Map<string, number>()
+  const walk = (node: typeof tree) => {
+    if (node === null || node === undefined) return
+    roles.set(node.role, (roles.get(node.role) ?? 0) + 1)
+    if (['table', 'region'].includes(node.role)) assert.ok(node.name, `${node.role} has a name`)
+    for (const child of node.children ?? []) walk(child)
+  }
+  walk(tree)
+  assert.equal(roles.get('table'), tables.length)
+  for (const role of [
+    'columnheader',
+    'rowheader',
+    'row',
+    'cell',
+    'banner',
+    'main',
+    'contentinfo',
+    'region',
+    'status',
+  ]) {
+    assert.ok((roles.get(role) ?? 0) > 0, role)
+  }
+  // Everything that can be operated is reached, in order, and seen when it is.
+  const reached: string[] = []
+  await page.evaluate('document.activeElement.blur()')
+  for (let step = 0; step < 8; step++) {
+    await page.keyboard.press('Tab')
+    const [name, outline] = (await page.evaluate(`(() => {
+      const at = document.activeElement
+      return [at.textContent.slice(0, 24), getComputedStyle(at).outlineStyle]
+    })()`)) as [string, string]
+    reached.push(name)
+    assert.equal(outline, 'solid', name)
+    if (name === 'metrics') break
+  }
+  assert.deepEqual(reached.slice(0, 2), ['Skip to the content', 'Counts of each hour'])
+  assert.deepEqual(reached.slice(-3), ['What the words mean', 'status.json', 'metrics'])
+}

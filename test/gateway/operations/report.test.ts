@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LaneTrouble } from '../../../src/gateway/operations/activity.ts'
+import { type HeadlineFacts, headlineOf } from '../../../src/gateway/operations/headline.ts'
+import type { HourReport } from '../../../src/gateway/operations/hours.ts'
+import { Readiness } from '../../../src/gateway/operations/readiness.ts'
+import { StatusReader, type StatusReport } from '../../../src/gateway/operations/report.ts'
+import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
+import type { RecordEntry } from '../../../src/ledger/ledger.ts'
+import { formatAmount } from '../../../src/usage/amount.ts'
+import { customer, HOUR, MINUTE, NOW, REQUESTS, TOKENS } from '../../metering/support.ts'
+import { CUSTOMERS, GPU, Scene, trouble } from './support.ts'
+
+const hourOf = (hours: readonly HourReport[], time: number) =>
+  hours.find(({ hour }) => Date.parse(hour) === Math.floor(time / HOUR) * HOUR) as HourReport
+
+/** That each total is the ledger's own. */
+async function assertTotals({ bench }: Scene, { totals }: StatusReport): Promise<void> {
+  const lines = await bench.ledger.statement()
+  for (const dimension of totals.dimensions) {
+    const own = lines.filter(line => line.dimension.name === dimension.name)
+    for (const figure of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+      const sum = own.reduce((total, line) => total + line[figure], 0n)
+      assert.equal(dimension[figure].amount, formatAmount(sum), `${figure} of ${dimension.name}`)
+    }
+    assert.deepEqual([dimension.series, dimension.difference, dimension.breaches], [own.length, '0', 0])
+  }
+}
+
+test('what went well: every figure is the ledger’s, every hour has its counts', async t => {
+  const scene = await Scene.start(t)
+  await scene.business()
+  const report = await scene.status()
+  await assertTotals(scene, report)
+  assert.deepEqual(
+    report.totals.dimensions.map(({ name, unit, size }) => [name, unit, size]),
+    [
+      ['tokens', '1,000 token', '1000'],
+      ['requests', 'request', '1'],
+      ['gpu-hours', 'h', '3600'],
+    ],
+  )
+  assert.equal(report.headline.level, 'good')
+  assert.deepEqual(report.headline.details, [
+    'AWS has taken all that was due, up to the hour 10 Jun, 11:00. The present hour is closed at 10 Jun, 13:05.',
+  ])
+  assert.deepEqual([report.held, report.customers, report.unattributed, report.heldRecords], [[], [], [], 0])
+
+  const records = await scene.bench.records()
+  assert.equal(report.hours.length, 48)
+  for (const { hour, state, ...counts } of report.hours.slice(0, -1)) {
+    const own = records.filter(record => record.hour === Date.parse(hour))
+    assert.equal(state, 'closed')
+    assert.equal(counts.frozen, own.length)
+    assert.deepEqual([counts.sent, counts.metered, counts.pending, counts.held], [own.length, own.length, 0, 0])
+  }
+  assert.equal(hourOf(report.hours, NOW - 3 * HOUR).frozen, 15)
+  const { hour, state, closesAt, frozen } = report.hours.at(-1) as HourReport
+  assert.deepEqual([hour, state, closesAt], ['2026-06-10T12:00:00.000Z', 'open', '2026-06-10T13:05:00.000Z'])
+  assert.equal(frozen, 0)
+  const { lastReceivedAt, lagSeconds, points, records: metered, lastPass } = report.activity
+  assert.deepEqual([lastReceivedAt, lagSeconds], ['2026-06-10T12:19:00.000Z', 4])
+  assert.equal(points.at(-1), CUSTOMERS.length * 20)
+  assert.equal(
+    metered.reduce((sum, count) => sum + count),
+    15,
+  )
+  assert.equal(lastPass?.endedAt, '2026-06-10T12:19:00.000Z')
+})
+
+test('what went wrong: held records with the commands, who waits the longest, what has no customer', async t => {
+  const scene = await trouble(t)
+  const report = await scene.status()
+  await assertTotals(scene, report)
+  assert.equal(report.headline.level, 'trouble')
+  assert.equal(report.headline.title, 'Not yet: usage of 5 h ago has not been billed.')
+  assert.deepEqual(report.headline.details, [
+    'Records of the hour 10 Jun, 07:00 have no final answer from AWS yet. AWS takes it until 11 Jun, 07:00, in 19 h.',
+    'Check credentials: the role has expired: renew it.',
+    'prod-inference in us-east-1, since 10 Jun, 08:10: AWS cannot be reached (Error: connect ECONNREFUSED ' +
+      '10.1.2.3:443). Usage stays in the ledger and is sent again by itself.',
+    'Nothing is lost, but a person has to decide about 9 held records and usage without a customer: what to do is below.',
+  ])
+  const held = await scene.bench.ledger.records({ state: 'held', limit: 1000 })
+  assert.deepEqual(
+    report.held.map(({ cause, records, commands }) => [cause, records, commands[0]?.command]),
+    [
+      [
+        'in-doubt',
+        1,
+        `marketplace-meter settle ${idOf(held, 'in-doubt')} --billed --why "…" --ledger /data/ledger.sqlite`,
+      ],
+      ['not-subscribed', 6, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
+      ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
+      [
+        'over-maximum',
+        1,
+        `marketplace-meter release ${idOf(held, 'over-maximum')} --why "…" --ledger /data/ledger.sqlite`,
+      ],
+    ],
+  )
+  const over = report.held.at(-1)?.shown[0]
+  assert.deepEqual(
+    [over?.customer, over?.dimension, over?.quantity, over?.unit, over?.attempts, over?.lastAnswer],
+    [customer(4).accountId, 'requests', { amount: '2000129', quantity: '2,000,129' }, 'request', 0, undefined],
+  )
+  assert.equal(report.heldRecords, held.length)
+
+  // The first waits since the day before; all wait for AWS to be back.
+  assert.deepEqual(
+    report.customers.map(one => [one.customer, one.oldestHour, one.takenUntil, one.pending > 0, one.held]),
+    [
+      [customer(3).accountId, '2026-06-09T15:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 1],
+      [customer(2).accountId, '2026-06-09T16:00:00.000Z', '2026-06-11T08:00:00.000Z', true, 4],
+      [customer(1).accountId, '2026-06-10T00:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 3],
+      [customer(4).accountId, '2026-06-10T02:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 1],
+      ['100000000005', '2026-06-10T07:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 0],
+    ],
+  )
+  const pending = await scene.bench.ledger.records({ state: 'pending', limit: 1000 })
+  assert.equal(report.pendingRecords, pending.length)
+  for (const hour of report.hours) {
+    const own = (state: RecordEntry['state']) => (record: RecordEntry) =>
+      record.state === state && record.hour === Date.parse(hour.hour)
+    assert.equal(hour.pending, pending.filter(own('pending')).length, hour.hour)
+    assert.equal(hour.held, held.filter(own('held')).length, hour.hour)
+  }
+
+  assert.equal(report.unattributedCount, 2)
+  assert.deepEqual(
+    report.unattributed.map(({ reason, dimension, quantity }) => [reason, dimension, quantity.quantity]),
+    [
+      ['malformed-customer', 'tokens', '12.5'],
+      ['no-customer', 'tokens', '12.5'],
+    ],
+  )
+  assert.match(report.unattributed[0]?.account ?? '', /^u-[0-9a-f]{8}$/)
+  assert.match(report.unattributedCommands[0]?.command ?? '', /^marketplace-meter attribute <account> <dimension> /)
+})
+
+const idOf = (held: readonly RecordEntry[], reason: string) => held.find(record => record.reason === reason)?.id
+
+test('a ledger that is new has nothing to tell, and says so', async t => {
+  const scene = await Scene.start(t, { dimensions: [TOKENS, GPU] })
+  const report = await scene.status()
+  assert.equal(report.headline.level, 'empty')
+  assert.deepEqual(
+    report.totals.dimensions.map(({ name, series, recorded }) => [name, series, recorded.quantity]),
+    [
+      ['tokens', 0, '0'],
+      ['gpu-hours', 0, '0'],
+    ],
+  )
+  assert.deepEqual([report.closedThrough, report.oldestPending, report.activity.lastPass], [null, null, null])
+})
+
+/** A reader of the scene's ledger, and what it asks of it. */
+function reading(scene: Scene) {
+  const { ledger } = scene.bench
+  const asked: string[] = []
+  const limits: number[] = []
+  const now = () => scene.bench.now
+  const reader = new StatusReader({
+    ledger: {
+      status: () => {
+        asked.push('status')
+        return ledger.status()
+      },
+      statement: query => {
+        asked.push('statement')
+        return ledger.statement(query)
+      },
+      records: query => {
+        asked.push('records')
+        limits.push(query?.limit ?? Number.POSITIVE_INFINITY)
+        return ledger.records(query)
+      },
+    },
+    dimensions: [TOKENS],
+    activity: scene.activity,
+    readiness: new Readiness([], { now }),
+    now,
+    closeDelay: 5 * MINUTE,
+  })
+  const count = () => {
+    const counts = Object.groupBy(asked.splice(0), name => name)
+    return [counts.status?.length ?? 0, counts.statement?.length ?? 0, counts.records?.length ?? 0]
+  }
+  return { reader, count, limits }
+}
+
+test('however many look, and for long: what is asked of the ledger is little and bounded', async t => {
+  const scene = await Scene.start(t)
+  await scene.business()
+  const { reader, count, limits } = reading(scene)
+  await Promise.all(Array.from({ length: 50 }, () => reader.read()))
+  assert.deepEqual(count(), [1, 1, 49], 'status, totals, held records and 48 hours')
+  await reader.read()
+  assert.deepEqual(count(), [0, 0, 0])
+  scene.bench.now += 5 * MINUTE
+  await reader.read()
+  assert.deepEqual(count(), [1, 1, 2], 'of the hours only the open one is counted again')
+  scene.bench.now += 10 * MINUTE
+  await reader.read()
+  assert.deepEqual(count(), [1, 1, 49])
+  assert.ok(Math.max(...limits) <= 1001)
+})
+
+test('an hour of more records than are counted says so, and what is held of it is seen nevertheless', async t => {
+  const scene = await Scene.start(t, { bench: { now: NOW } })
+  const { bench } = scene
+  await bench.ledger.register([{ ...REQUESTS, maxQuantity: 100 }, TOKENS])
+  const first = scene.use(customer(0), REQUESTS, 101)
+  await scene.append([
+    first,
+    ...Array.from({ length: 1200 }, (_, number) => scene.use(customer(1 + number), REQUESTS, 3)),
+  ])
+  bench.now += HOUR
+  await scene.pass()
+  const { reader } = reading(scene)
+  const { hours, customers, pendingRecords, heldRecords } = await reader.read()
+  const hour = hourOf(hours, NOW)
+  assert.deepEqual([hour.frozen, hour.sent, hour.held, hour.more], [1000, 1000, 1, true])
+  assert.deepEqual([pendingRecords, heldRecords, customers.length], [0, 1, 1])
+})
+
+test('hours are open, then about to be closed, then overdue, then closed', async t => {
+  const scene = await Scene.start(t, { bench: { now: NOW } })
+  await scene.bench.use(customer(1), 5)
+  await scene.pass()
+  const states = async () => (await scene.status()).hours.slice(-3).map(({ state }) => state)
+  assert.deepEqual(await states(), ['closed', 'closed', 'open'])
+  scene.bench.now += 50 * MINUTE
+  assert.deepEqual(await states(), ['closed', 'closing', 'open'])
+  scene.bench.now += 15 * MINUTE
+  assert.deepEqual(await states(), ['closed', 'late', 'open'])
+  await scene.pass()
+  scene.bench.now += MINUTE
+  assert.deepEqual(await states(), ['closed', 'closed', 'open'])
+  // A clock that is ahead closes hours that are to come. When it is set right they are not over.
+  const right = scene.bench.now + MINUTE
+  scene.bench.now += 5 * HOUR
+  await scene.pass()
+  scene.bench.now = right
+  assert.equal((await states()).at(-1), 'open')
+})
+
+const CALM: HeadlineFacts = {
+  now: NOW,
+  closeDelay: 5 * MINUTE,
+  dryRun: false,
+  status: { pending: [], held: [], unattributed: [], notCounted: {}, closedThrough: NOW - 70 * MINUTE },
+  totals: {
+    at: NOW,
+    dimensions: new Map(),
+    reports: [{ ...({} as DimensionReport), recorded: { amount: '5', quantity: '5' }, breaches: 0 }],
+    unattributed: [],
+    unattributedCount: 0,
+  },
+  troubles: [],
+  lastPass: undefined,
+  checks: [],
+}
+const figure = { dimension: 'tokens', records: 2, quantity: 5n, amount: 5n }
+const trouble1: LaneTrouble = {
+  ...{ product: 'prod', region: 'us-east-1', fault: 'throttled', message: 'Rate exceeded', since: NOW },
+}
+
+for (const [level, title, change] of [
+  ['good', 'Everything that was measured is billed or on its way.', {}],
+  ['good', 'Everything that was measured is billed or on its way.', { status: { ...CALM.status, pending: [figure] } }],
+  ['attention', 'This is a dry run: nothing is sent to AWS.', { dryRun: true }],
+  // Its records wait on purpose.
+  [
+    'attention',
+    'This is a dry run: nothing is sent to AWS.',
+    { dryRun: true, status: { ...CALM.status, oldestPendingHour: NOW - 26 * HOUR } },
+  ],
+  ['attention', 'All but 2 held records.', { status: { ...CALM.status, held: [{ ...figure, reason: 'refused' }] } }],
+  [
+    'attention',
+    'All but usage without a customer.',
+    { status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] } },
+  ],
+  [
+    'good',
+    'Everything that was measured is billed or on its way.',
+    { status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 0n }] } },
+  ],
+  ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],
+  [
+    'attention',
+    'All of it is kept, but the last metering pass failed.',
+    { lastPass: { endedAt: NOW, milliseconds: 5, error: 'LedgerError: locked' } },
+  ],
+  [
+    'attention',
+    'Usage is taken, but something is wrong.',
+    { checks: [{ name: 'credentials', state: 'warning', message: 'expired' }] },
+  ],
+  ['trouble', 'No: usage cannot be taken now.', { checks: [{ name: 'disk', state: 'failed', message: 'full' }] }],
+  [
+    'trouble',
+    'No: no hour has been closed since 10 Jun, 08:00.',
+    { status: { ...CALM.status, closedThrough: Date.UTC(2026, 5, 10, 8) } },
+  ],
+  [
+    'trouble',
+    'Not yet: usage of 26 h ago has not been billed.',
+    // Also where something less urgent is found first.
+    { troubles: [trouble1], status: { ...CALM.status, oldestPendingHour: NOW - 26 * HOUR } },
+  ],
+  [
+    'trouble',
+    'The ledger does not add up.',
+    { totals: { ...CALM.totals, reports: [{ ...({} as DimensionReport), breaches: 1 }] } },
+  ],
+] as const satisfies readonly (readonly [string, string, Partial<HeadlineFacts>])[]) {
+  test(`headline: ${title} (${Object.keys(change).join()})`, () => {
+    const headline = headlineOf({ ...CALM, ...change })
+    assert.deepEqual([headline.level, headline.title], [level, title])
+    assert.ok(headline.details.length > 0 && headline.details.every(detail => detail.endsWith('.')))
+  })
+}
