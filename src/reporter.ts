@@ -231,6 +231,7 @@ function instruments(meterProvider: MeterProvider) {
     requestDuration: meter.createHistogram('marketplace.metering.request.duration', {
       unit: 's',
       description: 'Duration of BatchMeterUsage requests.',
+      advice: { explicitBucketBoundaries: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
     }),
     gauges: {
       pendingRecords: meter.createObservableGauge('marketplace.metering.pending.records', {

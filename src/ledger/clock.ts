@@ -12,8 +12,8 @@ export class LedgerClock {
     this.#here = here
   }
 
-  /** Milliseconds since the epoch. */
-  readonly now = (): number => this.#here() + this.#ahead
+  /** Whole milliseconds since the epoch. */
+  readonly now = (): number => Math.floor(this.#here() + this.#ahead)
 
   async sync(): Promise<void> {
     const before = this.#here()

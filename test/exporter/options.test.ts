@@ -181,6 +181,15 @@ test('a dimension whose size changes between runs rebills nothing that was froze
   assert.deepEqual(await line(ACCOUNT, 'tokens'), expected)
 })
 
+test('a clock of fractions of milliseconds is one of whole ones', async t => {
+  const { exporter, clock, billed } = world(t)
+  clock.now += 0.375
+  await exportTo(exporter, tokens(5))
+  clock.now += HOUR
+  await exporter.shutdown()
+  assert.deepEqual(billed(), { [`${ACCOUNT} tokens-processed`]: 5 })
+})
+
 test('a clock that fails while it runs stands still: nothing is lost, and it is said', async t => {
   let fails: (() => number) | undefined
   const clock = { now: START }

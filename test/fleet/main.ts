@@ -1,0 +1,71 @@
+import { parseArgs } from 'node:util'
+import { Table } from 'console-table-printer'
+import { ENGINES } from './engine.ts'
+import { type FleetResult, runFleet } from './fleet.ts'
+
+const HELP = `Usage: npm run fleet -- [options]
+
+Dozens of processes meter through one shared ledger for some virtual hours, while they are scaled up and down and killed
+at random, their clocks are wrong by seconds, AWS fails now and then, and the engine is killed and restarted. Ends with 1
+where the bill is not what was recorded, to the unit.
+
+  --engine name   only this one; may be repeated (${Object.keys(ENGINES).join(', ')}; all but sqlite by default)
+  --replicas N    how many processes there are at most at a time (24)
+  --hours N       virtual hours of traffic; one takes 20 seconds (4)
+  --seed N        1
+  --json          print one JSON object`
+
+const { values } = parseArgs({
+  options: {
+    engine: { type: 'string', multiple: true, default: Object.keys(ENGINES).filter(name => name !== 'sqlite') },
+    replicas: { type: 'string', default: '24' },
+    hours: { type: 'string', default: '4' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
+})
+if (values.help) {
+  console.log(HELP)
+  process.exit()
+}
+
+const whole = (name: 'replicas' | 'hours' | 'seed') => {
+  const value = Number(values[name])
+  if (Number.isInteger(value) && value > 0) return value
+  console.error(`--${name}: expected an integer above 0, got "${values[name]}"`)
+  process.exit(2)
+}
+
+const options = { replicas: whole('replicas'), hours: whole('hours'), seed: whole('seed') }
+const engines: FleetResult[] = []
+for (const name of values.engine) {
+  const start = ENGINES[name]
+  if (start === undefined) {
+    console.error(`--engine: expected one of ${Object.keys(ENGINES).join(', ')}, got "${name}"`)
+    process.exit(2)
+  }
+  await using engine = await start()
+  engines.push(await runFleet({ ...options, engine, progress: text => console.error(text) }))
+}
+
+if (values.json) {
+  console.log(JSON.stringify({ engines }, null, 2))
+} else {
+  const table = new Table({
+    shouldDisableColors: !process.stdout.isTTY,
+    defaultColumnOptions: { alignment: 'right' },
+    columns: [{ name: 'engine', alignment: 'left' }],
+  })
+  const figure = (value: number) => value.toLocaleString('en')
+  for (const { name, replicas, kills, restarts, recorded, billed, difference, unknown } of engines) {
+    table.addRow({
+      ...{ engine: name, processes: replicas, killed: kills, 'engine restarts': restarts },
+      ...{ recorded: figure(recorded), billed: figure(billed), difference: figure(difference) },
+      'lost with those killed, at most': figure(unknown),
+    })
+  }
+  table.printTable()
+  for (const { name, problems } of engines) for (const problem of problems) console.log(`${name}: ${problem}`)
+}
+if (engines.some(({ difference, problems }) => difference !== 0 || problems.length > 0)) process.exitCode = 1
