@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { SqliteLedger } from '../ledger/sqlite.ts'
+import { ledgerFile, openLedger } from '../ledger/open.ts'
 
 /** A person waits rather than types again. */
 const BUSY_TIMEOUT = 5000
@@ -11,19 +11,23 @@ const BUSY_TIMEOUT = 5000
  * makes a new ledger, which is what a mistyped path would do.
  */
 export async function withLedger<Result>(
-  path: string,
+  address: string,
   access: 'read' | 'write',
   work: (ledger: Ledger) => Promise<Result>,
 ): Promise<Result> {
-  const size = statSync(path, { throwIfNoEntry: false })?.size
-  if (!size) {
-    const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`
-    throw new LedgerError('ERR_LEDGER_NOT_FOUND', `${found}. Name its file with --ledger or MARKETPLACE_LEDGER.`)
-  }
-  const ledger = new SqliteLedger({ path, readOnly: access === 'read', busyTimeout: BUSY_TIMEOUT })
+  const path = ledgerFile(address)
+  if (path !== undefined) refuseMissing(path)
+  const ledger = await openLedger(address, { readOnly: access === 'read', busyTimeout: BUSY_TIMEOUT })
   try {
     return await work(ledger)
   } finally {
     await ledger.close()
   }
+}
+
+function refuseMissing(path: string): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size
+  if (size) return
+  const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`
+  throw new LedgerError('ERR_LEDGER_NOT_FOUND', `${found}. Name its file with --ledger or MARKETPLACE_LEDGER.`)
 }

@@ -19,7 +19,9 @@ export interface NoteOptions extends CommonOptions {
 }
 
 export const ledgerOption = () =>
-  new Option('--ledger <path>', "the ledger's file").env('MARKETPLACE_LEDGER').default('marketplace-ledger.sqlite')
+  new Option('--ledger <address>', 'the ledger: a file, postgresql://… or dynamodb://table')
+    .env('MARKETPLACE_LEDGER')
+    .default('marketplace-ledger.sqlite')
 
 export const nowOption = () => new Option('--now <time>', 'the present time, where it is not that of the clock')
 

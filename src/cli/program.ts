@@ -3,11 +3,14 @@ import { Command } from 'commander'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
+import { checkCommand } from './check.ts'
+import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { pruneCommand } from './prune.ts'
 import { recordsCommand } from './records.ts'
 import { releaseCommand } from './release.ts'
 import { restoreCommand } from './restore.ts'
+import { serveCommand } from './serve.ts'
 import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
 import { statementCommand } from './statement.ts'
@@ -17,15 +20,21 @@ import { writeOffCommand } from './write-off.ts'
 
 const GROUPS: [string, (() => Command)[]][] = [
   ['Look:', [statusCommand, statementCommand, recordsCommand, heldCommand, auditCommand, verifyCommand]],
-  ['Decide (each leaves an audit entry):', [releaseCommand, settleCommand, attributeCommand, writeOffCommand]],
+  [
+    'Decide (each leaves an audit entry):',
+    [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand],
+  ],
   ['Keep:', [backupCommand, restoreCommand, pruneCommand]],
-  ['Try:', [simulateCommand]],
+  ['Run:', [serveCommand, checkCommand, simulateCommand]],
 ]
 
 /** The command line. It throws a CommanderError where commander would end the process. */
 export function createProgram(): Command {
   const program = new Command('marketplace-meter')
-    .description('The usage ledger of AWS Marketplace metering: where each unit stands, and what a person decides.')
+    .description(
+      'AWS Marketplace metering: the ledger of usage, where each unit stands and what a person decides; and a gateway that ' +
+        'meters what applications in any language send as OTLP.',
+    )
     .version(version())
     .helpCommand(false)
     .configureHelp({ subcommandTerm: command => command.name() })

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
+import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
@@ -18,10 +19,10 @@ export function statusCommand(): Command {
     .addOption(formatOption('table', 'json'))
     .addOption(nowOption())
     .action(async (options: Options) => {
-      const { ledger: path, format } = options
-      const report = await withLedger(path, 'read', async ledger => ({
-        path,
-        size: fileSize(path),
+      const { ledger: address, format } = options
+      const report = await withLedger(address, 'read', async ledger => ({
+        name: ledgerName(address),
+        size: fileSize(address),
         now: nowOf(options),
         status: await ledger.status(),
         dimensions: await readDimensions(ledger),
@@ -30,7 +31,9 @@ export function statusCommand(): Command {
     })
 }
 
-/** With the write-ahead log, which is part of it. */
-function fileSize(path: string): number {
+/** Of a file, with the write-ahead log, which is part of it. */
+function fileSize(address: string): number | undefined {
+  const path = ledgerFile(address)
+  if (path === undefined) return undefined
   return [path, `${path}-wal`].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
 }

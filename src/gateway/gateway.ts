@@ -101,11 +101,14 @@ class Parts {
   readonly #prometheus = new PrometheusReader()
   readonly #meterProvider: MeterProvider
 
-  constructor({ http, grpc, statusPage, readers = [], ledgerAddress, ledger, ...rest }: GatewayOptions) {
+  constructor({ http, grpc, statusPage, readers = [], resource, ledgerAddress, ledger, ...rest }: GatewayOptions) {
     this.#options = parseOptions({ ...rest, ledger })
     this.#ledger = ledger
     this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
-    this.#meterProvider = new MeterProvider({ readers: [this.#prometheus, ...readers] })
+    this.#meterProvider = new MeterProvider({
+      readers: [this.#prometheus, ...readers],
+      ...(resource !== undefined && { resource }),
+    })
     this.#metering = new Metering({
       ...this.#options,
       ledger,
@@ -163,9 +166,12 @@ class Parts {
 
   async end(timeout?: number): Promise<void> {
     this.#metering.end()
-    await this.#metering.send(timeout ?? this.#options.flushTimeout)
+    // Side by side: AWS and whoever takes our own metrics may both hang.
+    await Promise.all([
+      this.#metering.send(timeout ?? this.#options.flushTimeout),
+      this.#meterProvider.shutdown().catch(() => {}),
+    ])
     this.reporter.end()
-    await this.#meterProvider.shutdown().catch(() => {})
   }
 
   async #passed(begunAt: number, error: unknown): Promise<void> {

@@ -1,4 +1,4 @@
-import type { MetricReader } from '@opentelemetry/sdk-metrics'
+import type { MeterProviderOptions, MetricReader } from '@opentelemetry/sdk-metrics'
 import type { AWSMarketplaceMetricExporterOptions } from '../exporter-options.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { ReceiverOptions } from './otlp/options.ts'
@@ -17,6 +17,8 @@ export interface GatewayOptions extends ExporterOptions {
   readonly statusPage?: boolean
   /** Where the gateway's own metrics go, but for Prometheus, which fetches them at `/metrics`. */
   readonly readers?: readonly MetricReader[]
+  /** What the gateway's own metrics are of. */
+  readonly resource?: MeterProviderOptions['resource']
   /** The ledger's address, for commands that the status page shows. */
   readonly ledgerAddress?: string
 }

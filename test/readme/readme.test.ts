@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { SqliteLedger } from '../../src/index.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
 
@@ -23,6 +24,7 @@ const blocks = [...README.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, lang
   text: text as string,
 }))
 const ts = blocks.filter(({ language }) => language === 'ts').map(({ text }) => text)
+const yaml = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text)
 const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'))
 
 // Under the project, where the packages that the blocks import are found.
@@ -31,7 +33,15 @@ after(() => rmSync(folder, { recursive: true }))
 for (const [index, text] of ts.entries()) writeFileSync(join(folder, `block-${index}.ts`), text)
 
 test('every block is of a language that is tested here', () => {
-  assert.deepEqual([...new Set(blocks.map(({ language }) => language))].sort(), ['json', 'sh', 'text', 'ts'])
+  assert.deepEqual([...new Set(blocks.map(({ language }) => language))].sort(), ['json', 'sh', 'text', 'ts', 'yaml'])
+})
+
+test('the YAML blocks are configurations of the gateway', () => {
+  for (const text of yaml) {
+    const path = join(folder, 'gateway.yaml')
+    writeFileSync(path, text)
+    assert.equal(GatewayConfigFile.read(path, {}).config.usage.productCode, 'your-product-code')
+  }
 })
 
 test('the TypeScript blocks pass the type check', async () => {
@@ -41,6 +51,8 @@ test('the TypeScript blocks pass the type check', async () => {
       paths: {
         [PACKAGE.name]: ['../../../src/index.ts'],
         [`${PACKAGE.name}/http`]: ['../../../src/http.ts'],
+        [`${PACKAGE.name}/postgresql`]: ['../../../src/postgresql.ts'],
+        [`${PACKAGE.name}/dynamodb`]: ['../../../src/dynamodb.ts'],
         [`${PACKAGE.name}/simulator`]: ['../../../src/simulator/index.ts'],
       },
     },
@@ -99,7 +111,9 @@ test('the commands for set-up name scripts and packages that are there', () => {
 test("the operator's commands do what they say", async () => {
   const cwd = mkdtempSync(join(folder, 'run-'))
   await seedLedger(join(cwd, 'ledger.sqlite'))
-  for (const command of commands.filter(command => /marketplace-meter (?!simulate)/.test(command))) {
+  writeFileSync(join(cwd, 'gateway.yaml'), yaml[0] as string)
+  writeFileSync(join(cwd, 'captured.json'), '{"resourceMetrics":[]}')
+  for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve)/.test(command))) {
     const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
       cwd,
       env: { ...process.env, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },

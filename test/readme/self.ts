@@ -4,6 +4,8 @@ import { registerHooks } from 'node:module'
 const ENTRIES: Record<string, string> = {
   'opentelemetry-exporter-aws-marketplace': '../../src/index.ts',
   'opentelemetry-exporter-aws-marketplace/http': '../../src/http.ts',
+  'opentelemetry-exporter-aws-marketplace/postgresql': '../../src/postgresql.ts',
+  'opentelemetry-exporter-aws-marketplace/dynamodb': '../../src/dynamodb.ts',
   'opentelemetry-exporter-aws-marketplace/simulator': '../../src/simulator/index.ts',
 }
 

@@ -8,9 +8,9 @@ import { distance, iso, shortTime } from '../text/time.ts'
 import { amountText } from './record-name.ts'
 
 export interface StatusReport {
-  readonly path: string
+  readonly name: string
   /** Of the file, in bytes. */
-  readonly size: number
+  readonly size: number | undefined
   readonly now: number
   readonly status: LedgerStatus
   readonly dimensions: ReadonlyMap<string, Dimension>
@@ -23,7 +23,7 @@ const PENDING_LATE = 3 * HOUR
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: StatusReport, paint: Paint = plain): string {
-  const { path, size, now, status, dimensions } = report
+  const { name, size, now, status, dimensions } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
     list.length === 0
@@ -36,7 +36,7 @@ export function statusText(report: StatusReport, paint: Paint = plain): string {
           ].join(' '),
         )
   const rows: [string, string[]][] = [
-    ['Ledger', [`${path}, ${sizeText(size)}`]],
+    ['Ledger', [size === undefined ? name : `${name}, ${sizeText(size)}`]],
     ['Closed through', [closedThrough === undefined ? 'no hour yet' : hourText(closedThrough, now)]],
     ['Oldest pending', [oldest === undefined ? 'none' : `${hourText(oldest, now)}; ${windowText(oldest, now)}`]],
     ['Pending', figures(status.pending)],
@@ -82,7 +82,7 @@ function windowText(hour: number, now: number): string {
 
 /** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
 export function statusJson(report: StatusReport): object {
-  const { path, size, now, status } = report
+  const { name, size, now, status } = report
   const figure = ({ quantity, amount, ...rest }: LedgerStatus['pending'][number]) => ({
     ...rest,
     quantity: String(quantity),
@@ -90,8 +90,8 @@ export function statusJson(report: StatusReport): object {
   })
   return {
     at: iso(now),
-    ledger: path,
-    fileSize: size,
+    ledger: name,
+    fileSize: size ?? null,
     closedThrough: status.closedThrough === undefined ? null : iso(status.closedThrough),
     oldestPendingHour: status.oldestPendingHour === undefined ? null : iso(status.oldestPendingHour),
     pending: status.pending.map(figure),

@@ -1,0 +1,91 @@
+import { REFERENCE } from '../../gateway/config/secrets.ts'
+import { type Address, hostAndPort } from '../../gateway/config/values.ts'
+import type { GatewayConfig } from '../../gateway/config.ts'
+import { ledgerName } from '../../ledger/open.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import { customerSources } from '../../usage/customer.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import type { AttributeSource } from '../../usage/options.ts'
+import { type CompiledRule, compileRules, type Rules } from '../../usage/rules.ts'
+import { printable } from '../text/printable.ts'
+import { quantityScale } from '../text/quantity.ts'
+import { indented } from '../text/table.ts'
+
+/** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
+export function configText(config: GatewayConfig): string {
+  const { usage, region, metering } = config
+  const rules = compileRules(usage.dimensions)
+  const rows: [string, string[]][] = [
+    ['Product', [`${usage.productCode ?? usage.product} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
+    ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rulesOf(rules, dimension)))],
+    ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
+    ['Listens', listenText(config.listen)],
+    ['Ledger', [ledgerText(config)]],
+  ]
+  return rows.map(([name, lines]) => `${name.padEnd(12)}${lines.join(`\n${' '.repeat(12)}`)}`).join('\n')
+}
+
+function rulesOf({ feeds }: Rules, { name }: Dimension): CompiledRule[] {
+  const all = [...feeds.values()].flat().filter(({ dimension }) => dimension.dimension.name === name)
+  return [...new Set(all.flatMap(({ rules }) => rules))]
+}
+
+function dimensionText(dimension: Dimension, rules: readonly CompiledRule[]): string[] {
+  const { unit } = quantityScale(dimension)
+  const most =
+    dimension.maxQuantity === undefined ? '' : `, held above ${dimension.maxQuantity.toLocaleString('en-US')}`
+  return [`${printable(dimension.name)}: ${printable(unit)}${most}`, ...rules.map(rule => indented(ruleText(rule)))]
+}
+
+function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
+  const preset = label.startsWith("'") ? `${label.slice(1, -1)}: ` : ''
+  const attributes = conditions.map(({ key, accepts }) => {
+    const values = [...accepts].map(one => (one === undefined ? 'absent' : JSON.stringify(one)))
+    return `${printable(key)} ${values.join(' or ')}`
+  })
+  const where = attributes.length === 0 ? '' : ` where ${attributes.join(', ')}`
+  return `${preset}${value} of ${[...metrics].map(name => printable(name)).join(', ')}${where}`
+}
+
+function sourceText(source: AttributeSource): string {
+  if (typeof source === 'string') return `attribute ${printable(source)} of the point, else of its resource`
+  if ('attribute' in source) return `attribute ${printable(source.attribute)} of the point`
+  if ('resource' in source) return `attribute ${printable(source.resource)} of the resource`
+  return `${printable(source.value)} for all`
+}
+
+function listenText({ http, grpc, tls, tokens }: GatewayConfig['listen']): string[] {
+  const at = (name: string, address: Address | null) => (address === null ? [] : [`${name} at ${hostAndPort(address)}`])
+  const secured =
+    tls === undefined ? 'without TLS' : tls.ca === undefined ? 'with TLS' : 'with TLS and certificates of senders'
+  const asked =
+    tokens === undefined ? 'without tokens' : `with ${tokens.length === 1 ? 'a token' : `${tokens.length} tokens`}`
+  return [[...at('HTTP', http), ...at('gRPC', grpc)].join(', '), `${secured}, ${asked}`]
+}
+
+const ledgerText = ({ ledger }: GatewayConfig) => (REFERENCE.test(ledger) ? ledger : ledgerName(ledger))
+
+/** The same for a program. Sizes are decimal numbers of base units, as strings. */
+export function configJson(config: GatewayConfig): object {
+  const { usage, region, listen, metering } = config
+  const rules = compileRules(usage.dimensions)
+  const { http, grpc, tls, tokens = [] } = listen
+  return {
+    product: usage.productCode ?? usage.product,
+    region,
+    dryRun: metering.dryRun ?? false,
+    dimensions: rules.dimensions.map(dimension => ({
+      ...{ name: dimension.name, unit: dimension.unit, baseUnit: dimension.baseUnit },
+      size: formatAmount(dimension.size),
+      maxQuantity: dimension.maxQuantity ?? null,
+      from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
+    })),
+    customer: customerSources(usage),
+    listen: {
+      http: http && hostAndPort(http),
+      grpc: grpc && hostAndPort(grpc),
+      ...{ tls: tls !== undefined, clientCertificates: tls?.ca !== undefined, tokens: tokens.length },
+    },
+    ledger: ledgerText(config),
+  }
+}

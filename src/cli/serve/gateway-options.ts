@@ -1,0 +1,28 @@
+import type { Address } from '../../gateway/config/values.ts'
+import type { GatewayConfig, References } from '../../gateway/config.ts'
+import type { GatewayOptions, ListenOptions } from '../../gateway/options.ts'
+import { HOUR } from '../../ledger/hours.ts'
+
+/** What a configuration file says, as the gateway takes it. */
+export function gatewayOptions(config: GatewayConfig, { tokens, tls }: References): Omit<GatewayOptions, 'ledger'> {
+  const { usage, region, listen, statusPage } = config
+  const { endpoint: _, retention, ...metering } = config.metering
+  const { http, grpc, maxBodySize } = listen
+  const at = ({ host, port }: Address): ListenOptions => ({
+    ...{ host, port },
+    ...(maxBodySize !== undefined && { maxBodyBytes: maxBodySize }),
+    ...(tokens !== undefined && { tokens }),
+    ...(tls !== undefined && { tls }),
+  })
+  return {
+    ...usage,
+    ...(metering as Defined<typeof metering>),
+    ...(retention !== undefined && { retentionDays: retention / (24 * HOUR) }),
+    ...{ region, statusPage },
+    ...(http !== null && { http: at(http) }),
+    ...(grpc !== null && { grpc: at(grpc) }),
+  }
+}
+
+/** A schema's options are either there or not. */
+type Defined<Options> = { [Name in keyof Options]: Exclude<Options[Name], undefined> }

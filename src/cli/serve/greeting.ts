@@ -1,0 +1,43 @@
+import { hostname } from 'node:os'
+import type { GatewayConfig } from '../../gateway/config.ts'
+import type { LogLevel } from './log.ts'
+
+/** What a gateway says when it is ready: where it listens, how to send to it, and what to beware of. */
+export function greeting(
+  { usage, region, listen, metering, statusPage }: GatewayConfig,
+  addresses: { readonly http?: string; readonly grpc?: string },
+  ledger: string,
+): [LogLevel, string][] {
+  const { tls, tokens } = listen
+  const scheme = tls === undefined ? 'http' : 'https'
+  const headers = tokens === undefined ? '' : ' OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20<token>'
+  const said: [LogLevel, string][] = []
+  for (const [transport, address] of Object.entries(addresses)) {
+    const url = `${scheme}://${reachable(address)}`
+    const [name, protocol] = transport === 'grpc' ? ['gRPC', 'grpc'] : ['HTTP', 'http/protobuf']
+    said.push([
+      'info',
+      `Takes OTLP over ${name} at ${address}. Send to it with OTEL_EXPORTER_OTLP_ENDPOINT=${url} ` +
+        `OTEL_EXPORTER_OTLP_PROTOCOL=${protocol}${headers}`,
+    ])
+    if (transport === 'http') {
+      const page = statusPage ? `${url}/ is the status page. ` : ''
+      said.push(['info', `${page}For probes and Prometheus: ${url}/healthz, ${url}/readyz and ${url}/metrics`])
+    }
+    if (tokens === undefined && tls?.ca === undefined && !isLoopback(address)) {
+      said.push(['warn', `Whoever reaches ${address} can have usage billed: set listen.tokens or listen.tls.ca.`])
+    }
+  }
+  const product = usage.productCode ?? usage.product
+  said.push(['info', `Meters ${product} in ${region}. Usage is kept in ${ledger}`])
+  if (metering.endpoint !== undefined) {
+    said.push(['warn', `Usage records go to ${metering.endpoint} instead of AWS: metering.endpoint says so.`])
+  }
+  if (metering.dryRun) said.push(['warn', 'Dry run: nothing is sent, and nobody is billed.'])
+  return said
+}
+
+const isLoopback = (address: string) => /^(127\.|\[::1\]:|\[::ffff:127\.)/.test(address)
+
+/** An address to send to, where it is every address of this machine. */
+const reachable = (address: string) => address.replace(/^(0\.0\.0\.0|\[::\]):/, `${hostname()}:`)

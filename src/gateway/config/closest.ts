@@ -1,0 +1,19 @@
+/** The one of these words that differs least from another, by two letters and by half of them at most. */
+export function closest(word: string, known: readonly string[]): string | undefined {
+  const [best] = known.map(name => ({ name, distance: distance(word, name) })).sort((a, b) => a.distance - b.distance)
+  return best !== undefined && best.distance <= Math.min(2, word.length / 2) ? best.name : undefined
+}
+
+/** Levenshtein's: how many letters have to be put in, left out or changed. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...b].entries()) {
+      const changed = (row[j] as number) + (letter === other ? 0 : 1)
+      next.push(Math.min(changed, (row[j + 1] as number) + 1, (next[j] as number) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) as number
+}

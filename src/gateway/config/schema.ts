@@ -1,0 +1,114 @@
+import * as v from 'valibot'
+import { isLedgerAddress } from '../../ledger/open.ts'
+import { described } from './described.ts'
+import { REFERENCE, REFERENCES } from './secrets.ts'
+import { address, duration, endpoint, size } from './values.ts'
+
+/** The options of the configuration file that are not about usage. */
+
+const path = v.pipe(v.string('the path of a file'), v.nonEmpty('the path of a file'))
+
+export const LEDGER = `a path, postgresql://… or dynamodb://table; or ${REFERENCES} where there is a password in it`
+const ledger = v.pipe(
+  v.string(LEDGER),
+  v.check(text => REFERENCE.test(text) || isLedgerAddress(text), LEDGER),
+)
+
+const TOKEN = `${REFERENCES}, since secrets do not belong into this file`
+const token = v.pipe(v.string(TOKEN), v.regex(REFERENCE, TOKEN))
+
+const tls = v.strictObject({
+  cert: described(path, 'The certificate, as PEM, with those that it is signed by.'),
+  key: described(path, 'Its private key, as PEM.'),
+  ca: described(v.optional(path), 'With it senders need a certificate that one of these signed, as PEM.'),
+})
+
+const listen = v.strictObject({
+  http: described(
+    v.optional(address, '127.0.0.1:4318'),
+    'Where OTLP over HTTP is taken, and the status page is; or off.',
+  ),
+  grpc: described(v.optional(address, '127.0.0.1:4317'), 'Where OTLP over gRPC is taken; or off.'),
+  maxBodySize: described(v.optional(size('1KiB', '128MiB')), 'The largest request, unpacked. 20MiB by default.'),
+  tokens: described(
+    v.optional(v.pipe(v.array(token), v.nonEmpty('at least one token'))),
+    `Bearer tokens, each as ${REFERENCES}: any of them lets a request in. Without them all are let in.`,
+  ),
+  tls: described(v.optional(tls), 'Without it, requests come in plain text.'),
+})
+const listenSomewhere = v.pipe(
+  listen,
+  v.check(({ http, grpc }) => http !== null || grpc !== null, 'an address for http or for grpc'),
+)
+
+const metering = v.strictObject({
+  closeDelay: described(
+    v.optional(duration('0s', '1h')),
+    'How long after its end an hour is frozen into records: longer than senders wait between two exports. 5m by default.',
+  ),
+  deadlineMargin: described(
+    v.optional(duration('0s', '1h')),
+    "How long before AWS's window closes a record is no longer sent. 5m by default.",
+  ),
+  zeroQuantityRecords: described(
+    v.optional(v.boolean()),
+    'Send records of quantity 0 for the idle hours of known customers.',
+  ),
+  onConflict: described(
+    v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'")),
+    'What becomes of a quantity whose hour somebody else metered. hold by default.',
+  ),
+  dryRun: described(v.optional(v.boolean()), 'Freeze hours and report, but send nothing.'),
+  // Shorter than two days, records could go whose answer may still come.
+  retention: described(
+    v.optional(duration('2d', '36500d')),
+    'How long settled records are kept for audit. For ever by default.',
+  ),
+  requestTimeout: described(v.optional(duration('100ms', '5m')), 'How long a request to AWS may take. 10s by default.'),
+  endpoint: described(v.optional(endpoint), "What to send to instead of AWS's own endpoint, such as the simulator."),
+})
+
+const telemetry = v.strictObject({
+  endpoint: described(
+    v.optional(endpoint),
+    "Where the gateway's own metrics go as OTLP over HTTP. They are at /metrics as well.",
+  ),
+  logLevel: described(
+    v.optional(v.picklist(['error', 'warn', 'info', 'debug'], "'error', 'warn', 'info' or 'debug'")),
+    'What is logged: this, and what is graver. By default what OTEL_LOG_LEVEL says, or info.',
+  ),
+  logFormat: described(
+    v.optional(v.picklist(['json', 'text'], "'json' or 'text'")),
+    'How it is logged. By default as text on a terminal, elsewhere as a JSON object on each line.',
+  ),
+})
+
+export const REGION = 'a region such as us-east-1, here or in AWS_REGION'
+
+export const SETTINGS = {
+  region: described(
+    v.optional(v.pipe(v.string(), v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, REGION))),
+    'The region whose Marketplace endpoint is called. By default that of AWS_REGION.',
+  ),
+  ledger: described(
+    v.optional(ledger),
+    'Where usage is kept: a file on a local disk that survives a restart, postgresql://… or dynamodb://table. ' +
+      'By default what MARKETPLACE_LEDGER names.',
+  ),
+  listen: described(v.optional(listenSomewhere, {}), 'Where senders reach the gateway, and who may.'),
+  statusPage: described(v.optional(v.boolean(), true), 'Whether a browser gets a status page at the HTTP address.'),
+  metering: described(v.optional(metering, {}), 'How usage is metered.'),
+  telemetry: described(v.optional(telemetry, {}), 'What the gateway says of itself.'),
+}
+
+/** The options about usage are for `UsageMapper` to check. */
+const unchecked = v.optional(v.unknown())
+
+export const settingsSchema = v.strictObject({
+  ...SETTINGS,
+  ...{ productCode: unchecked, product: unchecked, dimensions: unchecked, customer: unchecked },
+})
+
+export const SETTING_NAMES = [settingsSchema, listen, tls, metering, telemetry].flatMap(({ entries }) =>
+  Object.keys(entries),
+)

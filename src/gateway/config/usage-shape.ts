@@ -1,0 +1,96 @@
+import * as v from 'valibot'
+import { MAX_QUANTITY } from '../../usage/dimension.ts'
+import {
+  type CustomerAttributes,
+  type DimensionOptions,
+  PRODUCT,
+  type Rule,
+  type UsageOptions,
+} from '../../usage/options.ts'
+import { PRESETS } from '../../usage/presets.ts'
+import { described } from './described.ts'
+import { duration } from './values.ts'
+
+/**
+ * What editors are told of the options that are about usage. `UsageMapper` is what checks them: it says what is wrong
+ * better than a schema can, which has to name all the ways in which it could be right.
+ */
+
+type Shape<Options> = { readonly [Key in keyof Required<Options>]: v.GenericSchema }
+
+const some = <Schema extends v.GenericSchema>(schema: Schema) =>
+  v.union([schema, v.pipe(v.array(schema), v.minLength(1))])
+const scalar = v.union([v.string(), v.number(), v.boolean()])
+
+export const MAX_GAP = duration('1ms', '1d')
+
+const rule = v.strictObject({
+  metric: described(some(v.string()), 'Names of metrics, exactly as they arrive.'),
+  attributes: described(
+    v.optional(v.record(v.string(), v.union([scalar, v.pipe(v.array(scalar), v.minLength(1)), v.null()]))),
+    "What the point's attributes have to be: the value, one of the values, or absent (null).",
+  ),
+  value: described(
+    v.optional(v.picklist(['sum', 'count', 'integral'])),
+    "A histogram's sum (the default) or count; or a gauge's integral over time.",
+  ),
+  unit: described(
+    v.optional(v.string()),
+    "The unit of the metric's values, where its own is missing or wrong. Of an integral: 1 or %.",
+  ),
+  maxGap: described(
+    v.optional(MAX_GAP),
+    'Of an integral, the longest time between two points that the level is taken to have held. 5m by default.',
+  ),
+} satisfies Shape<Rule>)
+
+/** A preset, or a rule. */
+export const SOURCE = v.union([v.picklist(Object.keys(PRESETS)), rule])
+
+const dimension = v.strictObject({
+  unit: described(v.string(), 'What is sold: {token}, h, GBy, …'),
+  per: described(
+    v.optional(v.pipe(v.number(), v.gtValue(0))),
+    'How many units a quantity of one stands for: 1000 for tokens sold by the thousand. 1 by default.',
+  ),
+  maxQuantity: described(
+    v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_QUANTITY))),
+    'A record with a larger quantity is held instead of sent.',
+  ),
+  from: described(some(SOURCE), 'What is added up: presets by name, or rules.'),
+  additive: described(v.optional(v.boolean()), 'That several sources add up. Otherwise two of them raise an alarm.'),
+} satisfies Shape<DimensionOptions>)
+
+const attributeSource = v.union([
+  v.string(),
+  v.strictObject({ attribute: v.string() }),
+  v.strictObject({ resource: v.string() }),
+  v.strictObject({ value: v.string() }),
+])
+
+const customer = v.strictObject({
+  accountId: described(v.optional(attributeSource), 'Where the AWS account id is: a string of 12 digits.'),
+  customerIdentifier: described(v.optional(attributeSource), 'Where the older identifier is, with productCode only.'),
+  licenseArn: described(v.optional(attributeSource), 'Where the licence is, with product only.'),
+} satisfies Shape<CustomerAttributes>)
+
+const productText = v.pipe(v.string(), v.regex(PRODUCT))
+
+export const USAGE_SHAPE = {
+  productCode: described(v.optional(productText), 'The product code, for products that are metered by it.'),
+  product: described(
+    v.optional(productText),
+    'Instead of productCode where customers come with a licence: your own label for the product.',
+  ),
+  dimensions: described(
+    v.optional(v.record(v.string(), dimension)),
+    "What is sold, by the dimension's API name, and which metrics it is added up from.",
+  ),
+  customer: described(
+    v.optional(customer),
+    "Where a data point's customer is: the key of an attribute of the point or of its resource; or { attribute }, " +
+      '{ resource } or { value }.',
+  ),
+} satisfies Shape<UsageOptions>
+
+export const USAGE_NAMES = [dimension, rule, customer].flatMap(({ entries }) => Object.keys(entries))
