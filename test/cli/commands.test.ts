@@ -5,8 +5,9 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
+import { HOUR } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
-import { folder, MAIN, NOW, run, seededLedger } from './support.ts'
+import { ACME, folder, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
 
@@ -133,6 +134,25 @@ describe('commands that decide', () => {
     assert.deepEqual([state('1'), state('3')], ['metered', 'returned'])
     assert.deepEqual([entry?.action, entry?.why, entry?.detail], ['settle', 'another tool', 'not billed'])
     assert.ok(entry?.who)
+  })
+
+  test('finalize freezes the open hour of a customer whose agreement has ended', async t => {
+    const { path, command } = await seeded(t)
+    const ledger = new SqliteLedger({ path })
+    t.after(() => ledger.close())
+    const entry = { account: ACME, dimension: REQUESTS.name, hour: LATEST + HOUR, amount: 7n * MILLION }
+    await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
+    const finalize = (...args: string[]) => command('finalize', ...args, '--region', 'us-east-1', ...AT)
+    const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
+    assert.match(done.stdout, /^Froze 1 records of 111122223333; 0 of them are held\./)
+    const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
+    assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:35Z')])
+    assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)
+    assert.match(
+      (await finalize('111122223333', '--ended-at', '2026-01')).stderr,
+      /--ended-at to be now or in the last/,
+    )
+    assert.match((await finalize('nobody')).stderr, /There is no account "nobody"/)
   })
 
   test('attribute and write-off', async t => {
