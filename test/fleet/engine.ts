@@ -26,6 +26,25 @@ export const ENGINES: Readonly<Record<string, () => Promise<Engine>>> = {
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
   },
+  dynamodb: async () => {
+    const { DynamoDBLocal } = await import('../ledger/dynamodb/server.ts')
+    // On a disk, so that it has its tables again when it was killed.
+    const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
+    const server = await DynamoDBLocal.start(folder)
+    const tableName = await server.table(server.client())
+    return {
+      name: 'dynamodb',
+      place: { engine: 'dynamodb', tableName, endpoint: server.endpoint },
+      async restart() {
+        await server.kill()
+        await server.start()
+      },
+      async [Symbol.asyncDispose]() {
+        await server[Symbol.asyncDispose]()
+        rmSync(folder, { recursive: true })
+      },
+    }
+  },
   sqlite: async () => {
     const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
     return {

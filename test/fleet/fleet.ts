@@ -25,6 +25,9 @@ const FAULTS: readonly { kind: FaultKind; rate: number }[] = [
   { kind: 'unprocessed', rate: 0.03 },
 ]
 
+/** The simulator takes any; DynamoDB Local has tables of its own for each. */
+const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local', AWS_REGION: 'us-east-1' }
+
 export interface FleetOptions {
   readonly engine: Engine
   readonly replicas: number
@@ -51,6 +54,7 @@ export interface FleetResult {
 
 /** Lets a fleet live: it is scaled up and down, killed at random, its engine killed and restarted. Then it adds up. */
 export async function runFleet({ engine, replicas, hours, seed, progress }: FleetOptions): Promise<FleetResult> {
+  Object.assign(process.env, CREDENTIALS)
   const began = Date.now()
   const now = () => virtual(Date.now(), began)
   const begin = now()
@@ -135,7 +139,7 @@ class Fleet {
       env: {
         ...process.env,
         AWS_ENDPOINT_URL_MARKETPLACE_METERING: this.#orders.marketplace,
-        ...{ AWS_ACCESS_KEY_ID: 'simulated', AWS_SECRET_ACCESS_KEY: 'simulated', AWS_REGION: 'us-east-1' },
+        ...CREDENTIALS,
       },
     })
     this.#running.add(child)
