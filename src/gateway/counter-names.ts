@@ -1,23 +1,29 @@
 import { hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
-import { Remembered } from './remembered.ts'
 
-/** How many metrics of resources and scopes are remembered, and how many sets of attributes of each. */
-const MOST_METRICS = 10_000
-const MOST_COUNTERS = 250_000
+/** How many names are remembered. */
+const MOST_NAMES = 250_000
 
 /**
  * Names counters by all that tells them apart, in 128 bits: what they are of, their attributes in any order, and what
  * is read of them. A decoder may give the same attributes as the same object again; then a name is made once.
  */
 export class CounterNames {
-  readonly #metrics = new Remembered<string, MetricCounters>(MOST_METRICS)
+  readonly #metrics = new Map<string, MetricCounters>()
+  #names = 0
 
   /** The counters of a metric. `identity` is all but its points' attributes: resource, scope, name, unit and type. */
   of(identity: string): MetricCounters {
+    if (this.#names > MOST_NAMES) {
+      this.#metrics.clear()
+      this.#names = 0
+    }
     let counters = this.#metrics.get(identity)
     if (counters === undefined) {
-      counters = new MetricCounters(identity)
+      this.#names += 1
+      counters = new MetricCounters(identity, () => {
+        this.#names += 1
+      })
       this.#metrics.set(identity, counters)
     }
     return counters
@@ -32,10 +38,13 @@ interface Named {
 
 export class MetricCounters {
   readonly #identity: string
-  readonly #named = new Remembered<Attributes, Named[]>(MOST_COUNTERS)
+  readonly #named = new Map<Attributes, Named[]>()
+  readonly #made: () => void
 
-  constructor(identity: string) {
+  /** @param made called for each name that is remembered */
+  constructor(identity: string, made: () => void) {
     this.#identity = identity
+    this.#made = made
   }
 
   /** @param value which of the point's values is read */
@@ -48,6 +57,7 @@ export class MetricCounters {
     for (const one of named) if (one.value === value && one.dimension === dimension) return one.name
     const name = hash('sha256', `${this.#identity}\n${canonical(attributes)}\n${value}\n${dimension}`).slice(0, 32)
     named.push({ value, dimension, name })
+    this.#made()
     return name
   }
 }

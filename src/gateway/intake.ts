@@ -81,9 +81,12 @@ class ResourceReader {
   readonly #mapping: Mapping
   readonly #resource: string
   readonly #names: CounterNames
+  /** An SDK knows when its counters began, if only to the millisecond. */
+  readonly #fromSdk: boolean
   // Of the metric and the point that are being read.
   #counters: MetricCounters | undefined
-  #kind: Observation['kind'] = 'cumulative'
+  #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
+  #scraped = false
   #point: OtlpPoint | undefined
 
   constructor(
@@ -95,10 +98,12 @@ class ResourceReader {
   ) {
     this.#resource = canonical(resource)
     this.#names = names
+    this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
     const add: Add = (account, { name: dimension }, value, rule) => {
-      const { attributes, startTime, time } = this.#point as OtlpPoint
+      const point = this.#point as OtlpPoint
+      const { attributes, startTime, time } = point
       const counter = (this.#counters as MetricCounters).name(attributes, rule.value, dimension)
-      const [kind, start] = [this.#kind, microseconds(startTime)]
+      const [kind, start] = [this.#kindOf(point), microseconds(startTime)]
       const observation = { counter, kind, account, dimension, start, time: microseconds(time), receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
     }
@@ -116,22 +121,28 @@ class ResourceReader {
       this.#mapping.ignore(points.length)
       return
     }
-    const identity = [scope.name, scope.version, canonical(scope.attributes), name, unit, type, temporality, monotonic]
+    this.#scraped = SCRAPED.test(scope.name)
+    // The version of a scraper is its own, and not that of what it scrapes: an upgrade must not make new counters.
+    const version = this.#scraped ? '' : scope.version
+    const identity = [scope.name, version, canonical(scope.attributes), name, unit, type, temporality, monotonic]
     this.#counters = this.#names.of(`${this.#resource}\n${identity.join('\n')}`)
-    this.#kind = gauge
-      ? 'gauge'
-      : temporality === 'delta'
-        ? 'delta'
-        : SCRAPED.test(scope.name)
-          ? 'scraped'
-          : 'cumulative'
+    this.#type = gauge ? 'gauge' : temporality === 'delta' ? 'delta' : 'cumulative'
     for (const point of points) this.#read(point)
   }
 
   #read(point: OtlpPoint): void {
     this.#point = point
-    const problem = point.noRecordedValue ? 'no-value' : point.time < 1000n ? 'no-time' : undefined
-    this.#mapping.point(point.attributes, point.sum, point.count, problem)
+    if (point.time < 1000n) this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
+    else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
+    // Of a gauge it says that the level has ended.
+    else if (this.#type === 'gauge') this.#mapping.point(point.attributes, 0, undefined)
+    else this.#mapping.point(point.attributes, undefined, undefined, 'no-value')
+  }
+
+  /** Whether a counter's start is to be relied on. That of its first point may stand for one that is not known. */
+  #kindOf({ startTime, time }: OtlpPoint): Observation['kind'] {
+    if (this.#type !== 'cumulative') return this.#type
+    return this.#scraped || (startTime === time && !this.#fromSdk) ? 'scraped' : 'cumulative'
   }
 }
 

@@ -114,8 +114,8 @@ export interface Observation {
   /** What tells it from all others, also from what else is read of the same metric: 32 hexadecimal digits. */
   readonly counter: string
   /**
-   * How its values follow each other: `cumulative` since a start; `scraped`, cumulative too, but nobody knows since
-   * when; `delta`, each by itself; `gauge`, a level in units for each second, which usage is the integral of.
+   * How its values follow each other: `cumulative` since a start; `scraped`, cumulative too, but its start is not to be
+   * relied on; `delta`, each by itself; `gauge`, a level in units for each second, which usage is the integral of.
    */
   readonly kind: 'cumulative' | 'scraped' | 'delta' | 'gauge'
   readonly account: Account

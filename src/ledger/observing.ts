@@ -74,7 +74,7 @@ function observeCounter(state: CounterState | undefined, point: Observation, sin
     return { ...counted(value - mark), state: repeated ? (state as CounterState) : next(state, point) }
   }
   // When it began is not known: then what it had counted by its first point was never ours to bill.
-  const unknown = start === 0 || start === time
+  const unknown = start === 0 || (start === time && point.kind === 'scraped')
   if (state === undefined) {
     if (unknown || start < since * 1000) return baseline(state, point)
     const verdict = time - start <= YOUNG ? 'counted' : 'old-counter'

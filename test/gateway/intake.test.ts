@@ -162,6 +162,43 @@ test('what the Prometheus receiver says of starts is not trusted', async () => {
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '15' })
 })
 
+test("a scraper's version is no part of a counter", async () => {
+  await using desk = await Desk.open()
+  const scraped = (version: string, second: number, sum: number) => {
+    const scope = 'github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver'
+    const metrics = [metric('tokens', [point(second, sum, { startTime: 0n })])]
+    const scopes = [{ name: scope, version, attributes: {}, metrics }]
+    return desk.intake.accept({ resourceMetrics: [{ resource: {}, scopes }] })
+  }
+  await scraped('0.159.0', 60, 100)
+  await scraped('0.160.0', 120, 130)
+  await scraped('0.159.0', 120, 130)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '30' })
+})
+
+test('a start that is the time of the first point is real where an SDK says so', async () => {
+  await using desk = await Desk.open()
+  const counted = async (resource: Attributes) => {
+    await desk.intake.accept(request([metric('tokens', [point(60, 5n, { from: 60 })])], 'app', resource))
+    await desk.intake.accept(request([metric('tokens', [point(120, 7n, { from: 60 })])], 'app', resource))
+    return (await desk.recorded())['111111111111 tokens']
+  }
+  assert.equal(await counted({ 'telemetry.sdk.language': 'nodejs' }), '7')
+  assert.equal(await counted({ host: 'a' }), '9')
+})
+
+test('a level ends where its series does', async () => {
+  await using desk = await Desk.open()
+  const gauge = (second: number, level: number, noRecordedValue = false) =>
+    metric('gpus', [point(second, level, { noRecordedValue })], {
+      ...{ type: 'gauge', temporality: 'unspecified', monotonic: false, unit: '{gpu}' },
+    })
+  await desk.take(gauge(0, 2))
+  assert.equal(await desk.take(gauge(30, Number.NaN, true)), '')
+  await desk.take(gauge(120, 2))
+  assert.deepEqual(await desk.recorded(), { '111111111111 gpu': '60' })
+})
+
 test('levels become time, those in percent as well', async () => {
   await using desk = await Desk.open()
   const gauge = (name: string, second: number, level: number, unit: string) =>

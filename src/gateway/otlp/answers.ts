@@ -1,0 +1,73 @@
+import protobuf from 'protobufjs/minimal.js'
+import type { Refusal } from './refusal.ts'
+import type { Acceptance } from './sink.ts'
+
+/** How messages are encoded. */
+export type Format = 'protobuf' | 'json'
+
+const BYTES = 2
+const VARINT = 0
+const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest'
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo'
+
+/** An `ExportMetricsServiceResponse`. Its `partial_success` is left out where there is nothing to say. */
+export function encodeAcceptance({ rejectedDataPoints, message }: Acceptance, format: Format): Uint8Array {
+  const whole = rejectedDataPoints === 0 && message === ''
+  if (format === 'json') {
+    const partialSuccess = { rejectedDataPoints: String(rejectedDataPoints), errorMessage: message }
+    return json(whole ? {} : { partialSuccess })
+  }
+  const writer = protobuf.Writer.create()
+  if (!whole) {
+    writer.uint32((1 << 3) | BYTES).fork()
+    writer.uint32((1 << 3) | VARINT).int64(rejectedDataPoints)
+    writer.uint32((2 << 3) | BYTES).string(message)
+    writer.ldelim()
+  }
+  return writer.finish()
+}
+
+/** A `google.rpc.Status`, with a `BadRequest` or a `RetryInfo` where it says something. */
+export function encodeRefusal({ code, message, field, retryAfterSeconds }: Refusal, format: Format): Uint8Array {
+  if (format === 'json') {
+    const details: object[] = []
+    if (field !== undefined) {
+      details.push({ '@type': BAD_REQUEST, fieldViolations: [{ field, description: message }] })
+    }
+    if (retryAfterSeconds !== undefined) details.push({ '@type': RETRY_INFO, retryDelay: `${retryAfterSeconds}s` })
+    return json({ code, message, details })
+  }
+  const writer = protobuf.Writer.create()
+  writer.uint32((1 << 3) | VARINT).int32(code)
+  writer.uint32((2 << 3) | BYTES).string(message)
+  if (field !== undefined) {
+    detail(writer, BAD_REQUEST, value => {
+      value.uint32((1 << 3) | BYTES).fork()
+      value.uint32((1 << 3) | BYTES).string(field)
+      value.uint32((2 << 3) | BYTES).string(message)
+      value.ldelim()
+    })
+  }
+  if (retryAfterSeconds !== undefined) {
+    detail(writer, RETRY_INFO, value => {
+      value.uint32((1 << 3) | BYTES).fork()
+      value.uint32((1 << 3) | VARINT).int64(retryAfterSeconds)
+      value.ldelim()
+    })
+  }
+  return writer.finish()
+}
+
+/** A `google.protobuf.Any` among the details. */
+function detail(writer: protobuf.Writer, type: string, write: (value: protobuf.Writer) => void): void {
+  writer.uint32((3 << 3) | BYTES).fork()
+  writer.uint32((1 << 3) | BYTES).string(type)
+  writer.uint32((2 << 3) | BYTES).fork()
+  write(writer)
+  writer.ldelim()
+  writer.ldelim()
+}
+
+function json(value: object): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}

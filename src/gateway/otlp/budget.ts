@@ -1,0 +1,38 @@
+import { comeBack } from './refusal.ts'
+
+/** How many bytes of requests may be in memory at a time, from the first byte that arrives until the answer. */
+export class ByteBudget {
+  readonly bytes: number
+  #held = 0
+
+  constructor(bytes: number = 128 * 1024 * 1024) {
+    this.bytes = bytes
+  }
+
+  /** What is held now. */
+  get held(): number {
+    return this.#held
+  }
+
+  /** For one request. */
+  open(): Hold {
+    let own = 0
+    return {
+      add: bytes => {
+        if (this.#held + bytes > this.bytes) throw comeBack('The gateway is receiving as much as it has memory for')
+        this.#held += bytes
+        own += bytes
+      },
+      release: () => {
+        this.#held -= own
+        own = 0
+      },
+    }
+  }
+}
+
+export interface Hold {
+  /** Throws a `Refusal` when there is no room. */
+  add(bytes: number): void
+  release(): void
+}

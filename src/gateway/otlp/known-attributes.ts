@@ -1,0 +1,31 @@
+import type { Attributes } from '@opentelemetry/api'
+
+/** How many sets of attributes are known, at most twice over, and how many bytes one may take. */
+const MOST = 100_000
+const LONGEST = 512
+
+/**
+ * Sets of attributes that were decoded before, by their bytes. Most senders send the same ones again and again: they are
+ * then the same object, which nobody may change. What does not come again while others come is forgotten.
+ */
+export class KnownAttributes {
+  #young = new Map<string, Attributes>()
+  #old = new Map<string, Attributes>()
+
+  get(bytes: string): Attributes | undefined {
+    const young = this.#young.get(bytes)
+    if (young !== undefined || this.#old.size === 0) return young
+    const old = this.#old.get(bytes)
+    if (old !== undefined) this.set(bytes, old)
+    return old
+  }
+
+  set(bytes: string, attributes: Attributes): void {
+    if (bytes.length > LONGEST) return
+    if (this.#young.size >= MOST) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(bytes, attributes)
+  }
+}

@@ -1,0 +1,19 @@
+import type { AddressInfo, Server } from 'node:net'
+import { ListenError } from './errors.ts'
+
+/** Starts to listen. Connections that cannot be taken, with too many files open, are errors to report and no more. */
+export async function listen(
+  server: Server,
+  host: string,
+  port: number,
+  onError: (error: Error) => void,
+): Promise<AddressInfo> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', cause => {
+      reject(new ListenError(`Cannot listen on ${host}, port ${port}: ${cause.message}`, { cause }))
+    })
+    server.listen(port, host, resolve)
+  })
+  server.removeAllListeners('error').on('error', onError)
+  return server.address() as AddressInfo
+}

@@ -1,0 +1,49 @@
+import type { ByteBudget } from './budget.ts'
+import type { MetricsSink } from './sink.ts'
+
+/** What both receivers are told. */
+export interface ReceiverOptions {
+  readonly sink: MetricsSink
+  /** Faults of our own, whose senders were told to come back. */
+  readonly onError: (error: unknown) => void
+  /** Where to listen. Default 127.0.0.1: whoever reaches it can send usage. */
+  readonly host?: string
+  /** Default OTLP's own, 4318 for HTTP and 4317 for gRPC. 0 is any that is free. */
+  readonly port?: number
+  /** Senders have to present one of these as bearer token. By default none is asked for. */
+  readonly tokens?: readonly string[]
+  /** By default there is no TLS. */
+  readonly tls?: TlsOptions
+  /** The largest request, unpacked, in bytes. 20 MiB by default, as OTLP recommends. */
+  readonly maxBodyBytes?: number
+  /** What may be in memory of all requests together. Receivers may share one. 128 MiB of its own by default. */
+  readonly budget?: ByteBudget
+  /** How many connections there may be at a time; more are closed at once. 10,000 by default. */
+  readonly maxConnections?: number
+  /** How long a request may take to arrive, in milliseconds. 30 seconds by default. */
+  readonly requestTimeout?: number
+}
+
+/** In PEM. */
+export interface TlsOptions {
+  readonly cert: string | Buffer
+  readonly key: string | Buffer
+  /** Senders have to present a certificate that one of these signed. By default none is asked for. */
+  readonly ca?: string | Buffer | undefined
+}
+
+export interface CloseOptions {
+  /** How long to wait for requests that are being received or answered, in milliseconds. */
+  readonly deadlineMs: number
+}
+
+/** A receiver that listens. */
+export interface Receiver {
+  readonly host: string
+  readonly port: number
+  /**
+   * Takes no more connections, answers what was accepted, and ends. What is not answered at the deadline is cut off:
+   * its sender has to send it again.
+   */
+  close(options: CloseOptions): Promise<void>
+}

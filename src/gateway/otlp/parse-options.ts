@@ -1,0 +1,59 @@
+import { createSecureContext } from 'node:tls'
+import * as v from 'valibot'
+import { configurationError } from '../../usage/check.ts'
+import { ConfigurationError } from '../../usage/errors.ts'
+import { BearerTokens } from './bearer.ts'
+import { ByteBudget } from './budget.ts'
+import type { TlsOptions } from './options.ts'
+import type { MetricsSink } from './sink.ts'
+
+const MEBIBYTE = 1024 * 1024
+
+const func = <Type>(expected: string) => v.custom<Type>(value => typeof value === 'function', expected)
+const integer = (least: number, most: number) =>
+  v.pipe(
+    v.number(),
+    v.check(value => Number.isInteger(value) && value >= least && value <= most, `an integer from ${least} to ${most}`),
+  )
+const pem = v.custom<string | Buffer>(value => typeof value === 'string' || Buffer.isBuffer(value), 'text in PEM')
+
+/**
+ * The schema's entries of `ReceiverOptions`, for a receiver with this port of its own.
+ *
+ * @internal
+ */
+export const receiverEntries = (port: number) => ({
+  sink: v.custom<MetricsSink>(
+    value => typeof (value as MetricsSink)?.wants === 'function' && typeof (value as MetricsSink).accept === 'function',
+    'a sink with wants(metricName) and accept(request)',
+  ),
+  onError: func<(error: unknown) => void>('a function that is told of errors'),
+  host: v.optional(v.pipe(v.string(), v.nonEmpty()), '127.0.0.1'),
+  port: v.optional(integer(0, 65_535), port),
+  // A schema would show what is wrong with them.
+  tokens: v.optional(v.any()),
+  tls: v.optional(v.strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
+  maxBodyBytes: v.optional(integer(1, 1024 * MEBIBYTE), 20 * MEBIBYTE),
+  budget: v.optional(v.instance(ByteBudget), () => new ByteBudget()),
+  maxConnections: v.optional(integer(1, 1_000_000), 10_000),
+  requestTimeout: v.optional(integer(10, 600_000), 30_000),
+})
+
+/** Who may send. @throws {ConfigurationError} */
+export function bearerTokens(tokens: unknown): BearerTokens | undefined {
+  if (tokens === undefined) return undefined
+  const good = Array.isArray(tokens) && tokens.length > 0 && tokens.every(token => typeof token === 'string' && token)
+  if (!good) throw configurationError(['tokens: expected a list of one or more strings that are not empty'])
+  return new BearerTokens(tokens)
+}
+
+/** @throws {ConfigurationError} for what is no certificate with its key */
+export function checkTls(tls: TlsOptions | undefined): void {
+  if (tls === undefined) return
+  try {
+    createSecureContext(tls)
+  } catch (cause) {
+    const problem = `tls: expected a certificate and its key in PEM, got what is not: ${(cause as Error).message}`
+    throw new ConfigurationError(`Invalid options: ${problem}`, { cause })
+  }
+}

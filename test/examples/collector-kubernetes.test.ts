@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseAllDocuments } from 'yaml'
+import { Gateway } from '../../src/gateway/gateway.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
+import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+
+const FOLDER = fileURLToPath(new URL('../../examples/collector', import.meta.url))
+const MANIFESTS = ['single.yaml', 'replicas.yaml', 'sidecar.yaml']
+
+// biome-ignore lint/suspicious/noExplicitAny: manifests are looked at, not typed
+type Yaml = any
+
+const textOf = (path: string) => readFileSync(join(FOLDER, path), 'utf8')
+const objectsOf = (name: string): Yaml[] =>
+  parseAllDocuments(textOf(`kubernetes/${name}`)).map(document => document.toJS())
+const README = textOf('README.md')
+
+const VERSIONS: Record<string, string> = {
+  ServiceAccount: 'v1',
+  Service: 'v1',
+  Deployment: 'apps/v1',
+  StatefulSet: 'apps/v1',
+  PodDisruptionBudget: 'policy/v1',
+  NetworkPolicy: 'networking.k8s.io/v1',
+}
+
+/** What runs pods, with all their containers. */
+function workloadsIn(objects: Yaml[]) {
+  return objects
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet')
+    .map(object => {
+      const { spec } = object.spec.template
+      return { ...object, pod: spec, containers: [...(spec.initContainers ?? []), ...spec.containers] as Yaml[] }
+    })
+}
+
+for (const name of MANIFESTS) {
+  const objects = objectsOf(name)
+  const workloads = workloadsIn(objects)
+  const labelled = (labels: object) =>
+    workloads.filter(({ spec }) => {
+      const own = spec.template.metadata.labels
+      return Object.entries(labels).every(([key, value]) => own[key] === value)
+    })
+
+  test(`${name}: each object is what it has to be`, () => {
+    assert.equal(new Set(objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).size, objects.length)
+    for (const { kind, apiVersion, metadata } of objects) {
+      assert.equal(apiVersion, VERSIONS[kind])
+      assert.match(metadata.name, /^[a-z]([-a-z0-9]*[a-z0-9])?$/)
+      assert.equal(metadata.namespace, undefined)
+    }
+    const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount')
+    for (const { metadata } of accounts) {
+      assert.match(metadata.annotations['eks.amazonaws.com/role-arn'], /^arn:aws:iam::\d{12}:role\/[\w-]+$/)
+    }
+    // What sends usage records has a role to do it with.
+    for (const { pod, containers } of workloads) {
+      if (!containers.some(({ args = [] }) => args[0] === 'serve')) continue
+      assert.ok(accounts.some(({ metadata }) => metadata.name === pod.serviceAccountName))
+    }
+  })
+
+  test(`${name}: selectors find their pods, and ports are there`, () => {
+    const portsOf = (found: typeof workloads) => found.flatMap(({ containers }) => containers).flatMap(c => c.ports)
+    for (const { kind, spec, metadata } of objects) {
+      if (kind === 'Deployment' || kind === 'StatefulSet') {
+        assert.ok(labelled(spec.selector.matchLabels).some(one => one.metadata.name === metadata.name))
+      }
+      if (kind === 'StatefulSet') {
+        assert.ok(objects.some(other => other.kind === 'Service' && other.metadata.name === spec.serviceName))
+      }
+      if (kind === 'PodDisruptionBudget') {
+        const [guarded] = labelled(spec.selector.matchLabels)
+        assert.ok(guarded?.spec.replicas > (spec.minAvailable ?? 0))
+      }
+      if (kind === 'Service') {
+        const names = portsOf(labelled(spec.selector)).map(port => port.name)
+        for (const { targetPort } of spec.ports) assert.ok(names.includes(targetPort), targetPort)
+      }
+      if (kind === 'NetworkPolicy') {
+        const numbers = portsOf(labelled(spec.podSelector.matchLabels)).map(port => port.containerPort)
+        for (const { port } of spec.ingress.flatMap((rule: Yaml) => rule.ports)) assert.ok(numbers.includes(port), port)
+        assert.deepEqual(spec.policyTypes, ['egress' in spec ? ['Ingress', 'Egress'] : ['Ingress']].flat())
+      }
+    }
+    // Nothing is open to whoever gets into the cluster's network.
+    const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy')
+    for (const workload of workloads) {
+      assert.ok(policies.some(({ spec }) => labelled(spec.podSelector.matchLabels).includes(workload)))
+    }
+  })
+
+  test(`${name}: pods are confined, have what they mount, and may end in peace`, () => {
+    for (const { pod, containers, spec } of workloads) {
+      assert.ok(pod.securityContext.runAsNonRoot && pod.securityContext.seccompProfile.type === 'RuntimeDefault')
+      assert.equal(pod.automountServiceAccountToken, false)
+      // The gateway ends within 25 seconds.
+      assert.ok(pod.terminationGracePeriodSeconds > 25)
+      const volumes = [...pod.volumes, ...(spec.volumeClaimTemplates ?? []).map((claim: Yaml) => claim.metadata)]
+      for (const { resources, securityContext, volumeMounts = [], image } of containers) {
+        const { runAsUser, ...confined } = securityContext
+        assert.deepEqual(confined, {
+          ...{ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
+          capabilities: { drop: ['ALL'] },
+        })
+        assert.ok(runAsUser > 0)
+        assert.ok(resources.requests.cpu && resources.requests.memory && resources.limits.memory)
+        assert.match(image, /:\d+\.\d+\.\d+$/)
+        for (const mount of volumeMounts)
+          assert.ok(
+            volumes.some(volume => volume.name === mount.name),
+            mount.name,
+          )
+      }
+    }
+  })
+
+  test(`${name}: what the containers read is made as the README says`, () => {
+    for (const { pod, containers } of workloads) {
+      assert.deepEqual(pod.volumes, [{ name: 'config', configMap: { name: 'metering' } }])
+      for (const { args = [], env = [] } of containers) {
+        const [config] = args.join(' ').match(/\/etc\/metering\/\S+/) ?? []
+        if (config) assert.ok(README.includes(`--from-file=${config.split('/').at(-1)}=`), config)
+        for (const { name, valueFrom } of env) {
+          if (!valueFrom) continue
+          assert.equal(valueFrom.secretKeyRef.name, 'metering')
+          assert.ok(README.includes(`--from-literal=${valueFrom.secretKeyRef.key}=`), name)
+        }
+        const names = env.map((variable: Yaml) => variable.name)
+        const needed = args[0] === 'serve' ? ['METERING_TOKEN', 'AWS_REGION', 'MARKETPLACE_LEDGER'] : []
+        for (const name of config?.endsWith('collector.yaml') ? ['METERING_TOKEN', 'METERING_ENDPOINT'] : needed) {
+          assert.ok(names.includes(name), name)
+        }
+      }
+    }
+  })
+
+  test(`${name}: one ledger, however many gateways there are`, () => {
+    const gateways = workloads.filter(({ containers }) => containers.some(({ args = [] }) => args[0] === 'serve'))
+    assert.equal(gateways.length, 1)
+    for (const { kind, spec, containers } of gateways) {
+      const { value } = containers
+        .flatMap((one: Yaml) => one.env)
+        .find((one: Yaml) => one.name === 'MARKETPLACE_LEDGER')
+      // A file is for one pod, of which there are never two.
+      if (value !== undefined) assert.deepEqual([kind, spec.replicas], ['StatefulSet', 1])
+    }
+    // A queue is one Collector's own.
+    for (const { kind, spec, containers } of workloads) {
+      if (!containers.some((one: Yaml) => one.name === 'collector')) continue
+      assert.equal(kind, 'StatefulSet')
+      assert.ok(spec.volumeClaimTemplates.some((claim: Yaml) => claim.metadata.name === 'queue'))
+    }
+  })
+}
+
+test('the gateway answers the probes, without a token', async () => {
+  using folder = new TemporaryFolder()
+  const ledger = new SqliteLedger({ path: folder.file() })
+  const client = simulatorClient(new MarketplaceSimulator())
+  const gateway = await Gateway.start({
+    ...{ productCode: 'prod', region: 'us-east-1', client, ledger, http: { port: 0, tokens: ['a-token'] } },
+  })
+  try {
+    const probes = MANIFESTS.flatMap(name => workloadsIn(objectsOf(name)))
+      .flatMap(({ containers }) => containers)
+      .filter(({ name }) => name === 'gateway')
+      .flatMap(({ ports, startupProbe, livenessProbe, readinessProbe }) => {
+        assert.deepEqual(ports, [{ name: 'gateway', containerPort: 4328 }])
+        return [startupProbe, livenessProbe, readinessProbe].filter(probe => probe !== undefined)
+      })
+    assert.equal(probes.length, 7)
+    for (const { httpGet } of probes) {
+      assert.equal(httpGet.port, 'gateway')
+      const { status } = await fetch(`http://${gateway.addresses.http}${httpGet.path}`)
+      assert.equal(status, 200, httpGet.path)
+    }
+  } finally {
+    await gateway.close()
+    await ledger.close()
+  }
+})
+
+test('Collectors are probed where they say how they are', () => {
+  for (const which of ['billing', 'vllm']) {
+    const [config] = parseAllDocuments(textOf(`collector-${which}.yaml`)) as Yaml
+    const { extensions, service } = config.toJS()
+    assert.equal(extensions.health_check.endpoint, '0.0.0.0:13133')
+    assert.equal(service.telemetry.metrics.readers[0].pull.exporter.prometheus.port, 8888)
+  }
+  for (const { containers } of MANIFESTS.flatMap(name => workloadsIn(objectsOf(name)))) {
+    for (const { name, livenessProbe, readinessProbe, ports, image } of containers) {
+      if (name !== 'collector') continue
+      assert.equal(image, 'otel/opentelemetry-collector-contrib:0.159.0')
+      assert.deepEqual([livenessProbe.httpGet, readinessProbe.httpGet], Array(2).fill({ path: '/', port: 'health' }))
+      const numbers = ports.map((port: Yaml) => port.containerPort)
+      assert.deepEqual(numbers, [4317, 4318, 13133, 8888])
+    }
+  }
+})

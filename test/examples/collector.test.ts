@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseAllDocuments } from 'yaml'
+import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
+import { GatewayConfigFile } from '../../src/gateway/config.ts'
+import type { DimensionOptions, Rule } from '../../src/usage/options.ts'
+import { PRESETS, type PresetName } from '../../src/usage/presets.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const FOLDER = join(ROOT, 'examples/collector')
+const ENV = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: 'ledger.sqlite', METERING_TOKEN: 'a-token' }
+const CASES = ['billing', 'vllm']
+
+// biome-ignore lint/suspicious/noExplicitAny: files of others' formats are looked at, not typed
+type Yaml = any
+
+const textOf = (name: string) => readFileSync(join(FOLDER, name), 'utf8')
+
+function documentsIn(name: string): Yaml[] {
+  return parseAllDocuments(textOf(name)).map(document => {
+    assert.deepEqual([...document.errors, ...document.warnings].map(String), [], name)
+    return document.toJS()
+  })
+}
+
+const collectorOf = (which: string): Yaml => documentsIn(`collector-${which}.yaml`)[0]
+
+function gatewayOf(which: string) {
+  const file = GatewayConfigFile.read(join(FOLDER, `gateway-${which}.yaml`), ENV)
+  return gatewayOptions(file.config, file.readReferences(ENV))
+}
+
+test('every file is YAML', () => {
+  const files = globSync('**/*.yaml', { cwd: FOLDER })
+  assert.ok(files.length >= 8)
+  for (const file of files) assert.ok(documentsIn(file).length > 0)
+})
+
+for (const which of CASES) {
+  test(`the gateway takes gateway-${which}.yaml`, () => {
+    const { http, grpc, region, productCode } = gatewayOf(which)
+    assert.deepEqual({ http: http?.port, grpc, region }, { http: 4328, grpc: undefined, region: 'us-east-1' })
+    assert.deepEqual(http?.tokens, ['a-token'])
+    assert.equal(productCode, 'your-product-code')
+  })
+
+  test(`collector-${which}.yaml brings all that is billable, and loses none of it`, () => {
+    assert.deepEqual(problemsOf(collectorOf(which)), [])
+  })
+
+  test(`the filter of collector-${which}.yaml keeps what gateway-${which}.yaml has rules for, and nothing else`, () => {
+    const { dimensions = {} } = gatewayOf(which)
+    const [condition, ...others] = collectorOf(which).processors['filter/billing'].metric_conditions
+    assert.deepEqual(others, [])
+    assert.match(condition, /^metric\.name != "[^"]+"( and metric\.name != "[^"]+")*$/)
+    const kept = [...condition.matchAll(/"([^"]+)"/g)].map(([, name]) => name)
+    assert.deepEqual(kept.sort(), Object.values(dimensions).flatMap(metricsOf).sort())
+  })
+}
+
+/** The names under which a Collector forwards what a dimension is added up from: it keeps Prometheus' colons. */
+function metricsOf({ from }: DimensionOptions): string[] {
+  const rules = [from].flat().flatMap((source): readonly Rule[] => {
+    return typeof source === 'string' ? PRESETS[source as PresetName] : [source as Rule]
+  })
+  const names = rules.flatMap(({ metric }) => metric)
+  return names.filter(
+    name => name.includes(':') || !names.some(other => other.replace(':', '_') === name && other !== name),
+  )
+}
+
+/** What could lose usage of the billing pipeline, or hide that it does. */
+function problemsOf(config: Yaml): string[] {
+  const problems: string[] = []
+  const expect = (fact: unknown, problem: string) => void (fact || problems.push(problem))
+  const { service, extensions, exporters, processors } = config
+  for (const [name, { receivers, processors, exporters }] of Object.entries<Yaml>(service.pipelines)) {
+    for (const [kind, ids] of Object.entries<string[]>({ receivers, processors, exporters })) {
+      for (const id of ids) expect(id in config[kind], `${name} has ${id}, which is not among ${kind}`)
+    }
+  }
+  expect(service.extensions.join() === Object.keys(extensions).join(), 'extensions that are not enabled')
+  for (const kind of ['receivers', 'processors', 'exporters']) {
+    const used = Object.values<Yaml>(service.pipelines).flatMap(pipeline => pipeline[kind])
+    for (const id of Object.keys(config[kind])) expect(used.includes(id), `${id} is in no pipeline`)
+  }
+  for (const { processors } of Object.values<Yaml>(service.pipelines)) {
+    expect(processors[0] === 'memory_limiter', 'memory_limiter is not first')
+  }
+
+  const billing = service.pipelines['metrics/billing']
+  const types = billing.processors.map((id: string) => id.split('/')[0])
+  expect(types.join() === 'memory_limiter,filter', `processors ${types}`)
+  expect(processors['filter/billing'].error_mode === 'ignore', 'a condition that fails drops data')
+  expect(billing.exporters.join() === 'otlp_http/billing', `exporters ${billing.exporters}`)
+  const { retry_on_failure: retry, sending_queue: queue, compression, endpoint } = exporters['otlp_http/billing']
+  expect(retry.enabled === true && retry.max_elapsed_time === 0, 'it gives up')
+  expect(queue.enabled === true && queue.storage in extensions, 'the queue is in memory')
+  expect(extensions[queue.storage]?.fsync === true, 'the queue is not synchronized')
+  expect(queue.block_on_overflow === false, 'a full queue blocks')
+  expect(
+    queue.batch.sizer === 'items' && queue.batch.max_size > 0 && queue.batch.max_size <= 5000,
+    'requests are larger than the gateway takes',
+  )
+  expect(compression === 'gzip', 'no compression')
+  expect(/^\$\{env:METERING_ENDPOINT:-http:\/\/127\.0\.0\.1:4328\}$/.test(endpoint), `endpoint ${endpoint}`)
+  return problems
+}
+
+test('the check finds what would lose usage', () => {
+  const mistakes: [from: string, to: string, problem: RegExp][] = [
+    ['max_elapsed_time: 0', 'max_elapsed_time: 300s', /gives up/],
+    ['      storage: file_storage/billing\n', '', /in memory/],
+    ['fsync: true', 'fsync: false', /not synchronized/],
+    ['extensions: [health_check, file_storage/billing]', 'extensions: [health_check]', /not enabled/],
+    ['[memory_limiter, filter/billing]', '[filter/billing, memory_limiter]', /not first/],
+    ['[memory_limiter, filter/billing]', '[memory_limiter, filter/billing, cumulativetodelta]', /cumulativetodelta/],
+    ['[memory_limiter, filter/billing]', '[memory_limiter, batch]', /batch/],
+    ['exporters: [otlp_http/billing]', 'exporters: [otlp_http]', /otlp_http, which is not among exporters/],
+    ['max_size: 5000', 'max_size: 0', /larger than the gateway takes/],
+    ['error_mode: ignore', 'error_mode: propagate', /drops data/],
+  ]
+  const text = textOf('collector-billing.yaml')
+  for (const [from, to, problem] of mistakes) {
+    assert.ok(text.includes(from), from)
+    const [document] = parseAllDocuments(text.replace(from, to)) as Yaml
+    assert.match(problemsOf(document.toJS()).join('\n'), problem, to)
+  }
+})
+
+test('what the Collector files share is the same', () => {
+  const [billing, vllm] = CASES.map(collectorOf)
+  assert.deepEqual(vllm.extensions, billing.extensions)
+  assert.deepEqual(vllm.exporters['otlp_http/billing'], billing.exporters['otlp_http/billing'])
+  assert.deepEqual(vllm.processors.memory_limiter, billing.processors.memory_limiter)
+})
+
+test('each scraped target, and each GPU, is somebody’s', () => {
+  const { scrape_configs: jobs } = collectorOf('vllm').receivers.prometheus.config
+  const { customer } = gatewayOf('vllm') as { customer: { accountId: string } }
+  for (const { static_configs: targets, metric_relabel_configs: rules } of jobs) {
+    const ids = rules
+      ? rules.map((rule: Yaml) => rule.target_label === customer.accountId && rule.replacement)
+      : targets.map(({ labels }: Yaml) => labels[customer.accountId])
+    for (const id of ids) assert.match(id, /^\d{12}$/)
+  }
+})
+
+test('compose.yaml has what its services need', () => {
+  const { services, volumes } = documentsIn('compose.yaml')[0]
+  const defined = new Set(Object.keys(volumes))
+  for (const [name, { volumes: mounts = [], build }] of Object.entries<Yaml>(services)) {
+    for (const mount of mounts as string[]) {
+      const [source = ''] = mount.split(':')
+      assert.ok(source.startsWith('./') ? existsSync(join(FOLDER, source)) : defined.has(source), `${name}: ${mount}`)
+    }
+    if (build) assert.ok(existsSync(resolve(FOLDER, build.context, build.dockerfile)))
+  }
+  assert.deepEqual(services.gateway.image, services.simulator.image)
+  const settings = { collector: 'collector-billing.yaml', gateway: 'gateway-billing.yaml' }
+  for (const [service, file] of Object.entries(settings)) {
+    for (const name of variablesOf(file)) assert.ok(name in services[service].environment, `${service}: ${name}`)
+  }
+  assert.equal(services.gateway.environment.METERING_TOKEN, services.collector.environment.METERING_TOKEN)
+})
+
+/** The environment's variables that a file asks for. */
+function variablesOf(file: string): string[] {
+  return [...textOf(file).matchAll(/\$\{env:([A-Z_]+)/g)].map(([, name]) => name as string)
+}
+
+test('the image has the packages that the commands import, on the same Node as the server’s', () => {
+  const dockerfile = textOf('Dockerfile')
+  const [, listed = ''] = /ARG GATEWAY_PACKAGES="([^"]+)"/.exec(dockerfile) ?? []
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  const [, command = '', script = ''] = /^ENTRYPOINT \["(node)", "([^"]+)"\]$/m.exec(dockerfile) ?? []
+  assert.equal(command, 'node')
+  const imported = packagesOf(join(ROOT, script)).filter(name => !(name in dependencies))
+  assert.deepEqual(listed.split(' ').sort(), imported.sort())
+  const nodeOf = (text: string) => /^ARG NODE_IMAGE=(.+)$/m.exec(text)?.[1]
+  assert.equal(nodeOf(dockerfile), nodeOf(readFileSync(join(ROOT, 'examples/aws/Dockerfile'), 'utf8')))
+})
+
+/** The packages that a module and those that it imports name, other than for their types. */
+function packagesOf(entry: string): string[] {
+  const modules = new Set([entry])
+  const packages = new Set<string>()
+  for (const file of modules) {
+    const text = readFileSync(file, 'utf8')
+    for (const [, type, from, dynamic] of text.matchAll(IMPORTS)) {
+      const name = (from ?? dynamic) as string
+      if (type !== undefined || name.startsWith('node:')) continue
+      if (name.startsWith('.')) modules.add(resolve(dirname(file), name))
+      else packages.add(/^(@[^/]+\/)?[^/]+/.exec(name)?.[0] as string)
+    }
+  }
+  return [...packages]
+}
+
+const IMPORTS = /^(?:import|export)( type)? [^'"]*?from '([^']+)'|\bimport\('([^']+)'\)/gm
