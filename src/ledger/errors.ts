@@ -34,3 +34,10 @@ export class LedgerError extends MarketplaceMeteringError {
     this.code = code
   }
 }
+
+const PASSING: ReadonlySet<LedgerErrorCode> = new Set(['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'])
+
+/** Whether the ledger may do the same a little later. */
+export function mayPass(error: unknown): boolean {
+  return error instanceof LedgerError && PASSING.has(error.code)
+}

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { LedgerError } from '../../src/ledger/errors.ts'
+import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import { spooled } from '../../src/ledger/spool.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { formatAmount } from '../../src/usage/amount.ts'
+import { ALICE, closeOptions, closing, DIMENSIONS, entry, REQUESTS } from './scene.ts'
+import { TemporaryFolder } from './sqlite-under-test.ts'
+
+/** A ledger that can be away, or lose its answers, and spools before it. */
+class World implements AsyncDisposable {
+  readonly folder = new TemporaryFolder()
+  readonly ledger = new SqliteLedger({ path: this.folder.file('ledger.db') })
+  fault: 'none' | 'away' | 'answer lost' = 'none'
+  readonly #away: Ledger = new Proxy<Ledger>(this.ledger, {
+    get: (_, name: keyof Ledger) => {
+      // Its owner closes it.
+      if (name === 'close') return async () => {}
+      if (typeof this.ledger[name] !== 'function') return undefined
+      return async (...given: never[]) => {
+        if (this.fault === 'away') throw new LedgerError('ERR_LEDGER_IO', 'the database is away')
+        const result = await (this.ledger[name] as (...given: never[]) => Promise<unknown>)(...given)
+        if (this.fault === 'answer lost') throw new LedgerError('ERR_LEDGER_IO', 'the connection was lost')
+        return result
+      }
+    },
+  })
+  readonly #writer = randomBytes(16).toString('hex')
+  #sequence = 0
+
+  async open(): Promise<Ledger> {
+    const ledger = spooled(this.#away, { path: this.folder.file('spool.db') })
+    await ledger.register(DIMENSIONS)
+    return ledger
+  }
+
+  batch(amount: number): UsageBatch {
+    this.#sequence += 1
+    return { writer: this.#writer, sequence: this.#sequence, entries: [entry(ALICE, REQUESTS, 0, amount)] }
+  }
+
+  async recorded(): Promise<string> {
+    const [line] = await this.ledger.statement()
+    return formatAmount(line?.recorded ?? 0n)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.ledger.close()
+    this.folder[Symbol.dispose]()
+  }
+}
+
+test('usage goes on to the ledger', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  await ledger.append(world.batch(5))
+  await ledger.append(world.batch(7))
+  await ledger.close()
+  assert.equal(await world.recorded(), '12')
+})
+
+test('while the ledger is away usage is acknowledged, and goes on later in its order', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const ledger = await world.open()
+  await ledger.append(world.batch(5))
+  await ledger.append(world.batch(7))
+  world.fault = 'none'
+  assert.equal(await world.recorded(), '0')
+  // Whatever closes the hour brings it in before.
+  const { records } = await ledger.closeHours(closeOptions(closing(0)))
+  assert.deepEqual([records, await world.recorded()], [1, '12'])
+  await ledger.close()
+})
+
+test('what a process left that died goes on with the next that opens the spool', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const dead = await world.open()
+  await dead.append(world.batch(5))
+  world.fault = 'none'
+  const next = await world.open()
+  await next.append(world.batch(2))
+  await next.close()
+  assert.equal(await world.recorded(), '7')
+})
+
+test('what the ledger took without an answer counts once', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  world.fault = 'answer lost'
+  const batch = world.batch(5)
+  await ledger.append(batch)
+  await ledger.append(batch)
+  await ledger.append(world.batch(2))
+  world.fault = 'none'
+  await ledger.close()
+  assert.equal(await world.recorded(), '7')
+})
+
+test('an hour is not closed while usage of it cannot be brought in', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  world.fault = 'away'
+  await ledger.append(world.batch(5))
+  await assert.rejects(ledger.closeHours(closeOptions(closing(0))), { code: 'ERR_LEDGER_IO' })
+  await ledger.close()
+})
+
+test('a spool that cannot be written says so', async () => {
+  await using world = new World()
+  assert.throws(() => spooled(world.ledger, { path: world.folder.file('missing/spool.db') }), {
+    code: 'ERR_LEDGER_IO',
+    message: /cannot open the spool .*missing\/spool\.db/,
+  })
+})
