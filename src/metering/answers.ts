@@ -52,7 +52,8 @@ export function readAnswers(records: readonly MeteringRecord[], result: BatchMet
 
 function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
   const nonsense = new Set<string>()
-  const said = new Map<string, Answer[]>(records.map(record => [identityOf(usageRecordOf(record)), []]))
+  const asked = records.map(record => ({ record, identity: identityOf(usageRecordOf(record)) }))
+  const said = new Map<string, Answer[]>(asked.map(({ identity }) => [identity, []]))
   const note = (about: AnsweredRecord | null | undefined, answer: Answer): void => {
     const known = said.get(identityOf(about ?? {}))
     if (known === undefined) nonsense.add('an answer to a record that was not sent')
@@ -69,8 +70,8 @@ function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult 
     }
   }
   for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one, { said: 'unprocessed' })
-  const answers = records.map((record): Answers['answers'][number] => {
-    const found = said.get(identityOf(usageRecordOf(record))) ?? []
+  const answers = asked.map(({ record, identity }): Answers['answers'][number] => {
+    const found = said.get(identity) ?? []
     if (found.length === 1 && found[0] !== undefined) return { record, ...found[0] }
     nonsense.add(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
     return { record, said: 'nothing' }
@@ -94,8 +95,12 @@ function listOf<Name extends 'Results' | 'UnprocessedRecords'>(
 function identityOf(record: AnsweredRecord): string {
   const time = record.Timestamp instanceof Date ? record.Timestamp.getTime() : Number.NaN
   return JSON.stringify([
-    ...[record.CustomerAWSAccountId, record.CustomerIdentifier, record.LicenseArn].map(text => text || null),
-    ...[record.Dimension, Math.floor(time / 1000), record.Quantity],
+    record.CustomerAWSAccountId || null,
+    record.CustomerIdentifier || null,
+    record.LicenseArn || null,
+    record.Dimension,
+    Math.floor(time / 1000),
+    record.Quantity,
   ])
 }
 

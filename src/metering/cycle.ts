@@ -156,32 +156,37 @@ export class MeteringCycle {
     }
     // While a lane fails, one request at a time tries it, with one record, so that few records are in doubt.
     const most = this.#laneFaults.has(lane.id) ? 1 : this.#options.concurrency
-    const workers: Promise<void>[] = []
-    const failures: unknown[] = []
+    const sendable = () => !end.aborted && !this.#paused(lane)
+    const tasks = new Tasks()
+    let workers = 0
     const callAnother = (): void => {
-      if (workers.length === most) return
-      workers.push(this.#work(lane, client, end, callAnother).catch(error => void failures.push(error)))
+      if (workers === most) return
+      workers += 1
+      tasks.begin(this.#work({ lane, client, sendable }, tasks, callAnother))
     }
     callAnother()
-    // Also for those that are called in while others are waited for: none must meet the next pass.
-    for (const worker of workers) await worker
-    if (failures.length > 0) throw failures[0]
+    await tasks.ended()
   }
 
   /** Sends batch after batch while there are full ones; each of those calls in another to do the same beside it. */
-  async #work(lane: Lane, client: MeteringClient, end: AbortSignal, callAnother: () => void): Promise<void> {
+  async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
     const { ledger, now, pacer, requestTimeout } = this.#options
-    const sendable = () => !end.aborted && !this.#paused(lane)
+    const { lane, sendable } = sending
+    let written: Promise<boolean> | undefined
     for (let full = true; full && sendable(); ) {
-      await pacer.turn()
+      await pacer.turn(lane.region)
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
-      const records = await ledger.claim(lane, { now: now(), limit, claimedUntil })
+      // Beside the answers to what was sent last: a ledger can write both down at once.
+      const [records, wroteAnswers = true] = await Promise.all([
+        ledger.claim(lane, { now: now(), limit, claimedUntil }),
+        written,
+      ])
       if (records.length === 0) return
-      full = records.length === limit
+      full = records.length === limit && wroteAnswers
       if (full) callAnother()
-      await this.#writeAnswers(await this.#send({ lane, client, sendable }, records))
+      written = tasks.begin(this.#writeAnswers(await this.#send(sending, records)))
     }
   }
 
@@ -237,7 +242,7 @@ export class MeteringCycle {
       const middle = Math.ceil(records.length / 2)
       const settlements: Settlement[] = []
       for (const half of [records.slice(0, middle), records.slice(middle)]) {
-        if (sendable()) await pacer.turn()
+        if (sendable()) await pacer.turn(lane.region)
         if (sendable()) settlements.push(...(await this.#send(sending, half, repeated)))
         else
           settlements.push(
@@ -301,4 +306,29 @@ export class MeteringCycle {
 /** Waits for all, also where one rejects: what is still under way must not meet the next pass. */
 async function allEnded(promises: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises)) if (result.status === 'rejected') throw result.reason
+}
+
+/** What is done beside each other, where each may begin more. */
+class Tasks {
+  readonly #tasks: Promise<boolean>[] = []
+  readonly #failures: unknown[] = []
+
+  /** Returns whether the task ended well. */
+  begin(task: Promise<void>): Promise<boolean> {
+    const well = task.then(
+      () => true,
+      error => {
+        this.#failures.push(error)
+        return false
+      },
+    )
+    this.#tasks.push(well)
+    return well
+  }
+
+  /** Waits for all, also for those that are begun meanwhile: none must meet the next pass. Rejects where one did. */
+  async ended(): Promise<void> {
+    for (const task of this.#tasks) await task
+    if (this.#failures.length > 0) throw this.#failures[0]
+  }
 }

@@ -73,8 +73,9 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
       const entries = [entry(ALICE, REQUESTS, n, sequence), entry(BOB, TOKENS, n, 700)]
       await ledger.append({ writer, sequence, entries })
       if (sequence % 6 !== 5) continue
-      const now = closing(n)
-      await ledger.closeHours(closeOptions(now))
+      await ledger.closeHours(closeOptions(closing(n)))
+      // The same for all: to one that is an hour ahead, the claims of another would be over.
+      const now = closing(10)
       for (const lane of await ledger.dueLanes(now)) {
         const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
         sent += records.length

@@ -164,6 +164,29 @@ test('a ledger that cannot settle: the answers are kept and written later, and n
   )
 })
 
+test('answers that cannot be written while the next batch is claimed: that one is sent, and none after it', async t => {
+  let failing = true
+  const bench = new Bench(t, {
+    wrap: ledger =>
+      overriding(ledger, {
+        settle: async (settlements, now) => {
+          if (failing) throw busy()
+          return ledger.settle(settlements, now)
+        },
+      }),
+    cycle: { concurrency: 1 },
+  })
+  await bench.use(customers(100), 4)
+  await assert.rejects(bench.cycle.pass(), { code: 'ERR_LEDGER_BUSY' })
+  await bench.audit()
+  assert.equal(bench.sent.length, 2)
+  failing = false
+  await bench.pass()
+  await bench.assertAllBilled()
+  assert.equal(bench.sent.length, 4)
+  assert.ok((await bench.records()).every(record => record.attempts === 1))
+})
+
 test('an answer is written once, even where reporting it fails', async t => {
   let settles = 0
   const bench = new Bench(t, {

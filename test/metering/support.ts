@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Ledger, RecordEntry } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
 import type { BatchMeterUsageRequest, MeteringClient, UsageRecordResult } from '../../src/marketplace/client.ts'
@@ -45,6 +46,9 @@ export function licensed(number: number, product = PRODUCT): CustomerAccount {
   return { kind: 'customer', key: `${account},${licenseArn}`, product, accountId: account, licenseArn }
 }
 
+/** In so many turns of the event loop a ledger is done with what it gathers before it waits for the disk. */
+const TURNS = 4
+
 /** A clock that moves only when everything that could happen before has happened. */
 export class VirtualClock implements PacerClock {
   #now = 0
@@ -63,7 +67,7 @@ export class VirtualClock implements PacerClock {
   #tick(): void {
     if (this.#ticking) return
     this.#ticking = true
-    setImmediate(() => {
+    void turns(TURNS).then(() => {
       this.#ticking = false
       this.#sleepers.sort((a, b) => a.at - b.at)
       const next = this.#sleepers.shift()
@@ -73,6 +77,10 @@ export class VirtualClock implements PacerClock {
       this.#tick()
     })
   }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await nextTurn()
 }
 
 type Send = MeteringClient['batchMeterUsage']

@@ -10,24 +10,39 @@ import { writeAudit } from './decisions.ts'
 import { type Observed, Observing } from './observing.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
 
-/** The largest amount that is bound as one integer of 64 bits; a larger one goes in several pieces. */
-const LARGEST_PIECE = 2n ** 62n
+const MILLION = 1_000_000n
 
-/** Nothing real comes near it, even when an outage has gathered it. */
+/** Nothing real comes near it, even when an outage has gathered it. Its whole units are exact as a double. */
 const LARGEST_AMOUNT = 2n ** 72n
 
 /** The last that a Date can hold. */
 const LAST_INSTANT = 8.64e15
 
 /** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
-const ROWS_PER_INSERT = 500
+const ROWS_PER_INSERT = 100
+const INSERT_FULL = insertOf(ROWS_PER_INSERT)
+
+/** A row of open usage. */
+interface UsageRow {
+  readonly hour: number
+  readonly series: number
+  readonly whole: number
+  readonly millionths: number
+}
+const COLUMNS = 4
+
+/** A series that a transaction has looked up or made, which its failure takes back. */
+interface Found {
+  readonly series: WeakMap<Account, number>
+  readonly account: Account
+}
 
 /** Takes usage in. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
 export class Appending {
   readonly #database: Database
   readonly #dimensions = new Map<string, number>()
-  /** For each dimension, the series of each account key. */
-  readonly #series = new Map<string, Map<string, number>>()
+  /** For each dimension, the series of the accounts that are in use. By object: an account's key takes longer to find. */
+  readonly #series = new Map<string, WeakMap<Account, number>>()
 
   readonly #observing: Observing
 
@@ -79,40 +94,42 @@ export class Appending {
     }
     const observations = batch.observations ?? []
     checkObservations(observations)
-    const made: { accounts: Map<string, number>; key: string }[] = []
+    const found: Found[] = []
     try {
       const observed = this.#database.write(`append batch ${batch.sequence}`, () => {
-        const rows = this.#rowsOf(batch.entries, made)
+        const rows = this.#rowsOf(batch.entries, found)
         if (!this.#acknowledge(batch, rows)) return undefined
         this.#addOpenUsage(rows)
-        return observations.length === 0 ? undefined : this.#observe(observations, made)
+        return observations.length === 0 ? undefined : this.#observe(observations, found)
       })
       observed?.committed()
     } catch (error) {
       // The series that this batch brought went with its transaction.
-      for (const { accounts, key } of made) accounts.delete(key)
+      for (const { series, account } of found) series.delete(account)
       this.#observing.forget()
       throw error
     }
   }
 
   /** Adds what points of others' counters come to. */
-  #observe(points: readonly Observation[], made: { accounts: Map<string, number>; key: string }[]): Observed {
+  #observe(points: readonly Observation[], found: Found[]): Observed {
     for (const { dimension } of points) this.#dimensionId(dimension)
     const observed = this.#observing.observe(points)
-    this.#addOpenUsage(this.#rowsOf(observed.entries, made))
+    this.#addOpenUsage(this.#rowsOf(observed.entries, found))
     for (const note of observed.notes) {
       const { account, dimension, verdict, amount, points } = note
-      const series = this.#seriesOf(account, dimension, hourOf(observed.at), made)
+      const series = this.#seriesOf(account, dimension, hourOf(observed.at), found)
       const by = { who: 'ledger', why: explain(note), now: observed.at }
       writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
     }
     return observed
   }
 
-  /** A batch as (hour, series, amount) after one another, sorted, so that the order of its entries does not matter. */
-  #rowsOf(entries: readonly UsageEntry[], made: { accounts: Map<string, number>; key: string }[]): BigInt64Array {
-    const rows: { hour: number; series: number; amount: bigint }[] = []
+  /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */
+  #rowsOf(entries: readonly UsageEntry[], found: Found[]): number[] {
+    const rows: UsageRow[] = []
+    let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
+    let inOrder = true
     for (const { account, dimension, hour, amount } of entries) {
       if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
         throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
@@ -123,23 +140,20 @@ export class Appending {
           `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`,
         )
       }
-      const series = this.#seriesOf(account, dimension, hour, made)
-      let rest = amount
-      for (; rest > LARGEST_PIECE; rest -= LARGEST_PIECE) rows.push({ hour, series, amount: LARGEST_PIECE })
-      rows.push({ hour, series, amount: rest })
+      const series = this.#seriesOf(account, dimension, hour, found)
+      const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
+      inOrder &&= byHourAndSeries(last, row) <= 0
+      rows.push(row)
+      last = row
     }
-    rows.sort((a, b) => a.hour - b.hour || a.series - b.series || (a.amount < b.amount ? -1 : 1))
-    const packed = new BigInt64Array(rows.length * 3)
-    for (const [index, { hour, series, amount }] of rows.entries()) {
-      packed[index * 3] = BigInt(hour)
-      packed[index * 3 + 1] = BigInt(series)
-      packed[index * 3 + 2] = amount
-    }
-    return packed
+    if (!inOrder) rows.sort(byHourAndSeries)
+    const values: number[] = []
+    for (const { hour, series, whole, millionths } of rows) values.push(hour, series, whole, millionths)
+    return values
   }
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
-  #acknowledge(batch: UsageBatch, rows: BigInt64Array): boolean {
+  #acknowledge(batch: UsageBatch, rows: readonly number[]): boolean {
     const digest = digestOf(rows, batch.observations ?? [])
     const writer = this.#database.get('SELECT id, last_sequence FROM writer WHERE key = ?', batch.writer)
     const next = ((writer?.last_sequence as number | undefined) ?? 0) + 1
@@ -167,39 +181,32 @@ export class Appending {
     ) as { id: number }
     this.#database.run(
       'INSERT INTO batch (writer, sequence, digest, at) VALUES (?, ?, ?, ?)',
-      ...[id, batch.sequence, digest, rows[0] ?? 0n],
+      ...[id, batch.sequence, digest, rows[0] ?? 0],
     )
     return true
   }
 
-  #addOpenUsage(rows: BigInt64Array): void {
-    for (let start = 0; start < rows.length; start += ROWS_PER_INSERT * 3) {
-      const values = rows.subarray(start, start + ROWS_PER_INSERT * 3)
-      const places = Array(values.length / 3)
-        .fill('(?, ?, ?)')
-        .join(', ')
-      this.#database.run(
-        `INSERT INTO open_usage (hour, series, whole, millionths)
-         SELECT column1, column2, column3 / 1000000, column3 % 1000000 FROM (VALUES ${places}) WHERE true
-         ${ADD_TO_WHAT_IS_THERE}`,
-        ...values,
-      )
+  #addOpenUsage(rows: readonly number[]): void {
+    for (let start = 0; start < rows.length; start += ROWS_PER_INSERT * COLUMNS) {
+      const values = rows.slice(start, start + ROWS_PER_INSERT * COLUMNS)
+      const count = values.length / COLUMNS
+      this.#database.run(count === ROWS_PER_INSERT ? INSERT_FULL : insertOf(count), ...values)
     }
   }
 
-  #seriesOf(account: Account, dimension: string, hour: number, made: { accounts: Map<string, number>; key: string }[]) {
-    let accounts = this.#series.get(dimension)
-    if (accounts === undefined) {
-      accounts = new Map()
-      this.#series.set(dimension, accounts)
-    }
-    let series = accounts.get(account.key)
+  #seriesOf(account: Account, dimension: string, hour: number, found: Found[]): number {
+    let series = this.#series.get(dimension)
     if (series === undefined) {
-      series = seriesId(this.#database, accountId(this.#database, account), this.#dimensionId(dimension), hour)
-      accounts.set(account.key, series)
-      made.push({ accounts, key: account.key })
+      series = new WeakMap()
+      this.#series.set(dimension, series)
     }
-    return series
+    let id = series.get(account)
+    if (id === undefined) {
+      id = seriesId(this.#database, accountId(this.#database, account), this.#dimensionId(dimension), hour)
+      series.set(account, id)
+      found.push({ series, account })
+    }
+    return id
   }
 
   #dimensionId(name: string): number {
@@ -215,8 +222,19 @@ export class Appending {
   }
 }
 
-function digestOf(rows: BigInt64Array, observations: readonly Observation[]): Buffer {
-  const hash = createHash('sha256').update(rows)
+function insertOf(rows: number): string {
+  const places = Array(rows).fill('(?, ?, ?, ?)').join(', ')
+  return `INSERT INTO open_usage (hour, series, whole, millionths) VALUES ${places} ${ADD_TO_WHAT_IS_THERE}`
+}
+
+function byHourAndSeries(one: UsageRow, other: UsageRow): number {
+  return (
+    one.hour - other.hour || one.series - other.series || one.whole - other.whole || one.millionths - other.millionths
+  )
+}
+
+function digestOf(rows: readonly number[], observations: readonly Observation[]): Buffer {
+  const hash = createHash('sha256').update(Float64Array.from(rows))
   for (const bytes of bytesOf(observations)) hash.update(bytes)
   return hash.digest()
 }

@@ -18,18 +18,19 @@ import { notCounted } from './observing.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 
-const ACCOUNT = `account.key AS account_key, account.kind, account.product, account.account_id,
-  account.customer_identifier, account.license_arn, account.unattributed_reason, account.evidence`
+export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
+  account.license_arn`
+const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
 
 const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
   FROM record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series
   JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
 
 /** The records that `condition` names. */
-export function recordEntries(database: Database, condition: string, ...values: SQLInputValue[]): RecordEntry[] {
+function recordEntries(database: Database, condition: string, ...values: SQLInputValue[]): RecordEntry[] {
   return database.all(`${RECORD} WHERE ${condition}`, ...values).map(row => ({
     id: String(row.id),
-    account: accountOf(row) as CustomerAccount,
+    account: customerOf(row),
     dimension: row.dimension as string,
     hour: row.hour as number,
     timestamp: row.timestamp as number,
@@ -195,11 +196,14 @@ export function auditEntries(database: Database, limit: number): AuditEntry[] {
 }
 
 function accountOf(row: Row): Account {
+  if (row.kind !== 'unattributed') return customerOf(row)
   const { account_key: key, product } = row as { account_key: string; product: string }
-  if (row.kind === 'unattributed') {
-    const reason = row.unattributed_reason as UnattributedReason
-    return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
-  }
+  const reason = row.unattributed_reason as UnattributedReason
+  return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
+}
+
+export function customerOf(row: Row): CustomerAccount {
+  const { account_key: key, product } = row as { account_key: string; product: string }
   return {
     ...{ kind: 'customer', key, product },
     ...(row.account_id !== null && { accountId: row.account_id as string }),

@@ -7,12 +7,13 @@ import type {
   Lane,
   MeteringRecord,
   RecordEntry,
+  RecordState,
   SettledRecord,
   Settlement,
 } from '../ledger.ts'
 import { afterAnswer, afterWindow, type RecordFacts, type Transition } from '../transitions.ts'
 import type { Database, Row } from './database.ts'
-import { recordEntries, recordEntry } from './reports.ts'
+import { CUSTOMER, customerOf, recordEntry } from './reports.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
 
@@ -40,46 +41,62 @@ export function dueLanes(database: Database, now: number): Lane[] {
   }))
 }
 
-export function claim(database: Database, lane: Lane, options: ClaimOptions): MeteringRecord[] {
+export function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const claim = randomUUID()
-  return database.write('claim due records', () => {
-    const due = recordEntries(
-      database,
-      `record.id IN (SELECT id FROM record WHERE lane = ? AND ${DUE} ORDER BY deadline, id LIMIT ?)
-       ORDER BY record.deadline, record.id`,
+  return database.writeTogether('claim due records', () => {
+    const due = database.all(
+      `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts,
+              dimension.name AS dimension, ${CUSTOMER}
+       FROM record JOIN series ON series.id = record.series
+       JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
+       WHERE lane = ? AND ${DUE} ORDER BY deadline, record.id LIMIT ?`,
       ...[Number(lane.id), ...dueAt(options.now), options.limit],
     )
-    for (const { id } of due) {
-      database.run(
-        'UPDATE record SET attempts = attempts + 1, claim = ?, claimed_until = ? WHERE id = ?',
-        ...[claim, options.claimedUntil, Number(id)],
-      )
-    }
-    return due.map(({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
-      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts: attempts + 1 }
+    database.run(
+      `UPDATE record SET attempts = attempts + 1, claim = ?, claimed_until = ?
+       WHERE id IN (SELECT value FROM json_each(?))`,
+      ...[claim, options.claimedUntil, JSON.stringify(due.map(row => row.id))],
+    )
+    return due.map(row => ({
+      id: String(row.id),
+      claim,
+      account: customerOf(row),
+      dimension: row.dimension as string,
+      quantity: row.quantity as number,
+      timestamp: row.timestamp as number,
+      deadline: row.deadline as number,
+      attempts: (row.attempts as number) + 1,
+    }))
+  })
+}
+
+export function settle(database: Database, settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
+  return database.writeTogether('settle records', () => {
+    const ids = settlements.map(({ record }) => Number(record.id))
+    const rows = new Map(findRecords(database, ids).map(row => [row.id, row]))
+    const settledAccounts = new Set<unknown>()
+    return settlements.flatMap(settlement => {
+      const found = rows.get(Number(settlement.record.id))
+      // One that is gone was settled by another process, and so long ago that it was pruned.
+      if (found === undefined) return []
+      // What was settled just before may have changed the record, or what it shares with others of its account.
+      const row = settledAccounts.has(found.account) ? recordRow(database, settlement.record.id) : found
+      settledAccounts.add(found.account)
+      return [settleOne(database, row, settlement, now)]
     })
   })
 }
 
-export function settle(database: Database, settlements: readonly Settlement[], now: number): SettledRecord[] {
-  return database.write('settle records', () =>
-    settlements.flatMap(settlement => {
-      // One that is gone was settled by another process, and so long ago that it was pruned.
-      const row = findRecord(database, settlement.record.id)
-      return row === undefined ? [] : [settleOne(database, row, settlement, now)]
-    }),
-  )
-}
-
 function settleOne(database: Database, row: Row, { record, outcome, answer }: Settlement, now: number): SettledRecord {
   const transition = afterAnswer(factsOf(row), outcome, row.claim === record.claim)
-  move(database, row, transition, now)
+  applyState(database, row, transition.state, now)
   database.run(
-    `UPDATE record SET answer = ?, metering_record_id = coalesce(?, metering_record_id),
-            next_attempt_at = coalesce(?, next_attempt_at),
+    `UPDATE record SET state = ?, reason = ?, refusals = ?, answer = ?,
+            metering_record_id = coalesce(?, metering_record_id), next_attempt_at = coalesce(?, next_attempt_at),
             claimed_until = iif(claim = ?, 0, claimed_until), claim = iif(claim = ?, NULL, claim)
      WHERE id = ?`,
-    ...[answer, outcome.type === 'metered' ? (outcome.meteringRecordId ?? null) : null],
+    ...[transition.state, transition.reason ?? null, transition.refusals, answer],
+    ...[outcome.type === 'metered' ? (outcome.meteringRecordId ?? null) : null],
     ...[outcome.type === 'retry' ? outcome.at : null, record.claim, record.claim, row.id as number],
   )
   if (outcome.type === 'not-subscribed') {
@@ -88,7 +105,7 @@ function settleOne(database: Database, row: Row, { record, outcome, answer }: Se
       ...[now, now + FIRST_PROBE_DELAY, FIRST_PROBE_DELAY, row.account as number],
     )
   }
-  if (outcome.type === 'metered') unblock(database, row.account as number)
+  if (outcome.type === 'metered' && row.blocked_at !== null) unblock(database, row.account as number)
   return { record, state: transition.state, ...(transition.reason && { reason: transition.reason }) } as SettledRecord
 }
 
@@ -120,45 +137,50 @@ export function nextAttemptAt(database: Database): number | undefined {
 }
 
 export function recordRow(database: Database, id: string): Row {
-  const row = findRecord(database, id)
+  const [row] = findRecords(database, [Number(id)])
   if (row === undefined) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no record ${id}.`)
   return row
 }
 
-function findRecord(database: Database, id: string): Row | undefined {
-  return database.get(
-    `SELECT record.*, series.account, series.metered, series.balance, account.ended_at
+function findRecords(database: Database, ids: readonly number[]): Row[] {
+  return database.all(
+    `SELECT record.id, record.series, record.quantity, record.size, record.probe, record.state, record.reason,
+            record.attempts, record.refusals, record.claim, series.account, series.metered, series.balance,
+            account.blocked_at, account.ended_at
      FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
-     WHERE record.id = ?`,
-    Number(id),
+     WHERE record.id IN (SELECT value FROM json_each(?))`,
+    JSON.stringify(ids),
   )
 }
 
 /** Gives a record its new state, and its amount to whom it now belongs. */
 export function move(database: Database, row: Row, { state, reason, refusals }: Transition, now: number): void {
-  const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
-  let metered = BigInt(row.metered as string)
-  let balance = BigInt(row.balance as string)
-  if (state !== row.state) {
-    if (row.state === 'returned') balance -= amount
-    if (state === 'returned') balance += amount
-    if (state === 'metered') metered += amount
-    database.run(
-      'UPDATE series SET metered = ?, balance = ?, unfrozen = 1 WHERE id = ?',
-      ...[String(metered), String(balance), row.series as number],
-    )
-    if (row.probe === 1 && state !== 'metered') {
-      database.run(
-        `UPDATE account SET probe_delay = min(probe_delay * 2, ?), probe_at = ? + min(probe_delay * 2, ?)
-         WHERE id = ? AND blocked_at IS NOT NULL`,
-        ...[LAST_PROBE_DELAY, now, LAST_PROBE_DELAY, row.account as number],
-      )
-    }
-  }
+  applyState(database, row, state, now)
   database.run(
     'UPDATE record SET state = ?, reason = ?, refusals = ? WHERE id = ?',
     ...[state, reason ?? null, refusals, row.id as number],
   )
+}
+
+/** Brings the totals of a record's series, and its customer's next probe, in line with its new state. */
+function applyState(database: Database, row: Row, state: RecordState, now: number): void {
+  if (state === row.state) return
+  const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
+  if (state === 'metered') {
+    const metered = BigInt(row.metered as string) + amount
+    database.run('UPDATE series SET metered = ? WHERE id = ?', String(metered), row.series as number)
+  }
+  if (state === 'returned' || row.state === 'returned') {
+    const balance = BigInt(row.balance as string) + (state === 'returned' ? amount : -amount)
+    database.run('UPDATE series SET balance = ?, unfrozen = 1 WHERE id = ?', ...[String(balance), row.series as number])
+  }
+  if (row.probe === 1 && state !== 'metered') {
+    database.run(
+      `UPDATE account SET probe_delay = min(probe_delay * 2, ?), probe_at = ? + min(probe_delay * 2, ?)
+       WHERE id = ? AND blocked_at IS NOT NULL`,
+      ...[LAST_PROBE_DELAY, now, LAST_PROBE_DELAY, row.account as number],
+    )
+  }
 }
 
 export function unblock(database: Database, account: number): void {
