@@ -95,8 +95,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       return
     }
     const time = this.#metering.now()
-    const report = this.#mapper.map(metrics, (account, { name }, amount) =>
-      this.#writer.add(account, name, time, amount),
+    const report = this.#mapper.map(metrics, (account, { name }, amount, _, tally) =>
+      this.#writer.add(account, name, time, amount, tally),
     )
     this.#reporter.mapped(report)
     this.#bringIn()

@@ -1,22 +1,29 @@
 import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../usage/account.ts'
+import type { Tally, WaitingUsage } from '../usage/customer.ts'
 import { hourOf } from './hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from './ledger.ts'
 
-type Waiting = { -readonly [Member in keyof UsageEntry]: UsageEntry[Member] }
+/** How many entries a batch has at most, since an engine in this process lets nothing else happen while it takes one. */
+const MOST_ENTRIES = 10_000
 
 /**
  * Brings usage into a ledger, each unit once, and keeps it while the ledger cannot take it. A batch whose outcome is
- * unknown is repeated verbatim under its own key; what comes meanwhile adds up behind it, one amount for each series
- * and month, so that memory is bounded by the number of series and not by the length of an outage.
+ * unknown is repeated verbatim under its own key, before any other; what comes meanwhile adds up behind it, one amount
+ * for each series and month, so that memory is bounded by the number of series and not by the length of an outage. A
+ * large flush is several batches, with turns of the event loop between them.
  */
 export class UsageWriter {
   readonly #ledger: Ledger
   readonly #writer = randomBytes(16).toString('hex')
   #sequence = 0
-  #inDoubt: UsageBatch | undefined
-  /** By month (usage is not to move to another bill), dimension and account. */
-  #waiting = new Map<number, Map<string, Map<Account, Waiting>>>()
+  /** In the order of their keys. The first may have been tried: then nobody knows whether the ledger has it. */
+  readonly #batches: UsageBatch[] = []
+  /** Those with something waiting that is in no batch. */
+  #waiting: Tally[] = []
+  /** Of those who have none: by dimension and account. */
+  readonly #tallies = new Map<string, WeakMap<Account, Tally>>()
   #month = { start: Number.NaN, end: Number.NaN }
   #flushes: Promise<void> = Promise.resolve()
 
@@ -24,15 +31,28 @@ export class UsageWriter {
     this.#ledger = ledger
   }
 
-  /** Adds usage measured at `time`. Nothing is durable before `flush` resolves. */
-  add(account: Account, dimension: string, time: number, amount: bigint): void {
-    if (!(time >= this.#month.start && time < this.#month.end)) this.#month = monthOf(time)
-    const dimensions = getOrMake(this.#waiting, this.#month.start, () => new Map<string, Map<Account, Waiting>>())
-    const accounts = getOrMake(dimensions, dimension, () => new Map<Account, Waiting>())
+  /**
+   * Adds usage measured at `time`. Nothing is durable before `flush` resolves.
+   *
+   * @param tally where it waits: the same each time for the same account and dimension
+   */
+  add(
+    account: Account,
+    dimension: string,
+    time: number,
+    amount: bigint,
+    tally: Tally = this.#tallyOf(account, dimension),
+  ): void {
+    if (!(time >= this.#month.start && time < this.#month.end)) {
+      // Usage is not to move to another month's bill.
+      this.#makeBatches()
+      this.#month = monthOf(time)
+    }
     const hour = hourOf(time)
-    const waiting = accounts.get(account)
+    const { waiting } = tally
     if (waiting === undefined) {
-      accounts.set(account, { account, dimension, hour, amount })
+      tally.waiting = { account, dimension, hour, amount }
+      this.#waiting.push(tally)
     } else {
       waiting.amount += amount
       waiting.hour = Math.max(waiting.hour, hour)
@@ -48,46 +68,56 @@ export class UsageWriter {
 
   /** What is not in the ledger yet, as far as this process knows. */
   unwritten(): UsageEntry[] {
-    return [...(this.#inDoubt?.entries ?? []), ...this.#entries()]
+    const waiting = this.#waiting.map(tally => tally.waiting as WaitingUsage)
+    return [...this.#batches.flatMap(batch => batch.entries), ...waiting]
   }
 
   async #flush(): Promise<void> {
-    if (this.#inDoubt !== undefined) await this.#append(this.#inDoubt)
-    const entries = this.#entries()
-    if (entries.length === 0) return
-    this.#waiting = new Map()
-    this.#sequence += 1
-    this.#inDoubt = { writer: this.#writer, sequence: this.#sequence, entries }
-    await this.#append(this.#inDoubt)
+    await this.#appendBatches()
+    this.#makeBatches()
+    await this.#appendBatches()
   }
 
-  async #append(batch: UsageBatch): Promise<void> {
-    await this.#ledger.append(batch)
-    this.#inDoubt = undefined
-  }
-
-  #entries(): UsageEntry[] {
-    const entries: UsageEntry[] = []
-    for (const dimensions of this.#waiting.values()) {
-      for (const accounts of dimensions.values()) {
-        for (const waiting of accounts.values()) entries.push(waiting)
-      }
+  #makeBatches(): void {
+    for (let start = 0; start < this.#waiting.length; start += MOST_ENTRIES) {
+      const entries = this.#waiting.slice(start, start + MOST_ENTRIES).map(take)
+      this.#sequence += 1
+      this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries })
     }
-    return entries
+    this.#waiting = []
   }
+
+  async #appendBatches(): Promise<void> {
+    const many = this.#batches.length > 1
+    for (let batch = this.#batches[0]; batch !== undefined; batch = this.#batches[0]) {
+      if (many) await wholeTurn()
+      await this.#ledger.append(batch)
+      this.#batches.shift()
+    }
+  }
+
+  #tallyOf(account: Account, dimension: string): Tally {
+    const tallies = this.#tallies.get(dimension) ?? new WeakMap<Account, Tally>()
+    const tally = tallies.get(account) ?? { source: 0, waiting: undefined }
+    this.#tallies.set(dimension, tallies.set(account, tally))
+    return tally
+  }
+}
+
+function take(tally: Tally): UsageEntry {
+  const entry = tally.waiting as WaitingUsage
+  tally.waiting = undefined
+  return entry
+}
+
+/** Lets everything else have its turn of the event loop. After one alone, timers may have had none. */
+async function wholeTurn(): Promise<void> {
+  await nextTurn()
+  await nextTurn()
 }
 
 function monthOf(time: number): { start: number; end: number } {
   const date = new Date(time)
   const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()]
   return { start: Date.UTC(year, month), end: Date.UTC(year, month + 1) }
-}
-
-function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  let value = map.get(key)
-  if (value === undefined) {
-    value = make()
-    map.set(key, value)
-  }
-  return value
 }

@@ -17,18 +17,32 @@ import {
 /** How many unattributed accounts are told apart by their evidence. Beyond it usage goes to one without evidence. */
 export const MAX_UNATTRIBUTED = 1000
 
-/** An account, and what is remembered of it. One integer for each dimension, since there may be many accounts. */
+/** An account, and what is remembered of it. As little as will do, since there may be many accounts. */
 export interface KnownAccount {
   readonly account: Account
-  /** For each dimension the source that fed it first, 0 for none yet. */
-  readonly sources: number[]
+  /** By the dimension's index. */
+  readonly tallies: (Tally | undefined)[]
   /** Which others were reported, as `dimension:source`. */
   alarms: Set<string> | undefined
   /** The next of those with the same account id: a customer may have several licences. */
   next: KnownAccount | undefined
 }
 
-type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+/** What is remembered of an account's usage of a dimension: right here, so that it is not looked up for each point. */
+export interface Tally {
+  /** The source that fed it first, 0 for none yet. */
+  source: number
+  /** What the one writer that it is given to has of it, and no ledger yet. */
+  waiting: WaitingUsage | undefined
+}
+
+export interface WaitingUsage {
+  readonly account: Account
+  readonly dimension: string
+  hour: number
+  amount: bigint
+}
+
 type Reader = (attributes: Attributes, resource: Attributes) => unknown
 
 /**
@@ -95,12 +109,7 @@ export class CustomerReader {
     if (!this.#isWellFormed(accountId, customerIdentifier, licenseArn, product)) {
       return 'malformed-customer'
     }
-    const key = keyOf(product, accountId, customerIdentifier, licenseArn)
-    const account: Writable<CustomerAccount> = { kind: 'customer', key, product }
-    if (accountId !== undefined) account.accountId = accountId
-    if (customerIdentifier !== undefined) account.customerIdentifier = customerIdentifier
-    if (licenseArn !== undefined) account.licenseArn = licenseArn
-    const known = this.#begin(account)
+    const known = this.#begin(accountOf(product, accountId as string, customerIdentifier, licenseArn))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
       known.next = first.next
@@ -139,16 +148,26 @@ export class CustomerReader {
   }
 
   #begin(account: Account): KnownAccount {
-    return { account, sources: new Array<number>(this.#dimensions).fill(0), alarms: undefined, next: undefined }
+    return { account, tallies: Array(this.#dimensions).fill(undefined), alarms: undefined, next: undefined }
   }
 }
 
 const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
 
-function keyOf(product: string, accountId?: string, customerIdentifier?: string, licenseArn?: string): string {
-  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
+/** Made with all that it has, since an object takes more memory when something is added to it. */
+function accountOf(
+  product: string,
+  accountId: string,
+  customerIdentifier: string | undefined,
+  licenseArn: string | undefined,
+): CustomerAccount {
+  const kind = 'customer'
+  if (customerIdentifier !== undefined) {
+    return { kind, key: `${product},customer=${customerIdentifier}`, product, customerIdentifier }
+  }
   // A licence is of one product, whatever our own label for that is called today: AWS tells licences apart, not labels.
-  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
+  if (licenseArn !== undefined) return { kind, key: `${accountId},${licenseArn}`, product, accountId, licenseArn }
+  return { kind, key: `${product},${accountId}`, product, accountId }
 }
 
 /** The sources that hold where options leave them out. */

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
-import type { Account, CustomerAccount } from './account.ts'
+import type { CustomerAccount } from './account.ts'
 import { configurationError, show } from './check.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
@@ -52,9 +52,9 @@ export class UsageMapper {
   /**
    * Reads one collection, all of it before it returns: the SDK keeps attributes by reference, and they may change
    * later. `add` gets each amount above zero, in millionths of the dimension's base unit; the same account is the
-   * same object every time. It throws nothing: what cannot be billed is in the report.
+   * same object every time, and so is its tally. It throws nothing: what cannot be billed is in the report.
    */
-  map(metrics: ResourceMetrics, add: (account: Account, dimension: Dimension, amount: bigint) => void): MapReport {
+  map(metrics: ResourceMetrics, add: Add): MapReport {
     const mapping = this.begin(metrics.resource.attributes, add)
     for (const { scope, metrics: list } of metrics.scopeMetrics) {
       for (const metric of list) mapMetric(mapping, scope.name, metric)

@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, toAmount } from './amount.ts'
-import type { CustomerReader, KnownAccount } from './customer.ts'
+import type { CustomerReader, KnownAccount, Tally } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
 import { parseLevelUnit, parseUnit, type Unit } from './units.ts'
@@ -68,8 +68,11 @@ interface ReadyRule {
   readonly source: number
 }
 
-/** @param rule which of the point's values it is, and how it counts */
-export type Add = (account: Account, dimension: Dimension, amount: bigint, rule: CompiledRule) => void
+/**
+ * @param rule which of the point's values it is, and how it counts
+ * @param tally the same for the same account and dimension
+ */
+export type Add = (account: Account, dimension: Dimension, amount: bigint, rule: CompiledRule, tally: Tally) => void
 
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
@@ -149,8 +152,9 @@ export class Mapping {
       known ??= overflow
         ? this.#customers.unattributed('overflow', attributes)
         : this.#customers.read(attributes, this.#resource)
-      if (!dimension.additive) this.#watchSources(known, dimension, ready.source)
-      this.#add(known.account, dimension.dimension, amount, ready.rule)
+      const tally = tallyOf(known, dimension)
+      if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
+      this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
     }
     if (!asked) this.report.ignored += 1
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
@@ -180,11 +184,11 @@ export class Mapping {
     return place
   }
 
-  #watchSources(known: KnownAccount, { dimension, index }: MeteredDimension, source: number): void {
-    const first = known.sources[index] as number
+  #watchSources(known: KnownAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
+    const first = tally.source
     if (first === source || known.account.kind !== 'customer') return
     if (first === 0) {
-      known.sources[index] = source
+      tally.source = source
       return
     }
     known.alarms ??= new Set()
@@ -225,6 +229,15 @@ export class Mapping {
     }
     entry.points += 1
   }
+}
+
+function tallyOf({ tallies }: KnownAccount, { index }: MeteredDimension): Tally {
+  let tally = tallies[index]
+  if (tally === undefined) {
+    tally = { source: 0, waiting: undefined }
+    tallies[index] = tally
+  }
+  return tally
 }
 
 function firstThatHolds(rules: readonly ReadyRule[], attributes: Attributes): ReadyRule | undefined {

@@ -6,6 +6,7 @@ import { append } from './append.ts'
 import { drain } from './drain.ts'
 import { exports } from './export.ts'
 import { footprint } from './footprint.ts'
+import { gateway } from './gateway.ts'
 import { memory } from './memory.ts'
 import { pass } from './pass.ts'
 import { quota } from './quota.ts'
@@ -29,7 +30,9 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const benchmarks = [...exports, append, pass, drain, quota, memory, footprint].filter(({ rows }) => rows.some(asked))
+const benchmarks = [...exports, append, pass, drain, quota, memory, footprint, gateway].filter(({ rows }) =>
+  rows.some(asked),
+)
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)
   process.exit(2)

@@ -22,6 +22,8 @@ const SEQUENCES = 'test/properties/one-ledger.test.ts'
 const RESTARTS = 'test/properties/restarts.test.ts'
 const LEDGER_SEQUENCES = 'test/ledger/properties.test.ts'
 const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const WRITER = 'test/ledger/writer.test.ts'
+const TOGETHER = 'test/ledger/sqlite-together.test.ts'
 const OUTCOMES = 'test/metering/outcomes.test.ts'
 const OUTAGES = 'test/metering/outage.test.ts'
 // Their other tests make a mutation themselves, which cannot be made twice.
@@ -73,29 +75,33 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'the ledger may have it already, and would have it twice',
     edits: edit(
       'ledger/writer.ts',
-      'if (this.#inDoubt !== undefined) await this.#append(this.#inDoubt)\n    const entries = this.#entries()',
-      'const entries = [...(this.#inDoubt?.entries ?? []), ...this.#entries()]',
+      'await this.#appendBatches()\n    this.#makeBatches()',
+      `const inDoubt = this.#batches.splice(0).flatMap(batch => batch.entries)
+    for (const { account, dimension, hour, amount } of inDoubt) this.add(account, dimension, hour, amount)
+    this.#makeBatches()`,
     ),
-    caughtBy: [SEQUENCES],
+    caughtBy: [SEQUENCES, WRITER],
   },
   {
     name: 'forget a batch that the ledger could not take',
     sin: 'its usage is lost',
     edits: edit(
       'ledger/writer.ts',
-      'await this.#ledger.append(batch)\n    this.#inDoubt = undefined',
-      'this.#inDoubt = undefined\n    await this.#ledger.append(batch)',
+      'await this.#ledger.append(batch)\n      this.#batches.shift()',
+      'this.#batches.shift()\n      await this.#ledger.append(batch)',
     ),
-    caughtBy: [SEQUENCES],
+    caughtBy: [SEQUENCES, WRITER],
+  },
+  {
+    name: 'add to usage that is in a batch already',
+    sin: 'the ledger may have the batch as it was, and what is added counts twice or never',
+    edits: edit('ledger/writer.ts', '  tally.waiting = undefined\n'),
+    caughtBy: [SEQUENCES, WRITER],
   },
   {
     name: 'drop the idempotency key',
     sin: 'a batch that is repeated after an unknown outcome counts twice',
-    edits: edit(
-      'ledger/sqlite/appending.ts',
-      'if (this.#acknowledge(batch, rows)) this.#addOpenUsage(rows)',
-      'this.#addOpenUsage(rows)',
-    ),
+    edits: edit('ledger/sqlite/appending.ts', '        if (!this.#acknowledge(batch, rows)) return undefined\n'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
@@ -159,6 +165,18 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'after a crash nobody knows that AWS may have taken it',
     edits: edit('ledger/sqlite/sending.ts', 'SET attempts = attempts + 1, claim', 'SET attempts = attempts, claim'),
     caughtBy: [SEQUENCES, KILLS],
+  },
+  {
+    name: 'tell what the commit may still undo',
+    sin: 'a record is sent whose attempt nobody will know of',
+    edits: edit('ledger/sqlite/database.ts', 'return () => resolve(result)', 'resolve(result)\n      return () => {}'),
+    caughtBy: [TOGETHER],
+  },
+  {
+    name: 'settle by what was read before others were settled',
+    sin: 'of two hours of a customer that AWS takes at once the books show one',
+    edits: edit('ledger/sqlite/sending.ts', '      settledAccounts.add(found.account)\n'),
+    caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
     name: 'release a record in doubt',
