@@ -603,6 +603,32 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 7 + 0 + 0 + 0')
     })
 
+    scenario('of one series several hours are settled at once, and one of them twice', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 7)
+      await scene.close(0)
+      await scene.use(ALICE, REQUESTS, 1, 5)
+      await scene.close(1)
+      const records = await scene.claim(closing(1))
+      await scene.settle([...records, ...records.slice(0, 1)], METERED, closing(1))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '12 = 12 + 0 + 0 + 0')
+    })
+
+    scenario('a customer refused and taken at once is there: its next hour is frozen', async scene => {
+      await scene.append([entry(ALICE, REQUESTS, 0, 7), entry(ALICE, TOKENS, 0, 5000)])
+      await scene.close(0)
+      const [refused, taken] = await scene.claim(closing(0))
+      assert.ok(refused && taken)
+      await scene.ledger.settle(
+        [
+          { record: refused, outcome: NOT_SUBSCRIBED, answer: '' },
+          { record: taken, outcome: METERED, answer: '' },
+        ],
+        closing(0),
+      )
+      await scene.append([entry(ALICE, REQUESTS, 1, 3), entry(ALICE, TOKENS, 1, 2000)])
+      assert.equal((await scene.close(1)).records, 2)
+    })
+
     scenario('nothing that comes after Success changes it', async scene => {
       const records = await claimed(scene)
       await scene.settle(records, METERED, closing(0))

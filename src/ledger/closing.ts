@@ -1,0 +1,114 @@
+import { freeze } from './freeze.ts'
+import { HOUR, hourOf, SECOND, wholeSecond, windowClosesAt } from './hours.ts'
+import type { CloseOptions, FinalizeOptions, HeldReason } from './ledger.ts'
+import { probeIsDue } from './probing.ts'
+
+/** Which hours are closed, and what becomes of their series, in one place for every engine. */
+
+/** The hour that usage is frozen into, and the terms. */
+export interface Terms extends CloseOptions {
+  readonly hour: number
+  readonly timestamp: number
+  readonly deadline: number
+  /** Whether it is the last that an agreement which has ended takes. */
+  readonly final?: boolean
+}
+
+/** The last second of an hour: not before any usage of it, and AWS's window closes latest. */
+export function closingTerms(hour: number, options: CloseOptions): Terms {
+  const deadline = windowClosesAt(hour) - options.deadlineMargin
+  return { ...options, hour, timestamp: hour + HOUR - SECOND, deadline }
+}
+
+export function finalTerms(options: FinalizeOptions): Terms {
+  const timestamp = wholeSecond(Math.min(options.endedAt, options.now))
+  const hour = hourOf(timestamp)
+  // AWS takes what is left for about an hour after the end of an agreement.
+  const deadline = Math.min(options.endedAt + HOUR, windowClosesAt(hour)) - options.deadlineMargin
+  return { ...options, hour, timestamp, deadline, final: deadline > options.now }
+}
+
+/** Where the balance of a restored ledger is held: the first hour that AWS may still take and the series has no record of. */
+export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms {
+  let hour = Math.max(closed + HOUR, hourOf(now) - 24 * HOUR)
+  while (taken.has(hour)) hour += HOUR
+  return closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: 'restored' })
+}
+
+/** The last hour that may be closed. */
+export function latestHour({ now, closeDelay }: CloseOptions): number {
+  return hourOf(now - closeDelay) - HOUR
+}
+
+/** The last hour that is closed. One that is still to come was closed by a clock that was ahead: it does not count. */
+export function lastClosed(closedThrough: number | undefined, now: number): number {
+  return closedThrough !== undefined && closedThrough <= now ? closedThrough : Number.NEGATIVE_INFINITY
+}
+
+/**
+ * The hours to close, one after the other. One without terms only moves its usage to the balances: what came late for
+ * an hour that is closed, or can no longer be sent, goes into the latest one.
+ *
+ * @param open the hours that have usage which is not in the balances, the oldest first
+ */
+export function hoursToClose(
+  open: readonly number[],
+  closed: number,
+  options: CloseOptions,
+): { hour: number; terms: Terms | undefined }[] {
+  const latest = latestHour(options)
+  // Usage of an hour that is to come is from a clock that was ahead.
+  const early = open.filter(hour => hour > hourOf(options.now))
+  return [...open.filter(hour => hour < latest), ...early, latest].map(hour => {
+    const terms = closingTerms(hour, options)
+    const late = hour > latest || hour <= closed || terms.deadline <= options.now
+    return { hour, terms: late && hour !== latest ? undefined : terms }
+  })
+}
+
+/** A series with its hour's usage in its balance. */
+export interface ClosingSeries {
+  readonly balance: bigint
+  readonly size: bigint
+  readonly maxQuantity: number | null
+  /** The quantity that a person let past the guard. */
+  readonly approved: number
+  /** Whether there is a customer to bill. */
+  readonly billable: boolean
+  /** Whether the customer's agreement has ended. */
+  readonly ended: boolean
+  readonly blocked: boolean
+  readonly probeAt: number | null
+  /** Whether it has a record of the hour. */
+  readonly taken: boolean
+}
+
+export interface ClosedSeries {
+  readonly balance: bigint
+  readonly approved: number
+  /** Whether it has whole units that the next closing is to look for. */
+  readonly unfrozen: boolean
+  readonly record?: {
+    readonly quantity: number
+    /** Why it is held from the start. */
+    readonly held: HeldReason | null
+    readonly probe: boolean
+  }
+}
+
+/** Makes the whole units of a series' balance a record, where that may be. Without terms they stay. */
+export function closeSeries(series: ClosingSeries, terms: Terms | undefined): ClosedSeries {
+  const { approved, billable, blocked, size, taken } = series
+  const unchanged = { balance: series.balance, approved, unfrozen: billable && series.balance >= size }
+  if (terms === undefined || !unchanged.unfrozen || taken) return unchanged
+  if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
+  const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })
+  const balance = series.balance - BigInt(quantity) * size
+  return {
+    balance,
+    approved: held === 'over-maximum' ? approved : 0,
+    unfrozen: balance >= size,
+    // One that is held from the start is not sent, so it says nothing about the customer.
+    record: { quantity, held, probe: blocked && held === null },
+  }
+}

@@ -1,0 +1,39 @@
+import { LedgerError } from '../errors.ts'
+import type { Transaction } from './database.ts'
+import { MIGRATIONS } from './schema.ts'
+
+/** The one row of the ledger, whose lock lets only one transaction at a time keep its books. */
+export interface LedgerRow {
+  readonly closedThrough: number | undefined
+  /** In microseconds since the epoch. */
+  readonly deltasForgottenBefore: number
+}
+
+/**
+ * Waits until no other transaction keeps the books. Appends and claims do not: they touch nothing that is read and
+ * written back.
+ */
+export async function lockLedger(transaction: Transaction): Promise<LedgerRow> {
+  return ledgerRow(transaction, 'FOR UPDATE')
+}
+
+export async function ledgerRow(transaction: Transaction, locking = ''): Promise<LedgerRow> {
+  const row = await transaction.get(`SELECT version, closed_through, deltas_forgotten_before FROM ledger ${locking}`)
+  if (row === undefined) {
+    throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "ledger"; restore a backup.')
+  }
+  refuseNewer(row.version as number)
+  return {
+    closedThrough: (row.closed_through as number | null) ?? undefined,
+    deltasForgottenBefore: row.deltas_forgotten_before as number,
+  }
+}
+
+export function refuseNewer(version: number): void {
+  if (version <= MIGRATIONS.length) return
+  throw new LedgerError(
+    'ERR_LEDGER_NEWER',
+    `The ledger has schema version ${version}; this version of the package knows up to ${MIGRATIONS.length}. ` +
+      'Use the version that wrote it, or a later one.',
+  )
+}

@@ -1,0 +1,53 @@
+import { LedgerError } from '../errors.ts'
+import { type Database, quoted, type Transaction } from './database.ts'
+import { refuseNewer } from './ledger-row.ts'
+import { MIGRATIONS } from './schema.ts'
+
+/** Bringing a database's schema to the version that this package knows. Any number of processes may do it at once. */
+export async function migrate(database: Database): Promise<void> {
+  const { schema } = database
+  const version = await database.read('open the ledger', transaction => versionOf(transaction, schema))
+  refuseNewer(version)
+  if (version === MIGRATIONS.length) return
+  try {
+    await database.write('make the ledger', async transaction => {
+      // One after the other: there may be no row to lock yet.
+      await transaction.run("SELECT pg_advisory_xact_lock(hashtextextended('marketplace ledger ' || $1, 0))", schema)
+      const from = await versionOf(transaction, schema)
+      refuseNewer(from)
+      if (from < MIGRATIONS.length) await transaction.run(stepsFrom(schema, from))
+    })
+  } catch (error) {
+    if (!(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_READ_ONLY') throw error
+    throw new LedgerError(
+      'ERR_LEDGER_READ_ONLY',
+      `The schema ${schema} has version ${version} of the ledger's tables, expected ${MIGRATIONS.length}, and ` +
+        'this role may not change it: have an administrator run what PostgresqlLedger.migration() returns.',
+      { cause: error },
+    )
+  }
+}
+
+/** The version of the ledger's tables, 0 where there are none. */
+async function versionOf(transaction: Transaction, schema: string): Promise<number> {
+  // From the catalogue: what the session itself remembers of names may be of before another process made them.
+  const known = await transaction.get(
+    "SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'ledger'",
+    schema,
+  )
+  if (known === undefined) return 0
+  return (await transaction.get(`SELECT version FROM ${quoted(schema)}.ledger`))?.version as number
+}
+
+/** SQL that brings a schema from one version to the present one, for a role that may do it. */
+export function migrationSql(schema: string, from: number): string {
+  return `BEGIN;\nSET LOCAL search_path TO ${quoted(schema)};\n${stepsFrom(schema, from)}COMMIT;\n`
+}
+
+function stepsFrom(schema: string, from: number): string {
+  return [
+    `CREATE SCHEMA IF NOT EXISTS ${quoted(schema)};\n`,
+    ...MIGRATIONS.slice(from),
+    `UPDATE ledger SET version = ${MIGRATIONS.length};\n`,
+  ].join('')
+}

@@ -1,0 +1,135 @@
+import { hoursOf, isPeriod, Statement } from '../accounting.ts'
+import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
+import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../rows.ts'
+import type { Database, Row, Transaction, Value } from './database.ts'
+import { ledgerRow } from './ledger-row.ts'
+import { notCounted } from './observing.ts'
+
+/** What the PostgreSQL ledger can be asked. Callers fold the journal first, and give one unchanging view. */
+
+/** What record entries are made of. */
+export const recordsFrom = (source: string) => `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
+  FROM ${source} AS record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series
+  JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
+
+/** The records that `condition` names. */
+export async function recordEntries(
+  transaction: Transaction,
+  condition: string,
+  ...values: Value[]
+): Promise<RecordEntry[]> {
+  return (await transaction.all(`${recordsFrom('record')} WHERE ${condition}`, ...values)).map(recordEntryOf)
+}
+
+/** The records with these ids. */
+export async function entriesOf(database: Database, ids: readonly number[]): Promise<RecordEntry[]> {
+  if (ids.length === 0) return []
+  return await database.read('read records', transaction =>
+    recordEntries(transaction, 'record.id = ANY($1::bigint[]) ORDER BY record.id', ids),
+  )
+}
+
+export async function records(transaction: Transaction, query: RecordsQuery): Promise<RecordEntry[]> {
+  const { customer = null, dimension = null, state = null, limit = 100 } = query
+  const { from, to } = hoursOf(query)
+  return await recordEntries(
+    transaction,
+    `${WHOSE} AND ($3::text IS NULL OR record.state = $3) AND record.hour >= $4 AND record.hour < $5
+     ORDER BY record.hour DESC, record.id DESC LIMIT $6`,
+    ...[customer, dimension, state, from, to, limit],
+  )
+}
+
+const WHOSE = `($1::text IS NULL OR $1 IN (account.key, account.account_id, account.customer_identifier))
+  AND ($2::text IS NULL OR dimension.name = $2)`
+
+export async function statementLines(transaction: Transaction, query: StatementQuery): Promise<StatementLine[]> {
+  const { customer = null, dimension = null } = query
+  const period = isPeriod(query)
+  const statement = new Statement(period)
+  const series = await transaction.all(
+    `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
+            dimension.base_unit, dimension.size, dimension.max_quantity
+     FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
+     WHERE ${WHOSE} ORDER BY account.kind, account.key, dimension.name`,
+    ...[customer, dimension],
+  )
+  for (const row of series) {
+    const { recorded, metered, balance } = row as { recorded: bigint; metered: bigint; balance: bigint }
+    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), { recorded, metered, balance })
+  }
+  const { from, to } = hoursOf(query)
+  for (const table of period ? ['usage', 'open_usage'] : ['open_usage']) {
+    const usage = await transaction.all(
+      `SELECT series, sum(amount) AS amount FROM ${table} WHERE hour >= $1 AND hour < $2 GROUP BY series`,
+      ...[from, to],
+    )
+    for (const row of usage) statement.addUsage(row.series as number, row.amount as bigint)
+  }
+  // Each state by its own name, so that each finds its index and none reads the settled ones without need.
+  const states = period ? ['metered', 'pending', 'held'] : ['pending', 'held']
+  const records = await transaction.all(
+    states
+      .map(
+        state => `SELECT series, state, reason, sum(quantity * size) AS amount FROM record
+          WHERE state = '${state}' AND hour >= $1 AND hour < $2 GROUP BY series, state, reason`,
+      )
+      .join(' UNION ALL '),
+    ...[from, to],
+  )
+  for (const { series, state, reason, amount } of records) {
+    const known = state as 'metered' | 'pending' | 'held'
+    statement.addRecords(series as number, known, reason as HeldReason | null, amount as bigint)
+  }
+  return statement.lines()
+}
+
+export async function statusOf(transaction: Transaction): Promise<LedgerStatus> {
+  const figure = (row: Row) => ({
+    dimension: row.dimension as string,
+    records: row.records as number,
+    quantity: row.quantity as bigint,
+    amount: row.amount as bigint,
+  })
+  const unsettled = (state: 'pending' | 'held') =>
+    transaction.all(
+      `SELECT dimension.name AS dimension, reason, count(*) AS records, sum(quantity::numeric) AS quantity,
+              sum(quantity * record.size) AS amount
+       FROM record JOIN series ON series.id = record.series JOIN dimension ON dimension.id = series.dimension
+       WHERE state = '${state}' GROUP BY dimension.name, reason ORDER BY dimension.name, reason`,
+    )
+  const pending = await unsettled('pending')
+  const held = await unsettled('held')
+  const unattributed = await transaction.all(
+    `SELECT dimension.name AS dimension, sum(series.balance + coalesce(open.amount, 0)) AS amount
+     FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
+     LEFT JOIN LATERAL (
+       SELECT sum(amount) AS amount FROM open_usage
+       WHERE open_usage.series = series.id AND open_usage.hour = ANY($1::bigint[])
+     ) AS open ON true
+     WHERE account.kind = 'unattributed' GROUP BY dimension.name ORDER BY dimension.name`,
+    await openHours(transaction),
+  )
+  const oldest = (await transaction.get("SELECT min(hour) AS hour FROM record WHERE state = 'pending'"))?.hour
+  const { closedThrough } = await ledgerRow(transaction)
+  return {
+    pending: pending.map(figure),
+    held: held.map(row => ({ ...figure(row), reason: row.reason as HeldReason })),
+    unattributed: unattributed.map(row => ({ dimension: row.dimension as string, amount: row.amount as bigint })),
+    ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
+    ...(closedThrough !== undefined && { closedThrough }),
+    notCounted: await notCounted(transaction),
+  }
+}
+
+/** The hours with usage that is not in its series' totals yet, the oldest first. */
+export async function openHours(transaction: Transaction): Promise<number[]> {
+  // One look into the index for each hour, however many series it has.
+  const rows = await transaction.all(
+    `WITH RECURSIVE hours (hour) AS (
+       SELECT min(hour) FROM open_usage
+       UNION ALL SELECT (SELECT min(hour) FROM open_usage WHERE hour > hours.hour) FROM hours WHERE hour IS NOT NULL
+     ) SELECT hour FROM hours WHERE hour IS NOT NULL`,
+  )
+  return rows.map(row => row.hour as number)
+}

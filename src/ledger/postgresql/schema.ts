@@ -1,0 +1,181 @@
+/**
+ * The PostgreSQL ledger's tables. Each entry brings the schema from one version to the next; never change one that has
+ * been released, nor take away what the version before needs: while replicas are replaced, both are in use.
+ *
+ * Amounts are millionths of the base unit, as NUMERIC, which is exact at any length. Hours and instants are milliseconds
+ * since the epoch, what is of counters microseconds. Text sorts by its bytes, so that it sorts alike everywhere. There
+ * are no foreign keys: accounts, dimensions, series and lanes are never deleted, and to check each row of an hour's
+ * closing would take half of its time.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+CREATE TABLE ledger (
+  id integer PRIMARY KEY CHECK (id = 1),
+  version integer NOT NULL, -- of this schema
+  closed_through bigint, -- the last hour that is closed
+  deltas_forgotten_before bigint NOT NULL DEFAULT 0
+);
+INSERT INTO ledger (id, version) VALUES (1, 0);
+
+-- Insert-only, so that no writer waits for another: a key for each batch, and what is in it until it is folded.
+CREATE TABLE batch (
+  writer uuid NOT NULL,
+  sequence bigint NOT NULL,
+  digest bytea NOT NULL,
+  at bigint NOT NULL, -- the earliest hour in it
+  PRIMARY KEY (writer, sequence)
+);
+CREATE INDEX batch_at ON batch (at);
+CREATE TABLE journal (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  writer uuid NOT NULL,
+  sequence bigint NOT NULL,
+  body bytea NOT NULL,
+  in_status boolean NOT NULL -- whether it has what the status and the audit trail tell
+);
+-- What is in it is compressed already.
+ALTER TABLE journal ALTER body SET STORAGE EXTERNAL;
+
+CREATE TABLE dimension (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text COLLATE "C" NOT NULL UNIQUE,
+  unit text NOT NULL,
+  base_unit text NOT NULL,
+  size numeric NOT NULL,
+  max_quantity integer
+);
+
+CREATE TABLE account (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key text COLLATE "C" NOT NULL UNIQUE,
+  kind text NOT NULL CHECK (kind IN ('customer', 'unattributed')),
+  product text NOT NULL,
+  account_id text,
+  customer_identifier text,
+  license_arn text,
+  unattributed_reason text,
+  evidence text,
+  blocked_at bigint, -- when AWS first said that it is not subscribed
+  probe_at bigint, -- when to see whether it is back
+  probe_delay bigint NOT NULL DEFAULT 0,
+  ended_at bigint -- when its agreement ended
+);
+CREATE INDEX account_unattributed ON account (id) WHERE kind = 'unattributed';
+
+CREATE TABLE series (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  account bigint NOT NULL,
+  dimension integer NOT NULL,
+  first_hour bigint NOT NULL,
+  recorded numeric NOT NULL DEFAULT 0, -- of closed hours; open_usage and the journal have the rest
+  metered numeric NOT NULL DEFAULT 0,
+  balance numeric NOT NULL DEFAULT 0, -- of closed hours and not frozen
+  approved integer NOT NULL DEFAULT 0, -- the quantity that a person let past the guard
+  unfrozen boolean NOT NULL DEFAULT false, -- whether the balance may hold whole units without any new usage
+  UNIQUE (account, dimension)
+) WITH (fillfactor = 70);
+CREATE INDEX series_unfrozen ON series (id) WHERE unfrozen;
+
+CREATE TABLE open_usage (
+  hour bigint NOT NULL,
+  series bigint NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (hour, series)
+) WITH (fillfactor = 70);
+
+CREATE TABLE usage (
+  hour bigint NOT NULL,
+  series bigint NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (hour, series)
+);
+
+CREATE TABLE lane (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  product text COLLATE "C" NOT NULL,
+  identity text NOT NULL CHECK (identity IN ('product-code', 'licence')),
+  region text COLLATE "C" NOT NULL,
+  UNIQUE (product, identity, region)
+);
+
+CREATE TABLE record (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the audit trail and late answers may name one that was pruned
+  series bigint NOT NULL,
+  hour bigint NOT NULL,
+  timestamp bigint NOT NULL,
+  deadline bigint NOT NULL,
+  lane integer NOT NULL,
+  quantity integer NOT NULL,
+  size numeric NOT NULL,
+  probe boolean NOT NULL DEFAULT false,
+  state text NOT NULL CHECK (state IN ('pending', 'metered', 'held', 'returned')),
+  reason text,
+  attempts integer NOT NULL DEFAULT 0, -- counted before each is made
+  refusals integer NOT NULL DEFAULT 0, -- attempts whose answer proves that they were not taken
+  next_attempt_at bigint NOT NULL DEFAULT 0,
+  claim uuid,
+  claimed_until bigint NOT NULL DEFAULT 0,
+  answer text,
+  metering_record_id text,
+  UNIQUE (series, hour)
+) WITH (fillfactor = 70);
+CREATE INDEX record_pending ON record (lane, deadline, id) WHERE state = 'pending';
+CREATE INDEX record_held ON record (hour) WHERE state = 'held';
+CREATE INDEX record_hour ON record (hour);
+
+CREATE TABLE audit (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at bigint NOT NULL,
+  who text NOT NULL,
+  why text NOT NULL,
+  action text NOT NULL,
+  series bigint,
+  record bigint,
+  amount numeric,
+  detail text
+);
+
+CREATE TABLE operation ( -- what a transaction came to, for whoever lost the answer to its commit
+  id uuid PRIMARY KEY,
+  result jsonb,
+  at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX operation_at ON operation (at);
+
+CREATE TABLE counter ( -- of those that others keep
+  key uuid PRIMARY KEY,
+  state text NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE delta ( -- by time, since they come and go in that order
+  time bigint NOT NULL,
+  counter uuid NOT NULL,
+  start bigint NOT NULL,
+  value numeric NOT NULL,
+  PRIMARY KEY (time, counter, start)
+);
+
+CREATE TABLE late_delta ( -- that came when its like were forgotten
+  counter uuid NOT NULL,
+  start bigint NOT NULL,
+  time bigint NOT NULL,
+  value numeric NOT NULL,
+  PRIMARY KEY (counter, start, time)
+);
+
+CREATE TABLE not_counted (
+  verdict text PRIMARY KEY,
+  points bigint NOT NULL
+);
+
+CREATE TABLE product (
+  name text COLLATE "C" PRIMARY KEY,
+  metered_since bigint NOT NULL
+);
+
+CREATE TABLE quota (
+  region text COLLATE "C" PRIMARY KEY,
+  next_turn double precision NOT NULL
+);
+`,
+]

@@ -1,0 +1,220 @@
+import type { Account } from '../../usage/account.ts'
+import { type ClosedSeries, closeSeries } from '../closing.ts'
+import { LedgerError } from '../errors.ts'
+import type { Lane } from '../ledger.ts'
+import { notRegistered } from '../validation.ts'
+import type { Row, Transaction, Value } from './database.ts'
+
+/** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
+
+/** A series, which is made where there is none. */
+export interface WantedSeries {
+  readonly account: Account
+  readonly dimension: string
+  /** The first hour of its usage. */
+  readonly hour: number
+}
+
+/** The ids of series, in their order. */
+export async function seriesIds(transaction: Transaction, wanted: readonly WantedSeries[]): Promise<number[]> {
+  const ids = await findSeries(transaction, wanted)
+  const missing = wanted.filter((_, index) => ids[index] === 0)
+  if (missing.length === 0) return ids
+  const accounts = missing.map(({ account }) => account)
+  await makeAccounts(transaction, accounts)
+  await transaction.run(
+    `INSERT INTO series (account, dimension, first_hour)
+     SELECT account.id, dimension.id, wanted.hour
+     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS wanted (key, dimension, hour, place)
+     JOIN account ON account.key = wanted.key JOIN dimension ON dimension.name = wanted.dimension ORDER BY wanted.place`,
+    ...[accounts.map(({ key }) => key), missing.map(({ dimension }) => dimension), missing.map(({ hour }) => hour)],
+  )
+  const made = await findSeries(transaction, missing)
+  if (made.includes(0)) throw notRegistered(missing[made.indexOf(0)]?.dimension ?? '')
+  let next = 0
+  return ids.map(id => (id === 0 ? (made[next++] as number) : id))
+}
+
+/** The ids of series, 0 where there is none. Accounts whose label has changed get the new one. */
+async function findSeries(transaction: Transaction, wanted: readonly WantedSeries[]): Promise<number[]> {
+  const found = await transaction.get(
+    `SELECT array_agg(coalesce(series.id, 0) ORDER BY wanted.place) AS ids,
+            array_agg(wanted.place - 1) FILTER (WHERE account.product <> wanted.product) AS relabelled
+     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS wanted (key, product, dimension, place)
+     LEFT JOIN account ON account.key = wanted.key LEFT JOIN dimension ON dimension.name = wanted.dimension
+     LEFT JOIN series ON series.account = account.id AND series.dimension = dimension.id`,
+    wanted.map(({ account }) => account.key),
+    wanted.map(({ account }) => account.product),
+    wanted.map(({ dimension }) => dimension),
+  )
+  const { ids, relabelled } = found as { ids: number[] | null; relabelled: number[] | null }
+  if (relabelled !== null) {
+    await relabel(
+      transaction,
+      relabelled.map(place => wanted[place]?.account as Account),
+    )
+  }
+  return ids ?? []
+}
+
+/** Our label of a licence's product may change; what AWS bills by stays. */
+async function relabel(transaction: Transaction, accounts: readonly Account[]): Promise<void> {
+  const products = new Map(accounts.map(({ key, product }) => [key, product]))
+  await transaction.run(
+    `UPDATE account SET product = told.product FROM unnest($1::text[], $2::text[]) AS told (key, product)
+     WHERE account.key = told.key`,
+    ...[[...products.keys()], [...products.values()]],
+  )
+}
+
+async function makeAccounts(transaction: Transaction, told: readonly Account[]): Promise<void> {
+  const accounts = [...new Map(told.map(account => [account.key, account])).values()]
+  const ofCustomer = (name: 'accountId' | 'customerIdentifier' | 'licenseArn') =>
+    accounts.map(account => (account.kind === 'customer' ? (account[name] ?? null) : null))
+  const unattributed = (name: 'reason' | 'evidence') =>
+    accounts.map(account => (account.kind === 'unattributed' ? account[name] : null))
+  await transaction.run(
+    `INSERT INTO account
+     (key, kind, product, account_id, customer_identifier, license_arn, unattributed_reason, evidence)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+     AS told (key) WHERE NOT EXISTS (SELECT FROM account WHERE account.key = told.key)`,
+    ...[accounts.map(({ key }) => key), accounts.map(({ kind }) => kind), accounts.map(({ product }) => product)],
+    ...[ofCustomer('accountId'), ofCustomer('customerIdentifier'), ofCustomer('licenseArn')],
+    ...[unattributed('reason'), unattributed('evidence')],
+  )
+}
+
+/** The id of an account, which is made where there is none. */
+export async function accountId(transaction: Transaction, account: Account): Promise<number> {
+  await makeAccounts(transaction, [account])
+  await relabel(transaction, [account])
+  return (await transaction.get('SELECT id FROM account WHERE key = $1', account.key))?.id as number
+}
+
+/** Adds usage of hours, each series and hour once. */
+export async function addUsage(
+  transaction: Transaction,
+  table: 'usage' | 'open_usage',
+  usage: readonly { readonly hour: number; readonly series: number; readonly amount: bigint }[],
+): Promise<void> {
+  // In the order of the table, so that neighbours share a page.
+  const rows = [...usage].sort((a, b) => a.hour - b.hour || a.series - b.series)
+  await transaction.run(
+    `INSERT INTO ${table} (hour, series, amount) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::numeric[])
+     ON CONFLICT (hour, series) DO UPDATE SET amount = ${table}.amount + excluded.amount`,
+    ...[rows.map(({ hour }) => hour), rows.map(({ series }) => series), rows.map(({ amount }) => amount)],
+  )
+}
+
+/** A series, with what closing and deciding need to know of its account and dimension. */
+export interface Series {
+  readonly id: number
+  readonly recorded: bigint
+  readonly balance: bigint
+  readonly approved: number
+  readonly account: number
+  readonly billable: boolean
+  readonly product: string
+  readonly identity: Lane['identity']
+  readonly blocked: boolean
+  readonly probeAt: number | null
+  readonly ended: boolean
+  readonly size: bigint
+  readonly maxQuantity: number | null
+  /** Whether it has a record of the hour that was asked for. */
+  readonly taken: boolean
+}
+
+/** What a series is made of; $1 is the hour of which it may have a record. */
+const seriesFrom = (source: string) =>
+  `SELECT series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
+          account.product, account.license_arn, account.blocked_at, account.probe_at, account.ended_at, dimension.size,
+          dimension.max_quantity,
+          EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken
+   FROM ${source} LEFT JOIN account ON account.id = series.account
+   LEFT JOIN dimension ON dimension.id = series.dimension`
+
+/**
+ * The series that a condition names.
+ *
+ * @param hour of which they may have a record; $1 in the condition
+ */
+export async function seriesWhere(
+  transaction: Transaction,
+  hour: number,
+  condition: string,
+  ...values: Value[]
+): Promise<Series[]> {
+  const rows = await transaction.all(`${seriesFrom('series')} WHERE ${condition}`, hour, ...values)
+  return rows.map(row => seriesOf(row, 0n))
+}
+
+/**
+ * Brings the open usage that a condition names into its series' totals. Returns those series with what they have now;
+ * whoever calls saves them.
+ *
+ * @param hour of which they may have a record; $1 in the condition
+ */
+export async function takeOpenUsage(
+  transaction: Transaction,
+  hour: number,
+  condition: string,
+  ...values: Value[]
+): Promise<Series[]> {
+  const rows = await transaction.all(
+    `WITH taken AS (DELETE FROM open_usage WHERE ${condition} RETURNING hour, series, amount),
+     kept AS (
+       INSERT INTO usage (hour, series, amount) SELECT * FROM taken
+       ON CONFLICT (hour, series) DO UPDATE SET amount = usage.amount + excluded.amount
+     ),
+     added AS (SELECT series, sum(amount) AS amount FROM taken GROUP BY series)
+     ${seriesFrom('added LEFT JOIN series ON series.id = added.series').replace('SELECT', 'SELECT added.amount,')}
+     ORDER BY series.id`,
+    hour,
+    ...values,
+  )
+  return rows.map(row => seriesOf(row, row.amount as bigint))
+}
+
+function seriesOf(row: Row, added: bigint): Series {
+  if (row.kind === null || row.size === null) {
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${row.id}, which is not whole.`)
+  }
+  return {
+    id: row.id as number,
+    recorded: (row.recorded as bigint) + added,
+    balance: (row.balance as bigint) + added,
+    approved: row.approved as number,
+    account: row.account as number,
+    billable: row.kind === 'customer',
+    product: row.product as string,
+    identity: row.license_arn === null ? 'product-code' : 'licence',
+    blocked: row.blocked_at !== null,
+    probeAt: row.probe_at as number | null,
+    ended: row.ended_at !== null,
+    size: row.size as bigint,
+    maxQuantity: row.max_quantity as number | null,
+    taken: row.taken as boolean,
+  }
+}
+
+/** A series as it is saved where it is not closed. */
+export function unclosed(series: Series): Series & ClosedSeries {
+  return { ...series, ...closeSeries(series, undefined) }
+}
+
+/** Writes the totals of series down. */
+export async function saveSeries(
+  transaction: Transaction,
+  saved: readonly (Pick<Series, 'id' | 'recorded'> & ClosedSeries)[],
+): Promise<void> {
+  await transaction.run(
+    `UPDATE series
+     SET recorded = now.recorded, balance = now.balance, approved = now.approved, unfrozen = now.unfrozen
+     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::integer[], $5::boolean[])
+          AS now (id, recorded, balance, approved, unfrozen)
+     WHERE series.id = now.id`,
+    ...[saved.map(({ id }) => id), saved.map(({ recorded }) => recorded), saved.map(({ balance }) => balance)],
+    ...[saved.map(({ approved }) => approved), saved.map(({ unfrozen }) => unfrozen)],
+  )
+}

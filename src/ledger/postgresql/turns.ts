@@ -1,0 +1,21 @@
+import { LONGEST_WAIT } from '../quota.ts'
+import type { Transaction } from './database.ts'
+
+/** The next turns of a region's quota, in one statement; see `Ledger.takeTurns`. */
+export async function takeTurns(
+  transaction: Transaction,
+  region: string,
+  turns: number,
+  spacing: number,
+  now: number,
+): Promise<number> {
+  const row = await transaction.get(
+    `INSERT INTO quota (region, next_turn) VALUES ($1, $2::float8 + $3::float8)
+     ON CONFLICT (region) DO UPDATE SET next_turn = $3::float8 + CASE
+       WHEN quota.next_turn > $2 AND quota.next_turn <= $2 + ${LONGEST_WAIT} THEN quota.next_turn ELSE $2
+     END
+     RETURNING greatest(next_turn - $3, $2) AS first`,
+    ...[region, now, turns * spacing],
+  )
+  return row?.first as number
+}

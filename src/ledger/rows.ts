@@ -1,0 +1,70 @@
+import type { Account, CustomerAccount, UnattributedReason } from '../usage/account.ts'
+import type { Dimension } from '../usage/dimension.ts'
+import type { RecordEntry, RecordState } from './ledger.ts'
+import { inDoubt, type RecordFacts } from './transitions.ts'
+
+/** What rows of a table say, in one place for the engines that have tables. Sizes are decimal text or bigint. */
+type Row = Readonly<Record<string, unknown>>
+
+/** The columns of an account, in a select that joins it. */
+export const ACCOUNT = `account.key AS account_key, account.kind, account.product, account.account_id,
+  account.customer_identifier, account.license_arn, account.unattributed_reason, account.evidence`
+
+export function accountOf(row: Row): Account {
+  const { account_key: key, product } = row as { account_key: string; product: string }
+  if (row.kind === 'unattributed') {
+    const reason = row.unattributed_reason as UnattributedReason
+    return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
+  }
+  return {
+    ...{ kind: 'customer', key, product },
+    ...(row.account_id !== null && { accountId: row.account_id as string }),
+    ...(row.customer_identifier !== null && { customerIdentifier: row.customer_identifier as string }),
+    ...(row.license_arn !== null && { licenseArn: row.license_arn as string }),
+  }
+}
+
+export function dimensionOf(row: Row): Dimension {
+  return {
+    name: row.name as string,
+    unit: row.unit as string,
+    baseUnit: row.base_unit as Dimension['baseUnit'],
+    size: BigInt(row.size as string | bigint),
+    ...(row.max_quantity !== null && { maxQuantity: row.max_quantity as number }),
+  }
+}
+
+/** A record with its account's columns, its lane's region and its dimension's name. */
+export function recordEntryOf(row: Row): RecordEntry {
+  return {
+    id: String(row.id),
+    account: accountOf(row) as CustomerAccount,
+    dimension: row.dimension as string,
+    hour: row.hour as number,
+    timestamp: row.timestamp as number,
+    deadline: row.deadline as number,
+    region: row.region as string,
+    quantity: row.quantity as number,
+    size: BigInt(row.size as string | bigint),
+    state: row.state as RecordState,
+    ...(row.reason !== null && { reason: row.reason as string }),
+    attempts: row.attempts as number,
+    inDoubt: inDoubt({ attempts: row.attempts as number, refusals: row.refusals as number }) && row.state !== 'metered',
+    ...(row.state === 'pending' && { nextAttemptAt: row.next_attempt_at as number }),
+    ...(row.answer !== null && { lastAnswer: row.answer as string }),
+    ...(row.metering_record_id !== null && { meteringRecordId: row.metering_record_id as string }),
+  }
+}
+
+/** A record with its account's `ended_at`. */
+export function factsOf(row: Row): RecordFacts {
+  return {
+    state: row.state as RecordState,
+    reason: (row.reason as string | null) ?? undefined,
+    quantity: row.quantity as number,
+    attempts: row.attempts as number,
+    refusals: row.refusals as number,
+    probe: Boolean(row.probe),
+    ended: row.ended_at !== null,
+  }
+}

@@ -1,0 +1,718 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, describe, test } from 'node:test'
+import { inspect } from 'node:util'
+import pg from 'pg'
+import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
+import { MINUTE } from '../../src/ledger/hours.ts'
+import type { Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
+import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
+import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
+import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
+import { audited, Books, sum } from './books.ts'
+import { Fleet } from './postgresql/fleet.ts'
+import { PostgresqlLedgers } from './postgresql/under-test.ts'
+import { startJob } from './postgresql/worker.ts'
+import {
+  ALICE,
+  BOB,
+  BY,
+  CAROL,
+  closeOptions,
+  closing,
+  DIMENSIONS,
+  DORA,
+  entry,
+  hour,
+  METERED,
+  NOBODY,
+  REQUESTS,
+  TOKENS,
+  UNIT,
+} from './scene.ts'
+
+const WRITER = '0123456789abcdef0123456789abcdef'
+
+const ledgers = await PostgresqlLedgers.start()
+after(() => ledgers[Symbol.asyncDispose]())
+const { pool, server } = ledgers
+
+const code = (code: LedgerErrorCode) => (error: unknown) => {
+  assert.ok(error instanceof LedgerError, `expected a LedgerError, got ${error}`)
+  assert.equal(error.code, code, error.message)
+  return true
+}
+
+/** Runs SQL beside the ledger, in its schema. */
+async function sql(schema: string, text: string): Promise<pg.QueryResult> {
+  const client = await pool.connect()
+  try {
+    await client.query(`SET search_path TO "${schema}"`)
+    return await client.query(text)
+  } finally {
+    await client.query('RESET search_path')
+    client.release()
+  }
+}
+
+const equations = async (ledger: Ledger): Promise<Record<string, number[]>> =>
+  Object.fromEntries(
+    (await ledger.statement()).map(({ account, dimension, recorded, metered, pending, held, balance }) => [
+      `${account.key} ${dimension.name}`,
+      [recorded, metered, pending, held, balance].map(amount => Number(amount / UNIT)),
+    ]),
+  )
+
+describe('opening', () => {
+  test('ten replicas that start at once make one ledger', async () => {
+    const schema = ledgers.schema()
+    const all = await Promise.all(Array.from({ length: 10 }, () => ledgers.open(schema)))
+    await Promise.all(all.map(ledger => ledger.register(DIMENSIONS)))
+    await Promise.all(
+      all.map(ledger =>
+        ledger.append({
+          writer: randomBytes(16).toString('hex'),
+          sequence: 1,
+          entries: [entry(ALICE, REQUESTS, 0, 1)],
+        }),
+      ),
+    )
+    const closed = await Promise.all(all.map(ledger => ledger.closeHours(closeOptions(closing(0)))))
+    assert.equal(sum(closed.map(({ records }) => BigInt(records))), 1n)
+    assert.deepEqual(await equations(all[0] as Ledger), { [`${ALICE.key} requests`]: [10, 0, 10, 0, 0] })
+    for (const ledger of all) await ledger.close()
+  })
+
+  test('an older schema is brought forward, once, and a newer one is refused, also in the middle', async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema)
+    await ledger.register(DIMENSIONS)
+    const migrations = MIGRATIONS as string[]
+    migrations.push('CREATE TABLE later (id integer PRIMARY KEY); INSERT INTO later VALUES (1);')
+    try {
+      for (const newer of await Promise.all([1, 2, 3].map(() => ledgers.open(schema)))) {
+        await newer.append({
+          writer: randomBytes(16).toString('hex'),
+          sequence: 1,
+          entries: [entry(ALICE, REQUESTS, 0, 1)],
+        })
+        await newer.close()
+      }
+      assert.equal((await sql(schema, 'SELECT * FROM later')).rowCount, 1)
+    } finally {
+      migrations.pop()
+    }
+    await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_NEWER'))
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_NEWER'))
+    await ledger.close()
+  })
+
+  test('a migration that fails changes nothing', async () => {
+    const schema = ledgers.schema()
+    const migrations = MIGRATIONS as string[]
+    migrations.push('CREATE TABLE later (id integer); CREATE TABLE later (id integer);')
+    try {
+      await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_FOREIGN'))
+    } finally {
+      migrations.pop()
+    }
+    assert.equal((await pool.query('SELECT FROM pg_tables WHERE schemaname = $1', [schema])).rowCount, 0)
+  })
+
+  test("a schema with another application's tables is refused and left as it is", async () => {
+    for (const table of ['account (id integer)', 'ledger (id integer)']) {
+      const schema = ledgers.schema()
+      await pool.query(`CREATE SCHEMA "${schema}"; CREATE TABLE "${schema}".${table}`)
+      await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_FOREIGN'))
+      const tables = await pool.query('SELECT FROM pg_tables WHERE schemaname = $1', [schema])
+      assert.equal(tables.rowCount, 1)
+    }
+  })
+
+  test('a role that may not make tables works once they are there', async () => {
+    const schema = ledgers.schema()
+    await pool.query('CREATE ROLE replica LOGIN')
+    const connectionString = server.connectionString.replace('postgres@', 'replica@')
+    await assert.rejects(ledgers.open(schema, { connectionString }), (error: LedgerError) => {
+      assert.equal(error.code, 'ERR_LEDGER_READ_ONLY')
+      assert.match(error.message, /PostgresqlLedger\.migration\(\)/)
+      return true
+    })
+    await pool.query(PostgresqlLedger.migration({ schema }))
+    await assert.rejects(ledgers.open(schema, { connectionString }), code('ERR_LEDGER_READ_ONLY'))
+    await pool.query(
+      `GRANT USAGE ON SCHEMA "${schema}" TO replica;
+       GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "${schema}" TO replica`,
+    )
+    const ledger = await ledgers.open(schema, { connectionString })
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 2)] })
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    assert.equal(await ledger.prune(hour(0)), 0)
+    await ledger.close()
+  })
+
+  test('options that are wrong, and TLS that the server has not', async () => {
+    for (const options of [{ schema: '' }, { schema: 'pg_own' }, { retryTimeout: 0 }, { statementTimeout: 1.5 }]) {
+      await assert.rejects(PostgresqlLedger.open({ pool, ...options }), { code: 'ERR_CONFIGURATION' })
+    }
+    await assert.rejects(ledgers.open(ledgers.schema(), { ssl: true }), code('ERR_LEDGER_IO'))
+  })
+
+  test('no error tells the password', async () => {
+    for (const [connectionString, expected] of [
+      ['postgresql://user:s3cret@[bad/postgres', 'ERR_CONFIGURATION'],
+      ['postgresql://user:s3cret@127.0.0.1:1/postgres', 'ERR_LEDGER_IO'],
+      [server.connectionString.replace('postgres@', 'nobody:s3cret@'), 'ERR_LEDGER_IO'],
+    ] as const) {
+      await assert.rejects(PostgresqlLedger.open({ connectionString, retryTimeout: 50 }), (error: LedgerError) => {
+        assert.equal(error.code, expected)
+        assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /s3cret/)
+        return true
+      })
+    }
+  })
+
+  test('no error tells what is in a row', async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema, { pool })
+    await ledger.register(DIMENSIONS)
+    await sql(
+      schema,
+      `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         RAISE EXCEPTION 'no' USING ERRCODE = '23505', DETAIL = 'Key (key)=(prod-1,${ALICE.accountId})';
+       END $$;
+       CREATE TRIGGER fail BEFORE INSERT ON batch FOR EACH ROW EXECUTE FUNCTION fail()`,
+    )
+    const batch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] }
+    await assert.rejects(ledger.append(batch), (error: LedgerError) => {
+      assert.equal(error.code, 'ERR_LEDGER_CORRUPT')
+      assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), new RegExp(ALICE.accountId ?? ''))
+      return true
+    })
+  })
+
+  test('once closed it says so, and closing again does nothing', async () => {
+    const ledger = await ledgers.open(ledgers.schema())
+    await ledger.close()
+    await ledger.close()
+    await assert.rejects(ledger.statement(), code('ERR_LEDGER_CLOSED'))
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 1, entries: [] }), code('ERR_LEDGER_CLOSED'))
+    await assert.rejects(ledger.backup('/nowhere'), code('ERR_LEDGER_INVALID'))
+  })
+})
+
+describe('the journal', () => {
+  const open = async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema, { pool })
+    await ledger.register(DIMENSIONS)
+    return { schema, ledger }
+  }
+  const journal = async (schema: string) => (await sql(schema, 'SELECT count(*)::int FROM journal')).rows[0].count
+
+  test('writers and those who fold it at once do not disturb each other: each batch counts once', async () => {
+    const { schema, ledger } = await open()
+    const another = await ledgers.open(schema, { pool })
+    const customers = Array.from({ length: 300 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+    const write = async (ledger: Ledger) => {
+      const writer = randomBytes(16).toString('hex')
+      for (let sequence = 1; sequence <= 20; sequence += 1) {
+        await ledger.append({ writer, sequence, entries: customers.map(one => entry(one, REQUESTS, sequence % 3, 1)) })
+      }
+    }
+    const fold = async (ledger: Ledger) => {
+      for (let times = 0; times < 6; times += 1) await ledger.statement()
+    }
+    await Promise.all([write(ledger), write(another), write(ledger), fold(ledger), fold(another)])
+    const lines = await ledger.statement()
+    assert.equal(lines.length, 300)
+    assert.ok(lines.every(line => line.recorded === 60n * UNIT && line.balance === 60n * UNIT))
+    assert.equal(await journal(schema), 0)
+  })
+
+  test('the status folds only what it would miss', async () => {
+    const { schema, ledger } = await open()
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    assert.deepEqual((await ledger.status()).unattributed, [])
+    assert.equal(await journal(schema), 1)
+    await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(NOBODY, REQUESTS, 0, 3)] })
+    assert.deepEqual((await ledger.status()).unattributed, [{ dimension: 'requests', amount: 3n * UNIT }])
+    assert.equal(await journal(schema), 0)
+  })
+
+  test('a batch that cannot be read is told by its key, and nothing of it is lost', async () => {
+    const { schema, ledger } = await open()
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    await sql(schema, "ALTER TABLE journal ADD kept bytea; UPDATE journal SET kept = body, body = 'x'")
+    await assert.rejects(ledger.statement(), (error: LedgerError) => {
+      assert.equal(error.code, 'ERR_LEDGER_CORRUPT')
+      assert.match(error.message, /Batch 1 of writer 0123456789abcdef/)
+      return true
+    })
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_CORRUPT'))
+    await sql(schema, 'UPDATE journal SET body = kept')
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+  })
+
+  test('what could not be folded is refused before', async () => {
+    const { schema, ledger } = await open()
+    const good = entry(ALICE, REQUESTS, 0, 1)
+    const account = { ...ALICE, key: 'x'.repeat(2001) }
+    const batch = { writer: WRITER, sequence: 1, entries: [good, { ...good, account }] }
+    await assert.rejects(ledger.append(batch), code('ERR_LEDGER_INVALID'))
+    const point = {
+      ...{ counter: 'c0'.repeat(16), kind: 'cumulative' as const, account: ALICE, dimension: 'requests' },
+      ...{ start: 1, time: 2, receivedAt: hour(0), value: 1n },
+    }
+    for (const bad of [{ time: 2.5 }, { start: 0.1 }, { receivedAt: 8.7e15 }, { counter: 'z'.repeat(32) }]) {
+      const batch = { writer: WRITER, sequence: 1, entries: [], observations: [{ ...point, ...bad }] }
+      await assert.rejects(ledger.append(batch), code('ERR_LEDGER_INVALID'))
+    }
+    assert.equal(await journal(schema), 0)
+  })
+
+  test('accounts come out as they went in', async () => {
+    const { ledger } = await open()
+    const strange: CustomerAccount = { ...BOB, key: 'another, "key" \\ of ü', customerIdentifier: '\u2028' }
+    const usual: CustomerAccount[] = [
+      { kind: 'customer', key: 'prod-2,customer=x', product: 'prod-2', customerIdentifier: 'x' },
+      { kind: 'customer', key: '111111111111,arn:l', product: 'label', accountId: '111111111111', licenseArn: 'arn:l' },
+    ]
+    const all = [ALICE, BOB, CAROL, DORA, NOBODY, strange, ...usual]
+    await ledger.append({ writer: WRITER, sequence: 1, entries: all.map(one => entry(one, TOKENS, 0, 1)) })
+    // But for what PostgreSQL's text cannot have.
+    const odd: UnattributedAccount = { ...NOBODY, key: 'odd', evidence: '{"a":"\\u0000"}\0' }
+    await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(odd, TOKENS, 0, 1)] })
+    all.push({ ...odd, evidence: '{"a":"\\u0000"}\ufffd' })
+    const accounts = (await ledger.statement()).map(({ account }) => account)
+    const byKey = (a: { key: string }, b: { key: string }) => (a.key < b.key ? -1 : 1)
+    assert.deepEqual(accounts.toSorted(byKey), all.toSorted(byKey))
+  })
+
+  test("our label of a licence's product may change, and its series stay the same", async () => {
+    const { ledger } = await open()
+    for (const [index, product] of ['label', 'new label', 'newest label'].entries()) {
+      const account = { ...DORA, product }
+      await ledger.append({ writer: WRITER, sequence: index + 1, entries: [entry(account, REQUESTS, 0, 1)] })
+      if (index !== 1) assert.equal((await ledger.statement())[0]?.account.product, product)
+    }
+    await ledger.closeHours(closeOptions(closing(0)))
+    assert.deepEqual(
+      (await ledger.dueLanes(closing(0))).map(({ product }) => product),
+      ['newest label'],
+    )
+    assert.deepEqual(await equations(ledger), { [`${DORA.key} requests`]: [3, 0, 3, 0, 0] })
+  })
+
+  test('usage of a series that is gone is told, not lost', async () => {
+    const { schema, ledger } = await open()
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    await ledger.statement()
+    await sql(schema, 'CREATE TABLE kept AS TABLE series; DELETE FROM series')
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_CORRUPT'))
+    await sql(schema, 'INSERT INTO series OVERRIDING SYSTEM VALUE TABLE kept')
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+  })
+
+  test('a digest that is gone leaves the sequence: a repeated batch is still known', async () => {
+    const { schema, ledger } = await open()
+    for (const sequence of [1, 2, 3]) {
+      await ledger.append({ writer: WRITER, sequence, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    }
+    await ledger.closeHours(closeOptions(closing(100)))
+    assert.deepEqual((await sql(schema, 'SELECT sequence::int FROM batch')).rows, [{ sequence: 3 }])
+    for (const sequence of [1, 2, 3, 4]) {
+      await ledger.append({ writer: WRITER, sequence, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    }
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 6, entries: [] }), code('ERR_LEDGER_INVALID'))
+    assert.equal((await ledger.statement())[0]?.recorded, 4n * UNIT)
+  })
+})
+
+describe('several processes', () => {
+  test('all at once end exact', async () => {
+    const schema = ledgers.schema()
+    const jobs = ['1', '2', '3'].map(number => startJob('live', server.connectionString, schema, number))
+    const sent = (await Promise.all(jobs.map(({ ended }) => ended))).map(messages => messages.at(-1))
+    assert.ok(
+      sent.every(one => typeof one === 'number'),
+      String(sent),
+    )
+    const ledger = await ledgers.open(schema, { pool })
+    for (let n = 10; n < 14; n += 1) await close(ledger, closing(n))
+    assert.deepEqual(await equations(ledger), {
+      [`${ALICE.key} requests`]: [5490, 5490, 0, 0, 0],
+      [`${BOB.key} tokens`]: [126_000, 126_000, 0, 0, 0],
+    })
+    const metered = await ledger.records({ state: 'metered', limit: 1000 })
+    assert.ok(
+      metered.every(record => record.attempts === 1),
+      'none was sent by two',
+    )
+  })
+
+  test('one that is killed leaves all that it acknowledged, and at most one batch more', async () => {
+    const schema = ledgers.schema()
+    const { child, messages, ended } = startJob('endless', server.connectionString, schema)
+    child.on('message', sequence => (sequence as number) >= 12 && child.kill('SIGKILL'))
+    await ended
+    const ledger = await ledgers.open(schema, { pool })
+    const [line] = await ledger.statement()
+    const recorded = Number((line?.recorded ?? 0n) / UNIT)
+    const acknowledged = messages.at(-1) as number
+    assert.ok(recorded >= acknowledged && recorded <= acknowledged + 1, `${recorded} of ${acknowledged}`)
+    await ledger.closeHours(closeOptions(closing(acknowledged + 1)))
+    const [closed] = await ledger.statement()
+    assert.equal(closed?.recorded, closed?.pending)
+  })
+
+  /** Closes and sends all that is due. */
+  async function close(ledger: Ledger, now: number): Promise<void> {
+    await ledger.closeHours(closeOptions(now))
+    for (const lane of await ledger.dueLanes(now)) {
+      const records = await ledger.claim(lane, { now, limit: 1000, claimedUntil: now })
+      await ledger.settle(
+        records.map(record => ({ record, outcome: METERED, answer: '' })),
+        now,
+      )
+    }
+  }
+})
+
+describe('a server in trouble', () => {
+  /** Replicas with connections of their own. */
+  const fleet = async (schema: string) => {
+    const replicas = await Promise.all([1, 2, 3].map(() => ledgers.open(schema, { retryTimeout: 30_000 })))
+    await replicas[0]?.register(DIMENSIONS)
+    return { replicas, fleet: new Fleet(replicas) }
+  }
+
+  test('killed and started again: nothing that was acknowledged is lost, nothing is billed twice', async () => {
+    // A server that would answer before it is durable, but that the ledger asks for more.
+    await pool.query('ALTER SYSTEM SET synchronous_commit TO off')
+    await pool.query("ALTER SYSTEM SET wal_writer_delay TO '10s'")
+    await server.kill()
+    await server.run()
+    const { replicas, fleet: living } = await fleet(ledgers.schema())
+    await living.live(35, async () => {
+      await server.kill()
+      await server.run()
+    })
+    await living.check()
+    for (const replica of replicas) await replica.close()
+    await pool.query('ALTER SYSTEM RESET ALL')
+    await pool.query('SELECT pg_reload_conf()')
+  })
+
+  test('connections that are cut at any moment cost nothing', async () => {
+    const schema = ledgers.schema()
+    const { replicas, fleet: living } = await fleet(schema)
+    let cut = 0
+    await living.live(2, async () => {
+      const { rowCount } = await pool.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name LIKE 'opentelemetry%' ORDER BY random() LIMIT 2`,
+      )
+      cut += rowCount ?? 0
+    })
+    await living.check()
+    assert.ok(cut > 50, `${cut} were cut`)
+    for (const replica of replicas) await replica.close()
+  })
+
+  test('transactions that fail for others in their way are done again', async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema, { pool })
+    await ledger.register(DIMENSIONS)
+    for (const [table, sqlState] of [
+      ['batch', '40001'],
+      ['open_usage', '40P01'],
+      ['record', '40001'],
+    ]) {
+      // A sequence goes on when a transaction does not.
+      await sql(
+        schema,
+        `CREATE SEQUENCE ${table}_faults;
+         CREATE FUNCTION fail_${table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF nextval('${table}_faults') <= 2 THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '${sqlState}'; END IF;
+           RETURN new;
+         END $$;
+         CREATE TRIGGER fail BEFORE INSERT ON ${table} FOR EACH ROW EXECUTE FUNCTION fail_${table}()`,
+      )
+    }
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 3)] })
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [3, 0, 3, 0, 0] })
+  })
+
+  test('no free connection, a lock and a slow statement are waited for so long, then the ledger is busy', async () => {
+    const schema = ledgers.schema()
+    const single = new pg.Pool({ connectionString: server.connectionString, max: 1, connectionTimeoutMillis: 50 })
+    const ledger = await ledgers.open(schema, { pool: single, retryTimeout: 200, statementTimeout: 150 })
+    await ledger.register(DIMENSIONS)
+    const batch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] }
+
+    const held = await single.connect()
+    await assert.rejects(ledger.append(batch), code('ERR_LEDGER_BUSY'))
+    held.release()
+    await ledger.append(batch)
+
+    const other = await pool.connect()
+    await other.query(`BEGIN; SELECT FROM "${schema}".ledger FOR UPDATE`)
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
+    await ledger.append({ ...batch, sequence: 2 })
+    await other.query('ROLLBACK')
+    other.release()
+
+    await sql(
+      schema,
+      `CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN new; END $$;
+       CREATE TRIGGER sleep BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION sleep()`,
+    )
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
+    await sql(schema, 'DROP TRIGGER sleep ON record')
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    assert.equal((await ledger.statement())[0]?.pending, 2n * UNIT)
+    await single.end()
+  })
+
+  test('one that takes no writes is a replica, or was the primary: it is asked again, then said so', async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema, { retryTimeout: 300, connections: 1 })
+    await ledger.register(DIMENSIONS)
+    const batch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] }
+    await pool.query('ALTER DATABASE postgres SET default_transaction_read_only TO on')
+    await pool.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'opentel%'")
+    await assert.rejects(ledger.append(batch), code('ERR_LEDGER_READ_ONLY'))
+    assert.deepEqual(await ledger.statement(), [], 'it can be read')
+    const appended = ledger.append(batch)
+    await pool.query(
+      'SET default_transaction_read_only TO off; ALTER DATABASE postgres RESET default_transaction_read_only',
+    )
+    await appended
+    assert.equal((await ledger.statement())[0]?.recorded, UNIT)
+    await ledger.close()
+  })
+
+  test('an answer under an id that another record got in a server that lost the last of them changes nothing', async () => {
+    const ledger = await ledgers.open(ledgers.schema(), { pool })
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
+    await ledger.closeHours(closeOptions(closing(0)))
+    const [lane] = await ledger.dueLanes(closing(0))
+    assert.ok(lane)
+    const [record] = await ledger.claim(lane, { now: closing(0), limit: 1, claimedUntil: closing(0) })
+    assert.ok(record)
+    for (const other of [{ account: BOB }, { dimension: 'tokens' }, { quantity: 8 }, { timestamp: hour(0) }]) {
+      const lost: MeteringRecord = { ...record, ...other }
+      assert.deepEqual(await ledger.settle([{ record: lost, outcome: METERED, answer: '' }], closing(0)), [])
+    }
+    assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [7, 0, 7, 0, 0] })
+  })
+})
+
+test('a claim that is just being made is waited for, and not overruled', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema, { pool })
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
+  await ledger.closeHours(closeOptions(closing(0)))
+  const over = hour(24)
+  const claiming = await pool.connect()
+  await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1, claimed_until = ${over + MINUTE}`)
+  const expired = ledger.expire(over)
+  const waiting = async () => {
+    const { rowCount } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return (rowCount ?? 0) > 0
+  }
+  while (!(await waiting()));
+  await claiming.query('COMMIT')
+  claiming.release()
+  assert.deepEqual(await expired, { returned: 0, held: [] })
+  assert.deepEqual(
+    (await ledger.expire(over + MINUTE)).held.map(({ reason }) => reason),
+    ['in-doubt'],
+  )
+})
+
+describe('the clock', () => {
+  test("is the server's, asked for now and then, and again when this process's jumps", async () => {
+    let connections = 0
+    const counting = {
+      connect: async () => {
+        connections += 1
+        return await pool.connect()
+      },
+      end: () => pool.end(),
+    }
+    const ledger = await ledgers.open(ledgers.schema(), { pool: counting })
+    connections = 0
+    const here = Date.now()
+    for (const ahead of [0, 0, 0]) assert.ok(Math.abs((await ledger.now(here + ahead)) - here) < 1000)
+    assert.equal(connections, 1)
+    // A process whose clock is a day ahead knows the time all the same.
+    for (const _ of ['asked', 'known']) assert.ok(Math.abs((await ledger.now(here + 86_400_000)) - here) < 1000)
+    assert.equal(connections, 2)
+    assert.ok(Number.isInteger(await ledger.now(here + 0.5)))
+  })
+
+  test('is the one that is given', async () => {
+    const ledger = await ledgers.open(ledgers.schema(), { pool, now: () => hour(3) })
+    assert.equal(await ledger.now(0), hour(3))
+  })
+})
+
+describe('a database that was restored', () => {
+  /** A copy of a database as it is now, as a snapshot or a point in time is restored. */
+  const copyOf = async (database: string, copy: string): Promise<string> => {
+    await pool.query(`CREATE DATABASE ${copy} TEMPLATE ${database}`)
+    return server.connectionString.replace('/postgres?', `/${copy}?`)
+  }
+  const original = async (database: string) => {
+    await pool.query(`CREATE DATABASE ${database}`)
+    const connectionString = server.connectionString.replace('/postgres?', `/${database}?`)
+    const ledger = await PostgresqlLedger.open({ connectionString })
+    await ledger.register(DIMENSIONS)
+    return ledger
+  }
+
+  test('what the lost one may have billed is held in doubt, the rest goes on', async () => {
+    const books = new Books()
+    const lost = await original('lost')
+    const ledger = audited(lost, books)
+    const append = async (ledger: Ledger, sequence: number, n: number) => {
+      const entries = [entry(ALICE, REQUESTS, n, 5), entry(BOB, TOKENS, n, 1500), entry(NOBODY, REQUESTS, n, 2)]
+      await ledger.append({ writer: WRITER, sequence, entries })
+    }
+    await append(ledger, 1, 0)
+    await ledger.closeHours(closeOptions(closing(0)))
+    books.paused = true
+    // In the journal only.
+    await append(ledger, 2, 1)
+    books.paused = false
+    await lost.close()
+    const now = hour(5) + 20 * MINUTE
+    const connectionString = await copyOf('lost', 'restored')
+    const opened = await PostgresqlLedger.open({ connectionString })
+    await opened.declareRestored({ ...BY, now })
+    const restored = audited(opened, books)
+    const [alice, bob, nobody] = [`${ALICE.key} requests`, `${BOB.key} tokens`, `${NOBODY.key} requests`]
+    assert.deepEqual(await equations(restored), {
+      ...{ [alice]: [10, 0, 5, 5, 0], [bob]: [3000, 0, 1000, 2000, 0], [nobody]: [4, 0, 0, 0, 4] },
+    })
+    const held = await restored.records({ state: 'held' })
+    assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
+      ['in-doubt', 1, 2000n * UNIT],
+      ['in-doubt', 1, 5n * UNIT],
+    ])
+    for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
+    assert.equal((await restored.audit())[0]?.action, 'restore')
+
+    // The hours since are not frozen; usage of the present one is billed as ever.
+    assert.equal((await restored.closeHours(closeOptions(now))).records, 0)
+    await append(restored, 3, 3)
+    await append(restored, 4, 5)
+    assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
+    await restored.expire(hour(24))
+    for (const { id, dimension } of await restored.records({ state: 'held' })) {
+      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+    }
+    assert.deepEqual((await equations(restored))[alice], [20, 0, 10, 0, 10])
+    assert.deepEqual((await equations(restored))[bob], [6000, 3000, 3000, 0, 0])
+    await opened.close()
+  })
+
+  test("what was held, and what others' counters added since, may have been billed", async () => {
+    const lost = await original('lost_too')
+    await lost.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
+    await lost.meteredSince(ALICE.product, hour(0))
+    let sequence = 0
+    const observe = async (ledger: Ledger, minute: number, value: number, kind: 'cumulative' | 'delta') => {
+      sequence += 1
+      const time = hour(0) + minute * MINUTE
+      const point: Observation = {
+        ...{
+          counter: kind === 'delta' ? 'de'.repeat(16) : 'c0'.repeat(16),
+          kind,
+          account: ALICE,
+          dimension: 'requests',
+        },
+        ...{ start: hour(0) * 1000 + 1, time: time * 1000, receivedAt: time, value: BigInt(value) * UNIT },
+      }
+      await ledger.append({ writer: WRITER, sequence, entries: [], observations: [point] })
+    }
+    await observe(lost, 1, 100, 'cumulative')
+    await lost.closeHours(closeOptions(closing(0)))
+    await lost.close()
+    const restored = await PostgresqlLedger.open({ connectionString: await copyOf('lost_too', 'restored_too') })
+    await restored.declareRestored({ ...BY, now: hour(5) })
+    const [record] = await restored.records()
+    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
+    await observe(restored, 1, 100, 'cumulative')
+    await observe(restored, 301, 160, 'cumulative')
+    await observe(restored, 302, 165, 'cumulative')
+    await observe(restored, 303, 1, 'delta')
+    await observe(restored, 299, 7, 'delta')
+    const lines = await restored.statement()
+    const recorded = (kind: string) =>
+      Number(sum(lines.filter(({ account }) => account.kind === kind).map(line => line.recorded)) / UNIT)
+    assert.deepEqual([recorded('customer'), recorded('unattributed')], [106, 60 + 7])
+    await restored.close()
+  })
+})
+
+test('what a pass costs does not grow with history', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema, { pool })
+  await ledger.register(DIMENSIONS)
+  const customers = Array.from({ length: 200 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+  const appendHour = async (n: number) =>
+    await ledger.append({ writer: WRITER, sequence: n + 1, entries: customers.map(one => entry(one, REQUESTS, n, 2)) })
+  await appendHour(0)
+  await ledger.closeHours(closeOptions(closing(0)))
+  // A year of records and usage, all of it settled.
+  await sql(
+    schema,
+    `UPDATE record SET state = 'metered'; UPDATE series SET metered = recorded;
+     INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, state)
+     SELECT series, hour - n * 3600000, timestamp, deadline, lane, quantity, size, state
+     FROM record, generate_series(1, 200) AS n;
+     INSERT INTO usage SELECT hour - n * 3600000, series, amount FROM usage, generate_series(1, 200) AS n`,
+  )
+  await sql(schema, 'ANALYZE')
+  const reads = async () => {
+    const { rows } = await pool.query(
+      `SELECT relname, seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_user_tables
+       WHERE schemaname = $1 AND relname IN ('record', 'usage')`,
+      [schema],
+    )
+    return Object.fromEntries(rows.map(({ relname, rows }) => [relname, Number(rows)]))
+  }
+  const own = new pg.Pool({ connectionString: server.connectionString, max: 1 })
+  const replica = await ledgers.open(schema, { pool: own })
+  const before = await reads()
+  await appendHour(1)
+  await replica.closeHours(closeOptions(closing(1)))
+  await replica.expire(closing(1))
+  for (const lane of await replica.dueLanes(closing(1))) {
+    const records = await replica.claim(lane, { now: closing(1), limit: 25, claimedUntil: closing(1) })
+    await replica.settle(
+      records.map(record => ({ record, outcome: METERED, answer: '' })),
+      closing(1),
+    )
+  }
+  await replica.nextAttemptAt()
+  await replica.status()
+  await replica.statement()
+  await replica.records({ state: 'pending' })
+  // What a session has counted is to be seen once it is idle.
+  await own.query('SELECT pg_stat_force_next_flush()')
+  await own.query('SELECT')
+  await own.end()
+  const after = await reads()
+  for (const table of ['record', 'usage']) {
+    const read = (after[table] ?? 0) - (before[table] ?? 0)
+    assert.ok(read < 2000, `${read} rows of ${table} were read`)
+  }
+})

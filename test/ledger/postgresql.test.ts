@@ -1,0 +1,8 @@
+import { after } from 'node:test'
+import { ledgerConformance } from './conformance.ts'
+import { PostgresqlLedgers } from './postgresql/under-test.ts'
+
+const ledgers = await PostgresqlLedgers.start()
+after(() => ledgers[Symbol.asyncDispose]())
+
+ledgerConformance('PostgreSQL', ledgers.underTest)

@@ -1,0 +1,32 @@
+import type { PostgresqlClient, PostgresqlPool } from '../../../src/ledger/postgresql/pool.ts'
+
+/**
+ * A pool that loses the answer to every so many commits that write: what they did is done, and nobody is told.
+ *
+ * @param every 1 for each of them
+ */
+export function losingAnswers(pool: PostgresqlPool, every: number): PostgresqlPool {
+  let commits = 0
+  return {
+    end: () => pool.end(),
+    connect: async () => {
+      const client = await pool.connect()
+      let writes = false
+      const query: PostgresqlClient['query'] = async query => {
+        if (query.text.startsWith('BEGIN')) writes = !query.text.includes('READ ONLY')
+        const result = await client.query(query)
+        if (query.text !== 'COMMIT' || !writes) return result
+        commits += 1
+        if (commits % every !== 0) return result
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
+      }
+      return {
+        query,
+        on: (event, listener) => client.on(event, listener),
+        off: (event, listener) => client.off(event, listener),
+        // The connection is as good as ever.
+        release: () => client.release(),
+      }
+    },
+  }
+}

