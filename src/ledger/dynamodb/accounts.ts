@@ -1,0 +1,153 @@
+import type { Account } from '../../usage/account.ts'
+import { LedgerError } from '../errors.ts'
+import { pause, type Table } from './table.ts'
+
+/**
+ * The accounts that have ever been metered, numbered in the order in which they came: a number is what batches, series
+ * and records name an account by. They are in an append-only log: each process reads on from where it was, and adds at
+ * the end where nothing is yet. Customers have even numbers and unattributed accounts odd ones, so that the few of
+ * these can be looked through by themselves.
+ */
+
+const PARTITION = 'accounts'
+
+/** How many accounts one item of the log has: well below 350 KB with the longest names. */
+const ACCOUNTS_PER_ITEM = 1000
+
+export const isCustomer = (account: number): boolean => account % 2 === 0
+
+/** How many accounts of each kind there are. */
+export interface AccountCounts {
+  readonly customers: number
+  readonly unattributed: number
+}
+
+/** How many accounts there are at least, where there are these. */
+export function countsOf(accounts: Iterable<number>, { customers, unattributed }: AccountCounts = NONE): AccountCounts {
+  const counts = { customers, unattributed }
+  for (const account of accounts) {
+    const kind = isCustomer(account) ? 'customers' : 'unattributed'
+    counts[kind] = Math.max(counts[kind], Math.floor(account / 2) + 1)
+  }
+  return counts
+}
+
+const NONE: AccountCounts = { customers: 0, unattributed: 0 }
+
+export class Accounts {
+  readonly #table: Table
+  /** By number. */
+  readonly #accounts: Account[] = []
+  readonly #numbers = new Map<string, number>()
+  #counts = NONE
+  /** Where the log goes on. */
+  #next = 0
+  /** Those that this process has said the product of: one label is said once, also where replicas disagree. */
+  readonly #told = new WeakMap<Account, number>()
+  #adding: Promise<unknown> = Promise.resolve()
+
+  constructor(table: Table) {
+    this.#table = table
+  }
+
+  get counts(): AccountCounts {
+    return this.#counts
+  }
+
+  /** Makes sure that so many are known here. */
+  async know({ customers, unattributed }: AccountCounts): Promise<void> {
+    if (customers > this.#counts.customers || unattributed > this.#counts.unattributed) await this.refresh()
+  }
+
+  async refresh(): Promise<void> {
+    const from = placeOf(this.#next)
+    for await (const { sk, data } of this.#table.query('read the accounts', PARTITION, { from })) {
+      // Another look may have come here first.
+      if (sk === placeOf(this.#next)) this.#take(data as Account[])
+    }
+  }
+
+  #take(accounts: readonly Account[]): void {
+    for (const account of accounts) {
+      const known = this.#numbers.get(account.key)
+      const number = known ?? this.#newNumber(account)
+      this.#accounts[number] = account
+      this.#numbers.set(account.key, number)
+    }
+    this.#next += 1
+  }
+
+  #newNumber({ kind }: Account): number {
+    if (kind === 'customer') {
+      const { customers } = this.#counts
+      this.#counts = { ...this.#counts, customers: customers + 1 }
+      return 2 * customers
+    }
+    const { unattributed } = this.#counts
+    this.#counts = { ...this.#counts, unattributed: unattributed + 1 }
+    return 2 * unattributed + 1
+  }
+
+  get(number: number): Account {
+    const account = this.#accounts[number]
+    if (account === undefined) {
+      throw new LedgerError('ERR_LEDGER_CORRUPT', `The ledger names account ${number}, which is not in its log.`)
+    }
+    return account
+  }
+
+  /** The numbers of the accounts with this key, account id or identifier, as far as they are known here. */
+  find(name: string): number[] {
+    return [...this.#accounts.entries()].flatMap(([number, account]) => {
+      if (account === undefined) return []
+      const names = account.kind === 'customer' ? [account.accountId, account.customerIdentifier] : []
+      return account.key === name || names.includes(name) ? [number] : []
+    })
+  }
+
+  /** The number of an account with this key. */
+  async numberOfKey(key: string): Promise<number | undefined> {
+    if (!this.#numbers.has(key)) await this.refresh()
+    return this.#numbers.get(key)
+  }
+
+  /** Their numbers; those that are new get one. */
+  async numbersOf(accounts: readonly Account[]): Promise<number[]> {
+    const unsaid = accounts.filter(account => !this.#told.has(account))
+    if (unsaid.length > 0) {
+      // One after another, so that none of this process is in its own way.
+      const adding = this.#adding.then(() => this.#add(unsaid))
+      this.#adding = adding.catch(() => {})
+      await adding
+    }
+    return accounts.map(account => this.#told.get(account) as number)
+  }
+
+  async #add(accounts: readonly Account[]): Promise<void> {
+    for (let failures = 0; ; failures += 1) {
+      // Our label of a licence's product may change; what AWS bills by stays.
+      const others = new Map(accounts.map(account => [account.key, account]))
+      const unsaid = [...others.values()].filter(account => !this.#says(account))
+      if (unsaid.length === 0) break
+      if (failures === 0) await this.refresh()
+      else {
+        const some = unsaid.slice(0, ACCOUNTS_PER_ITEM)
+        const put = { pk: PARTITION, sk: placeOf(this.#next) }
+        const added = await this.#table.write('add accounts', [{ put, over: undefined, data: some }])
+        if (added !== undefined) this.#take(some)
+        else {
+          await pause(failures)
+          await this.refresh()
+        }
+      }
+    }
+    for (const account of accounts) this.#told.set(account, this.#numbers.get(account.key) as number)
+  }
+
+  #says({ key, product }: Account): boolean {
+    const number = this.#numbers.get(key)
+    return number !== undefined && this.#accounts[number]?.product === product
+  }
+}
+
+const placeOf = (position: number): string => String(position).padStart(12, '0')

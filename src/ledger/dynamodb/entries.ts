@@ -1,0 +1,34 @@
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import type { RecordEntry } from '../ledger.ts'
+import { inDoubt } from '../transitions.ts'
+import { countsOf } from './accounts.ts'
+import type { FrozenRecord } from './closing.ts'
+import type { Engine } from './engine.ts'
+import { parseLane } from './lanes.ts'
+import { recordId } from './shard.ts'
+
+/** Records as they are told, with the accounts and dimensions that they name. */
+export async function recordEntries(
+  { accounts, dimensions }: Engine,
+  records: readonly FrozenRecord[],
+): Promise<RecordEntry[]> {
+  const named = records.map(({ record }) => record)
+  await accounts.know(countsOf(named.map(({ account }) => account)))
+  const all = await dimensions.upTo(named.map(({ dimension }) => dimension))
+  return records.map(({ hour, record }) => {
+    const { reason, state, attempts, refusals, nextAttemptAt, answer, meteringRecordId } = record
+    return {
+      id: recordId(hour, record),
+      account: accounts.get(record.account) as CustomerAccount,
+      dimension: (all[record.dimension] as Dimension).name,
+      ...{ hour, timestamp: record.timestamp, deadline: record.deadline, region: parseLane(record.lane).region },
+      ...{ quantity: record.quantity, size: record.size, state, attempts },
+      ...(reason !== null && { reason }),
+      inDoubt: inDoubt({ attempts, refusals }) && state !== 'metered',
+      ...(state === 'pending' && { nextAttemptAt }),
+      ...(answer !== null && { lastAnswer: answer }),
+      ...(meteringRecordId !== null && { meteringRecordId }),
+    }
+  })
+}

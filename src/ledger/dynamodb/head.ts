@@ -1,0 +1,141 @@
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import type { CloseOptions, NotCounted } from '../ledger.ts'
+import type { AccountCounts } from './accounts.ts'
+import { END, type Item, type Key, type Table } from './table.ts'
+
+/**
+ * What all processes share of the ledger as a whole: how far it is folded and closed. It is in one partition with the
+ * dimensions and the batches that are not folded, so that one look shows them all.
+ */
+
+export const LEDGER = 'ledger'
+export const HEAD: Key = { pk: LEDGER, sk: 'head' }
+export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
+
+/** Another layout of the table gets another one. */
+const FORMAT = 1
+
+/**
+ * A cut says which batches are folded together, and on which terms hours are closed with them. Once it is written down
+ * it does not change, so that whoever folds may die anywhere and any others go on, all at once too: each part of the
+ * ledger takes in what the cut brings it once, and then has the cut's number.
+ */
+export interface Head extends AccountCounts {
+  readonly format: number
+  /** The number of the last cut. */
+  readonly cut: number
+  /** Whether all that it brings is where it belongs. Before that there is no other cut. */
+  readonly applied: boolean
+  /** From which to which batch of each writer it goes. */
+  readonly batches: Readonly<Record<string, readonly [number, number]>>
+  /** When it was made, in milliseconds since the epoch. */
+  readonly at: number
+  /** Whether hours are closed with it, and on which terms. */
+  readonly closing: CloseOptions | null
+  /** The last hour that is closed. */
+  readonly closedThrough: number | null
+  /** Up to when deltas are forgotten, in microseconds since the epoch. */
+  readonly forgottenBefore: number
+  readonly notCounted: Partial<Record<NotCounted, number>>
+}
+
+const NEW: Head = {
+  ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, closedThrough: null },
+  ...{ customers: 0, unattributed: 0, forgottenBefore: 0, notCounted: {} },
+}
+
+/** A batch that waits to be folded. */
+export interface Batch extends Key, BatchHeader {
+  /** What is in it, where it is small. */
+  readonly body: Uint8Array | undefined
+}
+
+export interface BatchHeader extends AccountCounts {
+  readonly writer: string
+  readonly sequence: number
+  readonly digest: string
+  /** Under which name its body is, where it is not here; the same batch may have been tried under others. */
+  readonly attempt: string
+  /** Into how many items its body is divided; 0 where it is here. */
+  readonly chunks: number
+  readonly bytes: number
+  /** What of it nobody can be billed for, by dimension. */
+  readonly unattributedAmounts: readonly (readonly [number, string])[]
+  /** Whether there are points of others' counters in it. */
+  readonly observed: boolean
+}
+
+export interface View {
+  readonly head: Head
+  readonly version: string
+  /** By number. */
+  readonly dimensions: readonly Dimension[]
+  /** In the order of their writers and sequences: those to fold, and those of the last cut that are not deleted yet. */
+  readonly batches: readonly Batch[]
+}
+
+/** Where a batch waits. Those with what the status tells are by themselves. */
+export function placeOfBatch(writer: string, sequence: number, unattributed: boolean): Key {
+  return { pk: LEDGER, sk: `${unattributed ? UNATTRIBUTED : 'batch'}#${writer}#${placeOf(sequence)}` }
+}
+
+const UNATTRIBUTED = 'unattributed-batch'
+
+export const placeOf = (sequence: number): string => String(sequence).padStart(16, '0')
+
+/** All of it. */
+export async function readView(table: Table): Promise<View> {
+  const items = new Map((await table.list('read the ledger', LEDGER)).map(item => [item.sk, item]))
+  const batches = [...items.values()].flatMap(batchOf)
+  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
+  const { head, version } = headOf(items.get(HEAD.sk))
+  return { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
+}
+
+/** The head alone. */
+export async function readHead(table: Table): Promise<Pick<View, 'head' | 'version'>> {
+  return headOf((await table.get('read the ledger', [HEAD]))[0])
+}
+
+/** What waits that nobody can be billed for. */
+export async function readUnattributedBatches(table: Table): Promise<Batch[]> {
+  const range = { from: `${UNATTRIBUTED}#`, to: `${UNATTRIBUTED}#${END}` }
+  return (await table.list('read the journal', LEDGER, range)).flatMap(batchOf)
+}
+
+/** Makes the ledger where there is none. */
+export async function begin(table: Table): Promise<void> {
+  const [item] = await table.get('open the ledger', [HEAD])
+  if (item === undefined) await table.write('make the ledger', [{ put: HEAD, over: undefined, data: NEW }])
+  else headOf(item)
+}
+
+function headOf(item: Item | undefined): Pick<View, 'head' | 'version'> {
+  if (item === undefined) {
+    throw new LedgerError('ERR_LEDGER_CORRUPT', 'The table has no ledger any more: its item "head" is gone.')
+  }
+  const head = item.data as Head
+  if (head.format > FORMAT) {
+    throw new LedgerError(
+      'ERR_LEDGER_NEWER',
+      `The ledger has format ${head.format}; this version of the package knows up to ${FORMAT}. ` +
+        'Use the version that wrote it, or a later one.',
+    )
+  }
+  return { head, version: item.version }
+}
+
+export function dimensionsOf(item: Item | undefined): Dimension[] {
+  return ((item?.data as (Omit<Dimension, 'size'> & { size: string })[] | undefined) ?? []).map(dimension => ({
+    ...dimension,
+    size: BigInt(dimension.size),
+  }))
+}
+
+function batchOf({ pk, sk, data, body }: Item): Batch[] {
+  return /^(unattributed-)?batch#/.test(sk) ? [{ pk, sk, ...(data as BatchHeader), body }] : []
+}
+
+/** Others have finished the cut that is being folded here, and gone on: what is to do has to be looked at again. */
+export class SupersededError extends Error {}

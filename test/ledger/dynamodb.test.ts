@@ -1,0 +1,12 @@
+import { after, describe, test } from 'node:test'
+import { ledgerConformance } from './conformance.ts'
+import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
+
+if (withoutJava) {
+  test('the ledger on DynamoDB', { skip: withoutJava })
+} else {
+  const server = await DynamoDBLocal.start()
+  after(() => server[Symbol.asyncDispose]())
+  // Each scenario has a table of its own, and most of its time it waits for answers.
+  describe('DynamoDB', { concurrency: 4 }, () => ledgerConformance('DynamoDB', () => server.open()))
+}

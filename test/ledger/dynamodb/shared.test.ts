@@ -1,0 +1,448 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import {
+  CreateTableCommand,
+  DescribeTableCommand,
+  DescribeTimeToLiveCommand,
+  type DynamoDBClient,
+} from '@aws-sdk/client-dynamodb'
+import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
+import { LedgerError } from '../../../src/ledger/errors.ts'
+import { MINUTE } from '../../../src/ledger/hours.ts'
+import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
+import {
+  ALICE,
+  BY,
+  closeOptions,
+  closing,
+  DIMENSIONS,
+  entry,
+  GPU,
+  hour,
+  METERED,
+  NOBODY,
+  REQUESTS,
+  START,
+  TOKENS,
+  UNIT,
+} from '../scene.ts'
+import { disturb, fail, type Loss, MortalClient, seeded, serviceError } from './faults.ts'
+import { BATCHES, type Books, begin, claimAll, customers, live, point, read, settleAll } from './life.ts'
+import { DynamoDBLocal, withoutJava } from './server.ts'
+
+/**
+ * What a process leaves that dies before its n-th write was carried out is what it leaves that dies after the one before.
+ * So the second is enough here, and both are tried where there is time.
+ */
+const LOSSES: readonly Loss[] = process.env.LEDGER_FAULTS === 'all' ? ['answer', 'request'] : ['answer']
+
+const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
+
+if (withoutJava) {
+  test('a ledger that many processes share, on DynamoDB', { skip: withoutJava })
+} else {
+  const folder = temporaryFolder()
+  // In a file, for the last test to kill it.
+  const server = await DynamoDBLocal.start(folder)
+  after(async () => {
+    await server[Symbol.asyncDispose]()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const healthy = server.client()
+  const open = async (tableName: string, client: DynamoDBClient = healthy) =>
+    await DynamoDBLedger.open({ tableName, client })
+  const made = async (): Promise<DynamoDBLedger> => await open(await server.table(healthy))
+
+  /** What a ledger says after this when nothing goes wrong. */
+  const booksAfter = async (work: (ledger: Ledger) => Promise<unknown>): Promise<Books> => {
+    const ledger = await made()
+    await work(ledger)
+    return await read(ledger)
+  }
+
+  /**
+   * Has a process die at its first write, at its second, and so on until it comes to its end; each time in a new
+   * table, where another process then goes on.
+   */
+  const dieEverywhere = async (
+    loss: Loss,
+    prepare: (other: Ledger) => Promise<unknown>,
+    work: (mortal: Ledger) => Promise<unknown>,
+    goOn: (other: Ledger, write: number) => Promise<unknown>,
+  ): Promise<number> => {
+    for (let write = 1; ; write += 1) {
+      const tableName = await server.table(healthy)
+      const other = await open(tableName)
+      await prepare(other)
+      const mortal = new MortalClient(server.client(), write, loss)
+      await work(await open(tableName, mortal.client)).catch(died)
+      await goOn(other, write)
+      if (!mortal.dead) return write - 1
+    }
+  }
+
+  describe('processes that die', { concurrency: 4 }, () => {
+    const close = (ledger: Ledger) => ledger.closeHours(closeOptions(closing(1)))
+    const closed = booksAfter(async ledger => {
+      await begin(ledger)
+      await close(ledger)
+    })
+
+    test('the books of it are what the batches say', async () => {
+      const { lines, records } = await closed
+      const recorded = (key: string, dimension: string) =>
+        lines.find(({ account, dimension: { name } }) => account.key === key && name === dimension)?.recorded
+      assert.equal(records.length, 20 + 3)
+      assert.equal(recorded(ALICE.key, 'requests'), (3n + 14n + 6n) * UNIT)
+      assert.equal(recorded(ALICE.key, 'gpu'), 4120n * UNIT)
+      assert.equal(recorded(NOBODY.key, 'requests'), 5n * UNIT)
+    })
+
+    for (const loss of LOSSES) {
+      test(`while hours are closed, with the ${loss} lost: another does it again, with the same result`, async () => {
+        const expected = await closed
+        const writes = await dieEverywhere(loss, begin, close, async (other, write) => {
+          await close(other)
+          assert.deepEqual(await read(other), expected, `it died at write ${write}`)
+        })
+        assert.ok(writes >= 11, `${writes} writes`)
+      })
+
+      test(`while a batch is appended, with the ${loss} lost: it is appended again`, async () => {
+        const [batch] = BATCHES as [UsageBatch]
+        await dieEverywhere(
+          loss,
+          other => other.register(DIMENSIONS),
+          mortal => mortal.append(batch),
+          async other => {
+            await other.append(batch)
+            await assert.rejects(other.append({ ...batch, entries: [] }), { code: 'ERR_LEDGER_KEY_REUSED' })
+            const lines = await other.statement()
+            assert.deepEqual(
+              lines.map(({ recorded }) => recorded / UNIT).sort(),
+              customers.map((_, n) => BigInt(n + 1)).sort(),
+            )
+          },
+        )
+      })
+
+      test(`while records are sent, with the ${loss} lost: each is billed once`, async () => {
+        const billed = new Map<string, number>()
+        const send = async (ledger: Ledger, now: number) => {
+          const records = await claimAll(ledger, now)
+          // AWS takes a record that is sent again as the same.
+          for (const { id, quantity } of records) billed.set(id, quantity)
+          await settleAll(ledger, records, () => METERED, now)
+        }
+        const prepare = async (other: Ledger) => {
+          billed.clear()
+          await other.register(DIMENSIONS)
+          await other.append({
+            writer: 'c'.repeat(32),
+            sequence: 1,
+            entries: customers.map(one => entry(one, REQUESTS, 0, 3)),
+          })
+          await close(other)
+        }
+        await dieEverywhere(
+          loss,
+          prepare,
+          mortal => send(mortal, closing(1)),
+          async other => {
+            await send(other, closing(1) + MINUTE)
+            assert.deepEqual(
+              [...billed.values()],
+              customers.map(() => 3),
+            )
+            for (const line of await other.statement()) assert.equal(line.metered, 3n * UNIT)
+          },
+        )
+      })
+    }
+  })
+
+  describe('processes at once', { concurrency: 4 }, () => {
+    test('that append and close lose nothing and count nothing twice', async () => {
+      const tableName = await server.table(healthy)
+      const ledgers = await Promise.all([1, 2, 3, 4].map(() => open(tableName)))
+      await ledgers[0]?.register(DIMENSIONS)
+      await Promise.all(
+        ledgers.map(async (ledger, n) => {
+          for (let sequence = 1; sequence <= 12; sequence += 1) {
+            const entries = customers.map(one => entry(one, REQUESTS, Math.floor(sequence / 4), n + 1))
+            await ledger.append({ writer: String(n).repeat(32), sequence, entries })
+            if (sequence % 3 === 0) await ledger.closeHours(closeOptions(closing(sequence / 3 - 1)))
+          }
+        }),
+      )
+      await ledgers[0]?.closeHours(closeOptions(closing(9)))
+      const lines = (await ledgers[1]?.statement()) ?? []
+      assert.equal(lines.length, 20)
+      for (const { recorded, pending } of lines) assert.deepEqual([recorded, pending], [120n * UNIT, 120n * UNIT])
+    })
+
+    test('that send claim no record twice, and bill each once', async () => {
+      const tableName = await server.table(healthy)
+      const ledgers = await Promise.all([1, 2, 3, 4].map(() => open(tableName)))
+      const [first] = ledgers as [DynamoDBLedger]
+      await begin(first)
+      const { records } = await first.closeHours(closeOptions(closing(1)))
+      const now = closing(1)
+      const claimed: string[] = []
+      await Promise.all(
+        ledgers.map(async ledger => {
+          for (let some = true; some; ) {
+            some = false
+            for (const lane of await ledger.dueLanes(now)) {
+              const batch = await ledger.claim(lane, { now, limit: 5, claimedUntil: now + MINUTE })
+              some ||= batch.length > 0
+              claimed.push(...batch.map(({ id }) => id))
+              await settleAll(ledger, batch, () => METERED, now)
+            }
+          }
+        }),
+      )
+      assert.equal(claimed.length, records)
+      assert.equal(new Set(claimed).size, records)
+      const lines = await first.statement()
+      assert.ok(lines.every(({ pending, held }) => pending === 0n && held === 0n))
+    })
+
+    test('that are the same one, cloned: the same key with other entries is refused, also after it is folded', async () => {
+      const tableName = await server.table(healthy)
+      const [one, clone] = [await open(tableName), await open(tableName)]
+      await one.register(DIMENSIONS)
+      const batch = (sequence: number, amount: number): UsageBatch => {
+        return { writer: 'd'.repeat(32), sequence, entries: [entry(ALICE, REQUESTS, 0, amount)] }
+      }
+      for (const ledger of [one, clone]) await ledger.append(batch(1, 1))
+      await one.append(batch(2, 2))
+      await one.closeHours(closeOptions(closing(0)))
+      await assert.rejects(clone.append(batch(2, 3)), { code: 'ERR_LEDGER_KEY_REUSED' })
+      await clone.append(batch(2, 2))
+      await clone.append(batch(3, 4))
+      assert.equal((await clone.statement())[0]?.recorded, 7n * UNIT)
+    })
+  })
+
+  describe('faults that pass', { concurrency: 4 }, () => {
+    test('throttling, errors and lost answers: a life among them ends as one without', async () => {
+      const expected = await booksAfter(live)
+      for (const seed of [1, 2]) {
+        const client = server.client()
+        const count = disturb(client, seeded(seed), 0.2)
+        const ledger = await open(await server.table(healthy), client)
+        await live(ledger)
+        assert.deepEqual(await read(ledger), expected, `seed ${seed}`)
+        assert.ok(count.faults > 20, `${count.faults} faults`)
+      }
+    })
+
+    for (const [error, code] of [
+      [serviceError('ThrottlingException', 400), 'ERR_LEDGER_BUSY'],
+      [serviceError('InternalServerError', 500), 'ERR_LEDGER_IO'],
+      [Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }), 'ERR_LEDGER_IO'],
+    ] as const) {
+      test(`${error.message} without an end is given up within the timeout, and said so`, async () => {
+        const client = server.client()
+        const tableName = await server.table(healthy)
+        const ledger = await DynamoDBLedger.open({ tableName, client, timeout: 200 })
+        await ledger.register(DIMENSIONS)
+        const failing = fail(client, error)
+        await assert.rejects(ledger.append(BATCHES[0] as UsageBatch), { code })
+        assert.ok(failing.requests > 2, `${failing.requests} tries`)
+        failing.over = true
+        await ledger.append(BATCHES[0] as UsageBatch)
+        assert.equal((await ledger.statement()).length, 20)
+      })
+    }
+
+    test('what does not pass is not tried again', async () => {
+      const client = server.client()
+      const ledger = await open(await server.table(healthy), client)
+      const failing = fail(client, serviceError('AccessDeniedException', 400))
+      await assert.rejects(ledger.status(), { code: 'ERR_LEDGER_IO' })
+      assert.ok(failing.requests <= 3)
+    })
+  })
+
+  describe('sizes', { concurrency: 4 }, () => {
+    test('a batch of 50,000 series', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      const random = seeded(5)
+      const entries = Array.from({ length: 50_000 }, (_, n) => {
+        const account = { ...ALICE, key: `prod-1,${n}`, accountId: String(n) }
+        return entry(account, TOKENS, 0, BigInt(Math.floor(random() * 2 ** 52)) * 512n + BigInt(n))
+      })
+      const batch = { writer: 'e'.repeat(32), sequence: 1, entries }
+      await ledger.append(batch)
+      await ledger.append(batch)
+      const lines = await ledger.statement()
+      assert.equal(lines.length, 50_000)
+      const sum = (amounts: readonly bigint[]) => amounts.reduce((total, amount) => total + amount, 0n)
+      assert.equal(sum(lines.map(({ recorded }) => recorded)), sum(entries.map(({ amount }) => amount)))
+    })
+
+    test('bodies of several items, from several writers, are folded and deleted', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      const random = seeded(6)
+      const total = { amount: 0n }
+      for (const writer of ['1', '2']) {
+        for (const sequence of [1, 2]) {
+          const entries = Array.from({ length: 200 }, (_, n) => n).flatMap(n =>
+            [REQUESTS, TOKENS].flatMap(dimension =>
+              customers.map(one => entry(one, dimension, n, BigInt(Math.floor(random() * 2 ** 52)) * 99_999n + 1n)),
+            ),
+          )
+          for (const { amount } of entries) total.amount += amount
+          await ledger.append({ writer: writer.repeat(32), sequence, entries })
+        }
+      }
+      // It folds.
+      await assert.rejects(ledger.writeOff('nobody', 'requests', BY), { code: 'ERR_LEDGER_NOT_FOUND' })
+      const lines = await ledger.statement()
+      assert.equal(
+        lines.reduce((sum, { recorded }) => sum + recorded, 0n),
+        total.amount,
+      )
+    })
+
+    test('so many counters that their states are divided, twice told', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      await ledger.meteredSince(ALICE.product, START)
+      let sequence = 0
+      const tell = async (minute: number, value: number, kind: 'cumulative' | 'delta') => {
+        sequence += 1
+        const observations = Array.from({ length: 3000 }, (_, n) => point(`${kind} ${n}`, minute, value + n, { kind }))
+        await ledger.append({ writer: 'f'.repeat(32), sequence, entries: [], observations })
+        return (await ledger.statement())[0]?.recorded ?? 0n
+      }
+      const each = (value: number) => 3000n * BigInt(value) * UNIT + (2999n * 3000n * UNIT) / 2n
+      const first = await tell(1, 10, 'cumulative')
+      assert.equal(first, each(10))
+      assert.equal(await tell(1, 10, 'cumulative'), first)
+      assert.equal(await tell(2, 17, 'cumulative'), first + 21_000n * UNIT)
+      const deltas = await tell(3, 4, 'delta')
+      assert.equal(deltas, first + 21_000n * UNIT + each(4))
+      assert.equal(await tell(3, 4, 'delta'), deltas)
+    })
+
+    test('a hundred hours that nobody closed', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      const entries = Array.from({ length: 100 }, (_, n) => customers.map(one => entry(one, REQUESTS, n, 1))).flat()
+      await ledger.append({ writer: '9'.repeat(32), sequence: 1, entries })
+      await ledger.closeHours(closeOptions(closing(99)))
+      const lines = await ledger.statement()
+      for (const { recorded, pending } of lines) assert.deepEqual([recorded, pending], [100n * UNIT, 100n * UNIT])
+      assert.equal((await ledger.records({ customer: customers[0]?.key ?? '', limit: 1000 })).length, 23)
+    })
+  })
+
+  describe('the table', () => {
+    test('is made with all that protects it, once', async () => {
+      const tableName = 'made-by-the-ledger'
+      await createLedgerTable({ tableName, client: healthy })
+      await createLedgerTable({ tableName, client: healthy })
+      const { Table } = await healthy.send(new DescribeTableCommand({ TableName: tableName }))
+      assert.equal(Table?.BillingModeSummary?.BillingMode, 'PAY_PER_REQUEST')
+      assert.equal(Table?.DeletionProtectionEnabled, true)
+      const { TimeToLiveDescription } = await healthy.send(new DescribeTimeToLiveCommand({ TableName: tableName }))
+      assert.equal(TimeToLiveDescription?.AttributeName, 'expires')
+      await begin(await open(tableName))
+    })
+
+    test('that is not there, or has other keys, is refused', async () => {
+      await assert.rejects(open('nowhere'), { code: 'ERR_LEDGER_NOT_FOUND' })
+      await healthy.send(
+        new CreateTableCommand({
+          ...{ TableName: 'foreign', BillingMode: 'PAY_PER_REQUEST' },
+          AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+          KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+        }),
+      )
+      await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN' })
+    })
+
+    test('of a ledger that is closed says so, and a backup is for DynamoDB to make', async () => {
+      const ledger = await made()
+      await assert.rejects(ledger.backup('/somewhere'), /point-in-time recovery/)
+      await ledger.close()
+      await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_CLOSED' })
+    })
+
+    test("tells DynamoDB's time", async () => {
+      const ledger = await made()
+      const here = Date.now()
+      assert.ok(Math.abs((await ledger.now()) - here) < 2000)
+    })
+  })
+
+  test('a restored ledger bills nothing by itself that may have been billed', async () => {
+    const ledger = await made()
+    await begin(ledger)
+    await ledger.closeHours(closeOptions(closing(0)))
+    const before = await ledger.statement()
+    await ledger.doubtEverything({ who: 'ops', why: 'restored', now: closing(1) })
+    await ledger.doubtEverything({ who: 'ops', why: 'restored', now: closing(1) })
+    const lines = await ledger.statement()
+    assert.deepEqual(
+      lines.map(({ recorded }) => recorded),
+      before.map(({ recorded }) => recorded),
+    )
+    for (const { account, recorded, pending, held, balance } of lines) {
+      assert.equal(recorded, pending + held + balance)
+      if (account.kind === 'customer') assert.equal(balance, 0n)
+    }
+    const records = await ledger.records({ limit: 1000 })
+    assert.ok(records.every(({ inDoubt, state }) => inDoubt && (state === 'pending' || state === 'held')))
+    await ledger.append({
+      ...{ writer: '7'.repeat(32), sequence: 1, entries: [entry(ALICE, GPU, 2, 7200)] },
+      observations: [point('known', 130, 20)],
+    })
+    await ledger.closeHours(closeOptions(closing(2)))
+    const [line] = await ledger.statement({ customer: ALICE.key, dimension: GPU.name })
+    assert.equal(line?.pending, (3600n + 7200n) * UNIT)
+    const nobody = (await ledger.status()).unattributed.find(({ dimension }) => dimension === 'requests')
+    assert.equal(nobody?.amount, (5n + 300n + 6n) * UNIT, 'what a counter adds next may have been billed')
+    assert.deepEqual((await ledger.audit()).filter(({ action }) => action === 'restore').length, 2)
+    await ledger.expire(hour(60))
+    assert.equal((await ledger.status()).pending.length, 0)
+  })
+
+  test('the server killed and started again: what was acknowledged is there once', async () => {
+    const client = server.client()
+    const ledger = await DynamoDBLedger.open({ tableName: await server.table(client), client, timeout: 300 })
+    await ledger.register(DIMENSIONS)
+    const untilDone = async (work: () => Promise<unknown>) => {
+      for (;;) {
+        try {
+          return await work()
+        } catch (error) {
+          assert.ok(error instanceof LedgerError && error.code === 'ERR_LEDGER_IO', `${error}`)
+        }
+      }
+    }
+    let restarted: Promise<void> = Promise.resolve()
+    for (let sequence = 1; sequence <= 12; sequence += 1) {
+      if (sequence === 6) restarted = server.kill().then(() => server.start())
+      const entries = customers.map(one => entry(one, REQUESTS, Math.floor(sequence / 3), 1))
+      await untilDone(() => ledger.append({ writer: '8'.repeat(32), sequence, entries }))
+      await untilDone(() => ledger.closeHours(closeOptions(closing(Math.floor(sequence / 3) - 1))))
+    }
+    await restarted
+    const lines = await ledger.statement()
+    assert.equal(lines.length, 20)
+    for (const { recorded } of lines) assert.equal(recorded, 12n * UNIT)
+  })
+}
+
+function temporaryFolder(): string {
+  return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'dynamodb-'))
+}
