@@ -4,6 +4,7 @@ import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
+import { declareRestoredCommand } from './declare-restored.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { pruneCommand } from './prune.ts'
@@ -24,7 +25,7 @@ const GROUPS: [string, (() => Command)[]][] = [
     'Decide (each leaves an audit entry):',
     [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand],
   ],
-  ['Keep:', [backupCommand, restoreCommand, pruneCommand]],
+  ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
   ['Run:', [serveCommand, checkCommand, simulateCommand]],
 ]
 

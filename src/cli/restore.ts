@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
+import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite.ts'
+import { UsageError } from './errors.ts'
 import { type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './print.ts'
 
@@ -23,6 +25,12 @@ pending is sent again identically, and AWS takes it once. Usage recorded after
 the backup was made is not in it.`,
     )
     .action(async (from: string, to: string, options: NoteOptions) => {
+      for (const address of [from, to]) {
+        if (ledgerFile(address) !== undefined) continue
+        throw new UsageError(
+          `${ledgerName(address)} is no file. Restore it by its database's own means, then: marketplace-meter declare-restored`,
+        )
+      }
       for (const beside of [`${to}-wal`, `${to}-shm`]) {
         if (!existsSync(beside)) continue
         throw new LedgerError('ERR_LEDGER_IO', `${beside} is left of another ledger. Move it away first.`)

@@ -202,7 +202,7 @@ export class DynamoDBLedger implements Ledger {
     throw new LedgerError(
       'ERR_LEDGER_STATE',
       `The table ${this.#engine.table.name} is backed up by DynamoDB itself: have point-in-time recovery on, or make an ` +
-        'on-demand backup (aws dynamodb create-backup). After a restore call doubtEverything.',
+        'on-demand backup (aws dynamodb create-backup). After a restore: marketplace-meter declare-restored.',
     )
   }
 
@@ -211,7 +211,7 @@ export class DynamoDBLedger implements Ledger {
    * ledger that was lost: so every balance is held in doubt, what was pending counts as attempted, and only what is
    * recorded from the present hour on is billed by itself. No other process may use the table meanwhile.
    */
-  async doubtEverything(by: AuditNote): Promise<void> {
+  async declareRestored(by: AuditNote): Promise<void> {
     await doubtEverything(this.#engine, by)
   }
 

@@ -91,6 +91,12 @@ export interface Ledger {
 
   /** Deletes what is settled and older, but for the last day, which AWS may still take. Totals stay. Returns how many records went. */
   prune(before: number): Promise<number>
+  /**
+   * Says that this ledger was made of a backup by its engine's own means. What it knows of as not billed may have been
+   * billed since, by the ledger that was lost: so every balance is held in doubt, what was pending counts as attempted,
+   * and only what is recorded from the present hour on is billed by itself.
+   */
+  declareRestored(by: AuditNote): Promise<void>
   /** Writes a consistent copy while the ledger is in use. */
   backup(path: string): Promise<void>
   close(): Promise<void>

@@ -212,7 +212,7 @@ export class PostgresqlLedger implements Ledger {
     throw new LedgerError(
       'ERR_LEDGER_INVALID',
       'A ledger on PostgreSQL is backed up by the means of its server: snapshots with point-in-time recovery, or ' +
-        'pg_dump. Once restored it has to be told so: declareRestored() of PostgresqlLedger.',
+        'pg_dump. Once restored it has to be told so: marketplace-meter declare-restored.',
     )
   }
 

@@ -147,6 +147,10 @@ export class SqliteLedger implements Ledger {
     return prune(this.#database, before)
   }
 
+  async declareRestored(by: AuditNote): Promise<void> {
+    doubtEverything(this.#database, by)
+  }
+
   async backup(path: string): Promise<void> {
     // A ledger that is closed says so.
     this.#database.read('back the ledger up', () => {})
@@ -175,7 +179,7 @@ export class SqliteLedger implements Ledger {
       await copyLedgerFile(from, partial)
       const ledger = new SqliteLedger({ path: partial })
       try {
-        doubtEverything(ledger.#database, by)
+        await ledger.declareRestored(by)
         ledger.#database.checkpoint()
       } finally {
         await ledger.close()

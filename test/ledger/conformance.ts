@@ -1072,6 +1072,24 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
       assert.deepEqual([entry?.action, entry?.amount], ['write-off', 500n * UNIT])
     })
 
+    scenario('a ledger that was restored holds what may have been billed since', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 5)
+      await scene.close(0)
+      await scene.append([entry(ALICE, REQUESTS, 1, 3), entry(NOBODY, REQUESTS, 1, 2)])
+      const now = hour(3) + MINUTE
+      await scene.ledger.declareRestored({ ...BY, now })
+      assert.equal(await scene.equation(ALICE, REQUESTS), '8 = 0 + 5 + 3 + 0')
+      assert.equal(await scene.equation(NOBODY, REQUESTS), '2 = 0 + 0 + 0 + 2')
+      for (const { state, inDoubt } of await scene.ledger.records()) assert.equal(inDoubt, true, state)
+      assert.equal((await scene.ledger.audit())[0]?.action, 'restore')
+      await scene.use(ALICE, REQUESTS, 3, 7)
+      await scene.close(3)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '15 = 0 + 12 + 3 + 0')
+      const { id } = await scene.only('held')
+      await scene.ledger.settleInDoubt(id, true, BY)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '15 = 3 + 12 + 0 + 0')
+    })
+
     scenario('the audit trail has the youngest first', async scene => {
       for (const account of [ALICE, BOB, CAROL]) {
         await scene.use(account, REQUESTS, 0, 1)

@@ -187,7 +187,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'trust the balances of a backup',
     sin: 'what was billed after the backup is billed again',
-    edits: edit('ledger/sqlite.ts', '        doubtEverything(ledger.#database, by)\n'),
+    edits: edit('ledger/sqlite.ts', '        await ledger.declareRestored(by)\n'),
     caughtBy: ['test/ledger/sqlite-file.test.ts'],
   },
   {

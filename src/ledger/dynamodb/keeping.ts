@@ -57,7 +57,7 @@ async function prunePage({ table }: Engine, shard: number, read: Page): Promise<
 
 /**
  * Holds in doubt what may have been billed since a backup was made, by the ledger that was lost; see
- * `DynamoDBLedger.doubtEverything`. Done again, it goes on where it ended.
+ * `Ledger.declareRestored`. Done again, it goes on where it ended.
  */
 export async function doubtEverything(engine: Engine, by: AuditNote): Promise<void> {
   await fold(engine)

@@ -389,8 +389,8 @@ if (withoutJava) {
     await begin(ledger)
     await ledger.closeHours(closeOptions(closing(0)))
     const before = await ledger.statement()
-    await ledger.doubtEverything({ who: 'ops', why: 'restored', now: closing(1) })
-    await ledger.doubtEverything({ who: 'ops', why: 'restored', now: closing(1) })
+    await ledger.declareRestored({ who: 'ops', why: 'restored', now: closing(1) })
+    await ledger.declareRestored({ who: 'ops', why: 'restored', now: closing(1) })
     const lines = await ledger.statement()
     assert.deepEqual(
       lines.map(({ recorded }) => recorded),

@@ -1,0 +1,35 @@
+import { Command } from 'commander'
+import { withLedger } from './open-ledger.ts'
+import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { print } from './print.ts'
+
+export function declareRestoredCommand(): Command {
+  return new Command('declare-restored')
+    .description("say that a shared ledger was restored by its database's own means")
+    .addOption(ledgerOption())
+    .addOption(whoOption())
+    .addOption(whyOption())
+    .addOption(nowOption())
+    .addHelpText(
+      'after',
+      `
+Stop every exporter and gateway first, restore the database (pg_restore, a
+snapshot, point-in-time recovery), and say so before one of them starts. What was
+not billed then may have been billed since: every balance is held in doubt until
+you settle it, and what was pending is sent again identically. A ledger in a file
+is restored with "restore", which does this by itself.`,
+    )
+    .action(async (options: NoteOptions) => {
+      await withLedger(options.ledger, 'write', async ledger => {
+        await ledger.declareRestored(noteOf(options))
+        const { held } = await ledger.status()
+        const inDoubt = held.filter(figure => figure.reason === 'in-doubt').reduce((sum, one) => sum + one.records, 0)
+        print(
+          [
+            `The ledger is declared restored. ${inDoubt} records are held in doubt: marketplace-meter held`,
+            '  Exporters and gateways may be started.',
+          ].join('\n'),
+        )
+      })
+    })
+}
