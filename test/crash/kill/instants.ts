@@ -13,7 +13,7 @@ export type Instant =
   | { readonly type: 'statement'; readonly phase: Phase; readonly statement: number }
 
 /** About how many statements there are in each phase. */
-const STATEMENTS: Partial<Record<Phase, number>> = { open: 9, append: 15, closeHours: 120, claim: 20, settle: 60 }
+const STATEMENTS: Partial<Record<Phase, number>> = { open: 9, append: 15, closeHours: 120, claim: 8, settle: 40 }
 
 export function drawInstant(random: Random, fresh: boolean): Instant {
   const upTo = (most: number) => 1 + Math.floor(random() * most)
