@@ -1,7 +1,8 @@
 import { DiagConsoleLogger, DiagLogLevel, diag } from '@opentelemetry/api'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import type { HttpMeteringClient } from '../../src/http.ts'
-import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
+import { AWSMarketplaceMetricExporter, type Ledger } from '../../src/index.ts'
+import { openLedger } from '../../src/ledger/open.ts'
 import type { RegistrationClient } from '../../src/marketplace/registration.ts'
 import { EmbeddedMetricExporter } from '../aws/embedded-metric-exporter.ts'
 import { run } from './run.ts'
@@ -12,19 +13,28 @@ diag.setLogger(new DiagConsoleLogger(), DiagLogLevel.INFO)
 
 try {
   const settings = readSettings(process.env)
+  const ledger = await openLedger(settings.ledger)
+  try {
+    await serve(settings, ledger)
+  } finally {
+    await ledger.close()
+  }
+} catch (error) {
+  console.error(`inference-server: ${(error as Error).message}`)
+  process.exitCode = 1
+}
+
+async function serve(settings: Settings, ledger: Ledger): Promise<void> {
   const telemetry = telemetryOf(settings)
   const http = await httpClient(settings)
   const exporter = new AWSMarketplaceMetricExporter({
     ...settings.product,
     region: settings.region,
-    ledger: settings.ledger,
+    ledger,
     ...(http !== undefined && { client: http }),
     ...(telemetry !== undefined && { meterProvider: telemetry }),
   })
   await run(settings, { exporter, telemetry, registrationClient: http ?? (await awsRegistrationClient(settings)) })
-} catch (error) {
-  console.error(`inference-server: ${(error as Error).message}`)
-  process.exitCode = 1
 }
 
 /** A provider of its own for what the exporter says of itself: that is not billed. */

@@ -8,6 +8,7 @@ export interface Settings {
   readonly region: string
   /** A product code or, where customers come with a licence, our own label for the product. */
   readonly product: { readonly productCode: string } | { readonly product: string }
+  /** The ledger's address: a file's path, or a database that several servers share. */
   readonly ledger: string
   /** What sends usage records: the AWS SDK's client, or the package's own light one. */
   readonly meteringClient: 'sdk' | 'http'
@@ -52,7 +53,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     apiKeys: apiKeys(env, required),
     region: required('AWS_REGION'),
     product: env.PRODUCT ? { product: env.PRODUCT } : { productCode: required('PRODUCT_CODE') },
-    ledger: required('LEDGER'),
+    ledger: env.MARKETPLACE_LEDGER || required('LEDGER'),
     meteringClient,
     registration: env.CUSTOMERS_FILE
       ? { productCode: required('PRODUCT_CODE'), customersFile: env.CUSTOMERS_FILE }

@@ -10,7 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { NAMESPACE } from '../../examples/aws/embedded-metric-exporter.ts'
 import { SqliteLedger } from '../../src/index.ts'
+import { DynamoDBLedger } from '../../src/ledger/dynamodb.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { DynamoDBLocal, withoutJava } from '../ledger/dynamodb/server.ts'
+import { clockAhead } from './aws-clock-ahead.ts'
 import { baseImages, build, type Image } from './aws-dockerfile.ts'
 
 const CODE = 'example-product-code'
@@ -30,7 +33,7 @@ test('the image is small, runs as nobody, and has its ledger on a volume', () =>
     [image.user, image.stopSignal, image.volumes, image.expose],
     ['node', 'SIGTERM', ['/ledger'], ['8080']],
   )
-  assert.ok(image.env.LEDGER?.startsWith('/ledger/') && image.env.CUSTOMERS_FILE?.startsWith('/ledger/'))
+  assert.ok(image.env.MARKETPLACE_LEDGER?.startsWith('/ledger/') && image.env.CUSTOMERS_FILE?.startsWith('/ledger/'))
   const [base = ''] = baseImages()
   const [, major, minor] = /^node:(\d+)\.(\d+)\.\d+-[\w-]*slim$/.exec(base) ?? []
   assert.ok(Number(major) === 24 && Number(minor) >= 15, `${base} is one version, from 24.15 on`)
@@ -90,6 +93,16 @@ async function stop(child: ChildProcess): Promise<unknown> {
   return (await exit)[0]
 }
 
+async function complete(url: string, key: string): Promise<{ total_tokens: number }> {
+  const answer = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'markov-1', prompt: 'It was', max_tokens: 10 }),
+  })
+  assert.equal(answer.status, 200)
+  return ((await answer.json()) as { usage: { total_tokens: number } }).usage
+}
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -137,15 +150,7 @@ for (const client of ['sdk', 'http']) {
     const form = new URLSearchParams({ 'x-amzn-marketplace-token': token })
     const page = await fetch(`${url}/register`, { method: 'POST', body: form })
     const key = /<code id="api-key">([^<]+)</.exec(await page.text())?.[1]
-    const ask = async () => {
-      const answer = await fetch(`${url}/v1/completions`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ model: 'markov-1', prompt: 'It was', max_tokens: 10 }),
-      })
-      assert.equal(answer.status, 200)
-      return ((await answer.json()) as { usage: { total_tokens: number } }).usage.total_tokens
-    }
+    const ask = async () => (await complete(url, key as string)).total_tokens
     let tokens = 0
     for (let request = 0; request < 5; request++) tokens += await ask()
     // What was measured in this hour has to be in the ledger before the hour is over.
@@ -169,12 +174,14 @@ for (const client of ['sdk', 'http']) {
     assert.deepEqual([last.Service, last['marketplace.metering.oldest_pending.age']], ['stack', 0])
 
     // The operator's commands are in the image, too.
-    const status = ['src/cli/main.ts', 'status', '--ledger', env.LEDGER as string]
-    await promisify(execFile)(process.execPath, status, { cwd: join(image.root, image.workdir), env })
+    await promisify(execFile)(process.execPath, ['src/cli/main.ts', 'status'], {
+      cwd: join(image.root, image.workdir),
+      env,
+    })
 
     assert.equal(await stop(child), 0, said())
     await assert.rejects(check())
-    const ledger = new SqliteLedger({ path: env.LEDGER as string, readOnly: true })
+    const ledger = new SqliteLedger({ path: env.MARKETPLACE_LEDGER as string, readOnly: true })
     const statement = await ledger.statement()
     await ledger.close()
     const recorded = statement.find(line => line.dimension.name === 'tokens-processed')
@@ -185,6 +192,72 @@ for (const client of ['sdk', 'http']) {
     for (const secret of [key, token, ACCOUNT, LICENCE]) assert.ok(!output().includes(secret as string))
   })
 }
+
+test('two tasks of the image meter through one ledger on DynamoDB, and write nothing else', {
+  skip: withoutJava,
+}, async t => {
+  let ahead = 0
+  const aws = await startSimulator({
+    now: () => Date.now() + ahead,
+    catalogue: {
+      products: [{ code: CODE, dimensions: ['inference-requests', 'tokens-processed', 'gpu-hours'] }],
+      customers: [{ accountId: ACCOUNT, subscriptions: [{ product: CODE, licenseArn: LICENCE }] }],
+    },
+  })
+  t.after(() => aws.close())
+  const dynamodb = await DynamoDBLocal.start()
+  t.after(() => dynamodb[Symbol.asyncDispose]())
+  const tableName = await dynamodb.table(dynamodb.client())
+  const endpoint = await clockAhead(dynamodb.endpoint, () => ahead)
+  t.after(() => endpoint.close())
+  rmSync(join(image.root, 'ledger'), { recursive: true })
+
+  const key = 'sk-listed-0123456789'
+  const task = async () => {
+    const server = await start(await freePort(), {
+      API_KEYS: JSON.stringify({ [key]: { name: 'Buyer', accountId: ACCOUNT, licenseArn: LICENCE } }),
+      CUSTOMERS_FILE: '',
+      MARKETPLACE_LEDGER: `dynamodb://${tableName}?region=us-east-1&endpoint=${endpoint.url}`,
+      PRODUCT: 'inference',
+      PRODUCT_CODE: CODE,
+      OTEL_METRIC_EXPORT_INTERVAL: '100',
+      AWS_REGION: 'us-east-1',
+      AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url,
+      // DynamoDB Local has tables of its own for each of them.
+      AWS_ACCESS_KEY_ID: 'local',
+      AWS_SECRET_ACCESS_KEY: 'local',
+    })
+    t.after(() => stop(server.child))
+    return server
+  }
+  const tasks = await Promise.all([task(), task()])
+  const said = () => tasks.map(({ output }) => output()).join('\n')
+  const ask = async ({ url }: { url: string }) => (await complete(url, key)).total_tokens
+  let tokens = 0
+  for (const one of [...tasks, ...tasks, ...tasks]) tokens += await ask(one)
+
+  const ledger = await DynamoDBLedger.open({ tableName, client: dynamodb.client() })
+  t.after(() => ledger.close())
+  const recorded = async () =>
+    (await ledger.statement()).find(({ dimension }) => dimension.name === 'tokens-processed')?.recorded ?? 0n
+  for (let tries = 0; (await recorded()) < BigInt(tokens) * 1_000_000n && tries < 200; tries++) await sleep(50)
+  assert.equal(await recorded(), BigInt(tokens) * 1_000_000n, said())
+
+  ahead = 2 * HOUR
+  for (const { child } of tasks) child.send({ ahead })
+  const inTheNextHour = (await Promise.all(tasks.map(ask))).reduce((sum, one) => sum + one)
+  const billed = () =>
+    Object.fromEntries(
+      aws.simulator.totals({ customer: LICENCE }).map(({ dimension, quantity }) => [dimension, quantity]),
+    )
+  for (let tries = 0; Object.keys(billed()).length < 2 && tries < 200; tries++) await sleep(50)
+  assert.deepEqual(billed(), { 'inference-requests': 6, 'tokens-processed': tokens }, said())
+
+  assert.deepEqual(await Promise.all(tasks.map(({ child }) => stop(child))), [0, 0], said())
+  assert.equal(await recorded(), BigInt(tokens + inTheNextHour) * 1_000_000n)
+  assert.ok(!existsSync(join(image.root, 'ledger')))
+  for (const secret of [key, ACCOUNT, LICENCE]) assert.ok(!said().includes(secret))
+})
 
 test('without a product code the image does not start, and says why', async () => {
   const [, ...args] = image.cmd

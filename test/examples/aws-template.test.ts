@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CelEngine, TemplateFile, TemplateModel } from '@aws/cloudformation-validate'
+import { parse, type YAMLSeq } from 'yaml'
 import { NAMESPACE } from '../../examples/aws/embedded-metric-exporter.ts'
+import { tableDefinition } from '../../src/ledger/dynamodb/definition.ts'
+import { isLedgerAddress, ledgerName } from '../../src/ledger/open.ts'
 
 const path = fileURLToPath(new URL('../../examples/aws/cloudformation.yaml', import.meta.url))
 const text = readFileSync(path, 'utf8')
@@ -20,9 +23,11 @@ const required = {
   ProductCode: 'example-product-code',
   RepositoryName: 'inference-server',
   ImageTag: '0.1.0',
-  InstanceImage: 'ami-0123456789abcdef0',
+  ApiKeysArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:keys-AbCdEf',
   CertificateArn: 'arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012',
 }
+
+const volume = { Ledger: 'volume', InstanceImage: 'ami-0123456789abcdef0' }
 
 /** AWS's own validator, offline: types, properties, values, references, conditions, and what AWS advises. */
 function findings(file: string, parameters: Record<string, string> = {}): string[] {
@@ -32,18 +37,20 @@ function findings(file: string, parameters: Record<string, string> = {}): string
     // It takes the parameter that the test sets for an image that is written into the template.
     exclude: { ids: ['W9010'] },
   })
-  return diagnostics.map(({ ruleId, message }) => `${ruleId} ${message}`)
+  // Only the volume's machine has an image, so the parameter is a text that may be none, which it advises against.
+  return diagnostics
+    .filter(({ ruleId, message }) => !(['W1030', 'W2506'].includes(ruleId) && message.includes("'InstanceImage'")))
+    .map(({ ruleId, message }) => `${ruleId} ${message}`)
 }
 
 for (const parameters of [
   {},
-  { Ledger: 'shared' },
-  { LedgerHost: 'stopped' },
-  { Registration: 'off', ProductLabel: 'inference' },
-  {
-    AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms',
-    ApiKeysArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:keys-AbCdEf',
-  },
+  { RestoredLedgerTable: 'restored' },
+  { Tasks: 'stopped' },
+  { ProductLabel: 'inference', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' },
+  volume,
+  { ...volume, Tasks: 'stopped' },
+  { ...volume, Registration: 'on', ApiKeysArn: '' },
 ]) {
   test(`the template is valid with ${JSON.stringify(parameters)}`, () => {
     assert.deepEqual(findings(path, parameters), [])
@@ -91,11 +98,12 @@ function plain(value: Json): Json {
 
 const model = new TemplateModel(new TemplateFile(path))
 const resources = Object.fromEntries(
-  Object.entries(model.resources()).map(([name, { resourceType, deletionPolicy, properties }]) => [
+  Object.entries(model.resources()).map(([name, { resourceType, deletionPolicy, updateReplacePolicy, properties }]) => [
     name,
     {
       type: resourceType,
       deletionPolicy: deletionPolicy && plain(deletionPolicy),
+      updateReplacePolicy: updateReplacePolicy && plain(updateReplacePolicy),
       ...Object.fromEntries(Object.entries(properties as Json).map(([key, value]) => [key, plain(value)])),
     } as Json,
   ]),
@@ -105,9 +113,12 @@ model.free()
 
 test('autoscaling is 1 to 10 tasks at 50 requests a task, 60 and 300 seconds apart, and one task with the volume', () => {
   const { MinCapacity, MaxCapacity } = resources.ScalableTarget
-  const one = { when: 'Stopped', yes: 0, no: 1 }
-  assert.deepEqual(MinCapacity, { when: 'SharedLedger', yes: 1, no: one })
-  assert.deepEqual(MaxCapacity, { when: 'SharedLedger', yes: 10, no: one })
+  const unlessStopped = (shared: number) => ({
+    ...{ when: 'Stopped', yes: 0 },
+    no: { when: 'SharedLedger', yes: shared, no: 1 },
+  })
+  assert.deepEqual(MinCapacity, unlessStopped(1))
+  assert.deepEqual(MaxCapacity, unlessStopped(10))
   const tracking = resources.ScalingPolicy.TargetTrackingScalingPolicyConfiguration
   assert.equal(tracking.PredefinedMetricSpecification.PredefinedMetricType, 'ALBRequestCountPerTarget')
   assert.deepEqual([tracking.TargetValue, tracking.ScaleOutCooldown, tracking.ScaleInCooldown], [50, 60, 300])
@@ -119,7 +130,7 @@ test('with the volume two tasks never run at once; with the shared ledger deploy
   assert.deepEqual(DeploymentConfiguration.MinimumHealthyPercent, { when: 'SharedLedger', yes: 100, no: 0 })
   assert.deepEqual(DeploymentConfiguration.MaximumPercent, { when: 'SharedLedger', yes: 200, no: 100 })
   assert.deepEqual(DeploymentConfiguration.DeploymentCircuitBreaker, { Enable: true, Rollback: true })
-  assert.deepEqual(DesiredCount.no, { when: 'Stopped', yes: 0, no: 1 })
+  assert.deepEqual([DesiredCount.when, DesiredCount.yes, DesiredCount.no.no], ['Stopped', 0, 1])
 })
 
 test('the ledger is on an encrypted volume that outlives the stack, and so does its key', () => {
@@ -174,22 +185,91 @@ test('every alarm that costs money is there, watches a metric of the exporter, a
   for (const { AlarmName, AlarmActions } of alarms) assert.ok(AlarmActions.length > 0, AlarmName)
 })
 
-test('the server may meter and register customers, and nothing else', () => {
-  const actions = ({ Policies }: Json): string[] =>
-    Policies.flatMap(({ PolicyDocument }: Json) =>
-      PolicyDocument.Statement.flatMap((statement: Json) => (statement.yes ?? statement).Action),
-    )
-  assert.deepEqual(actions(resources.TaskRole), ['aws-marketplace:BatchMeterUsage', 'aws-marketplace:ResolveCustomer'])
-  const [, resolve] = resources.TaskRole.Policies[0].PolicyDocument.Statement
-  assert.equal(resolve.when, 'Registers')
+/** A policy or a statement may depend on a condition. */
+const given = (value: Json): Json => value.yes ?? value
+const statements = ({ Policies }: Json): Json[] =>
+  Policies.flatMap((policy: Json) => given(policy).PolicyDocument.Statement).map(given)
+const actions = (role: Json): string[] => statements(role).flatMap(({ Action }) => Action)
+
+test('the server may meter, register customers, and use its ledger, and nothing else', () => {
+  const [metering, ledger] = resources.TaskRole.Policies
+  assert.deepEqual(actions({ Policies: [metering] }), [
+    'aws-marketplace:BatchMeterUsage',
+    'aws-marketplace:ResolveCustomer',
+  ])
+  assert.equal(metering.PolicyDocument.Statement[1].when, 'Registers')
+  assert.equal(resources.TaskRole.Policies.length, 2)
+  assert.equal(ledger.when, 'SharedLedger')
+  const [table, key] = statements({ Policies: [ledger] })
+  assert.deepEqual(table.Resource.when, 'RestoredLedger')
+  assert.match(table.Resource.yes, /^arn:aws:dynamodb:us-east-1:\d{12}:table\/none$/)
+  assert.deepEqual(table.Resource.no, { reference: 'LedgerTable' })
+  assert.deepEqual(key.Resource, { reference: 'Key' })
+  assert.deepEqual(key.Condition, { StringEquals: { 'kms:ViaService': 'dynamodb.us-east-1.amazonaws.com' } })
+  assert.ok(key.Action.every((action: string) => action.startsWith('kms:')))
   for (const role of ofType('AWS::IAM::Role')) {
     for (const action of actions(role)) assert.ok(!action.includes('*'), action)
   }
   for (const name of ['ExecutionRole', 'InstanceRole', 'FlowLogRole']) {
-    assert.ok(!actions(resources[name]).some(action => action.startsWith('aws-marketplace:')))
+    assert.ok(!actions(resources[name]).some(action => /^(aws-marketplace|dynamodb):/.test(action)))
   }
   const [{ Action, Resource }] = resources.ExecutionRole.Policies[0].PolicyDocument.Statement
   assert.deepEqual([Action, Resource], ['ecr:GetAuthorizationToken', '*'], 'only this one knows no resource')
+})
+
+/** The operations that the ledger's code sends, except those that make a table, which the template does. */
+const sent = (() => {
+  const folder = new URL('../../src/ledger/', import.meta.url)
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(file => /^dynamodb[./]/.test(file) && file.endsWith('.ts') && file !== 'dynamodb/definition.ts')
+    .map(file => readFileSync(new URL(file, folder), 'utf8'))
+  assert.ok(files.length > 10)
+  const named = (pattern: RegExp) =>
+    files.flatMap(file => [...file.matchAll(pattern)].map(([, name]) => name as string))
+  return {
+    operations: new Set(named(/\b(?<!type )([A-Z]\w+)Command\(/g)),
+    // A transaction needs the actions of its parts: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    inTransactions: new Set(named(/\b(Put|Update|Delete|ConditionCheck): \{/g)),
+  }
+})()
+
+test('the role has exactly the actions on the table that the ledger sends', () => {
+  const { TransactWriteItems, ...single } = Object.fromEntries([...sent.operations].map(name => [name, name]))
+  const parts = TransactWriteItems === undefined ? [] : [...sent.inTransactions].map(part => `${part}Item`)
+  assert.deepEqual(
+    actions(resources.TaskRole).filter(action => action.startsWith('dynamodb:')),
+    [...new Set([...Object.keys(single), ...parts])].map(name => `dynamodb:${name}`).sort(),
+  )
+})
+
+test('the alarm for errors of DynamoDB watches each operation that the ledger sends', () => {
+  const watched = resources.LedgerErrorsAlarm.Metrics.flatMap(({ MetricStat }: Json) =>
+    MetricStat ? [MetricStat.Metric.Dimensions[1].Value] : [],
+  )
+  assert.deepEqual(watched, [...sent.operations].sort())
+})
+
+test("the shared ledger's table is as the package makes it, can be put back to any second, and outlives the stack", () => {
+  const { AttributeDefinitions, KeySchema, BillingMode, DeletionProtectionEnabled, ...table } = resources.LedgerTable
+  const { TableName: _, ...definition } = tableDefinition('ledger')
+  assert.deepEqual({ AttributeDefinitions, KeySchema, BillingMode, DeletionProtectionEnabled }, definition)
+  assert.equal(table.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled, true)
+  assert.deepEqual(table.SSESpecification.KMSMasterKeyId, { reference: 'Key' })
+  assert.deepEqual([table.deletionPolicy, table.updateReplacePolicy], ['Retain', 'Retain'])
+  const expires = /EXPIRES = '(\w+)'/.exec(
+    readFileSync(new URL('../../src/ledger/dynamodb/definition.ts', import.meta.url), 'utf8'),
+  )?.[1]
+  assert.deepEqual(table.TimeToLiveSpecification, { AttributeName: expires, Enabled: true })
+})
+
+test("the server is given its ledger's address", () => {
+  const { Environment, MountPoints } = resources.TaskDefinition.ContainerDefinitions[0]
+  const { Value } = Environment.find(({ Name }: Json) => Name === 'MARKETPLACE_LEDGER')
+  assert.deepEqual([Value.when, Value.yes.when, Value.no], ['SharedLedger', 'RestoredLedger', '/ledger/ledger.sqlite'])
+  assert.equal(ledgerName(Value.yes.yes), 'dynamodb://none')
+  assert.ok(isLedgerAddress(Value.yes.yes))
+  assert.match(text, /- !Sub "dynamodb:\/\/\$\{LedgerTable\}\?region=\$\{AWS::Region\}"\n/)
+  assert.equal(MountPoints[0].when, 'VolumeLedger')
 })
 
 test('tasks have subnets of their own, without a way in from the internet', () => {
@@ -209,7 +289,25 @@ test('tasks have subnets of their own, without a way in from the internet', () =
   assert.deepEqual([http.Type, http.RedirectConfig.Protocol], ['redirect', 'HTTPS'])
 })
 
-test('the parameters refuse latest and a shared ledger that is not there yet', () => {
+test('the way to the ledger does not leave AWS, and leads to tables of this account only', () => {
+  const { ServiceName, VpcEndpointType, RouteTableIds, PolicyDocument } = resources.LedgerEndpoint
+  assert.deepEqual([ServiceName, VpcEndpointType], ['com.amazonaws.us-east-1.dynamodb', 'Gateway'])
+  assert.deepEqual(RouteTableIds, [{ reference: 'PrivateRoutes' }])
+  assert.match(PolicyDocument.Statement[0].Resource, /^arn:aws:dynamodb:us-east-1:\d{12}:table\/\*$/)
+})
+
+test('the parameters refuse latest, and what does not go together', () => {
   assert.match(text, /AllowedPattern: .\(\?!latest\$\)/)
-  assert.match(text, /SharedLedgerComesLater:\n {4}Assertions:\n {6}- Assert: !Not \[!Equals \[!Ref Ledger, shared\]\]/)
+  const functions = ['Equals', 'Not'].map(name => ({
+    ...{ tag: `!${name}`, collection: 'seq' as const },
+    resolve: (list: unknown) => ({ [name]: (list as YAMLSeq).toJSON() }),
+  }))
+  const section = text.slice(text.indexOf('\nRules:'), text.indexOf('\nConditions:'))
+  const { Rules } = parse(section, { customTags: [...functions, { tag: '!Ref', resolve: (name: string) => name }] })
+  const rules = Object.values<Json>(Rules).map(({ RuleCondition, Assertions }) => [RuleCondition, Assertions[0].Assert])
+  assert.deepEqual(rules, [
+    [{ Equals: ['Ledger', 'volume'] }, { Not: [{ Equals: ['InstanceImage', 'none'] }] }],
+    [{ Equals: ['Registration', 'on'] }, { Equals: ['Ledger', 'volume'] }],
+    [{ Equals: ['Registration', 'off'] }, { Not: [{ Equals: ['ApiKeysArn', ''] }] }],
+  ])
 })
