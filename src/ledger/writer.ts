@@ -11,8 +11,8 @@ const MOST_ENTRIES = 10_000
 /**
  * Brings usage into a ledger, each unit once, and keeps it while the ledger cannot take it. A batch whose outcome is
  * unknown is repeated verbatim under its own key, before any other; what comes meanwhile adds up behind it, one amount
- * for each series and month, so that memory is bounded by the number of series and not by the length of an outage. A
- * large flush is several batches, with turns of the event loop between them.
+ * for each series until the month turns, so that memory is bounded by the number of series and not by the length of an
+ * outage. A large flush is several batches, with turns of the event loop between them.
  */
 export class UsageWriter {
   readonly #ledger: Ledger
@@ -22,7 +22,7 @@ export class UsageWriter {
   readonly #batches: UsageBatch[] = []
   /** Those with something waiting that is in no batch. */
   #waiting: Tally[] = []
-  /** Of those who have none: by dimension and account. */
+  /** For callers that have none: by dimension and account. */
   readonly #tallies = new Map<string, WeakMap<Account, Tally>>()
   #month = { start: Number.NaN, end: Number.NaN }
   #flushes: Promise<void> = Promise.resolve()

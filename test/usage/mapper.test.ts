@@ -282,6 +282,28 @@ test('a customer that is named is the account that usage is recorded for', async
   })
 })
 
+test('an account has one tally of each dimension, whatever the collection', async () => {
+  const { meter, collect } = measure()
+  const { requests, tokens } = inferenceInstruments(meter())
+  const mapper = new UsageMapper({ productCode: 'p' })
+  const seen = new Map<string, Set<unknown>>()
+  for (let round = 0; round < 2; round++) {
+    for (const attributes of [customer, other]) {
+      requests.add(1, attributes)
+      for (const type of ['input', 'output']) tokens.add(1, { ...attributes, 'marketplace.token.type': type })
+    }
+    mapper.map(await collect(), (account, dimension, _amount, _rule, tally) => {
+      const key = `${account.key} ${dimension.name}`
+      seen.set(key, (seen.get(key) ?? new Set()).add(tally))
+    })
+  }
+  assert.deepEqual(
+    [...seen.values()].map(tallies => tallies.size),
+    [1, 1, 1, 1],
+  )
+  assert.equal(new Set([...seen.values()].flatMap(tallies => [...tallies])).size, 4)
+})
+
 test('two sources of one dimension raise an alarm once, and both are billed', async () => {
   const { meter, collect } = measure()
   const from: PresetName = 'marketplace.tokens'

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { LedgerError } from '../../src/ledger/errors.ts'
+import type { UsageBatch } from '../../src/ledger/ledger.ts'
+import { UsageWriter } from '../../src/ledger/writer.ts'
+import type { CustomerAccount } from '../../src/usage/account.ts'
+import type { Dimension } from '../../src/usage/dimension.ts'
+import { openSqlite } from './sqlite-under-test.ts'
+
+const TOKENS: Dimension = { name: 'tokens', unit: '{token}', baseUnit: '1', size: 1_000_000n }
+const NOON = Date.UTC(2026, 5, 10, 12)
+const MANY = 25_001
+
+const account = (number: number): CustomerAccount => {
+  const accountId = String(100_000_000_000 + number)
+  return { kind: 'customer', key: `prod,${accountId}`, product: 'prod', accountId }
+}
+const accounts = Array.from({ length: MANY }, (_, number) => account(number))
+
+/** A writer to a real ledger, and the batches that it has tried. `appending` may fail before one gets there, or after. */
+async function begin(
+  test: TestContext,
+  appending: (batch: UsageBatch, append: () => Promise<void>) => Promise<void> = (_, append) => append(),
+) {
+  const { ledger, dispose } = await openSqlite()
+  test.after(dispose)
+  await ledger.register([TOKENS])
+  const tried: UsageBatch[] = []
+  const writer = new UsageWriter(
+    new Proxy(ledger, {
+      get: (_, name) => {
+        assert.equal(name, 'append')
+        return (batch: UsageBatch) => {
+          tried.push(structuredClone(batch))
+          return appending(batch, () => ledger.append(batch))
+        }
+      },
+    }),
+  )
+  const use = (number: number, amount: bigint) =>
+    writer.add(accounts[number] as CustomerAccount, TOKENS.name, NOON, amount)
+  const recorded = async () => {
+    const lines = await ledger.statement()
+    return new Map(lines.map(line => [line.account.key, line.recorded]))
+  }
+  return { writer, use, tried, recorded }
+}
+
+const sequencesAndSizes = (batches: readonly UsageBatch[]) =>
+  batches.map(({ sequence, entries }) => [sequence, entries.length])
+
+test('a large flush is several batches, each unit in one of them', async t => {
+  const { writer, use, tried, recorded } = await begin(t)
+  for (const [number] of accounts.entries()) use(number, BigInt(number) + 1n)
+  for (const [number] of accounts.entries()) use(number, 1_000_000n)
+  await writer.flush()
+  assert.deepEqual(sequencesAndSizes(tried), [
+    [1, 10_000],
+    [2, 10_000],
+    [3, 5001],
+  ])
+  assert.equal(new Set(tried.map(batch => batch.writer)).size, 1)
+  assert.deepEqual(
+    await recorded(),
+    new Map(accounts.map(({ key }, number) => [key, 1_000_000n + BigInt(number) + 1n])),
+  )
+  assert.deepEqual(writer.unwritten(), [])
+})
+
+test('timers have their turn between the batches of a large flush', async t => {
+  let due = 0
+  let fired = 0
+  const { writer, use, tried } = await begin(t, async () => {
+    assert.equal(fired, due)
+    due += 1
+    setTimeout(() => (fired += 1), 1)
+    for (const begun = performance.now(); performance.now() < begun + 3; );
+  })
+  for (const [number] of accounts.entries()) use(number, 1n)
+  await writer.flush()
+  assert.equal(tried.length, 3)
+})
+
+for (const committed of [false, true]) {
+  const when = committed ? 'after it committed' : 'before it committed'
+
+  test(`where a batch of several fails ${when}, those behind it wait, and newer usage behind them`, async t => {
+    let broken = true
+    const { writer, use, tried, recorded } = await begin(t, async (batch, append) => {
+      const fails = broken && batch.sequence === 2
+      if (!fails || committed) await append()
+      if (fails) throw new LedgerError('ERR_LEDGER_FULL', 'no space is left')
+    })
+    for (const [number] of accounts.entries()) use(number, 1n)
+    await assert.rejects(writer.flush(), { code: 'ERR_LEDGER_FULL' })
+    assert.equal(writer.unwritten().length, 15_001)
+    for (const [number] of accounts.entries()) use(number, 2n)
+    assert.equal(writer.unwritten().length, 15_001 + MANY)
+    await assert.rejects(writer.flush(), { code: 'ERR_LEDGER_FULL' })
+    assert.deepEqual(
+      tried.map(({ sequence }) => sequence),
+      [1, 2, 2],
+    )
+    assert.deepEqual(tried[2], tried[1])
+    broken = false
+    await writer.flush()
+    assert.deepEqual(tried[3], tried[1])
+    assert.deepEqual(sequencesAndSizes(tried.slice(4)), [
+      [3, 5001],
+      [4, 10_000],
+      [5, 10_000],
+      [6, 5001],
+    ])
+    assert.deepEqual(writer.unwritten(), [])
+    assert.deepEqual(await recorded(), new Map(accounts.map(({ key }) => [key, 3n])))
+  })
+}
+
+test('what is added while a large flush is under way is in it or behind it, once', async t => {
+  let added = 0n
+  const world = await begin(t, async (_, append) => {
+    await append()
+    for (const [number] of accounts.entries()) world.use(number, 1n)
+    added += 1n
+  })
+  world.use(0, 1n)
+  await world.writer.flush()
+  assert.deepEqual(await world.recorded(), new Map([[accounts[0]?.key, 1n]]))
+  await world.writer.flush()
+  assert.equal(added, 4n)
+  assert.equal(world.writer.unwritten().length, MANY)
+  assert.deepEqual(await world.recorded(), new Map(accounts.map(({ key }, number) => [key, number === 0 ? 2n : 1n])))
+})
+
+test('amounts of a series add up where its tally is, and each month has its own', async t => {
+  const { writer, tried, recorded } = await begin(t)
+  const tally = { source: 0, waiting: undefined }
+  const [known] = accounts as [CustomerAccount]
+  for (const time of [NOON, NOON - 3_600_000, NOON]) writer.add(known, TOKENS.name, time, 5n, tally)
+  const july = Date.UTC(2026, 6, 1)
+  for (const time of [july, july + 60_000]) writer.add(known, TOKENS.name, time, 7n, tally)
+  assert.equal(writer.unwritten().length, 2)
+  await writer.flush()
+  assert.deepEqual(
+    tried.map(({ entries }) => entries),
+    [
+      [{ account: known, dimension: TOKENS.name, hour: NOON, amount: 15n }],
+      [{ account: known, dimension: TOKENS.name, hour: july, amount: 14n }],
+    ],
+  )
+  assert.deepEqual(await recorded(), new Map([[known.key, 29n]]))
+})
+
+test('the largest amounts stay exact', async t => {
+  const { writer, use, recorded } = await begin(t)
+  for (const amount of [2n ** 72n, 2n ** 72n - 1n, 2n ** 53n + 1n]) {
+    use(0, amount)
+    await writer.flush()
+  }
+  assert.deepEqual(await recorded(), new Map([[accounts[0]?.key, 2n ** 73n + 2n ** 53n]]))
+})
