@@ -12,6 +12,7 @@ export {
 export * from './instruments.ts'
 export { LedgerError, type LedgerErrorCode } from './ledger/errors.ts'
 export type * from './ledger/ledger.ts'
+export { type OpenLedgerOptions, openLedger } from './ledger/open.ts'
 export { type SpoolOptions, spooled } from './ledger/spool.ts'
 export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite.ts'
 export type * from './marketplace/client.ts'

@@ -46,24 +46,28 @@ export function lastClosed(closedThrough: number | undefined, now: number): numb
 }
 
 /**
- * The hours to close, one after the other. One without terms only moves its usage to the balances: what came late for
- * an hour that is closed, or can no longer be sent, goes into the latest one.
+ * The hours to close, one after the other.
  *
  * @param open the hours that have usage which is not in the balances, the oldest first
  */
-export function hoursToClose(
-  open: readonly number[],
-  closed: number,
-  options: CloseOptions,
-): { hour: number; terms: Terms | undefined }[] {
+export function hoursToClose(open: readonly number[], options: CloseOptions): number[] {
   const latest = latestHour(options)
   // Usage of an hour that is to come is from a clock that was ahead.
   const early = open.filter(hour => hour > hourOf(options.now))
-  return [...open.filter(hour => hour < latest), ...early, latest].map(hour => {
-    const terms = closingTerms(hour, options)
-    const late = hour > latest || hour <= closed || terms.deadline <= options.now
-    return { hour, terms: late && hour !== latest ? undefined : terms }
-  })
+  return [...open.filter(hour => hour < latest), ...early, latest]
+}
+
+/**
+ * On which terms one of them is closed. Without terms its usage only moves to the balances: what came late for an hour
+ * that is closed, or can no longer be sent, goes into the latest one.
+ *
+ * @param closed the last hour that is closed
+ */
+export function termsToClose(hour: number, closed: number, options: CloseOptions): Terms | undefined {
+  const latest = latestHour(options)
+  const terms = closingTerms(hour, options)
+  const late = hour > latest || hour <= closed || terms.deadline <= options.now
+  return late && hour !== latest ? undefined : terms
 }
 
 /** A series with its hour's usage in its balance. */
@@ -96,10 +100,16 @@ export interface ClosedSeries {
   }
 }
 
+/** A series that keeps what is in its balance. */
+export function unclosed(series: Pick<ClosingSeries, 'balance' | 'approved' | 'billable' | 'size'>): ClosedSeries {
+  const { balance, approved, billable, size } = series
+  return { balance, approved, unfrozen: billable && balance >= size }
+}
+
 /** Makes the whole units of a series' balance a record, where that may be. Without terms they stay. */
 export function closeSeries(series: ClosingSeries, terms: Terms | undefined): ClosedSeries {
-  const { approved, billable, blocked, size, taken } = series
-  const unchanged = { balance: series.balance, approved, unfrozen: billable && series.balance >= size }
+  const { approved, blocked, size, taken } = series
+  const unchanged = unclosed(series)
   if (terms === undefined || !unchanged.unfrozen || taken) return unchanged
   if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
   const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })

@@ -46,11 +46,13 @@ export interface DynamoDBLedgerOptions extends ClientOptions {
   tableName: string
   /** By default one of its own, with credentials from the AWS SDK's usual chain. It is not closed with the ledger. */
   client?: DynamoDBClient
-  /** For how long a request is repeated that fails in passing, in milliseconds. 10 seconds by default. */
-  timeout?: number
-  /** This process's clock, in milliseconds since the epoch. `Date.now` by default. */
+  /** For how long what fails in passing is tried again: throttling, a lost connection. 10 seconds by default. */
+  retryTimeout?: number
+  /** Milliseconds since the epoch, instead of DynamoDB's clock. */
   now?: () => number
 }
+
+const RETRY_TIMEOUT = 10_000
 
 /**
  * A ledger that any number of machines share: one DynamoDB table and nothing to operate. No process leads: what has to
@@ -78,7 +80,7 @@ export class DynamoDBLedger implements Ledger {
   static async open({
     tableName,
     client,
-    timeout = 10_000,
+    retryTimeout = RETRY_TIMEOUT,
     now,
     ...options
   }: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
@@ -86,7 +88,7 @@ export class DynamoDBLedger implements Ledger {
     const own = client ?? makeClient(sdk, options)
     const end = client === undefined ? () => own.destroy() : () => {}
     const clock = new EngineClock(now)
-    const table = new Table({ sdk, client: own, name: tableName, clock, timeout })
+    const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
     try {
       await begin(table)
     } catch (error) {

@@ -6,16 +6,22 @@ import { inDoubt, type RecordFacts } from './transitions.ts'
 /** What rows of a table say, in one place for the engines that have tables. Sizes are decimal text or bigint. */
 type Row = Readonly<Record<string, unknown>>
 
-/** The columns of an account, in a select that joins it. */
-export const ACCOUNT = `account.key AS account_key, account.kind, account.product, account.account_id,
-  account.customer_identifier, account.license_arn, account.unattributed_reason, account.evidence`
+/** The columns of a customer's account, in a select that joins it. */
+export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
+  account.license_arn`
+
+/** The columns of any account. */
+export const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
 
 export function accountOf(row: Row): Account {
+  if (row.kind !== 'unattributed') return customerOf(row)
   const { account_key: key, product } = row as { account_key: string; product: string }
-  if (row.kind === 'unattributed') {
-    const reason = row.unattributed_reason as UnattributedReason
-    return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
-  }
+  const reason = row.unattributed_reason as UnattributedReason
+  return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
+}
+
+export function customerOf(row: Row): CustomerAccount {
+  const { account_key: key, product } = row as { account_key: string; product: string }
   return {
     ...{ kind: 'customer', key, product },
     ...(row.account_id !== null && { accountId: row.account_id as string }),
@@ -38,7 +44,7 @@ export function dimensionOf(row: Row): Dimension {
 export function recordEntryOf(row: Row): RecordEntry {
   return {
     id: String(row.id),
-    account: accountOf(row) as CustomerAccount,
+    account: customerOf(row),
     dimension: row.dimension as string,
     hour: row.hour as number,
     timestamp: row.timestamp as number,

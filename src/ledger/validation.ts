@@ -5,7 +5,7 @@ import type { UsageBatch, UsageEntry } from './ledger.ts'
 
 /** What ledgers refuse to take, in one place for every engine. */
 
-/** Nothing real comes near it, even when an outage has gathered it. */
+/** Nothing real comes near it, even when an outage has gathered it. Its whole units are below 2^53. */
 const LARGEST_AMOUNT = 2n ** 72n
 
 /** The last that a Date can hold. */

@@ -140,24 +140,20 @@ export const MUTATIONS: readonly Mutation[] = [
         'metering_record_id TEXT\n)',
       ),
       ...edit('ledger/sqlite/closing.ts', ' ON CONFLICT (series, hour) DO NOTHING RETURNING id', ' RETURNING id'),
-      ...edit('ledger/sqlite/closing.ts', 'hour <= closedThrough(database, options.now) || '),
+      ...edit('ledger/closing.ts', 'hour <= closed || '),
     ],
     caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
   },
   {
     name: 'freeze an hour before it is over',
     sin: 'what still happens in it is refused as a duplicate',
-    edits: edit(
-      'ledger/sqlite/closing.ts',
-      'const latest = hourOf(options.now - options.closeDelay) - HOUR',
-      'const latest = hourOf(options.now)',
-    ),
+    edits: edit('ledger/closing.ts', 'return hourOf(now - closeDelay) - HOUR', 'return hourOf(now)'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
     name: 'leave what is frozen in the balance',
     sin: 'every hour bills it again',
-    edits: edit('ledger/sqlite/closing.ts', '      series.balance -= BigInt(quantity) * series.size\n'),
+    edits: edit('ledger/closing.ts', 'series.balance - BigInt(quantity) * size', 'series.balance'),
     caughtBy: [SEQUENCES],
   },
   {
@@ -181,7 +177,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'release a record in doubt',
     sin: 'a person bills twice what AWS has billed',
-    edits: edit('ledger/sqlite/decisions.ts', "if (row.reason === 'in-doubt') {", 'if (row.reason === undefined) {'),
+    edits: edit(
+      'ledger/judging.ts',
+      "if (record.reason !== 'in-doubt') return",
+      'if (record.reason !== undefined) return',
+    ),
     caughtBy: [CONFORMANCE],
   },
   {
@@ -205,6 +205,40 @@ export const MUTATIONS: readonly Mutation[] = [
       'return date.getTime() + 24 * HOUR',
     ),
     caughtBy: [OUTAGES, CONFORMANCE],
+  },
+  {
+    name: 'count a cumulative point whole each time',
+    sin: 'each point of another’s counter bills its whole history',
+    edits: edit('ledger/observing.ts', 'counted(value - mark)', 'counted(value)'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'count a replayed delta again',
+    sin: 'points come at least once, and each time bills them',
+    edits: edit(
+      'ledger/observing.ts',
+      'return before === value ? REPEATED :',
+      "return before === value ? { amount: value, verdict: 'repeated' } :",
+    ),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'take the lower value of a start as the mark',
+    sin: 'what was counted since the start is counted again by the next point',
+    edits: [
+      ...edit('ledger/observing.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
+      ...edit('ledger/observing.ts', 'value > mark ? value', 'value < mark ? value'),
+    ],
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: "bridge a gauge's gap",
+    sin: 'time is billed of which nobody knows the level',
+    edits: edit(
+      'ledger/observing.ts',
+      "  if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }\n",
+    ),
+    caughtBy: [CONFORMANCE],
   },
   {
     name: 'skip the bisection',

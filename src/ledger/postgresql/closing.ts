@@ -1,5 +1,14 @@
 import type { CustomerAccount } from '../../usage/account.ts'
-import { closeSeries, closingTerms, finalTerms, hoursToClose, lastClosed, latestHour, type Terms } from '../closing.ts'
+import {
+  closeSeries,
+  closingTerms,
+  finalTerms,
+  hoursToClose,
+  lastClosed,
+  latestHour,
+  type Terms,
+  termsToClose,
+} from '../closing.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions, CloseResult, FinalizeOptions, HeldReason } from '../ledger.ts'
 import { DIGESTS_KEPT } from '../retention.ts'
@@ -39,8 +48,8 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
   if (!due) return { records: 0, held: [] }
   const open = await database.read('look which hours are open', openHours)
   const frozen: FrozenRecord[] = []
-  for (const { hour, terms } of hoursToClose(open, closed, options)) {
-    frozen.push(...(await closeHour(database, hour, terms)))
+  for (const hour of hoursToClose(open, options)) {
+    frozen.push(...(await closeHour(database, hour, termsToClose(hour, closed, options))))
   }
   return await closeResult(database, frozen)
 }

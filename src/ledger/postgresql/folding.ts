@@ -98,13 +98,9 @@ class GatheredUsage {
 
   async addBatch(body: Buffer): Promise<readonly Observation[]> {
     const { accounts, dimensions, rows, usage, observations } = await unpackBatch(body)
-    // By their places in the batch, so that a row looks no name up.
-    const amounts = new Array<Map<number, bigint> | undefined>(accounts.length * dimensions.length)
     for (let row = 0; row < rows; row += 1) {
-      const [account, dimension] = [usage.account(row), usage.dimension(row)]
-      const place = account * dimensions.length + dimension
-      amounts[place] ??= this.#amountsOf(accounts[account] as Account, dimensions[dimension] as string)
-      add(amounts[place], usage.hour(row), usage.amount(row))
+      const amounts = this.#amountsOf(accounts[row] as Account, dimensions[usage.dimension(row)] as string)
+      add(amounts, usage.hour(row), usage.amount(row))
     }
     return observations
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { brotliCompress, brotliDecompress, constants } from 'node:zlib'
-import type { Account, CustomerAccount, UnattributedAccount } from '../../usage/account.ts'
+import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
@@ -10,8 +10,8 @@ import { checkEntry, LAST_INSTANT } from '../validation.ts'
 
 /**
  * A batch as one value of the journal, with all that is needed to make sense of it: what it would refer to might be
- * missing in a server that takes over. Accounts and dimensions are listed once, as JSON; then come the entries, column
- * by column, and the observations, in little-endian numbers.
+ * missing in a server that takes over. What it is about comes first, as JSON; then the entries, column by column, and the
+ * observations, in little-endian numbers.
  */
 export interface PackedBatch {
   readonly body: Buffer
@@ -28,8 +28,8 @@ export interface PackedBatch {
 /** The first byte of a body: another layout gets another one. */
 const LAYOUT = 1
 const HEAD_BYTES = 13
-const ENTRY_BYTES = 18
-const OBSERVATION_BYTES = 63
+const ENTRY_BYTES = 14
+const OBSERVATION_BYTES = 59
 
 /** One integer of 64 bits holds it; a larger amount goes in several pieces. */
 const LARGEST_PIECE = 2n ** 62n
@@ -57,16 +57,17 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
   checkPoints(observations)
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
   const pieces = large ? entries.flatMap(divide) : entries
-  const lists = new Lists()
+  const lists = new Lists(pieces.length + observations.length)
   const bytes = Buffer.alloc(pieces.length * ENTRY_BYTES)
   const usage = new UsageColumns(bytes, pieces.length)
   let row = 0
   for (const { account, dimension, hour, amount } of pieces) {
-    usage.set(row, lists.account(account), lists.dimension(dimension), hour, amount)
+    lists.setAccount(row, account)
+    usage.set(row, lists.dimension(dimension), hour, amount)
     row += 1
   }
-  const points = packPoints(observations, lists)
-  const text = lists.pack()
+  const points = packPoints(observations, lists, row)
+  const text = Buffer.from(JSON.stringify(lists.pack()))
   const head = Buffer.alloc(HEAD_BYTES)
   head.writeUInt8(LAYOUT)
   for (const [index, length] of [text.length, pieces.length, observations.length].entries()) {
@@ -81,16 +82,16 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     digest: digest.digest(),
     dimensions: lists.dimensions,
     at: Number.isFinite(at) ? at : 0,
-    inStatus: observations.length > 0 || lists.unattributed,
+    inStatus: observations.length > 0 || lists.hasUnattributed,
   }
 }
 
 /** What is in a body. */
 export interface UnpackedBatch {
-  readonly accounts: readonly Account[]
   readonly dimensions: readonly string[]
-  /** How many entries there are, and each of them. */
+  /** How many entries there are, and each of them: its account, and the rest. */
   readonly rows: number
+  readonly accounts: readonly Account[]
   readonly usage: UsageColumns
   readonly observations: readonly Observation[]
 }
@@ -107,14 +108,15 @@ export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
   const [listsLength, rows, points] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5), bytes.readUInt32LE(9)]
   const usageAt = HEAD_BYTES + listsLength
   const pointsAt = usageAt + rows * ENTRY_BYTES
-  const { accounts, dimensions } = unpackLists(bytes.toString('utf8', HEAD_BYTES, usageAt))
+  const lists = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedLists
+  const [accounts, { dimensions }] = [unpackAccounts(lists), lists]
   return {
     ...{ accounts, dimensions, rows, usage: new UsageColumns(bytes.subarray(usageAt, pointsAt), rows) },
-    observations: unpackPoints(bytes.subarray(pointsAt), points, accounts, dimensions),
+    observations: unpackPoints(bytes.subarray(pointsAt), points, accounts.slice(rows), dimensions),
   }
 }
 
-/** Entries as columns: the places of accounts and dimensions in their lists, hours since the epoch, amounts. */
+/** Entries as columns: the places of dimensions in their list, hours since the epoch, amounts. */
 class UsageColumns {
   readonly #view: DataView
   readonly #rows: number
@@ -124,43 +126,38 @@ class UsageColumns {
     this.#rows = rows
   }
 
-  set(row: number, account: number, dimension: number, hour: number, amount: bigint): void {
-    this.#view.setUint32(row * 4, account, true)
-    this.#view.setUint16(this.#rows * 4 + row * 2, dimension, true)
-    this.#view.setUint32(this.#rows * 6 + row * 4, hour / HOUR, true)
-    this.#view.setBigInt64(this.#rows * 10 + row * 8, amount, true)
-  }
-
-  account(row: number): number {
-    return this.#view.getUint32(row * 4, true)
+  set(row: number, dimension: number, hour: number, amount: bigint): void {
+    this.#view.setUint16(row * 2, dimension, true)
+    this.#view.setUint32(this.#rows * 2 + row * 4, hour / HOUR, true)
+    this.#view.setBigInt64(this.#rows * 6 + row * 8, amount, true)
   }
 
   dimension(row: number): number {
-    return this.#view.getUint16(this.#rows * 4 + row * 2, true)
+    return this.#view.getUint16(row * 2, true)
   }
 
   hour(row: number): number {
-    return this.#view.getUint32(this.#rows * 6 + row * 4, true) * HOUR
+    return this.#view.getUint32(this.#rows * 2 + row * 4, true) * HOUR
   }
 
   amount(row: number): bigint {
-    return this.#view.getBigInt64(this.#rows * 10 + row * 8, true)
+    return this.#view.getBigInt64(this.#rows * 6 + row * 8, true)
   }
 
   /**
    * 64 bits that stand for the entries in any order: each is hashed, and the hashes are added up. To sort them first
    * would take longer than all else.
    */
-  sum(lists: Lists): Uint32Array {
+  sum({ accountPrints, dimensionPrints }: Lists): Uint32Array {
     const sum = new Uint32Array(2)
     for (let row = 0; row < this.#rows; row += 1) {
-      const account = lists.accountPrint(this.account(row))
-      const dimension = lists.dimensionPrint(this.dimension(row))
-      const hour = this.#view.getUint32(this.#rows * 6 + row * 4, true)
-      const low = this.#view.getUint32(this.#rows * 10 + row * 8, true)
-      const high = this.#view.getUint32(this.#rows * 10 + row * 8 + 4, true)
+      const account = 2 * row
+      const dimension = 2 * this.dimension(row)
+      const hour = this.#view.getUint32(this.#rows * 2 + row * 4, true)
+      const low = this.#view.getUint32(this.#rows * 6 + row * 8, true)
+      const high = this.#view.getUint32(this.#rows * 6 + row * 8 + 4, true)
       for (let half = 0; half < 2; half += 1) {
-        const series = mix(account[half] as number, dimension[half] as number)
+        const series = mix(accountPrints[account + half] as number, dimensionPrints[dimension + half] as number)
         sum[half] = (sum[half] as number) + finish(mix(mix(mix(series, hour), low), high))
       }
     }
@@ -188,19 +185,20 @@ function divide(entry: UsageEntry): UsageEntry[] {
   return [...pieces, { ...entry, amount: rest }]
 }
 
-function packPoints(points: readonly Observation[], lists: Lists): Buffer {
+/** @param first the place of the first one's account */
+function packPoints(points: readonly Observation[], lists: Lists, first: number): Buffer {
   const bytes = Buffer.alloc(points.length * OBSERVATION_BYTES)
   for (const [index, point] of points.entries()) {
     const at = index * OBSERVATION_BYTES
     bytes.write(point.counter, at, 'hex')
     bytes.writeUInt8(KINDS.indexOf(point.kind), at + 16)
-    bytes.writeUInt32LE(lists.account(point.account), at + 17)
-    bytes.writeUInt16LE(lists.dimension(point.dimension), at + 21)
-    bytes.writeDoubleLE(point.start, at + 23)
-    bytes.writeDoubleLE(point.time, at + 31)
-    bytes.writeDoubleLE(point.receivedAt, at + 39)
-    bytes.writeDoubleLE(point.maxGap ?? 0, at + 47)
-    bytes.writeBigInt64LE(point.value, at + 55)
+    lists.setAccount(first + index, point.account)
+    bytes.writeUInt16LE(lists.dimension(point.dimension), at + 17)
+    bytes.writeDoubleLE(point.start, at + 19)
+    bytes.writeDoubleLE(point.time, at + 27)
+    bytes.writeDoubleLE(point.receivedAt, at + 35)
+    bytes.writeDoubleLE(point.maxGap ?? 0, at + 43)
+    bytes.writeBigInt64LE(point.value, at + 51)
   }
   return bytes
 }
@@ -216,13 +214,13 @@ function unpackPoints(
     return {
       counter: bytes.toString('hex', at, at + 16),
       kind: KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
-      account: accounts[bytes.readUInt32LE(at + 17)] as Account,
-      dimension: dimensions[bytes.readUInt16LE(at + 21)] as string,
-      start: bytes.readDoubleLE(at + 23),
-      time: bytes.readDoubleLE(at + 31),
-      receivedAt: bytes.readDoubleLE(at + 39),
-      maxGap: bytes.readDoubleLE(at + 47),
-      value: bytes.readBigInt64LE(at + 55),
+      account: accounts[index] as Account,
+      dimension: dimensions[bytes.readUInt16LE(at + 17)] as string,
+      start: bytes.readDoubleLE(at + 19),
+      time: bytes.readDoubleLE(at + 27),
+      receivedAt: bytes.readDoubleLE(at + 35),
+      maxGap: bytes.readDoubleLE(at + 43),
+      value: bytes.readBigInt64LE(at + 51),
     }
   })
 }
@@ -241,127 +239,144 @@ function checkPoints(points: readonly Observation[]): void {
   }
 }
 
-/** How many batches were packed. */
-let batches = 0
+/**
+ * What a batch is about, as JSON. The accounts are those of the entries, one after the other, then those of the
+ * observations; the columns say what is there of each, and null where it is none of theirs.
+ */
+interface PackedLists {
+  readonly dimensions: readonly string[]
+  readonly products: readonly string[]
+  /** For each account the place of its product. */
+  readonly product: readonly number[]
+  readonly accountId: readonly (string | null)[]
+  readonly customerIdentifier?: readonly (string | null)[] | undefined
+  readonly licenseArn?: readonly (string | null)[] | undefined
+  /** Those that columns cannot say, by their places: without a customer, or with a key of another make. */
+  readonly others: readonly (readonly [place: number, account: Account])[]
+}
 
-/** What a batch is about, each with its place in a list. */
 class Lists {
-  readonly products: string[] = []
   readonly dimensions: string[] = []
-  unattributed = false
-  readonly #batch = ++batches
-  readonly #accounts: KnownAccount[] = []
-  readonly #dimensionPrints: Uint32Array[] = []
+  /** For each account, and each dimension, 64 bits that stand for its name, in two numbers. */
+  readonly accountPrints: Int32Array
+  readonly dimensionPrints: number[] = []
+  readonly #products: string[] = []
+  readonly #product: number[]
+  readonly #accountIds: (string | null)[]
+  #identifiers: (string | null)[] | undefined
+  #licences: (string | null)[] | undefined
+  readonly #others: [place: number, account: Account][] = []
 
-  account(account: Account): number {
-    const known = knownAccounts.get(account) ?? know(account)
-    if (known.batch !== this.#batch) {
-      known.batch = this.#batch
-      known.place = this.#accounts.push(known) - 1
-      this.unattributed ||= account.kind === 'unattributed'
-      const product = placeIn(this.products, account.product)
-      if (known.product !== product) {
-        known.product = product
-        known.text = JSON.stringify(packAccount(account, product))
-      }
-    }
-    return known.place
+  /** @param accounts how many there will be */
+  constructor(accounts: number) {
+    this.accountPrints = new Int32Array(accounts * 2)
+    this.#product = new Array(accounts)
+    this.#accountIds = new Array(accounts)
   }
 
+  setAccount(place: number, account: Account): void {
+    checkAccountKey(account.key)
+    print(account.key, this.accountPrints, place * 2)
+    this.#product[place] = placeOf(this.#products, account.product)
+    const usual = account.kind === 'customer' && hasUsualKey(account) ? account : undefined
+    if (usual === undefined) this.#others.push([place, account])
+    this.#accountIds[place] = usual?.accountId ?? null
+    if (usual?.customerIdentifier !== undefined) {
+      this.#identifiers ??= this.#accountIds.map(() => null)
+      this.#identifiers[place] = usual.customerIdentifier
+    }
+    if (usual?.licenseArn !== undefined) {
+      this.#licences ??= this.#accountIds.map(() => null)
+      this.#licences[place] = usual.licenseArn
+    }
+  }
+
+  /** The place of a dimension. */
   dimension(dimension: string): number {
-    const place = placeIn(this.dimensions, dimension)
-    this.#dimensionPrints[place] ??= printOf(dimension)
+    const place = placeOf(this.dimensions, dimension)
+    if (this.dimensionPrints[place * 2] === undefined) print(dimension, this.dimensionPrints, place * 2)
     return place
   }
 
-  accountPrint(place: number): Uint32Array {
-    return (this.#accounts[place] as KnownAccount).print
+  get hasUnattributed(): boolean {
+    return this.#others.some(([, { kind }]) => kind === 'unattributed')
   }
 
-  dimensionPrint(place: number): Uint32Array {
-    return this.#dimensionPrints[place] as Uint32Array
-  }
-
-  pack(): Buffer {
-    const accounts = this.#accounts.map(({ text }) => text).join()
-    return Buffer.from(`[${JSON.stringify(this.products)},${JSON.stringify(this.dimensions)},[${accounts}]]`)
+  pack(): PackedLists {
+    return {
+      dimensions: this.dimensions,
+      products: this.#products,
+      product: this.#product,
+      accountId: this.#accountIds,
+      customerIdentifier: this.#identifiers,
+      licenseArn: this.#licences,
+      others: this.#others,
+    }
   }
 }
 
 /** A list of a few is looked through in no time. */
-function placeIn(list: string[], text: string): number {
+function placeOf(list: string[], text: string): number {
   const place = list.indexOf(text)
   return place >= 0 ? place : list.push(text) - 1
 }
 
-function unpackLists(text: string): { accounts: Account[]; dimensions: string[] } {
-  const [products, dimensions, rows] = JSON.parse(text) as [string[], string[], AccountRow[]]
-  return { accounts: rows.map(row => unpackAccount(row, products)), dimensions }
-}
-
-/** An account with what batches say of it. */
-interface KnownAccount {
-  /** 64 bits that stand for its key. */
-  readonly print: Uint32Array
-  text: string
-  /** The place of its product, as the text has it. */
-  product: number
-  /** Its own place, in the batch that it was last in. */
-  place: number
-  batch: number
-}
-
-const knownAccounts = new WeakMap<Account, KnownAccount>()
-
-function know(account: Account): KnownAccount {
-  const length = Buffer.byteLength(account.key)
-  if (length > LONGEST_KEY) {
-    throw new LedgerError(
-      'ERR_LEDGER_INVALID',
-      `Expected an account's key of at most ${LONGEST_KEY} bytes, got one of ${length}.`,
-    )
-  }
-  const known: KnownAccount = { print: printOf(account.key), text: '', product: -1, place: 0, batch: 0 }
-  knownAccounts.set(account, known)
-  return known
-}
-
-/** An unattributed account as it is; of a customer what tells it, without what is not there at the end. */
-type AccountRow = UnattributedAccount | CustomerRow
-type CustomerRow = [product: number, accountId?: Text, customerIdentifier?: Text, licenseArn?: Text, key?: Text]
-type Text = string | undefined | null
-
-function packAccount(account: Account, product: number): AccountRow {
-  if (account.kind === 'unattributed') return account
-  const { key, accountId, customerIdentifier, licenseArn } = account
-  const row: CustomerRow = [product, accountId, customerIdentifier, licenseArn]
-  // Most keys are made of what is there already.
-  if (key !== usualKey(account)) row.push(key)
-  while (row.at(-1) === undefined) row.pop()
-  return row
-}
-
-function unpackAccount(row: AccountRow, products: readonly string[]): Account {
-  if ('kind' in row) return row
-  const [product, accountId, customerIdentifier, licenseArn, key] = row
-  const customer: Unkeyed = {
-    kind: 'customer',
-    product: products[product] as string,
-    ...(accountId && { accountId }),
-    ...(customerIdentifier && { customerIdentifier }),
-    ...(licenseArn && { licenseArn }),
-  }
-  return { ...customer, key: key ?? usualKey(customer) }
+function unpackAccounts(lists: PackedLists): Account[] {
+  const others = new Map(lists.others)
+  return lists.product.map((product, place) => {
+    const other = others.get(place)
+    if (other !== undefined) return other
+    const accountId = lists.accountId[place]
+    const customerIdentifier = lists.customerIdentifier?.[place]
+    const licenseArn = lists.licenseArn?.[place]
+    const customer: Unkeyed = {
+      kind: 'customer',
+      product: lists.products[product] as string,
+      ...(typeof accountId === 'string' && { accountId }),
+      ...(typeof customerIdentifier === 'string' && { customerIdentifier }),
+      ...(typeof licenseArn === 'string' && { licenseArn }),
+    }
+    return { ...customer, key: usualKey(customer).join('') }
+  })
 }
 
 type Unkeyed = Omit<CustomerAccount, 'key'>
 
-function usualKey({ product, accountId, customerIdentifier, licenseArn }: Unkeyed): string {
-  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
-  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
+/** What keys are made of. */
+function usualKey({ product, accountId = '', customerIdentifier, licenseArn }: Unkeyed): [string, string, string] {
+  if (customerIdentifier !== undefined) return [product, ',customer=', customerIdentifier]
+  return licenseArn === undefined ? [product, ',', accountId] : [accountId, ',', licenseArn]
 }
 
-function printOf(text: string): Uint32Array {
-  const hash = createHash('sha256').update(text).digest()
-  return Uint32Array.of(hash.readUInt32LE(0), hash.readUInt32LE(4))
+/** Whether a key can be made again. To make it for a look only would take long. */
+function hasUsualKey(account: CustomerAccount): boolean {
+  const { key } = account
+  const [first, between, last] = usualKey(account)
+  return (
+    key.length === first.length + between.length + last.length &&
+    key.startsWith(first) &&
+    key.startsWith(between, first.length) &&
+    key.endsWith(last)
+  )
+}
+
+function checkAccountKey(key: string): void {
+  if (key.length <= LONGEST_KEY / 3 || Buffer.byteLength(key) <= LONGEST_KEY) return
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `Expected an account's key of at most ${LONGEST_KEY} bytes, got one of ${Buffer.byteLength(key)}.`,
+  )
+}
+
+/** FNV-1a, twice, with different numbers. */
+function print(text: string, prints: { [place: number]: number }, place: number): void {
+  let low = 0x811c9dc5
+  let high = 0x9747b28c
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index)
+    low = Math.imul(low ^ unit, 0x01000193)
+    high = Math.imul(high ^ unit, 0x5bd1e995)
+  }
+  prints[place] = low
+  prints[place + 1] = high
 }

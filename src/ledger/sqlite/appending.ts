@@ -1,22 +1,16 @@
 import { createHash } from 'node:crypto'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { hourOf } from '../hours.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
 import { bytesOf, checkObservations, explain } from '../observing.ts'
+import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../validation.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { type Observed, Observing } from './observing.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
 
 const MILLION = 1_000_000n
-
-/** Nothing real comes near it, even when an outage has gathered it. Its whole units are exact as a double. */
-const LARGEST_AMOUNT = 2n ** 72n
-
-/** The last that a Date can hold. */
-const LAST_INSTANT = 8.64e15
 
 /** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
 const ROWS_PER_INSERT = 100
@@ -58,20 +52,8 @@ export class Appending {
   }
 
   #registerOne(dimension: Dimension): void {
-    if (dimension.size <= 0n) {
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        `Expected a size of dimension ${dimension.name} above 0, got ${dimension.size}.`,
-      )
-    }
     const known = this.#database.get('SELECT base_unit, size FROM dimension WHERE name = ?', dimension.name)
-    if (known !== undefined && known.base_unit !== dimension.baseUnit) {
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        `Dimension ${dimension.name} is recorded in the base unit "${known.base_unit}" in this ledger; expected the ` +
-          `same, got "${dimension.baseUnit}" (unit "${dimension.unit}"). Sell it under the name of a new dimension.`,
-      )
-    }
+    checkDimension(dimension, known && { baseUnit: known.base_unit as Dimension['baseUnit'] })
     const { id } = this.#database.get(
       `INSERT INTO dimension (name, unit, base_unit, size, max_quantity) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (name) DO UPDATE
@@ -86,12 +68,7 @@ export class Appending {
   }
 
   append(batch: UsageBatch): void {
-    if (!/^[0-9a-f]{32}$/.test(batch.writer) || !(Number.isSafeInteger(batch.sequence) && batch.sequence > 0)) {
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        `Expected a key of 32 hexadecimal digits and a sequence from 1, got "${batch.writer}" and ${batch.sequence}.`,
-      )
-    }
+    checkKey(batch)
     const observations = batch.observations ?? []
     checkObservations(observations)
     const found: Found[] = []
@@ -130,16 +107,9 @@ export class Appending {
     const rows: UsageRow[] = []
     let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
     let inOrder = true
-    for (const { account, dimension, hour, amount } of entries) {
-      if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
-        throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
-      }
-      if (typeof amount !== 'bigint' || amount <= 0n || amount > LARGEST_AMOUNT) {
-        throw new LedgerError(
-          'ERR_LEDGER_INVALID',
-          `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`,
-        )
-      }
+    for (const entry of entries) {
+      checkEntry(entry)
+      const { account, dimension, hour, amount } = entry
       const series = this.#seriesOf(account, dimension, hour, found)
       const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
       inOrder &&= byHourAndSeries(last, row) <= 0
@@ -157,22 +127,14 @@ export class Appending {
     const digest = digestOf(rows, batch.observations ?? [])
     const writer = this.#database.get('SELECT id, last_sequence FROM writer WHERE key = ?', batch.writer)
     const next = ((writer?.last_sequence as number | undefined) ?? 0) + 1
-    if (batch.sequence > next) {
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        `Expected batch ${next} of writer ${batch.writer}, got ${batch.sequence}: what is between is missing.`,
-      )
-    }
+    if (batch.sequence > next) throw batchMissing(batch, next)
     if (batch.sequence < next) {
       const known = this.#database.get(
         'SELECT digest FROM batch WHERE writer = ? AND sequence = ?',
         ...[writer?.id as number, batch.sequence],
       )
       if (known === undefined || digest.equals(known.digest as Uint8Array)) return false
-      throw new LedgerError(
-        'ERR_LEDGER_KEY_REUSED',
-        `Batch ${batch.sequence} of writer ${batch.writer} was acknowledged before, with other entries.`,
-      )
+      throw keyReused(batch)
     }
     const { id } = this.#database.get(
       `INSERT INTO writer (key, last_sequence) VALUES (?, ?)
@@ -213,15 +175,14 @@ export class Appending {
     let id = this.#dimensions.get(name)
     if (id === undefined) {
       id = this.#database.get('SELECT id FROM dimension WHERE name = ?', name)?.id as number | undefined
-      if (id === undefined) {
-        throw new LedgerError('ERR_LEDGER_INVALID', `Expected a registered dimension, got "${name}".`)
-      }
+      if (id === undefined) throw notRegistered(name)
       this.#dimensions.set(name, id)
     }
     return id
   }
 }
 
+/** What is bound are doubles. The table's types make integers of them before anything is added, or refuse them. */
 function insertOf(rows: number): string {
   const places = Array(rows).fill('(?, ?, ?, ?)').join(', ')
   return `INSERT INTO open_usage (hour, series, whole, millionths) VALUES ${places} ${ADD_TO_WHAT_IS_THERE}`

@@ -1,8 +1,9 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
+import { balanceEmpty, checkDoubtful, checkReleasable, noSuchUsage, otherKind } from '../judging.ts'
 import type { AuditEntry, AuditNote } from '../ledger.ts'
+import { factsOf } from '../rows.ts'
 import type { Transition } from '../transitions.ts'
 import type { Database, Row } from './database.ts'
 import { move, recordRow, unblock } from './sending.ts'
@@ -14,14 +15,8 @@ const MILLION = 1_000_000n
 
 export function release(database: Database, recordId: string, by: AuditNote): void {
   database.write(`release record ${recordId}`, () => {
-    const row = heldRow(database, recordId)
-    if (row.reason === 'in-doubt') {
-      throw new LedgerError(
-        'ERR_LEDGER_STATE',
-        `Record ${recordId} is in doubt: AWS may have billed it, and releasing it could bill it twice. Look in ` +
-          'CloudTrail whether it was taken, and settle it as billed or as not billed.',
-      )
-    }
+    const row = recordRow(database, recordId)
+    checkReleasable({ id: recordId, ...factsOf(row) })
     decide(database, row, 'returned', by)
     // The hindrance is what the person judged to be over.
     if (row.reason === 'not-subscribed') unblock(database, row.account as number)
@@ -40,13 +35,8 @@ export function release(database: Database, recordId: string, by: AuditNote): vo
 
 export function settleInDoubt(database: Database, recordId: string, billed: boolean, by: AuditNote): void {
   database.write(`settle record ${recordId}`, () => {
-    const row = heldRow(database, recordId)
-    if (row.reason !== 'in-doubt' && row.reason !== 'conflict') {
-      throw new LedgerError(
-        'ERR_LEDGER_STATE',
-        `Record ${recordId} is held as ${row.reason}: AWS has not billed it. Release it when the hindrance is over.`,
-      )
-    }
+    const row = recordRow(database, recordId)
+    checkDoubtful({ id: recordId, ...factsOf(row) })
     decide(database, row, billed ? 'metered' : 'returned', by)
     writeAudit(database, 'settle', by, { row, detail: billed ? 'billed' : 'not billed' })
   })
@@ -79,12 +69,6 @@ export function writeOff(database: Database, accountKey: string, dimension: stri
   })
 }
 
-function heldRow(database: Database, recordId: string): Row {
-  const row = recordRow(database, recordId)
-  if (row.state === 'held') return row
-  throw new LedgerError('ERR_LEDGER_STATE', `Record ${recordId} is ${row.state}; expected one that is held.`)
-}
-
 /** Ends a held record. It keeps the reason for which it was held. */
 function decide(database: Database, row: Row, state: 'metered' | 'returned', by: AuditNote): void {
   const { reason, refusals } = row as unknown as Pick<Transition, 'reason' | 'refusals'>
@@ -103,17 +87,11 @@ function wholeBalance(
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?`,
     ...[accountKey, dimension],
   )
-  if (found === undefined) {
-    throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no usage of ${dimension} by the account "${accountKey}".`)
-  }
-  if (kind !== undefined && found.kind !== kind) {
-    throw new LedgerError('ERR_LEDGER_STATE', `Expected an account that is ${kind}, got "${accountKey}".`)
-  }
+  if (found === undefined) throw noSuchUsage(accountKey, dimension)
+  if (kind !== undefined && found.kind !== kind) throw otherKind(accountKey, kind)
   for (const series of fold(database, 'series = ?', found.id as number)) saveSeries(database, series)
   const [series] = seriesWhere(database, 'series.id = ?', found.id as number)
-  if (series === undefined || series.balance <= 0n) {
-    throw new LedgerError('ERR_LEDGER_STATE', `The balance of ${dimension} of the account "${accountKey}" is empty.`)
-  }
+  if (series === undefined || series.balance <= 0n) throw balanceEmpty(accountKey, dimension)
   return { id: series.id, dimension: found.dimension as number, balance: series.balance }
 }
 

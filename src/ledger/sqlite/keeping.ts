@@ -1,26 +1,24 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { lastClosed, restoredTerms } from '../closing.ts'
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
-import { closedHour, closedThrough, insertRecord } from './closing.ts'
+import { prunableBefore } from '../retention.ts'
+import { insertRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { doubtCounters } from './observing.ts'
-import { fold, saveSeries, seriesWhere } from './series.ts'
+import { closedThrough } from './reports.ts'
+import { fold, type Series, saveSeries, seriesWhere } from './series.ts'
 
 /** Deleting what is old, and what a ledger made of a backup has to doubt. */
 
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
 
-/** How long after an hour its records stay at least: as long as AWS takes it. */
-const PRUNED_AFTER = 24 * HOUR
-
 export async function prune(database: Database, wanted: number): Promise<number> {
-  // An hour that AWS may still take stays: without its record it could be frozen and billed once more.
-  const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
-  const before = typeof closed === 'number' ? Math.min(wanted, closed - PRUNED_AFTER) : 0
+  const before = prunableBefore(wanted, closedThrough(database))
   const pruned = await deleteInChunks(
     database,
     `DELETE FROM record WHERE id IN
@@ -48,16 +46,12 @@ async function deleteInChunks(database: Database, sql: string, before: number): 
 export function doubtEverything(database: Database, by: AuditNote): void {
   database.write('restore the ledger', () => {
     for (const series of fold(database, 'true')) saveSeries(database, series)
-    const closed = closedThrough(database, by.now)
-    const present = hourOf(by.now)
-    const terms = { now: by.now, closeDelay: 0, deadlineMargin: 0, region: 'restored' }
+    const closed = lastClosed(closedThrough(database), by.now)
     for (const series of seriesWhere(database, "account.kind = 'customer'")) {
       if (series.balance <= 0n) continue
       // The fraction may have been billed in a later whole, so all of the balance is one quantity.
-      const whole = { ...series, size: series.balance }
-      for (let hour = Math.max(closed + HOUR, present - 24 * HOUR); ; hour += HOUR) {
-        if (insertRecord(database, whole, closedHour(hour, terms), 1, 'in-doubt') !== undefined) break
-      }
+      const terms = restoredTerms(hoursTaken(database, series), closed, by.now)
+      insertRecord(database, { ...series, size: series.balance }, terms, WHOLE_IN_DOUBT)
       series.balance = 0n
       saveSeries(database, series)
     }
@@ -65,9 +59,17 @@ export function doubtEverything(database: Database, by: AuditNote): void {
     database.run(`UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals`)
     database.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
     doubtCounters(database, by.now)
-    database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, present - HOUR))
+    database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, hourOf(by.now) - HOUR))
     writeAudit(database, 'restore', by, {})
   })
+}
+
+const WHOLE_IN_DOUBT = { quantity: 1, held: 'in-doubt', probe: false } as const
+
+/** The hours that a series has records of. */
+function hoursTaken(database: Database, { id }: Series): ReadonlySet<number> {
+  const rows = database.all('SELECT hour FROM record WHERE series = ?', id)
+  return new Set(rows.map(({ hour }) => hour as number))
 }
 
 /** Makes a file whole before it gets its name. */

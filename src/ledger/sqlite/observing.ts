@@ -1,5 +1,4 @@
 import type { SQLInputValue } from 'node:sqlite'
-import { MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -11,6 +10,7 @@ import {
   packState,
   unpackState,
 } from '../observing.ts'
+import { LONGEST_WAIT } from '../quota.ts'
 import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
@@ -217,9 +217,6 @@ export function doubtCounters(database: Database, now: number): void {
   database.run('DELETE FROM delta')
   database.run('UPDATE ledger SET deltas_forgotten_before = max(deltas_forgotten_before, ?)', now * 1000)
 }
-
-/** A turn that is further away was taken by a clock that was ahead. */
-const LONGEST_WAIT = MINUTE
 
 /** The next turns of a region's quota; see `Ledger.takeTurns`. */
 export function takeTurns(database: Database, region: string, turns: number, spacing: number, now: number): number {

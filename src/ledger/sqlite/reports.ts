@@ -1,7 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
-import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
-import type { Dimension } from '../../usage/dimension.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { hoursOf, isPeriod, Statement } from '../accounting.ts'
 import type {
   AuditEntry,
   HeldReason,
@@ -12,15 +10,13 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { inDoubt } from '../transitions.ts'
+import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../rows.ts'
 import { amountOf, type Database, type Row } from './database.ts'
 import { notCounted } from './observing.ts'
 
-/** What the SQLite ledger can be asked. Callers give one unchanging view. */
+export { CUSTOMER, customerOf } from '../rows.ts'
 
-export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
-  account.license_arn`
-const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
+/** What the SQLite ledger can be asked. Callers give one unchanging view. */
 
 const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
   FROM record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series
@@ -28,24 +24,7 @@ const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACC
 
 /** The records that `condition` names. */
 function recordEntries(database: Database, condition: string, ...values: SQLInputValue[]): RecordEntry[] {
-  return database.all(`${RECORD} WHERE ${condition}`, ...values).map(row => ({
-    id: String(row.id),
-    account: customerOf(row),
-    dimension: row.dimension as string,
-    hour: row.hour as number,
-    timestamp: row.timestamp as number,
-    deadline: row.deadline as number,
-    region: row.region as string,
-    quantity: row.quantity as number,
-    size: BigInt(row.size as string),
-    state: row.state as RecordState,
-    ...(row.reason !== null && { reason: row.reason as string }),
-    attempts: row.attempts as number,
-    inDoubt: inDoubt({ attempts: row.attempts as number, refusals: row.refusals as number }) && row.state !== 'metered',
-    ...(row.state === 'pending' && { nextAttemptAt: row.next_attempt_at as number }),
-    ...(row.answer !== null && { lastAnswer: row.answer as string }),
-    ...(row.metering_record_id !== null && { meteringRecordId: row.metering_record_id as string }),
-  }))
+  return database.all(`${RECORD} WHERE ${condition}`, ...values).map(recordEntryOf)
 }
 
 export function recordEntry(database: Database, id: number): RecordEntry[] {
@@ -69,9 +48,9 @@ const UNSETTLED: Partial<Record<RecordState, string>> = {
 }
 
 export function statementLines(database: Database, query: StatementQuery): StatementLine[] {
-  const period = query.from !== undefined || query.to !== undefined
-  const lines = new Map<number, { -readonly [Member in keyof StatementLine]: StatementLine[Member] }>()
-  const [whose, values] = conditionOf({ ...query, from: undefined, to: undefined }, 'series')
+  const period = isPeriod(query)
+  const statement = new Statement(period)
+  const [whose, values] = conditionOf(query, 'series')
   for (const row of database.all(
     `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
             dimension.base_unit, dimension.size, dimension.max_quantity
@@ -79,29 +58,18 @@ export function statementLines(database: Database, query: StatementQuery): State
      WHERE ${whose} ORDER BY account.kind, account.key, dimension.name`,
     ...values,
   )) {
-    const total = (name: 'recorded' | 'metered' | 'balance') => (period ? 0n : BigInt(row[name] as string))
-    lines.set(row.id as number, {
-      account: accountOf(row),
-      dimension: dimensionOf(row),
-      recorded: total('recorded'),
-      metered: total('metered'),
-      pending: 0n,
-      held: 0n,
-      heldByReason: {},
-      balance: total('balance'),
-    })
+    const total = (name: 'recorded' | 'metered' | 'balance') => BigInt(row[name] as string)
+    const totals = { recorded: total('recorded'), metered: total('metered'), balance: total('balance') }
+    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totals)
   }
-  const [hours, bounds] = hoursOf(query)
+  const [hours, bounds] = withinHours(query)
   for (const table of period ? ['usage', 'open_usage'] : ['open_usage']) {
     for (const row of database.all(
       `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
        WHERE ${hours} GROUP BY series`,
       ...bounds,
     )) {
-      const line = lines.get(row.series as number)
-      if (line === undefined) continue
-      line.recorded += amountOf(row)
-      line.balance += amountOf(row)
+      statement.addUsage(row.series as number, amountOf(row))
     }
   }
   // Each state by its own name, so that each finds its index and none reads the settled ones without need.
@@ -111,18 +79,11 @@ export function statementLines(database: Database, query: StatementQuery): State
        WHERE state = '${state}' AND ${period ? hours : 'true'} GROUP BY series, reason, size`,
       ...(period ? bounds : []),
     )) {
-      const line = lines.get(row.series as number)
-      if (line === undefined) continue
       const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
-      line[state] += amount
-      if (state === 'held') {
-        const reason = row.reason as HeldReason
-        line.heldByReason = { ...line.heldByReason, [reason]: (line.heldByReason[reason] ?? 0n) + amount }
-      }
-      if (period) line.balance -= amount
+      statement.addRecords(row.series as number, state, row.reason as HeldReason | null, amount)
     }
   }
-  return [...lines.values()].filter(line => !period || line.recorded !== 0n || line.balance !== 0n)
+  return statement.lines()
 }
 
 export function statusOf(database: Database): LedgerStatus {
@@ -153,15 +114,21 @@ export function statusOf(database: Database): LedgerStatus {
   }
   // By the index of what is pending: the plus keeps SQLite from going through all hours from the first.
   const oldest = database.get("SELECT min(+hour) AS hour FROM record WHERE state = 'pending'")?.hour
-  const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
+  const closed = closedThrough(database)
   return {
     pending: unsettled('pending').map(figure),
     held: unsettled('held').map(row => ({ ...figure(row), reason: row.reason as HeldReason })),
     unattributed: [...unattributed].map(([dimension, amount]) => ({ dimension, amount })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
-    ...(typeof closed === 'number' && { closedThrough: closed }),
+    ...(closed !== undefined && { closedThrough: closed }),
     notCounted: notCounted(database),
   }
+}
+
+/** The last hour that was closed, be it by a clock that was ahead. */
+export function closedThrough(database: Database): number | undefined {
+  const closed = database.get('SELECT closed_through FROM ledger')?.closed_through
+  return typeof closed === 'number' ? closed : undefined
 }
 
 /** The hours with usage that is not in its series' totals yet, the oldest first. */
@@ -195,37 +162,7 @@ export function auditEntries(database: Database, limit: number): AuditEntry[] {
   }))
 }
 
-function accountOf(row: Row): Account {
-  if (row.kind !== 'unattributed') return customerOf(row)
-  const { account_key: key, product } = row as { account_key: string; product: string }
-  const reason = row.unattributed_reason as UnattributedReason
-  return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
-}
-
-export function customerOf(row: Row): CustomerAccount {
-  const { account_key: key, product } = row as { account_key: string; product: string }
-  return {
-    ...{ kind: 'customer', key, product },
-    ...(row.account_id !== null && { accountId: row.account_id as string }),
-    ...(row.customer_identifier !== null && { customerIdentifier: row.customer_identifier as string }),
-    ...(row.license_arn !== null && { licenseArn: row.license_arn as string }),
-  }
-}
-
-function dimensionOf(row: Row): Dimension {
-  return {
-    name: row.name as string,
-    unit: row.unit as string,
-    baseUnit: row.base_unit as Dimension['baseUnit'],
-    size: BigInt(row.size as string),
-    ...(row.max_quantity !== null && { maxQuantity: row.max_quantity as number }),
-  }
-}
-
-function conditionOf(
-  query: { [Member in keyof RecordsQuery]: RecordsQuery[Member] | undefined },
-  table: 'record' | 'series',
-): [string, SQLInputValue[]] {
+function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, SQLInputValue[]] {
   const conditions = ['true']
   const values: SQLInputValue[] = []
   if (query.customer !== undefined) {
@@ -237,7 +174,7 @@ function conditionOf(
     values.push(query.dimension)
   }
   if (table === 'record') {
-    const [hours, bounds] = hoursOf(query)
+    const [hours, bounds] = withinHours(query)
     const unsettled = query.state !== undefined && UNSETTLED[query.state] !== undefined
     // With the plus SQLite does not go through the hours by their index.
     conditions.push(unsettled ? hours.replaceAll('hour', '+hour') : hours)
@@ -246,9 +183,7 @@ function conditionOf(
   return [conditions.join(' AND '), values]
 }
 
-/** The hours of a period: from the one that holds its beginning up to, but not with, its end. */
-function hoursOf(query: { from?: number | undefined; to?: number | undefined }): [string, number[]] {
-  const from = query.from === undefined ? 0 : hourOf(query.from)
-  const to = query.to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(query.to / HOUR) * HOUR
+function withinHours(query: Pick<StatementQuery, 'from' | 'to'>): [string, number[]] {
+  const { from, to } = hoursOf(query)
   return ['hour >= ? AND hour < ?', [from, to]]
 }

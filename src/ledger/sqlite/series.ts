@@ -1,5 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
+import { type ClosedSeries, type ClosingSeries, unclosed } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
 import { amountOf, type Database } from './database.ts'
@@ -7,19 +8,13 @@ import { amountOf, type Database } from './database.ts'
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
 
 /** A series, with what closing and deciding need to know of its account and dimension. */
-export interface Series {
+export interface Series extends Omit<ClosingSeries, 'probeAt' | 'taken'> {
   readonly id: number
   recorded: bigint
   balance: bigint
-  approved: number
   readonly account: number
-  readonly billable: boolean
   readonly product: string
   readonly identity: Lane['identity']
-  readonly blocked: boolean
-  readonly ended: boolean
-  readonly size: bigint
-  readonly maxQuantity: number | null
 }
 
 export const ADD_TO_WHAT_IS_THERE = `
@@ -111,11 +106,11 @@ export function fold(database: Database, condition: string, ...values: SQLInputV
   return found
 }
 
-/** Writes a series' totals down, and whether it has whole units that the next closing is to look for. */
-export function saveSeries(database: Database, series: Series): void {
-  const unfrozen = series.billable && series.balance >= series.size
+/** Writes a series' totals down. */
+export function saveSeries(database: Database, series: Series, closed: ClosedSeries = unclosed(series)): void {
+  const { balance, approved, unfrozen } = closed
   database.run(
     'UPDATE series SET recorded = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
-    ...[String(series.recorded), String(series.balance), series.approved, unfrozen ? 1 : 0, series.id],
+    ...[String(series.recorded), String(balance), approved, unfrozen ? 1 : 0, series.id],
   )
 }
