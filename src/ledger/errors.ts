@@ -18,6 +18,8 @@ export type LedgerErrorCode =
   | 'ERR_LEDGER_CLOSED'
   /** A batch's key was used before, with other entries. */
   | 'ERR_LEDGER_KEY_REUSED'
+  /** Batches of the same writer are missing before this one: the engine has lost what it had acknowledged. */
+  | 'ERR_LEDGER_BATCH_MISSING'
   /** A batch, a dimension or a request is not what it has to be. */
   | 'ERR_LEDGER_INVALID'
   /** There is no such record, account or dimension. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
 import { diag } from '@opentelemetry/api'
@@ -135,8 +136,20 @@ class Spool {
         this.#failing = false
         return
       }
-      await this.#ledger.append(deserialize(row.content as Uint8Array) as UsageBatch)
-      this.#try('write to', () => this.#database.prepare('DELETE FROM batch WHERE id = ?').run(row.id as number))
+      const id = row.id as number
+      const batch = deserialize(row.content as Uint8Array) as UsageBatch
+      try {
+        await this.#ledger.append(batch)
+        this.#try('write to', () => this.#database.prepare('DELETE FROM batch WHERE id = ?').run(id))
+      } catch (error) {
+        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
+        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        const content = serialize({ ...batch, writer: randomBytes(16).toString('hex'), sequence: 1 })
+        this.#try('write to', () =>
+          this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),
+        )
+      }
     }
   }
 

@@ -49,7 +49,7 @@ export function notRegistered(dimension: string): LedgerError {
 /** @param next the sequence that the writer's next batch has */
 export function batchMissing({ writer, sequence }: UsageBatch, next: number): LedgerError {
   return new LedgerError(
-    'ERR_LEDGER_INVALID',
+    'ERR_LEDGER_BATCH_MISSING',
     `Expected batch ${next} of writer ${writer}, got ${sequence}: what is between is missing.`,
   )
 }

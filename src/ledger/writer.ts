@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { diag } from '@opentelemetry/api'
 import type { Account } from '../usage/account.ts'
 import type { Tally, WaitingUsage } from '../usage/customer.ts'
+import { LedgerError } from './errors.ts'
 import { hourOf } from './hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from './ledger.ts'
 
@@ -16,10 +18,10 @@ const MOST_ENTRIES = 10_000
  */
 export class UsageWriter {
   readonly #ledger: Ledger
-  readonly #writer = randomBytes(16).toString('hex')
+  #writer = incarnation()
   #sequence = 0
   /** In the order of their keys. The first may have been tried: then nobody knows whether the ledger has it. */
-  readonly #batches: UsageBatch[] = []
+  #batches: UsageBatch[] = []
   /** Those with something waiting that is in no batch. */
   #waiting: Tally[] = []
   /** For callers that have none: by dimension and account. */
@@ -91,9 +93,23 @@ export class UsageWriter {
     const many = this.#batches.length > 1
     for (let batch = this.#batches[0]; batch !== undefined; batch = this.#batches[0]) {
       if (many) await wholeTurn()
-      await this.#ledger.append(batch)
-      this.#batches.shift()
+      try {
+        await this.#ledger.append(batch)
+        this.#batches.shift()
+      } catch (error) {
+        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        // It has refused the batch whole, and would refuse all that follow.
+        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        this.#beginAnew()
+      }
     }
+  }
+
+  /** Gives what is not in the ledger the keys of a new writer. */
+  #beginAnew(): void {
+    this.#writer = incarnation()
+    this.#batches = this.#batches.map(({ entries }, index) => ({ writer: this.#writer, sequence: index + 1, entries }))
+    this.#sequence = this.#batches.length
   }
 
   #tallyOf(account: Account, dimension: string): Tally {
@@ -103,6 +119,8 @@ export class UsageWriter {
     return tally
   }
 }
+
+const incarnation = () => randomBytes(16).toString('hex')
 
 function take(tally: Tally): UsageEntry {
   const entry = tally.waiting as WaitingUsage

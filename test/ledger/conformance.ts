@@ -105,7 +105,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
       await scene.ledger.append(batch(WRITER, 1))
       await scene.ledger.append(batch(WRITER, 2))
       await scene.ledger.append(batch(other, 1))
-      await assert.rejects(scene.ledger.append(batch(other, 3)), code('ERR_LEDGER_INVALID'))
+      await assert.rejects(scene.ledger.append(batch(other, 3)), code('ERR_LEDGER_BATCH_MISSING'))
       await scene.ledger.append(batch(other, 2))
       await scene.ledger.append(batch(other, 3))
       assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')

@@ -109,6 +109,17 @@ test('an hour is not closed while usage of it cannot be brought in', async () =>
   await ledger.close()
 })
 
+test('a ledger that has lost batches gets what follows, under keys of its own', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  // Never brought into the ledger, as if a failover had taken it back.
+  world.batch(5)
+  await ledger.append(world.batch(7))
+  await ledger.append(world.batch(2))
+  await ledger.close()
+  assert.equal(await world.recorded(), '9')
+})
+
 test('a spool that cannot be written says so', async () => {
   await using world = new World()
   assert.throws(() => spooled(world.ledger, { path: world.folder.file('missing/spool.db') }), {

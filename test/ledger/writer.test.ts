@@ -159,3 +159,25 @@ test('the largest amounts stay exact', async t => {
   }
   assert.deepEqual(await recorded(), new Map([[accounts[0]?.key, 2n ** 73n + 2n ** 53n]]))
 })
+
+test('a ledger that has lost batches gets what follows, under a new key', async t => {
+  let lost = false
+  const { writer, use, tried, recorded } = await begin(t, async (_, append) => {
+    // Acknowledged, and gone with a failover.
+    if (lost) await append()
+  })
+  use(1, 5n)
+  await writer.flush()
+  lost = true
+  use(1, 7n)
+  use(2, 1n)
+  await writer.flush()
+  use(2, 2n)
+  await writer.flush()
+  assert.deepEqual([...(await recorded()).values()], [7n, 3n])
+  assert.deepEqual(
+    tried.map(({ sequence }) => sequence),
+    [1, 2, 1, 2],
+  )
+  assert.equal(new Set(tried.map(batch => batch.writer)).size, 2)
+})
