@@ -49,6 +49,13 @@ export function observingConformance(name: string, open: () => Promise<LedgerUnd
       assert.equal(await scene.equation(ALICE, REQUESTS), '400 = 0 + 0 + 0 + 400')
     })
 
+    scenario('a lower value between two of the same counts nothing', async scene => {
+      await scene.observe([point('a', 0, 1, 100)], [ALICE, REQUESTS, 100])
+      await scene.observe([point('a', 0, 2, 60)])
+      await scene.observe([point('a', 0, 3, 100)])
+      await scene.observe([point('a', 0, 4, 110)], [ALICE, REQUESTS, 10])
+    })
+
     scenario('each start counts for itself, whatever their order', async scene => {
       await scene.observe([point('a', 0, 5, 50)], [ALICE, REQUESTS, 50])
       await scene.observe([point('a', 20, 21, 3)], [ALICE, REQUESTS, 3])
