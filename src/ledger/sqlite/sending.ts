@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { LedgerError } from '../errors.ts'
+import { effectOf } from '../accounting.ts'
 import { HOUR } from '../hours.ts'
+import { noSuchRecord } from '../judging.ts'
 import type {
   ClaimOptions,
   ExpireResult,
@@ -11,15 +12,13 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger.ts'
-import { afterAnswer, afterWindow, type RecordFacts, type Transition } from '../transitions.ts'
+import { type Blocking, block, putOff, SUBSCRIBED } from '../probing.ts'
+import { CUSTOMER, customerOf, factsOf } from '../rows.ts'
+import { afterAnswer, afterWindow, type Transition } from '../transitions.ts'
 import type { Database, Row } from './database.ts'
-import { CUSTOMER, customerOf, recordEntry } from './reports.ts'
+import { recordEntry } from './reports.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
-
-/** A customer that is not subscribed is probed after an hour, then after twice as long each time, up to a day. */
-const FIRST_PROBE_DELAY = HOUR
-export const LAST_PROBE_DELAY = 24 * HOUR
 
 /** What may be sent at an instant. */
 const DUE = `state = 'pending' AND next_attempt_at NOT BETWEEN ? AND ? AND claimed_until NOT BETWEEN ? AND ?
@@ -100,10 +99,9 @@ function settleOne(database: Database, row: Row, { record, outcome, answer }: Se
     ...[outcome.type === 'retry' ? outcome.at : null, record.claim, record.claim, row.id as number],
   )
   if (outcome.type === 'not-subscribed') {
-    database.run(
-      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ? WHERE id = ? AND blocked_at IS NULL',
-      ...[now, now + FIRST_PROBE_DELAY, FIRST_PROBE_DELAY, row.account as number],
-    )
+    // The record may have been a probe that was just put off.
+    const before = blockingOf(database, row.account as number)
+    setBlocking(database, row.account as number, before, block(before, now))
   }
   if (outcome.type === 'metered' && row.blocked_at !== null) unblock(database, row.account as number)
   return { record, state: transition.state, ...(transition.reason && { reason: transition.reason }) } as SettledRecord
@@ -138,7 +136,7 @@ export function nextAttemptAt(database: Database): number | undefined {
 
 export function recordRow(database: Database, id: string): Row {
   const [row] = findRecords(database, [Number(id)])
-  if (row === undefined) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no record ${id}.`)
+  if (row === undefined) throw noSuchRecord(id)
   return row
 }
 
@@ -166,39 +164,41 @@ export function move(database: Database, row: Row, { state, reason, refusals }: 
 function applyState(database: Database, row: Row, state: RecordState, now: number): void {
   if (state === row.state) return
   const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
-  if (state === 'metered') {
-    const metered = BigInt(row.metered as string) + amount
-    database.run('UPDATE series SET metered = ? WHERE id = ?', String(metered), row.series as number)
+  const { metered, balance } = effectOf(row.state as RecordState, state, amount)
+  if (metered !== 0n) {
+    const sum = BigInt(row.metered as string) + metered
+    database.run('UPDATE series SET metered = ? WHERE id = ?', String(sum), row.series as number)
   }
-  if (state === 'returned' || row.state === 'returned') {
-    const balance = BigInt(row.balance as string) + (state === 'returned' ? amount : -amount)
-    database.run('UPDATE series SET balance = ?, unfrozen = 1 WHERE id = ?', ...[String(balance), row.series as number])
+  if (balance !== 0n) {
+    const sum = BigInt(row.balance as string) + balance
+    database.run('UPDATE series SET balance = ?, unfrozen = 1 WHERE id = ?', String(sum), row.series as number)
   }
   if (row.probe === 1 && state !== 'metered') {
-    database.run(
-      `UPDATE account SET probe_delay = min(probe_delay * 2, ?), probe_at = ? + min(probe_delay * 2, ?)
-       WHERE id = ? AND blocked_at IS NOT NULL`,
-      ...[LAST_PROBE_DELAY, now, LAST_PROBE_DELAY, row.account as number],
-    )
+    const before = blockingOf(database, row.account as number)
+    setBlocking(database, row.account as number, before, putOff(before, now))
   }
 }
 
 export function unblock(database: Database, account: number): void {
-  const blocked = database.run(
-    'UPDATE account SET blocked_at = NULL, probe_at = NULL, probe_delay = 0 WHERE id = ? AND blocked_at IS NOT NULL',
-    account,
-  )
-  if (blocked > 0) database.run('UPDATE series SET unfrozen = 1 WHERE account = ?', account)
+  const before = blockingOf(database, account)
+  if (before.blockedAt === null) return
+  setBlocking(database, account, before, SUBSCRIBED)
+  database.run('UPDATE series SET unfrozen = 1 WHERE account = ?', account)
 }
 
-function factsOf(row: Row): RecordFacts {
+function blockingOf(database: Database, account: number): Blocking {
+  const row = database.get('SELECT blocked_at, probe_at, probe_delay FROM account WHERE id = ?', account) as Row
   return {
-    state: row.state as RecordFacts['state'],
-    reason: (row.reason as string | null) ?? undefined,
-    quantity: row.quantity as number,
-    attempts: row.attempts as number,
-    refusals: row.refusals as number,
-    probe: row.probe === 1,
-    ended: row.ended_at !== null,
+    blockedAt: row.blocked_at as number | null,
+    probeAt: row.probe_at as number | null,
+    probeDelay: row.probe_delay as number,
   }
+}
+
+function setBlocking(database: Database, account: number, before: Blocking, after: Blocking): void {
+  if (after === before) return
+  database.run(
+    'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ? WHERE id = ?',
+    ...[after.blockedAt, after.probeAt, after.probeDelay, account],
+  )
 }
