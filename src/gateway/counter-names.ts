@@ -6,7 +6,7 @@ const MOST_NAMES = 250_000
 
 /**
  * Names counters by all that tells them apart, in 128 bits: what they are of, their attributes in any order, and what
- * is read of them. A decoder may give the same attributes as the same object again; then a name is made once.
+ * is read of them. Attributes that a decoder gives as the same object again are frozen; their names are made once.
  */
 export class CounterNames {
   readonly #metrics = new Map<string, MetricCounters>()
@@ -49,16 +49,21 @@ export class MetricCounters {
 
   /** @param value which of the point's values is read */
   name(attributes: Attributes, value: string, dimension: string): string {
+    if (!Object.isFrozen(attributes)) return this.#nameOf(attributes, value, dimension)
     let named = this.#named.get(attributes)
     if (named === undefined) {
       named = []
       this.#named.set(attributes, named)
     }
     for (const one of named) if (one.value === value && one.dimension === dimension) return one.name
-    const name = hash('sha256', `${this.#identity}\n${canonical(attributes)}\n${value}\n${dimension}`).slice(0, 32)
+    const name = this.#nameOf(attributes, value, dimension)
     named.push({ value, dimension, name })
     this.#made()
     return name
+  }
+
+  #nameOf(attributes: Attributes, value: string, dimension: string): string {
+    return hash('sha256', `${this.#identity}\n${canonical(attributes)}\n${value}\n${dimension}`).slice(0, 32)
   }
 }
 

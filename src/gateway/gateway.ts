@@ -157,7 +157,10 @@ class Parts {
       metrics: () => this.#prometheus.text(),
       ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
       ...(known !== undefined && {
-        authorize: (request: IncomingMessage) => known.admit(`Bearer ${presentedToken(request)}`),
+        authorize: (request: IncomingMessage) => {
+          const token = presentedToken(request)
+          return token !== undefined && known.admit(`Bearer ${token}`)
+        },
       }),
     })
     return (request: IncomingMessage, response: ServerResponse) =>

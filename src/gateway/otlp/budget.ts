@@ -19,7 +19,10 @@ export class ByteBudget {
     let own = 0
     return {
       add: bytes => {
-        if (this.#held + bytes > this.bytes) throw comeBack('The gateway is receiving as much as it has memory for')
+        // One alone is always let in: it would come back for ever.
+        if (this.#held + bytes > this.bytes && this.#held > own) {
+          throw comeBack('The gateway is receiving as much as it has memory for')
+        }
         this.#held += bytes
         own += bytes
       },
@@ -32,7 +35,7 @@ export class ByteBudget {
 }
 
 export interface Hold {
-  /** Throws a `Refusal` when there is no room. */
+  /** @throws {Refusal} when there is no room beside other requests */
   add(bytes: number): void
   release(): void
 }

@@ -1,4 +1,4 @@
-import { createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import type * as Grpc from '@grpc/grpc-js'
 import * as v from 'valibot'
 import { check } from '../../usage/check.ts'
@@ -6,7 +6,7 @@ import { ConfigurationError } from '../../usage/errors.ts'
 import { encodeAcceptance, encodeRefusal } from './answers.ts'
 import type { BearerTokens } from './bearer.ts'
 import { KnownAttributes } from './known-attributes.ts'
-import { listen } from './listen.ts'
+import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions, TlsOptions } from './options.ts'
 import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
 import { Pending } from './pending.ts'
@@ -76,12 +76,8 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
 
   // Connections are taken here, since grpc-js does not limit them.
   const connections = server.createConnectionInjector(credentials(grpc, tls))
-  const sockets = new Set<Socket>()
-  const listener = createServer({ keepAlive: true, noDelay: true }, socket => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-    connections.injectConnection(socket)
-  })
+  const listener = createServer({ keepAlive: true, noDelay: true }, socket => connections.injectConnection(socket))
+  const sockets = socketsOf(listener)
   listener.maxConnections = maxConnections
   const address = await listen(listener, host, port, onError)
   return {
@@ -89,14 +85,10 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
     port: address.port,
     async close({ deadlineMs }) {
       const closed = new Promise<void>(resolve => listener.close(() => resolve()))
-      for (const socket of sockets) {
-        if (socket.bytesRead === 0) socket.destroy()
-        else pending.add(new Promise(resolve => socket.once('close', resolve)))
-      }
+      for (const socket of sockets) pending.add(new Promise(resolve => socket.once('close', resolve)))
       // Ends each connection after its last answer. That it has done so it says too early of connections taken here.
       server.tryShutdown(() => {})
       await pending.end(deadlineMs)
-      server.forceShutdown()
       for (const socket of sockets) socket.destroy()
       await closed
     },

@@ -7,7 +7,7 @@ import type { BearerTokens } from './bearer.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
 import { decodeJson } from './json.ts'
 import { KnownAttributes } from './known-attributes.ts'
-import { listen } from './listen.ts'
+import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions } from './options.ts'
 import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
 import { Pending } from './pending.ts'
@@ -68,6 +68,7 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
           serve,
         )
   server.maxConnections = maxConnections
+  const sockets = socketsOf(server)
   const address = await listen(server, host, port, rest.onError)
   return {
     host: address.address,
@@ -75,7 +76,7 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
     async close({ deadlineMs }) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       await exchange.end(deadlineMs)
-      server.closeAllConnections()
+      for (const socket of sockets) socket.destroy()
       await closed
     },
   }

@@ -30,7 +30,7 @@ type Integers = { readonly least: bigint; readonly most: bigint }
 const INT64: Integers = { least: -(2n ** 63n), most: 2n ** 63n - 1n }
 const UINT32: Integers = { least: 0n, most: 2n ** 32n - 1n }
 const UINT64: Integers = { least: 0n, most: 2n ** 64n - 1n }
-/** No longer than any of 64 bits: making a long one takes the square of its length. */
+/** No longer than any of 64 bits: of millions of digits a bigint takes seconds. */
 const INTEGER = /^-?\d{1,20}$/
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/
 const NOT_FINITE: readonly unknown[] = ['NaN', 'Infinity', '-Infinity']
@@ -281,7 +281,7 @@ class Decoder {
     let integer: bigint | undefined
     if (typeof value === 'string' && INTEGER.test(value)) integer = BigInt(value)
     else if (Number.isSafeInteger(value)) integer = BigInt(value as number)
-    else if (typeof value === 'bigint' && large) integer = value
+    else if (typeof value === 'bigint') integer = value
     else if (Number.isInteger(value) && large && !this.#digitsKept) {
       this.digitsLost = true
       return 0n

@@ -7,7 +7,7 @@ import type { Attributes } from '@opentelemetry/api'
  * Attributes are values that JSON can hold: an integer is a number, or a string of its digits where a number would lose
  * some; a double that is no finite number is `"NaN"`, `"Infinity"` or `"-Infinity"`; bytes are base64; a list of
  * key-values is an object; an empty value is `null`. Keys have to be unique; where one is not, its first value counts,
- * as it does for whatever reads attributes in a Collector.
+ * as it does for whatever reads attributes in a Collector. Points may share an object, which nobody may change.
  */
 export interface OtlpRequest {
   readonly resourceMetrics: readonly OtlpResourceMetrics[]

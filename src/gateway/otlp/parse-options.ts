@@ -33,7 +33,7 @@ export const receiverEntries = (port: number) => ({
   // A schema would show what is wrong with them.
   tokens: v.optional(v.any()),
   tls: v.optional(v.strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
-  maxBodyBytes: v.optional(integer(1, 1024 * MEBIBYTE), 20 * MEBIBYTE),
+  maxBodyBytes: v.optional(integer(1, 256 * MEBIBYTE), 20 * MEBIBYTE),
   budget: v.optional(v.instance(ByteBudget), () => new ByteBudget()),
   maxConnections: v.optional(integer(1, 1_000_000), 10_000),
   requestTimeout: v.optional(integer(10, 600_000), 30_000),

@@ -14,7 +14,6 @@ import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../rows.ts'
 import { amountOf, type Database, type Row } from './database.ts'
 import { notCounted } from './observing.ts'
 
-
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 
 const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}

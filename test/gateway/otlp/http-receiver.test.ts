@@ -10,7 +10,7 @@ import { startHttpReceiver } from '../../../src/gateway/otlp/http-receiver.ts'
 import { UnavailableError } from '../../../src/gateway/otlp/sink.ts'
 import { ConfigurationError } from '../../../src/usage/errors.ts'
 import { decode, encode } from './proto.ts'
-import { everyKind, everyKindDecoded } from './requests.ts'
+import { everyKind, everyKindDecoded, requestWith } from './requests.ts'
 import { holdUp, MEBIBYTE, post, RecordingSink, receiveHttp, statusOf, until } from './support.ts'
 
 const BODY = encode(everyKind)
@@ -362,6 +362,20 @@ test('what would not fit beside what is being received is told to come back', as
     [200, 200, 200],
   )
   assert.equal((await post(receiver, BODY)).status, 200)
+})
+
+test('what is unpacked counts as what it is, and one alone is let in', async t => {
+  const body = encode(requestWith({ attributes: [{ key: 'x'.repeat(100_000) }] }))
+  const budget = new ByteBudget(body.length)
+  const { receiver, sink } = await receiveHttp(t, { budget })
+  const { asked, letGo } = holdUp(sink)
+  const alone = post(receiver, gzipSync(BODY), { 'content-encoding': 'gzip' })
+  await asked
+  assert.equal((await post(receiver, gzipSync(body), { 'content-encoding': 'gzip' })).status, 503)
+  letGo()
+  assert.equal((await alone).status, 200)
+  assert.equal((await post(receiver, gzipSync(body), { 'content-encoding': 'gzip' })).status, 200)
+  assert.deepEqual([sink.accepted.length, budget.held], [2, 0])
 })
 
 test('a connection is kept for the next request, also after a refusal', async t => {

@@ -70,6 +70,19 @@ test('gRPC: with TLS, and for those alone whose certificate is good', { skip }, 
   assert.deepEqual([...open.errors, ...mutual.errors], [])
 })
 
+test('connections without a handshake neither end the process nor hold up its end', { skip }, async t => {
+  const tls = { ...identity(t) }
+  for (const receive of [receiveHttp, receiveGrpc]) {
+    const { receiver, errors } = await receive(t, { tls })
+    const [silent, leaving] = [connect(receiver.port), connect(receiver.port)]
+    silent.resume().on('error', () => {})
+    await Promise.all([once(silent, 'connect'), once(leaving, 'connect')])
+    leaving.resetAndDestroy()
+    await receiver.close({ deadlineMs: 10 })
+    assert.deepEqual(errors, [])
+  }
+})
+
 test('a certificate that is none is told when the receiver starts', async t => {
   const tls = { cert: 'none', key: 'secret' }
   for (const receive of [receiveHttp, receiveGrpc]) {
