@@ -9,6 +9,7 @@ import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
 import { memory } from './memory.ts'
 import { pass } from './pass.ts'
+import { postgresql } from './postgresql.ts'
 import { quota } from './quota.ts'
 import { type Row, verdict } from './row.ts'
 
@@ -30,7 +31,7 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const benchmarks = [...exports, append, pass, drain, quota, memory, footprint, gateway].filter(({ rows }) =>
+const benchmarks = [...exports, append, pass, drain, quota, memory, footprint, gateway, postgresql].filter(({ rows }) =>
   rows.some(asked),
 )
 if (benchmarks.length === 0) {

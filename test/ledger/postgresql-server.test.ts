@@ -325,7 +325,7 @@ describe('the journal', () => {
     for (const sequence of [1, 2, 3, 4]) {
       await ledger.append({ writer: WRITER, sequence, entries: [entry(ALICE, REQUESTS, 0, 1)] })
     }
-    await assert.rejects(ledger.append({ writer: WRITER, sequence: 6, entries: [] }), code('ERR_LEDGER_INVALID'))
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 6, entries: [] }), code('ERR_LEDGER_BATCH_MISSING'))
     assert.equal((await ledger.statement())[0]?.recorded, 4n * UNIT)
   })
 })

@@ -16,30 +16,32 @@ const ACCOUNTS_PER_ITEM = 1000
 
 export const isCustomer = (account: number): boolean => account % 2 === 0
 
-/** How many accounts of each kind there are. */
-export interface AccountCounts {
+/** How many accounts of each kind there are, and how far the log says of them. */
+export interface KnownAccounts {
   readonly customers: number
   readonly unattributed: number
+  readonly log: number
 }
 
 /** How many accounts there are at least, where there are these. */
-export function countsOf(accounts: Iterable<number>, { customers, unattributed }: AccountCounts = NONE): AccountCounts {
-  const counts = { customers, unattributed }
+export function countAccounts<Counts extends Pick<KnownAccounts, 'customers' | 'unattributed'>>(
+  counts: Counts,
+  accounts: Iterable<number>,
+): Counts {
+  let { customers, unattributed } = counts
   for (const account of accounts) {
-    const kind = isCustomer(account) ? 'customers' : 'unattributed'
-    counts[kind] = Math.max(counts[kind], Math.floor(account / 2) + 1)
+    if (isCustomer(account)) customers = Math.max(customers, account / 2 + 1)
+    else unattributed = Math.max(unattributed, (account - 1) / 2 + 1)
   }
-  return counts
+  return { ...counts, customers, unattributed }
 }
-
-const NONE: AccountCounts = { customers: 0, unattributed: 0 }
 
 export class Accounts {
   readonly #table: Table
   /** By number. */
   readonly #accounts: Account[] = []
   readonly #numbers = new Map<string, number>()
-  #counts = NONE
+  #counts = { customers: 0, unattributed: 0 }
   /** Where the log goes on. */
   #next = 0
   /** Those that this process has said the product of: one label is said once, also where replicas disagree. */
@@ -50,13 +52,19 @@ export class Accounts {
     this.#table = table
   }
 
-  get counts(): AccountCounts {
-    return this.#counts
+  /** What is known here. */
+  get known(): KnownAccounts {
+    return { ...this.#counts, log: this.#next }
   }
 
-  /** Makes sure that so many are known here. */
-  async know({ customers, unattributed }: AccountCounts): Promise<void> {
-    if (customers > this.#counts.customers || unattributed > this.#counts.unattributed) await this.refresh()
+  /** Makes sure that the log is known so far. */
+  async know(log: number): Promise<void> {
+    if (log > this.#next) await this.refresh()
+  }
+
+  /** Makes sure that these accounts are known. */
+  async knowAll(accounts: Iterable<number>): Promise<void> {
+    for (const account of accounts) if (this.#accounts[account] === undefined) return await this.refresh()
   }
 
   async refresh(): Promise<void> {

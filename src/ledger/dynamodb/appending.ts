@@ -80,7 +80,7 @@ export class Appending {
     const { body, digest } = await packBatch(usage, points)
     const chunks = body.length <= SMALL_BODY ? 0 : Math.ceil(body.length / CHUNK)
     const header = {
-      ...{ writer, sequence, digest, chunks, bytes: body.length, ...this.#engine.accounts.counts },
+      ...{ writer, sequence, digest, chunks, bytes: body.length, ...this.#engine.accounts.known },
       attempt: `${this.#process}-${digest}`,
       unattributedAmounts: [...unattributed].map(([dimension, amount]) => [dimension, String(amount)] as const),
       observed: points.length > 0,

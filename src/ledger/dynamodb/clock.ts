@@ -4,22 +4,28 @@
  */
 export class EngineClock {
   readonly #here: () => number
+  readonly #instead: (() => number) | undefined
   /** How far it is ahead of this process's clock, in milliseconds: at least and at most. */
   #least = Number.NEGATIVE_INFINITY
   #most = Number.POSITIVE_INFINITY
 
-  /** @param here this process's clock, in milliseconds since the epoch */
-  constructor(here: () => number = Date.now) {
+  /**
+   * @param instead a clock to take for it, in milliseconds since the epoch
+   * @param here this process's clock
+   */
+  constructor(instead?: () => number, here: () => number = Date.now) {
+    this.#instead = instead
     this.#here = here
   }
 
-  /** Whether it has heard of DynamoDB's time. */
+  /** Whether an answer has told its time. */
   get known(): boolean {
-    return this.#most < Number.POSITIVE_INFINITY
+    return this.#instead !== undefined || this.#most < Number.POSITIVE_INFINITY
   }
 
-  /** Milliseconds since the epoch; this process's own time until an answer came. */
+  /** Milliseconds since the epoch; by this process's clock until it is known. */
   now(): number {
+    if (this.#instead !== undefined) return this.#instead()
     return Math.round(this.#here() + (this.known ? (this.#least + this.#most) / 2 : 0))
   }
 

@@ -1,5 +1,5 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { closeSeries, closingTerms, hoursToClose, lastClosed, type Terms } from '../closing.ts'
+import { closeSeries, closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../closing.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions } from '../ledger.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
@@ -27,14 +27,19 @@ export interface FrozenRecord {
   readonly record: StoredRecord
 }
 
-type HourToClose = ReturnType<typeof hoursToClose>[number]
+interface HourToClose {
+  readonly hour: number
+  readonly terms: Terms | undefined
+}
 
 /** The hours of a shard to close now, and whether there are more. */
 export function nextHours(shard: Shard, { options, closedThrough }: Closing): { hours: HourToClose[]; more: boolean } {
   const open = new Set([...shard.series.values()].flatMap(series => [...series.open.keys()]))
   const sorted = [...open].sort((a, b) => a - b)
-  const hours = hoursToClose(sorted, lastClosed(closedThrough ?? undefined, options.now), options)
-  return { hours: hours.slice(0, HOURS_AT_ONCE), more: hours.length > HOURS_AT_ONCE }
+  const closed = lastClosed(closedThrough ?? undefined, options.now)
+  const hours = hoursToClose(sorted, options)
+  const some = hours.slice(0, HOURS_AT_ONCE).map(hour => ({ hour, terms: termsToClose(hour, closed, options) }))
+  return { hours: some, more: hours.length > HOURS_AT_ONCE }
 }
 
 /** The hours whose records have to be known for that. */

@@ -4,7 +4,7 @@ import { finalTerms } from '../closing.ts'
 import { hourOf } from '../hours.ts'
 import { balanceEmpty, checkDoubtful, checkReleasable, noSuchRecord, noSuchUsage, otherKind } from '../judging.ts'
 import type { AuditNote, FinalizeOptions } from '../ledger.ts'
-import { isCustomer } from './accounts.ts'
+import { countAccounts, isCustomer } from './accounts.ts'
 import { auditWrite } from './audit.ts'
 import { change } from './changing.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
@@ -12,7 +12,7 @@ import type { Engine } from './engine.ts'
 import { fold } from './folding.ts'
 import { HEAD, readHead } from './head.ts'
 import { pendingPages, placeOfRecord, type Series, Shard, type StoredRecord, seriesKey, shardOf } from './shard.ts'
-import { pause, type Write } from './table.ts'
+import { pause } from './table.ts'
 
 /** What is decided about one record or customer: by a person, with an entry in the audit trail, or by its agreement's end. */
 
@@ -155,13 +155,13 @@ export async function finalize(
 }
 
 /** Makes sure that the head counts an account, so that whoever goes through all series comes by it. */
-async function count({ table }: Engine, account: number): Promise<void> {
+async function count({ table, accounts }: Engine, account: number): Promise<void> {
   for (let failures = 1; ; failures += 1) {
     const { head, version } = await readHead(table)
-    const customers = Math.max(head.customers, account / 2 + 1)
-    if (customers === head.customers) return
-    const write: Write = { put: HEAD, over: version, data: { ...head, customers } }
-    if ((await table.write('count an account', [write])) !== undefined) return
+    const counted = countAccounts(head, [account])
+    const data = { ...counted, log: Math.max(head.log, accounts.known.log) }
+    if (counted.customers === head.customers && data.log === head.log) return
+    if ((await table.write('count an account', [{ put: HEAD, over: version, data }])) !== undefined) return
     await pause(failures)
   }
 }

@@ -2,7 +2,6 @@ import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { RecordEntry } from '../ledger.ts'
 import { inDoubt } from '../transitions.ts'
-import { countsOf } from './accounts.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { parseLane } from './lanes.ts'
@@ -14,7 +13,7 @@ export async function recordEntries(
   records: readonly FrozenRecord[],
 ): Promise<RecordEntry[]> {
   const named = records.map(({ record }) => record)
-  await accounts.know(countsOf(named.map(({ account }) => account)))
+  await accounts.knowAll(named.map(({ account }) => account))
   const all = await dimensions.upTo(named.map(({ dimension }) => dimension))
   return records.map(({ hour, record }) => {
     const { reason, state, attempts, refusals, nextAttemptAt, answer, meteringRecordId } = record

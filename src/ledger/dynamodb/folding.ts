@@ -3,7 +3,7 @@ import { lastClosed, latestHour } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import { DELTA_MEMORY, explain } from '../observing.ts'
-import { type AccountCounts, countsOf } from './accounts.ts'
+import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { bodiesOf, chunksOfBody } from './appending.ts'
 import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
@@ -118,17 +118,16 @@ function nextCut(
     return index === 0 || bytes <= BYTES_PER_CUT
   })
   const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
-  if (some.length === 0 && !due) return undefined
+  if (closing === undefined ? some.length === 0 : !due) return undefined
   const batches: Record<string, [number, number]> = {}
   for (const { writer, sequence } of some) batches[writer] = [batches[writer]?.[0] ?? sequence, sequence]
   const last = some.length === all.length
-  const counted = (of: 'customers' | 'unattributed') =>
-    some.reduce((most, batch) => Math.max(most, batch[of]), head[of])
+  const most = (of: keyof KnownAccounts) => some.reduce((most, batch) => Math.max(most, batch[of]), head[of])
   return {
     last,
     head: {
       ...{ ...head, cut: head.cut + 1, applied: false, batches, at: clock.now() },
-      ...{ customers: counted('customers'), unattributed: counted('unattributed') },
+      ...{ customers: most('customers'), unattributed: most('unattributed'), log: most('log') },
       // All that was acknowledged before an hour is closed goes into it.
       closing: due && last ? closing : null,
     },
@@ -139,15 +138,9 @@ function nextCut(
 async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
   const { head, dimensions } = view
   const batches = batchesOf(view)
-  await engine.accounts.know(head)
+  await engine.accounts.know(head.log)
   const { usage, points } = await readBodies(engine, batches)
   const found = await observe(engine, view, points)
-  // Others may have found it, and that it is held for accounts that are new.
-  const counts = countsOf(
-    found.flatMap(({ usage, notes }) => [...usage, ...notes].map(({ account }) => account)),
-    head,
-  )
-  await engine.accounts.know(counts)
   const bySeries = Map.groupBy([...usage, ...found.flatMap(({ usage }) => usage)], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
@@ -156,7 +149,7 @@ async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promis
     await applyToShard(engine, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
   await writeNotes(engine, view, found, points)
-  const next = { ...applied(head, found), ...counts, ...forgotten(head, points) }
+  const next = applied(engine, head, found, points)
   const version = await engine.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(engine.table, next.forgottenBefore)
   return version === undefined ? undefined : next
@@ -231,8 +224,14 @@ async function observe(engine: Engine, { head, dimensions }: View, points: reado
     return [product, await meteredSince(engine.table, product, latest)] as const
   })
   const { cut, forgottenBefore } = head
-  return await observePoints({ engine, cut, forgottenBefore, dimensions, since: new Map(since) }, points)
+  const found = await observePoints({ engine, cut, forgottenBefore, dimensions, since: new Map(since) }, points)
+  // Others may have found it before, and that it is held for accounts that are new.
+  await engine.accounts.knowAll(accountsIn(found))
+  return found
 }
+
+const accountsIn = (found: readonly Found[]): number[] =>
+  found.flatMap(({ usage, notes }) => [...usage, ...notes].map(({ account }) => account))
 
 const latestOf = (points: readonly Point[]): number =>
   points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
@@ -304,21 +303,22 @@ async function writeNotes(
   await inParallel(entries, SHARDS_AT_ONCE, entry => table.write('write to the audit trail', [entry]))
 }
 
-function applied(head: Head, found: readonly Found[]): Head {
-  const { closing, closedThrough } = head
+/** The head when a cut is applied. */
+function applied({ accounts }: Engine, head: Head, found: readonly Found[], points: readonly Point[]): Head {
+  const { closing, closedThrough, forgottenBefore, log } = head
   const notCounted: Partial<Record<NotCounted, number>> = { ...head.notCounted }
   for (const { verdict, points } of found.flatMap(({ notes }) => notes)) {
     notCounted[verdict] = (notCounted[verdict] ?? 0) + points
   }
+  const deltas = points.some(({ kind }) => kind === 'delta')
+  const memory = (latestOf(points) - DELTA_MEMORY) * 1000
   return {
-    ...{ ...head, applied: true, closing: null, notCounted },
+    ...countAccounts(head, accountsIn(found)),
+    ...{ applied: true, closing: null, notCounted },
+    log: found.length === 0 ? log : Math.max(log, accounts.known.log),
     closedThrough: closing === null ? closedThrough : latestHour(closing),
+    forgottenBefore: deltas ? Math.max(memory, forgottenBefore) : forgottenBefore,
   }
-}
-
-function forgotten({ forgottenBefore }: Head, points: readonly Point[]): Pick<Head, 'forgottenBefore'> {
-  if (!points.some(({ kind }) => kind === 'delta')) return { forgottenBefore }
-  return { forgottenBefore: Math.max((latestOf(points) - DELTA_MEMORY) * 1000, forgottenBefore) }
 }
 
 /** Deletes the batches of a cut that is applied: the bodies first, so that none is forgotten. */

@@ -1,17 +1,16 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
-import type { AccountCounts } from './accounts.ts'
+import type { KnownAccounts } from './accounts.ts'
 import { END, type Item, type Key, type Table } from './table.ts'
 
-/**
- * What all processes share of the ledger as a whole: how far it is folded and closed. It is in one partition with the
- * dimensions and the batches that are not folded, so that one look shows them all.
- */
+/** What all processes share of the ledger as a whole: how far it is folded and closed, and what is to be folded. */
 
-export const LEDGER = 'ledger'
+const LEDGER = 'ledger'
 export const HEAD: Key = { pk: LEDGER, sk: 'head' }
 export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
+
+const JOURNAL = 'journal'
 
 /** Another layout of the table gets another one. */
 const FORMAT = 1
@@ -21,7 +20,7 @@ const FORMAT = 1
  * it does not change, so that whoever folds may die anywhere and any others go on, all at once too: each part of the
  * ledger takes in what the cut brings it once, and then has the cut's number.
  */
-export interface Head extends AccountCounts {
+export interface Head extends KnownAccounts {
   readonly format: number
   /** The number of the last cut. */
   readonly cut: number
@@ -42,7 +41,7 @@ export interface Head extends AccountCounts {
 
 const NEW: Head = {
   ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, closedThrough: null },
-  ...{ customers: 0, unattributed: 0, forgottenBefore: 0, notCounted: {} },
+  ...{ customers: 0, unattributed: 0, log: 0, forgottenBefore: 0, notCounted: {} },
 }
 
 /** A batch that waits to be folded. */
@@ -51,7 +50,7 @@ export interface Batch extends Key, BatchHeader {
   readonly body: Uint8Array | undefined
 }
 
-export interface BatchHeader extends AccountCounts {
+export interface BatchHeader extends KnownAccounts {
   readonly writer: string
   readonly sequence: number
   readonly digest: string
@@ -77,19 +76,22 @@ export interface View {
 
 /** Where a batch waits. Those with what the status tells are by themselves. */
 export function placeOfBatch(writer: string, sequence: number, unattributed: boolean): Key {
-  return { pk: LEDGER, sk: `${unattributed ? UNATTRIBUTED : 'batch'}#${writer}#${placeOf(sequence)}` }
+  return { pk: JOURNAL, sk: `${unattributed ? UNATTRIBUTED : 'batch'}#${writer}#${placeOf(sequence)}` }
 }
 
-const UNATTRIBUTED = 'unattributed-batch'
+const UNATTRIBUTED = 'unattributed'
 
 export const placeOf = (sequence: number): string => String(sequence).padStart(16, '0')
 
-/** All of it. */
+/**
+ * All of it: the head first. So where it is still the same when a cut is made, none of these batches was folded before,
+ * but for those it names.
+ */
 export async function readView(table: Table): Promise<View> {
-  const items = new Map((await table.list('read the ledger', LEDGER)).map(item => [item.sk, item]))
-  const batches = [...items.values()].flatMap(batchOf)
-  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
+  const items = new Map((await table.get('read the ledger', [HEAD, DIMENSIONS])).map(item => [item.sk, item]))
   const { head, version } = headOf(items.get(HEAD.sk))
+  const batches = (await table.list('read the journal', JOURNAL)).map(batchOf)
+  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
   return { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
 }
 
@@ -101,7 +103,7 @@ export async function readHead(table: Table): Promise<Pick<View, 'head' | 'versi
 /** What waits that nobody can be billed for. */
 export async function readUnattributedBatches(table: Table): Promise<Batch[]> {
   const range = { from: `${UNATTRIBUTED}#`, to: `${UNATTRIBUTED}#${END}` }
-  return (await table.list('read the journal', LEDGER, range)).flatMap(batchOf)
+  return (await table.list('read the journal', JOURNAL, range)).map(batchOf)
 }
 
 /** Makes the ledger where there is none. */
@@ -133,9 +135,7 @@ export function dimensionsOf(item: Item | undefined): Dimension[] {
   }))
 }
 
-function batchOf({ pk, sk, data, body }: Item): Batch[] {
-  return /^(unattributed-)?batch#/.test(sk) ? [{ pk, sk, ...(data as BatchHeader), body }] : []
-}
+const batchOf = ({ pk, sk, data, body }: Item): Batch => ({ pk, sk, ...(data as BatchHeader), body })
 
 /** Others have finished the cut that is being folded here, and gone on: what is to do has to be looked at again. */
 export class SupersededError extends Error {}

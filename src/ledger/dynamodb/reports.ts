@@ -56,11 +56,7 @@ async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly 
       await fold(engine)
       continue
     }
-    const counted = [view.head, ...batches]
-    await engine.accounts.know({
-      customers: Math.max(...counted.map(({ customers }) => customers)),
-      unattributed: Math.max(...counted.map(({ unattributed }) => unattributed)),
-    })
+    await engine.accounts.know(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
     const usage = await readBodies(engine, batches).catch(error => {
       if (error instanceof SupersededError) return undefined
       throw error
@@ -185,7 +181,7 @@ export async function records(engine: Engine, query: RecordsQuery): Promise<Reco
   const { state, limit = 100 } = query
   const { from, to } = hoursOf(query)
   const { head } = await readHead(engine.table)
-  await engine.accounts.know(head)
+  await engine.accounts.know(head.log)
   const ofSeries = await wantedBy(engine, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
   const accounts = accountsOf(query)(engine)

@@ -28,8 +28,12 @@ import { chunksOf } from './table.ts'
 
 const SHARDS_AT_ONCE = 16
 
-/** How many pages are looked through at once for what is due. */
-const PAGES_AT_ONCE = 10
+/** How many pages are looked through first for what is due, and how many then at once where it was not in these. */
+const PAGES_FIRST = 4
+const PAGES_THEN = 50
+
+/** From how many pages of one deadline a caller takes any. */
+const PAGES_TO_CHOOSE_FROM = 200
 
 /** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
 const PAGES_PER_CHANGE = 4
@@ -48,7 +52,7 @@ export async function dueLanes({ table }: Engine, now: number): Promise<Lane[]> 
     if (due.deadline > deadlineText(now)) lanes.set(due.lane, [...(lanes.get(due.lane) ?? []), due])
   }
   const found = await inParallel([...lanes], SHARDS_AT_ONCE, async ([lane, dues]) => {
-    for (const some of chunksOf(dues, PAGES_AT_ONCE)) {
+    for (const some of inChunks(dues)) {
       const records = (await readPages(table, some)).flatMap(page => [...(page?.records.values() ?? [])])
       if (records.some(record => record.lane === lane && isDue(record, now))) return [parseLane(lane)]
     }
@@ -82,15 +86,20 @@ export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): 
  */
 async function* dueInOrder({ table }: Engine, lane: Lane, now: number): AsyncGenerator<Due[]> {
   let same: Due[] = []
-  for await (const due of pendingPages(table)) {
+  for await (const due of pendingPages(table, PAGES_TO_CHOOSE_FROM)) {
     if (due.lane !== lane.id || due.deadline <= deadlineText(now)) continue
-    if (same.length > 0 && same[0]?.deadline !== due.deadline) {
-      yield* chunksOf(shuffled(same), PAGES_AT_ONCE)
+    if (same.length === PAGES_TO_CHOOSE_FROM || (same[0] ?? due).deadline !== due.deadline) {
+      yield* inChunks(shuffled(same))
       same = []
     }
     same.push(due)
   }
-  yield* chunksOf(shuffled(same), PAGES_AT_ONCE)
+  yield* inChunks(shuffled(same))
+}
+
+function inChunks<Element>(elements: readonly Element[]): Element[][] {
+  const first = elements.slice(0, PAGES_FIRST)
+  return [...(first.length > 0 ? [first] : []), ...chunksOf(elements.slice(PAGES_FIRST), PAGES_THEN)]
 }
 
 function shuffled<Element>(elements: readonly Element[]): Element[] {

@@ -144,8 +144,9 @@ function dueOf(sk: string): Due {
 }
 
 /** What is pending, the earliest deadline first. */
-export async function* pendingPages(table: Table): AsyncGenerator<Due> {
-  for await (const { sk } of table.query('look for pending records', DUE)) yield dueOf(sk)
+export async function* pendingPages(table: Table, pageSize?: number): AsyncGenerator<Due> {
+  const range = pageSize === undefined ? {} : { pageSize }
+  for await (const { sk } of table.query('look for pending records', DUE, range)) yield dueOf(sk)
 }
 
 /** Where records are held. */

@@ -72,8 +72,8 @@ export interface TableOptions {
   readonly client: DynamoDBClient
   readonly name: string
   readonly clock: EngineClock
-  /** For how long a request is repeated, in milliseconds. */
-  readonly timeout: number
+  /** For how long a request is tried again, in milliseconds. */
+  readonly retryTimeout: number
 }
 
 /** How many items one request of its kind may have. */
@@ -108,15 +108,15 @@ export class Table {
   readonly #sdk: Sdk
   readonly #client: DynamoDBClient
   readonly #clock: EngineClock
-  readonly #timeout: number
+  readonly #retryTimeout: number
   readonly name: string
   #closed = false
 
-  constructor({ sdk, client, name, clock, timeout }: TableOptions) {
+  constructor({ sdk, client, name, clock, retryTimeout }: TableOptions) {
     this.#sdk = sdk
     this.#client = client
     this.#clock = clock
-    this.#timeout = timeout
+    this.#retryTimeout = retryTimeout
     this.name = name
   }
 
@@ -266,7 +266,7 @@ export class Table {
     doing: string,
     command: Command<Input, Output>,
   ): Promise<Output> {
-    const end = performance.now() + this.#timeout
+    const end = performance.now() + this.#retryTimeout
     this.#hearTheTime(command)
     for (let failures = 1; ; failures += 1) {
       if (this.#closed) throw new LedgerError('ERR_LEDGER_CLOSED', `cannot ${doing}: the ledger is closed`)

@@ -41,9 +41,9 @@ const KINDS = ['cumulative', 'scraped', 'delta', 'gauge'] as const satisfies Obs
 
 const compress = promisify(brotliCompress)
 const decompress = promisify(brotliDecompress)
-const QUICKLY = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }
-/** What is unpacked comes in pieces of so many bytes, each with a call back. */
-const PIECE = 256 * 1024
+/** It comes in pieces of so many bytes, each with a call back. */
+const PIECE = 64 * 1024
+const QUICKLY = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 }, chunkSize: PIECE }
 
 /** @throws LedgerError when an entry or observation is not what it has to be */
 export async function packBatch({ entries, observations = [] }: UsageBatch): Promise<PackedBatch> {
@@ -58,27 +58,28 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
   const pieces = large ? entries.flatMap(divide) : entries
   const lists = new Lists(pieces.length + observations.length)
-  const bytes = Buffer.alloc(pieces.length * ENTRY_BYTES)
-  const usage = new UsageColumns(bytes, pieces.length)
+  for (const { account, dimension } of pieces) lists.add(account, dimension)
+  for (const { account, dimension } of observations) lists.add(account, dimension)
+  const text = JSON.stringify(lists.pack())
+  const usageAt = HEAD_BYTES + Buffer.byteLength(text)
+  const pointsAt = usageAt + pieces.length * ENTRY_BYTES
+  const whole = Buffer.alloc(pointsAt + observations.length * OBSERVATION_BYTES)
+  whole.writeUInt8(LAYOUT)
+  for (const [index, figure] of [usageAt, pieces.length, observations.length].entries()) {
+    whole.writeUInt32LE(figure, 1 + index * 4)
+  }
+  whole.write(text, HEAD_BYTES)
+  const usage = new UsageColumns(whole.subarray(usageAt, pointsAt), pieces.length)
   let row = 0
-  for (const { account, dimension, hour, amount } of pieces) {
-    lists.setAccount(row, account)
+  for (const { dimension, hour, amount } of pieces) {
     usage.set(row, lists.dimension(dimension), hour, amount)
     row += 1
   }
-  const points = packPoints(observations, lists, row)
-  const text = Buffer.from(JSON.stringify(lists.pack()))
-  const head = Buffer.alloc(HEAD_BYTES)
-  head.writeUInt8(LAYOUT)
-  for (const [index, length] of [text.length, pieces.length, observations.length].entries()) {
-    head.writeUInt32LE(length, 1 + index * 4)
-  }
+  packPoints(whole.subarray(pointsAt), observations, lists)
   const digest = createHash('sha256').update(usage.sum(lists))
   for (const part of bytesOf(observations)) digest.update(part)
-  const whole = Buffer.concat([head, text, bytes, points])
   return {
-    // In one piece.
-    body: await compress(whole, { ...QUICKLY, chunkSize: Math.max(whole.length, 1024) }),
+    body: await compress(whole, QUICKLY),
     digest: digest.digest(),
     dimensions: lists.dimensions,
     at: Number.isFinite(at) ? at : 0,
@@ -105,8 +106,7 @@ export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
         'Use the version that wrote it, or a later one.',
     )
   }
-  const [listsLength, rows, points] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5), bytes.readUInt32LE(9)]
-  const usageAt = HEAD_BYTES + listsLength
+  const [usageAt, rows, points] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5), bytes.readUInt32LE(9)]
   const pointsAt = usageAt + rows * ENTRY_BYTES
   const lists = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedLists
   const [accounts, { dimensions }] = [unpackAccounts(lists), lists]
@@ -185,14 +185,11 @@ function divide(entry: UsageEntry): UsageEntry[] {
   return [...pieces, { ...entry, amount: rest }]
 }
 
-/** @param first the place of the first one's account */
-function packPoints(points: readonly Observation[], lists: Lists, first: number): Buffer {
-  const bytes = Buffer.alloc(points.length * OBSERVATION_BYTES)
+function packPoints(bytes: Buffer, points: readonly Observation[], lists: Lists): void {
   for (const [index, point] of points.entries()) {
     const at = index * OBSERVATION_BYTES
     bytes.write(point.counter, at, 'hex')
     bytes.writeUInt8(KINDS.indexOf(point.kind), at + 16)
-    lists.setAccount(first + index, point.account)
     bytes.writeUInt16LE(lists.dimension(point.dimension), at + 17)
     bytes.writeDoubleLE(point.start, at + 19)
     bytes.writeDoubleLE(point.time, at + 27)
@@ -200,7 +197,6 @@ function packPoints(points: readonly Observation[], lists: Lists, first: number)
     bytes.writeDoubleLE(point.maxGap ?? 0, at + 43)
     bytes.writeBigInt64LE(point.value, at + 51)
   }
-  return bytes
 }
 
 function unpackPoints(
@@ -266,6 +262,7 @@ class Lists {
   #identifiers: (string | null)[] | undefined
   #licences: (string | null)[] | undefined
   readonly #others: [place: number, account: Account][] = []
+  #length = 0
 
   /** @param accounts how many there will be */
   constructor(accounts: number) {
@@ -274,11 +271,15 @@ class Lists {
     this.#accountIds = new Array(accounts)
   }
 
-  setAccount(place: number, account: Account): void {
-    checkAccountKey(account.key)
-    print(account.key, this.accountPrints, place * 2)
+  /** Adds the next account, and makes the dimension known. */
+  add(account: Account, dimension: string): void {
+    this.dimension(dimension)
+    const place = this.#length
+    this.#length += 1
+    const { low, high, usual } = knownAccounts.get(account) ?? know(account)
+    this.accountPrints[place * 2] = low
+    this.accountPrints[place * 2 + 1] = high
     this.#product[place] = placeOf(this.#products, account.product)
-    const usual = account.kind === 'customer' && hasUsualKey(account) ? account : undefined
     if (usual === undefined) this.#others.push([place, account])
     this.#accountIds[place] = usual?.accountId ?? null
     if (usual?.customerIdentifier !== undefined) {
@@ -294,7 +295,10 @@ class Lists {
   /** The place of a dimension. */
   dimension(dimension: string): number {
     const place = placeOf(this.dimensions, dimension)
-    if (this.dimensionPrints[place * 2] === undefined) print(dimension, this.dimensionPrints, place * 2)
+    if (this.dimensionPrints.length <= place * 2) {
+      const { low, high } = printOf(dimension)
+      this.dimensionPrints.push(low, high)
+    }
     return place
   }
 
@@ -336,47 +340,47 @@ function unpackAccounts(lists: PackedLists): Account[] {
       ...(typeof customerIdentifier === 'string' && { customerIdentifier }),
       ...(typeof licenseArn === 'string' && { licenseArn }),
     }
-    return { ...customer, key: usualKey(customer).join('') }
+    return { ...customer, key: usualKey(customer) }
   })
 }
 
 type Unkeyed = Omit<CustomerAccount, 'key'>
 
-/** What keys are made of. */
-function usualKey({ product, accountId = '', customerIdentifier, licenseArn }: Unkeyed): [string, string, string] {
-  if (customerIdentifier !== undefined) return [product, ',customer=', customerIdentifier]
-  return licenseArn === undefined ? [product, ',', accountId] : [accountId, ',', licenseArn]
+/** How keys are made, mostly. */
+function usualKey({ product, accountId, customerIdentifier, licenseArn }: Unkeyed): string {
+  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
+  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
 }
 
-/** Whether a key can be made again. To make it for a look only would take long. */
-function hasUsualKey(account: CustomerAccount): boolean {
-  const { key } = account
-  const [first, between, last] = usualKey(account)
-  return (
-    key.length === first.length + between.length + last.length &&
-    key.startsWith(first) &&
-    key.startsWith(between, first.length) &&
-    key.endsWith(last)
-  )
+/** 64 bits that stand for a name, in two numbers. */
+interface Print {
+  readonly low: number
+  readonly high: number
 }
 
-function checkAccountKey(key: string): void {
-  if (key.length <= LONGEST_KEY / 3 || Buffer.byteLength(key) <= LONGEST_KEY) return
-  throw new LedgerError(
-    'ERR_LEDGER_INVALID',
-    `Expected an account's key of at most ${LONGEST_KEY} bytes, got one of ${Buffer.byteLength(key)}.`,
-  )
+/** What is found of an account once. */
+interface KnownAccount extends Print {
+  /** Itself, where its key need not be written since it can be made again. */
+  readonly usual: CustomerAccount | undefined
 }
 
-/** FNV-1a, twice, with different numbers. */
-function print(text: string, prints: { [place: number]: number }, place: number): void {
-  let low = 0x811c9dc5
-  let high = 0x9747b28c
-  for (let index = 0; index < text.length; index += 1) {
-    const unit = text.charCodeAt(index)
-    low = Math.imul(low ^ unit, 0x01000193)
-    high = Math.imul(high ^ unit, 0x5bd1e995)
+const knownAccounts = new WeakMap<Account, KnownAccount>()
+
+function know(account: Account): KnownAccount {
+  const length = Buffer.byteLength(account.key)
+  if (length > LONGEST_KEY) {
+    throw new LedgerError(
+      'ERR_LEDGER_INVALID',
+      `Expected an account's key of at most ${LONGEST_KEY} bytes, got one of ${length}.`,
+    )
   }
-  prints[place] = low
-  prints[place + 1] = high
+  const usual = account.kind === 'customer' && account.key === usualKey(account) ? account : undefined
+  const known = { ...printOf(account.key), usual }
+  knownAccounts.set(account, known)
+  return known
+}
+
+function printOf(text: string): Print {
+  const hash = createHash('sha256').update(text).digest()
+  return { low: hash.readInt32LE(0), high: hash.readInt32LE(4) }
 }

@@ -98,3 +98,55 @@ export function fail(client: DynamoDBClient, error: Error): { over: boolean; req
   )
   return state
 }
+
+/** A process that stops at one of its requests, as one whose machine is paused, until it is woken. */
+export class SleepyClient {
+  readonly client: DynamoDBClient
+  /** Resolves when it sleeps. */
+  readonly asleep: Promise<void>
+  readonly #wake: () => void
+
+  /** @param at the request before which it sleeps, from 1 */
+  constructor(client: DynamoDBClient, at: number) {
+    this.client = client
+    const asleep = Promise.withResolvers<void>()
+    const awake = Promise.withResolvers<void>()
+    this.asleep = asleep.promise
+    this.#wake = awake.resolve
+    let requests = 0
+    client.middlewareStack.add(
+      next => async args => {
+        requests += 1
+        if (requests === at) {
+          asleep.resolve()
+          await awake.promise
+        }
+        return await next(args)
+      },
+      { step: 'build', name: 'sleepy' },
+    )
+  }
+
+  wake(): void {
+    this.#wake()
+  }
+}
+
+/** Loses each answer to a command once: the same is answered when it is sent again. */
+export function loseAnswers(client: DynamoDBClient, command: string): { lost: number } {
+  const state = { lost: 0 }
+  const heard = new Set<string>()
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async args => {
+        const result = await next(args)
+        const key = JSON.stringify(args.input, (_, value) => (value instanceof Uint8Array ? [...value] : value))
+        if (commandName !== command || heard.has(key)) return result
+        heard.add(key)
+        state.lost += 1
+        throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+      },
+    { step: 'build', name: 'loseAnswers' },
+  )
+  return state
+}

@@ -64,6 +64,8 @@ export const BATCHES: readonly UsageBatch[] = [
     observations: [
       ...[point('known', 1, 10), point('baseline', 1, 1000, { start: micros(-100) }), point('old', 90, 300)],
       ...[delta(2, 6), delta(2, 7), level(3)],
+      // So many that the body is an item of its own.
+      ...Array.from({ length: 24 }, (_, n) => point(`one of many ${n}`, 5, n + 1)),
     ],
   },
   {

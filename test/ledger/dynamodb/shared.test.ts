@@ -8,7 +8,9 @@ import {
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
+  PutItemCommand,
 } from '@aws-sdk/client-dynamodb'
+import { pack } from '../../../src/ledger/dynamodb/packing.ts'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { MINUTE } from '../../../src/ledger/hours.ts'
@@ -29,7 +31,7 @@ import {
   TOKENS,
   UNIT,
 } from '../scene.ts'
-import { disturb, fail, type Loss, MortalClient, seeded, serviceError } from './faults.ts'
+import { disturb, fail, type Loss, loseAnswers, MortalClient, SleepyClient, seeded, serviceError } from './faults.ts'
 import { BATCHES, type Books, begin, claimAll, customers, live, point, read, settleAll } from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
@@ -37,7 +39,10 @@ import { DynamoDBLocal, withoutJava } from './server.ts'
  * What a process leaves that dies before its n-th write was carried out is what it leaves that dies after the one before.
  * So the second is enough here, and both are tried where there is time.
  */
-const LOSSES: readonly Loss[] = process.env.LEDGER_FAULTS === 'all' ? ['answer', 'request'] : ['answer']
+const ALL = process.env.LEDGER_FAULTS === 'all'
+const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
+/** Of the requests at which a process sleeps, each so many-th is tried. */
+const EACH = ALL ? 1 : 4
 
 const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
 
@@ -84,28 +89,52 @@ if (withoutJava) {
     }
   }
 
-  describe('processes that die', { concurrency: 4 }, () => {
+  describe('processes that die or sleep', { concurrency: 4 }, () => {
     const close = (ledger: Ledger) => ledger.closeHours(closeOptions(closing(1)))
+    /** Usage that comes when somebody else has closed the first hours. */
+    const goOn = async (ledger: Ledger) => {
+      const entries = customers.map(one => entry(one, REQUESTS, 2, 2))
+      await ledger.append({ writer: 'c'.repeat(32), sequence: 1, entries, observations: [point('known', 130, 17)] })
+      await ledger.closeHours(closeOptions(closing(2)))
+    }
     const closed = booksAfter(async ledger => {
       await begin(ledger)
       await close(ledger)
+      await goOn(ledger)
     })
 
     test('the books of it are what the batches say', async () => {
       const { lines, records } = await closed
       const recorded = (key: string, dimension: string) =>
         lines.find(({ account, dimension: { name } }) => account.key === key && name === dimension)?.recorded
-      assert.equal(records.length, 20 + 3)
-      assert.equal(recorded(ALICE.key, 'requests'), (3n + 14n + 6n) * UNIT)
+      assert.equal(records.length, 20 + 3 + 20 + 1)
+      assert.equal(recorded(ALICE.key, 'requests'), (3n + 17n + 6n + 300n) * UNIT)
       assert.equal(recorded(ALICE.key, 'gpu'), 4120n * UNIT)
       assert.equal(recorded(NOBODY.key, 'requests'), 5n * UNIT)
+    })
+
+    test('asleep at any request, while others close the next hour: what it does when it wakes changes nothing', async () => {
+      const expected = await closed
+      let slept = true
+      for (let request = 1; slept; request += EACH) {
+        const tableName = await server.table(healthy)
+        const other = await open(tableName)
+        await begin(other)
+        const sleepy = new SleepyClient(server.client(), request)
+        const closing = open(tableName, sleepy.client).then(close)
+        slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
+        await goOn(other)
+        sleepy.wake()
+        await closing
+        assert.deepEqual(await read(other), expected, `it slept at request ${request}`)
+      }
     })
 
     for (const loss of LOSSES) {
       test(`while hours are closed, with the ${loss} lost: another does it again, with the same result`, async () => {
         const expected = await closed
         const writes = await dieEverywhere(loss, begin, close, async (other, write) => {
-          await close(other)
+          await goOn(other)
           assert.deepEqual(await read(other), expected, `it died at write ${write}`)
         })
         assert.ok(writes >= 11, `${writes} writes`)
@@ -249,7 +278,7 @@ if (withoutJava) {
       test(`${error.message} without an end is given up within the timeout, and said so`, async () => {
         const client = server.client()
         const tableName = await server.table(healthy)
-        const ledger = await DynamoDBLedger.open({ tableName, client, timeout: 200 })
+        const ledger = await DynamoDBLedger.open({ tableName, client, retryTimeout: 200 })
         await ledger.register(DIMENSIONS)
         const failing = fail(client, error)
         await assert.rejects(ledger.append(BATCHES[0] as UsageBatch), { code })
@@ -259,6 +288,28 @@ if (withoutJava) {
         assert.equal((await ledger.statement()).length, 20)
       })
     }
+
+    test('a decision whose answer is lost is made once', async () => {
+      const client = server.client()
+      const ledger = await open(await server.table(healthy), client)
+      await begin(ledger)
+      await ledger.closeHours(closeOptions(closing(1)))
+      const refuse = { type: 'refused' } as const
+      await settleAll(ledger, await claimAll(ledger, closing(1)), () => refuse, closing(1))
+      const [held] = await ledger.records({ state: 'held' })
+      const losing = loseAnswers(client, 'TransactWriteItemsCommand')
+      await ledger.release(held?.id ?? '', BY)
+      await ledger.attribute(NOBODY.key, REQUESTS.name, ALICE, BY)
+      await ledger.writeOff(customers[3]?.key ?? '', TOKENS.name, BY)
+      await ledger.append({ writer: '5'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 2, 1)] })
+      assert.equal(losing.lost, 4)
+      const actions = (await ledger.audit()).map(({ action }) => action)
+      assert.deepEqual(actions.filter(action => ['release', 'attribute', 'write-off'].includes(action)).sort(), [
+        'attribute',
+        'release',
+        'write-off',
+      ])
+    })
 
     test('what does not pass is not tried again', async () => {
       const client = server.client()
@@ -377,6 +428,15 @@ if (withoutJava) {
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_CLOSED' })
     })
 
+    test('that a newer version has written is refused', async () => {
+      const tableName = await server.table(healthy)
+      const ledger = await open(tableName)
+      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 2 }) } }
+      await healthy.send(new PutItemCommand({ TableName: tableName, Item: head }))
+      await assert.rejects(open(tableName), { code: 'ERR_LEDGER_NEWER' })
+      await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })
+    })
+
     test("tells DynamoDB's time", async () => {
       const ledger = await made()
       const here = Date.now()
@@ -418,7 +478,7 @@ if (withoutJava) {
 
   test('the server killed and started again: what was acknowledged is there once', async () => {
     const client = server.client()
-    const ledger = await DynamoDBLedger.open({ tableName: await server.table(client), client, timeout: 300 })
+    const ledger = await DynamoDBLedger.open({ tableName: await server.table(client), client, retryTimeout: 300 })
     await ledger.register(DIMENSIONS)
     const untilDone = async (work: () => Promise<unknown>) => {
       for (;;) {
