@@ -1,34 +1,10 @@
-import { createHash } from 'node:crypto'
 import { LedgerError } from '../ledger/errors.ts'
 import type { StatementLine } from '../ledger/ledger.ts'
-import type { Account, CustomerAccount, UnattributedAccount } from '../usage/account.ts'
+import { handleOf } from '../text/account.ts'
+import type { Account, CustomerAccount } from '../usage/account.ts'
 import { CustomerReader } from '../usage/customer.ts'
 import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
 import { UsageError } from './errors.ts'
-import { printable } from './text/printable.ts'
-
-/** A short name for an unattributed account, whose key is long and full of quotes: the same wherever it is shown. */
-export function handleOf(account: UnattributedAccount): string {
-  return `u-${createHash('sha256').update(account.key).digest('hex').slice(0, 8)}`
-}
-
-/** An account as a table shows it; its licence stands in a column of its own. */
-export function accountLabel(account: Account): string {
-  if (account.kind === 'unattributed') return handleOf(account)
-  return printable(account.accountId ?? account.customerIdentifier ?? account.key)
-}
-
-/** The id at the end of a licence's ARN. */
-export function licenceLabel(account: Account): string {
-  const arn = account.kind === 'customer' ? (account.licenseArn ?? '') : ''
-  return printable(arn.slice(arn.lastIndexOf(':') + 1))
-}
-
-/** An account as a sentence names it. */
-export function accountName(account: Account): string {
-  const licence = licenceLabel(account)
-  return licence === '' ? accountLabel(account) : `${accountLabel(account)} (licence ${licence})`
-}
 
 /** The account that a person means by its key, id, customer identifier, licence or handle. */
 export function findAccount(lines: readonly StatementLine[], text: string): Account {

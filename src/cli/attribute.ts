@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
-import { accountName, customerAccount, findAccount } from './account.ts'
+import { accountName } from '../text/account.ts'
+import { customerAccount, findAccount } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './print.ts'

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
+import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, limit, type OutputFormat } from './options.ts'
 import { print, screen } from './print.ts'
 import { auditCsv, auditJson, auditTable } from './report/audit.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   limit: number

@@ -1,10 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
+import { sizeText } from '../text/size.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption } from './options.ts'
 import { print } from './print.ts'
-import { sizeText } from './text/size.ts'
 
 export function backupCommand(): Command {
   return new Command('backup')

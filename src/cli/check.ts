@@ -1,10 +1,10 @@
 import { Command } from 'commander'
+import { json } from '../text/json.ts'
 import type { CheckOptions } from './check/run.ts'
 import { withConfigErrors } from './config-file.ts'
 import { formatOption } from './options.ts'
 import { TIME_HELP } from './period.ts'
 import { print } from './print.ts'
-import { json } from './text/json.ts'
 
 export function checkCommand(): Command {
   return new Command('check')

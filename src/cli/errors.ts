@@ -1,6 +1,6 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
-import { printable } from './text/printable.ts'
+import { printable } from '../text/printable.ts'
 
 /** The command line is not what it has to be. */
 export class UsageError extends MarketplaceMeteringError {

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
+import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
 import { print, screen } from './print.ts'
 import { heldText } from './report/held.ts'
 import { recordsJson } from './report/records.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   customer?: string

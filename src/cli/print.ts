@@ -1,4 +1,4 @@
-import { type Paint, paintFor } from './text/paint.ts'
+import { type Paint, paintFor } from '../text/paint.ts'
 
 /** Where commands print, and how wide and colourful it may be. */
 

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
 import { hourOf } from '../ledger/hours.ts'
+import { shortTime } from '../text/time.ts'
 import { UsageError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
 import { parseTime, TIME_HELP } from './period.ts'
 import { print } from './print.ts'
-import { shortTime } from './text/time.ts'
 
 interface Options extends CommonOptions {
   before: string

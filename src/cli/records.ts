@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { RecordState } from '../ledger/ledger.ts'
+import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -14,7 +15,6 @@ import {
 import { parsePeriod, TIME_HELP } from './period.ts'
 import { print, screen } from './print.ts'
 import { recordsCsv, recordsJson, recordsTable } from './report/records.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   customer?: string

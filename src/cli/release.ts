@@ -1,12 +1,12 @@
 import { Command } from 'commander'
+import { HELD_ADVICE, heldCause } from '../text/held-advice.ts'
+import { indented } from '../text/table.ts'
 import { readDimensions } from './dimensions.ts'
 import { heldRecords } from './held-records.ts'
 import { withLedger } from './open-ledger.ts'
 import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './print.ts'
-import { HELD_ADVICE, heldCause } from './report/held-advice.ts'
 import { recordName } from './report/record-name.ts'
-import { indented } from './text/table.ts'
 
 export function releaseCommand(): Command {
   return new Command('release')

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
+import { HELD_ADVICE } from '../text/held-advice.ts'
 import { readDimensions } from './dimensions.ts'
 import { heldRecords } from './held-records.ts'
 import { withLedger } from './open-ledger.ts'
 import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './print.ts'
-import { HELD_ADVICE } from './report/held-advice.ts'
 import { recordName } from './report/record-name.ts'
 
 interface Options extends NoteOptions {

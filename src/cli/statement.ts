@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
+import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
@@ -10,7 +11,6 @@ import type { StatementReport } from './report/statement.ts'
 import { statementCsv } from './report/statement-csv.ts'
 import { statementJson } from './report/statement-json.ts'
 import { statementTable } from './report/statement-table.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   customer?: string

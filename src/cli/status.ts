@@ -1,12 +1,12 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
+import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
 import { print, screen } from './print.ts'
 import { statusJson, statusText } from './report/status.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   format: OutputFormat

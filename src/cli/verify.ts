@@ -1,11 +1,11 @@
 import { Command } from 'commander'
+import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
 import { print, screen } from './print.ts'
 import { breaches } from './report/equation.ts'
 import { equationText } from './report/equation-text.ts'
 import { breachesJson } from './report/statement-json.ts'
-import { json } from './text/json.ts'
 
 interface Options extends CommonOptions {
   format: OutputFormat

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { accountName, findAccount } from './account.ts'
+import { accountName } from '../text/account.ts'
+import { findAccount } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './print.ts'

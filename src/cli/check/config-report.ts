@@ -2,14 +2,14 @@ import { REFERENCE } from '../../gateway/config/secrets.ts'
 import { type Address, hostAndPort } from '../../gateway/config/values.ts'
 import type { GatewayConfig } from '../../gateway/config.ts'
 import { ledgerName } from '../../ledger/open.ts'
+import { printable } from '../../text/printable.ts'
+import { quantityScale } from '../../text/quantity.ts'
+import { indented } from '../../text/table.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { AttributeSource } from '../../usage/options.ts'
 import { type CompiledRule, compileRules, type Rules } from '../../usage/rules.ts'
-import { printable } from '../text/printable.ts'
-import { quantityScale } from '../text/quantity.ts'
-import { indented } from '../text/table.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {

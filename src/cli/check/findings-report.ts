@@ -1,12 +1,12 @@
+import { accountLabel, licenceLabel } from '../../text/account.ts'
+import { printable } from '../../text/printable.ts'
+import { quantityScale } from '../../text/quantity.ts'
+import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
+import { iso, shortTime } from '../../text/time.ts'
 import type { Account } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { evidenceOf } from '../../usage/evidence.ts'
-import { accountLabel, licenceLabel } from '../account.ts'
-import { printable } from '../text/printable.ts'
-import { quantityScale } from '../text/quantity.ts'
-import { type Column, indented, type TableOptions, table } from '../text/table.ts'
-import { iso, shortTime } from '../text/time.ts'
 import type { Finding, Findings } from './findings.ts'
 
 type Dimensions = ReadonlyMap<string, Dimension>

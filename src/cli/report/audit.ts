@@ -1,12 +1,12 @@
 import type { AuditEntry } from '../../ledger/ledger.ts'
+import { accountLabel } from '../../text/account.ts'
+import { csv } from '../../text/csv.ts'
+import { printable } from '../../text/printable.ts'
+import { quantityText } from '../../text/quantity.ts'
+import { type TableOptions, table } from '../../text/table.ts'
+import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { accountLabel } from '../account.ts'
-import { csv } from '../text/csv.ts'
-import { printable } from '../text/printable.ts'
-import { quantityText } from '../text/quantity.ts'
-import { type TableOptions, table } from '../text/table.ts'
-import { iso, shortTime } from '../text/time.ts'
 
 /** What persons did, for a person. */
 export function auditTable(

@@ -1,9 +1,9 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
+import { accountName } from '../../text/account.ts'
+import { type Paint, plain } from '../../text/paint.ts'
+import { printable } from '../../text/printable.ts'
+import { baseScale } from '../../text/quantity.ts'
 import { formatAmount } from '../../usage/amount.ts'
-import { accountName } from '../account.ts'
-import { type Paint, plain } from '../text/paint.ts'
-import { printable } from '../text/printable.ts'
-import { baseScale } from '../text/quantity.ts'
 import { breaches, difference } from './equation.ts'
 
 const EQUATION = 'recorded = metered + pending + held + balance'

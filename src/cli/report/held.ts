@@ -1,8 +1,8 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
+import { HELD_ADVICE, type HeldCause, heldCause } from '../../text/held-advice.ts'
+import { plain } from '../../text/paint.ts'
+import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { plain } from '../text/paint.ts'
-import { type Column, indented, type TableOptions, table } from '../text/table.ts'
-import { HELD_ADVICE, type HeldCause, heldCause } from './held-advice.ts'
 import { quantityColumn, RECORD_COLUMNS } from './records.ts'
 
 /** Held records by reason, each with what it means and what to do. */

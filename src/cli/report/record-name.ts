@@ -1,9 +1,9 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
+import { accountName } from '../../text/account.ts'
+import { printable } from '../../text/printable.ts'
+import { quantityScale } from '../../text/quantity.ts'
+import { shortTime } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { accountName } from '../account.ts'
-import { printable } from '../text/printable.ts'
-import { quantityScale } from '../text/quantity.ts'
-import { shortTime } from '../text/time.ts'
 
 /** A record as a sentence names it. */
 export function recordName(record: RecordEntry, dimensions: ReadonlyMap<string, Dimension>): string {

@@ -1,12 +1,12 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
+import { accountLabel, licenceLabel } from '../../text/account.ts'
+import { csv } from '../../text/csv.ts'
+import { printable } from '../../text/printable.ts'
+import { quantityText } from '../../text/quantity.ts'
+import { type Column, type TableOptions, table } from '../../text/table.ts'
+import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { accountLabel, licenceLabel } from '../account.ts'
-import { csv } from '../text/csv.ts'
-import { printable } from '../text/printable.ts'
-import { quantityText } from '../text/quantity.ts'
-import { type Column, type TableOptions, table } from '../text/table.ts'
-import { iso, shortTime } from '../text/time.ts'
 
 const ANSWER_LENGTH = 80
 

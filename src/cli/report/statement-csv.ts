@@ -1,6 +1,6 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
+import { type CsvCell, csv } from '../../text/csv.ts'
 import { formatAmount } from '../../usage/amount.ts'
-import { type CsvCell, csv } from '../text/csv.ts'
 import { reasonsOf, type StatementReport } from './statement.ts'
 
 /** The statement for a spreadsheet: a row for each line, amounts in base units. */

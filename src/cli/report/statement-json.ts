@@ -1,6 +1,6 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
+import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
-import { iso } from '../text/time.ts'
 import { breaches, difference } from './equation.ts'
 import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
 

@@ -1,10 +1,10 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { type Paint, plain } from '../../text/paint.ts'
+import { sizeText } from '../../text/size.ts'
+import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { type Paint, plain } from '../text/paint.ts'
-import { sizeText } from '../text/size.ts'
-import { distance, iso, shortTime } from '../text/time.ts'
 import { amountText } from './record-name.ts'
 
 export interface StatusReport {

@@ -1,6 +1,6 @@
-import { distance } from '../../cli/text/time.ts'
 import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
 import type { Totals } from './totals.ts'

@@ -1,4 +1,4 @@
-import { quantityScale } from '../../cli/text/quantity.ts'
+import { quantityScale } from '../../text/quantity.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 

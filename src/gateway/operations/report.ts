@@ -1,6 +1,6 @@
-import { iso } from '../../cli/text/time.ts'
 import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Activity } from './activity.ts'
 import { type Advice, shellWord } from './command.ts'

@@ -1,6 +1,6 @@
-import { accountLabel } from '../../cli/account.ts'
-import { printable } from '../../cli/text/printable.ts'
 import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
+import { accountLabel } from '../../text/account.ts'
+import { printable } from '../../text/printable.ts'
 import type { UnattributedReason } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'

@@ -1,4 +1,4 @@
-import type { HeldReason, RecordEntry } from '../../ledger/ledger.ts'
+import type { HeldReason, RecordEntry } from '../ledger/ledger.ts'
 
 export interface HeldAdvice {
   /** What it means, in lines that fit a narrow terminal. */

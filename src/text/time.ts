@@ -1,4 +1,4 @@
-import { HOUR, MINUTE } from '../../ledger/hours.ts'
+import { HOUR, MINUTE } from '../ledger/hours.ts'
 
 /** `2026-11-21T09:30:00.000Z` */
 export function iso(time: number): string {

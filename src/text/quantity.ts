@@ -1,6 +1,6 @@
-import { formatAmount } from '../../usage/amount.ts'
-import type { Dimension } from '../../usage/dimension.ts'
-import { parseUnit } from '../../usage/units.ts'
+import { formatAmount } from '../usage/amount.ts'
+import type { Dimension } from '../usage/dimension.ts'
+import { parseUnit } from '../usage/units.ts'
 
 const DECIMALS = 3
 
