@@ -2,12 +2,13 @@ import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { HOUR } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
 import { answerWith, collectGarbage } from './child.ts'
+import { Book } from './drain-book.ts'
 import { temporaryFolder } from './folder.ts'
 import { accountId, assertDrained, BATCH, CONCURRENCY, cycleOf, makeDue, NOW, REGION } from './metering.ts'
 
 /** Who sends, and how many records. Answers with the milliseconds that it took. */
 export interface Question {
-  readonly who: 'ours' | 'bare'
+  readonly who: 'ours' | 'bare' | 'by hand'
   readonly records: number
 }
 
@@ -15,8 +16,9 @@ let rounds = 0
 
 answerWith<Question, number>(({ who, records }) => {
   // A product of its own for each round: what is billed already would be answered in another way.
-  const product = `prod-${who}-${++rounds}`
-  return who === 'ours' ? drain(records, product) : loop(records, product)
+  const product = `prod-${++rounds}`
+  if (who === 'ours') return drain(records, product)
+  return loop(records, product, who === 'bare' ? undefined : new Book(`${temporaryFolder()}/book.sqlite`, records))
 })
 
 /** One for each round: what an earlier round left open, the simulator closes while records are made due. */
@@ -43,8 +45,8 @@ async function drain(records: number, product: string): Promise<number> {
   return time
 }
 
-/** The same calls without a ledger. */
-async function loop(records: number, product: string): Promise<number> {
+/** The same calls without a ledger: with a book, or from memory. */
+async function loop(records: number, product: string, book?: Book): Promise<number> {
   const Timestamp = new Date(Math.floor(NOW / HOUR) * HOUR - 1000)
   const UsageRecords = Array.from({ length: records }, (_, number) => ({
     Timestamp,
@@ -60,15 +62,18 @@ async function loop(records: number, product: string): Promise<number> {
     while (next < records) {
       const start = next
       next += BATCH
-      const { Results } = await client.batchMeterUsage({
+      book?.before(start, next)
+      const { Results = [] } = await client.batchMeterUsage({
         ProductCode: product,
-        UsageRecords: UsageRecords.slice(start, next),
+        UsageRecords: UsageRecords.slice(start, start + BATCH),
       })
-      if (!Results?.every(({ Status }) => Status === 'Success')) throw new Error('a record was not taken')
+      if (!Results.every(({ Status }) => Status === 'Success')) throw new Error('a record was not taken')
+      book?.after(start, Results)
     }
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, work))
   const time = performance.now() - begun
   client.destroy()
+  book?.close()
   return time
 }
