@@ -24,8 +24,6 @@ export class UsageWriter {
   #batches: UsageBatch[] = []
   /** Those with something waiting that is in no batch. */
   #waiting: Tally[] = []
-  /** For callers that have none: by dimension and account. */
-  readonly #tallies = new Map<string, WeakMap<Account, Tally>>()
   #month = { start: Number.NaN, end: Number.NaN }
   #flushes: Promise<void> = Promise.resolve()
 
@@ -38,13 +36,7 @@ export class UsageWriter {
    *
    * @param tally where it waits: the same each time for the same account and dimension
    */
-  add(
-    account: Account,
-    dimension: string,
-    time: number,
-    amount: bigint,
-    tally: Tally = this.#tallyOf(account, dimension),
-  ): void {
+  add(account: Account, dimension: string, time: number, amount: bigint, tally: Tally): void {
     if (!(time >= this.#month.start && time < this.#month.end)) {
       // Usage is not to move to another month's bill.
       this.#makeBatches()
@@ -110,13 +102,6 @@ export class UsageWriter {
     this.#writer = incarnation()
     this.#batches = this.#batches.map(({ entries }, index) => ({ writer: this.#writer, sequence: index + 1, entries }))
     this.#sequence = this.#batches.length
-  }
-
-  #tallyOf(account: Account, dimension: string): Tally {
-    const tallies = this.#tallies.get(dimension) ?? new WeakMap<Account, Tally>()
-    const tally = tallies.get(account) ?? { source: 0, waiting: undefined }
-    this.#tallies.set(dimension, tallies.set(account, tally))
-    return tally
   }
 }
 

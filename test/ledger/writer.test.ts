@@ -4,6 +4,7 @@ import { LedgerError } from '../../src/ledger/errors.ts'
 import type { UsageBatch } from '../../src/ledger/ledger.ts'
 import { UsageWriter } from '../../src/ledger/writer.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
+import type { Tally } from '../../src/usage/customer.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
 import { openSqlite } from './sqlite-under-test.ts'
 
@@ -37,8 +38,9 @@ async function begin(
       },
     }),
   )
+  const tallies = accounts.map(() => ({ source: 0, waiting: undefined }))
   const use = (number: number, amount: bigint) =>
-    writer.add(accounts[number] as CustomerAccount, TOKENS.name, NOON, amount)
+    writer.add(accounts[number] as CustomerAccount, TOKENS.name, NOON, amount, tallies[number] as Tally)
   const recorded = async () => {
     const lines = await ledger.statement()
     return new Map(lines.map(line => [line.account.key, line.recorded]))

@@ -118,8 +118,8 @@ export class Process {
       const who = customersOf(licences)[customer]?.key ?? 'nobody'
       add(this.#exported, `${who} ${sold.name}`, sold.amount(n))
     }
-    this.#mapper.map(collectionOf(measured), (account, { name }, amount) =>
-      this.#writer.add(account, name, time, amount),
+    this.#mapper.map(collectionOf(measured), (account, { name }, amount, _, tally) =>
+      this.#writer.add(account, name, time, amount, tally),
     )
     return this.flush()
   }

@@ -4,6 +4,7 @@ import { type InferenceInstruments, inferenceInstruments } from '../../../src/in
 import type { Ledger } from '../../../src/ledger/ledger.ts'
 import { UsageWriter } from '../../../src/ledger/writer.ts'
 import type { MeteringClient } from '../../../src/marketplace/client.ts'
+import type { Tally } from '../../../src/usage/customer.ts'
 import { CUSTOMER_ATTRIBUTE, type Customer, PRODUCTS, type Product, usageOptions } from '../customers.ts'
 import { DIMENSIONS } from '../dimensions.ts'
 import { seriesOf } from '../strategy.ts'
@@ -42,6 +43,8 @@ export class DirectMeter implements Meter {
   readonly #writer: UsageWriter
   readonly #now: () => number
   readonly #unacknowledged: Unacknowledged
+  /** By series. */
+  readonly #tallies = new Map<number, Tally>()
   #calls: Call[] = []
 
   constructor(ledger: Ledger, now: () => number, books: UsageBooks) {
@@ -59,7 +62,10 @@ export class DirectMeter implements Meter {
     const time = this.#now()
     for (const { customer, amounts } of this.#calls) {
       for (const [dimension, amount] of amounts.entries()) {
-        this.#writer.add(customer.account, DIMENSIONS[dimension] as string, time, amount)
+        const series = seriesOf(customer, dimension)
+        const tally = this.#tallies.get(series) ?? { source: 0, waiting: undefined }
+        this.#tallies.set(series, tally)
+        this.#writer.add(customer.account, DIMENSIONS[dimension] as string, time, amount, tally)
       }
     }
     this.#calls = []
