@@ -66,11 +66,15 @@ function keepPublic(entries: readonly string[]): void {
 function licences({ outputs }: Metafile): string {
   const sources = Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs))
   const folders = sources.flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [])
-  const texts = [...new Set(folders)].sort().map(folder => {
+  const packages = [...new Set(folders)].sort().map(folder => {
     const { name, version } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'))
-    const licence = readdirSync(join(ROOT, folder)).find(file => /^licen[cs]e/i.test(file))
-    if (licence === undefined) throw new Error(`${folder} has no file with its licence`)
-    return `${name} ${version}\n\n${readFileSync(join(ROOT, folder, licence), 'utf8').trim()}\n`
+    const file = readdirSync(join(ROOT, folder)).find(file => /^licen[cs]e/i.test(file))
+    if (file === undefined) throw new Error(`${folder} has no file with its licence`)
+    return { name: `${name} ${version}`, licence: readFileSync(join(ROOT, folder, file), 'utf8').trim() }
+  })
+  // Many have the same, word for word.
+  const texts = [...Map.groupBy(packages, ({ licence }) => licence)].map(([licence, those]) => {
+    return `${those.map(({ name }) => name).join('\n')}\n\n${licence}\n`
   })
   return `This package contains parts of these:\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`
 }
