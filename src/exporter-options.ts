@@ -89,10 +89,11 @@ const clock = v.custom<() => number>(
 /** The last instant that a `Date` can be. */
 const LAST_TIME = 8.64e15
 
+/** In whole milliseconds. */
 function read(now: () => number): number | undefined {
   try {
     const time = now()
-    return typeof time === 'number' && time >= 0 && time <= LAST_TIME ? time : undefined
+    return typeof time === 'number' && time >= 0 && time <= LAST_TIME ? Math.floor(time) : undefined
   } catch {
     return undefined
   }
