@@ -10,6 +10,7 @@ import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
+import { losingHurriedly } from './postgresql/flaky-pool.ts'
 import { Fleet } from './postgresql/fleet.ts'
 import { PostgresqlLedgers } from './postgresql/under-test.ts'
 import { startJob } from './postgresql/worker.ts'
@@ -53,6 +54,12 @@ async function sql(schema: string, text: string): Promise<pg.QueryResult> {
     await client.query('RESET search_path')
     client.release()
   }
+}
+
+/** Whether a transaction waits for another. */
+async function somebodyWaits(): Promise<boolean> {
+  const { rowCount } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+  return (rowCount ?? 0) > 0
 }
 
 const equations = async (ledger: Ledger): Promise<Record<string, number[]>> =>
@@ -159,6 +166,28 @@ describe('opening', () => {
     await assert.rejects(ledgers.open(ledgers.schema(), { ssl: true }), code('ERR_LEDGER_IO'))
   })
 
+  test("what the application's sessions are set to does not matter", async () => {
+    const schema = ledgers.schema()
+    await (await ledgers.open(schema, { pool })).close()
+    const own = new pg.Pool({
+      ...{ connectionString: server.connectionString, max: 1 },
+      options: '-c bytea_output=escape -c search_path=public -c default_transaction_isolation=serializable',
+    })
+    // What is temporary comes before all else of the same name.
+    for (const table of ['batch', 'journal', 'usage', 'record', 'ledger']) {
+      await own.query(`CREATE TEMP TABLE ${table} (LIKE "${schema}".${table} INCLUDING ALL)`)
+    }
+    const ledger = await ledgers.open(schema, { pool: own })
+    await ledger.register(DIMENSIONS)
+    const batch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 3)] }
+    await ledger.append(batch)
+    await ledger.append(batch)
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    await own.end()
+    const other = await ledgers.open(schema, { pool })
+    assert.deepEqual(await equations(other), { [`${ALICE.key} requests`]: [3, 0, 3, 0, 0] })
+  })
+
   test('no error tells the password', async () => {
     for (const [connectionString, expected] of [
       ['postgresql://user:s3cret@[bad/postgres', 'ERR_CONFIGURATION'],
@@ -228,6 +257,19 @@ describe('the journal', () => {
     const lines = await ledger.statement()
     assert.equal(lines.length, 300)
     assert.ok(lines.every(line => line.recorded === 60n * UNIT && line.balance === 60n * UNIT))
+    assert.equal(await journal(schema), 0)
+  })
+
+  test('a long journal is folded in several transactions, each batch once', async () => {
+    const { schema, ledger } = await open()
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    await sql(
+      schema,
+      `INSERT INTO journal (writer, sequence, body, in_status)
+       SELECT writer, n, body, in_status FROM journal, generate_series(2, 450) AS n`,
+    )
+    const folded = await Promise.all([ledger.statement(), ledger.statement()])
+    for (const [line] of folded) assert.equal(line?.recorded, 450n * UNIT)
     assert.equal(await journal(schema), 0)
   })
 
@@ -303,6 +345,34 @@ describe('the journal', () => {
       ['newest label'],
     )
     assert.deepEqual(await equations(ledger), { [`${DORA.key} requests`]: [3, 0, 3, 0, 0] })
+  })
+
+  test('several things found at once of the counters of a series that is new are all told', async () => {
+    const { schema, ledger } = await open()
+    await ledger.meteredSince(ALICE.product, hour(0))
+    let sequence = 0
+    const observe = async (points: readonly Partial<Observation>[]) => {
+      sequence += 1
+      const observations = points.map(
+        (point): Observation => ({
+          ...{ counter: 'c0'.repeat(16), kind: 'cumulative', account: ALICE, dimension: 'requests', maxGap: MINUTE },
+          ...{ start: hour(0) * 1000 + 1, time: hour(0) * 1000 + 2, receivedAt: hour(0) + MINUTE, value: 1n },
+          ...point,
+        }),
+      )
+      await ledger.append({ writer: WRITER, sequence, entries: [], observations })
+    }
+    const microseconds = hour(0) * 1000
+    await observe([
+      { counter: 'a0'.repeat(16), start: microseconds - 5, time: microseconds + 9, value: 9n * UNIT },
+      { counter: 'de'.repeat(16), kind: 'delta', start: 1, time: 9 + microseconds, value: 5n },
+      { counter: 'de'.repeat(16), kind: 'delta', start: 1, time: 9 + microseconds, value: 6n },
+      { counter: '9a'.repeat(16), kind: 'gauge', start: 0, time: microseconds + 1, value: 1n },
+      { counter: '9a'.repeat(16), kind: 'gauge', start: 0, time: microseconds + 3_600_000_000, value: 1n },
+    ])
+    const found = await ledger.audit()
+    assert.ok(new Set(found.map(({ action }) => action)).size > 1, JSON.stringify(found.map(({ action }) => action)))
+    assert.equal(await journal(schema), 0)
   })
 
   test('usage of a series that is gone is told, not lost', async () => {
@@ -512,6 +582,44 @@ describe('a server in trouble', () => {
   })
 })
 
+test('a commit that is under way when its answer is given up is waited for, and found', async () => {
+  const schema = ledgers.schema()
+  const plain = await ledgers.open(schema, { pool })
+  await plain.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
+  const ledger = await ledgers.open(schema, {
+    pool: losingHurriedly(pool, async () => {
+      while (!(await somebodyWaits()));
+    }),
+  })
+  const batch = (sequence: number) => ({
+    writer: WRITER,
+    sequence,
+    entries: [entry(ALICE, REQUESTS, sequence, 3 - sequence)],
+  })
+  await ledger.append(batch(1))
+  await ledger.append(batch(2))
+  const closed = await ledger.closeHours(closeOptions(closing(1)))
+  const [held] = closed.held
+  assert.ok(held)
+  assert.deepEqual([closed.records, held.reason], [1, 'over-maximum'])
+  await ledger.release(held.id, BY)
+  await ledger.closeHours(closeOptions(closing(2)))
+  const [lane] = await ledger.dueLanes(closing(2))
+  assert.ok(lane)
+  const claimed = await ledger.claim(lane, { now: closing(2), limit: 1, claimedUntil: closing(2) + MINUTE })
+  assert.deepEqual(
+    claimed.map(({ attempts }) => attempts),
+    [1],
+  )
+  const settlements = claimed.map(record => ({ record, outcome: METERED, answer: 'Success' }))
+  assert.deepEqual(
+    (await ledger.settle(settlements, closing(2))).map(({ state }) => state),
+    ['metered'],
+  )
+  assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [3, 3, 0, 0, 0] })
+  assert.equal((await ledger.audit()).length, 1)
+})
+
 test('a claim that is just being made is waited for, and not overruled', async () => {
   const schema = ledgers.schema()
   const ledger = await ledgers.open(schema, { pool })
@@ -522,11 +630,7 @@ test('a claim that is just being made is waited for, and not overruled', async (
   const claiming = await pool.connect()
   await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1, claimed_until = ${over + MINUTE}`)
   const expired = ledger.expire(over)
-  const waiting = async () => {
-    const { rowCount } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    return (rowCount ?? 0) > 0
-  }
-  while (!(await waiting()));
+  while (!(await somebodyWaits()));
   await claiming.query('COMMIT')
   claiming.release()
   assert.deepEqual(await expired, { returned: 0, held: [] })
@@ -662,6 +766,65 @@ describe('a database that was restored', () => {
   })
 })
 
+test('what closing costs does not grow with the hour, whatever the statistics know of it', async () => {
+  const schema = ledgers.schema()
+  const own = new pg.Pool({ connectionString: server.connectionString, max: 1 })
+  const ledger = await ledgers.open(schema, { pool: own })
+  await ledger.register(DIMENSIONS)
+  const customers = Array.from({ length: 1000 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+  let sequence = 0
+  const append = async (n: number) => {
+    sequence += 1
+    await ledger.append({ writer: WRITER, sequence, entries: customers.map(one => entry(one, REQUESTS, n, 2)) })
+  }
+  await append(0)
+  await ledger.closeHours(closeOptions(closing(0)))
+  await sql(schema, 'ANALYZE')
+  await append(1)
+  await ledger.closeHours(closeOptions(closing(1)))
+  await append(1)
+  const reads = readsOf(schema)
+  await shown(own)
+  const before = await reads()
+  await ledger.closeHours(closeOptions(closing(2)))
+  await shown(own)
+  await own.end()
+  const read = ((await reads()).record ?? 0) - (before.record ?? 0)
+  assert.ok(read < 20_000, `${read} rows of record were read`)
+})
+
+test('usage that is metered leaves nothing to look at again', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema, { pool })
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 2)] })
+  await ledger.closeHours(closeOptions(closing(0)))
+  const [lane] = await ledger.dueLanes(closing(0))
+  assert.ok(lane)
+  const records = await ledger.claim(lane, { now: closing(0), limit: 1, claimedUntil: closing(0) })
+  await ledger.settle(
+    records.map(record => ({ record, outcome: METERED, answer: '' })),
+    closing(0),
+  )
+  assert.equal((await sql(schema, 'SELECT FROM series WHERE unfrozen')).rowCount, 0)
+})
+
+/** Has what a session has counted be seen, as it would be once it is idle. */
+async function shown(pool: pg.Pool): Promise<void> {
+  await pool.query('SELECT pg_stat_force_next_flush()')
+  await pool.query('SELECT')
+}
+
+/** Tells how many rows of tables were read, as far as it was shown. */
+const readsOf = (schema: string) => async (): Promise<Record<string, number>> => {
+  const { rows } = await pool.query(
+    `SELECT relname, seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_user_tables
+     WHERE schemaname = $1 AND relname IN ('record', 'usage')`,
+    [schema],
+  )
+  return Object.fromEntries(rows.map(({ relname, rows }) => [relname, Number(rows)]))
+}
+
 test('what a pass costs does not grow with history', async () => {
   const schema = ledgers.schema()
   const ledger = await ledgers.open(schema, { pool })
@@ -681,14 +844,7 @@ test('what a pass costs does not grow with history', async () => {
      INSERT INTO usage SELECT hour - n * 3600000, series, amount FROM usage, generate_series(1, 200) AS n`,
   )
   await sql(schema, 'ANALYZE')
-  const reads = async () => {
-    const { rows } = await pool.query(
-      `SELECT relname, seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_user_tables
-       WHERE schemaname = $1 AND relname IN ('record', 'usage')`,
-      [schema],
-    )
-    return Object.fromEntries(rows.map(({ relname, rows }) => [relname, Number(rows)]))
-  }
+  const reads = readsOf(schema)
   const own = new pg.Pool({ connectionString: server.connectionString, max: 1 })
   const replica = await ledgers.open(schema, { pool: own })
   const before = await reads()
@@ -706,9 +862,7 @@ test('what a pass costs does not grow with history', async () => {
   await replica.status()
   await replica.statement()
   await replica.records({ state: 'pending' })
-  // What a session has counted is to be seen once it is idle.
-  await own.query('SELECT pg_stat_force_next_flush()')
-  await own.query('SELECT')
+  await shown(own)
   await own.end()
   const after = await reads()
   for (const table of ['record', 'usage']) {

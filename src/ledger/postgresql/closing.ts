@@ -26,14 +26,22 @@ const SERIES_PER_CHUNK = 5000
 /** How much the journal gathers before it is folded in the middle of an hour, in bytes. */
 const MUCH = 32_000_000
 
-interface FrozenRecord {
-  readonly id: number
-  readonly held: boolean
+/** How many records were made, and the ids of those that are held. */
+interface FrozenRecords {
+  readonly records: number
+  readonly held: readonly number[]
 }
+
+const NONE: FrozenRecords = { records: 0, held: [] }
+
+const both = (some: FrozenRecords, others: FrozenRecords): FrozenRecords => ({
+  records: some.records + others.records,
+  held: [...some.held, ...others.held],
+})
 
 /** What one transaction did, and the last series that it came to; null when there was none. */
 interface Chunk {
-  readonly frozen: readonly FrozenRecord[]
+  readonly frozen: FrozenRecords
   readonly last: number | null
 }
 
@@ -47,9 +55,9 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
   if (due || gathered > MUCH) await foldJournal(database)
   if (!due) return { records: 0, held: [] }
   const open = await database.read('look which hours are open', openHours)
-  const frozen: FrozenRecord[] = []
+  let frozen = NONE
   for (const hour of hoursToClose(open, options)) {
-    frozen.push(...(await closeHour(database, hour, termsToClose(hour, closed, options))))
+    frozen = both(frozen, await closeHour(database, hour, termsToClose(hour, closed, options)))
   }
   return await closeResult(database, frozen)
 }
@@ -92,9 +100,9 @@ export async function finalize(
  * a chunk of series and leaves nothing of it to take again, so it does not matter how many processes do it at once,
  * nor where one dies.
  */
-async function closeHour(database: Database, hour: number, terms: Terms | undefined): Promise<FrozenRecord[]> {
+async function closeHour(database: Database, hour: number, terms: Terms | undefined): Promise<FrozenRecords> {
   const doing = `close the hour ${new Date(hour).toISOString()}`
-  const frozen: FrozenRecord[] = []
+  let frozen = NONE
   /** Goes through the series from the first on. */
   const through = async (work: (transaction: Transaction, after: number) => Promise<Chunk>): Promise<void> => {
     for (let after: number | null = 0; after !== null; ) {
@@ -103,7 +111,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
         await lockLedger(transaction)
         return await work(transaction, from)
       })
-      frozen.push(...chunk.frozen)
+      frozen = both(frozen, chunk.frozen)
       after = chunk.last
     }
   }
@@ -144,7 +152,7 @@ async function closeUsage(
   const last = used.at(-1)?.id ?? null
   if (terms !== undefined) return { frozen: await freezeAll(transaction, used, terms), last }
   await saveSeries(transaction, used.map(unclosed))
-  return { frozen: [], last }
+  return { frozen: NONE, last }
 }
 
 /** The next series that may have whole units in the balance without any new usage. */
@@ -173,8 +181,8 @@ async function freezeIdle(transaction: Transaction, after: number, terms: Terms)
 }
 
 /** Makes the whole units of series' balances records, where they may be, and saves the series. */
-async function freezeAll(transaction: Transaction, all: readonly Series[], terms: Terms): Promise<FrozenRecord[]> {
-  if (all.length === 0) return []
+async function freezeAll(transaction: Transaction, all: readonly Series[], terms: Terms): Promise<FrozenRecords> {
+  if (all.length === 0) return NONE
   const probed = new Set<number>()
   const closed = all.map(series => {
     const probeAt = probed.has(series.account) ? null : series.probeAt
@@ -202,47 +210,47 @@ export interface NewRecord {
   readonly probe: boolean
 }
 
-export async function insertRecords(transaction: Transaction, records: readonly NewRecord[]): Promise<FrozenRecord[]> {
-  if (records.length === 0) return []
-  const ofSeries = <Name extends keyof Series>(name: Name) => records.map(({ series }) => series[name])
+export async function insertRecords(transaction: Transaction, records: readonly NewRecord[]): Promise<FrozenRecords> {
+  if (records.length === 0) return NONE
+  const lanes = await laneIds(transaction, records)
   const ofTerms = <Name extends keyof Terms>(name: Name) => records.map(({ terms }) => terms[name])
-  await makeLanes(transaction, records)
-  const rows = await transaction.all(
-    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
-     SELECT new.series, new.hour, new.at, new.deadline, lane.id, new.quantity, new.size, new.probe,
-            CASE WHEN new.held IS NULL THEN 'pending' ELSE 'held' END, new.held
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                 $8::integer[], $9::numeric[], $10::boolean[], $11::text[])
-          AS new (product, identity, region, series, hour, at, deadline, quantity, size, probe, held)
-     JOIN lane USING (product, identity, region)
-     RETURNING id, state = 'held' AS held`,
-    ...[
-      ofSeries('product'),
-      ofSeries('identity'),
-      ofTerms('region'),
-      ofSeries('id'),
-      ofTerms('hour'),
-      ofTerms('timestamp'),
-      ofTerms('deadline'),
-    ],
+  const row = await transaction.get(
+    `WITH made AS (
+       INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+       SELECT series, hour, at, deadline, lane, quantity, size, probe,
+              CASE WHEN reason IS NULL THEN 'pending' ELSE 'held' END, reason
+       FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::numeric[],
+                   $8::boolean[], $9::text[])
+            AS new (series, hour, at, deadline, lane, quantity, size, probe, reason)
+       RETURNING id, state
+     ) SELECT count(*) AS records, coalesce(array_agg(id) FILTER (WHERE state = 'held'), '{}') AS held FROM made`,
+    ...[records.map(({ series }) => series.id), ofTerms('hour'), ofTerms('timestamp'), ofTerms('deadline'), lanes],
     ...[records.map(({ quantity }) => quantity), records.map(({ size }) => size)],
     ...[records.map(({ probe }) => probe), records.map(({ held }) => held)],
   )
-  return rows.map(({ id, held }) => ({ id: id as number, held: held as boolean }))
+  return row as unknown as FrozenRecords
 }
 
-async function makeLanes(transaction: Transaction, records: readonly NewRecord[]): Promise<void> {
-  const lanes = new Map(
-    records.map(({ series: { product, identity }, terms: { region } }) => {
-      return [`${product} ${identity} ${region}`, { product, identity, region }]
-    }),
-  )
-  for (const { product, identity, region } of lanes.values()) {
-    await transaction.run(
-      'INSERT INTO lane (product, identity, region) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
-      ...[product, identity, region],
-    )
+/** The lanes of records, in their order, each of which is made where there is none. */
+async function laneIds(transaction: Transaction, records: readonly NewRecord[]): Promise<number[]> {
+  const ids = new Map<string, number>()
+  const lanes: number[] = []
+  for (const { series, terms } of records) {
+    const lane = [series.product, series.identity, terms.region]
+    const key = lane.join('\n')
+    const id = ids.get(key) ?? (await laneId(transaction, lane))
+    ids.set(key, id)
+    lanes.push(id)
   }
+  return lanes
+}
+
+async function laneId(transaction: Transaction, lane: readonly string[]): Promise<number> {
+  const find = 'SELECT id FROM lane WHERE (product, identity, region) = ($1, $2, $3)'
+  const known = await transaction.get(find, ...lane)
+  if (known !== undefined) return known.id as number
+  const made = 'INSERT INTO lane (product, identity, region) VALUES ($1, $2, $3) RETURNING id'
+  return (await transaction.get(made, ...lane))?.id as number
 }
 
 /** Digests that are older. A writer's last batch stays: it tells its next from a repeated one. */
@@ -255,7 +263,6 @@ async function forgetDigests(transaction: Transaction, before: number): Promise<
   )
 }
 
-async function closeResult(database: Database, frozen: readonly FrozenRecord[]): Promise<CloseResult> {
-  const held = frozen.filter(record => record.held).map(({ id }) => id)
-  return { records: frozen.length, held: await entriesOf(database, held) }
+async function closeResult(database: Database, { records, held }: FrozenRecords): Promise<CloseResult> {
+  return { records, held: await entriesOf(database, held) }
 }

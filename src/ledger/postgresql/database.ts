@@ -59,11 +59,16 @@ export class Database {
     const id = randomUUID()
     let repeated = false
     return this.write(doing, async transaction => {
-      const done = repeated ? await transaction.get('SELECT result FROM operation WHERE id = $1', id) : undefined
+      if (repeated && !(await isFirst(transaction, id))) {
+        const done = await transaction.get('SELECT result FROM operation WHERE id = $1', id)
+        return JSON.parse(done?.result as string) as Result
+      }
       repeated = true
-      if (done !== undefined) return JSON.parse(done.result as string) as Result
       const result = await work(transaction)
-      await transaction.run('INSERT INTO operation (id, result) VALUES ($1, $2)', id, JSON.stringify(result ?? null))
+      await transaction.run(
+        'INSERT INTO operation (id, result) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET result = excluded.result',
+        ...[id, JSON.stringify(result ?? null)],
+      )
       return result
     })
   }
@@ -96,6 +101,18 @@ export class Database {
     }
   }
 
+  /**
+   * For the transaction only: behind PgBouncer the next one may be on another connection, and a pool that is shared has
+   * the application's settings.
+   */
+  get #settings(): string {
+    const { schema, statementTimeout, retryTimeout } = this.#options
+    // Temporary tables last: unless they are named, they come first.
+    return `SET LOCAL search_path TO ${quoted(schema)}, pg_temp; SET LOCAL bytea_output TO hex;
+      SET LOCAL statement_timeout TO ${statementTimeout}; SET LOCAL lock_timeout TO ${retryTimeout};
+      SET LOCAL idle_in_transaction_session_timeout TO ${LONGEST_IDLE}; ${PLANNING}`
+  }
+
   async #attempt<Result>(
     begin: string,
     work: (transaction: Transaction) => Promise<Result>,
@@ -112,14 +129,9 @@ export class Database {
     }
     // Between two statements there is nobody else to hear of it.
     client.on('error', lost)
-    const { schema, statementTimeout, retryTimeout } = this.#options
-    const transaction = new Transaction(client, statementTimeout + ANSWER_SLACK)
+    const transaction = new Transaction(client, this.#options.statementTimeout + ANSWER_SLACK)
     try {
-      // Settings for the transaction only: behind PgBouncer the next one may be on another connection.
-      await transaction.run(
-        `${begin}; SET LOCAL search_path TO ${quoted(schema)}; SET LOCAL statement_timeout TO ${statementTimeout};
-         SET LOCAL lock_timeout TO ${retryTimeout}; SET LOCAL idle_in_transaction_session_timeout TO ${LONGEST_IDLE}`,
-      )
+      await transaction.run(`${begin}; ${this.#settings}`)
       const result = await work(transaction)
       await transaction.run('COMMIT')
       return { result }
@@ -133,6 +145,21 @@ export class Database {
       client.release(disconnected)
     }
   }
+}
+
+/**
+ * Tables that have just grown, or are empty between two hours, seem empty to the planner: it would read all of them for
+ * each row of another, or all that is left of an hour for each chunk of it. What has to read all does it all the same,
+ * and is not worth compiling.
+ */
+const PLANNING = 'SET LOCAL enable_seqscan TO off; SET LOCAL enable_bitmapscan TO off; SET LOCAL jit TO off'
+
+/**
+ * Whether what a transaction repeats was not done before. One whose commit is still under way is waited for, as it would
+ * be for the same key.
+ */
+async function isFirst(transaction: Transaction, id: string): Promise<boolean> {
+  return (await transaction.run('INSERT INTO operation (id) VALUES ($1) ON CONFLICT DO NOTHING', id)) === 1
 }
 
 /** A transaction under way. */
@@ -191,9 +218,12 @@ function parameterOf(value: Value): unknown {
 
 function elementOf(value: Value): string {
   if (value === null) return 'NULL'
-  if (typeof value === 'string') return `"${text(value).replace(/["\\]/g, '\\$&')}"`
+  if (typeof value === 'string') return `"${SPECIAL.test(value) ? text(value).replace(/["\\]/g, '\\$&') : value}"`
   return Buffer.isBuffer(value) ? `"\\\\x${value.toString('hex')}"` : String(value)
 }
+
+/** Few have any of them, and to look is quicker than to replace. */
+const SPECIAL = /["\\\0]/
 
 /** The one character that PostgreSQL's text cannot have, as in an answer from somewhere, is no reason to stop. */
 const text = (value: string) => value.replaceAll('\0', '\ufffd')

@@ -34,6 +34,7 @@ const SQL_STATES = new Map<string, Fault>([
   ['08', CONNECTION],
   ['57', CONNECTION], // the server is shut down, starting, or its administrator has ended the session
   ['25P03', CONNECTION], // the session was ended since its transaction was idle
+  ['25P04', CONNECTION], // or took too long
   ['53300', CROWDED],
   ['53', fault('ERR_LEDGER_BUSY', 'the server lacks memory or another resource', PASSING)],
   ['53100', fault('ERR_LEDGER_FULL', "no space is left; make room on the server's disk")],

@@ -1,17 +1,21 @@
-import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import type { Observation, UsageEntry } from '../ledger.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { observe } from './observing.ts'
 import { unpackBatch } from './packing.ts'
-import { addUsage, seriesIds, type WantedSeries } from './series.ts'
+import { addUsage, seriesIds } from './series.ts'
 
 /** Folding the journal: its batches become usage of series, each once, since a batch goes in the same transaction. */
 
-/** How much of the journal one transaction folds, in bytes, so that nobody waits for it long; one batch at least. */
-const BYTES_PER_CHUNK = 4_000_000
+/**
+ * How much of the journal one transaction folds, so that nobody waits for it long: batches, and entries and points once
+ * they are added up. One batch at least.
+ */
 const BATCHES_PER_CHUNK = 200
+const ENTRIES_PER_CHUNK = 200_000
+/** How many entries one statement brings in, so that neither it nor this process's other work waits long. */
+const ENTRIES_PER_STATEMENT = 50_000
 
 /** Brings all that was acknowledged until now into the tables. */
 export async function foldJournal(database: Database): Promise<void> {
@@ -56,71 +60,100 @@ export async function journalBytes(transaction: Transaction): Promise<number> {
 /** Folds the oldest batches up to the one with this id. Returns whether there may be more. */
 async function foldSome(transaction: Transaction, last: number): Promise<boolean> {
   const ledger = await lockLedger(transaction)
-  const batches = await transaction.all(
-    `SELECT id, writer, sequence, body FROM (
-       SELECT id, writer, sequence, body, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before
-       FROM (SELECT * FROM journal WHERE id <= $1 ORDER BY id LIMIT $2) AS oldest
-     ) AS counted WHERE before < $3 ORDER BY id`,
-    ...[last, BATCHES_PER_CHUNK, BYTES_PER_CHUNK],
-  )
-  if (batches.length === 0) return false
   const usage = new GatheredUsage()
   const points: (readonly Observation[])[] = []
-  for (const { writer, sequence, body } of batches) {
+  const folded: number[] = []
+  let gathered = 0
+  // One by one: on a slow machine the server would hear nothing for too long while many are unpacked. A writer's are in
+  // their order: of each up to `last`, those before were committed before `last` was looked for.
+  while (gathered < ENTRIES_PER_CHUNK && folded.length < BATCHES_PER_CHUNK) {
+    const batch = await transaction.get(
+      'SELECT id, writer, sequence, body FROM journal WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 1',
+      ...[folded.at(-1) ?? 0, last],
+    )
+    if (batch === undefined) break
+    const { id, writer, sequence, body } = batch
     try {
       const observations = await usage.addBatch(body as Buffer)
       if (observations.length > 0) points.push(observations)
+      gathered = usage.length + points.reduce((length, { length: more }) => length + more, 0)
     } catch (cause) {
       if (cause instanceof LedgerError) throw cause
       const key = String(writer).replaceAll('-', '')
       throw new LedgerError('ERR_LEDGER_CORRUPT', `Batch ${sequence} of writer ${key} cannot be read.`, { cause })
     }
+    folded.push(id as number)
   }
   if (points.length > 0) {
     for (const entry of await observe(transaction, points, ledger)) usage.add(entry)
   }
-  const { series } = usage
-  const ids = await seriesIds(transaction, series)
-  const rows = series.flatMap(({ amounts }, index) =>
-    [...amounts].map(([hour, amount]) => ({ hour, series: ids[index] as number, amount })),
-  )
-  await addUsage(transaction, 'open_usage', rows)
-  await transaction.run(
-    'DELETE FROM journal WHERE id = ANY($1::bigint[])',
-    batches.map(({ id }) => id as number),
-  )
-  return true
+  const entries = usage.entries()
+  for (let start = 0; start < entries.length; start += ENTRIES_PER_STATEMENT) {
+    const some = entries.slice(start, start + ENTRIES_PER_STATEMENT)
+    const ids = await seriesIds(transaction, some)
+    const rows = some.map(({ hour, amount }, index) => ({ hour, series: ids[index] as number, amount }))
+    await addUsage(transaction, 'open_usage', rows)
+  }
+  await transaction.run('DELETE FROM journal WHERE id = ANY($1::bigint[])', folded)
+  return folded.length > 0
 }
 
-/** Usage of many batches, added up for each series and hour. */
+/** Usage of many batches, added up for each hour and series. */
 class GatheredUsage {
-  readonly #series = new Map<string, { account: Account; dimension: string; amounts: Map<number, bigint> }>()
+  /** By hour and dimension. */
+  readonly #groups = new Map<string, Group>()
+
+  get length(): number {
+    return [...this.#groups.values()].reduce((length, { entries }) => length + entries.size, 0)
+  }
 
   async addBatch(body: Buffer): Promise<readonly Observation[]> {
     const { accounts, dimensions, rows, usage, observations } = await unpackBatch(body)
+    let group: Group | undefined
     for (let row = 0; row < rows; row += 1) {
-      const amounts = this.#amountsOf(accounts[row] as Account, dimensions[usage.dimension(row)] as string)
-      add(amounts, usage.hour(row), usage.amount(row))
+      const dimension = dimensions[usage.dimension(row)] as string
+      const hour = usage.hour(row)
+      // Mostly it is the same as before.
+      if (group?.hour !== hour || group.dimension !== dimension) group = this.#group(hour, dimension)
+      const { entries } = group
+      const [amount, key] = [usage.amount(row), accounts.key(row)]
+      const known = entries.get(key)
+      if (known === undefined) {
+        entries.set(key, { account: accounts.account(row), dimension, hour, amount })
+        continue
+      }
+      known.amount += amount
+      // Of an account that is told in two ways, the later one holds.
+      if (known.account.product !== accounts.product(row)) known.account = accounts.account(row)
     }
     return observations
   }
 
   add({ account, dimension, hour, amount }: UsageEntry): void {
-    add(this.#amountsOf(account, dimension), hour, amount)
+    const { entries } = this.#group(hour, dimension)
+    const before = entries.get(account.key)?.amount ?? 0n
+    entries.set(account.key, { account, dimension, hour, amount: before + amount })
   }
 
-  #amountsOf(account: Account, dimension: string): Map<number, bigint> {
-    const key = `${account.key}\n${dimension}`
-    const amounts = this.#series.get(key)?.amounts ?? new Map<number, bigint>()
-    // Of an account that is told in two ways, the later one holds.
-    this.#series.set(key, { account, dimension, amounts })
-    return amounts
+  #group(hour: number, dimension: string): Group {
+    const key = `${hour} ${dimension}`
+    const group = this.#groups.get(key) ?? { hour, dimension, entries: new Map() }
+    this.#groups.set(key, group)
+    return group
   }
 
-  get series(): (WantedSeries & { amounts: ReadonlyMap<number, bigint> })[] {
-    return [...this.#series.values()].map(series => ({ ...series, hour: Math.min(...series.amounts.keys()) }))
+  /** The oldest hour first: a series begins with it. */
+  entries(): UsageEntry[] {
+    const groups = [...this.#groups.values()].sort((a, b) => a.hour - b.hour)
+    return groups.flatMap(({ entries }) => [...entries.values()])
   }
 }
 
-const add = (amounts: Map<number, bigint>, hour: number, amount: bigint): unknown =>
-  amounts.set(hour, (amounts.get(hour) ?? 0n) + amount)
+interface Group {
+  readonly hour: number
+  readonly dimension: string
+  /** By the account's key. */
+  readonly entries: Map<string, GatheredEntry>
+}
+
+type GatheredEntry = { -readonly [Member in keyof UsageEntry]: UsageEntry[Member] }

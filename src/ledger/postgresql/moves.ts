@@ -86,7 +86,8 @@ export class Moves {
     const series = [...this.#series]
     await transaction.run(
       `UPDATE series
-       SET metered = series.metered + moved.metered, balance = series.balance + moved.balance, unfrozen = true
+       SET metered = series.metered + moved.metered, balance = series.balance + moved.balance,
+           unfrozen = series.unfrozen OR moved.balance > 0
        FROM unnest($1::bigint[], $2::numeric[], $3::numeric[]) AS moved (id, metered, balance)
        WHERE series.id = moved.id`,
       ...[series.map(([id]) => id), series.map(([, { metered }]) => metered), series.map(([, { balance }]) => balance)],

@@ -92,7 +92,7 @@ export interface UnpackedBatch {
   readonly dimensions: readonly string[]
   /** How many entries there are, and each of them: its account, and the rest. */
   readonly rows: number
-  readonly accounts: readonly Account[]
+  readonly accounts: PackedAccounts
   readonly usage: UsageColumns
   readonly observations: readonly Observation[]
 }
@@ -109,10 +109,10 @@ export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
   const [usageAt, rows, points] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5), bytes.readUInt32LE(9)]
   const pointsAt = usageAt + rows * ENTRY_BYTES
   const lists = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedLists
-  const [accounts, { dimensions }] = [unpackAccounts(lists), lists]
+  const [accounts, { dimensions }] = [new PackedAccounts(lists), lists]
   return {
     ...{ accounts, dimensions, rows, usage: new UsageColumns(bytes.subarray(usageAt, pointsAt), rows) },
-    observations: unpackPoints(bytes.subarray(pointsAt), points, accounts.slice(rows), dimensions),
+    observations: unpackPoints(bytes.subarray(pointsAt), points, place => accounts.account(rows + place), dimensions),
   }
 }
 
@@ -202,7 +202,7 @@ function packPoints(bytes: Buffer, points: readonly Observation[], lists: Lists)
 function unpackPoints(
   bytes: Buffer,
   points: number,
-  accounts: readonly Account[],
+  accountAt: (place: number) => Account,
   dimensions: readonly string[],
 ): Observation[] {
   return Array.from({ length: points }, (_, index) => {
@@ -210,7 +210,7 @@ function unpackPoints(
     return {
       counter: bytes.toString('hex', at, at + 16),
       kind: KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
-      account: accounts[index] as Account,
+      account: accountAt(index),
       dimension: dimensions[bytes.readUInt16LE(at + 17)] as string,
       start: bytes.readDoubleLE(at + 19),
       time: bytes.readDoubleLE(at + 27),
@@ -325,29 +325,57 @@ function placeOf(list: string[], text: string): number {
   return place >= 0 ? place : list.push(text) - 1
 }
 
-function unpackAccounts(lists: PackedLists): Account[] {
-  const others = new Map(lists.others)
-  return lists.product.map((product, place) => {
-    const other = others.get(place)
+/** The accounts of a batch by their places. Most are known from other batches, where their keys are enough. */
+class PackedAccounts {
+  readonly #lists: PackedLists
+  readonly #others: ReadonlyMap<number, Account>
+
+  constructor(lists: PackedLists) {
+    this.#lists = lists
+    this.#others = new Map(lists.others)
+  }
+
+  key(place: number): string {
+    return this.#others.get(place)?.key ?? usualKey(this.#usual(place))
+  }
+
+  product(place: number): string {
+    return this.#lists.products[this.#lists.product[place] as number] as string
+  }
+
+  account(place: number): Account {
+    const other = this.#others.get(place)
     if (other !== undefined) return other
-    const accountId = lists.accountId[place]
-    const customerIdentifier = lists.customerIdentifier?.[place]
-    const licenseArn = lists.licenseArn?.[place]
-    const customer: Unkeyed = {
-      kind: 'customer',
-      product: lists.products[product] as string,
-      ...(typeof accountId === 'string' && { accountId }),
-      ...(typeof customerIdentifier === 'string' && { customerIdentifier }),
-      ...(typeof licenseArn === 'string' && { licenseArn }),
+    const { product, accountId, customerIdentifier, licenseArn } = this.#usual(place)
+    return {
+      ...{ kind: 'customer', key: this.key(place), product },
+      ...(accountId !== undefined && { accountId }),
+      ...(customerIdentifier !== undefined && { customerIdentifier }),
+      ...(licenseArn !== undefined && { licenseArn }),
     }
-    return { ...customer, key: usualKey(customer) }
-  })
+  }
+
+  #usual(place: number): Identity {
+    const { accountId, customerIdentifier, licenseArn } = this.#lists
+    return {
+      product: this.product(place),
+      accountId: accountId[place] ?? undefined,
+      customerIdentifier: customerIdentifier?.[place] ?? undefined,
+      licenseArn: licenseArn?.[place] ?? undefined,
+    }
+  }
 }
 
-type Unkeyed = Omit<CustomerAccount, 'key'>
+/** What tells a customer from another. */
+interface Identity {
+  readonly product: string
+  readonly accountId?: string | undefined
+  readonly customerIdentifier?: string | undefined
+  readonly licenseArn?: string | undefined
+}
 
 /** How keys are made, mostly. */
-function usualKey({ product, accountId, customerIdentifier, licenseArn }: Unkeyed): string {
+function usualKey({ product, accountId, customerIdentifier, licenseArn }: Identity): string {
   if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
   return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
 }

@@ -121,7 +121,8 @@ CREATE TABLE record (
 ) WITH (fillfactor = 70);
 CREATE INDEX record_pending ON record (lane, deadline, id) WHERE state = 'pending';
 CREATE INDEX record_held ON record (hour) WHERE state = 'held';
-CREATE INDEX record_hour ON record (hour);
+-- With the series: of an hour that statistics do not know yet, the planner would go through all to find one.
+CREATE INDEX record_hour ON record (hour, series);
 
 CREATE TABLE audit (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

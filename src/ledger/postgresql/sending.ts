@@ -1,20 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { HOUR } from '../hours.ts'
-import type {
-  ClaimOptions,
-  ExpireResult,
-  Lane,
-  MeteringRecord,
-  RecordEntry,
-  SettledRecord,
-  Settlement,
-} from '../ledger.ts'
+import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
 import { recordEntryOf } from '../rows.ts'
 import { afterAnswer, afterWindow } from '../transitions.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { type MovedRecord, Moves } from './moves.ts'
-import { entriesOf, recordEntries, recordsFrom } from './reports.ts'
+import { entriesOf, recordsFrom } from './reports.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
 
@@ -43,12 +35,7 @@ export async function dueLanes(transaction: Transaction, now: number): Promise<L
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const { now, limit, claimedUntil } = options
   const claim = randomUUID()
-  let repeated = false
-  const entries = await database.write('claim due records', async transaction => {
-    // The answer to the first try may be all that was lost.
-    const claimed = repeated ? await claimedRecords(transaction, lane, claim) : []
-    repeated = true
-    if (claimed.length > 0) return claimed
+  return await database.once('claim due records', async transaction => {
     const rows = await transaction.all(
       `WITH due AS (
          SELECT id FROM record
@@ -61,21 +48,10 @@ export async function claim(database: Database, lane: Lane, options: ClaimOption
        ) ${recordsFrom('claimed')} ORDER BY record.deadline, record.id`,
       ...[now, lane.product, lane.identity, lane.region, limit, claim, claimedUntil],
     )
-    return rows.map(recordEntryOf)
+    return rows.map(recordEntryOf).map(({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
+      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
+    })
   })
-  return entries.map(({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
-    return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
-  })
-}
-
-/** The records that are pending under a claim. */
-async function claimedRecords(transaction: Transaction, lane: Lane, claim: string): Promise<RecordEntry[]> {
-  return await recordEntries(
-    transaction,
-    `(lane.product, lane.identity, lane.region) = ($1, $2, $3) AND record.state = 'pending' AND record.claim = $4
-     ORDER BY record.deadline, record.id`,
-    ...[lane.product, lane.identity, lane.region, claim],
-  )
 }
 
 export async function settle(

@@ -15,7 +15,7 @@ export interface WantedSeries {
   readonly hour: number
 }
 
-/** The ids of series, in their order. */
+/** The ids of series, in their order; one may be there several times. */
 export async function seriesIds(transaction: Transaction, wanted: readonly WantedSeries[]): Promise<number[]> {
   const ids = await findSeries(transaction, wanted)
   const missing = wanted.filter((_, index) => ids[index] === 0)
@@ -24,9 +24,10 @@ export async function seriesIds(transaction: Transaction, wanted: readonly Wante
   await makeAccounts(transaction, accounts)
   await transaction.run(
     `INSERT INTO series (account, dimension, first_hour)
-     SELECT account.id, dimension.id, wanted.hour
+     SELECT account.id, dimension.id, min(wanted.hour)
      FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS wanted (key, dimension, hour, place)
-     JOIN account ON account.key = wanted.key JOIN dimension ON dimension.name = wanted.dimension ORDER BY wanted.place`,
+     JOIN account ON account.key = wanted.key JOIN dimension ON dimension.name = wanted.dimension
+     GROUP BY account.id, dimension.id ORDER BY min(wanted.place)`,
     ...[accounts.map(({ key }) => key), missing.map(({ dimension }) => dimension), missing.map(({ hour }) => hour)],
   )
   const made = await findSeries(transaction, missing)
@@ -161,9 +162,6 @@ export async function takeOpenUsage(
   condition: string,
   ...values: Value[]
 ): Promise<Series[]> {
-  // Tables that have just grown seem empty to the planner, until they are analyzed: it would read all of them for each
-  // series, which takes minutes.
-  await transaction.run('SET LOCAL enable_seqscan = off')
   const rows = await transaction.all(
     `WITH taken AS (DELETE FROM open_usage WHERE ${condition} RETURNING hour, series, amount),
      kept AS (

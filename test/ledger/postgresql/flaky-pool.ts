@@ -30,3 +30,34 @@ export function losingAnswers(pool: PostgresqlPool, every: number): PostgresqlPo
     },
   }
 }
+
+/**
+ * A pool that gives up waiting for the answer to each commit that writes, once: what was to be done is done when
+ * `then` says so, while the same is already tried again.
+ */
+export function losingHurriedly(pool: PostgresqlPool, then: () => Promise<void>): PostgresqlPool {
+  let lost = false
+  return {
+    end: () => pool.end(),
+    connect: async () => {
+      const client = await pool.connect()
+      let writes = false
+      let committing: Promise<unknown> = Promise.resolve()
+      const query: PostgresqlClient['query'] = async query => {
+        if (query.text.startsWith('BEGIN')) writes = !query.text.includes('READ ONLY')
+        if (query.text !== 'COMMIT' || !writes) return await client.query(query)
+        // The second try is told.
+        lost = !lost
+        if (!lost) return await client.query(query)
+        committing = then().then(() => client.query(query))
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
+      }
+      return {
+        query,
+        on: (event, listener) => client.on(event, listener),
+        off: (event, listener) => client.off(event, listener),
+        release: () => void committing.finally(() => client.release()),
+      }
+    },
+  }
+}

