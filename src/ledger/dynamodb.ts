@@ -224,8 +224,9 @@ export class DynamoDBLedger implements Ledger {
 }
 
 /**
- * Makes a ledger's table: paid by request, with point-in-time recovery and deletion protection. Where it is there
- * already, these are switched on. In production it is better made by the template that makes everything else.
+ * Makes a ledger's table: paid by request, with point-in-time recovery, deletion protection and time to live. Where it
+ * is there already, these three are switched on. In production it is better made by the template that makes everything
+ * else.
  */
 export async function createLedgerTable({
   tableName,

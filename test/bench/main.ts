@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
 import { append } from './append.ts'
 import { drain } from './drain.ts'
+import { dynamodb } from './dynamodb.ts'
 import { exports } from './export.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
@@ -31,9 +32,8 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const benchmarks = [...exports, append, pass, drain, quota, memory, footprint, gateway, postgresql].filter(({ rows }) =>
-  rows.some(asked),
-)
+const all = [...exports, append, pass, drain, quota, memory, footprint, gateway, postgresql, dynamodb]
+const benchmarks = all.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)
   process.exit(2)

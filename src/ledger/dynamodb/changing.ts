@@ -1,5 +1,5 @@
 import type { Engine } from './engine.ts'
-import { Shard } from './shard.ts'
+import { type Series, Shard } from './shard.ts'
 import { pause, type Write } from './table.ts'
 
 /** A shard, and the hours of its records that matter. */
@@ -28,5 +28,27 @@ export async function change<Result>(
     const writes = [...shards.flatMap(shard => shard.writes), ...also]
     if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result
     await pause(failures)
+  }
+}
+
+/** How many hours' usage one transaction brings into the totals beside what else it does: it has at most 100 items. */
+const HOURS_AT_ONCE = 20
+
+/** Brings open usage of series into their totals, the oldest hours first, until the rest fits one transaction. */
+export async function countLateUsage(
+  engine: Engine,
+  number: number,
+  wanted: (series: Series) => boolean = () => true,
+  latest = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  for (let more = true; more; ) {
+    more = await change(engine, 'count late usage', [{ shard: number }], (shard: Shard) => {
+      const series = [...shard.series.values()].filter(wanted)
+      const open = new Set(series.flatMap(({ open }) => [...open.keys()].filter(hour => hour <= latest)))
+      if (open.size <= HOURS_AT_ONCE) return { result: false }
+      const oldest = [...open].sort((a, b) => a - b).slice(0, HOURS_AT_ONCE)
+      for (const hour of oldest) for (const one of series) shard.count(one, hour)
+      return { result: true }
+    })
   }
 }

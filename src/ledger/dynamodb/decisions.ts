@@ -6,7 +6,7 @@ import { balanceEmpty, checkDoubtful, checkReleasable, noSuchRecord, noSuchUsage
 import type { AuditNote, FinalizeOptions } from '../ledger.ts'
 import { countAccounts, isCustomer } from './accounts.ts'
 import { auditWrite } from './audit.ts'
-import { change } from './changing.ts'
+import { change, countLateUsage } from './changing.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { fold } from './folding.ts'
@@ -105,6 +105,7 @@ async function seriesNamed(
   const [shard] = account === undefined ? [] : await Shard.readSeries(engine.table, [shardOf(account)])
   const found = shard?.series.get(seriesKey({ account: account ?? -1, dimension: number ?? -1 }))
   if (found === undefined) throw noSuchUsage(accountKey, dimension)
+  await countLateUsage(engine, shardOf(found.account), series => seriesKey(series) === seriesKey(found))
   return { account: found.account, dimension: found.dimension }
 }
 
@@ -135,6 +136,7 @@ export async function finalize(
   await count(engine, account)
   const dimensions = await engine.dimensions.all()
   const part = { shard: shardOf(account), hours: [terms.hour] }
+  await countLateUsage(engine, part.shard, series => series.account === account, terms.hour)
   for await (const { shard, hour } of pendingPages(engine.table)) if (shard === part.shard) part.hours.push(hour)
   return await change(engine, 'finalize a customer', [part], (shard: Shard) => {
     shard.setAccount(account, { endedAt: options.endedAt })

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { CreateTableCommandInput, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { Sdk } from './client.ts'
 import { asLedgerError } from './faults.ts'
@@ -9,6 +10,9 @@ const EXPIRES = 'expires'
 
 /** How long a new table may take, in seconds. */
 const LONGEST_MAKING = 120
+/** How long after one that it is not ready for backups it is asked again, in milliseconds. */
+const SHORTEST_WAIT = 100
+const LONGEST_WAIT = 10_000
 
 export function tableDefinition(name: string): CreateTableCommandInput {
   return {
@@ -26,7 +30,7 @@ export function tableDefinition(name: string): CreateTableCommandInput {
   }
 }
 
-/** Makes the table where there is none, with point-in-time recovery; waits until it can be used. */
+/** Makes the table where there is none; waits until it can be used, and sees that it is protected. */
 export async function createTable(sdk: Sdk, client: DynamoDBClient, name: string): Promise<void> {
   try {
     await client.send(new sdk.CreateTableCommand(tableDefinition(name))).catch(error => {
@@ -38,9 +42,16 @@ export async function createTable(sdk: Sdk, client: DynamoDBClient, name: string
     )
     await expireItems(sdk, client, name)
     await recoverable(sdk, client, name)
+    await protect(sdk, client, name)
   } catch (error) {
     throw asLedgerError(error, `make the table ${name}`)
   }
+}
+
+async function protect(sdk: Sdk, client: DynamoDBClient, name: string): Promise<void> {
+  const { Table } = await client.send(new sdk.DescribeTableCommand({ TableName: name }))
+  if (Table?.DeletionProtectionEnabled) return
+  await client.send(new sdk.UpdateTableCommand({ TableName: name, DeletionProtectionEnabled: true }))
 }
 
 async function expireItems(sdk: Sdk, client: DynamoDBClient, name: string): Promise<void> {
@@ -58,8 +69,17 @@ async function expireItems(sdk: Sdk, client: DynamoDBClient, name: string): Prom
 async function recoverable(sdk: Sdk, client: DynamoDBClient, name: string): Promise<void> {
   const PointInTimeRecoverySpecification = { PointInTimeRecoveryEnabled: true }
   const command = new sdk.UpdateContinuousBackupsCommand({ TableName: name, PointInTimeRecoverySpecification })
-  await client.send(command).catch(error => {
-    // DynamoDB Local has none.
-    if (error.name !== 'UnknownOperationException') throw error
-  })
+  for (let wait = SHORTEST_WAIT; ; wait *= 2) {
+    try {
+      await client.send(command)
+      return
+    } catch (error) {
+      const { name } = error as Error
+      // DynamoDB Local has none.
+      if (name === 'UnknownOperationException') return
+      // A table is in use some seconds before its backups are.
+      if (name !== 'ContinuousBackupsUnavailableException' || wait > LONGEST_WAIT) throw error
+      await sleep(wait)
+    }
+  }
 }

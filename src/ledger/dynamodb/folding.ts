@@ -11,7 +11,7 @@ import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours 
 import type { Engine } from './engine.ts'
 import { type Batch, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { deleteForgotten, type Found, type FoundNote, observePoints } from './observing.ts'
-import { inParallel } from './parallel.ts'
+import { inParallel, shuffled } from './parallel.ts'
 import { meteredSince } from './products.ts'
 import { Shard, shardOf, shardsOf } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
@@ -77,9 +77,10 @@ async function foldSome(
     await apply(engine, view, frozen)
     return undefined
   }
-  await sweep(engine, view)
   const next = nextCut(engine, view, closing)
   if (next === undefined) return view.head
+  // What is left of the last cut, where the process has died that finished it: the next one does not name it.
+  await sweep(engine, view)
   const version = await engine.table.write('make a cut', [{ put: HEAD, over: view.version, data: next.head }])
   if (version === undefined) return undefined
   const head = await apply(engine, { ...view, head: next.head, version }, frozen)
@@ -144,7 +145,7 @@ async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promis
   const bySeries = Map.groupBy([...usage, ...found.flatMap(({ usage }) => usage)], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
-  await inParallel([...shards], SHARDS_AT_ONCE, async shard => {
+  await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
     const terms = { cut: head.cut, dimensions, closing }
     await applyToShard(engine, shard, bySeries.get(shard) ?? [], terms, frozen)
   })

@@ -88,11 +88,30 @@ export const placeOf = (sequence: number): string => String(sequence).padStart(1
  * but for those it names.
  */
 export async function readView(table: Table): Promise<View> {
-  const items = new Map((await table.get('read the ledger', [HEAD, DIMENSIONS])).map(item => [item.sk, item]))
-  const { head, version } = headOf(items.get(HEAD.sk))
-  const batches = (await table.list('read the journal', JOURNAL)).map(batchOf)
-  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
-  return { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
+  for (;;) {
+    const items = new Map((await table.get('read the ledger', [HEAD, DIMENSIONS])).map(item => [item.sk, item]))
+    const { head, version } = headOf(items.get(HEAD.sk))
+    const batches = (await table.list('read the journal', JOURNAL)).map(batchOf)
+    batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
+    const view = { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
+    if (await isWhole(table, view)) return view
+  }
+}
+
+/**
+ * Whether no batch is missing that comes before one that is there. The journal is no snapshot: what comes while it is
+ * read is in it or not, the earlier too where its place was gone by already. Of a writer that the last cut has not
+ * named, a gap at the beginning cannot be seen. But what comes before its first batch was there earlier, so that it is
+ * found now, unless it is folded and deleted.
+ */
+async function isWhole(table: Table, { head, batches }: View): Promise<boolean> {
+  const firsts = [...Map.groupBy(batches, ({ writer }) => writer)].flatMap(([writer, [first]]) => {
+    return head.batches[writer] === undefined && first !== undefined && first.sequence > 1 ? [first] : []
+  })
+  const before = firsts.flatMap(({ writer, sequence }) =>
+    [false, true].map(unattributed => placeOfBatch(writer, sequence - 1, unattributed)),
+  )
+  return (await table.get('read the journal', before)).length === 0
 }
 
 /** The head alone. */

@@ -4,7 +4,7 @@ import type { AuditNote } from '../ledger.ts'
 import { prunableBefore } from '../retention.ts'
 import { inDoubt } from '../transitions.ts'
 import { auditWrite } from './audit.ts'
-import { change } from './changing.ts'
+import { change, countLateUsage } from './changing.ts'
 import { addRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { fold } from './folding.ts'
@@ -16,6 +16,7 @@ import {
   pagesOf,
   readPages,
   removeRecords,
+  type Series,
   type Shard,
   type StoredRecord,
   seriesKey,
@@ -28,8 +29,8 @@ import { chunksOf, pause } from './table.ts'
 
 const SHARDS_AT_ONCE = 8
 
-/** How many pages one transaction changes, which has at most 100 items. */
-const PAGES_PER_CHANGE = 20
+/** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
+const PAGES_PER_CHANGE = 4
 
 export async function prune(engine: Engine, wanted: number): Promise<number> {
   const { table } = engine
@@ -79,24 +80,37 @@ export async function doubtEverything(engine: Engine, by: AuditNote): Promise<vo
   }
 }
 
+/**
+ * DynamoDB does not promise that a table is put back with whole transactions. What is not settled is as its records
+ * say, and whatever else the totals have is in doubt.
+ */
 async function doubtShard(engine: Engine, number: number, closed: number, by: AuditNote): Promise<void> {
   const taken = new Map<string, Set<number>>()
   const unsettled: number[] = []
+  const frozen = new Map<string, { pending: bigint; held: bigint }>()
   for await (const { hour, records } of pagesOf(engine.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
-    for (const series of records.keys()) taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
+    for (const [series, { state, quantity, size }] of records) {
+      taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
+      if (state !== 'pending' && state !== 'held') continue
+      const sums = frozen.get(series) ?? { pending: 0n, held: 0n }
+      sums[state] += BigInt(quantity) * size
+      frozen.set(series, sums)
+    }
     if ([...records.values()].some(isUnsettled)) unsettled.push(hour)
   }
   for (const hours of chunksOf(unsettled, PAGES_PER_CHANGE)) {
     await change(engine, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
       for (const page of shard.pages.values()) for (const record of page.records.values()) doubt(shard, record, by)
-      return { result: undefined }
+      return { result: undefined, also: shard.marks }
     })
   }
+  await countLateUsage(engine, number)
   const termsOf = (series: string) => restoredTerms(taken.get(series) ?? new Set(), closed, by.now)
   const hours = [...new Set([...taken.keys(), ''].map(series => termsOf(series).hour))]
   await change(engine, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
     for (const series of shard.series.values()) {
       for (const hour of [...series.open.keys()]) shard.count(series, hour)
+      restate(series, frozen.get(seriesKey(series)) ?? { pending: 0n, held: 0n })
       if (series.balance <= 0n) continue
       // The fraction may have been billed in a later whole, so all of the balance is one quantity.
       const whole = { quantity: 1, held: 'in-doubt', probe: false, size: series.balance } as const
@@ -107,6 +121,18 @@ async function doubtShard(engine: Engine, number: number, closed: number, by: Au
     }
     return { result: undefined }
   })
+}
+
+/** Makes a series' totals what its records say. */
+function restate(series: Series, { pending, held }: { pending: bigint; held: bigint }): void {
+  const heldBefore = [...series.held.values()].reduce((sum, amount) => sum + amount, 0n)
+  series.balance += series.pending - pending + heldBefore - held
+  series.pending = pending
+  series.held = new Map([['in-doubt', held]])
+  if (series.balance >= 0n) return
+  // What is answered in the totals only is asked again.
+  series.metered += series.balance
+  series.balance = 0n
 }
 
 const isUnsettled = ({ state }: StoredRecord): boolean => state === 'pending' || state === 'held'

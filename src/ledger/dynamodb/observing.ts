@@ -1,5 +1,5 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { HOUR, MINUTE } from '../hours.ts'
+import { HOUR, hourOf, MINUTE } from '../hours.ts'
 import type { NotCounted, Observation } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -22,11 +22,15 @@ import type { SeriesUsage } from './usage.ts'
  * cut added to usage. Both are written at once, so that a fold that is done again finds what it has found before.
  *
  * All states are in one tree of cells, and the deltas of each minute in another, since they come and go in that order.
- * A cell that grows large is divided by the next digit of the counters in it.
+ * A cell that is large, or is to take much at once, is divided first by the next digit of the counters in it.
  */
 
-/** How large a cell may become, packed. */
+/** Up to which size a cell takes more points, in bytes as it is stored. */
 const LARGEST_CELL = 100 * 1024
+/** How much a cell takes at once, in hours of counters or in deltas: what it comes to is in it, too. */
+const MOST_AT_ONCE = 2000
+/** A counter's name has no more, so that then there is one counter. */
+const DIGITS_OF_COUNTER = 32
 
 const CELLS_AT_ONCE = 16
 
@@ -77,7 +81,7 @@ interface StoredFound {
   readonly notes: readonly (readonly [number, number, NotCounted, number, string])[]
 }
 
-const NOTHING: Omit<StoredCell, 'cut'> = { found: { usage: [], notes: [] }, divided: false, states: [], deltas: [] }
+const EMPTY: StoredCell = { cut: 0, found: { usage: [], notes: [] }, divided: false, states: [], deltas: [] }
 
 /** The states' tree, or a minute's. */
 type Tree = 'states' | number
@@ -105,6 +109,11 @@ async function observeIn(observing: Observing, tree: Tree, digits: string, point
       const parts = [...Map.groupBy(points, ({ counter }) => counter.slice(0, digits.length + 1))]
       return (await Promise.all(parts.map(([longer, some]) => observeIn(observing, tree, longer, some)))).flat()
     }
+    if (digits.length < DIGITS_OF_COUNTER && isLarge(tree, cell, points)) {
+      const writes = division(tree, digits, item?.version, cell)
+      if ((await engine.table.write('divide counters', writes)) === undefined) await pause(failures)
+      continue
+    }
     const states = new Map((cell?.states ?? []).map(([counter, text]) => [counter, unpackState(text)]))
     const deltas = (cell?.deltas ?? []).filter(([name, , late]) => late || timeOf(name) >= forgottenBefore)
     const set = observeAll(named(observing, points), memoryOf(observing, states, deltas))
@@ -112,26 +121,31 @@ async function observeIn(observing: Observing, tree: Tree, digits: string, point
     for (const delta of set.deltas) deltas.push([deltaName(delta), String(delta.value), delta.time < forgottenBefore])
     const found = await storedFound(engine, set)
     const packed = [...states].map(([counter, state]) => [counter, packState(state)] as const)
-    const after = { cut, found, divided: false, states: sorted(packed), deltas: sorted(deltas) }
-    const writes = writesOf(tree, digits, item?.version, after)
-    if ((await engine.table.write('count points', writes)) !== undefined) return [foundOf(found)]
+    const data: StoredCell = { cut, found, divided: false, states: sorted(packed), deltas: sorted(deltas) }
+    const write = { put: cellKey(tree, digits), over: item?.version, data }
+    if ((await engine.table.write('count points', [write])) !== undefined) return [foundOf(found)]
     await pause(failures)
   }
 }
 
-/** Writes a cell, as one or divided. */
-function writesOf(tree: Tree, digits: string, over: string | undefined, cell: StoredCell): Write[] {
-  const put = cellKey(tree, digits)
-  if (pack(cell).length <= LARGEST_CELL) return [{ put, over, data: cell }]
+function isLarge(tree: Tree, cell: StoredCell = EMPTY, points: readonly Point[]): boolean {
+  if (pack(cell).length > LARGEST_CELL) return true
+  if (points.length <= MOST_AT_ONCE || points.every(({ counter }) => counter === points[0]?.counter)) return false
+  const hours = points.map(({ counter, time, receivedAt }) => `${counter} ${hourOf(Math.min(time / 1000, receivedAt))}`)
+  return tree !== 'states' || new Set(hours).size > MOST_AT_ONCE
+}
+
+/** Moves what is remembered into the cells of the next digit. */
+function division(tree: Tree, digits: string, over: string | undefined, cell: StoredCell = EMPTY): Write[] {
   const longer = ([name]: readonly [string, ...unknown[]]) => name.slice(0, digits.length + 1)
   const [states, deltas] = [Map.groupBy(cell.states, longer), Map.groupBy(cell.deltas, longer)]
   const parts = [...new Set([...states.keys(), ...deltas.keys()])]
   return [
-    { put, over, data: { ...cell, divided: true, states: [], deltas: [] } },
+    { put: cellKey(tree, digits), over, data: { ...EMPTY, cut: cell.cut, divided: true } },
     ...parts.map(part => ({
       put: cellKey(tree, part),
       over: undefined,
-      data: { ...NOTHING, cut: cell.cut, states: states.get(part) ?? [], deltas: deltas.get(part) ?? [] },
+      data: { ...EMPTY, cut: cell.cut, states: states.get(part) ?? [], deltas: deltas.get(part) ?? [] },
     })),
   ]
 }
@@ -152,8 +166,10 @@ export async function deleteForgotten(table: Table, forgottenBefore: number): Pr
   const cells = await inParallel(partitions, CELLS_AT_ONCE, pk => table.list('look for deltas', pk, { to }))
   const minutes = Map.groupBy(cells.flat(), ({ sk }) => sk.split('#')[0])
   const isLate = ({ data }: Item) => (data as StoredCell).deltas.some(([, , late]) => late)
-  const gone = [...minutes.values()].filter(ofMinute => !ofMinute.some(isLate))
-  await table.delete('delete forgotten deltas', gone.flat())
+  const gone = [...minutes.values()].filter(ofMinute => !ofMinute.some(isLate)).flat()
+  // Parts before what they are parts of: one that was left behind would be in the way of a new one.
+  const byDigits = [...Map.groupBy(gone, ({ sk }) => sk.length)].sort(([a], [b]) => b - a)
+  for (const [, some] of byDigits) await table.delete('delete forgotten deltas', some)
 }
 
 const DIGITS = [...'0123456789abcdef']

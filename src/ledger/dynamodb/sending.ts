@@ -8,7 +8,7 @@ import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { parseLane } from './lanes.ts'
-import { inParallel } from './parallel.ts'
+import { inParallel, shuffled } from './parallel.ts'
 import {
   type Due,
   deadlineText,
@@ -102,13 +102,6 @@ function inChunks<Element>(elements: readonly Element[]): Element[][] {
   return [...(first.length > 0 ? [first] : []), ...chunksOf(elements.slice(PAGES_FIRST), PAGES_THEN)]
 }
 
-function shuffled<Element>(elements: readonly Element[]): Element[] {
-  return elements
-    .map(element => ({ element, place: Math.random() }))
-    .sort((a, b) => a.place - b.place)
-    .map(({ element }) => element)
-}
-
 /** Claims what is due of a page, of one lane and deadline. */
 async function claimPage(
   { table }: Engine,
@@ -198,15 +191,19 @@ function isOver(record: StoredRecord, now: number): boolean {
   return deadline <= now || (timestamp > now + HOUR && !inDoubt(record)) || timestamp > now + 24 * HOUR
 }
 
-export async function nextAttemptAt({ table }: Engine): Promise<number | undefined> {
+export async function nextAttemptAt({ table, clock }: Engine): Promise<number | undefined> {
   const places = new Map<string, Due>()
   for await (const due of pendingPages(table)) places.set(`${due.shard} ${due.hour}`, due)
   let first: number | undefined
-  for (const page of await readPages(table, [...places.values()])) {
-    for (const { state, nextAttemptAt, claimedUntil, timestamp } of page?.records.values() ?? []) {
-      const at = Math.max(nextAttemptAt, claimedUntil, timestamp)
-      if (state === 'pending' && (first === undefined || at < first)) first = at
+  for (const some of chunksOf([...places.values()], PAGES_THEN)) {
+    for (const page of await readPages(table, some)) {
+      for (const { state, nextAttemptAt, claimedUntil, timestamp } of page?.records.values() ?? []) {
+        const at = Math.max(nextAttemptAt, claimedUntil, timestamp)
+        if (state === 'pending' && (first === undefined || at < first)) first = at
+      }
     }
+    // Where something is due, it does not matter since when.
+    if (first !== undefined && first <= clock.now()) break
   }
   return first
 }

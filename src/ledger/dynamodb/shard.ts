@@ -93,7 +93,7 @@ const partitionOf = (shard: number): string =>
   `${shard % 2 === 0 ? 'customers' : 'unattributed'}#${Math.floor(shard / 2)}`
 const hourText = (hour: number): string => String(hour / HOUR).padStart(10, '0')
 const stateKey = (shard: number): Key => ({ pk: partitionOf(shard), sk: 'state' })
-export const pageKey = (shard: number, hour: number): Key => ({
+const pageKey = (shard: number, hour: number): Key => ({
   pk: partitionOf(shard),
   sk: `records#${hourText(hour)}`,
 })
@@ -391,6 +391,11 @@ export class Shard {
       ...[...marks].filter(mark => !before.marks.has(mark)).map(mark => ({ mark: keyOfMark(mark) })),
       ...[...before.marks].filter(mark => !marks.has(mark)).map(mark => ({ unmark: keyOfMark(mark) })),
     ]
+  }
+
+  /** The entries of the indexes that the pages have which were read: all of them, whether they are there or not. */
+  get marks(): Write[] {
+    return [...this.pages.values()].flatMap(page => [...this.#marksOf(page)].map(mark => ({ mark: keyOfMark(mark) })))
   }
 
   /** The entries of the indexes that a page has. */

@@ -1,4 +1,4 @@
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import type { DynamoDBClient, QueryCommandInput } from '@aws-sdk/client-dynamodb'
 
 /** What goes wrong between a client and DynamoDB: the request does not get there, or its answer is lost. */
 export type Loss = 'request' | 'answer'
@@ -99,6 +99,51 @@ export function fail(client: DynamoDBClient, error: Error): { over: boolean; req
   return state
 }
 
+/** A client's connection to DynamoDB. Without it no request gets there, and the answers to those under way get lost. */
+export class Connection {
+  connected = true
+  #duringNext: (() => void) | undefined
+
+  constructor(client: DynamoDBClient) {
+    const check = () => {
+      if (!this.connected) throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+    }
+    client.middlewareStack.add(
+      (next, { commandName = '' }) =>
+        async args => {
+          check()
+          const answered = next(args)
+          if (WRITES.has(commandName)) {
+            this.#duringNext?.()
+            this.#duringNext = undefined
+          }
+          const answer = await answered
+          check()
+          return answer
+        },
+      { step: 'build', name: 'connection' },
+    )
+  }
+
+  /** Does something while the next write is under way. */
+  duringNextWrite(work: () => void): void {
+    this.#duringNext = work
+  }
+}
+
+/** Fails a command with each of these errors, once. */
+export function failCommand(client: DynamoDBClient, command: string, errors: Error[]): void {
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async args => {
+        const error = commandName === command ? errors.shift() : undefined
+        if (error !== undefined) throw error
+        return await next(args)
+      },
+    { step: 'build', name: 'failCommand' },
+  )
+}
+
 /** A process that stops at one of its requests, as one whose machine is paused, until it is woken. */
 export class SleepyClient {
   readonly client: DynamoDBClient
@@ -130,6 +175,25 @@ export class SleepyClient {
   wake(): void {
     this.#wake()
   }
+}
+
+/** Brings a query's items a few at a time, as DynamoDB may. After the first of them something else happens. */
+export function pageByPage(client: DynamoDBClient, pk: string, items: number, meanwhile: () => Promise<unknown>): void {
+  let first = true
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async args => {
+        const { ExpressionAttributeValues: values } = args.input as QueryCommandInput
+        if (commandName !== 'QueryCommand' || values?.[':pk']?.S !== pk) return await next(args)
+        const result = await next({ ...args, input: { ...args.input, Limit: items } as typeof args.input })
+        if (first) {
+          first = false
+          await meanwhile()
+        }
+        return result
+      },
+    { step: 'initialize', name: 'pageByPage' },
+  )
 }
 
 /** Loses each answer to a command once: the same is answered when it is sent again. */

@@ -39,7 +39,7 @@ export const customers = Array.from({ length: 20 }, (_, n): CustomerAccount => {
   return { kind: 'customer', key: `prod-1,${n}`, product: `prod-${n % 2}`, accountId: String(n).padStart(12, '0') }
 })
 
-const micros = (minute: number): number => (START + minute * MINUTE) * 1000
+export const micros = (minute: number): number => (START + minute * MINUTE) * 1000
 
 export function point(name: string, minute: number, value: number, more: Partial<Observation> = {}): Observation {
   return {

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { CreateTableCommand, DynamoDBClient, TransactWriteItemsCommand } from '@aws-sdk/client-dynamodb'
 import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
 import type { LedgerUnderTest } from '../scene.ts'
@@ -49,6 +49,18 @@ export class DynamoDBLocal implements AsyncDisposable {
     while (!(await answers(this.port))) {
       if (this.#process.exitCode !== null) throw new Error(`DynamoDB Local ended with ${this.#process.exitCode}`)
       await sleep(20)
+    }
+  }
+
+  /**
+   * Waits until all that it has answered is in its files: unlike DynamoDB, it answers some milliseconds before, so that
+   * where it is killed in between (also by SIGTERM) it has lost what it acknowledged. It writes one thing after the
+   * other, so what was answered before a write is there when the next one is.
+   */
+  async written(client: DynamoDBClient, tableName: string): Promise<void> {
+    for (const sk of ['1', '2']) {
+      const Put = { TableName: tableName, Item: { pk: { S: 'written' }, sk: { S: sk } } }
+      await client.send(new TransactWriteItemsCommand({ TransactItems: [{ Put }] }))
     }
   }
 

@@ -4,19 +4,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import {
+  type AttributeValue,
   CreateTableCommand,
+  DeleteItemCommand,
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
+  GetItemCommand,
   PutItemCommand,
+  QueryCommand,
 } from '@aws-sdk/client-dynamodb'
 import { pack } from '../../../src/ledger/dynamodb/packing.ts'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
-import { MINUTE } from '../../../src/ledger/hours.ts'
-import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
+import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
+import type { Ledger, MeteringRecord, StatementLine, UsageBatch } from '../../../src/ledger/ledger.ts'
+import type { Account } from '../../../src/usage/account.ts'
 import {
   ALICE,
+  BOB,
   BY,
   closeOptions,
   closing,
@@ -26,13 +32,26 @@ import {
   hour,
   METERED,
   NOBODY,
+  REFUSED,
   REQUESTS,
   START,
   TOKENS,
   UNIT,
 } from '../scene.ts'
-import { disturb, fail, type Loss, loseAnswers, MortalClient, SleepyClient, seeded, serviceError } from './faults.ts'
-import { BATCHES, type Books, begin, claimAll, customers, live, point, read, settleAll } from './life.ts'
+import {
+  Connection,
+  disturb,
+  fail,
+  failCommand,
+  type Loss,
+  loseAnswers,
+  MortalClient,
+  pageByPage,
+  SleepyClient,
+  seeded,
+  serviceError,
+} from './faults.ts'
+import { BATCHES, type Books, begin, claimAll, customers, live, micros, point, read, settleAll } from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
 /**
@@ -213,6 +232,28 @@ if (withoutJava) {
       for (const { recorded, pending } of lines) assert.deepEqual([recorded, pending], [120n * UNIT, 120n * UNIT])
     })
 
+    test('one that closes an hour while others append: no batch comes before those that it comes after', async () => {
+      const tableName = await server.table(healthy)
+      const other = await open(tableName)
+      await other.register(DIMENSIONS)
+      const append = (writer: string, sequence: number, account: Account) =>
+        other.append({ writer: writer.repeat(32), sequence, entries: [entry(account, REQUESTS, 0, 1)] })
+      await append('1', 1, ALICE)
+      const client = server.client()
+      // The first is in a part of the journal that was looked at already, the second in one that was not.
+      pageByPage(client, 'journal', 1, async () => {
+        await append('0', 1, ALICE)
+        await append('0', 2, NOBODY)
+      })
+      await (await open(tableName, client)).closeHours(closeOptions(closing(0)))
+      await other.closeHours(closeOptions(closing(1)))
+      const recorded = (await other.statement()).map(line => [line.account.key, line.recorded])
+      assert.deepEqual(recorded, [
+        [ALICE.key, 2n * UNIT],
+        [NOBODY.key, 1n * UNIT],
+      ])
+    })
+
     test('that send claim no record twice, and bill each once', async () => {
       const tableName = await server.table(healthy)
       const ledgers = await Promise.all([1, 2, 3, 4].map(() => open(tableName)))
@@ -384,6 +425,79 @@ if (withoutJava) {
       assert.equal(await tell(3, 4, 'delta'), deltas)
     })
 
+    test('so many new counters at once that no item has room for what they come to', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      await ledger.meteredSince(ALICE.product, START)
+      const random = seeded(8)
+      const accounts = Array.from({ length: 2000 }, (_, n) => ({ ...ALICE, key: `${n}`, accountId: `${n}` }))
+      for (let sequence = 1; sequence <= 40; sequence += 1) {
+        const observations = accounts.map((account, n) => {
+          const value = sequence * 1e6 + Math.floor(random() * 1e6)
+          return point(account.key, sequence * 60, value, { account, start: micros(55) + n })
+        })
+        await ledger.append({ writer: 'f'.repeat(32), sequence, entries: [], observations })
+      }
+      const lines = await ledger.statement()
+      assert.equal(lines.length, 2000)
+      assert.ok(lines.every(({ recorded }) => recorded >= 40_000_000n * UNIT && recorded < 41_000_000n * UNIT))
+    })
+
+    test('one counter with so many points at once, and nothing to divide it by', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      await ledger.meteredSince(ALICE.product, START)
+      for (const kind of ['cumulative', 'delta'] as const) {
+        const observations = Array.from({ length: 5000 }, (_, n) => {
+          return { ...point(kind, 1, 1 + n, { kind }), time: micros(1) + n }
+        })
+        await ledger.append({
+          writer: (kind === 'delta' ? 'd' : 'c').repeat(32),
+          sequence: 1,
+          entries: [],
+          observations,
+        })
+      }
+      await ledger.closeHours(closeOptions(closing(0)))
+      assert.equal((await ledger.statement())[0]?.recorded, (5000n + (5000n * 5001n) / 2n) * UNIT)
+    })
+
+    test('a thousand accounts that nobody knows, each with as much to say as there may be', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      const random = seeded(9)
+      const entries = Array.from({ length: 1000 }, () => {
+        const evidence = String.fromCodePoint(
+          ...Array.from({ length: 256 }, () => 0x4e00 + Math.floor(random() * 20_000)),
+        )
+        const { product } = NOBODY
+        return entry({ ...NOBODY, key: `${product},unattributed=no-customer,${evidence}`, evidence }, REQUESTS, 0, 1)
+      })
+      await ledger.append({ writer: '3'.repeat(32), sequence: 1, entries })
+      assert.equal((await ledger.status()).unattributed[0]?.amount, 1000n * UNIT)
+    })
+
+    test('hundreds of hours that came late, of customers about whom something is decided before they are closed', async () => {
+      const ledger = await made()
+      await ledger.register(DIMENSIONS)
+      const entries = Array.from({ length: 120 }, (_, n) => [NOBODY, ALICE, BOB].map(one => entry(one, GPU, n, 3600)))
+      const late = (sequence: number) => ledger.append({ writer: '2'.repeat(32), sequence, entries: entries.flat() })
+      const amount = 120n * 3600n * UNIT
+      await late(1)
+      assert.equal(await ledger.writeOff(NOBODY.key, GPU.name, BY), amount)
+      const options = { ...closeOptions(closing(200)), endedAt: closing(200) }
+      assert.equal((await ledger.finalize(BOB, options)).records, 1)
+      assert.equal((await ledger.statement({ customer: BOB.key }))[0]?.pending, amount)
+      await late(2)
+      assert.equal(await ledger.attribute(NOBODY.key, GPU.name, BOB, BY), amount)
+      await late(3)
+      await ledger.declareRestored({ ...BY, now: closing(200) })
+      for (const { account, recorded, held, pending, balance } of await ledger.statement()) {
+        assert.equal(recorded, held + pending + balance)
+        if (account.kind === 'customer') assert.equal(balance, 0n)
+      }
+    })
+
     test('a hundred hours that nobody closed', async () => {
       const ledger = await made()
       await ledger.register(DIMENSIONS)
@@ -407,6 +521,23 @@ if (withoutJava) {
       const { TimeToLiveDescription } = await healthy.send(new DescribeTimeToLiveCommand({ TableName: tableName }))
       assert.equal(TimeToLiveDescription?.AttributeName, 'expires')
       await begin(await open(tableName))
+    })
+
+    test('that is there without protection is protected', async () => {
+      const tableName = await server.table(healthy)
+      const protection = async () =>
+        (await healthy.send(new DescribeTableCommand({ TableName: tableName }))).Table?.DeletionProtectionEnabled
+      assert.equal(await protection(), false)
+      await createLedgerTable({ tableName, client: healthy })
+      assert.equal(await protection(), true)
+    })
+
+    test('whose backups are not ready yet is waited for', async () => {
+      const client = server.client()
+      const unready = [1, 2].map(() => serviceError('ContinuousBackupsUnavailableException', 400))
+      failCommand(client, 'UpdateContinuousBackupsCommand', unready)
+      await createLedgerTable({ tableName: 'backups-come-later', client })
+      assert.equal(unready.length, 0)
     })
 
     test('that is not there, or has other keys, is refused', async () => {
@@ -476,10 +607,74 @@ if (withoutJava) {
     assert.equal((await ledger.status()).pending.length, 0)
   })
 
+  test('a restored ledger in which parts of transactions are missing adds up again, and nothing in it is forgotten', async () => {
+    const tableName = await server.table(healthy)
+    const ledger = await open(tableName)
+    await ledger.register(DIMENSIONS)
+    const use = async (sequence: number) => {
+      const entries = customers.map((one, n) => entry(one, REQUESTS, sequence, n + 1))
+      await ledger.append({ writer: 'a'.repeat(32), sequence, entries })
+    }
+    const shardItem = async (shard: number, sk: string) => {
+      const Key = { pk: { S: `customers#${shard}` }, sk: { S: sk } }
+      return (await healthy.send(new GetItemCommand({ TableName: tableName, Key }))).Item
+    }
+    const putBack = async (...items: (Record<string, AttributeValue> | undefined)[]) => {
+      for (const Item of items) await healthy.send(new PutItemCommand({ TableName: tableName, Item }))
+    }
+    await use(1)
+    await ledger.closeHours(closeOptions(closing(1)))
+    await use(2)
+    const page = `records#${String(hour(1) / HOUR).padStart(10, '0')}`
+    const before = [await shardItem(0, page), await shardItem(1, 'state')]
+    const records = await claimAll(ledger, closing(1))
+    const answerOf = ({ quantity }: MeteringRecord) => (quantity % 5 === 0 ? REFUSED : METERED)
+    await settleAll(ledger, records, answerOf, closing(1))
+    await ledger.statement()
+    // Of one shard the records are as they were before the answers, of the other one the totals.
+    await putBack(...before)
+    for (const pk of ['due', 'held']) {
+      const values = { ':pk': { S: pk } }
+      const query = { TableName: tableName, KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: values }
+      for (const { pk, sk } of (await healthy.send(new QueryCommand(query))).Items ?? []) {
+        await healthy.send(new DeleteItemCommand({ TableName: tableName, Key: { pk, sk } as never }))
+      }
+    }
+    await ledger.declareRestored({ ...BY, now: closing(1) })
+    const check = async (done: (line: StatementLine) => boolean) => {
+      for (const line of await ledger.statement()) {
+        const { account, recorded, metered, pending, held, balance } = line
+        assert.equal(recorded, metered + pending + held + balance)
+        assert.equal(recorded, 2n * UNIT * BigInt(1 + customers.findIndex(({ key }) => key === account.key)))
+        assert.ok(metered >= 0n && balance === 0n && done(line), account.key)
+      }
+    }
+    await check(({ account: { key }, pending }) => pending > 0n || customers.findIndex(one => one.key === key) >= 16)
+    const pending = await claimAll(ledger, closing(1) + 2 * MINUTE)
+    assert.equal(pending.length, 16)
+    await settleAll(ledger, pending, () => METERED, closing(1))
+    await check(({ pending }) => pending === 0n)
+    const { held } = await ledger.status()
+    const amount = held.reduce((sum, { amount }) => sum + amount, 0n)
+    assert.equal(
+      amount,
+      (await ledger.statement()).reduce((sum, { held }) => sum + held, 0n),
+    )
+  })
+
   test('the server killed and started again: what was acknowledged is there once', async () => {
     const client = server.client()
-    const ledger = await DynamoDBLedger.open({ tableName: await server.table(client), client, retryTimeout: 300 })
+    const connection = new Connection(client)
+    const tableName = await server.table(healthy)
+    const ledger = await DynamoDBLedger.open({ tableName, client, retryTimeout: 300 })
     await ledger.register(DIMENSIONS)
+    const restart = async () => {
+      connection.connected = false
+      await server.written(healthy, tableName)
+      await server.kill()
+      connection.connected = true
+      await server.start()
+    }
     const untilDone = async (work: () => Promise<unknown>) => {
       for (;;) {
         try {
@@ -491,7 +686,11 @@ if (withoutJava) {
     }
     let restarted: Promise<void> = Promise.resolve()
     for (let sequence = 1; sequence <= 12; sequence += 1) {
-      if (sequence === 6) restarted = server.kill().then(() => server.start())
+      if (sequence === 6) {
+        connection.duringNextWrite(() => {
+          restarted = restart()
+        })
+      }
       const entries = customers.map(one => entry(one, REQUESTS, Math.floor(sequence / 3), 1))
       await untilDone(() => ledger.append({ writer: '8'.repeat(32), sequence, entries }))
       await untilDone(() => ledger.closeHours(closeOptions(closing(Math.floor(sequence / 3) - 1))))
