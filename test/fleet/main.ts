@@ -6,8 +6,10 @@ import { type FleetResult, runFleet } from './fleet.ts'
 const HELP = `Usage: npm run fleet -- [options]
 
 Dozens of processes meter through one shared ledger for some virtual hours, while they are scaled up and down and killed
-at random, their clocks are wrong by seconds, AWS fails now and then, and the engine is killed and restarted. Ends with 1
-where the bill is not what was recorded, to the unit.
+at random, their clocks are wrong by seconds, AWS fails now and then, and the engine is killed and restarted. Two of three
+are applications with the exporter. The third is a gateway: senders, as many as gateways, count cumulative
+and delta counters and send each request to any gateway until one has acknowledged it, some twice, and begin anew now and
+then. Ends with 1 where the bill is not what was recorded, or not what was measured, to the unit.
 
   --engine name   only this one; may be repeated (${Object.keys(ENGINES).join(', ')}; all but sqlite by default)
   --replicas N    how many processes there are at most at a time (24)
@@ -58,9 +60,13 @@ if (values.json) {
     columns: [{ name: 'engine', alignment: 'left' }],
   })
   const figure = (value: number) => value.toLocaleString('en')
-  for (const { name, replicas, kills, restarts, recorded, billed, difference, unknown } of engines) {
+  for (const result of engines) {
+    const { name, replicas, gateways, kills, restarts, requests, repeated, recorded, billed, difference, unknown } =
+      result
     table.addRow({
-      ...{ engine: name, processes: replicas, killed: kills, 'engine restarts': restarts },
+      ...{ engine: name, processes: replicas, gateways, killed: kills, 'engine restarts': restarts },
+      'requests to gateways': figure(requests),
+      'sent again': figure(repeated),
       ...{ recorded: figure(recorded), billed: figure(billed), difference: figure(difference) },
       'lost with those killed, at most': figure(unknown),
     })

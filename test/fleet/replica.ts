@@ -1,79 +1,46 @@
+import { once } from 'node:events'
 import { DiagConsoleLogger, DiagLogLevel, diag } from '@opentelemetry/api'
-import { MeterProvider, PeriodicExportingMetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics'
-import { AWSMarketplaceMetricExporter } from '../../src/exporter.ts'
-import { inferenceInstruments } from '../../src/instruments.ts'
+import { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
-import { seeded } from '../../src/simulator/random.ts'
+import { runApplication } from './application.ts'
+import { runGateway } from './gateway.ts'
 import { openPlace } from './open-place.ts'
-import type { Amounts, Orders, Told } from './orders.ts'
+import { NO_ENGINE, type Orders, type Told } from './orders.ts'
 import { real, virtual } from './time.ts'
 
-/** One process of a fleet: an application that counts, and meters through the ledger that all share. */
+/** One process of a fleet: an application or a gateway, which meters through the ledger that all share. */
 
 const orders = JSON.parse(process.argv[2] as string) as Orders
-const { began, skew, seed, idle } = orders
+const { began, skew } = orders
+const AWAY = ['ERR_LEDGER_IO', 'ERR_LEDGER_BUSY']
 if (process.env.FLEET_LOG) diag.setLogger(new DiagConsoleLogger(), DiagLogLevel.WARN)
 
-const tell = (told: Told) => process.send?.(told)
-const here = () => virtual(Date.now(), began) + skew
-
-const ledger = await openPlace(orders.place)
-const exporter = new AWSMarketplaceMetricExporter({
-  productCode: 'prod-fleet',
-  region: 'us-east-1',
-  ledger: inVirtualTime(ledger),
-  now: here,
-  wakeInterval: Math.max(10, real(MINUTE)),
-  requestTimeout: 5_000,
-})
-
-let exports = 0
-const told = (metrics: ResourceMetrics, callback: Parameters<typeof exporter.export>[1]) => {
-  exports += 1
-  const number = exports
-  const amounts = amountsOf(metrics)
-  tell({ about: number, amounts })
-  exporter.export(metrics, result => {
-    tell(result.code === 0 ? { durable: number } : { failed: number, message: String(result.error?.message) })
-    callback(result)
-  })
-}
-const reader = new PeriodicExportingMetricReader({
-  exporter: {
-    export: told,
-    forceFlush: () => exporter.forceFlush(),
-    shutdown: () => exporter.shutdown(),
-    selectAggregationTemporality: () => exporter.selectAggregationTemporality(),
-  },
-  exportIntervalMillis: real(MINUTE),
-  exportTimeoutMillis: real(MINUTE),
-})
-const provider = new MeterProvider({ readers: [reader] })
-const { requests, tokens } = inferenceInstruments(provider.getMeter('fleet'))
-
-const random = seeded(seed)
-const traffic = setInterval(
-  () => {
-    if (idle) return
-    const customer = { 'marketplace.customer.account_id': accountOf(Math.floor(random() * orders.customers)) }
-    requests.add(1, customer)
-    tokens.add(Math.floor(random() * 5000), customer)
-  },
-  real(MINUTE / 12),
-)
-
-process.on('message', async () => {
-  clearInterval(traffic)
-  await provider.shutdown().catch(error => console.error(`replica: ${error}`))
-  await ledger.close()
-  process.exit(0)
-})
+const tell = (told: Told) => void process.send?.(told)
 // Orphans are of no use.
 process.on('disconnect', () => process.exit(1))
+const stopped = once(process, 'message')
+const { ledger, end } = await start().catch(error => {
+  if (!(error instanceof LedgerError && AWAY.includes(error.code))) throw error
+  process.exit(NO_ENGINE)
+})
+await stopped
+await end().catch(error => console.error(`${orders.role}: ${error}`))
+await ledger.close()
+process.exit(0)
 
-function accountOf(customer: number): string {
-  return String(100_000_000_000 + customer)
+async function start() {
+  const ledger = await openPlace(orders.place)
+  const options = {
+    productCode: 'prod-fleet',
+    region: 'us-east-1',
+    ledger: inVirtualTime(ledger),
+    now: () => virtual(Date.now(), began) + skew,
+    wakeInterval: Math.max(10, real(MINUTE)),
+    requestTimeout: 5_000,
+  }
+  const end = orders.role === 'gateway' ? await runGateway(options, tell) : runApplication(options, orders, tell)
+  return { ledger, end }
 }
 
 /** The engine's clock is a real one: what it says stands for a virtual time, as this process's own does. */
@@ -88,18 +55,4 @@ function inVirtualTime(ledger: Ledger): Ledger {
       }
     },
   })
-}
-
-function amountsOf(metrics: ResourceMetrics): Amounts {
-  const amounts: Amounts = {}
-  for (const { metrics: list } of metrics.scopeMetrics) {
-    for (const { descriptor, dataPoints } of list) {
-      for (const { attributes, value } of dataPoints) {
-        const dimension = descriptor.name.endsWith('requests') ? 'inference-requests' : 'tokens-processed'
-        const key = `${attributes['marketplace.customer.account_id']} ${dimension}`
-        amounts[key] = (amounts[key] ?? 0) + (value as number)
-      }
-    }
-  }
-  return amounts
 }
