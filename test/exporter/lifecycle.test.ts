@@ -87,6 +87,29 @@ test('a record whose answer was lost is sent again by itself when its time has c
   assert.equal(simulator.totals()[0]?.quantity, 5)
 })
 
+test('requests are sent in the turns that the ledger gives, which all its processes share', async t => {
+  const gate = makeGate()
+  const asked: unknown[][] = []
+  const { exporter, clock, billed } = world(t, {
+    wrap: ledger =>
+      override(ledger, {
+        takeTurns: gate.before((...taken) => {
+          asked.push(taken)
+          return ledger.takeTurns(...taken)
+        }),
+      }),
+  })
+  await exportTo(exporter, tokens(5))
+  clock.now += HOUR
+  const flushed = exporter.forceFlush()
+  await Promise.race([gate.reached, flushed])
+  assert.deepEqual(billed(), {})
+  gate.open()
+  await flushed
+  assert.deepEqual(billed(), { [TOKENS]: 5 })
+  assert.deepEqual(asked, [['us-east-1', 1, 100, clock.now]])
+})
+
 const FAULTS = ['throttling', 'internal-error', 'reset', 'html', 'expired-credentials', 'region-disabled'] as const
 for (const kind of FAULTS) {
   test(`AWS that answers with ${kind} fails neither flush nor shutdown, and loses nothing`, async t => {

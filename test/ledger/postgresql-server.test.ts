@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import pg from 'pg'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import type { Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
+import type { Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
 import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
@@ -618,6 +618,26 @@ test('a commit that is under way when its answer is given up is waited for, and 
   )
   assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [3, 3, 0, 0, 0] })
   assert.equal((await ledger.audit()).length, 1)
+})
+
+test('a claim leaves what another one is just taking', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema, { pool })
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [ALICE, BOB].map(one => entry(one, REQUESTS, 0, 7)) })
+  await ledger.closeHours(closeOptions(closing(0)))
+  const [first, second] = (await ledger.records()).toReversed()
+  const [lane] = await ledger.dueLanes(closing(0))
+  const claiming = await pool.connect()
+  await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1 WHERE id = ${first?.id}`)
+  const options = { now: closing(0), limit: 25, claimedUntil: closing(0) + MINUTE }
+  const claimed = await ledger.claim(lane as Lane, options)
+  await claiming.query('ROLLBACK')
+  claiming.release()
+  assert.deepEqual(
+    claimed.map(({ id, attempts }) => [id, attempts]),
+    [[second?.id, 1]],
+  )
 })
 
 test('a claim that is just being made is waited for, and not overruled', async () => {

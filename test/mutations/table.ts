@@ -30,6 +30,9 @@ const OUTAGES = 'test/metering/outage.test.ts'
 const KILLS = 'test/crash/kills.test.ts#loses nothing'
 const POWER_CUTS = 'test/crash/power-cuts.test.ts#loses nothing'
 const REFUSALS = 'test/metering/refusals.test.ts'
+const LIFECYCLE = 'test/exporter/lifecycle.test.ts'
+const POSTGRESQL = 'test/ledger/postgresql-server.test.ts'
+const DYNAMODB = 'test/ledger/dynamodb/shared.test.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -319,5 +322,69 @@ export const MUTATIONS: readonly Mutation[] = [
       'return undefined',
     ),
     caughtBy: [SEQUENCES, 'test/usage/mapper.test.ts'],
+  },
+  {
+    name: 'send as fast as a process may by itself',
+    sin: 'ten replicas send ten times what AWS takes, and are throttled',
+    edits: edit(
+      'metering/metering.ts',
+      'const first = await ledger.takeTurns(region, turns, spacing, clock.now())',
+      'const first = clock.now()',
+    ),
+    caughtBy: [`${LIFECYCLE}#in the turns that the ledger gives`],
+  },
+  {
+    name: 'answer a sender before the ledger has its points',
+    sin: 'it sends them no more, and a crash takes them along',
+    edits: edit('gateway/intake.ts', 'await this.#writer.write(observations)', 'void this.#writer.write(observations)'),
+    caughtBy: ['test/gateway/intake.test.ts'],
+  },
+  {
+    name: 'PostgreSQL: claim what another process has just claimed',
+    sin: 'both send it, and which answer counts is chance',
+    edits: edit('ledger/postgresql/sending.ts', ' FOR UPDATE SKIP LOCKED'),
+    caughtBy: [`${POSTGRESQL}#a claim leaves what another one`],
+  },
+  {
+    name: 'PostgreSQL: do again what a lost answer may have been about',
+    sin: 'records are claimed whose attempt nobody makes, and a decision is made twice',
+    edits: edit(
+      'ledger/postgresql/database.ts',
+      'if (repeated && !(await isFirst(transaction, id)))',
+      'if (id === "")',
+    ),
+    caughtBy: [`${POSTGRESQL}#a commit that is under way`],
+  },
+  {
+    name: 'PostgreSQL: fold without the ledger’s lock',
+    sin: 'two processes fold the same batch',
+    edits: edit(
+      'ledger/postgresql/folding.ts',
+      "import { lockLedger } from './ledger-row.ts'",
+      "import { ledgerRow as lockLedger } from './ledger-row.ts'",
+    ),
+    caughtBy: [`${POSTGRESQL}#do not disturb each other`],
+  },
+  {
+    name: 'DynamoDB: overwrite what another process has changed',
+    sin: 'its usage is lost',
+    edits: edit(
+      'ledger/dynamodb/table.ts',
+      "{ ConditionExpression: 'v = :v', ExpressionAttributeValues: { ':v': { S: write.over } } }",
+      '{}',
+    ),
+    caughtBy: [`${DYNAMODB}#processes at once`],
+  },
+  {
+    name: 'DynamoDB: bring a cut to series that have it',
+    sin: 'its usage counts twice where two processes fold at once',
+    edits: edit('ledger/dynamodb/folding.ts', 'if (shard.cut < cut && usage.length > 0)', 'if (usage.length > 0)'),
+    caughtBy: [`${DYNAMODB}#with the answer lost: another does it again`],
+  },
+  {
+    name: 'DynamoDB: take the journal for a snapshot',
+    sin: 'a batch that was not seen yet counts as folded, and is deleted',
+    edits: edit('ledger/dynamodb/head.ts', 'if (await isWhole(table, view)) return view', 'return view'),
+    caughtBy: [`${DYNAMODB}#no batch comes before`],
   },
 ]
