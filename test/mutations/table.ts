@@ -379,7 +379,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'DynamoDB: bring a cut to series that have it',
     sin: 'its usage counts twice where two processes fold at once',
     edits: edit('ledger/dynamodb/folding.ts', 'if (shard.cut < cut && usage.length > 0)', 'if (usage.length > 0)'),
-    caughtBy: [`${DYNAMODB}#with the answer lost: another does it again`],
+    caughtBy: [`${DYNAMODB}#lost: another does it again`],
   },
   {
     name: 'DynamoDB: take the journal for a snapshot',
