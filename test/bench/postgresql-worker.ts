@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { UsageEntry } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
-import type { CustomerAccount } from '../../src/usage/account.ts'
 import { answerWith, collectGarbage } from './child.ts'
+import { AMOUNT, usageOf } from './postgresql-usage.ts'
 
 /** What a writer is to write, all of it durable before it answers with how many milliseconds that took. */
 export interface Question {
@@ -15,10 +15,6 @@ export interface Question {
   readonly series: number
   readonly times: number
 }
-
-const AMOUNT = 1_000_000n
-/** As many as the exporter brings in at once. */
-const MOST_ENTRIES = 10_000
 
 type Write = (hour: number) => Promise<unknown>
 const writers = new Map<string, Write>()
@@ -36,21 +32,13 @@ answerWith<Question, number>(async question => {
 
 async function journal({ connectionString, schema, series }: Question): Promise<Write> {
   const ledger = await PostgresqlLedger.open({ connectionString, schema })
-  const accounts = Array.from({ length: series }, (_, number): CustomerAccount => {
-    // Spread as they are in life: neighbours would compress to nothing.
-    const accountId = String(100_000_000_000 + ((number * 736_878_701) % 899_999_999_977))
-    const product = 'x5yz2ja3bq7hcmw8r4kd'
-    return { kind: 'customer', key: `${product},${accountId}`, product, accountId }
-  })
+  const entriesOf = usageOf(series)
   const writer = randomBytes(16).toString('hex')
   let sequence = 0
   let batches: UsageEntry[][] = []
   return async hour => {
     if (batches[0]?.[0]?.hour !== hour) {
-      const entries = accounts.map((account): UsageEntry => ({ account, dimension: 'tokens', hour, amount: AMOUNT }))
-      batches = Array.from({ length: Math.ceil(series / MOST_ENTRIES) }, (_, part) =>
-        entries.slice(part * MOST_ENTRIES, (part + 1) * MOST_ENTRIES),
-      )
+      batches = entriesOf(hour)
     }
     for (const entries of batches) {
       sequence += 1

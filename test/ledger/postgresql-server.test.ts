@@ -629,15 +629,18 @@ test('a claim leaves what another one is just taking', async () => {
   const [first, second] = (await ledger.records()).toReversed()
   const [lane] = await ledger.dueLanes(closing(0))
   const claiming = await pool.connect()
-  await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1 WHERE id = ${first?.id}`)
-  const options = { now: closing(0), limit: 25, claimedUntil: closing(0) + MINUTE }
-  const claimed = await ledger.claim(lane as Lane, options)
-  await claiming.query('ROLLBACK')
-  claiming.release()
-  assert.deepEqual(
-    claimed.map(({ id, attempts }) => [id, attempts]),
-    [[second?.id, 1]],
-  )
+  try {
+    await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1 WHERE id = ${first?.id}`)
+    const options = { now: closing(0), limit: 25, claimedUntil: closing(0) + MINUTE }
+    const claimed = await ledger.claim(lane as Lane, options)
+    assert.deepEqual(
+      claimed.map(({ id, attempts }) => [id, attempts]),
+      [[second?.id, 1]],
+    )
+  } finally {
+    await claiming.query('ROLLBACK')
+    claiming.release()
+  }
 })
 
 test('a claim that is just being made is waited for, and not overruled', async () => {
