@@ -168,7 +168,7 @@ export class MeteringCycle {
     await tasks.ended()
   }
 
-  /** Sends batch after batch while there are full ones; each of those calls in another to do the same beside it. */
+  /** Sends batch after batch while there are full ones; each that is answered calls in another to do the same beside it. */
   async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
     const { ledger, now, pacer, requestTimeout } = this.#options
     const { lane, sendable } = sending
@@ -185,8 +185,10 @@ export class MeteringCycle {
       ])
       if (records.length === 0) return
       full = records.length === limit && wroteAnswers
-      if (full) callAnother()
-      written = tasks.begin(this.#writeAnswers(await this.#send(sending, records)))
+      const settlements = await this.#send(sending, records)
+      written = tasks.begin(this.#writeAnswers(settlements))
+      // Only now: while AWS does not answer, no more records than these are in doubt.
+      if (full && sendable()) callAnother()
     }
   }
 

@@ -8,8 +8,8 @@ import { Pacer } from './pacer.ts'
 
 /** AWS takes 10 requests a second for an account and region. */
 const REQUESTS_PER_SECOND = 10
-/** Answers may take 0.8 s, as from another continent, before they leave some of that unused. */
-const REQUESTS_AT_ONCE = 8
+/** So that answers which take a second, as from another continent, leave none of that unused. */
+const REQUESTS_AT_ONCE = REQUESTS_PER_SECOND
 
 export interface MeteringOptions extends Omit<MeteringCycleOptions, 'clientFor' | 'pacer' | 'concurrency'> {
   /** For `region`. By default the AWS SDK's, for whatever region a record is of. */

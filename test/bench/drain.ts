@@ -8,7 +8,7 @@ const WORKER = new URL('./drain-worker.ts', import.meta.url)
 const NAME = 'draining due records'
 const BY_HAND = 'draining, beside a loop that remembers'
 const EACH = ['ours', 'bare', 'by hand'] as const
-const ROUNDS = 3
+const ROUNDS = 5
 /** 100,000 take as long for each, and a run of the benchmarks minutes longer: neither side's cost depends on it. */
 const RECORDS = 20_000
 

@@ -10,7 +10,7 @@ import type { Dimension } from '../../src/usage/dimension.ts'
 /** Ten minutes into an hour in the middle of a month: the hour before may be frozen. */
 export const NOW = Date.UTC(2026, 5, 10, 12, 10)
 export const REGION = 'us-east-1'
-export const CONCURRENCY = 8
+export const CONCURRENCY = 10
 export const BATCH = 25
 export const REQUESTS: Dimension = { name: 'requests', unit: '{request}', baseUnit: '1', size: 1_000_000n }
 

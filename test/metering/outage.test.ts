@@ -24,8 +24,8 @@ test('an outage of 27 hours: what was never attempted rolls forward, and little 
   const states = await bench.states()
   const lost = states['held in-doubt'] ?? 0
   assert.ok(lost > 0, 'what was attempted without an answer is held')
-  // A pass that does not know yet sends four requests; then one record at a time tries the lane.
-  assert.ok(lost <= 4 * 25 + 30, `${lost} in doubt`)
+  // A pass that does not know yet sends one request; then one record at a time tries the lane.
+  assert.ok(lost <= 25 + 30, `${lost} in doubt`)
   assert.equal(states.pending, undefined)
   assert.ok((states['returned expired'] ?? 0) > 100)
   const held = (await bench.ledger.statement()).reduce((sum, line) => sum + line.held, 0n)
@@ -93,6 +93,31 @@ test('the last hours of a month go out before it closes', async t => {
   await bench.pass()
   await bench.assertAllBilled()
   for (const { hour } of bench.simulator.billed()) assert.equal(hour, '2026-06-30T23:00:00.000Z')
+})
+
+test('while AWS has not answered at all, no second request is sent', async t => {
+  const bench = new Bench(t, { send: () => () => new Promise(() => {}), cycle: { requestTimeout: 50 } })
+  await bench.use(customers(400), 1)
+  await bench.pass()
+  assert.equal(bench.sent.length, 1)
+})
+
+test('where AWS answers, as many requests are under way as there may be', async t => {
+  let underWay = 0
+  let most = 0
+  const bench = new Bench(t, {
+    send: send => async (request, options) => {
+      underWay += 1
+      most = Math.max(most, underWay)
+      await bench.clock.sleep(SECOND)
+      underWay -= 1
+      return send(request, options)
+    },
+  })
+  await bench.use(customers(400), 1)
+  await bench.pass()
+  await bench.assertAllBilled()
+  assert.equal(most, 4)
 })
 
 test('one record that AWS can never answer does not hold up the others of its product', async t => {
