@@ -1,9 +1,10 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
-import type { RecordEntry, RecordState } from './ledger.ts'
+import type { AuditEntry, Lane, RecordEntry, RecordState } from './ledger.ts'
+import type { Blocking } from './probing.ts'
 import { inDoubt, type RecordFacts } from './transitions.ts'
 
-/** What rows of a table say, in one place for the engines that have tables. Sizes are decimal text or bigint. */
+/** What rows of a table say, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
 type Row = Readonly<Record<string, unknown>>
 
 /** The columns of a customer's account, in a select that joins it. */
@@ -12,6 +13,11 @@ export const CUSTOMER = `account.key AS account_key, account.product, account.ac
 
 /** The columns of any account. */
 export const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
+
+/** Entries of the audit trail, with the accounts and dimensions that they are about. */
+export const AUDIT = `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT}
+  FROM audit LEFT JOIN series ON series.id = audit.series LEFT JOIN account ON account.id = series.account
+  LEFT JOIN dimension ON dimension.id = series.dimension`
 
 export function accountOf(row: Row): Account {
   if (row.kind !== 'unattributed') return customerOf(row)
@@ -62,6 +68,27 @@ export function recordEntryOf(row: Row): RecordEntry {
   }
 }
 
+/** What closing asks of a series, in a select that joins its account and dimension. */
+export const SERIES = `series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
+  account.product, account.license_arn, account.blocked_at, account.ended_at, dimension.size, dimension.max_quantity`
+
+export function seriesOf(row: Row) {
+  return {
+    id: row.id as number,
+    recorded: BigInt(row.recorded as string | bigint),
+    balance: BigInt(row.balance as string | bigint),
+    approved: row.approved as number,
+    account: row.account as number,
+    billable: row.kind === 'customer',
+    product: row.product as string,
+    identity: (row.license_arn === null ? 'product-code' : 'licence') as Lane['identity'],
+    blocked: row.blocked_at !== null,
+    ended: row.ended_at !== null,
+    size: BigInt(row.size as string | bigint),
+    maxQuantity: row.max_quantity as number | null,
+  }
+}
+
 /** A record with its account's `ended_at`. */
 export function factsOf(row: Row): RecordFacts {
   return {
@@ -73,4 +100,23 @@ export function factsOf(row: Row): RecordFacts {
     probe: Boolean(row.probe),
     ended: row.ended_at !== null,
   }
+}
+
+/** A row of `AUDIT`. */
+export function auditEntryOf(row: Row): AuditEntry {
+  return {
+    at: row.at as number,
+    who: row.who as string,
+    why: row.why as string,
+    action: row.action as AuditEntry['action'],
+    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
+    ...(row.record !== null && { recordId: String(row.record) }),
+    ...(row.amount !== null && { amount: BigInt(row.amount as string | bigint) }),
+    ...(row.detail !== null && { detail: row.detail as string }),
+  }
+}
+
+export function blockingOf(row: Row): Blocking {
+  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
+  return { blockedAt, probeAt, probeDelay } as Blocking
 }

@@ -1,5 +1,5 @@
 import type { AuditEntry, AuditNote } from '../ledger.ts'
-import { ACCOUNT, accountOf } from '../rows.ts'
+import { AUDIT, auditEntryOf } from '../rows.ts'
 import type { Transaction } from './database.ts'
 
 /** What persons did, and what the ledger found of others' counters. */
@@ -24,20 +24,6 @@ export async function writeAudit(transaction: Transaction, entries: readonly New
 }
 
 export async function auditEntries(transaction: Transaction, limit: number): Promise<AuditEntry[]> {
-  const rows = await transaction.all(
-    `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT} FROM audit LEFT JOIN series ON series.id = audit.series
-     LEFT JOIN account ON account.id = series.account LEFT JOIN dimension ON dimension.id = series.dimension
-     ORDER BY audit.id DESC LIMIT $1`,
-    limit,
-  )
-  return rows.map(row => ({
-    at: row.at as number,
-    who: row.who as string,
-    why: row.why as string,
-    action: row.action as AuditEntry['action'],
-    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
-    ...(row.record !== null && { recordId: String(row.record) }),
-    ...(row.amount !== null && { amount: row.amount as bigint }),
-    ...(row.detail !== null && { detail: row.detail as string }),
-  }))
+  const rows = await transaction.all(`${AUDIT} ORDER BY audit.id DESC LIMIT $1`, limit)
+  return rows.map(auditEntryOf)
 }

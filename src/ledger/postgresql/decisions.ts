@@ -78,9 +78,7 @@ export async function attribute(
   customer: CustomerAccount,
   by: AuditNote,
 ): Promise<bigint> {
-  await foldJournal(database)
-  const amount = await database.once('attribute usage', async transaction => {
-    await lockLedger(transaction)
+  return await decideBalance(database, 'attribute usage', async transaction => {
     const from = await wholeBalance(transaction, accountKey, dimension, 'unattributed')
     const [to] = await seriesIds(transaction, [{ account: customer, dimension, hour: hourOf(by.now) }])
     await empty(transaction, from, by.now)
@@ -88,9 +86,8 @@ export async function attribute(
     await addUsage(transaction, 'open_usage', [{ hour: hourOf(by.now), series: to as number, amount: from.balance }])
     const what = { series: from.id, amount: from.balance, detail: customer.key }
     await writeAudit(transaction, [{ ...by, action: 'attribute', ...what }])
-    return String(from.balance)
+    return from
   })
-  return BigInt(amount)
 }
 
 export async function writeOff(
@@ -99,16 +96,27 @@ export async function writeOff(
   dimension: string,
   by: AuditNote,
 ): Promise<bigint> {
-  await foldJournal(database)
-  const amount = await database.once('write off a balance', async transaction => {
-    await lockLedger(transaction)
+  return await decideBalance(database, 'write off a balance', async transaction => {
     const series = await wholeBalance(transaction, accountKey, dimension)
     await empty(transaction, series, by.now)
     const what = { series: series.id, amount: series.balance }
     await writeAudit(transaction, [{ ...by, action: 'write-off', ...what }])
-    return String(series.balance)
+    return series
   })
-  return BigInt(amount)
+}
+
+/** Decides once what becomes of a series' balance, with all in it that was acknowledged. Returns the balance it had. */
+async function decideBalance(
+  database: Database,
+  doing: string,
+  work: (transaction: Transaction) => Promise<Series>,
+): Promise<bigint> {
+  await foldJournal(database)
+  const balance = await database.once(doing, async transaction => {
+    await lockLedger(transaction)
+    return String((await work(transaction)).balance)
+  })
+  return BigInt(balance)
 }
 
 /** A series with what it has of open hours in its balance. Whoever calls saves it. */

@@ -1,6 +1,6 @@
 import { effectOf } from '../accounting.ts'
 import { type Blocking, block, putOff, SUBSCRIBED } from '../probing.ts'
-import { factsOf } from '../rows.ts'
+import { blockingOf, factsOf } from '../rows.ts'
 import type { RecordFacts, Transition } from '../transitions.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
@@ -154,9 +154,4 @@ function movedRecord(row: Row): MovedRecord {
     answer: row.answer as string | null,
     meteringRecordId: row.metering_record_id as string | null,
   }
-}
-
-function blockingOf(row: Row): Blocking {
-  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
-  return { blockedAt, probeAt, probeDelay } as Blocking
 }

@@ -2,6 +2,7 @@ import type { Account } from '../../usage/account.ts'
 import { type ClosedSeries, closeSeries } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
+import { SERIES, seriesOf } from '../rows.ts'
 import { notRegistered } from '../validation.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
@@ -128,9 +129,7 @@ export interface Series {
 
 /** What a series is made of; $1 is the hour of which it may have a record. */
 const seriesFrom = (source: string) =>
-  `SELECT series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
-          account.product, account.license_arn, account.blocked_at, account.probe_at, account.ended_at, dimension.size,
-          dimension.max_quantity,
+  `SELECT ${SERIES}, account.probe_at,
           EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken
    FROM ${source} LEFT JOIN account ON account.id = series.account
    LEFT JOIN dimension ON dimension.id = series.dimension`
@@ -147,7 +146,7 @@ export async function seriesWhere(
   ...values: Value[]
 ): Promise<Series[]> {
   const rows = await transaction.all(`${seriesFrom('series')} WHERE ${condition}`, hour, ...values)
-  return rows.map(row => seriesOf(row, 0n))
+  return rows.map(row => seriesWith(row, 0n))
 }
 
 /**
@@ -174,27 +173,19 @@ export async function takeOpenUsage(
     hour,
     ...values,
   )
-  return rows.map(row => seriesOf(row, row.amount as bigint))
+  return rows.map(row => seriesWith(row, row.amount as bigint))
 }
 
-function seriesOf(row: Row, added: bigint): Series {
+function seriesWith(row: Row, added: bigint): Series {
   if (row.kind === null || row.size === null) {
     throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${row.id}, which is not whole.`)
   }
+  const series = seriesOf(row)
   return {
-    id: row.id as number,
-    recorded: (row.recorded as bigint) + added,
-    balance: (row.balance as bigint) + added,
-    approved: row.approved as number,
-    account: row.account as number,
-    billable: row.kind === 'customer',
-    product: row.product as string,
-    identity: row.license_arn === null ? 'product-code' : 'licence',
-    blocked: row.blocked_at !== null,
+    ...series,
+    recorded: series.recorded + added,
+    balance: series.balance + added,
     probeAt: row.probe_at as number | null,
-    ended: row.ended_at !== null,
-    size: row.size as bigint,
-    maxQuantity: row.max_quantity as number | null,
     taken: row.taken as boolean,
   }
 }

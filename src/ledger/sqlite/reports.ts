@@ -10,7 +10,7 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../rows.ts'
+import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, recordEntryOf } from '../rows.ts'
 import { amountOf, type Database, type Row } from './database.ts'
 import { notCounted } from './observing.ts'
 
@@ -142,22 +142,7 @@ export function openHours(database: Database): number[] {
 }
 
 export function auditEntries(database: Database, limit: number): AuditEntry[] {
-  const rows = database.all(
-    `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT} FROM audit LEFT JOIN series ON series.id = audit.series
-     LEFT JOIN account ON account.id = series.account LEFT JOIN dimension ON dimension.id = series.dimension
-     ORDER BY audit.id DESC LIMIT ?`,
-    limit,
-  )
-  return rows.map(row => ({
-    at: row.at as number,
-    who: row.who as string,
-    why: row.why as string,
-    action: row.action as AuditEntry['action'],
-    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
-    ...(row.record !== null && { recordId: String(row.record) }),
-    ...(row.amount !== null && { amount: BigInt(row.amount as string) }),
-    ...(row.detail !== null && { detail: row.detail as string }),
-  }))
+  return database.all(`${AUDIT} ORDER BY audit.id DESC LIMIT ?`, limit).map(auditEntryOf)
 }
 
 function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, SQLInputValue[]] {

@@ -13,7 +13,7 @@ import type {
   Settlement,
 } from '../ledger.ts'
 import { type Blocking, block, putOff, SUBSCRIBED } from '../probing.ts'
-import { CUSTOMER, customerOf, factsOf } from '../rows.ts'
+import { blockingOf, CUSTOMER, customerOf, factsOf } from '../rows.ts'
 import { afterAnswer, afterWindow, type Transition } from '../transitions.ts'
 import type { Database, Row } from './database.ts'
 import { recordEntry } from './reports.ts'
@@ -100,7 +100,7 @@ function settleOne(database: Database, row: Row, { record, outcome, answer }: Se
   )
   if (outcome.type === 'not-subscribed') {
     // The record may have been a probe that was just put off.
-    const before = blockingOf(database, row.account as number)
+    const before = readBlocking(database, row.account as number)
     setBlocking(database, row.account as number, before, block(before, now))
   }
   if (outcome.type === 'metered' && row.blocked_at !== null) unblock(database, row.account as number)
@@ -174,25 +174,20 @@ function applyState(database: Database, row: Row, state: RecordState, now: numbe
     database.run('UPDATE series SET balance = ?, unfrozen = 1 WHERE id = ?', String(sum), row.series as number)
   }
   if (row.probe === 1 && state !== 'metered') {
-    const before = blockingOf(database, row.account as number)
+    const before = readBlocking(database, row.account as number)
     setBlocking(database, row.account as number, before, putOff(before, now))
   }
 }
 
 export function unblock(database: Database, account: number): void {
-  const before = blockingOf(database, account)
+  const before = readBlocking(database, account)
   if (before.blockedAt === null) return
   setBlocking(database, account, before, SUBSCRIBED)
   database.run('UPDATE series SET unfrozen = 1 WHERE account = ?', account)
 }
 
-function blockingOf(database: Database, account: number): Blocking {
-  const row = database.get('SELECT blocked_at, probe_at, probe_delay FROM account WHERE id = ?', account) as Row
-  return {
-    blockedAt: row.blocked_at as number | null,
-    probeAt: row.probe_at as number | null,
-    probeDelay: row.probe_delay as number,
-  }
+function readBlocking(database: Database, account: number): Blocking {
+  return blockingOf(database.get('SELECT blocked_at, probe_at, probe_delay FROM account WHERE id = ?', account) as Row)
 }
 
 function setBlocking(database: Database, account: number, before: Blocking, after: Blocking): void {

@@ -3,6 +3,7 @@ import type { Account } from '../../usage/account.ts'
 import { type ClosedSeries, type ClosingSeries, unclosed } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
+import { SERIES, seriesOf } from '../rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
@@ -56,27 +57,11 @@ export function seriesId(database: Database, account: number, dimension: number,
 
 export function seriesWhere(database: Database, condition: string, ...values: SQLInputValue[]): Series[] {
   const rows = database.all(
-    `SELECT series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
-            account.product, account.license_arn, account.blocked_at, account.ended_at, dimension.size,
-            dimension.max_quantity
-     FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
-     WHERE ${condition}`,
+    `SELECT ${SERIES} FROM series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE ${condition}`,
     ...values,
   )
-  return rows.map(row => ({
-    id: row.id as number,
-    recorded: BigInt(row.recorded as string),
-    balance: BigInt(row.balance as string),
-    approved: row.approved as number,
-    account: row.account as number,
-    billable: row.kind === 'customer',
-    product: row.product as string,
-    identity: row.license_arn === null ? 'product-code' : 'licence',
-    blocked: row.blocked_at !== null,
-    ended: row.ended_at !== null,
-    size: BigInt(row.size as string),
-    maxQuantity: row.max_quantity as number | null,
-  }))
+  return rows.map(seriesOf)
 }
 
 /** Brings open usage into its series' totals. Returns those series; whoever calls saves them. */
