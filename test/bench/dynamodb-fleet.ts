@@ -10,7 +10,7 @@ import type { Tally } from '../../src/usage/customer.ts'
 import { seeded } from '../ledger/dynamodb/faults.ts'
 import type { DynamoDBLocal } from '../ledger/dynamodb/server.ts'
 import { type Cost, CostMeter } from './dynamodb-cost.ts'
-import { assertDrained, cycleOf, NOW, REGION, REQUESTS } from './metering.ts'
+import { assertDrained, cycleOf, NOW, REGION, REQUESTS, spreadCustomer } from './metering.ts'
 
 export interface FleetOptions {
   readonly replicas: number
@@ -27,7 +27,6 @@ export interface FleetCost {
   readonly kept: number
 }
 
-const PRODUCT = 'x5yz2ja3bq7hcmw8r4kd'
 const REQUESTS_PER_SECOND = 10
 
 interface Replica {
@@ -60,7 +59,7 @@ export async function hourOfFleet(server: DynamoDBLocal, options: FleetOptions):
   const all = await Promise.all(replicas)
   const [{ ledger }] = all as [Replica]
   await ledger.register([REQUESTS])
-  const customers = Array.from({ length: options.series }, (_, number) => customer(number))
+  const customers = Array.from({ length: options.series }, (_, number) => spreadCustomer(number))
   // In the first hour the accounts and series are made.
   await hour(all, customers, options, time)
   const before = meter.stored
@@ -108,12 +107,6 @@ async function pass(replicas: readonly Replica[]): Promise<void> {
       await ledger.status()
     }),
   )
-}
-
-function customer(number: number): CustomerAccount {
-  // Spread as they are in life: neighbours would compress to nothing.
-  const accountId = String(100_000_000_000 + ((number * 736_878_701) % 899_999_999_977))
-  return { kind: 'customer', key: `${PRODUCT},${accountId}`, product: PRODUCT, accountId }
 }
 
 /** Goes on when somebody waits. */

@@ -10,6 +10,7 @@ import type { Dimension } from '../../src/usage/dimension.ts'
 /** Ten minutes into an hour in the middle of a month: the hour before may be frozen. */
 export const NOW = Date.UTC(2026, 5, 10, 12, 10)
 export const REGION = 'us-east-1'
+const SPREAD_PRODUCT = 'x5yz2ja3bq7hcmw8r4kd'
 export const CONCURRENCY = 10
 export const BATCH = 25
 export const REQUESTS: Dimension = { name: 'requests', unit: '{request}', baseUnit: '1', size: 1_000_000n }
@@ -18,6 +19,12 @@ export const accountId = (number: number) => String(100_000_000_000 + number)
 
 export function customer(number: number, product: string): CustomerAccount {
   return { kind: 'customer', key: `${product},${accountId(number)}`, product, accountId: accountId(number) }
+}
+
+/** Spread as they are in life: neighbours would compress to nothing. */
+export function spreadCustomer(number: number): CustomerAccount {
+  const accountId = String(100_000_000_000 + ((number * 736_878_701) % 899_999_999_977))
+  return { kind: 'customer', key: `${SPREAD_PRODUCT},${accountId}`, product: SPREAD_PRODUCT, accountId }
 }
 
 export interface CycleOptions {

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { NAMESPACE } from '../../examples/aws/embedded-metric-exporter.ts'
 import { SqliteLedger } from '../../src/index.ts'
 import { DynamoDBLedger } from '../../src/ledger/dynamodb.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { freePort } from '../free-port.ts'
 import { DynamoDBLocal, withoutJava } from '../ledger/dynamodb/server.ts'
 import { clockAhead } from './aws-clock-ahead.ts'
 import { baseImages, build, type Image } from './aws-dockerfile.ts'
@@ -103,26 +103,22 @@ async function complete(url: string, key: string): Promise<{ total_tokens: numbe
   return ((await answer.json()) as { usage: { total_tokens: number } }).usage
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
+async function simulatedAws(t: TestContext, now: () => number) {
+  const aws = await startSimulator({
+    now,
+    catalogue: {
+      products: [{ code: CODE, dimensions: ['inference-requests', 'tokens-processed', 'gpu-hours'] }],
+      customers: [{ accountId: ACCOUNT, subscriptions: [{ product: CODE, licenseArn: LICENCE }] }],
+    },
+  })
+  t.after(() => aws.close())
+  return aws
 }
 
 for (const client of ['sdk', 'http']) {
   test(`the server in the image's configuration registers a buyer and meters through the ${client} client`, async t => {
     let ahead = 0
-    const aws = await startSimulator({
-      now: () => Date.now() + ahead,
-      catalogue: {
-        products: [{ code: CODE, dimensions: ['inference-requests', 'tokens-processed', 'gpu-hours'] }],
-        customers: [{ accountId: ACCOUNT, subscriptions: [{ product: CODE, licenseArn: LICENCE }] }],
-      },
-    })
-    t.after(() => aws.close())
+    const aws = await simulatedAws(t, () => Date.now() + ahead)
     rmSync(join(image.root, 'ledger'), { recursive: true })
     mkdirSync(join(image.root, 'ledger'))
 
@@ -197,14 +193,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
   skip: withoutJava,
 }, async t => {
   let ahead = 0
-  const aws = await startSimulator({
-    now: () => Date.now() + ahead,
-    catalogue: {
-      products: [{ code: CODE, dimensions: ['inference-requests', 'tokens-processed', 'gpu-hours'] }],
-      customers: [{ accountId: ACCOUNT, subscriptions: [{ product: CODE, licenseArn: LICENCE }] }],
-    },
-  })
-  t.after(() => aws.close())
+  const aws = await simulatedAws(t, () => Date.now() + ahead)
   const dynamodb = await DynamoDBLocal.start()
   t.after(() => dynamodb[Symbol.asyncDispose]())
   const tableName = await dynamodb.table(dynamodb.client())

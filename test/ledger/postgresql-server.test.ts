@@ -27,6 +27,7 @@ import {
   hour,
   METERED,
   NOBODY,
+  observing,
   REQUESTS,
   TOKENS,
   UNIT,
@@ -754,21 +755,7 @@ describe('a database that was restored', () => {
     const lost = await original('lost_too')
     await lost.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
     await lost.meteredSince(ALICE.product, hour(0))
-    let sequence = 0
-    const observe = async (ledger: Ledger, minute: number, value: number, kind: 'cumulative' | 'delta') => {
-      sequence += 1
-      const time = hour(0) + minute * MINUTE
-      const point: Observation = {
-        ...{
-          counter: kind === 'delta' ? 'de'.repeat(16) : 'c0'.repeat(16),
-          kind,
-          account: ALICE,
-          dimension: 'requests',
-        },
-        ...{ start: hour(0) * 1000 + 1, time: time * 1000, receivedAt: time, value: BigInt(value) * UNIT },
-      }
-      await ledger.append({ writer: WRITER, sequence, entries: [], observations: [point] })
-    }
+    const observe = observing(WRITER)
     await observe(lost, 1, 100, 'cumulative')
     await lost.closeHours(closeOptions(closing(0)))
     await lost.close()

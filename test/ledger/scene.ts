@@ -62,6 +62,35 @@ export interface LedgerUnderTest {
   dispose(): Promise<void>
 }
 
+/**
+ * @param open opens the same ledger each time
+ * @param dispose of what is behind it, once all are closed
+ */
+export async function ledgerUnderTest(
+  open: () => Promise<Ledger>,
+  dispose: () => Promise<void> = async () => {},
+): Promise<LedgerUnderTest> {
+  let ledger = await open()
+  const others: Ledger[] = []
+  return {
+    ledger,
+    reopen: async () => {
+      await ledger.close()
+      ledger = await open()
+      return ledger
+    },
+    another: async () => {
+      const other = await open()
+      others.push(other)
+      return other
+    },
+    dispose: async () => {
+      for (const one of [ledger, ...others]) await one.close()
+      await dispose()
+    },
+  }
+}
+
 /** A ledger under test with its dimensions, its books, and what tests do with it again and again. */
 export class Scene implements AsyncDisposable {
   readonly books = new Books()
@@ -187,3 +216,18 @@ export const ROLLED_FORWARD: Outcome = { type: 'conflict', rollForward: true }
 export const lost = (at: number): Outcome => ({ type: 'retry', at, notTaken: false })
 /** It surely was not. */
 export const bounced = (at: number): Outcome => ({ type: 'retry', at, notTaken: true })
+
+/** Tells ledgers of counters of ALICE's requests, minutes after the first hour began, as one writer. */
+export function observing(writer: string) {
+  let sequence = 0
+  return async (ledger: Ledger, minute: number, value: number, kind: 'cumulative' | 'delta') => {
+    sequence += 1
+    const time = hour(0) + minute * MINUTE
+    const counter = kind === 'delta' ? 'de'.repeat(16) : 'c0'.repeat(16)
+    const point: Observation = {
+      ...{ counter, kind, account: ALICE, dimension: REQUESTS.name },
+      ...{ start: hour(0) * 1000 + 1, time: time * 1000, receivedAt: time, value: BigInt(value) * UNIT },
+    }
+    await ledger.append({ writer, sequence, entries: [], observations: [point] })
+  }
+}

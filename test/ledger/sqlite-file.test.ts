@@ -19,7 +19,6 @@ import { describe, mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
-import type { Observation } from '../../src/ledger/ledger.ts'
 import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
@@ -38,6 +37,7 @@ import {
   lost,
   METERED,
   NOBODY,
+  observing,
   REFUSED,
   REQUESTS,
   TOKENS,
@@ -561,21 +561,7 @@ describe('backup and restore', () => {
     const ledger = new SqliteLedger({ path })
     await ledger.register(DIMENSIONS)
     await ledger.meteredSince(ALICE.product, hour(0))
-    let sequence = 0
-    const observe = async (ledger: SqliteLedger, minute: number, value: number, kind: Observation['kind']) => {
-      sequence += 1
-      const time = hour(0) + minute * MINUTE
-      const point: Observation = {
-        ...{
-          counter: kind === 'delta' ? 'de'.repeat(16) : 'c0'.repeat(16),
-          kind,
-          account: ALICE,
-          dimension: 'requests',
-        },
-        ...{ start: hour(0) * 1000 + 1, time: time * 1000, receivedAt: time, value: BigInt(value) * UNIT },
-      }
-      await ledger.append({ writer: WRITER, sequence, entries: [], observations: [point] })
-    }
+    const observe = observing(WRITER)
     await observe(ledger, 1, 100, 'cumulative')
     await ledger.backup(from)
     await (await SqliteLedger.restore({ ...BY, from, to, now: hour(5) })).close()

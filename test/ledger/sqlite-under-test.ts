@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SqliteLedger } from '../../src/ledger/sqlite.ts'
-import type { LedgerUnderTest } from './scene.ts'
+import { type LedgerUnderTest, ledgerUnderTest } from './scene.ts'
 
 /** A folder that goes with its scope. */
 export class TemporaryFolder implements Disposable {
@@ -21,23 +21,8 @@ export class TemporaryFolder implements Disposable {
 export async function openSqlite(): Promise<LedgerUnderTest> {
   const folder = new TemporaryFolder()
   const path = folder.file()
-  let ledger = new SqliteLedger({ path })
-  const others: SqliteLedger[] = []
-  return {
-    ledger,
-    reopen: async () => {
-      await ledger.close()
-      ledger = new SqliteLedger({ path })
-      return ledger
-    },
-    another: async () => {
-      const other = new SqliteLedger({ path })
-      others.push(other)
-      return other
-    },
-    dispose: async () => {
-      for (const one of [ledger, ...others]) await one.close()
-      folder[Symbol.dispose]()
-    },
-  }
+  return await ledgerUnderTest(
+    async () => new SqliteLedger({ path }),
+    async () => folder[Symbol.dispose](),
+  )
 }

