@@ -106,11 +106,11 @@ export function unclosed(series: Pick<ClosingSeries, 'balance' | 'approved' | 'b
   return { balance, approved, unfrozen: billable && balance >= size }
 }
 
-/** Makes the whole units of a series' balance a record, where that may be. Without terms they stay. */
-export function closeSeries(series: ClosingSeries, terms: Terms | undefined): ClosedSeries {
+/** Makes the whole units of a series' balance a record, where that may be. */
+export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   const { approved, blocked, size, taken } = series
   const unchanged = unclosed(series)
-  if (terms === undefined || !unchanged.unfrozen || taken) return unchanged
+  if (!unchanged.unfrozen || taken) return unchanged
   if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
   const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })
   const balance = series.balance - BigInt(quantity) * size

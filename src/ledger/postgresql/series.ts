@@ -1,5 +1,5 @@
 import type { Account } from '../../usage/account.ts'
-import { type ClosedSeries, closeSeries } from '../closing.ts'
+import { type ClosedSeries, type ClosingSeries, unclosed as unclosedTotals } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
 import { SERIES, seriesOf } from '../rows.ts'
@@ -109,22 +109,12 @@ export async function addUsage(
 }
 
 /** A series, with what closing and deciding need to know of its account and dimension. */
-export interface Series {
+export interface Series extends ClosingSeries {
   readonly id: number
   readonly recorded: bigint
-  readonly balance: bigint
-  readonly approved: number
   readonly account: number
-  readonly billable: boolean
   readonly product: string
   readonly identity: Lane['identity']
-  readonly blocked: boolean
-  readonly probeAt: number | null
-  readonly ended: boolean
-  readonly size: bigint
-  readonly maxQuantity: number | null
-  /** Whether it has a record of the hour that was asked for. */
-  readonly taken: boolean
 }
 
 /** What a series is made of; $1 is the hour of which it may have a record. */
@@ -192,7 +182,7 @@ function seriesWith(row: Row, added: bigint): Series {
 
 /** A series as it is saved where it is not closed. */
 export function unclosed(series: Series): Series & ClosedSeries {
-  return { ...series, ...closeSeries(series, undefined) }
+  return { ...series, ...unclosedTotals(series) }
 }
 
 /** Writes the totals of series down. */
