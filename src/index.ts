@@ -1,6 +1,5 @@
 export { MarketplaceMeteringError } from './errors.ts'
 export { AWSMarketplaceMetricExporter, UsageLostError } from './exporter.ts'
-export type { AWSMarketplaceMetricExporterOptions } from './exporter-options.ts'
 export {
   InferenceMeter,
   type InferenceMeterOptions,
@@ -9,27 +8,27 @@ export {
   type MeteredCustomer,
   type TokenCount,
 } from './inference-meter.ts'
-export * from './instruments.ts'
+export { type SpoolOptions, spooled } from './ledger/clients/spool.ts'
 export { LedgerError, type LedgerErrorCode } from './ledger/errors.ts'
 export type * from './ledger/ledger.ts'
 export { type OpenLedgerOptions, openLedger } from './ledger/open.ts'
-export { type SpoolOptions, spooled } from './ledger/spool.ts'
-export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite.ts'
+export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite/ledger.ts'
 export type * from './marketplace/client.ts'
 export type * from './marketplace/registration.ts'
+export type { AWSMarketplaceMetricExporterOptions } from './metering/options.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export { ConfigurationError } from './usage/errors.ts'
+export * from './usage/instruments.ts'
 export type {
-  AttributeMatch,
   AttributeSource,
   CustomerAttributes,
   CustomerIdentity,
   CustomerResolver,
   DimensionOptions,
-  Rule,
   UsageOptions,
 } from './usage/options.ts'
 export type { PresetName } from './usage/presets.ts'
+export type { AttributeMatch, Rule } from './usage/rule.ts'
 export { validateDimension } from './usage/validate-dimension.ts'
 export { type BillingViewsOptions, billingViews, cardinalityLimit } from './usage/views.ts'

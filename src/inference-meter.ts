@@ -1,5 +1,6 @@
 import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
 import { MarketplaceMeteringError } from './errors.ts'
+import { show } from './usage/check.ts'
 import {
   ACCOUNT_ID_ATTRIBUTE,
   CUSTOMER_IDENTIFIER_ATTRIBUTE,
@@ -7,8 +8,7 @@ import {
   inferenceInstruments,
   LICENSE_ARN_ATTRIBUTE,
   TOKEN_TYPE_ATTRIBUTE,
-} from './instruments.ts'
-import { show } from './usage/check.ts'
+} from './usage/instruments.ts'
 
 /** Who is billed: an AWS account, with its licence where the product is sold by licences, or the older identifier. */
 export type MeteredCustomer =

@@ -1,8 +1,8 @@
 import { DiagConsoleLogger, DiagLogLevel, diag } from '@opentelemetry/api'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import type { HttpMeteringClient } from '../../src/http.ts'
 import { AWSMarketplaceMetricExporter, type Ledger } from '../../src/index.ts'
 import { openLedger } from '../../src/ledger/open.ts'
+import type { HttpMeteringClient } from '../../src/marketplace/index.ts'
 import type { RegistrationClient } from '../../src/marketplace/registration.ts'
 import { EmbeddedMetricExporter } from '../aws/embedded-metric-exporter.ts'
 import { run } from './run.ts'
@@ -52,7 +52,7 @@ function telemetryOf({ metricsService, exportInterval }: Settings): MeterProvide
 /** The package's own light client, loaded only where it is asked for. It sends records and resolves tokens. */
 async function httpClient({ meteringClient, region }: Settings): Promise<HttpMeteringClient | undefined> {
   if (meteringClient !== 'http') return undefined
-  const { HttpMeteringClient } = await import('../../src/http.ts')
+  const { HttpMeteringClient } = await import('../../src/marketplace/index.ts')
   return new HttpMeteringClient({ region })
 }
 

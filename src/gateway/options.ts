@@ -1,6 +1,6 @@
 import type { MeterProviderOptions, MetricReader } from '@opentelemetry/sdk-metrics'
-import type { AWSMarketplaceMetricExporterOptions } from '../exporter-options.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { AWSMarketplaceMetricExporterOptions } from '../metering/options.ts'
 import type { ReceiverOptions } from './otlp/options.ts'
 
 type ExporterOptions = Omit<AWSMarketplaceMetricExporterOptions, 'ledger' | 'meterProvider' | 'dropUnnamed'>

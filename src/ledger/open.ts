@@ -1,6 +1,6 @@
 import { LedgerError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
-import { SqliteLedger } from './sqlite.ts'
+import { SqliteLedger } from './sqlite/ledger.ts'
 
 /** Opening a ledger by its address: a file, or a database that several machines share. */
 
@@ -39,11 +39,11 @@ export async function openLedger(
     case 'sqlite':
       return new SqliteLedger({ path: parsed.path, readOnly, ...(busyTimeout !== undefined && { busyTimeout }) })
     case 'postgresql': {
-      const { PostgresqlLedger } = await import('./postgresql.ts')
+      const { PostgresqlLedger } = await import('./postgresql/ledger.ts')
       return named(address, () => PostgresqlLedger.open({ connectionString: parsed.connectionString, ...clock }))
     }
     case 'dynamodb': {
-      const { DynamoDBLedger } = await import('./dynamodb.ts')
+      const { DynamoDBLedger } = await import('./dynamodb/ledger.ts')
       const { engine: _, ...options } = parsed
       return named(address, () => DynamoDBLedger.open({ ...options, ...clock }))
     }

@@ -1,4 +1,4 @@
-import { LedgerClock } from '../ledger/clock.ts'
+import { LedgerClock } from '../ledger/clients/clock.ts'
 import { HOUR, hourOf, SECOND } from '../ledger/hours.ts'
 import type { CloseOptions } from '../ledger/ledger.ts'
 import { awsClient } from '../marketplace/aws-client.ts'

@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
-import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from '../instruments.ts'
 import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
 import { evidenceOf } from './evidence.ts'
+import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from './instruments.ts'
 import {
   ACCOUNT_ID,
   type AttributeSource,

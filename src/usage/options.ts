@@ -1,9 +1,10 @@
 import type { Attributes } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from '../instruments.ts'
 import { check } from './check.ts'
 import { MAX_QUANTITY } from './dimension.ts'
+import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'
+import type { Rule } from './rule.ts'
 import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
 /** What is measured, what is sold, and who the customer is. */
@@ -43,29 +44,6 @@ export interface DimensionOptions {
    */
   readonly additive?: boolean
 }
-
-/** Which data points count, and with which of their values. */
-export interface Rule {
-  /** Names of metrics, exactly as they arrive. */
-  readonly metric: string | readonly string[]
-  /** What the point's attributes have to be: the value, one of the values, or absent (`null`). `1` is not `'1'`. */
-  readonly attributes?: Readonly<Record<string, AttributeMatch>>
-  /**
-   * Of a histogram, whether its sum counts (the default) or how many values it has. `integral` makes time of a gauge,
-   * for the gateway only: a level of 2 GPUs that holds for a minute is 2 minutes.
-   */
-  readonly value?: 'sum' | 'count' | 'integral'
-  /** The unit of the metric's values, where the instrument's own is missing or wrong. Of an `integral`: `1` or `%`. */
-  readonly unit?: string
-  /**
-   * Of an `integral`, the longest time between two points that the level is taken to have held, in milliseconds. 5
-   * minutes by default; a longer silence is not billed, and reported.
-   */
-  readonly maxGap?: number
-}
-
-type Scalar = string | number | boolean
-export type AttributeMatch = Scalar | readonly Scalar[] | null
 
 /** Where a customer's identity is found. */
 export interface CustomerAttributes {

@@ -1,5 +1,5 @@
-import { GPU_TIME_METRIC, REQUESTS_METRIC, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../instruments.ts'
-import type { Rule } from './options.ts'
+import { GPU_TIME_METRIC, REQUESTS_METRIC, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from './instruments.ts'
+import type { Rule } from './rule.ts'
 
 /** Metrics born in Prometheus arrive without a unit; GenAI's and our own instruments bring theirs. */
 const COUNTED = { unit: '1' }

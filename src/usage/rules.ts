@@ -2,8 +2,9 @@ import type { Attributes } from '@opentelemetry/api'
 import { toAmount } from './amount.ts'
 import { configurationError, show } from './check.ts'
 import type { Dimension } from './dimension.ts'
-import { type AttributeMatch, DEFAULT_DIMENSIONS, type DimensionOptions, type Rule } from './options.ts'
+import { DEFAULT_DIMENSIONS, type DimensionOptions } from './options.ts'
 import { familyOf, PRESETS, type PresetName, thingsOf } from './presets.ts'
+import type { AttributeMatch, Rule } from './rule.ts'
 import { COUNT, parseLevelUnit, parseUnit, type Unit } from './units.ts'
 
 /** As long as Prometheus takes a series to be there. In milliseconds. */

@@ -1,6 +1,6 @@
-import { INFERENCE_DIMENSIONS } from '../instruments.ts'
 import { show } from './check.ts'
 import { ConfigurationError } from './errors.ts'
+import { INFERENCE_DIMENSIONS } from './instruments.ts'
 
 /**
  * Checks that a name is that of a dimension.

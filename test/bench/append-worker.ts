@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { UsageEntry } from '../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { Bare, type Way } from './append-bare.ts'
 import { answerWith, collectGarbage } from './child.ts'

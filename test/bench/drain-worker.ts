@@ -1,6 +1,6 @@
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { HOUR } from '../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { answerWith, collectGarbage } from './child.ts'
 import { Book } from './drain-book.ts'
 import { temporaryFolder } from './folder.ts'

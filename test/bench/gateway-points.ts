@@ -1,4 +1,4 @@
-import { ACCOUNT_ID_ATTRIBUTE, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../../src/instruments.ts'
+import { ACCOUNT_ID_ATTRIBUTE, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../../src/usage/instruments.ts'
 import { encode } from '../gateway/otlp/proto.ts'
 
 /** When the counters of the points began, in milliseconds since the epoch. */

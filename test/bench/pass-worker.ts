@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { HOUR } from '../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
 import { answerWith, collectGarbage } from './child.ts'
 import { temporaryFolder } from './folder.ts'

@@ -1,6 +1,6 @@
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { AggregationTemporality, DataPointType, type ResourceMetrics } from '@opentelemetry/sdk-metrics'
-import { ACCOUNT_ID_ATTRIBUTE, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../../src/instruments.ts'
+import { ACCOUNT_ID_ATTRIBUTE, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../../src/usage/instruments.ts'
 
 /** What a reader hands to its exporter: a counter of tokens, a data point for each customer, four attributes each. */
 export function tokensOf(customers: number): ResourceMetrics {

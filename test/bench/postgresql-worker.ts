@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { UsageEntry } from '../../src/ledger/ledger.ts'
-import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
+import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { answerWith, collectGarbage } from './child.ts'
 import { AMOUNT, usageOf } from './postgresql-usage.ts'
 

@@ -1,4 +1,4 @@
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { Pacer } from '../../src/metering/pacer.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { VirtualClock } from '../metering/support.ts'

@@ -1,4 +1,4 @@
-import { REQUESTS_METRIC } from '../../src/instruments.ts'
+import { REQUESTS_METRIC } from '../../src/usage/instruments.ts'
 import type { DimensionOptions } from '../../src/usage/options.ts'
 
 /** What the month sells: one dimension by the piece, one by the thousand, one in hours, of which most are fractions. */

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { ACME, folder, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']

@@ -13,7 +13,7 @@ import { problemsOf } from '../../src/cli/report/status.ts'
 import { readStatement } from '../../src/cli/statement.ts'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
 

@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Outcome, UsageEntry } from '../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
 

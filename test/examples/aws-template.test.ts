@@ -160,7 +160,7 @@ test("the seed's alarms have its thresholds", () => {
 })
 
 test('every alarm that costs money is there, watches a metric of the exporter, and tells somebody', () => {
-  const reporter = readFileSync(new URL('../../src/reporter.ts', import.meta.url), 'utf8')
+  const reporter = readFileSync(new URL('../../src/metering/reporter.ts', import.meta.url), 'utf8')
   const alarms = ofType('AWS::CloudWatch::Alarm')
   const own = alarms.filter(({ Namespace }) => Namespace === NAMESPACE)
   for (const { MetricName, Dimensions } of own) {

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
 import { Gateway } from '../../src/gateway/gateway.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 

@@ -9,7 +9,7 @@ import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 

@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
 import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
-import type { DimensionOptions, Rule } from '../../src/usage/options.ts'
+import type { DimensionOptions } from '../../src/usage/options.ts'
 import { PRESETS, type PresetName } from '../../src/usage/presets.ts'
+import type { Rule } from '../../src/usage/rule.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = join(ROOT, 'examples/collector')

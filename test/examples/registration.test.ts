@@ -13,8 +13,8 @@ import { RegisteredKeys } from '../../examples/inference-server/registration-key
 import { createInferenceServer } from '../../examples/inference-server/server.ts'
 import { readSettings, SettingsError } from '../../examples/inference-server/settings.ts'
 import { gracefulStop } from '../../examples/inference-server/shutdown.ts'
-import { HttpMeteringClient } from '../../src/http.ts'
 import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
+import { HttpMeteringClient } from '../../src/marketplace/index.ts'
 import { type ServerOptions, startSimulator } from '../../src/simulator/index.ts'
 
 const CODE = 'example-product-code'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MeterProvider } from '@opentelemetry/api'
 import { type AWSMarketplaceMetricExporterOptions, LedgerError, type UsageBatch } from '../../src/index.ts'
-import { Reporter } from '../../src/reporter.ts'
+import { Reporter } from '../../src/metering/reporter.ts'
 import {
   ACCOUNT,
   counted,

@@ -1,4 +1,5 @@
 import type { Counter, MeterProvider } from '@opentelemetry/api'
+import type { Random } from '../../src/simulator/random.ts'
 import {
   ACCOUNT_ID_ATTRIBUTE,
   INFERENCE_REQUESTS,
@@ -6,8 +7,7 @@ import {
   REQUESTS_METRIC,
   TOKENS_METRIC,
   TOKENS_PROCESSED,
-} from '../../src/instruments.ts'
-import type { Random } from '../../src/simulator/random.ts'
+} from '../../src/usage/instruments.ts'
 import type { Amounts } from './orders.ts'
 
 /** The dimension that each metric feeds. */

@@ -1,5 +1,5 @@
 import { after, describe, test } from 'node:test'
-import { ledgerConformance } from './conformance.ts'
+import { ledgerConformance } from './conformance/index.ts'
 import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
 
 if (withoutJava) {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { isLedgerAddress, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
-import { PostgresqlLedger } from '../../src/ledger/postgresql.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { PostgresqlServer } from './postgresql/server.ts'
 
 test('addresses, and how they are shown: without user, password and settings', () => {

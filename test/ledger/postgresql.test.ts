@@ -1,5 +1,5 @@
 import { after } from 'node:test'
-import { ledgerConformance } from './conformance.ts'
+import { ledgerConformance } from './conformance/index.ts'
 import { PostgresqlLedgers } from './postgresql/under-test.ts'
 
 const ledgers = await PostgresqlLedgers.start()

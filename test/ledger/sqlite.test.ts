@@ -1,4 +1,4 @@
-import { ledgerConformance } from './conformance.ts'
+import { ledgerConformance } from './conformance/index.ts'
 import { openSqlite } from './sqlite-under-test.ts'
 
 ledgerConformance('SQLite', openSqlite)

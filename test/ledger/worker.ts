@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, METERED, REQUESTS, TOKENS } from './scene.ts'
 

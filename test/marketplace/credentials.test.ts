@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
-import { type Credentials, type Fetch, HttpMeteringClient, type HttpMeteringClientOptions } from '../../src/http.ts'
+import {
+  type Credentials,
+  type Fetch,
+  HttpMeteringClient,
+  type HttpMeteringClientOptions,
+} from '../../src/marketplace/index.ts'
 import { faultOf } from '../../src/metering/faults.ts'
 import { CREDENTIALS, environment, errorOf, serverThat } from './support.ts'
 

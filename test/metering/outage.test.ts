@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { answering, awsError, Bench, customer, HOUR, MINUTE, rejecting, SECOND } from './support.ts'
 
 const customers = (count: number) => Array.from({ length: count }, (_, index) => customer(index))

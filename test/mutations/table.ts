@@ -39,7 +39,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'return a record in doubt to the balance',
     sin: 'AWS may have billed it, and the next hour bills it again',
     edits: edit(
-      'ledger/transitions.ts',
+      'ledger/rules/transitions.ts',
       "  if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)\n",
     ),
     caughtBy: [SEQUENCES, OUTAGES],
@@ -48,7 +48,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'let a refusal clear the doubt of earlier attempts',
     sin: 'an attempt without an answer may have been billed before the customer left',
     edits: edit(
-      'ledger/transitions.ts',
+      'ledger/rules/transitions.ts',
       "  if (record.attempts > refusals) return { state: 'held', reason: 'in-doubt', refusals }\n",
     ),
     caughtBy: [SEQUENCES, OUTCOMES],
@@ -57,7 +57,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "count an attempt's refusal each time it is written down",
     sin: 'it hides an attempt that has no answer',
     edits: edit(
-      'ledger/transitions.ts',
+      'ledger/rules/transitions.ts',
       '(first && provesNotTaken(outcome) ? 1 : 0)',
       '(provesNotTaken(outcome) ? 1 : 0)',
     ),
@@ -67,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'let a late Success change nothing',
     sin: 'what is billed stays in doubt, and a person may bill it again',
     edits: edit(
-      'ledger/transitions.ts',
+      'ledger/rules/transitions.ts',
       "if (outcome.type === 'metered') return {",
       "if (outcome.type === 'metered' && record.state === 'pending') return {",
     ),
@@ -77,7 +77,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'fold a batch in doubt into the next',
     sin: 'the ledger may have it already, and would have it twice',
     edits: edit(
-      'ledger/writer.ts',
+      'ledger/clients/writer.ts',
       'await this.#appendBatches()\n    this.#makeBatches()',
       `const inDoubt = this.#batches.splice(0).flatMap(batch => batch.entries)
     for (const { account, dimension, hour, amount } of inDoubt) this.add(account, dimension, hour, amount)
@@ -89,7 +89,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'forget a batch that the ledger could not take',
     sin: 'its usage is lost',
     edits: edit(
-      'ledger/writer.ts',
+      'ledger/clients/writer.ts',
       'await this.#ledger.append(batch)\n        this.#batches.shift()',
       'this.#batches.shift()\n        await this.#ledger.append(batch)',
     ),
@@ -98,13 +98,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'add to usage that is in a batch already',
     sin: 'the ledger may have the batch as it was, and what is added counts twice or never',
-    edits: edit('ledger/writer.ts', '  tally.waiting = undefined\n'),
+    edits: edit('ledger/clients/writer.ts', '  tally.waiting = undefined\n'),
     caughtBy: [SEQUENCES, WRITER],
   },
   {
     name: 'drop the idempotency key',
     sin: 'a batch that is repeated after an unknown outcome counts twice',
-    edits: edit('ledger/sqlite/appending.ts', '        if (!this.#acknowledge(batch, rows)) return undefined\n'),
+    edits: edit('ledger/sqlite/batches.ts', '        if (!this.#acknowledge(batch, rows)) return undefined\n'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
@@ -123,7 +123,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'bill by the changed size',
     sin: 'what was frozen at one size is billed at another',
     edits: edit(
-      'ledger/sqlite/appending.ts',
+      'ledger/sqlite/batches.ts',
       'if (known !== undefined && BigInt(known.size as string) > dimension.size) {',
       `this.#database.run(
       'UPDATE record SET size = ? WHERE series IN (SELECT id FROM series WHERE dimension = ?)',
@@ -143,26 +143,26 @@ export const MUTATIONS: readonly Mutation[] = [
         'metering_record_id TEXT\n)',
       ),
       ...edit('ledger/sqlite/closing.ts', ' ON CONFLICT (series, hour) DO NOTHING RETURNING id', ' RETURNING id'),
-      ...edit('ledger/closing.ts', 'hour <= closed || '),
+      ...edit('ledger/rules/closing.ts', 'hour <= closed || '),
     ],
     caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
   },
   {
     name: 'freeze an hour before it is over',
     sin: 'what still happens in it is refused as a duplicate',
-    edits: edit('ledger/closing.ts', 'return hourOf(now - closeDelay) - HOUR', 'return hourOf(now)'),
+    edits: edit('ledger/rules/closing.ts', 'return hourOf(now - closeDelay) - HOUR', 'return hourOf(now)'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
     name: 'leave what is frozen in the balance',
     sin: 'every hour bills it again',
-    edits: edit('ledger/closing.ts', 'series.balance - BigInt(quantity) * size', 'series.balance'),
+    edits: edit('ledger/rules/closing.ts', 'series.balance - BigInt(quantity) * size', 'series.balance'),
     caughtBy: [SEQUENCES],
   },
   {
     name: 'send before the attempt is recorded',
     sin: 'after a crash nobody knows that AWS may have taken it',
-    edits: edit('ledger/sqlite/sending.ts', 'SET attempts = attempts + 1, claim', 'SET attempts = attempts, claim'),
+    edits: edit('ledger/sqlite/records.ts', 'SET attempts = attempts + 1, claim', 'SET attempts = attempts, claim'),
     caughtBy: [SEQUENCES, KILLS],
   },
   {
@@ -174,14 +174,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'settle by what was read before others were settled',
     sin: 'of two hours of a customer that AWS takes at once the books show one',
-    edits: edit('ledger/sqlite/sending.ts', '      settledAccounts.add(found.account)\n'),
+    edits: edit('ledger/sqlite/records.ts', '      settledAccounts.add(found.account)\n'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
     name: 'release a record in doubt',
     sin: 'a person bills twice what AWS has billed',
     edits: edit(
-      'ledger/judging.ts',
+      'ledger/rules/decisions.ts',
       "if (record.reason !== 'in-doubt') return",
       'if (record.reason !== undefined) return',
     ),
@@ -190,13 +190,17 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'trust the balances of a backup',
     sin: 'what was billed after the backup is billed again',
-    edits: edit('ledger/sqlite.ts', '        await ledger.declareRestored(by)\n'),
+    edits: edit('ledger/sqlite/ledger.ts', '        await ledger.declareRestored(by)\n'),
     caughtBy: ['test/ledger/sqlite-file.test.ts'],
   },
   {
     name: 'forget the largest quantity, 2147483647',
     sin: 'AWS refuses the record, and with it the whole batch',
-    edits: edit('ledger/freeze.ts', 'Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))', 'Number(whole)'),
+    edits: edit(
+      'ledger/rules/closing.ts',
+      'Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))',
+      'Number(whole)',
+    ),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
@@ -212,14 +216,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'count a cumulative point whole each time',
     sin: 'each point of another’s counter bills its whole history',
-    edits: edit('ledger/observing.ts', 'counted(value - mark)', 'counted(value)'),
+    edits: edit('ledger/rules/counters.ts', 'counted(value - mark)', 'counted(value)'),
     caughtBy: [CONFORMANCE],
   },
   {
     name: 'count a replayed delta again',
     sin: 'points come at least once, and each time bills them',
     edits: edit(
-      'ledger/observing.ts',
+      'ledger/rules/counters.ts',
       'return before === value ? REPEATED :',
       "return before === value ? { amount: value, verdict: 'repeated' } :",
     ),
@@ -229,8 +233,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'take the lower value of a start as the mark',
     sin: 'what was counted since the start is counted again by the next point',
     edits: [
-      ...edit('ledger/observing.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
-      ...edit('ledger/observing.ts', 'value > mark ? value', 'value < mark ? value'),
+      ...edit('ledger/rules/counters.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
+      ...edit('ledger/rules/counters.ts', 'value > mark ? value', 'value < mark ? value'),
     ],
     caughtBy: [CONFORMANCE],
   },
@@ -238,7 +242,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "bridge a gauge's gap",
     sin: 'time is billed of which nobody knows the level',
     edits: edit(
-      'ledger/observing.ts',
+      'ledger/rules/counters.ts',
       "  if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }\n",
     ),
     caughtBy: [CONFORMANCE],
@@ -342,7 +346,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'PostgreSQL: claim what another process has just claimed',
     sin: 'both send it, and which answer counts is chance',
-    edits: edit('ledger/postgresql/sending.ts', ' FOR UPDATE SKIP LOCKED'),
+    edits: edit('ledger/postgresql/records.ts', ' FOR UPDATE SKIP LOCKED'),
     caughtBy: [`${POSTGRESQL}#a claim leaves what another one`],
   },
   {
@@ -359,7 +363,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'PostgreSQL: fold without the ledger’s lock',
     sin: 'two processes fold the same batch',
     edits: edit(
-      'ledger/postgresql/folding.ts',
+      'ledger/postgresql/fold.ts',
       "import { lockLedger } from './ledger-row.ts'",
       "import { ledgerRow as lockLedger } from './ledger-row.ts'",
     ),
@@ -378,7 +382,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'DynamoDB: bring a cut to series that have it',
     sin: 'its usage counts twice where two processes fold at once',
-    edits: edit('ledger/dynamodb/folding.ts', 'if (shard.cut < cut && usage.length > 0)', 'if (usage.length > 0)'),
+    edits: edit('ledger/dynamodb/fold.ts', 'if (shard.cut < cut && usage.length > 0)', 'if (usage.length > 0)'),
     caughtBy: [`${DYNAMODB}#lost: another does it again`],
   },
   {

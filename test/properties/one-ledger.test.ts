@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { assertMet, RUNS, SEED, trySequences } from './sequences.ts'
 
 test(`${RUNS} sequences on one connection: each unit is billed once or held in sight (PROPERTY_SEED=${SEED})`, async t => {

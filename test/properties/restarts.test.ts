@@ -1,5 +1,5 @@
 import { test } from 'node:test'
-import { SqliteLedger } from '../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 import { assertMet, RUNS, SEED, trySequences } from './sequences.ts'
 

@@ -50,9 +50,9 @@ test('the TypeScript blocks pass the type check', async () => {
     compilerOptions: {
       paths: {
         [PACKAGE.name]: ['../../../src/index.ts'],
-        [`${PACKAGE.name}/http`]: ['../../../src/http.ts'],
-        [`${PACKAGE.name}/postgresql`]: ['../../../src/postgresql.ts'],
-        [`${PACKAGE.name}/dynamodb`]: ['../../../src/dynamodb.ts'],
+        [`${PACKAGE.name}/http`]: ['../../../src/marketplace/index.ts'],
+        [`${PACKAGE.name}/postgresql`]: ['../../../src/ledger/postgresql/index.ts'],
+        [`${PACKAGE.name}/dynamodb`]: ['../../../src/ledger/dynamodb/index.ts'],
         [`${PACKAGE.name}/simulator`]: ['../../../src/simulator/index.ts'],
       },
     },
@@ -147,7 +147,7 @@ test('the policy allows the action that is called, and nothing else', () => {
 })
 
 test('every option is in the table of options', () => {
-  const source = readFileSync(join(ROOT, 'src/exporter-options.ts'), 'utf8')
+  const source = readFileSync(join(ROOT, 'src/metering/options.ts'), 'utf8')
   const [, body] = /interface AWSMarketplaceMetricExporterOptions[^{]*\{([\s\S]*?)^\}/m.exec(source) ?? []
   const options = [...(body ?? '').matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name as string)
   assert.ok(options.length > 10)

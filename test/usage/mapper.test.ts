@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AggregationType, type ViewOptions } from '@opentelemetry/sdk-metrics'
-import { inferenceInstruments } from '../../src/instruments.ts'
+import { inferenceInstruments } from '../../src/usage/instruments.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { DimensionOptions, UsageOptions } from '../../src/usage/options.ts'
 import { PRESETS, type PresetName } from '../../src/usage/presets.ts'

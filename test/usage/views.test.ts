@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inferenceInstruments } from '../../src/instruments.ts'
+import { inferenceInstruments } from '../../src/usage/instruments.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { billingViews, cardinalityLimit, dropUnnamed } from '../../src/usage/views.ts'

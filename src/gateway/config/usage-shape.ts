@@ -1,13 +1,8 @@
 import * as v from 'valibot'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import {
-  type CustomerAttributes,
-  type DimensionOptions,
-  PRODUCT,
-  type Rule,
-  type UsageOptions,
-} from '../../usage/options.ts'
+import { type CustomerAttributes, type DimensionOptions, PRODUCT, type UsageOptions } from '../../usage/options.ts'
 import { PRESETS } from '../../usage/presets.ts'
+import type { Rule } from '../../usage/rule.ts'
 import { described } from './described.ts'
 import { duration } from './values.ts'
 

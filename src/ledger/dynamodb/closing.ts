@@ -1,7 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { closeSeries, closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../closing.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions } from '../ledger.ts'
+import { closeSeries, closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../rules/closing.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
 import { type Page, type Series, type Shard, type StoredRecord, seriesKey } from './shard.ts'

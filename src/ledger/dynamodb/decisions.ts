@@ -1,15 +1,22 @@
 import type { CustomerAccount } from '../../usage/account.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import { finalTerms } from '../closing.ts'
 import { hourOf } from '../hours.ts'
-import { balanceEmpty, checkDoubtful, checkReleasable, noSuchRecord, noSuchUsage, otherKind } from '../judging.ts'
 import type { AuditNote, FinalizeOptions } from '../ledger.ts'
+import { finalTerms } from '../rules/closing.ts'
+import {
+  balanceEmpty,
+  checkDoubtful,
+  checkReleasable,
+  noSuchRecord,
+  noSuchUsage,
+  otherKind,
+} from '../rules/decisions.ts'
 import { countAccounts, isCustomer } from './accounts.ts'
 import { auditWrite } from './audit.ts'
-import { change, countLateUsage } from './changing.ts'
+import { change, countLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Engine } from './engine.ts'
-import { fold } from './folding.ts'
+import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
 import { pendingPages, placeOfRecord, type Series, Shard, type StoredRecord, seriesKey, shardOf } from './shard.ts'
 import { pause } from './table.ts'

@@ -1,8 +1,8 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { checkDimension, notRegistered } from '../validation.ts'
+import { checkDimension, notRegistered } from '../rules/validation.ts'
 import { DIMENSIONS, dimensionsOf } from './head.ts'
-import { textOf } from './packing.ts'
+import { textOf } from './packed-json.ts'
 import { type Item, pause, type Table } from './table.ts'
 
 /** The dimensions, numbered in the order in which they were registered: one item, as this process knows it. */

@@ -1,7 +1,7 @@
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { RecordEntry } from '../ledger.ts'
-import { inDoubt } from '../transitions.ts'
+import { inDoubt } from '../rules/transitions.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { parseLane } from './lanes.ts'

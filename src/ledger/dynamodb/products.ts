@@ -1,4 +1,4 @@
-import { LONGEST_WAIT } from '../quota.ts'
+import { LONGEST_WAIT } from '../rules/retention.ts'
 
 import type { Table } from './table.ts'
 

@@ -1,5 +1,4 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { hoursOf, isPeriod, Statement } from '../accounting.ts'
 import type {
   HeldReason,
   LedgerStatus,
@@ -9,10 +8,11 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
+import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
-import { fold, isFolded, readBodies, waiting } from './folding.ts'
+import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import {

@@ -1,9 +1,9 @@
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { HeldReason, RecordState } from '../ledger.ts'
-import { type Blocking, putOff, SUBSCRIBED } from '../probing.ts'
-import type { Transition } from '../transitions.ts'
-import { textOf, toColumns, toRows } from './packing.ts'
+import { type Blocking, putOff, SUBSCRIBED } from '../rules/subscription.ts'
+import type { Transition } from '../rules/transitions.ts'
+import { textOf, toColumns, toRows } from './packed-json.ts'
 import { END, type Item, type Key, type Range, type Table, type Write } from './table.ts'
 import { addAmount, type SeriesUsage } from './usage.ts'
 

@@ -21,7 +21,7 @@ import { LedgerError } from '../errors.ts'
 import type { Sdk } from './client.ts'
 import type { EngineClock } from './clock.ts'
 import { asLedgerError, faultOf, isConflict } from './faults.ts'
-import { pack, unpack } from './packing.ts'
+import { pack, unpack } from './packed-json.ts'
 import { inParallel } from './parallel.ts'
 
 /** A partition of the table, and the place in it. */

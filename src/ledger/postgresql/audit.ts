@@ -1,5 +1,5 @@
 import type { AuditEntry, AuditNote } from '../ledger.ts'
-import { AUDIT, auditEntryOf } from '../rows.ts'
+import { AUDIT, auditEntryOf } from '../sql/rows.ts'
 import type { Transaction } from './database.ts'
 
 /** What persons did, and what the ledger found of others' counters. */

@@ -1,4 +1,6 @@
 import type { CustomerAccount } from '../../usage/account.ts'
+import { HOUR } from '../hours.ts'
+import type { CloseOptions, CloseResult, FinalizeOptions, HeldReason } from '../ledger.ts'
 import {
   closeSeries,
   closingTerms,
@@ -8,12 +10,10 @@ import {
   latestHour,
   type Terms,
   termsToClose,
-} from '../closing.ts'
-import { HOUR } from '../hours.ts'
-import type { CloseOptions, CloseResult, FinalizeOptions, HeldReason } from '../ledger.ts'
-import { DIGESTS_KEPT } from '../retention.ts'
+} from '../rules/closing.ts'
+import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Database, Transaction } from './database.ts'
-import { foldJournal, journalBytes } from './folding.ts'
+import { foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { entriesOf, openHours } from './reports.ts'
 import { accountId, type Series, saveSeries, seriesWhere, takeOpenUsage, unclosed } from './series.ts'

@@ -1,16 +1,23 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
-import { balanceEmpty, checkDoubtful, checkReleasable, noSuchRecord, noSuchUsage, otherKind } from '../judging.ts'
 import type { AuditEntry, AuditNote } from '../ledger.ts'
-import type { Transition } from '../transitions.ts'
+import {
+  balanceEmpty,
+  checkDoubtful,
+  checkReleasable,
+  noSuchRecord,
+  noSuchUsage,
+  otherKind,
+} from '../rules/decisions.ts'
+import type { Transition } from '../rules/transitions.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Transaction } from './database.ts'
-import { foldJournal } from './folding.ts'
+import { foldJournal } from './fold.ts'
 import { lockLedger } from './ledger-row.ts'
 import { type MovedRecord, Moves } from './moves.ts'
+import { isRecordId } from './records.ts'
 import { openHours } from './reports.ts'
-import { isRecordId } from './sending.ts'
 import { addUsage, type Series, saveSeries, seriesIds, seriesWhere, takeOpenUsage, unclosed } from './series.ts'
 
 /** What only a person can decide, each with an entry in the audit trail. */

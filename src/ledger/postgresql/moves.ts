@@ -1,7 +1,7 @@
-import { effectOf } from '../accounting.ts'
-import { type Blocking, block, putOff, SUBSCRIBED } from '../probing.ts'
-import { blockingOf, factsOf } from '../rows.ts'
-import type { RecordFacts, Transition } from '../transitions.ts'
+import { effectOf } from '../rules/accounting.ts'
+import { type Blocking, block, putOff, SUBSCRIBED } from '../rules/subscription.ts'
+import type { RecordFacts, Transition } from '../rules/transitions.ts'
+import { blockingOf, factsOf } from '../sql/rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** A record as a transaction changes it. */

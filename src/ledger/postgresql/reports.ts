@@ -1,9 +1,9 @@
-import { hoursOf, isPeriod, Statement } from '../accounting.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
-import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../rows.ts'
+import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../sql/rows.ts'
+import { notCounted } from './counters.ts'
 import type { Database, Row, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
-import { notCounted } from './observing.ts'
 
 /** What the PostgreSQL ledger can be asked. Callers fold the journal first, and give one unchanging view. */
 

@@ -1,9 +1,9 @@
 import type { Account } from '../../usage/account.ts'
-import { type ClosedSeries, type ClosingSeries, unclosed as unclosedTotals } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
-import { SERIES, seriesOf } from '../rows.ts'
-import { notRegistered } from '../validation.ts'
+import { type ClosedSeries, type ClosingSeries, unclosed as unclosedTotals } from '../rules/closing.ts'
+import { notRegistered } from '../rules/validation.ts'
+import { SERIES, seriesOf } from '../sql/rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */

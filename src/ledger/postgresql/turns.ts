@@ -1,4 +1,4 @@
-import { LONGEST_WAIT } from '../quota.ts'
+import { LONGEST_WAIT } from '../rules/retention.ts'
 import type { Transaction } from './database.ts'
 
 /** The next turns of a region's quota, in one statement; see `Ledger.takeTurns`. */

@@ -1,5 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CustomerAccount } from '../../usage/account.ts'
+import { HOUR } from '../hours.ts'
+import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
 import {
   type ClosedSeries,
   closeSeries,
@@ -11,10 +13,8 @@ import {
   type Terms,
   termsToClose,
   unclosed,
-} from '../closing.ts'
-import { HOUR } from '../hours.ts'
-import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
-import { DIGESTS_KEPT } from '../retention.ts'
+} from '../rules/closing.ts'
+import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Database } from './database.ts'
 import { closedThrough, openHours, recordEntry } from './reports.ts'
 import { accountId, fold, type Series, saveSeries, seriesWhere } from './series.ts'

@@ -1,12 +1,12 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
-import { balanceEmpty, checkDoubtful, checkReleasable, noSuchUsage, otherKind } from '../judging.ts'
 import type { AuditEntry, AuditNote } from '../ledger.ts'
-import { factsOf } from '../rows.ts'
-import type { Transition } from '../transitions.ts'
+import { balanceEmpty, checkDoubtful, checkReleasable, noSuchUsage, otherKind } from '../rules/decisions.ts'
+import type { Transition } from '../rules/transitions.ts'
+import { factsOf } from '../sql/rows.ts'
 import type { Database, Row } from './database.ts'
-import { move, recordRow, unblock } from './sending.ts'
+import { move, recordRow, unblock } from './records.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, fold, saveSeries, seriesId, seriesWhere } from './series.ts'
 
 /** What only a person can decide, each with an entry in the audit trail. */

@@ -1,5 +1,4 @@
 import type { SQLInputValue } from 'node:sqlite'
-import { hoursOf, isPeriod, Statement } from '../accounting.ts'
 import type {
   AuditEntry,
   HeldReason,
@@ -10,9 +9,10 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, recordEntryOf } from '../rows.ts'
+import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, recordEntryOf } from '../sql/rows.ts'
+import { notCounted } from './counters.ts'
 import { amountOf, type Database, type Row } from './database.ts'
-import { notCounted } from './observing.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 

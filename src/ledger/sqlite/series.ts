@@ -1,9 +1,9 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
-import { type ClosedSeries, type ClosingSeries, unclosed } from '../closing.ts'
 import { LedgerError } from '../errors.ts'
 import type { Lane } from '../ledger.ts'
-import { SERIES, seriesOf } from '../rows.ts'
+import { type ClosedSeries, type ClosingSeries, unclosed } from '../rules/closing.ts'
+import { SERIES, seriesOf } from '../sql/rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */

@@ -1,5 +1,5 @@
 import type { RecordEntry, StatementLine } from '../../../src/ledger/ledger.ts'
-import type { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import type { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import type { BilledRecord, MarketplaceSimulator } from '../../../src/simulator/index.ts'
 import type { Customer } from '../customers.ts'
 import { DIMENSIONS, sizes } from '../dimensions.ts'

@@ -1,5 +1,5 @@
 import type { Random } from '../../../examples/inference-server/random.ts'
-import { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import type { MeteringClient } from '../../../src/marketplace/client.ts'
 import { MeteringCycle } from '../../../src/metering/cycle.ts'
 import { Pacer } from '../../../src/metering/pacer.ts'

@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, rmSync } from 'node:fs'
 import type { RecordEntry, StatementLine } from '../../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import type { MarketplaceSimulator } from '../../../src/simulator/index.ts'
 import type { SeriesUsage } from './telling.ts'
 import { COUNTING } from './usage.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AWSMarketplaceMetricExporter } from '../../../src/exporter.ts'
 import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
-import { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import { seeded } from '../../../src/simulator/random.ts'
 import { CrashPoint } from './crash-point.ts'
 import { httpClient } from './http-client.ts'

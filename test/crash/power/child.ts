@@ -1,7 +1,7 @@
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { MINUTE } from '../../../src/ledger/hours.ts'
-import { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import { MARKS } from './log.ts'
 import { batch, closeOptions, closingOf, DIMENSIONS, endsHour } from './usage.ts'
 

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Activity } from '../../../src/gateway/operations/activity.ts'
 import { diskCheck, ledgerCheck, passCheck } from '../../../src/gateway/operations/checks.ts'
 import { isReady, Readiness, type ReadinessCheck, readinessText } from '../../../src/gateway/operations/readiness.ts'
-import { SqliteLedger } from '../../../src/ledger/sqlite.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 
 const clock = { now: 1_700_000_000_000 }
 const now = () => clock.now

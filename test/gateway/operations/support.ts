@@ -9,7 +9,7 @@ import { PrometheusReader } from '../../../src/gateway/operations/prometheus.ts'
 import { Readiness, type ReadinessCheck } from '../../../src/gateway/operations/readiness.ts'
 import type { StatusReport } from '../../../src/gateway/operations/report.ts'
 import type { UsageEntry } from '../../../src/ledger/ledger.ts'
-import { Reporter } from '../../../src/reporter.ts'
+import { Reporter } from '../../../src/metering/reporter.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateTableCommand, DynamoDBClient, TransactWriteItemsCommand } from '@aws-sdk/client-dynamodb'
 import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
-import { DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
+import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { freePort } from '../../free-port.ts'
 import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
 

@@ -14,8 +14,8 @@ import {
   PutItemCommand,
   QueryCommand,
 } from '@aws-sdk/client-dynamodb'
-import { pack } from '../../../src/ledger/dynamodb/packing.ts'
-import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb.ts'
+import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
+import { pack } from '../../../src/ledger/dynamodb/packed-json.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, MeteringRecord, StatementLine, UsageBatch } from '../../../src/ledger/ledger.ts'

@@ -1,6 +1,6 @@
 import pg from 'pg'
+import { PostgresqlLedger, type PostgresqlLedgerOptions } from '../../../src/ledger/postgresql/ledger.ts'
 import type { PostgresqlPool } from '../../../src/ledger/postgresql/pool.ts'
-import { PostgresqlLedger, type PostgresqlLedgerOptions } from '../../../src/ledger/postgresql.ts'
 import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
 import { losingAnswers } from './flaky-pool.ts'
 import { PostgresqlServer } from './server.ts'

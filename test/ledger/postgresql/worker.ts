@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { MINUTE } from '../../../src/ledger/hours.ts'
-import { PostgresqlLedger } from '../../../src/ledger/postgresql.ts'
+import { PostgresqlLedger } from '../../../src/ledger/postgresql/ledger.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, METERED, REQUESTS, TOKENS } from '../scene.ts'
 
 /** What tests have another process do with a ledger: `node worker.ts <job> <connection string> <schema> <number>`. */

@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
+import { deserialize, serialize } from 'node:v8'
+import { diag } from '@opentelemetry/api'
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError, mayPass } from '../errors.ts'
+import { SECOND } from '../hours.ts'
+import type { Ledger, UsageBatch } from '../ledger.ts'
+import { asLedgerError } from '../sqlite/file.ts'
+
+export interface SpoolOptions {
+  /** The spool's file, on a disk of this machine that survives a restart. Each replica has its own. */
+  readonly path: string
+}
+
+/** How long to leave a ledger alone that could not take a batch. */
+const RETRY_AFTER = 5 * SECOND
+
+/**
+ * A shared ledger with a file of this machine before it: usage is acknowledged when it is on the disk here, goes on to
+ * the ledger at once where it can be reached, and otherwise later, also after a crash by whoever opens the file next.
+ * Without it, what a process that dies had not brought into the ledger is lost: at most one export interval, and all
+ * that it gathered while the ledger could not be reached.
+ *
+ * @throws LedgerError when the file cannot be used
+ */
+export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
+  const spool = new Spool(ledger, options)
+  const own: Partial<Ledger> = {
+    register: dimensions => spool.register(dimensions),
+    append: batch => spool.append(batch),
+    // What waits here belongs to the hours that are closed.
+    closeHours: async given => {
+      await spool.forward()
+      return ledger.closeHours(given)
+    },
+    finalize: async (customer, given) => {
+      await spool.forward()
+      return ledger.finalize(customer, given)
+    },
+    close: () => spool.close(),
+  }
+  return new Proxy(ledger, {
+    get: (target, name: keyof Ledger) => {
+      const member: unknown = own[name] ?? target[name]
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
+
+class Spool {
+  readonly #ledger: Ledger
+  readonly #path: string
+  readonly #database: DatabaseSync
+  /** Those that the ledger does not know yet. */
+  #unregistered: readonly Dimension[] | undefined
+  #forwarding: Promise<void> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+  #failing = false
+
+  constructor(ledger: Ledger, { path }: SpoolOptions) {
+    this.#ledger = ledger
+    this.#path = path
+    this.#database = this.#try('open', () => {
+      const database = new DatabaseSync(path, { timeout: SECOND })
+      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        CREATE TABLE IF NOT EXISTS batch (
+          id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: another process may be deleting what it forwarded
+          writer TEXT NOT NULL, sequence INTEGER NOT NULL, content BLOB NOT NULL,
+          UNIQUE (writer, sequence)
+        ) STRICT`)
+      return database
+    })
+    void this.#soon()
+  }
+
+  async register(dimensions: readonly Dimension[]): Promise<void> {
+    try {
+      await this.#ledger.register(dimensions)
+    } catch (error) {
+      if (!mayPass(error)) throw error
+      this.#unregistered = dimensions
+    }
+  }
+
+  async append(batch: UsageBatch): Promise<void> {
+    if (this.#closed) throw new LedgerError('ERR_LEDGER_CLOSED', `the spool ${this.#path} is closed`)
+    this.#try('write to', () => {
+      // The same batch again is there already; the ledger tells whether it is the same.
+      this.#database
+        .prepare('INSERT OR IGNORE INTO batch (writer, sequence, content) VALUES (?, ?, ?)')
+        .run(batch.writer, batch.sequence, serialize(batch))
+    })
+    void this.#soon()
+  }
+
+  /** Brings all that waits into the ledger, as it came. Rejects with the ledger's error. */
+  forward(): Promise<void> {
+    const forward = this.#forwarding.then(() => this.#forward())
+    this.#forwarding = forward.catch(() => {})
+    return forward
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.forward().catch(error => this.#say(error))
+    this.#closed = true
+    this.#database.close()
+    await this.#ledger.close()
+  }
+
+  /** Forwards, and where that fails, later again. */
+  async #soon(): Promise<void> {
+    clearTimeout(this.#timer)
+    try {
+      await this.forward()
+    } catch (error) {
+      this.#say(error)
+      if (this.#closed) return
+      this.#timer = setTimeout(() => this.#soon(), RETRY_AFTER)
+      this.#timer.unref()
+    }
+  }
+
+  async #forward(): Promise<void> {
+    if (this.#unregistered !== undefined) {
+      await this.#ledger.register(this.#unregistered)
+      this.#unregistered = undefined
+    }
+    for (;;) {
+      const row = this.#try('read', () =>
+        this.#database.prepare('SELECT id, content FROM batch ORDER BY id LIMIT 1').get(),
+      )
+      if (row === undefined) {
+        this.#failing = false
+        return
+      }
+      const id = row.id as number
+      const batch = deserialize(row.content as Uint8Array) as UsageBatch
+      try {
+        await this.#ledger.append(batch)
+        this.#try('write to', () => this.#database.prepare('DELETE FROM batch WHERE id = ?').run(id))
+      } catch (error) {
+        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
+        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        const content = serialize({ ...batch, writer: randomBytes(16).toString('hex'), sequence: 1 })
+        this.#try('write to', () =>
+          this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),
+        )
+      }
+    }
+  }
+
+  #try<Result>(doing: string, work: () => Result): Result {
+    try {
+      return work()
+    } catch (error) {
+      throw asLedgerError(error, `cannot ${doing} the spool ${this.#path}`)
+    }
+  }
+
+  /** Once for each time that the ledger fails. */
+  #say(error: unknown): void {
+    if (this.#failing) return
+    this.#failing = true
+    diag.warn(`Usage waits in the spool ${this.#path} until the ledger takes it: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { diag } from '@opentelemetry/api'
+import type { Account } from '../../usage/account.ts'
+import type { Tally, WaitingUsage } from '../../usage/customer.ts'
+import { LedgerError } from '../errors.ts'
+import { hourOf } from '../hours.ts'
+import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
+
+/** How many entries a batch has at most, since an engine in this process lets nothing else happen while it takes one. */
+const MOST_ENTRIES = 10_000
+
+/**
+ * Brings usage into a ledger, each unit once, and keeps it while the ledger cannot take it. A batch whose outcome is
+ * unknown is repeated verbatim under its own key, before any other; what comes meanwhile adds up behind it, one amount
+ * for each series until the month turns, so that memory is bounded by the number of series and not by the length of an
+ * outage. A large flush is several batches, with turns of the event loop between them.
+ */
+export class UsageWriter {
+  readonly #ledger: Ledger
+  #writer = incarnation()
+  #sequence = 0
+  /** In the order of their keys. The first may have been tried: then nobody knows whether the ledger has it. */
+  #batches: UsageBatch[] = []
+  /** Those with something waiting that is in no batch. */
+  #waiting: Tally[] = []
+  #month = { start: Number.NaN, end: Number.NaN }
+  #flushes: Promise<void> = Promise.resolve()
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger
+  }
+
+  /**
+   * Adds usage measured at `time`. Nothing is durable before `flush` resolves.
+   *
+   * @param tally where it waits: the same each time for the same account and dimension
+   */
+  add(account: Account, dimension: string, time: number, amount: bigint, tally: Tally): void {
+    if (!(time >= this.#month.start && time < this.#month.end)) {
+      // Usage is not to move to another month's bill.
+      this.#makeBatches()
+      this.#month = monthOf(time)
+    }
+    const hour = hourOf(time)
+    const { waiting } = tally
+    if (waiting === undefined) {
+      tally.waiting = { account, dimension, hour, amount }
+      this.#waiting.push(tally)
+    } else {
+      waiting.amount += amount
+      waiting.hour = Math.max(waiting.hour, hour)
+    }
+  }
+
+  /** Resolves when everything added before is durable. Rejects with the ledger's error; then it is all still here. */
+  flush(): Promise<void> {
+    const flush = this.#flushes.then(() => this.#flush())
+    this.#flushes = flush.catch(() => {})
+    return flush
+  }
+
+  /** What is not in the ledger yet, as far as this process knows. */
+  unwritten(): UsageEntry[] {
+    const waiting = this.#waiting.map(tally => tally.waiting as WaitingUsage)
+    return [...this.#batches.flatMap(batch => batch.entries), ...waiting]
+  }
+
+  async #flush(): Promise<void> {
+    await this.#appendBatches()
+    this.#makeBatches()
+    await this.#appendBatches()
+  }
+
+  #makeBatches(): void {
+    for (let start = 0; start < this.#waiting.length; start += MOST_ENTRIES) {
+      const entries = this.#waiting.slice(start, start + MOST_ENTRIES).map(take)
+      this.#sequence += 1
+      this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries })
+    }
+    this.#waiting = []
+  }
+
+  async #appendBatches(): Promise<void> {
+    const many = this.#batches.length > 1
+    for (let batch = this.#batches[0]; batch !== undefined; batch = this.#batches[0]) {
+      if (many) await wholeTurn()
+      try {
+        await this.#ledger.append(batch)
+        this.#batches.shift()
+      } catch (error) {
+        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        // It has refused the batch whole, and would refuse all that follow.
+        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        this.#beginAnew()
+      }
+    }
+  }
+
+  /** Gives what is not in the ledger the keys of a new writer. */
+  #beginAnew(): void {
+    this.#writer = incarnation()
+    this.#batches = this.#batches.map(({ entries }, index) => ({ writer: this.#writer, sequence: index + 1, entries }))
+    this.#sequence = this.#batches.length
+  }
+}
+
+const incarnation = () => randomBytes(16).toString('hex')
+
+function take(tally: Tally): UsageEntry {
+  const entry = tally.waiting as WaitingUsage
+  tally.waiting = undefined
+  return entry
+}
+
+/** Lets everything else have its turn of the event loop. After one alone, timers may have had none. */
+async function wholeTurn(): Promise<void> {
+  await nextTurn()
+  await nextTurn()
+}
+
+function monthOf(time: number): { start: number; end: number } {
+  const date = new Date(time)
+  const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()]
+  return { start: Date.UTC(year, month), end: Date.UTC(year, month + 1) }
+}

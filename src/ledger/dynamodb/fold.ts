@@ -1,0 +1,331 @@
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import type { CloseOptions, NotCounted } from '../ledger.ts'
+import { lastClosed, latestHour } from '../rules/closing.ts'
+import { DELTA_MEMORY, explain } from '../rules/counters.ts'
+import { countAccounts, type KnownAccounts } from './accounts.ts'
+import { auditKey, type StoredAudit } from './audit.ts'
+import { type Point, unpackBatch } from './batch.ts'
+import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
+import { deleteForgotten, type Found, type FoundNote, observePoints } from './counters.ts'
+import type { Engine } from './engine.ts'
+import { type Batch, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
+import { bodiesOf, chunksOfBody } from './journal.ts'
+import { inParallel, shuffled } from './parallel.ts'
+import { meteredSince } from './products.ts'
+import { Shard, shardOf, shardsOf } from './shard.ts'
+import { END, type Item, pause } from './table.ts'
+import { GatheredUsage, type SeriesUsage } from './usage.ts'
+
+/**
+ * Folding: the usage of batches goes into the series, each once. A cut is made first, see `Head`; then each shard of
+ * series takes in what the cut brings it; then the cut is written down as applied, and its batches are deleted.
+ */
+
+const SHARDS_AT_ONCE = 16
+const BODIES_AT_ONCE = 8
+
+/** How much one cut folds, in bytes as they are stored, so that it fits in memory; one batch at least. */
+const BYTES_PER_CUT = 24_000_000
+
+/** How often a cut is begun anew that nobody else is at work on. */
+const MOST_TRIES = 5
+
+export interface Folded {
+  /** What was frozen by this process. */
+  readonly frozen: readonly FrozenRecord[]
+  /** The last hour that is closed. */
+  readonly closedThrough: number | null
+}
+
+/** Brings all that was acknowledged before into the series and, on these terms, closes hours. */
+export async function fold(engine: Engine, closing?: CloseOptions): Promise<Folded> {
+  const frozen: FrozenRecord[] = []
+  const tries = new Map<string, number>()
+  for (;;) {
+    const view = await readView(engine.table)
+    try {
+      const head = await foldSome(engine, view, closing, frozen)
+      if (head !== undefined) return { frozen, closedThrough: head.closedThrough }
+    } catch (error) {
+      if (!(error instanceof SupersededError)) throw error
+      const failures = (tries.get(view.version) ?? 0) + 1
+      if (failures > MOST_TRIES) {
+        const what = `Batches or series of cut ${view.head.cut} are missing or ahead of it`
+        throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}; restore the table.`, { cause: error })
+      }
+      tries.set(view.version, failures)
+      await pause(failures)
+    }
+  }
+}
+
+/** The same where points of others' counters wait: what they come to is found only then. */
+export async function foldObserved(engine: Engine): Promise<void> {
+  const view = await readView(engine.table)
+  if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(engine)
+}
+
+/** Does what is next. Returns the head when all is done. */
+async function foldSome(
+  engine: Engine,
+  view: View,
+  closing: CloseOptions | undefined,
+  frozen: FrozenRecord[],
+): Promise<Head | undefined> {
+  if (!view.head.applied) {
+    await apply(engine, view, frozen)
+    return undefined
+  }
+  const next = nextCut(engine, view, closing)
+  if (next === undefined) return view.head
+  // What is left of the last cut, where the process has died that finished it: the next one does not name it.
+  await sweep(engine, view)
+  const version = await engine.table.write('make a cut', [{ put: HEAD, over: view.version, data: next.head }])
+  if (version === undefined) return undefined
+  const head = await apply(engine, { ...view, head: next.head, version }, frozen)
+  if (head === undefined) return undefined
+  await sweep(engine, { ...view, head })
+  return next.last ? head : undefined
+}
+
+/** The batches that are not folded; of each writer those without a gap before. */
+export function waiting({ head, batches }: Pick<View, 'head' | 'batches'>): Batch[] {
+  const next = new Map(Object.entries(head.batches).map(([writer, [, to]]) => [writer, to + 1]))
+  return batches.filter(({ writer, sequence }) => {
+    // Of a writer that the last cut has not named, all that is before its first batch is folded and deleted.
+    const expected = next.get(writer) ?? sequence
+    if (sequence === expected) next.set(writer, sequence + 1)
+    return sequence === expected
+  })
+}
+
+/** Whether a batch that is still there is of the last cut. */
+export function isFolded({ batches }: Head, { writer, sequence }: Batch): boolean {
+  return sequence <= (batches[writer]?.[1] ?? 0)
+}
+
+/** The next cut, and whether it has all that is wanted. */
+function nextCut(
+  { clock }: Engine,
+  view: View,
+  closing: CloseOptions | undefined,
+): { head: Head; last: boolean } | undefined {
+  const { head } = view
+  const all = waiting(view)
+  let bytes = 0
+  const some = all.filter((batch, index) => {
+    bytes += batch.bytes
+    return index === 0 || bytes <= BYTES_PER_CUT
+  })
+  const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
+  if (closing === undefined ? some.length === 0 : !due) return undefined
+  const batches: Record<string, [number, number]> = {}
+  for (const { writer, sequence } of some) batches[writer] = [batches[writer]?.[0] ?? sequence, sequence]
+  const last = some.length === all.length
+  const most = (of: keyof KnownAccounts) => some.reduce((most, batch) => Math.max(most, batch[of]), head[of])
+  return {
+    last,
+    head: {
+      ...{ ...head, cut: head.cut + 1, applied: false, batches, at: clock.now() },
+      ...{ customers: most('customers'), unattributed: most('unattributed'), log: most('log') },
+      // All that was acknowledged before an hour is closed goes into it.
+      closing: due && last ? closing : null,
+    },
+  }
+}
+
+/** Brings what a cut says where it belongs, whoever has begun with it. Returns the head when it is done. */
+async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
+  const { head, dimensions } = view
+  const batches = batchesOf(view)
+  await engine.accounts.know(head.log)
+  const { usage, points } = await readBodies(engine, batches)
+  const found = await observe(engine, view, points)
+  const bySeries = Map.groupBy([...usage, ...found.flatMap(({ usage }) => usage)], ({ account }) => shardOf(account))
+  const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
+  const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
+  await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
+    const terms = { cut: head.cut, dimensions, closing }
+    await applyToShard(engine, shard, bySeries.get(shard) ?? [], terms, frozen)
+  })
+  await writeNotes(engine, view, found, points)
+  const next = applied(engine, head, found, points)
+  const version = await engine.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
+  if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(engine.table, next.forgottenBefore)
+  return version === undefined ? undefined : next
+}
+
+/** The cut's batches, which are there until it is applied. */
+function batchesOf({ head, batches }: View): Batch[] {
+  const wanted = batches.filter(({ writer, sequence }) => {
+    const [from = Number.POSITIVE_INFINITY, to = 0] = head.batches[writer] ?? []
+    return sequence >= from && sequence <= to
+  })
+  const count = Object.values(head.batches).reduce((count, [from, to]) => count + to - from + 1, 0)
+  if (wanted.length < count) throw new SupersededError()
+  return wanted
+}
+
+/** Adds up the usage of batches, and gathers the points in them. */
+export async function readBodies(
+  engine: Engine,
+  batches: readonly Batch[],
+): Promise<{ usage: GatheredUsage; points: Point[] }> {
+  const usage = new GatheredUsage()
+  const points: (readonly Point[])[] = []
+  const byWriter = [...Map.groupBy(batches.entries(), ([, { writer }]) => writer).values()]
+  await inParallel(byWriter, BODIES_AT_ONCE, async numbered => {
+    for await (const { index, batch, body } of bodiesOfWriter(engine, numbered)) {
+      try {
+        points[index] = await unpackBatch(body, usage)
+      } catch (cause) {
+        const what = `Batch ${batch.sequence} of writer ${batch.writer}`
+        throw new LedgerError('ERR_LEDGER_CORRUPT', `${what} cannot be read.`, { cause })
+      }
+    }
+  })
+  return { usage, points: points.flat() }
+}
+
+/** The bodies of a writer's batches, one after the other. */
+async function* bodiesOfWriter(
+  { table }: Engine,
+  numbered: readonly [number, Batch][],
+): AsyncGenerator<{ index: number; batch: Batch; body: Uint8Array }> {
+  const elsewhere = numbered.filter(([, { chunks }]) => chunks > 0)
+  for (const [index, batch] of numbered) {
+    if (batch.chunks === 0) yield { index, batch, body: batch.body as Uint8Array }
+  }
+  const [first, last] = [elsewhere[0]?.[1], elsewhere.at(-1)?.[1]]
+  if (first === undefined || last === undefined) return
+  const range = { from: placeOf(first.sequence), to: `${placeOf(last.sequence)}#${END}` }
+  const items = table.query('read the journal', bodiesOf(first.writer), range)
+  for (const [index, batch] of elsewhere) {
+    const parts: Uint8Array[] = []
+    for (const { sk } of chunksOfBody(batch)) {
+      let item: Item | undefined
+      // What a process left that died before its batch was acknowledged is passed over.
+      do item = (await items.next()).value
+      while (item !== undefined && item.sk !== sk)
+      // Deleted: others have folded it.
+      if (item?.body === undefined) throw new SupersededError()
+      parts.push(item.body)
+    }
+    yield { index, batch, body: Buffer.concat(parts) }
+  }
+}
+
+async function observe(engine: Engine, { head, dimensions }: View, points: readonly Point[]): Promise<Found[]> {
+  if (points.length === 0) return []
+  const counters = points.filter(({ kind }) => kind !== 'delta')
+  const products = new Set(counters.map(({ account }) => engine.accounts.get(account).product))
+  const latest = latestOf(points)
+  const since = await inParallel([...products], SHARDS_AT_ONCE, async product => {
+    return [product, await meteredSince(engine.table, product, latest)] as const
+  })
+  const { cut, forgottenBefore } = head
+  const found = await observePoints({ engine, cut, forgottenBefore, dimensions, since: new Map(since) }, points)
+  // Others may have found it before, and that it is held for accounts that are new.
+  await engine.accounts.knowAll(accountsIn(found))
+  return found
+}
+
+const accountsIn = (found: readonly Found[]): number[] =>
+  found.flatMap(({ usage, notes }) => [...usage, ...notes].map(({ account }) => account))
+
+const latestOf = (points: readonly Point[]): number =>
+  points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
+
+interface Applying {
+  readonly cut: number
+  readonly dimensions: readonly Dimension[]
+  readonly closing: Closing | undefined
+}
+
+/** Brings a shard its part of a cut. Adds what is frozen here. */
+async function applyToShard(
+  engine: Engine,
+  number: number,
+  usage: readonly SeriesUsage[],
+  { cut, dimensions, closing }: Applying,
+  frozen: FrozenRecord[],
+): Promise<void> {
+  const latest = closing === undefined ? [] : [latestHour(closing.options)]
+  for (let failures = 0, more = true; more; ) {
+    const shard = await Shard.read(engine.table, number, latest)
+    if (shard.cut > cut) throw new SupersededError()
+    if (shard.cut < cut && usage.length > 0) {
+      for (const one of usage) shard.addOpenUsage(one)
+      shard.cut = cut
+    }
+    const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing)
+    await shard.readPages(engine.table, hoursOfRecords(next.hours))
+    const knowledge = { accounts: engine.accounts, dimensions }
+    const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
+    const { writes } = shard
+    if (writes.length === 0 || (await engine.table.write('bring a cut to series', writes)) !== undefined) {
+      frozen.push(...records)
+      more = next.more
+    } else {
+      failures += 1
+      await pause(failures)
+    }
+  }
+}
+
+/** Says in the audit trail what was not simply counted, once for each series and why. */
+async function writeNotes(
+  { table, accounts }: Engine,
+  { head: { cut, at }, dimensions }: View,
+  found: readonly Found[],
+  points: readonly Point[],
+): Promise<void> {
+  const latest = latestOf(points)
+  const groups = Map.groupBy(
+    found.flatMap(({ notes }) => notes),
+    ({ account, dimension, verdict }) => `${account} ${dimension} ${verdict}`,
+  )
+  const entries = [...groups.keys()].sort().map((key, index) => {
+    const notes = groups.get(key) as [FoundNote]
+    const [{ account, dimension, verdict }] = notes
+    const note = {
+      ...{ account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name, verdict },
+      points: notes.reduce((sum, { points }) => sum + points, 0),
+      amount: notes.reduce((sum, { amount }) => sum + amount, 0n),
+    }
+    const data: StoredAudit = {
+      ...{ at: latest, who: 'ledger', why: explain(note), action: verdict, account, dimension },
+      ...{ recordId: null, amount: String(note.amount), detail: `${note.points} data points` },
+    }
+    // By the cut, so that each is there once.
+    return { put: auditKey(at, `cut-${cut}-${index}`), over: undefined, data }
+  })
+  await inParallel(entries, SHARDS_AT_ONCE, entry => table.write('write to the audit trail', [entry]))
+}
+
+/** The head when a cut is applied. */
+function applied({ accounts }: Engine, head: Head, found: readonly Found[], points: readonly Point[]): Head {
+  const { closing, closedThrough, forgottenBefore, log } = head
+  const notCounted: Partial<Record<NotCounted, number>> = { ...head.notCounted }
+  for (const { verdict, points } of found.flatMap(({ notes }) => notes)) {
+    notCounted[verdict] = (notCounted[verdict] ?? 0) + points
+  }
+  const deltas = points.some(({ kind }) => kind === 'delta')
+  const memory = (latestOf(points) - DELTA_MEMORY) * 1000
+  return {
+    ...countAccounts(head, accountsIn(found)),
+    ...{ applied: true, closing: null, notCounted },
+    log: found.length === 0 ? log : Math.max(log, accounts.known.log),
+    closedThrough: closing === null ? closedThrough : latestHour(closing),
+    forgottenBefore: deltas ? Math.max(memory, forgottenBefore) : forgottenBefore,
+  }
+}
+
+/** Deletes the batches of a cut that is applied: the bodies first, so that none is forgotten. */
+async function sweep({ table }: Engine, { head, batches }: Pick<View, 'head' | 'batches'>): Promise<void> {
+  const folded = batches.filter(batch => isFolded(head, batch))
+  if (folded.length === 0) return
+  await table.delete('delete folded batches', folded.flatMap(chunksOfBody))
+  await table.delete('delete folded batches', folded)
+}

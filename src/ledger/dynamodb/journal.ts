@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { HOUR } from '../hours.ts'
+import type { Observation, UsageBatch } from '../ledger.ts'
+import { checkObservations } from '../rules/counters.ts'
+import { batchMissing, checkEntry, checkKey, keyReused } from '../rules/validation.ts'
+import { packBatch } from './batch.ts'
+import type { Engine } from './engine.ts'
+import { type BatchHeader, placeOf, placeOfBatch } from './head.ts'
+import type { Key } from './table.ts'
+import { addAmount, GatheredUsage } from './usage.ts'
+
+/** A body up to here goes with its header, which is read more often. */
+const SMALL_BODY = 400
+
+/** How much of a larger body one item has. */
+const CHUNK = 350 * 1024
+
+/** How long the key of a batch is known at least. */
+const KEYS_KEPT = 400 * 24 * HOUR
+
+/**
+ * Takes usage in: new items for each batch, so that no writer waits for another. What a batch needs is written before;
+ * then its key, which must be new, and its place among those to fold, in one transaction.
+ */
+export class Appending {
+  readonly #engine: Engine
+  /** In the names of bodies, so that none is put together from what two processes have written. */
+  readonly #process = randomBytes(6).toString('hex')
+  /** The last batch of each writer, as far as this process knows; undefined after an unknown outcome. */
+  readonly #last = new Map<string, number | undefined>()
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  async append(batch: UsageBatch): Promise<void> {
+    const { writer, sequence } = batch
+    const { header, body } = await this.#pack(batch)
+    const last = await this.#lastOf(batch)
+    if (sequence > last + 1) throw batchMissing(batch, last + 1)
+    if (sequence <= last) return await this.#compare(batch, header.digest)
+    this.#last.set(writer, undefined)
+    const bodies = header.chunks === 0 ? { body } : await this.#putBody(header, body)
+    const { clock, table } = this.#engine
+    const written = await table.write(`append batch ${sequence}`, [
+      { put: keyOf(batch), over: undefined, data: header.digest, expires: clock.now() + KEYS_KEPT },
+      {
+        put: placeOfBatch(writer, sequence, header.unattributedAmounts.length > 0),
+        ...{ over: undefined, data: header, ...bodies },
+      },
+    ])
+    if (written === undefined) await this.#compare(batch, header.digest)
+    this.#last.set(writer, sequence)
+  }
+
+  async #pack(batch: UsageBatch): Promise<{ header: BatchHeader; body: Uint8Array }> {
+    checkKey(batch)
+    const { writer, sequence, entries, observations = [] } = batch
+    for (const entry of entries) checkEntry(entry)
+    checkObservations(observations)
+    const dimensions = await this.#engine.dimensions.numbersOf(
+      new Set([...entries, ...observations].map(({ dimension }) => dimension)),
+    )
+    const numbersOf = async (named: readonly Pick<Observation, 'account'>[]) =>
+      await this.#engine.accounts.numbersOf(named.map(({ account }) => account))
+    const accounts = await numbersOf(entries)
+    const usage = new GatheredUsage()
+    const unattributed = new Map<number, bigint>()
+    for (const [index, { account, dimension, hour, amount }] of entries.entries()) {
+      const number = dimensions.get(dimension) as number
+      usage.group(hour, number).amounts.add(accounts[index] as number, amount)
+      if (account.kind === 'unattributed') addAmount(unattributed, number, amount)
+    }
+    const observed = await numbersOf(observations)
+    const points = observations.map((observation, index) => ({
+      ...observation,
+      account: observed[index] as number,
+      dimension: dimensions.get(observation.dimension) as number,
+    }))
+    const { body, digest } = await packBatch(usage, points)
+    const chunks = body.length <= SMALL_BODY ? 0 : Math.ceil(body.length / CHUNK)
+    const header = {
+      ...{ writer, sequence, digest, chunks, bytes: body.length, ...this.#engine.accounts.known },
+      attempt: `${this.#process}-${digest}`,
+      unattributedAmounts: [...unattributed].map(([dimension, amount]) => [dimension, String(amount)] as const),
+      observed: points.length > 0,
+    }
+    return { header, body }
+  }
+
+  /** Where an attempt before has written some of it, that is as it is to be. */
+  async #putBody(header: BatchHeader, body: Uint8Array): Promise<object> {
+    const chunks = chunksOfBody(header).map((put, index) => {
+      return { put, over: undefined, body: body.subarray(index * CHUNK, (index + 1) * CHUNK) }
+    })
+    await Promise.all(chunks.map(chunk => this.#engine.table.write(`append batch ${header.sequence}`, [chunk])))
+    return {}
+  }
+
+  /** The writer's last batch. */
+  async #lastOf({ writer, sequence }: UsageBatch): Promise<number> {
+    const known = this.#last.get(writer)
+    if (known !== undefined && sequence <= known + 1) return known
+    if (!this.#last.has(writer) && sequence === 1) return 0
+    const newest = { newestFirst: true, limit: 1 }
+    const [key] = await this.#engine.table.list('look for the last batch', keysOf(writer), newest)
+    const last = Number(key?.sk ?? 0)
+    this.#last.set(writer, last)
+    return last
+  }
+
+  /** Refuses a batch whose key was used with other content. */
+  async #compare(batch: UsageBatch, digest: string): Promise<void> {
+    const [key] = await this.#engine.table.get('look for a batch', [keyOf(batch)])
+    if (key !== undefined && key.data !== digest) throw keyReused(batch)
+  }
+}
+
+const keysOf = (writer: string): string => `writer#${writer}`
+const keyOf = ({ writer, sequence }: UsageBatch): Key => ({ pk: keysOf(writer), sk: placeOf(sequence) })
+
+/** The partition of a writer's bodies. */
+export const bodiesOf = (writer: string): string => `bodies#${writer}`
+
+/** Where the parts of a batch's body are. */
+export function chunksOfBody({ writer, sequence, attempt, chunks }: BatchHeader): Key[] {
+  return Array.from({ length: chunks }, (_, index) => {
+    return { pk: bodiesOf(writer), sk: `${placeOf(sequence)}#${attempt}#${String(index).padStart(4, '0')}` }
+  })
+}

@@ -1,0 +1,243 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import type {
+  AuditEntry,
+  AuditNote,
+  ClaimOptions,
+  CloseOptions,
+  CloseResult,
+  ExpireResult,
+  FinalizeOptions,
+  Lane,
+  Ledger,
+  LedgerStatus,
+  MeteringRecord,
+  RecordEntry,
+  RecordsQuery,
+  SettledRecord,
+  Settlement,
+  StatementLine,
+  StatementQuery,
+  UsageBatch,
+} from '../ledger.ts'
+import { lastClosed, latestHour } from '../rules/closing.ts'
+import { Accounts } from './accounts.ts'
+import { auditEntries } from './audit.ts'
+import { type ClientOptions, loadSdk, makeClient } from './client.ts'
+import { EngineClock } from './clock.ts'
+import type { FrozenRecord } from './closing.ts'
+import { attribute, finalize, release, settleInDoubt, writeOff } from './decisions.ts'
+import { createTable } from './definition.ts'
+import { Dimensions } from './dimensions.ts'
+import type { Engine } from './engine.ts'
+import { recordEntries } from './entries.ts'
+import { fold, foldObserved } from './fold.ts'
+import { begin } from './head.ts'
+import { Appending } from './journal.ts'
+import { doubtEverything, prune } from './maintenance.ts'
+import { meteredSince, takeTurns } from './products.ts'
+import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
+import { records, statementLines, statusOf } from './reports.ts'
+import { Table } from './table.ts'
+
+export interface DynamoDBLedgerOptions extends ClientOptions {
+  tableName: string
+  /** By default one of its own, with credentials from the AWS SDK's usual chain. It is not closed with the ledger. */
+  client?: DynamoDBClient
+  /** For how long what fails in passing is tried again: throttling, a lost connection. 10 seconds by default. */
+  retryTimeout?: number
+  /** Milliseconds since the epoch, instead of DynamoDB's clock. */
+  now?: () => number
+}
+
+const RETRY_TIMEOUT = 10_000
+
+/**
+ * A ledger that any number of machines share: one DynamoDB table and nothing to operate. No process leads: what has to
+ * be decided once is a conditional write.
+ */
+export class DynamoDBLedger implements Ledger {
+  readonly #engine: Engine
+  readonly #appending: Appending
+  readonly #end: () => void
+  /** The last hour that is closed, as far as this process knows. */
+  #closedThrough: number | undefined
+
+  private constructor(engine: Engine, end: () => void) {
+    this.#engine = engine
+    this.#appending = new Appending(engine)
+    this.#end = end
+  }
+
+  /**
+   * Opens the ledger in a table, see `createLedgerTable`.
+   *
+   * @throws ConfigurationError when the package `@aws-sdk/client-dynamodb` is not installed
+   * @throws LedgerError when there is no such table, or a newer version of this package has written it
+   */
+  static async open({
+    tableName,
+    client,
+    retryTimeout = RETRY_TIMEOUT,
+    now,
+    ...options
+  }: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
+    const sdk = await loadSdk()
+    const own = client ?? makeClient(sdk, options)
+    const end = client === undefined ? () => own.destroy() : () => {}
+    const clock = new EngineClock(now)
+    const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
+    try {
+      await begin(table)
+    } catch (error) {
+      end()
+      throw error
+    }
+    const engine = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
+    return new DynamoDBLedger(engine, end)
+  }
+
+  async register(dimensions: readonly Dimension[]): Promise<void> {
+    await this.#engine.dimensions.register(dimensions)
+  }
+
+  async append(batch: UsageBatch): Promise<void> {
+    await this.#appending.append(batch)
+  }
+
+  async meteredSince(product: string, now: number): Promise<number> {
+    return await meteredSince(this.#engine.table, product, now)
+  }
+
+  /** DynamoDB's clock, to within a second: as its answers tell it. */
+  async now(): Promise<number> {
+    if (!this.#engine.clock.known) await begin(this.#engine.table)
+    return this.#engine.clock.now()
+  }
+
+  async closeHours(options: CloseOptions): Promise<CloseResult> {
+    // Closed hours stay closed, so that most passes of a cycle need not ask.
+    if (latestHour(options) <= lastClosed(this.#closedThrough, options.now)) return { records: 0, held: [] }
+    const { frozen, closedThrough } = await fold(this.#engine, options)
+    this.#closedThrough = closedThrough ?? undefined
+    return await this.#closeResult(frozen)
+  }
+
+  async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
+    return await this.#closeResult(await finalize(this.#engine, customer, options))
+  }
+
+  async #closeResult(frozen: readonly FrozenRecord[]): Promise<CloseResult> {
+    const held = frozen.filter(({ record }) => record.state === 'held')
+    return { records: frozen.length, held: await recordEntries(this.#engine, held) }
+  }
+
+  async dueLanes(now: number): Promise<Lane[]> {
+    return await dueLanes(this.#engine, now)
+  }
+
+  async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+    return await claim(this.#engine, lane, options)
+  }
+
+  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
+    return await takeTurns(this.#engine.table, region, turns, spacing, now)
+  }
+
+  async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
+    return await settle(this.#engine, settlements, now)
+  }
+
+  async expire(now: number): Promise<ExpireResult> {
+    return await expire(this.#engine, now)
+  }
+
+  async nextAttemptAt(): Promise<number | undefined> {
+    return await nextAttemptAt(this.#engine)
+  }
+
+  /**
+   * The figures to watch. What others' counters add, and what of it is not counted, is in them when it is folded: when
+   * the next hour is closed, or a statement is read.
+   */
+  async status(): Promise<LedgerStatus> {
+    return await statusOf(this.#engine)
+  }
+
+  async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
+    return await statementLines(this.#engine, query)
+  }
+
+  async records(query: RecordsQuery = {}): Promise<RecordEntry[]> {
+    return await records(this.#engine, query)
+  }
+
+  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
+    await foldObserved(this.#engine)
+    return await auditEntries(this.#engine, limit)
+  }
+
+  async release(recordId: string, by: AuditNote): Promise<void> {
+    await release(this.#engine, recordId, by)
+  }
+
+  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
+    await settleInDoubt(this.#engine, recordId, billed, by)
+  }
+
+  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
+    return await attribute(this.#engine, accountKey, dimension, customer, by)
+  }
+
+  async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
+    return await writeOff(this.#engine, accountKey, dimension, by)
+  }
+
+  async prune(before: number): Promise<number> {
+    return await prune(this.#engine, before)
+  }
+
+  /** @throws LedgerError always: DynamoDB has means of its own */
+  async backup(_path: string): Promise<void> {
+    throw new LedgerError(
+      'ERR_LEDGER_STATE',
+      `The table ${this.#engine.table.name} is backed up by DynamoDB itself: have point-in-time recovery on, or make an ` +
+        'on-demand backup (aws dynamodb create-backup). After a restore: marketplace-meter declare-restored.',
+    )
+  }
+
+  /**
+   * For a ledger in a table that was restored. What was not billed at that instant may have been billed since, by the
+   * ledger that was lost: so every balance is held in doubt, what was pending counts as attempted, and only what is
+   * recorded from the present hour on is billed by itself. No other process may use the table meanwhile.
+   */
+  async declareRestored(by: AuditNote): Promise<void> {
+    await doubtEverything(this.#engine, by)
+  }
+
+  async close(): Promise<void> {
+    this.#engine.table.close()
+    this.#end()
+  }
+}
+
+/**
+ * Makes a ledger's table: paid by request, with point-in-time recovery, deletion protection and time to live. Where it
+ * is there already, these three are switched on. In production it is better made by the template that makes everything
+ * else.
+ */
+export async function createLedgerTable({
+  tableName,
+  client,
+  ...options
+}: ClientOptions & Pick<DynamoDBLedgerOptions, 'tableName' | 'client'>): Promise<void> {
+  const sdk = await loadSdk()
+  const own = client ?? makeClient(sdk, options)
+  try {
+    await createTable(sdk, own, tableName)
+  } finally {
+    if (client === undefined) own.destroy()
+  }
+}

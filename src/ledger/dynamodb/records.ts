@@ -1,0 +1,229 @@
+import { randomUUID } from 'node:crypto'
+import { HOUR, hourOf } from '../hours.ts'
+import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
+import { block } from '../rules/subscription.ts'
+import { afterAnswer, afterWindow, inDoubt, type RecordFacts } from '../rules/transitions.ts'
+import { change, type Part } from './change.ts'
+import type { FrozenRecord } from './closing.ts'
+import type { Engine } from './engine.ts'
+import { recordEntries } from './entries.ts'
+import { parseLane } from './lanes.ts'
+import { inParallel, shuffled } from './parallel.ts'
+import {
+  type Due,
+  deadlineText,
+  dueKey,
+  type Page,
+  type Place,
+  pendingPages,
+  placeOfRecord,
+  putPage,
+  readPages,
+  type Shard,
+  type StoredRecord,
+} from './shard.ts'
+import { chunksOf } from './table.ts'
+
+/** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
+
+const SHARDS_AT_ONCE = 16
+
+/** How many pages are looked through first for what is due, and how many then at once where it was not in these. */
+const PAGES_FIRST = 4
+const PAGES_THEN = 50
+
+/** From how many pages of one deadline a caller takes any. */
+const PAGES_TO_CHOOSE_FROM = 200
+
+/** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
+const PAGES_PER_CHANGE = 4
+
+/** No wait is longer than an hour; what seems to be is from a clock that was ahead. */
+const waits = (until: number, now: number): boolean => until > now && until <= now + HOUR
+
+function isDue({ state, nextAttemptAt, claimedUntil, timestamp, deadline }: StoredRecord, now: number): boolean {
+  const free = !waits(nextAttemptAt, now) && !waits(claimedUntil, now)
+  return state === 'pending' && free && timestamp <= now && deadline > now
+}
+
+export async function dueLanes({ table }: Engine, now: number): Promise<Lane[]> {
+  const lanes = new Map<string, Due[]>()
+  for await (const due of pendingPages(table)) {
+    if (due.deadline > deadlineText(now)) lanes.set(due.lane, [...(lanes.get(due.lane) ?? []), due])
+  }
+  const found = await inParallel([...lanes], SHARDS_AT_ONCE, async ([lane, dues]) => {
+    for (const some of inChunks(dues)) {
+      const records = (await readPages(table, some)).flatMap(page => [...(page?.records.values() ?? [])])
+      if (records.some(record => record.lane === lane && isDue(record, now))) return [parseLane(lane)]
+    }
+    return []
+  })
+  return found.flat()
+}
+
+export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+  const claimed: FrozenRecord[] = []
+  const claim = randomUUID()
+  for await (const dues of dueInOrder(engine, lane, options.now)) {
+    const pages = await readPages(engine.table, dues)
+    for (const [index, due] of dues.entries()) {
+      const limit = options.limit - claimed.length
+      if (limit === 0) break
+      claimed.push(...(await claimPage(engine, due, pages[index], { ...options, limit }, claim)))
+    }
+    if (claimed.length === options.limit) break
+  }
+  return (await recordEntries(engine, claimed)).map(
+    ({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
+      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
+    },
+  )
+}
+
+/**
+ * A lane's pending pages, the earliest deadline first, some at a time. Those of one deadline come in any order, so that
+ * several callers take different ones.
+ */
+async function* dueInOrder({ table }: Engine, lane: Lane, now: number): AsyncGenerator<Due[]> {
+  let same: Due[] = []
+  for await (const due of pendingPages(table, PAGES_TO_CHOOSE_FROM)) {
+    if (due.lane !== lane.id || due.deadline <= deadlineText(now)) continue
+    if (same.length === PAGES_TO_CHOOSE_FROM || (same[0] ?? due).deadline !== due.deadline) {
+      yield* inChunks(shuffled(same))
+      same = []
+    }
+    same.push(due)
+  }
+  yield* inChunks(shuffled(same))
+}
+
+function inChunks<Element>(elements: readonly Element[]): Element[][] {
+  const first = elements.slice(0, PAGES_FIRST)
+  return [...(first.length > 0 ? [first] : []), ...chunksOf(elements.slice(PAGES_FIRST), PAGES_THEN)]
+}
+
+/** Claims what is due of a page, of one lane and deadline. */
+async function claimPage(
+  { table }: Engine,
+  due: Due,
+  read: Page | undefined,
+  { now, limit, claimedUntil }: ClaimOptions,
+  claim: string,
+): Promise<FrozenRecord[]> {
+  for (let page = read; page !== undefined; [page] = await readPages(table, [due])) {
+    const { hour, records } = page
+    const some = [...records.values()]
+      .filter(record => dueKey(due.shard, hour, record) === due.key && isDue(record, now))
+      .slice(0, limit)
+    if (some.length === 0) return []
+    for (const record of some) Object.assign(record, { attempts: record.attempts + 1, claim, claimedUntil })
+    const written = await table.write('claim due records', [putPage(due.shard, page)])
+    if (written !== undefined) return some.map(record => ({ hour, record }))
+    // Somebody else was faster; some may be left.
+  }
+  return []
+}
+
+export async function settle(
+  engine: Engine,
+  settlements: readonly Settlement[],
+  now: number,
+): Promise<SettledRecord[]> {
+  const settled: (SettledRecord | undefined)[] = []
+  const placed = settlements.flatMap((settlement, index) => {
+    const place = placeOfRecord(settlement.record.id)
+    return place === undefined ? [] : [{ settlement, index, place }]
+  })
+  await inParallel(inChanges(placed), SHARDS_AT_ONCE, some =>
+    change(engine, 'settle records', [partOf(some)], (shard: Shard) => {
+      for (const { settlement, index, place } of some) {
+        // One that is gone was settled by another process, and so long ago that it was pruned.
+        const record = shard.page(place.hour).records.get(place.series)
+        settled[index] = record === undefined ? undefined : settleOne(shard, record, settlement, now)
+      }
+      return { result: undefined }
+    }),
+  )
+  return settled.filter(one => one !== undefined)
+}
+
+function settleOne(shard: Shard, record: StoredRecord, settlement: Settlement, now: number): SettledRecord {
+  const { outcome, answer } = settlement
+  const first = record.claim === settlement.record.claim
+  const transition = afterAnswer(factsOf(shard, record), outcome, first)
+  shard.move(record, transition, now)
+  record.answer = answer
+  if (outcome.type === 'metered') record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
+  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
+  if (first) Object.assign(record, { claim: null, claimedUntil: 0 })
+  if (outcome.type === 'not-subscribed') shard.setAccount(record.account, block(shard.account(record.account), now))
+  if (outcome.type === 'metered') shard.unblock(record.account)
+  const { state, reason } = transition
+  return { record: settlement.record, state, ...(reason && { reason }) } as SettledRecord
+}
+
+export async function expire(engine: Engine, now: number): Promise<ExpireResult> {
+  const pages = new Map<string, { place: Pick<Place, 'shard' | 'hour'> }>()
+  for await (const { deadline, shard, hour } of pendingPages(engine.table)) {
+    // One that is to come by more than an hour was frozen by a clock that was ahead.
+    if (deadline <= deadlineText(now) || hour > hourOf(now)) pages.set(`${shard} ${hour}`, { place: { shard, hour } })
+  }
+  const expired = await inParallel(inChanges([...pages.values()]), SHARDS_AT_ONCE, some =>
+    change(engine, 'expire records', [partOf(some)], (shard: Shard) => ({
+      result: some.flatMap(({ place: { hour } }) =>
+        [...shard.page(hour).records.values()]
+          .filter(record => isOver(record, now))
+          .map(record => {
+            shard.move(record, afterWindow(factsOf(shard, record)), now)
+            return { hour, record }
+          }),
+      ),
+    })),
+  )
+  const held = expired.flat().filter(({ record }) => record.state === 'held')
+  return { returned: expired.flat().length - held.length, held: await recordEntries(engine, held) }
+}
+
+function isOver(record: StoredRecord, now: number): boolean {
+  const { state, claimedUntil, deadline, timestamp } = record
+  if (state !== 'pending' || waits(claimedUntil, now)) return false
+  // Where AWS may have taken one that is to come, it can be asked again when its time comes, if that is soon.
+  return deadline <= now || (timestamp > now + HOUR && !inDoubt(record)) || timestamp > now + 24 * HOUR
+}
+
+export async function nextAttemptAt({ table, clock }: Engine): Promise<number | undefined> {
+  const places = new Map<string, Due>()
+  for await (const due of pendingPages(table)) places.set(`${due.shard} ${due.hour}`, due)
+  let first: number | undefined
+  for (const some of chunksOf([...places.values()], PAGES_THEN)) {
+    for (const page of await readPages(table, some)) {
+      for (const { state, nextAttemptAt, claimedUntil, timestamp } of page?.records.values() ?? []) {
+        const at = Math.max(nextAttemptAt, claimedUntil, timestamp)
+        if (state === 'pending' && (first === undefined || at < first)) first = at
+      }
+    }
+    // Where something is due, it does not matter since when.
+    if (first !== undefined && first <= clock.now()) break
+  }
+  return first
+}
+
+/** Divides what is to change by shard, and so that one transaction takes each part. */
+function inChanges<Placed extends { readonly place: Pick<Place, 'shard' | 'hour'> }>(
+  placed: readonly Placed[],
+): Placed[][] {
+  return [...Map.groupBy(placed, ({ place }) => place.shard).values()].flatMap(ofShard => {
+    const hours = [...Map.groupBy(ofShard, ({ place }) => place.hour).values()]
+    return chunksOf(hours, PAGES_PER_CHANGE).map(some => some.flat())
+  })
+}
+
+function partOf(placed: readonly { readonly place: Pick<Place, 'shard' | 'hour'> }[]): Part {
+  return { shard: placed[0]?.place.shard ?? 0, hours: placed.map(({ place }) => place.hour) }
+}
+
+function factsOf(shard: Shard, record: StoredRecord): RecordFacts {
+  const { state, reason, quantity, attempts, refusals, probe } = record
+  const ended = shard.account(record.account).endedAt !== null
+  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended }
+}

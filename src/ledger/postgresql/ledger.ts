@@ -1,0 +1,243 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { ConfigurationError } from '../../usage/errors.ts'
+import { LedgerError } from '../errors.ts'
+import type {
+  AuditEntry,
+  AuditNote,
+  ClaimOptions,
+  CloseOptions,
+  CloseResult,
+  ExpireResult,
+  FinalizeOptions,
+  Lane,
+  Ledger,
+  LedgerStatus,
+  MeteringRecord,
+  RecordEntry,
+  RecordsQuery,
+  SettledRecord,
+  Settlement,
+  StatementLine,
+  StatementQuery,
+  UsageBatch,
+} from '../ledger.ts'
+import { auditEntries } from './audit.ts'
+import { closeHours, finalize } from './closing.ts'
+import { meteredSince } from './counters.ts'
+import { Database } from './database.ts'
+import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
+import { readFolded } from './fold.ts'
+import { append, register } from './journal.ts'
+import { doubtEverything, prune } from './maintenance.ts'
+import { migrate, migrationSql } from './migration.ts'
+import { makePool, type PostgresqlPool } from './pool.ts'
+import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
+import { records, statementLines, statusOf } from './reports.ts'
+import { ServerClock } from './server-clock.ts'
+import { takeTurns } from './turns.ts'
+
+export interface PostgresqlLedgerOptions {
+  /** `postgresql://user:password@host/database`. Without it, the environment's `PGHOST`, `PGUSER`, … hold. */
+  connectionString?: string
+  /** A pool of `pg`'s that the application has anyway, with a `connectionTimeoutMillis`. It is not closed with the ledger. */
+  pool?: PostgresqlPool
+  /** TLS, as `pg` takes it. */
+  ssl?: boolean | ConnectionOptions
+  /** The schema of the ledger's tables: one for each ledger. `marketplace_ledger` by default. */
+  schema?: string
+  /** How many connections it has at most. 5 by default. */
+  connections?: number
+  /** What the server's list of sessions says. The package's name by default. */
+  applicationName?: string
+  /** How long one statement may take, in milliseconds. 30 seconds by default. */
+  statementTimeout?: number
+  /** For how long what fails in passing is tried again: a lost connection, a failover, a lock. 10 seconds by default. */
+  retryTimeout?: number
+  /** Milliseconds since the epoch, instead of the server's clock. */
+  now?: () => number
+}
+
+const SCHEMA = 'marketplace_ledger'
+const CONNECTIONS = 5
+const STATEMENT_TIMEOUT = 30_000
+const RETRY_TIMEOUT = 10_000
+
+/**
+ * A ledger that any number of machines share, on PostgreSQL from version 14 on, or Aurora. It needs the package `pg`.
+ *
+ * What it has acknowledged is as durable as the server makes its transactions: a replica that takes over without having
+ * got the last of them has lost usage, as a restored backup has.
+ */
+export class PostgresqlLedger implements Ledger {
+  readonly #database: Database
+  readonly #now: (here: number) => Promise<number>
+
+  private constructor(database: Database, now: (() => number) | undefined) {
+    this.#database = database
+    const clock = new ServerClock(database)
+    this.#now = now === undefined ? here => clock.now(here) : async () => now()
+  }
+
+  /**
+   * Opens a ledger, and makes its tables where there are none, or brings them up to date.
+   *
+   * @throws ConfigurationError when an option is wrong, or `pg` is not installed
+   * @throws LedgerError when the server cannot be reached, its tables are newer or not to be changed by this role
+   */
+  static async open(options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
+    const { pool, schema = SCHEMA, statementTimeout = STATEMENT_TIMEOUT, retryTimeout = RETRY_TIMEOUT } = options
+    checkName(schema)
+    for (const [name, milliseconds] of Object.entries({ statementTimeout, retryTimeout })) {
+      if (Number.isSafeInteger(milliseconds) && milliseconds > 0 && milliseconds < 2 ** 31) continue
+      throw new ConfigurationError(`Invalid options: ${name}: expected milliseconds from 1, got ${milliseconds}`)
+    }
+    const database = new Database(pool ?? (await makePool(poolOptions(options, retryTimeout))), pool === undefined, {
+      ...{ schema, statementTimeout, retryTimeout },
+    })
+    try {
+      await migrate(database)
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+    return new PostgresqlLedger(database, options.now)
+  }
+
+  /**
+   * SQL that makes the ledger's tables, or brings them from the version `from` to the present one, for an administrator
+   * to run where the ledger's own role may not. That role needs USAGE of the schema, and SELECT, INSERT, UPDATE and
+   * DELETE on its tables.
+   */
+  static migration({ schema = SCHEMA, from = 0 }: { schema?: string; from?: number } = {}): string {
+    checkName(schema)
+    return migrationSql(schema, from)
+  }
+
+  async register(dimensions: readonly Dimension[]): Promise<void> {
+    await register(this.#database, dimensions)
+  }
+
+  async append(batch: UsageBatch): Promise<void> {
+    await append(this.#database, batch)
+  }
+
+  async meteredSince(product: string, now: number): Promise<number> {
+    return await this.#database.write('begin to meter a product', transaction =>
+      meteredSince(transaction, product, now),
+    )
+  }
+
+  async now(here: number): Promise<number> {
+    return await this.#now(here)
+  }
+
+  async closeHours(options: CloseOptions): Promise<CloseResult> {
+    return await closeHours(this.#database, options)
+  }
+
+  async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
+    return await finalize(this.#database, customer, options)
+  }
+
+  async dueLanes(now: number): Promise<Lane[]> {
+    return await this.#database.read('look for what is due', transaction => dueLanes(transaction, now))
+  }
+
+  async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+    return await claim(this.#database, lane, options)
+  }
+
+  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
+    return await this.#database.once('take turns of the quota', transaction =>
+      takeTurns(transaction, region, turns, spacing, now),
+    )
+  }
+
+  async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
+    return await settle(this.#database, settlements, now)
+  }
+
+  async expire(now: number): Promise<ExpireResult> {
+    return await expire(this.#database, now)
+  }
+
+  async nextAttemptAt(): Promise<number | undefined> {
+    return await this.#database.read('look for the next attempt', nextAttemptAt)
+  }
+
+  async status(): Promise<LedgerStatus> {
+    return await readFolded(this.#database, 'read the status', 'what the status tells', statusOf)
+  }
+
+  async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
+    return await readFolded(this.#database, 'read the statement', 'everything', transaction =>
+      statementLines(transaction, query),
+    )
+  }
+
+  async records(query: RecordsQuery = {}): Promise<RecordEntry[]> {
+    return await this.#database.read('read the records', transaction => records(transaction, query))
+  }
+
+  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
+    return await readFolded(this.#database, 'read the audit trail', 'what the status tells', transaction =>
+      auditEntries(transaction, limit),
+    )
+  }
+
+  async release(recordId: string, by: AuditNote): Promise<void> {
+    await release(this.#database, recordId, by)
+  }
+
+  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
+    await settleInDoubt(this.#database, recordId, billed, by)
+  }
+
+  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
+    return await attribute(this.#database, accountKey, dimension, customer, by)
+  }
+
+  async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
+    return await writeOff(this.#database, accountKey, dimension, by)
+  }
+
+  async prune(before: number): Promise<number> {
+    return await prune(this.#database, before)
+  }
+
+  /** @throws LedgerError always: the server has means of its own, which a copy made from outside cannot match */
+  async backup(_path: string): Promise<void> {
+    throw new LedgerError(
+      'ERR_LEDGER_INVALID',
+      'A ledger on PostgreSQL is backed up by the means of its server: snapshots with point-in-time recovery, or ' +
+        'pg_dump. Once restored it has to be told so: marketplace-meter declare-restored.',
+    )
+  }
+
+  /**
+   * To be called once after this database was restored from a backup or to a point in time, while no exporter or gateway
+   * runs on it. What was not billed then may have been billed since, by the database that was lost: so every balance is
+   * held in doubt, what was pending counts as attempted, and only what is recorded from the present hour on is billed
+   * by itself.
+   */
+  async declareRestored(by: AuditNote): Promise<void> {
+    await doubtEverything(this.#database, by)
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close()
+  }
+}
+
+function poolOptions(options: PostgresqlLedgerOptions, connectTimeout: number) {
+  const { connectionString, ssl, connections = CONNECTIONS } = options
+  const { applicationName = 'opentelemetry-exporter-aws-marketplace' } = options
+  return { connectionString, ssl, connections, applicationName, connectTimeout }
+}
+
+function checkName(schema: string): void {
+  if (/^[^\0]{1,63}$/.test(schema) && !schema.startsWith('pg_')) return
+  throw new ConfigurationError('Invalid options: schema: expected a name of at most 63 characters')
+}

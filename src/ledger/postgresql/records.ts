@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import { HOUR } from '../hours.ts'
+import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
+import { afterAnswer, afterWindow } from '../rules/transitions.ts'
+import { recordEntryOf } from '../sql/rows.ts'
+import type { Database, Transaction } from './database.ts'
+import { lockLedger } from './ledger-row.ts'
+import { type MovedRecord, Moves } from './moves.ts'
+import { entriesOf, recordsFrom } from './reports.ts'
+
+/** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
+
+/** How many records one transaction expires, so that nobody waits for it long. */
+const RECORDS_PER_CHUNK = 5000
+
+/** What may be sent at $1. No wait is longer than an hour; what seems to be is from a clock that was ahead. */
+const DUE = `state = 'pending' AND next_attempt_at NOT BETWEEN $1::bigint + 1 AND $1 + ${HOUR}
+  AND claimed_until NOT BETWEEN $1 + 1 AND $1 + ${HOUR} AND timestamp <= $1 AND deadline > $1`
+
+/** What is over at $1. */
+const OVER = `state = 'pending' AND claimed_until NOT BETWEEN $1::bigint + 1 AND $1 + ${HOUR}
+  -- One that is to come by more than an hour was frozen by a clock that was ahead. Where AWS may have taken it, it can
+  -- be asked again when its time comes, if that is soon.
+  AND (deadline <= $1 OR (timestamp > $1 + ${HOUR} AND attempts = refusals) OR timestamp > $1 + ${24 * HOUR})`
+
+export async function dueLanes(transaction: Transaction, now: number): Promise<Lane[]> {
+  const lanes = await transaction.all(
+    `SELECT id::text, product, identity, region FROM lane
+     WHERE EXISTS (SELECT FROM record WHERE lane = lane.id AND ${DUE}) ORDER BY id`,
+    now,
+  )
+  return lanes as unknown as Lane[]
+}
+
+export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+  const { now, limit, claimedUntil } = options
+  const claim = randomUUID()
+  return await database.once('claim due records', async transaction => {
+    const rows = await transaction.all(
+      `WITH due AS (
+         SELECT id FROM record
+         WHERE lane = (SELECT id FROM lane WHERE product = $2 AND identity = $3 AND region = $4) AND ${DUE}
+         ORDER BY deadline, id LIMIT $5 FOR UPDATE SKIP LOCKED
+       ),
+       claimed AS (
+         UPDATE record SET attempts = attempts + 1, claim = $6, claimed_until = $7
+         FROM due WHERE record.id = due.id RETURNING record.*
+       ) ${recordsFrom('claimed')} ORDER BY record.deadline, record.id`,
+      ...[now, lane.product, lane.identity, lane.region, limit, claim, claimedUntil],
+    )
+    return rows.map(recordEntryOf).map(({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
+      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
+    })
+  })
+}
+
+export async function settle(
+  database: Database,
+  settlements: readonly Settlement[],
+  now: number,
+): Promise<SettledRecord[]> {
+  if (settlements.length === 0) return []
+  const ids = settlements.map(({ record }) => record.id).filter(isRecordId)
+  return await database.write('settle records', async transaction => {
+    await lockLedger(transaction)
+    const moves = await Moves.begin(transaction, 'record.id = ANY($1::bigint[]) ORDER BY record.id', ids)
+    const settled = settlements.flatMap(settlement => {
+      const record = moves.record(settlement.record.id)
+      // One that is gone was settled by another process, and so long ago that it was pruned.
+      return record !== undefined && isSame(record, settlement.record)
+        ? [settleOne(moves, record, settlement, now)]
+        : []
+    })
+    await moves.save(transaction)
+    return settled
+  })
+}
+
+/**
+ * A server that takes over with the last transactions lost gives their ids to others: what was sent is told by more
+ * than its id.
+ */
+function isSame(record: MovedRecord, sent: MeteringRecord): boolean {
+  return (
+    record.accountKey === sent.account.key &&
+    record.dimension === sent.dimension &&
+    record.timestamp === sent.timestamp &&
+    record.facts.quantity === sent.quantity
+  )
+}
+
+function settleOne(moves: Moves, record: MovedRecord, settlement: Settlement, now: number): SettledRecord {
+  const { record: sent, outcome, answer } = settlement
+  const first = record.claim === sent.claim
+  const transition = afterAnswer(record.facts, outcome, first)
+  moves.move(record, transition, now)
+  record.answer = answer
+  if (first) {
+    record.claim = null
+    record.claimedUntil = 0
+  }
+  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
+  if (outcome.type === 'not-subscribed') moves.block(record.account, now)
+  if (outcome.type === 'metered') {
+    record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
+    moves.unblock(record.account)
+  }
+  const { state, reason } = transition
+  return { record: sent, state, ...(reason && { reason }) } as SettledRecord
+}
+
+export async function expire(database: Database, now: number): Promise<ExpireResult> {
+  const over = await database.read('look for records whose window has closed', transaction =>
+    transaction.get(`SELECT FROM record WHERE ${OVER} LIMIT 1`, now),
+  )
+  const held: number[] = []
+  let returned = 0
+  for (let more = over !== undefined; more; ) {
+    const expired = await database.once('expire records', transaction => expireSome(transaction, now))
+    held.push(...expired.held)
+    returned += expired.records - expired.held.length
+    more = expired.records === RECORDS_PER_CHUNK
+  }
+  return { returned, held: await entriesOf(database, held) }
+}
+
+/** Returns how many records there were, and which of them are held. */
+async function expireSome(transaction: Transaction, now: number): Promise<{ records: number; held: number[] }> {
+  await lockLedger(transaction)
+  const moves = await Moves.begin(
+    transaction,
+    `${OVER.replaceAll('state', 'record.state')} ORDER BY record.id LIMIT $2`,
+    ...[now, RECORDS_PER_CHUNK],
+  )
+  const { records } = moves
+  for (const record of records) moves.move(record, afterWindow(record.facts), now)
+  await moves.save(transaction)
+  return { records: records.length, held: records.filter(({ facts }) => facts.state === 'held').map(({ id }) => id) }
+}
+
+export async function nextAttemptAt(transaction: Transaction): Promise<number | undefined> {
+  const row = await transaction.get(
+    "SELECT min(greatest(next_attempt_at, claimed_until, timestamp)) AS at FROM record WHERE state = 'pending'",
+  )
+  return (row?.at as number | null) ?? undefined
+}
+
+/** Whether a text can be the id of a record. */
+export const isRecordId = (id: string) => /^\d{1,15}$/.test(id)

@@ -1,0 +1,152 @@
+import { MAX_QUANTITY } from '../../usage/dimension.ts'
+import { HOUR, hourOf, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
+import type { CloseOptions, FinalizeOptions, HeldReason } from '../ledger.ts'
+import { probeIsDue } from './subscription.ts'
+
+/** Which hours are closed, and what becomes of their series, in one place for every engine. */
+
+/** The hour that usage is frozen into, and the terms. */
+export interface Terms extends CloseOptions {
+  readonly hour: number
+  readonly timestamp: number
+  readonly deadline: number
+  /** Whether it is the last that an agreement which has ended takes. */
+  readonly final?: boolean
+}
+
+/** The last second of an hour: not before any usage of it, and AWS's window closes latest. */
+export function closingTerms(hour: number, options: CloseOptions): Terms {
+  const deadline = windowClosesAt(hour) - options.deadlineMargin
+  return { ...options, hour, timestamp: hour + HOUR - SECOND, deadline }
+}
+
+export function finalTerms(options: FinalizeOptions): Terms {
+  const timestamp = wholeSecond(Math.min(options.endedAt, options.now))
+  const hour = hourOf(timestamp)
+  // AWS takes what is left for about an hour after the end of an agreement.
+  const deadline = Math.min(options.endedAt + HOUR, windowClosesAt(hour)) - options.deadlineMargin
+  return { ...options, hour, timestamp, deadline, final: deadline > options.now }
+}
+
+/** Where the balance of a restored ledger is held: the first hour that AWS may still take and the series has no record of. */
+export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms {
+  let hour = Math.max(closed + HOUR, hourOf(now) - 24 * HOUR)
+  while (taken.has(hour)) hour += HOUR
+  return closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: 'restored' })
+}
+
+/** The last hour that may be closed. */
+export function latestHour({ now, closeDelay }: CloseOptions): number {
+  return hourOf(now - closeDelay) - HOUR
+}
+
+/** The last hour that is closed. One that is still to come was closed by a clock that was ahead: it does not count. */
+export function lastClosed(closedThrough: number | undefined, now: number): number {
+  return closedThrough !== undefined && closedThrough <= now ? closedThrough : Number.NEGATIVE_INFINITY
+}
+
+/**
+ * The hours to close, one after the other.
+ *
+ * @param open the hours that have usage which is not in the balances, the oldest first
+ */
+export function hoursToClose(open: readonly number[], options: CloseOptions): number[] {
+  const latest = latestHour(options)
+  // Usage of an hour that is to come is from a clock that was ahead.
+  const early = open.filter(hour => hour > hourOf(options.now))
+  return [...open.filter(hour => hour < latest), ...early, latest]
+}
+
+/**
+ * On which terms one of them is closed. Without terms its usage only moves to the balances: what came late for an hour
+ * that is closed, or can no longer be sent, goes into the latest one.
+ *
+ * @param closed the last hour that is closed
+ */
+export function termsToClose(hour: number, closed: number, options: CloseOptions): Terms | undefined {
+  const latest = latestHour(options)
+  const terms = closingTerms(hour, options)
+  const late = hour > latest || hour <= closed || terms.deadline <= options.now
+  return late && hour !== latest ? undefined : terms
+}
+
+/** A series with its hour's usage in its balance. */
+export interface ClosingSeries {
+  readonly balance: bigint
+  readonly size: bigint
+  readonly maxQuantity: number | null
+  /** The quantity that a person let past the guard. */
+  readonly approved: number
+  /** Whether there is a customer to bill. */
+  readonly billable: boolean
+  /** Whether the customer's agreement has ended. */
+  readonly ended: boolean
+  readonly blocked: boolean
+  readonly probeAt: number | null
+  /** Whether it has a record of the hour. */
+  readonly taken: boolean
+}
+
+export interface ClosedSeries {
+  readonly balance: bigint
+  readonly approved: number
+  /** Whether it has whole units that the next closing is to look for. */
+  readonly unfrozen: boolean
+  readonly record?: {
+    readonly quantity: number
+    /** Why it is held from the start. */
+    readonly held: HeldReason | null
+    readonly probe: boolean
+  }
+}
+
+/** A series that keeps what is in its balance. */
+export function unclosed(series: Pick<ClosingSeries, 'balance' | 'approved' | 'billable' | 'size'>): ClosedSeries {
+  const { balance, approved, billable, size } = series
+  return { balance, approved, unfrozen: billable && balance >= size }
+}
+
+/** Makes the whole units of a series' balance a record, where that may be. */
+export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
+  const { approved, blocked, size, taken } = series
+  const unchanged = unclosed(series)
+  if (!unchanged.unfrozen || taken) return unchanged
+  if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
+  const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })
+  const balance = series.balance - BigInt(quantity) * size
+  return {
+    balance,
+    approved: held === 'over-maximum' ? approved : 0,
+    unfrozen: balance >= size,
+    // One that is held from the start is not sent, so it says nothing about the customer.
+    record: { quantity, held, probe: blocked && held === null },
+  }
+}
+
+/** What is asked of a series to freeze its balance. */
+interface FreezableSeries {
+  readonly balance: bigint
+  readonly size: bigint
+  readonly maxQuantity: number | null
+  /** The quantity that a person let past the guard. */
+  readonly approved: number
+  readonly ended: boolean
+}
+
+interface Frozen {
+  readonly quantity: number
+  /** Why the record is held from the start. */
+  readonly held: HeldReason | null
+}
+
+/**
+ * The whole units of a balance. Since it works on all that is recorded and not frozen, late usage, fractions,
+ * returned quantities and what was above the largest quantity go into the next record without a special case.
+ */
+function freeze(series: FreezableSeries): Frozen {
+  const whole = series.balance > 0n ? series.balance / series.size : 0n
+  const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
+  if (series.ended) return { quantity, held: 'agreement-ended' }
+  const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + series.approved
+  return { quantity, held: guarded ? 'over-maximum' : null }
+}

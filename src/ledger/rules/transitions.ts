@@ -1,0 +1,69 @@
+import type { HeldReason, Outcome, RecordState } from '../ledger.ts'
+
+/**
+ * What becomes of a record, in one place for every engine.
+ *
+ * A record is *in doubt* while one of its attempts has no answer that proves it was not taken: then only `Success`
+ * tells that AWS billed it and only `DuplicateRecord` that it did not, and whatever else ends it makes it held.
+ */
+export interface RecordFacts {
+  readonly state: RecordState
+  readonly reason?: string | undefined
+  readonly quantity: number
+  readonly attempts: number
+  /** How many of the attempts were answered in a way that proves they were not taken. */
+  readonly refusals: number
+  /** Whether it was frozen to see if a customer that was not subscribed is back. */
+  readonly probe: boolean
+  /** Whether the customer's agreement has ended. */
+  readonly ended: boolean
+}
+
+export interface Transition {
+  readonly state: RecordState
+  readonly reason?: HeldReason | 'expired' | undefined
+  readonly refusals: number
+}
+
+/**
+ * What `outcome`, the answer to one attempt, makes of a record. `first` when it comes under the record's present claim,
+ * which it ends: only then does it count among the refusals, since an answer that was written down twice would
+ * otherwise hide an attempt that has none.
+ */
+export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolean): Transition {
+  const refusals = record.refusals + (first && provesNotTaken(outcome) ? 1 : 0)
+  const unchanged = { state: record.state, reason: record.reason as Transition['reason'], refusals }
+  if (record.state === 'metered') return unchanged
+  if (outcome.type === 'metered') return { state: 'metered', refusals: record.refusals }
+  if (outcome.type === 'conflict') {
+    // Another quantity stands in this hour, so none of our attempts was taken.
+    if (record.state === 'returned') return unchanged
+    return end(record, 'conflict', record.attempts, outcome.rollForward)
+  }
+  if (record.state !== 'pending' || outcome.type === 'retry') return unchanged
+  return end(record, outcome.type, refusals, outcome.type === 'not-subscribed' && record.probe)
+}
+
+/** What the end of its window makes of a pending record. */
+export function afterWindow(record: RecordFacts): Transition {
+  if (record.ended) return end(record, 'agreement-ended', record.refusals, false)
+  if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)
+  return { state: 'returned', reason: 'expired', refusals: record.refusals }
+}
+
+export function inDoubt(record: Pick<RecordFacts, 'attempts' | 'refusals'>): boolean {
+  return record.attempts > record.refusals
+}
+
+function end(record: RecordFacts, reason: HeldReason, refusals: number, rollForward: boolean): Transition {
+  // Of nothing there is nothing to hold.
+  if (record.quantity === 0) return { state: 'returned', reason, refusals }
+  if (record.attempts > refusals) return { state: 'held', reason: 'in-doubt', refusals }
+  return { state: rollForward ? 'returned' : 'held', reason, refusals }
+}
+
+function provesNotTaken(outcome: Outcome): boolean {
+  return (
+    outcome.type === 'not-subscribed' || outcome.type === 'refused' || (outcome.type === 'retry' && outcome.notTaken)
+  )
+}

@@ -1,0 +1,62 @@
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import { HOUR } from '../hours.ts'
+import type { UsageBatch, UsageEntry } from '../ledger.ts'
+
+/** What ledgers refuse to take, in one place for every engine. */
+
+/** Nothing real comes near it, even when an outage has gathered it. Its whole units are below 2^53. */
+const LARGEST_AMOUNT = 2n ** 72n
+
+/** The last that a Date can hold. */
+export const LAST_INSTANT = 8.64e15
+
+export function checkKey({ writer, sequence }: UsageBatch): void {
+  if (/^[0-9a-f]{32}$/.test(writer) && Number.isSafeInteger(sequence) && sequence > 0) return
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `Expected a key of 32 hexadecimal digits and a sequence from 1, got "${writer}" and ${sequence}.`,
+  )
+}
+
+export function checkEntry({ hour, amount }: UsageEntry): void {
+  if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
+    throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
+  }
+  if (typeof amount !== 'bigint' || amount <= 0n || amount > LARGEST_AMOUNT) {
+    throw new LedgerError('ERR_LEDGER_INVALID', `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`)
+  }
+}
+
+/** @param known what the ledger has of the same name */
+export function checkDimension(dimension: Dimension, known: Pick<Dimension, 'baseUnit'> | undefined): void {
+  const { name, unit, baseUnit, size } = dimension
+  if (size <= 0n) {
+    throw new LedgerError('ERR_LEDGER_INVALID', `Expected a size of dimension ${name} above 0, got ${size}.`)
+  }
+  if (known === undefined || known.baseUnit === baseUnit) return
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `Dimension ${name} is recorded in the base unit "${known.baseUnit}" in this ledger; expected the same, got ` +
+      `"${baseUnit}" (unit "${unit}"). Sell it under the name of a new dimension.`,
+  )
+}
+
+export function notRegistered(dimension: string): LedgerError {
+  return new LedgerError('ERR_LEDGER_INVALID', `Expected a registered dimension, got "${dimension}".`)
+}
+
+/** @param next the sequence that the writer's next batch has */
+export function batchMissing({ writer, sequence }: UsageBatch, next: number): LedgerError {
+  return new LedgerError(
+    'ERR_LEDGER_BATCH_MISSING',
+    `Expected batch ${next} of writer ${writer}, got ${sequence}: what is between is missing.`,
+  )
+}
+
+export function keyReused({ writer, sequence }: UsageBatch): LedgerError {
+  return new LedgerError(
+    'ERR_LEDGER_KEY_REUSED',
+    `Batch ${sequence} of writer ${writer} was acknowledged before, with other entries.`,
+  )
+}

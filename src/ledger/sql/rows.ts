@@ -1,0 +1,122 @@
+import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import type { AuditEntry, Lane, RecordEntry, RecordState } from '../ledger.ts'
+import type { Blocking } from '../rules/subscription.ts'
+import { inDoubt, type RecordFacts } from '../rules/transitions.ts'
+
+/** What rows of a table say, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
+type Row = Readonly<Record<string, unknown>>
+
+/** The columns of a customer's account, in a select that joins it. */
+export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
+  account.license_arn`
+
+/** The columns of any account. */
+export const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
+
+/** Entries of the audit trail, with the accounts and dimensions that they are about. */
+export const AUDIT = `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT}
+  FROM audit LEFT JOIN series ON series.id = audit.series LEFT JOIN account ON account.id = series.account
+  LEFT JOIN dimension ON dimension.id = series.dimension`
+
+export function accountOf(row: Row): Account {
+  if (row.kind !== 'unattributed') return customerOf(row)
+  const { account_key: key, product } = row as { account_key: string; product: string }
+  const reason = row.unattributed_reason as UnattributedReason
+  return { kind: 'unattributed', key, product, reason, evidence: row.evidence as string }
+}
+
+export function customerOf(row: Row): CustomerAccount {
+  const { account_key: key, product } = row as { account_key: string; product: string }
+  return {
+    ...{ kind: 'customer', key, product },
+    ...(row.account_id !== null && { accountId: row.account_id as string }),
+    ...(row.customer_identifier !== null && { customerIdentifier: row.customer_identifier as string }),
+    ...(row.license_arn !== null && { licenseArn: row.license_arn as string }),
+  }
+}
+
+export function dimensionOf(row: Row): Dimension {
+  return {
+    name: row.name as string,
+    unit: row.unit as string,
+    baseUnit: row.base_unit as Dimension['baseUnit'],
+    size: BigInt(row.size as string | bigint),
+    ...(row.max_quantity !== null && { maxQuantity: row.max_quantity as number }),
+  }
+}
+
+/** A record with its account's columns, its lane's region and its dimension's name. */
+export function recordEntryOf(row: Row): RecordEntry {
+  return {
+    id: String(row.id),
+    account: customerOf(row),
+    dimension: row.dimension as string,
+    hour: row.hour as number,
+    timestamp: row.timestamp as number,
+    deadline: row.deadline as number,
+    region: row.region as string,
+    quantity: row.quantity as number,
+    size: BigInt(row.size as string | bigint),
+    state: row.state as RecordState,
+    ...(row.reason !== null && { reason: row.reason as string }),
+    attempts: row.attempts as number,
+    inDoubt: inDoubt({ attempts: row.attempts as number, refusals: row.refusals as number }) && row.state !== 'metered',
+    ...(row.state === 'pending' && { nextAttemptAt: row.next_attempt_at as number }),
+    ...(row.answer !== null && { lastAnswer: row.answer as string }),
+    ...(row.metering_record_id !== null && { meteringRecordId: row.metering_record_id as string }),
+  }
+}
+
+/** What closing asks of a series, in a select that joins its account and dimension. */
+export const SERIES = `series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
+  account.product, account.license_arn, account.blocked_at, account.ended_at, dimension.size, dimension.max_quantity`
+
+export function seriesOf(row: Row) {
+  return {
+    id: row.id as number,
+    recorded: BigInt(row.recorded as string | bigint),
+    balance: BigInt(row.balance as string | bigint),
+    approved: row.approved as number,
+    account: row.account as number,
+    billable: row.kind === 'customer',
+    product: row.product as string,
+    identity: (row.license_arn === null ? 'product-code' : 'licence') as Lane['identity'],
+    blocked: row.blocked_at !== null,
+    ended: row.ended_at !== null,
+    size: BigInt(row.size as string | bigint),
+    maxQuantity: row.max_quantity as number | null,
+  }
+}
+
+/** A record with its account's `ended_at`. */
+export function factsOf(row: Row): RecordFacts {
+  return {
+    state: row.state as RecordState,
+    reason: (row.reason as string | null) ?? undefined,
+    quantity: row.quantity as number,
+    attempts: row.attempts as number,
+    refusals: row.refusals as number,
+    probe: Boolean(row.probe),
+    ended: row.ended_at !== null,
+  }
+}
+
+/** A row of `AUDIT`. */
+export function auditEntryOf(row: Row): AuditEntry {
+  return {
+    at: row.at as number,
+    who: row.who as string,
+    why: row.why as string,
+    action: row.action as AuditEntry['action'],
+    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
+    ...(row.record !== null && { recordId: String(row.record) }),
+    ...(row.amount !== null && { amount: BigInt(row.amount as string | bigint) }),
+    ...(row.detail !== null && { detail: row.detail as string }),
+  }
+}
+
+export function blockingOf(row: Row): Blocking {
+  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
+  return { blockedAt, probeAt, probeDelay } as Blocking
+}

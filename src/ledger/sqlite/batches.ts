@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import type { Account } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { hourOf } from '../hours.ts'
+import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
+import { bytesOf, checkObservations, explain } from '../rules/counters.ts'
+import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
+import { type Observed, Observing } from './counters.ts'
+import type { Database } from './database.ts'
+import { writeAudit } from './decisions.ts'
+import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
+
+const MILLION = 1_000_000n
+
+/** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
+const ROWS_PER_INSERT = 100
+const INSERT_FULL = insertOf(ROWS_PER_INSERT)
+
+/** A row of open usage. */
+interface UsageRow {
+  readonly hour: number
+  readonly series: number
+  readonly whole: number
+  readonly millionths: number
+}
+const COLUMNS = 4
+
+/** A series that a transaction has looked up or made, which its failure takes back. */
+interface Found {
+  readonly series: WeakMap<Account, number>
+  readonly account: Account
+}
+
+/** Takes usage in. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
+export class Appending {
+  readonly #database: Database
+  readonly #dimensions = new Map<string, number>()
+  /** For each dimension, the series of the accounts that are in use. By object: an account's key takes longer to find. */
+  readonly #series = new Map<string, WeakMap<Account, number>>()
+
+  readonly #observing: Observing
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#observing = new Observing(database)
+  }
+
+  register(dimensions: readonly Dimension[]): void {
+    this.#database.write('register the dimensions', () => {
+      for (const dimension of dimensions) this.#registerOne(dimension)
+    })
+  }
+
+  #registerOne(dimension: Dimension): void {
+    const known = this.#database.get('SELECT base_unit, size FROM dimension WHERE name = ?', dimension.name)
+    checkDimension(dimension, known && { baseUnit: known.base_unit as Dimension['baseUnit'] })
+    const { id } = this.#database.get(
+      `INSERT INTO dimension (name, unit, base_unit, size, max_quantity) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (name) DO UPDATE
+       SET unit = excluded.unit, size = excluded.size, max_quantity = excluded.max_quantity
+       RETURNING id`,
+      ...[dimension.name, dimension.unit, dimension.baseUnit, String(dimension.size), dimension.maxQuantity ?? null],
+    ) as { id: number }
+    // With a smaller size, what was a fraction may be whole units.
+    if (known !== undefined && BigInt(known.size as string) > dimension.size) {
+      this.#database.run('UPDATE series SET unfrozen = 1 WHERE dimension = ?', id)
+    }
+  }
+
+  append(batch: UsageBatch): void {
+    checkKey(batch)
+    const observations = batch.observations ?? []
+    checkObservations(observations)
+    const found: Found[] = []
+    try {
+      const observed = this.#database.write(`append batch ${batch.sequence}`, () => {
+        const rows = this.#rowsOf(batch.entries, found)
+        if (!this.#acknowledge(batch, rows)) return undefined
+        this.#addOpenUsage(rows)
+        return observations.length === 0 ? undefined : this.#observe(observations, found)
+      })
+      observed?.committed()
+    } catch (error) {
+      // The series that this batch brought went with its transaction.
+      for (const { series, account } of found) series.delete(account)
+      this.#observing.forget()
+      throw error
+    }
+  }
+
+  /** Adds what points of others' counters come to. */
+  #observe(points: readonly Observation[], found: Found[]): Observed {
+    for (const { dimension } of points) this.#dimensionId(dimension)
+    const observed = this.#observing.observe(points)
+    this.#addOpenUsage(this.#rowsOf(observed.entries, found))
+    for (const note of observed.notes) {
+      const { account, dimension, verdict, amount, points } = note
+      const series = this.#seriesOf(account, dimension, hourOf(observed.at), found)
+      const by = { who: 'ledger', why: explain(note), now: observed.at }
+      writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
+    }
+    return observed
+  }
+
+  /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */
+  #rowsOf(entries: readonly UsageEntry[], found: Found[]): number[] {
+    const rows: UsageRow[] = []
+    let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
+    let inOrder = true
+    for (const entry of entries) {
+      checkEntry(entry)
+      const { account, dimension, hour, amount } = entry
+      const series = this.#seriesOf(account, dimension, hour, found)
+      const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
+      inOrder &&= byHourAndSeries(last, row) <= 0
+      rows.push(row)
+      last = row
+    }
+    if (!inOrder) rows.sort(byHourAndSeries)
+    const values: number[] = []
+    for (const { hour, series, whole, millionths } of rows) values.push(hour, series, whole, millionths)
+    return values
+  }
+
+  /** Writes the batch's key down. False when it is there already, with the same entries. */
+  #acknowledge(batch: UsageBatch, rows: readonly number[]): boolean {
+    const digest = digestOf(rows, batch.observations ?? [])
+    const writer = this.#database.get('SELECT id, last_sequence FROM writer WHERE key = ?', batch.writer)
+    const next = ((writer?.last_sequence as number | undefined) ?? 0) + 1
+    if (batch.sequence > next) throw batchMissing(batch, next)
+    if (batch.sequence < next) {
+      const known = this.#database.get(
+        'SELECT digest FROM batch WHERE writer = ? AND sequence = ?',
+        ...[writer?.id as number, batch.sequence],
+      )
+      if (known === undefined || digest.equals(known.digest as Uint8Array)) return false
+      throw keyReused(batch)
+    }
+    const { id } = this.#database.get(
+      `INSERT INTO writer (key, last_sequence) VALUES (?, ?)
+       ON CONFLICT (key) DO UPDATE SET last_sequence = excluded.last_sequence RETURNING id`,
+      ...[batch.writer, batch.sequence],
+    ) as { id: number }
+    this.#database.run(
+      'INSERT INTO batch (writer, sequence, digest, at) VALUES (?, ?, ?, ?)',
+      ...[id, batch.sequence, digest, rows[0] ?? 0],
+    )
+    return true
+  }
+
+  #addOpenUsage(rows: readonly number[]): void {
+    for (let start = 0; start < rows.length; start += ROWS_PER_INSERT * COLUMNS) {
+      const values = rows.slice(start, start + ROWS_PER_INSERT * COLUMNS)
+      const count = values.length / COLUMNS
+      this.#database.run(count === ROWS_PER_INSERT ? INSERT_FULL : insertOf(count), ...values)
+    }
+  }
+
+  #seriesOf(account: Account, dimension: string, hour: number, found: Found[]): number {
+    let series = this.#series.get(dimension)
+    if (series === undefined) {
+      series = new WeakMap()
+      this.#series.set(dimension, series)
+    }
+    let id = series.get(account)
+    if (id === undefined) {
+      id = seriesId(this.#database, accountId(this.#database, account), this.#dimensionId(dimension), hour)
+      series.set(account, id)
+      found.push({ series, account })
+    }
+    return id
+  }
+
+  #dimensionId(name: string): number {
+    let id = this.#dimensions.get(name)
+    if (id === undefined) {
+      id = this.#database.get('SELECT id FROM dimension WHERE name = ?', name)?.id as number | undefined
+      if (id === undefined) throw notRegistered(name)
+      this.#dimensions.set(name, id)
+    }
+    return id
+  }
+}
+
+/** What is bound are doubles. The table's types make integers of them before anything is added, or refuse them. */
+function insertOf(rows: number): string {
+  const places = Array(rows).fill('(?, ?, ?, ?)').join(', ')
+  return `INSERT INTO open_usage (hour, series, whole, millionths) VALUES ${places} ${ADD_TO_WHAT_IS_THERE}`
+}
+
+function byHourAndSeries(one: UsageRow, other: UsageRow): number {
+  return (
+    one.hour - other.hour || one.series - other.series || one.whole - other.whole || one.millionths - other.millionths
+  )
+}
+
+function digestOf(rows: readonly number[], observations: readonly Observation[]): Buffer {
+  const hash = createHash('sha256').update(Float64Array.from(rows))
+  for (const bytes of bytesOf(observations)) hash.update(bytes)
+  return hash.digest()
+}

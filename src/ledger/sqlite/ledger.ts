@@ -1,0 +1,190 @@
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
+import type {
+  AuditEntry,
+  AuditNote,
+  ClaimOptions,
+  CloseOptions,
+  CloseResult,
+  ExpireResult,
+  FinalizeOptions,
+  Lane,
+  Ledger,
+  LedgerStatus,
+  MeteringRecord,
+  RecordEntry,
+  RecordsQuery,
+  SettledRecord,
+  Settlement,
+  StatementLine,
+  StatementQuery,
+  UsageBatch,
+} from '../ledger.ts'
+import { Appending } from './batches.ts'
+import { closeHours, finalize } from './closing.ts'
+import { meteredSince, takeTurns } from './counters.ts'
+import { Database } from './database.ts'
+import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
+import { copyLedgerFile, openLedgerFile } from './file.ts'
+import { doubtEverything, prune, replaceFile } from './maintenance.ts'
+import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
+import { auditEntries, records, statementLines, statusOf } from './reports.ts'
+
+export interface SqliteLedgerOptions {
+  /** The ledger's file; made where there is none. Its folder is on a disk of this machine that survives a restart. */
+  path: string
+  /** How long to wait for another process's lock, in milliseconds. It blocks the event loop. 250 by default. */
+  busyTimeout?: number
+  /** Only look, for statements beside a running exporter. */
+  readOnly?: boolean
+}
+
+export interface RestoreOptions extends AuditNote {
+  /** The backup. */
+  from: string
+  /** Where the ledger is to be; there must be no file yet. */
+  to: string
+}
+
+/** The embedded ledger: one file on `node:sqlite`, which several processes of one machine may share. */
+export class SqliteLedger implements Ledger {
+  readonly path: string
+  readonly #database: Database
+  readonly #appending: Appending
+
+  /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
+  constructor(options: SqliteLedgerOptions) {
+    this.path = options.path
+    const { path, busyTimeout = 250, readOnly = false } = options
+    this.#database = new Database(openLedgerFile(path, { busyTimeout, readOnly }))
+    this.#appending = new Appending(this.#database)
+  }
+
+  async register(dimensions: readonly Dimension[]): Promise<void> {
+    this.#appending.register(dimensions)
+  }
+
+  async append(batch: UsageBatch): Promise<void> {
+    this.#appending.append(batch)
+  }
+
+  async meteredSince(product: string, now: number): Promise<number> {
+    return this.#database.write('begin to meter a product', () => meteredSince(this.#database, product, now))
+  }
+
+  async now(here: number): Promise<number> {
+    return here
+  }
+
+  closeHours(options: CloseOptions): Promise<CloseResult> {
+    return closeHours(this.#database, options)
+  }
+
+  async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
+    return finalize(this.#database, customer, options)
+  }
+
+  async dueLanes(now: number): Promise<Lane[]> {
+    return dueLanes(this.#database, now)
+  }
+
+  async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+    return claim(this.#database, lane, options)
+  }
+
+  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
+    return this.#database.write('take turns of the quota', () => takeTurns(this.#database, region, turns, spacing, now))
+  }
+
+  async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
+    return settle(this.#database, settlements, now)
+  }
+
+  async expire(now: number): Promise<ExpireResult> {
+    return expire(this.#database, now)
+  }
+
+  async nextAttemptAt(): Promise<number | undefined> {
+    return nextAttemptAt(this.#database)
+  }
+
+  async status(): Promise<LedgerStatus> {
+    return this.#database.read('read the status', () => statusOf(this.#database))
+  }
+
+  async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
+    return this.#database.read('read the statement', () => statementLines(this.#database, query))
+  }
+
+  async records(query: RecordsQuery = {}): Promise<RecordEntry[]> {
+    return this.#database.read('read the records', () => records(this.#database, query))
+  }
+
+  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
+    return this.#database.read('read the audit trail', () => auditEntries(this.#database, limit))
+  }
+
+  async release(recordId: string, by: AuditNote): Promise<void> {
+    release(this.#database, recordId, by)
+  }
+
+  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
+    settleInDoubt(this.#database, recordId, billed, by)
+  }
+
+  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
+    return attribute(this.#database, accountKey, dimension, customer, by)
+  }
+
+  async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
+    return writeOff(this.#database, accountKey, dimension, by)
+  }
+
+  prune(before: number): Promise<number> {
+    return prune(this.#database, before)
+  }
+
+  async declareRestored(by: AuditNote): Promise<void> {
+    doubtEverything(this.#database, by)
+  }
+
+  async backup(path: string): Promise<void> {
+    // A ledger that is closed says so.
+    this.#database.read('back the ledger up', () => {})
+    if (this.path === ':memory:' || resolve(path) === resolve(this.path)) {
+      throw new LedgerError('ERR_LEDGER_INVALID', `Expected a ledger's file to copy to another, got ${path}.`)
+    }
+    await replaceFile(path, partial => copyLedgerFile(this.path, partial))
+  }
+
+  async close(): Promise<void> {
+    this.#database.close()
+  }
+
+  /**
+   * Makes a ledger of a backup. What was not billed when the backup was made may have been billed since, by the ledger
+   * that was lost: so every balance is held in doubt, what was pending counts as attempted, and only what is recorded
+   * from the present hour on is billed by itself.
+   */
+  static async restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
+    await new SqliteLedger({ path: from, readOnly: true }).close()
+    if (existsSync(to) || !existsSync(dirname(to))) {
+      throw new LedgerError('ERR_LEDGER_IO', `cannot restore to ${to}: expected a new file in a folder that exists`)
+    }
+    // Under its name there is only ever the whole: a mere copy would bill again.
+    await replaceFile(to, async partial => {
+      await copyLedgerFile(from, partial)
+      const ledger = new SqliteLedger({ path: partial })
+      try {
+        await ledger.declareRestored(by)
+        ledger.#database.checkpoint()
+      } finally {
+        await ledger.close()
+      }
+    })
+    return new SqliteLedger({ path: to })
+  }
+}

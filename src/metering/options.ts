@@ -1,0 +1,165 @@
+import { diag, type MeterProvider } from '@opentelemetry/api'
+import * as v from 'valibot'
+import { HOUR, MINUTE } from '../ledger/hours.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { MeteringClient } from '../marketplace/client.ts'
+import { check } from '../usage/check.ts'
+import type { UsageOptions } from '../usage/options.ts'
+
+export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
+  /** The region whose Marketplace endpoint is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
+  region?: string
+  /** What sends usage records. By default the AWS SDK's `MarketplaceMetering` for `region`. */
+  client?: MeteringClient
+  /**
+   * Where usage is kept: a ledger, or the path of a SQLite ledger. By default `marketplace-ledger.sqlite` in the working
+   * directory. A ledger that is passed in is left open at shutdown.
+   */
+  ledger?: Ledger | string
+  /** Milliseconds since the epoch. The only clock that usage, hours and records follow. `Date.now` by default. */
+  now?: () => number
+  /** For the exporter's own metrics. None by default. */
+  meterProvider?: MeterProvider
+  /**
+   * Have the reader aggregate only instruments with a view, and drop the others: the MeterProvider needs
+   * `billingViews(…)` then, or nothing is billed. Off by default: what no rule names is collected and ignored.
+   */
+  dropUnnamed?: boolean
+  /**
+   * How long after its end an hour is frozen into records, in milliseconds: 5 minutes by default, at least as long as
+   * the export interval. What comes later goes into the next hour's record.
+   */
+  closeDelay?: number
+  /** How long before AWS's window closes a record is no longer sent, in milliseconds. 5 minutes by default. */
+  deadlineMargin?: number
+  /** Send records of quantity 0 for the idle hours of known customers. Off by default. */
+  zeroQuantityRecords?: boolean
+  /**
+   * What to do with a quantity that AWS refuses as `DuplicateRecord`, because somebody else metered the hour: `hold` it
+   * for a person to look at (the default), or `roll-forward` into the next hour, where only other usage can be meant.
+   */
+  onConflict?: 'hold' | 'roll-forward'
+  /** Freeze hours and report what would be sent, but send nothing. */
+  dryRun?: boolean
+  /** How long settled records are kept for audit, in days. For ever by default. */
+  retentionDays?: number
+  /** How long a request to AWS may take, in milliseconds. 10 seconds by default. */
+  requestTimeout?: number
+  /** How long `forceFlush` and `shutdown` may take to send what is due, in milliseconds. 10 seconds by default. */
+  flushTimeout?: number
+  /** The longest time between two looks at the clock when nothing is exported, in milliseconds. A minute by default. */
+  wakeInterval?: number
+}
+
+export interface ParsedOptions {
+  readonly usage: UsageOptions
+  readonly region: string
+  readonly client: MeteringClient | undefined
+  readonly ledger: Ledger | string
+  readonly now: () => number
+  readonly meterProvider: MeterProvider | undefined
+  readonly dropUnnamed: boolean
+  readonly closeDelay: number
+  readonly deadlineMargin: number
+  readonly zeroQuantityRecords: boolean
+  readonly onConflict: 'hold' | 'roll-forward'
+  readonly dryRun: boolean
+  readonly retention: number
+  readonly requestTimeout: number
+  readonly flushTimeout: number
+  readonly wakeInterval: number
+}
+
+const DAY = 24 * HOUR
+
+const milliseconds = (least: number, most: number) =>
+  v.pipe(
+    v.number(),
+    v.check(value => value >= least && value <= most, `from ${least} to ${most} milliseconds`),
+  )
+const withMethods = <Type>(expected: string, ...methods: string[]) =>
+  v.custom<Type>(
+    value => methods.every(method => typeof (value as Record<string, unknown> | null)?.[method] === 'function'),
+    expected,
+  )
+const clock = v.custom<() => number>(
+  value => typeof value === 'function' && read(value as () => number) !== undefined,
+  'a function that returns milliseconds since the epoch',
+)
+/** The last instant that a `Date` can be. */
+const LAST_TIME = 8.64e15
+
+/** In whole milliseconds. */
+function read(now: () => number): number | undefined {
+  try {
+    const time = now()
+    return typeof time === 'number' && time >= 0 && time <= LAST_TIME ? Math.floor(time) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A clock that fails stands still, so that usage has an hour to go into. */
+function steady(now: () => number): () => number {
+  let last = read(now) ?? 0
+  let failing = false
+  return () => {
+    const time = read(now)
+    if (time === undefined && !failing) {
+      diag.error('The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.')
+    }
+    failing = time === undefined
+    last = time ?? last
+    return last
+  }
+}
+
+const schema = v.object({
+  region: v.pipe(
+    v.optional(v.string(), () => process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || ''),
+    v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, 'a region such as us-east-1, here or in AWS_REGION'),
+  ),
+  client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
+  ledger: v.optional(
+    v.union(
+      [v.pipe(v.string(), v.nonEmpty()), withMethods<Ledger>('', 'append', 'closeHours', 'claim', 'settle')],
+      'a ledger, or the path of one',
+    ),
+    'marketplace-ledger.sqlite',
+  ),
+  now: v.optional(clock, () => Date.now),
+  meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
+  dropUnnamed: v.optional(v.boolean(), false),
+  closeDelay: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
+  deadlineMargin: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
+  zeroQuantityRecords: v.optional(v.boolean(), false),
+  onConflict: v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold'),
+  dryRun: v.optional(v.boolean(), false),
+  // Shorter than two days, records could go whose answer may still come.
+  retentionDays: v.optional(
+    v.pipe(
+      v.number(),
+      v.check(days => days >= 2, '2 days or more'),
+    ),
+  ),
+  requestTimeout: v.optional(milliseconds(100, 5 * MINUTE), 10_000),
+  flushTimeout: v.optional(milliseconds(0, HOUR), 10_000),
+  wakeInterval: v.optional(milliseconds(10, HOUR), MINUTE),
+})
+
+/** Checks the options that are not about usage. `usage` has the others. */
+export function parseOptions(options: AWSMarketplaceMetricExporterOptions): ParsedOptions {
+  const own = check(schema, options)
+  const usage = Object.fromEntries(
+    Object.entries(options).filter(([name]) => !(name in schema.entries)),
+  ) as UsageOptions
+  const { retentionDays, client, meterProvider, ...rest } = own
+  return {
+    ...rest,
+    now: steady(rest.now),
+    usage,
+    client,
+    meterProvider,
+    retention: retentionDays === undefined ? Number.POSITIVE_INFINITY : retentionDays * DAY,
+  }
+}

@@ -1,0 +1,303 @@
+import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
+import { HOUR } from '../ledger/hours.ts'
+import type { LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import type { MapReport } from '../usage/mapping.ts'
+import type { CycleEvent } from './cycle.ts'
+
+/**
+ * The exporter's own telemetry: metrics through the OpenTelemetry API, and messages through `diag`. Neither names a
+ * customer: account ids are customers' data. A message that would come with every export comes once an hour.
+ */
+export class Reporter {
+  readonly #now: () => number
+  readonly #component: Attributes
+  readonly #meterProvider: MeterProvider | undefined
+  #made: ReturnType<typeof instruments> | undefined
+  #ended = false
+  readonly #saidAt = new Map<string, number>()
+  #status: LedgerStatus | undefined
+  readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
+  readonly #callbacks: (() => void)[] = []
+
+  constructor(meterProvider: MeterProvider | undefined, now: () => number) {
+    this.#now = now
+    this.#component = {
+      'otel.component.type': COMPONENT_TYPE,
+      'otel.component.name': `${COMPONENT_TYPE}/${components++}`,
+    }
+    this.#meterProvider = meterProvider
+  }
+
+  /** Made when they are needed first: the provider may be the one that is exported for, which is made after its exporter. */
+  get #instruments(): ReturnType<typeof instruments> | undefined {
+    if (this.#made !== undefined || this.#meterProvider === undefined) return this.#made
+    this.#made = instruments(this.#meterProvider)
+    for (const [name, gauge] of Object.entries(this.#made.gauges)) {
+      const callback = (result: ObservableResult) => this.#observe(result, name as Gauge)
+      gauge.addCallback(callback)
+      this.#callbacks.push(() => gauge.removeCallback(callback))
+    }
+    return this.#made
+  }
+
+  /** Adds up by attributes, since one dimension may have records of several sizes. */
+  #observe(result: ObservableResult, gauge: Gauge): void {
+    if (this.#status === undefined) return
+    const sums = this.#observed.get(gauge) ?? new Map<string, { attributes: Attributes; value: number }>()
+    this.#observed.set(gauge, sums)
+    // The SDK repeats the last value of what is no longer observed, so that what is over has to be said to be 0.
+    for (const sum of sums.values()) sum.value = 0
+    for (const [value, attributes] of OBSERVATIONS[gauge](this.#status, this.#now())) {
+      const key = JSON.stringify(attributes)
+      const sum = sums.get(key) ?? { attributes, value: 0 }
+      sums.set(key, sum)
+      sum.value += value
+    }
+    for (const { attributes, value } of sums.values()) result.observe(value, attributes)
+  }
+
+  mapped(report: MapReport): void {
+    for (const { reason, metric, points, message } of report.unbillable) {
+      this.#instruments?.unbillable.add(points, { reason, metric })
+      this.#say('error', `${reason} ${metric}`, `Not billed: ${points} data points. ${message}`)
+    }
+    for (const { reason, points, message } of report.unattributed) {
+      this.#instruments?.unattributedPoints.add(points, { reason })
+      this.#say('error', reason, message)
+    }
+    for (const { dimension, sources, message } of report.twoSources) {
+      this.#instruments?.twoSources.add(1, { dimension: dimension.name })
+      this.#say('warn', `${dimension.name} ${sources}`, message)
+    }
+  }
+
+  exported(points: number, error: unknown): void {
+    const failure = error === undefined ? {} : { 'error.type': errorType(error) }
+    this.#instruments?.exported.add(points, { ...this.#component, ...failure })
+    if (error !== undefined) this.ledgerFault(error)
+  }
+
+  status(status: LedgerStatus): void {
+    if (this.#instruments !== undefined) this.#status = status
+  }
+
+  ledgerFault(error: unknown): void {
+    // What was under way at shutdown finds the ledger closed.
+    if (this.#ended) return
+    this.#say(
+      'error',
+      errorType(error),
+      `Usage is kept in memory until the ledger takes it: ${error instanceof Error ? error.message : error}`,
+    )
+  }
+
+  /** A fault of our own while metrics were received. */
+  receiverFault(error: unknown): void {
+    const cause = error instanceof Error ? error.message : error
+    this.#say(
+      'error',
+      `receiver ${errorType(error)}`,
+      `Metrics could not be taken, and their sender was told to come back: ${cause}`,
+    )
+  }
+
+  callbackFault(error: unknown): void {
+    this.#say('error', 'callback', `The callback of an export threw ${error}. The export itself came to its end.`)
+  }
+
+  cycle(event: CycleEvent): void {
+    switch (event.type) {
+      case 'frozen':
+        diag.debug(`Froze ${event.records} usage records.`)
+        return
+      case 'returned':
+        this.#instruments?.records.add(event.records, { outcome: 'expired' })
+        diag.warn(`${event.records} usage records could not be sent in time. Their usage goes into the next hour.`)
+        return
+      case 'held':
+        for (const record of event.records) {
+          this.#instruments?.records.add(1, { outcome: record.reason ?? 'held', dimension: record.dimension })
+          this.#held(record)
+        }
+        return
+      case 'request':
+        this.#instruments?.requestDuration.record(event.seconds, {
+          region: event.lane.region,
+          ...(event.fault !== undefined && { 'error.type': event.fault }),
+        })
+        return
+      case 'settled':
+        for (const { record, state, reason } of event.records) {
+          const outcome = state === 'metered' || reason === undefined ? state : reason
+          this.#instruments?.records.add(1, { outcome, dimension: record.dimension })
+          if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
+          if (state === 'held') this.#held({ ...record, reason })
+          else if (reason === 'conflict') {
+            diag.warn(
+              `Somebody else metered this hour of the customer: the ${record.quantity} of ${record.dimension} of record ` +
+                `${record.id} go into the next hour.`,
+            )
+          }
+        }
+        return
+      case 'fault':
+        this.#say(
+          'error',
+          `${event.lane.id} ${event.fault}`,
+          `${FAULTS[event.fault]} AWS or the network said: ${event.message}`,
+        )
+        return
+      case 'nonsense':
+        this.#say(
+          'error',
+          `nonsense ${event.lane.id}`,
+          `An answer makes no sense (${event.message}); its records are sent again.`,
+        )
+        return
+      case 'no-client':
+        this.#say(
+          'error',
+          `no client ${event.lane.region}`,
+          `There are usage records for region ${event.lane.region}, and the client passed in is for another. Meter them ` +
+            'with an exporter of that region before their window closes.',
+        )
+        return
+      case 'dry-run':
+        for (const { id, dimension, quantity, timestamp } of event.records) {
+          diag.info(
+            `Dry run: record ${id} would send ${quantity} of ${dimension} at ${new Date(timestamp).toISOString()}.`,
+          )
+        }
+    }
+  }
+
+  #held({
+    id,
+    dimension,
+    quantity,
+    reason,
+  }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'> & { reason?: string | undefined }): void {
+    diag.error(`Record ${id} is held: ${quantity} of ${dimension}. ${HELD[reason ?? ''] ?? reason}`)
+  }
+
+  #say(level: 'warn' | 'error', about: string, message: string): void {
+    const now = this.#now()
+    const before = this.#saidAt.get(about)
+    if (before !== undefined && now >= before && now - before < HOUR) return
+    this.#saidAt.set(about, now)
+    diag[level](message.replace(CUSTOMER_DATA, '…'))
+  }
+
+  end(): void {
+    this.#ended = true
+    for (const remove of this.#callbacks) remove()
+  }
+}
+
+/** Account ids and ARNs: AWS's messages, and a resolver's, quote them. */
+const CUSTOMER_DATA = /\barn:aws\S*|\b\d{12}\b/g
+
+/** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
+const COMPONENT_TYPE = 'aws_marketplace_metric_exporter'
+let components = 0
+
+function instruments(meterProvider: MeterProvider) {
+  const meter = meterProvider.getMeter('opentelemetry-exporter-aws-marketplace')
+  return {
+    exported: meter.createCounter('otel.sdk.exporter.metric_data_point.exported', {
+      unit: '{data_point}',
+      description: 'Data points whose usage is durable; with error.type those that were not yet.',
+    }),
+    unbillable: meter.createCounter('marketplace.usage.unbillable', {
+      unit: '{data_point}',
+      description: 'Data points that a rule names and that cannot be billed, by reason.',
+    }),
+    unattributedPoints: meter.createCounter('marketplace.usage.unattributed_points', {
+      unit: '{data_point}',
+      description: 'Data points without a customer, by reason.',
+    }),
+    twoSources: meter.createCounter('marketplace.usage.two_sources', {
+      unit: '{series}',
+      description: 'Customers for whom two sources feed one dimension.',
+    }),
+    records: meter.createCounter('marketplace.metering.records', {
+      unit: '{record}',
+      description: 'What became of usage records: metered, pending (sent again), expired, or why they are held.',
+    }),
+    conflicts: meter.createCounter('marketplace.metering.conflicts', {
+      unit: '{record}',
+      description: 'Usage records whose hour somebody else has metered.',
+    }),
+    requestDuration: meter.createHistogram('marketplace.metering.request.duration', {
+      unit: 's',
+      description: 'Duration of BatchMeterUsage requests.',
+      advice: { explicitBucketBoundaries: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] },
+    }),
+    gauges: {
+      pendingRecords: meter.createObservableGauge('marketplace.metering.pending.records', {
+        unit: '{record}',
+        description: 'Usage records without a final answer.',
+      }),
+      pending: meter.createObservableGauge('marketplace.metering.pending', {
+        description: 'Their quantity, by dimension.',
+      }),
+      held: meter.createObservableGauge('marketplace.metering.held', {
+        description: 'Quantity that a person has to settle, by dimension and reason.',
+      }),
+      oldestPending: meter.createObservableGauge('marketplace.metering.oldest_pending.age', {
+        unit: 's',
+        description: 'How long ago the hour of the oldest record without a final answer began. AWS takes it for a day.',
+      }),
+      unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
+        description: "Usage without a customer, in the dimension's base unit.",
+      }),
+      notCounted: meter.createObservableCounter('marketplace.usage.not_counted', {
+        unit: '{data_point}',
+        description:
+          "Data points of others' counters that were not simply counted, by reason; the audit trail has each.",
+      }),
+    },
+  }
+}
+
+type Gauge = keyof ReturnType<typeof instruments>['gauges']
+type Observation = [value: number, attributes: Attributes]
+
+const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observation[]> = {
+  pendingRecords: ({ pending }) => [[pending.reduce((sum, figure) => sum + figure.records, 0), {}]],
+  pending: ({ pending }) => pending.map(({ dimension, quantity }) => [Number(quantity), { dimension }]),
+  held: ({ held }) => held.map(({ dimension, reason, quantity }) => [Number(quantity), { dimension, reason }]),
+  oldestPending: ({ oldestPendingHour }, now) => {
+    return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
+  },
+  unattributed: ({ unattributed }) => {
+    return unattributed.map(({ dimension, amount }) => [Number(amount) / 1e6, { dimension }])
+  },
+  notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
+}
+
+const FAULTS: Record<(CycleEvent & { type: 'fault' })['fault'], string> = {
+  refused: 'AWS refuses a usage record.',
+  timestamp:
+    "AWS says that a record's time is out of bounds, and it is not by this machine's clock: check the clock. The record is sent again.",
+  throttled: 'AWS throttles; sending goes on more slowly. Is something else metering for this account?',
+  configuration:
+    'Nothing of the product can be metered until its configuration or credentials are mended; usage is kept.',
+  'not-sent': 'AWS cannot be reached; sending goes on later.',
+  unknown: 'It is not known whether AWS took a request; the identical records are sent again.',
+}
+
+const HELD: Record<string, string> = {
+  conflict:
+    'Somebody else metered this hour of the customer: another ledger, another tool, or a ledger restored from a copy. Find out whether they billed this usage, then settle it.',
+  'in-doubt': 'AWS may have billed it. Look for it in CloudTrail, then settle it as billed or not billed.',
+  'not-subscribed': 'The customer has no active agreement. Release it when there is one.',
+  refused: 'AWS refuses it; the record has the reason. Mend it, then release it.',
+  'over-maximum': "It is above the dimension's maxQuantity. Release it if it is right.",
+  'agreement-ended': 'The agreement has ended and takes no more.',
+}
+
+function errorType(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  return String(code ?? name ?? 'unknown')
+}

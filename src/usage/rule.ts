@@ -1,0 +1,23 @@
+/** Which data points count, and with which of their values. */
+export interface Rule {
+  /** Names of metrics, exactly as they arrive. */
+  readonly metric: string | readonly string[]
+  /** What the point's attributes have to be: the value, one of the values, or absent (`null`). `1` is not `'1'`. */
+  readonly attributes?: Readonly<Record<string, AttributeMatch>>
+  /**
+   * Of a histogram, whether its sum counts (the default) or how many values it has. `integral` makes time of a gauge,
+   * for the gateway only: a level of 2 GPUs that holds for a minute is 2 minutes.
+   */
+  readonly value?: 'sum' | 'count' | 'integral'
+  /** The unit of the metric's values, where the instrument's own is missing or wrong. Of an `integral`: `1` or `%`. */
+  readonly unit?: string
+  /**
+   * Of an `integral`, the longest time between two points that the level is taken to have held, in milliseconds. 5
+   * minutes by default; a longer silence is not billed, and reported.
+   */
+  readonly maxGap?: number
+}
+
+type Scalar = string | number | boolean
+
+export type AttributeMatch = Scalar | readonly Scalar[] | null

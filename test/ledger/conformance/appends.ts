@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { describe } from 'node:test'
+import { HOUR } from '../../../src/ledger/hours.ts'
+import type { UsageBatch } from '../../../src/ledger/ledger.ts'
+import { MAX_QUANTITY } from '../../../src/usage/dimension.ts'
+import { ALICE, BOB, closing, entry, hour, METERED, REQUESTS, TOKENS } from '../scene.ts'
+import { code, type Scenario, WRITER } from './scenario.ts'
+
+export function appends(name: string, scenario: Scenario): void {
+  describe(`${name}: appending`, () => {
+    scenario('the same batch again changes nothing, in any order of its entries', async scene => {
+      const entries = [entry(ALICE, REQUESTS, 0, 5), entry(BOB, TOKENS, 0, 7), entry(ALICE, REQUESTS, 1, 1)]
+      const batch: UsageBatch = { writer: WRITER, sequence: 1, entries }
+      await scene.ledger.append(batch)
+      await scene.ledger.append(batch)
+      await scene.ledger.append({ ...batch, entries: entries.toReversed() })
+      await (await scene.another()).append({ ...batch, entries: structuredClone(entries) })
+      await scene.reopen()
+      await scene.ledger.append(batch)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '6 = 0 + 0 + 0 + 6')
+      assert.equal(await scene.equation(BOB, TOKENS), '7 = 0 + 0 + 0 + 7')
+    })
+
+    scenario('a batch is known for good: after its hours are closed, and after days', async scene => {
+      const batch: UsageBatch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] }
+      await scene.ledger.append(batch)
+      await scene.close(0)
+      await scene.ledger.append(batch)
+      for (const day of [1, 2, 3]) await scene.close(day * 24)
+      await scene.ledger.prune(hour(60))
+      await scene.ledger.append(batch)
+      assert.match(await scene.equation(ALICE, REQUESTS), /^5 = /)
+    })
+
+    scenario('the same key with other entries is refused', async scene => {
+      const batch: UsageBatch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] }
+      await scene.ledger.append(batch)
+      for (const entries of [
+        [],
+        [entry(ALICE, REQUESTS, 0, 6)],
+        [entry(ALICE, REQUESTS, 1, 5)],
+        [entry(BOB, REQUESTS, 0, 5)],
+        [entry(ALICE, TOKENS, 0, 5)],
+        [...batch.entries, ...batch.entries],
+      ]) {
+        await assert.rejects(scene.ledger.append({ ...batch, entries }), code('ERR_LEDGER_KEY_REUSED'))
+      }
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
+    })
+
+    scenario('each writer counts for itself, without gaps', async scene => {
+      const batch = (writer: string, sequence: number): UsageBatch => {
+        return { writer, sequence, entries: [entry(ALICE, REQUESTS, 0, 1)] }
+      }
+      const other = WRITER.replaceAll('0', 'f')
+      await scene.ledger.append(batch(WRITER, 1))
+      await scene.ledger.append(batch(WRITER, 2))
+      await scene.ledger.append(batch(other, 1))
+      await assert.rejects(scene.ledger.append(batch(other, 3)), code('ERR_LEDGER_BATCH_MISSING'))
+      await scene.ledger.append(batch(other, 2))
+      await scene.ledger.append(batch(other, 3))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
+    })
+
+    scenario('a batch that is not what it has to be is refused whole, and its key stays free', async scene => {
+      const good = entry(ALICE, REQUESTS, 0, 1)
+      for (const bad of [
+        { ...good, hour: hour(0) + 1 },
+        { ...good, hour: -HOUR },
+        { ...good, hour: Number.NaN },
+        { ...good, hour: Number.POSITIVE_INFINITY },
+        { ...good, hour: HOUR * 2 ** 60 },
+        { ...good, amount: 0n },
+        { ...good, amount: -1n },
+        { ...good, amount: 5 as unknown as bigint },
+        { ...good, amount: 2n ** 80n },
+        { ...good, dimension: 'unheard-of' },
+      ]) {
+        const newcomer = { ...good, account: BOB }
+        const batch = { writer: WRITER, sequence: 1, entries: [newcomer, good, bad] }
+        await assert.rejects(scene.ledger.append(batch), code('ERR_LEDGER_INVALID'))
+      }
+      for (const [writer, sequence] of [
+        ['abc', 1],
+        [WRITER.toUpperCase(), 1],
+        [WRITER, 0],
+        [WRITER, 1.5],
+        [WRITER, Number.NaN],
+      ] as const) {
+        await assert.rejects(scene.ledger.append({ writer, sequence, entries: [good] }), code('ERR_LEDGER_INVALID'))
+      }
+      assert.deepEqual(await scene.ledger.statement(), [])
+      await scene.ledger.append({ writer: WRITER, sequence: 1, entries: [good, { ...good, account: BOB }] })
+      assert.equal(await scene.equation(BOB, REQUESTS), '1 = 0 + 0 + 0 + 1')
+    })
+
+    scenario('an empty batch uses its key', async scene => {
+      await scene.ledger.append({ writer: WRITER, sequence: 1, entries: [] })
+      await scene.ledger.append({ writer: WRITER, sequence: 2, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+      await scene.ledger.append({ writer: WRITER, sequence: 1, entries: [] })
+      assert.equal(await scene.equation(ALICE, REQUESTS), '1 = 0 + 0 + 0 + 1')
+    })
+
+    scenario('amounts past 2^53 and 2^63 stay exact', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 2n ** 53n + 1n)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '9007199254.740993 = 0 + 0 + 0 + 9007199254.740993')
+      for (let n = 0; n < 5; n += 1) await scene.use(ALICE, TOKENS, n, 2n ** 62n - 1n)
+      for (let n = 0; n < 5; n += 1) await scene.use(ALICE, TOKENS, 4, 2n ** 62n)
+      // 10 × 2^62 − 5 millionths.
+      assert.equal(await scene.equation(ALICE, TOKENS), '46116860184273.879035 = 0 + 0 + 0 + 46116860184273.879035')
+      await scene.close(5)
+      // A quantity of 2147483647 × 1000 tokens is more than 2^60 millionths.
+      const [record] = await scene.ledger.records({ customer: ALICE.key, dimension: 'tokens', limit: 1 })
+      assert.equal(record?.quantity, MAX_QUANTITY)
+      for (let n = 6; n < 40; n += 1) {
+        await scene.close(n)
+        await scene.send(METERED, closing(n))
+      }
+      assert.equal(await scene.equation(ALICE, TOKENS), '46116860184273.879035 = 46116860184000 + 0 + 0 + 273.879035')
+    })
+
+    scenario('one batch may have more of a series than fits in 64 bits', async scene => {
+      const entries = Array.from({ length: 9 }, () => entry(ALICE, TOKENS, 0, 2n ** 62n))
+      const batch: UsageBatch = { writer: WRITER, sequence: 1, entries: [...entries, entry(ALICE, TOKENS, 0, 1n)] }
+      await scene.ledger.append(batch)
+      await scene.ledger.append(batch)
+      await scene.close(0)
+      assert.match(await scene.equation(ALICE, TOKENS), /^41505174165846\.491137 = 0 \+ 2147483647000 \+ 0 /)
+    })
+
+    scenario('a thousand series in one batch', async scene => {
+      const accounts = Array.from({ length: 1000 }, (_, n) => ({ ...ALICE, key: `prod-1,${n}`, accountId: String(n) }))
+      await scene.append(accounts.flatMap(account => [entry(account, REQUESTS, 0, 2), entry(account, REQUESTS, 1, 1)]))
+      assert.equal((await scene.close(1)).records, 2000)
+      assert.equal((await scene.ledger.statement()).length, 1000)
+    })
+  })
+}

@@ -1,0 +1,372 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { describe, test } from 'node:test'
+import { LedgerError } from '../../../src/ledger/errors.ts'
+import { HOUR, MINUTE, SECOND } from '../../../src/ledger/hours.ts'
+import type { Observation } from '../../../src/ledger/ledger.ts'
+import type { Account } from '../../../src/usage/account.ts'
+import type { Dimension } from '../../../src/usage/dimension.ts'
+import {
+  ALICE,
+  BOB,
+  closing,
+  GPU,
+  hour,
+  type LedgerUnderTest,
+  METERED,
+  NOBODY,
+  REQUESTS,
+  Scene,
+  START,
+  UNIT,
+} from '../scene.ts'
+
+const PRODUCT = ALICE.product
+
+/** What every ledger has to make of counters that others keep, whatever the engine. */
+export function countersConformance(name: string, open: () => Promise<LedgerUnderTest>): void {
+  const scenario = (title: string, play: (scene: Scene) => Promise<void>): void => {
+    test(title, async () => {
+      await using scene = await Scene.begin(open)
+      assert.equal(await scene.ledger.meteredSince(PRODUCT, START), START)
+      await play(scene)
+    })
+  }
+
+  describe(`${name}: cumulative counters`, () => {
+    scenario('a counter that began after the metering counts from its first point on', async scene => {
+      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 0, 2, 12)], [ALICE, REQUESTS, 7])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '12 = 0 + 0 + 0 + 12')
+    })
+
+    scenario('replayed and out of order, it counts the highest value', async scene => {
+      await scene.observe([point('a', 0, 1, 100)], [ALICE, REQUESTS, 100])
+      await scene.observe([point('a', 0, 3, 300)], [ALICE, REQUESTS, 200])
+      await scene.observe([point('a', 0, 2, 200)])
+      await scene.observe([point('a', 0, 4, 400), point('a', 0, 1, 100), point('a', 0, 3, 300)], [ALICE, REQUESTS, 100])
+      await scene.observe([point('a', 0, 4, 400)])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '400 = 0 + 0 + 0 + 400')
+    })
+
+    scenario('a lower value between two of the same counts nothing', async scene => {
+      await scene.observe([point('a', 0, 1, 100)], [ALICE, REQUESTS, 100])
+      await scene.observe([point('a', 0, 2, 60)])
+      await scene.observe([point('a', 0, 3, 100)])
+      await scene.observe([point('a', 0, 4, 110)], [ALICE, REQUESTS, 10])
+    })
+
+    scenario('each start counts for itself, whatever their order', async scene => {
+      await scene.observe([point('a', 0, 5, 50)], [ALICE, REQUESTS, 50])
+      await scene.observe([point('a', 20, 21, 3)], [ALICE, REQUESTS, 3])
+      await scene.observe([point('a', 0, 9, 60)], [ALICE, REQUESTS, 10])
+      await scene.observe([point('a', 10, 11, 7), point('a', 20, 22, 4)], [ALICE, REQUESTS, 8])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '71 = 0 + 0 + 0 + 71')
+    })
+
+    scenario('what one had counted before the metering began is a baseline, and said so', async scene => {
+      await scene.observe([point('a', -100, 1, 1000)])
+      await scene.observe([point('a', -100, 2, 1005)], [ALICE, REQUESTS, 5])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1 })
+      const [entry] = await scene.ledger.audit()
+      assert.deepEqual(
+        [entry?.action, entry?.who, entry?.account, entry?.dimension, entry?.amount],
+        ['baseline', 'ledger', ALICE, REQUESTS.name, 1000n * UNIT],
+      )
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
+    })
+
+    scenario('a new one that began long before its first point is held for a person', async scene => {
+      await scene.observe([point('a', 10, 90, 1000)], [heldAs('old-counter'), REQUESTS, 1000])
+      await scene.observe([point('a', 10, 91, 1004)], [ALICE, REQUESTS, 4])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '4 = 0 + 0 + 0 + 4')
+      assert.equal(await scene.equation(heldAs('old-counter'), REQUESTS), '1000 = 0 + 0 + 0 + 1000')
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'old-counter': 1 })
+      const by = { who: 'ops', why: 'a new label', now: hour(2) }
+      assert.equal(await scene.ledger.attribute(heldAs('old-counter').key, REQUESTS.name, ALICE, by), 1000n * UNIT)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '1004 = 0 + 0 + 0 + 1004')
+    })
+
+    scenario('one that is known may begin anew at any age', async scene => {
+      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 30, 90, 8)], [ALICE, REQUESTS, 8])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '13 = 0 + 0 + 0 + 13')
+    })
+
+    scenario('a start that is forgotten counts no more', async scene => {
+      for (let n = 1; n <= 12; n += 1) await scene.observe([point('a', n * 10, n * 10 + 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 10, 15, 9)])
+      await scene.observe([point('a', 120, 125, 9)], [ALICE, REQUESTS, 4])
+    })
+
+    scenario('many counters of a series add up', async scene => {
+      const points = Array.from({ length: 700 }, (_, index) => point(`counter-${index}`, 1, 2, index))
+      await scene.observe(points, [ALICE, REQUESTS, (700 * 699) / 2])
+      await scene.observe(points)
+      const more = points.map(one => ({ ...one, time: one.time + 60_000_000, value: one.value + UNIT }))
+      await scene.observe(more, [ALICE, REQUESTS, 700])
+    })
+
+    scenario('usage goes to the hour of the point, and who pays may change', async scene => {
+      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([{ ...point('a', 0, 61, 12), account: BOB }], [BOB, REQUESTS, 7])
+      await scene.close(0)
+      await scene.send(METERED, closing(0))
+      await scene.close(1)
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:5 metered'])
+      assert.deepEqual(await scene.history(BOB, REQUESTS), ['1:7 pending'])
+    })
+
+    scenario('usage of nobody is kept as such', async scene => {
+      await scene.observe([{ ...point('a', 0, 1, 5), account: NOBODY }], [NOBODY, REQUESTS, 5])
+      await scene.observe([{ ...point('b', 5, 99, 7), account: NOBODY }], [NOBODY, REQUESTS, 7])
+      assert.equal(await scene.equation(NOBODY, REQUESTS), '12 = 0 + 0 + 0 + 12')
+    })
+
+    scenario('several processes that see parts of it count each unit once', async scene => {
+      const other = await scene.another()
+      let sequence = 0
+      const there = async (value: number, minute: number, adds: number) => {
+        scene.books.expect(ALICE, REQUESTS.name, BigInt(adds) * UNIT)
+        sequence += 1
+        const observations = [point('a', 0, minute, value)]
+        await other.append({ writer: 'ab'.repeat(16), sequence, entries: [], observations })
+      }
+      await scene.observe([point('a', 0, 1, 10)], [ALICE, REQUESTS, 10])
+      await there(25, 2, 15)
+      await scene.observe([point('a', 0, 2, 25)])
+      await there(30, 4, 5)
+      await scene.observe([point('a', 0, 3, 28)])
+      await scene.observe([point('a', 0, 5, 31)], [ALICE, REQUESTS, 1])
+      await there(31, 5, 0)
+    })
+
+    scenario('it is remembered across a restart', async scene => {
+      await scene.observe([point('a', 0, 1, 10)], [ALICE, REQUESTS, 10])
+      await scene.reopen()
+      await scene.observe([point('a', 0, 1, 10)])
+      await scene.observe([point('a', 0, 2, 11)], [ALICE, REQUESTS, 1])
+    })
+
+    scenario('a batch with points is known again, and refused under a used key', async scene => {
+      const batch = { writer: 'cd'.repeat(16), sequence: 1, entries: [], observations: [point('a', 0, 1, 10)] }
+      scene.books.expect(ALICE, REQUESTS.name, 10n * UNIT)
+      await scene.ledger.append(batch)
+      await scene.ledger.append(batch)
+      const other = { ...batch, observations: [point('a', 0, 1, 11)] }
+      await assert.rejects(scene.ledger.append(other), { code: 'ERR_LEDGER_KEY_REUSED' })
+    })
+
+    scenario('a batch with a point that is not what it has to be is refused whole', async scene => {
+      const good = point('a', 0, 1, 5)
+      const bad: Partial<Record<keyof Observation, unknown>>[] = [
+        { counter: 'xyz' },
+        { kind: 'other' },
+        { start: -1 },
+        { time: Number.NaN },
+        { time: 0 },
+        { receivedAt: Number.POSITIVE_INFINITY },
+        { value: -1n },
+        { value: 2n ** 63n },
+        { value: 5 },
+        { dimension: 'unknown' },
+      ]
+      for (const change of bad) {
+        const observations = [good, { ...good, ...change } as Observation]
+        const batch = { writer: 'ef'.repeat(16), sequence: 1, entries: [], observations }
+        await assert.rejects(
+          scene.ledger.append(batch),
+          error => error instanceof LedgerError && error.code === 'ERR_LEDGER_INVALID',
+          Object.keys(change)[0],
+        )
+      }
+      await scene.observe([good], [ALICE, REQUESTS, 5])
+    })
+  })
+
+  describe(`${name}: counters of unknown start`, () => {
+    const scraped = (minute: number, value: number, start = 0) => ({
+      ...point('s', 0, minute, value),
+      ...{ kind: 'scraped' as const, start: start === 0 ? 0 : micros(start) },
+    })
+
+    scenario('the first point is a baseline, then increases count, and a decrease begins anew', async scene => {
+      await scene.observe([scraped(1, 1000)])
+      await scene.observe([scraped(2, 1010)], [ALICE, REQUESTS, 10])
+      await scene.observe([scraped(3, 4)], [ALICE, REQUESTS, 4])
+      await scene.observe([scraped(4, 6)], [ALICE, REQUESTS, 2])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1 })
+    })
+
+    scenario('points that are not younger are left out', async scene => {
+      await scene.observe([scraped(1, 100)])
+      await scene.observe([scraped(3, 130)], [ALICE, REQUESTS, 30])
+      await scene.observe([scraped(2, 110), scraped(3, 130), scraped(1, 100)])
+      await scene.observe([scraped(4, 131)], [ALICE, REQUESTS, 1])
+    })
+
+    scenario('a start that is the time of the first point after a restart loses and repeats nothing', async scene => {
+      await scene.observe([scraped(1, 100, 1)])
+      await scene.observe([scraped(2, 110, 1)], [ALICE, REQUESTS, 10])
+      // The scraper begins again: for it, the counter starts now.
+      await scene.observe([scraped(5, 150, 5)], [ALICE, REQUESTS, 40])
+      await scene.observe([scraped(6, 155, 5)], [ALICE, REQUESTS, 5])
+      // Its first point was lost.
+      await scene.observe([scraped(9, 170, 8)], [ALICE, REQUESTS, 15])
+      await scene.observe([scraped(10, 171, 8)], [ALICE, REQUESTS, 1])
+      // And the server begins again.
+      await scene.observe([scraped(12, 3, 12)], [ALICE, REQUESTS, 3])
+    })
+
+    scenario('one that comes without its start, then with it, is the same', async scene => {
+      await scene.observe([scraped(1, 100)])
+      await scene.observe([{ ...point('s', -50, 2, 110) }], [ALICE, REQUESTS, 10])
+      await scene.observe([{ ...point('s', -50, 3, 115) }], [ALICE, REQUESTS, 5])
+    })
+  })
+
+  describe(`${name}: deltas`, () => {
+    const delta = (from: number, to: number, value: number) => ({
+      ...point('d', from, to, value),
+      kind: 'delta' as const,
+    })
+
+    scenario('each counts once, in any order', async scene => {
+      await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([delta(2, 3, 2), delta(0, 1, 5)], [ALICE, REQUESTS, 2])
+      await scene.observe([delta(1, 2, 7), delta(1, 2, 7)], [ALICE, REQUESTS, 7])
+      await scene.reopen()
+      await scene.observe([delta(2, 3, 2), delta(1, 2, 7), delta(0, 1, 5)])
+      assert.deepEqual((await scene.ledger.status()).notCounted, {})
+    })
+
+    scenario('the same one with another value is a conflict', async scene => {
+      await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([delta(0, 1, 6)])
+      const [entry] = await scene.ledger.audit()
+      assert.deepEqual([entry?.action, entry?.amount], ['conflict', 6n * UNIT])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { conflict: 1 })
+    })
+
+    scenario('two producers under one identity that overlap both count', async scene => {
+      await scene.observe([delta(0, 2, 5), delta(1, 3, 7), delta(2, 4, 1)], [ALICE, REQUESTS, 13])
+    })
+
+    scenario('one from longer ago than deltas are remembered is held for a person, once', async scene => {
+      const day = 24 * 60
+      await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([delta(3 * day, 3 * day + 1, 2)], [ALICE, REQUESTS, 2])
+      const again = { ...delta(0, 1, 5), receivedAt: START + 73 * HOUR }
+      await scene.observe([again], [heldAs('too-late'), REQUESTS, 5])
+      await scene.observe([again])
+      await scene.observe([{ ...delta(3 * day, 3 * day + 1, 2) }])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'too-late': 1 })
+    })
+
+    scenario('what was forgotten stays so when a clock goes back', async scene => {
+      await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([{ ...delta(1, 2, 1), receivedAt: START + 400 * HOUR }], [ALICE, REQUESTS, 1])
+      await scene.observe([delta(0, 1, 5)], [heldAs('too-late'), REQUESTS, 5])
+    })
+  })
+
+  describe(`${name}: gauges`, () => {
+    const level = (second: number, value: number) => ({
+      ...point('g', 0, 1, 0, GPU),
+      ...{
+        kind: 'gauge' as const,
+        start: 0,
+        time: (START + second * SECOND) * 1000,
+        receivedAt: START + second * SECOND,
+      },
+      ...{ value: BigInt(value * 1e6), maxGap: 120_000_000 },
+    })
+
+    scenario('a level counts for as long as it holds', async scene => {
+      await scene.observe([level(10, 2)])
+      await scene.observe([level(40, 0.5)], [ALICE, GPU, 60])
+      await scene.observe([level(100, 0), level(40, 0.5), level(30, 9)], [ALICE, GPU, 30])
+      await scene.observe([level(160, 1)])
+      assert.equal(await scene.equation(ALICE, GPU), '90 = 0 + 0 + 0 + 90')
+    })
+
+    scenario('a silence that is too long is not bridged, and said so', async scene => {
+      await scene.observe([level(10, 2)])
+      await scene.observe([level(131, 2)])
+      await scene.observe([level(141, 2)], [ALICE, GPU, 20])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { gap: 1 })
+    })
+
+    scenario('nothing is lost to rounding', async scene => {
+      // A thousandth of a millionth each, a thousand times.
+      const tick = (n: number) => ({ ...level(10, 0), time: START * 1000 + 1 + n * 1000, value: 1n })
+      await scene.observe(Array.from({ length: 1000 }, (_, n) => tick(n)))
+      await scene.observe([tick(1000)], [ALICE, GPU, 0.000001])
+    })
+  })
+
+  describe(`${name}: what all processes share`, () => {
+    scenario('the metering of a product began once', async scene => {
+      assert.equal(await scene.ledger.meteredSince(PRODUCT, hour(3)), START)
+      assert.equal(await scene.ledger.meteredSince('prod-9', hour(3)), hour(3))
+      assert.equal(await (await scene.another()).meteredSince('prod-9', hour(4)), hour(3))
+      await scene.reopen()
+      assert.equal(await scene.ledger.meteredSince('prod-9', hour(5)), hour(3))
+    })
+
+    scenario('turns of the quota follow each other, whoever takes them', async scene => {
+      const other = await scene.another()
+      assert.equal(await scene.ledger.takeTurns('us-east-1', 2, 100, START), START)
+      assert.equal(await other.takeTurns('us-east-1', 1, 100, START), START + 200)
+      assert.equal(await other.takeTurns('eu-west-1', 1, 100, START), START)
+      assert.equal(await scene.ledger.takeTurns('us-east-1', 5, 100, START + 50), START + 300)
+      assert.equal(await scene.ledger.takeTurns('us-east-1', 1, 100, START + 5000), START + 5000)
+    })
+
+    scenario('a turn that a clock ahead has taken holds nobody up', async scene => {
+      await scene.ledger.takeTurns('us-east-1', 1, 100, START + HOUR)
+      assert.equal(await scene.ledger.takeTurns('us-east-1', 1, 100, START), START)
+    })
+
+    scenario('a turn is a number of milliseconds that AWS has not promised yet', async scene => {
+      const turns: number[] = []
+      const ledgers = [scene.ledger, await scene.another(), await scene.another()]
+      await Promise.all(
+        Array.from({ length: 30 }, async (_, n) => {
+          turns.push((await ledgers[n % 3]?.takeTurns('us-east-1', 1, 100, START)) as number)
+        }),
+      )
+      assert.deepEqual(
+        turns.sort((a, b) => a - b),
+        Array.from({ length: 30 }, (_, n) => START + n * 100),
+      )
+    })
+  })
+}
+
+const micros = (minute: number) => (START + minute * MINUTE) * 1000
+
+/** A point of a cumulative counter of requests, of minutes after the tests' first hour began. */
+function point(
+  name: string,
+  start: number,
+  minute: number,
+  value: number,
+  dimension: Dimension = REQUESTS,
+): Observation {
+  return {
+    counter: createHash('md5').update(name).digest('hex'),
+    ...{ kind: 'cumulative', account: ALICE, dimension: dimension.name },
+    ...{ start: start === 0 ? micros(0) + 1 : micros(start), time: micros(minute) },
+    ...{ receivedAt: START + minute * MINUTE, value: BigInt(value) * UNIT },
+  }
+}
+
+/** Where usage of Alice's waits for a person. */
+function heldAs(reason: 'old-counter' | 'too-late'): Account {
+  const evidence = JSON.stringify({ customer: ALICE.key })
+  return {
+    ...{ kind: 'unattributed', product: PRODUCT, reason, evidence },
+    key: `${PRODUCT},unattributed=${reason},${evidence}`,
+  }
+}

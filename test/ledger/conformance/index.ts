@@ -1,0 +1,38 @@
+import type { LedgerUnderTest } from '../scene.ts'
+import { agreementEnds } from './agreement-ends.ts'
+import { answers } from './answers.ts'
+import { appends } from './appends.ts'
+import { claims } from './claims.ts'
+import { clocks } from './clocks.ts'
+import { closingHours } from './closing-hours.ts'
+import { countersConformance } from './counters.ts'
+import { decisions } from './decisions.ts'
+import { dimensions } from './dimensions.ts'
+import { guards } from './guards.ts'
+import { notSubscribed } from './not-subscribed.ts'
+import { questions } from './questions.ts'
+import { scenarios } from './scenario.ts'
+import { windows } from './windows.ts'
+import { zeroQuantities } from './zero-quantities.ts'
+
+/**
+ * What every ledger has to do, whatever the engine. Equations read `recorded = metered + pending + held + balance`;
+ * that they hold, for every series and after every call, is checked by the scene itself.
+ */
+export function ledgerConformance(name: string, open: () => Promise<LedgerUnderTest>): void {
+  const scenario = scenarios(open)
+  appends(name, scenario)
+  dimensions(name, scenario)
+  closingHours(name, scenario)
+  zeroQuantities(name, scenario)
+  claims(name, scenario)
+  answers(name, scenario)
+  windows(name, scenario)
+  notSubscribed(name, scenario)
+  guards(name, scenario)
+  agreementEnds(name, scenario)
+  decisions(name, scenario)
+  questions(name, scenario)
+  clocks(name, scenario)
+  countersConformance(name, open)
+}

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict'
+import { describe } from 'node:test'
+import {
+  ALICE,
+  BOB,
+  closing,
+  DIMENSIONS,
+  ERIN,
+  entry,
+  hour,
+  MARGIN,
+  METERED,
+  REFUSED,
+  REQUESTS,
+  type Scene,
+  TOKENS,
+  UNIT,
+} from '../scene.ts'
+import type { Scenario } from './scenario.ts'
+
+export function questions(name: string, scenario: Scenario): void {
+  describe(`${name}: what can be asked`, () => {
+    /** Hours 0 to 3 of two customers: metered, held, pending, open. */
+    const life = async (scene: Scene) => {
+      for (const n of [0, 1, 2]) {
+        await scene.append([ALICE, ERIN].flatMap(one => [entry(one, REQUESTS, n, 10), entry(one, TOKENS, n, 1500)]))
+        await scene.close(n)
+        if (n < 2) await scene.send(n === 0 ? METERED : REFUSED, closing(n))
+      }
+      await scene.use(ALICE, REQUESTS, 3, 4)
+    }
+
+    scenario('the statement of the whole life', async scene => {
+      await life(scene)
+      assert.equal((await scene.ledger.statement()).length, 4)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '34 = 10 + 10 + 10 + 4')
+      assert.equal(await scene.equation(ALICE, TOKENS), '4500 = 1000 + 1000 + 2000 + 500')
+      const [line] = await scene.ledger.statement({ customer: ALICE.key, dimension: 'requests' })
+      assert.deepEqual(line?.heldByReason, { refused: 10n * UNIT })
+      assert.deepEqual(line?.account, ALICE)
+      assert.deepEqual(line?.dimension, REQUESTS)
+    })
+
+    scenario('the statement of a customer, by key, account id or identifier, and of a dimension', async scene => {
+      await life(scene)
+      for (const customer of [ALICE.key, ALICE.accountId, 'erin', ERIN.key]) {
+        assert.equal((await scene.ledger.statement({ customer: customer ?? '' })).length, 2)
+      }
+      assert.equal((await scene.ledger.statement({ dimension: 'tokens' })).length, 2)
+      assert.equal((await scene.ledger.statement({ customer: 'erin', dimension: 'tokens' })).length, 1)
+      assert.deepEqual(await scene.ledger.statement({ customer: 'nobody' }), [])
+    })
+
+    scenario('the statement of a period has what happened in it', async scene => {
+      await life(scene)
+      const period = async (from: number | undefined, to: number | undefined) => {
+        const lines = await scene.ledger.statement({
+          ...{ customer: ALICE.key, dimension: 'tokens' },
+          ...(from !== undefined && { from: hour(from) }),
+          ...(to !== undefined && { to: hour(to) }),
+        })
+        return lines.map(line => {
+          assert.equal(line.recorded, line.metered + line.pending + line.held + line.balance)
+          return [line.recorded, line.metered, line.pending, line.held, line.balance].map(amount =>
+            Number(amount / UNIT),
+          )
+        })
+      }
+      assert.deepEqual(await period(0, 1), [[1500, 1000, 0, 0, 500]])
+      assert.deepEqual(await period(1, 2), [[1500, 0, 0, 2000, -500]])
+      assert.deepEqual(await period(2, undefined), [[1500, 0, 1000, 0, 500]])
+      assert.deepEqual(await period(undefined, undefined), [[4500, 1000, 1000, 2000, 500]])
+      assert.deepEqual(await period(undefined, 10), [[4500, 1000, 1000, 2000, 500]])
+      assert.deepEqual(await period(5, 9), [])
+      const open = await scene.ledger.statement({ from: hour(3) })
+      assert.deepEqual(
+        open.map(line => line.recorded),
+        [4n * UNIT],
+      )
+    })
+
+    scenario('records, the youngest hour first', async scene => {
+      await life(scene)
+      const { ledger } = scene
+      assert.equal((await ledger.records()).length, 12)
+      assert.deepEqual(
+        (await ledger.records({ limit: 5 })).map(record => record.hour),
+        [2, 2, 2, 2, 1].map(hour),
+      )
+      assert.equal((await ledger.records({ state: 'held' })).length, 4)
+      assert.equal((await ledger.records({ state: 'held', customer: 'erin' })).length, 2)
+      assert.equal((await ledger.records({ from: hour(1), to: hour(2) })).length, 4)
+      assert.equal((await ledger.records({ dimension: 'tokens', from: hour(1) })).length, 4)
+      const [record] = await ledger.records({ state: 'metered', dimension: 'tokens', customer: ALICE.key })
+      assert.deepEqual(
+        { ...record, id: '' },
+        {
+          ...{ id: '', account: ALICE, dimension: 'tokens', hour: hour(0), timestamp: hour(1) - 1000 },
+          ...{ deadline: hour(24) - MARGIN, region: 'us-east-1', quantity: 1, size: 1000n * UNIT, state: 'metered' },
+          ...{ attempts: 1, inDoubt: false, lastAnswer: 'metered', meteringRecordId: 'id-1' },
+        },
+      )
+    })
+
+    scenario('the status', async scene => {
+      assert.deepEqual(await scene.ledger.status(), { pending: [], held: [], unattributed: [], notCounted: {} })
+      await life(scene)
+      const { pending, held, oldestPendingHour, closedThrough } = await scene.ledger.status()
+      const figure = (dimension: string, records: number, quantity: bigint, amount: bigint) => {
+        return { dimension, records, quantity, amount: amount * UNIT }
+      }
+      assert.deepEqual(
+        pending.toSorted((a, b) => a.dimension.localeCompare(b.dimension)),
+        [figure('requests', 2, 20n, 20n), figure('tokens', 2, 2n, 2000n)],
+      )
+      assert.deepEqual(
+        held.toSorted((a, b) => a.dimension.localeCompare(b.dimension)),
+        [
+          { ...figure('requests', 2, 20n, 20n), reason: 'refused' },
+          { ...figure('tokens', 2, 4n, 4000n), reason: 'refused' },
+        ],
+      )
+      assert.deepEqual([oldestPendingHour, closedThrough], [hour(2), hour(2)])
+    })
+
+    scenario('another process sees the same', async scene => {
+      await life(scene)
+      const another = await scene.another()
+      assert.deepEqual(await another.statement(), await scene.ledger.statement())
+      assert.deepEqual(await another.records(), await scene.ledger.records())
+      assert.deepEqual(await another.status(), await scene.ledger.status())
+      await scene.reopen()
+      assert.deepEqual(await another.statement(), await scene.ledger.statement())
+    })
+
+    scenario('prune deletes what is settled and older; totals and what is open stay', async scene => {
+      await life(scene)
+      assert.equal(await scene.ledger.prune(hour(1)), 0, 'an hour that AWS may still take stays')
+      // So that closing a later hour freezes nothing.
+      await scene.ledger.register(DIMENSIONS.map(dimension => ({ ...dimension, size: 1000n * dimension.size })))
+      await scene.close(25)
+      const before = await scene.ledger.statement()
+      assert.equal(await scene.ledger.prune(hour(1)), 4)
+      assert.equal(await scene.ledger.prune(hour(50)), 0)
+      assert.deepEqual(await scene.ledger.statement(), before)
+      assert.deepEqual((await scene.ledger.records()).map(record => record.state).sort(), [
+        ...Array(4).fill('held'),
+        ...Array(4).fill('pending'),
+      ])
+      await scene.send(METERED, closing(2))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '34 = 20 + 0 + 10 + 4')
+    })
+
+    scenario('no record gets the id of one that was pruned, which the audit trail may name', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 1)
+      await scene.close(0)
+      await scene.send(METERED, closing(0))
+      const { id } = await scene.only('metered')
+      await scene.close(99)
+      assert.equal(await scene.ledger.prune(hour(1)), 1)
+      await scene.reopen()
+      await scene.use(BOB, REQUESTS, 100, 1)
+      await scene.close(100)
+      assert.notEqual((await scene.only('pending')).id, id)
+    })
+  })
+}

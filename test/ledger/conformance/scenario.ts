@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LedgerError, type LedgerErrorCode } from '../../../src/ledger/errors.ts'
+import { HOUR } from '../../../src/ledger/hours.ts'
+import { type LedgerUnderTest, Scene } from '../scene.ts'
+
+export const DAY = 24 * HOUR
+export const WRITER = '0123456789abcdef0123456789abcdef'
+
+/** A test with a scene of its own. */
+export type Scenario = (title: string, play: (scene: Scene) => Promise<void>) => void
+
+export function scenarios(open: () => Promise<LedgerUnderTest>): Scenario {
+  return (title, play) => {
+    test(title, async () => {
+      await using scene = await Scene.begin(open)
+      await play(scene)
+    })
+  }
+}
+
+export const code = (code: LedgerErrorCode) => (error: unknown) => {
+  assert.ok(error instanceof LedgerError, `expected a LedgerError, got ${error}`)
+  assert.equal(error.code, code)
+  return true
+}
