@@ -135,9 +135,11 @@ class Parts {
 
   /** Before anything is taken: what began earlier than this ledger's first gateway is none of its usage. */
   async begin(): Promise<void> {
-    const { productCode, product } = this.#options.usage
-    await this.#ledger.register(this.#mapper.dimensions)
-    await this.#ledger.meteredSince((productCode ?? product) as string, await this.#ledger.now(this.#options.now()))
+    await this.#ledger.register(this.#mapper.dimensions, {
+      product: this.#mapper.product,
+      now: await this.#ledger.now(this.#options.now()),
+      metrics: this.#mapper.sources,
+    })
   }
 
   operations({ statusPage = true, ledgerAddress }: GatewayOptions, { tokens }: ListenOptions) {

@@ -1,8 +1,9 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
+import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
-import { CounterNames, canonical, type MetricCounters } from './counter-names.ts'
+import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
 import { ObservationWriter } from './observation-writer.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpScopeMetrics } from './otlp/metrics.ts'
 import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
@@ -10,8 +11,10 @@ import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
 /** When a sender is to come back after a fault of the ledger, in seconds. */
 const RETRY_AFTER = 5
 
-/** The Collector's Prometheus receiver gives counters a start that is not theirs. */
-const SCRAPED = /\/prometheusreceiver$/
+/** The scope of what the Collector's Prometheus receiver scrapes; a target may say scopes of its own. */
+const SCRAPER = /\/prometheusreceiver$/
+/** What it says of a target in the resource: the one or the other, by its version. */
+const TARGET_ATTRIBUTES = ['url.scheme', 'http.scheme']
 
 export interface IntakeOptions {
   readonly mapper: UsageMapper
@@ -79,10 +82,14 @@ export function read(
 
 class ResourceReader {
   readonly #mapping: Mapping
+  readonly #attributes: Attributes
   readonly #resource: string
   readonly #names: CounterNames
+  readonly #product: string
   /** An SDK knows when its counters began, if only to the millisecond. */
   readonly #fromSdk: boolean
+  /** What is scraped, where the resource says that it is. */
+  readonly #target: string | undefined
   // Of the metric and the point that are being read.
   #counters: MetricCounters | undefined
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
@@ -96,15 +103,20 @@ class ResourceReader {
     names: CounterNames,
     observations: Observation[],
   ) {
+    this.#attributes = resource
     this.#resource = canonical(resource)
     this.#names = names
+    this.#product = mapper.product
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
+    this.#target = this.#fromSdk ? undefined : targetOf(resource)
     const add: Add = (account, { name: dimension }, value, rule) => {
       const point = this.#point as OtlpPoint
-      const { attributes, startTime, time } = point
-      const counter = (this.#counters as MetricCounters).name(attributes, rule.value, dimension)
-      const [kind, start] = [this.#kindOf(point), microseconds(startTime)]
-      const observation = { counter, kind, account, dimension, start, time: microseconds(time), receivedAt, value }
+      const { attributes } = point
+      const counters = this.#counters as MetricCounters
+      const { counter, series } = counters.name(attributes, rule.value, dimension)
+      const [kind, start, time] = [this.#kindOf(point), this.#startOf(point), microseconds(point.time)]
+      const { stream } = counters
+      const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
     }
     this.#mapping = mapper.begin(resource, add, { zeros: true })
@@ -121,11 +133,19 @@ class ResourceReader {
       this.#mapping.ignore(points.length)
       return
     }
-    this.#scraped = SCRAPED.test(scope.name)
-    // The version of a scraper is its own, and not that of what it scrapes: an upgrade must not make new counters.
-    const version = this.#scraped ? '' : scope.version
-    const identity = [scope.name, version, canonical(scope.attributes), name, unit, type, temporality, monotonic]
-    this.#counters = this.#names.of(`${this.#resource}\n${identity.join('\n')}`)
+    this.#scraped = SCRAPER.test(scope.name) || this.#target !== undefined
+    const named = [
+      scope.name,
+      this.#versionOf(scope),
+      canonical(scope.attributes),
+      name,
+      unit,
+      type,
+      temporality,
+      monotonic,
+    ]
+    const identity = `${this.#resource}\n${named.join('\n')}`
+    this.#counters = this.#names.of(identity, () => this.#identityOf(identity, scope, metric))
     this.#type = gauge ? 'gauge' : temporality === 'delta' ? 'delta' : 'cumulative'
     for (const point of points) this.#read(point)
   }
@@ -136,14 +156,57 @@ class ResourceReader {
     else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
     // Of a gauge it says that the level has ended.
     else if (this.#type === 'gauge') this.#mapping.point(point.attributes, 0, undefined)
-    else this.#mapping.point(point.attributes, undefined, undefined, 'no-value')
+    // Of a counter that it has ended: nothing is lost with it.
+    else this.#mapping.ignore(1)
   }
 
-  /** Whether a counter's start is to be relied on. That of its first point may stand for one that is not known. */
-  #kindOf({ startTime, time }: OtlpPoint): Observation['kind'] {
-    if (this.#type !== 'cumulative') return this.#type
-    return this.#scraped || (startTime === time && !this.#fromSdk) ? 'scraped' : 'cumulative'
+  /** The version of a scraper is its own, and not that of what it scrapes. */
+  #versionOf({ name, version }: OtlpScopeMetrics): string {
+    return SCRAPER.test(name) ? '' : version
   }
+
+  #identityOf(name: string, scope: OtlpScopeMetrics, metric: OtlpMetric): MetricIdentity {
+    const { type, temporality, monotonic } = metric
+    if (this.#scraped) {
+      const target = this.#target ?? this.#resource
+      const measurement = [this.#product, 'scraped', metric.name, type].join('\n')
+      return { name, measurement, stream: streamOf(`${target}\n${metric.name}`, target, metric.name, {}) }
+    }
+    const measurement = [this.#product, scope.name, metric.name, type, temporality, monotonic].join('\n')
+    const attributes = {
+      ...prefixed('resource ', this.#attributes),
+      ...prefixed('scope ', scope.attributes),
+      ...(scope.version && { version: scope.version }),
+      ...(metric.unit && { unit: metric.unit }),
+    }
+    return { name, measurement, stream: streamOf(name, name, metric.name, attributes) }
+  }
+
+  /** Whose starts are its own, and whose may be those of a Collector that scrapes it. */
+  #kindOf({ startTime }: OtlpPoint): Observation['kind'] {
+    if (this.#type !== 'cumulative') return this.#type
+    return this.#scraped || startTime === 0n ? 'scraped' : 'cumulative'
+  }
+
+  /** A start that is its point's time stands for one that is not known, where no SDK says it. */
+  #startOf({ startTime, time }: OtlpPoint): number {
+    const none = this.#type === 'cumulative' && !this.#scraped && !this.#fromSdk && startTime === time
+    return none ? 0 : microseconds(startTime)
+  }
+}
+
+/** A target of a scrape is its service and its instance, whatever else is said of it. */
+function targetOf(resource: Attributes): string | undefined {
+  const { 'service.name': service, 'service.instance.id': instance } = resource
+  if (service === undefined || instance === undefined) return undefined
+  return TARGET_ATTRIBUTES.some(key => resource[key] !== undefined) ? canonical({ service, instance }) : undefined
+}
+
+const prefixed = (prefix: string, attributes: Attributes): Attributes =>
+  Object.fromEntries(Object.entries(attributes).map(([key, value]) => [prefix + key, value]))
+
+function streamOf(name: string, target: string, metric: string, attributes: Attributes): Stream {
+  return { key: digest(name), target: digest(target).slice(0, 12), metric, attributes: JSON.stringify(attributes) }
 }
 
 /** Why no point of a metric can be billed. */

@@ -1,5 +1,6 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
+import type { Stream } from './rules/counters/evidence.ts'
 
 /**
  * What a ledger keeps for each series (an account and a dimension), exact at every instant:
@@ -13,20 +14,17 @@ export interface Ledger {
   /**
    * Makes the dimensions known. A changed `size` holds for records frozen from now on; a changed `baseUnit` is
    * refused, since what is recorded could not be told from what is to come.
+   *
+   * @param counters of what is read from counters that others keep: what such a counter had counted before its metric
+   * was metered as a dimension for the first time is none of its usage
    */
-  register(dimensions: readonly Dimension[]): Promise<void>
+  register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void>
 
   /**
    * Acknowledges usage: durable when it resolves. The same key (writer and sequence) with the same entries changes
    * nothing; with others it rejects. After an unknown outcome the caller repeats the batch verbatim.
    */
   append(batch: UsageBatch): Promise<void>
-
-  /**
-   * When this ledger began to meter a product from counters that others keep: `now`, the first time it is asked. What
-   * such a counter had counted before is none of its usage. Not a process's start: a restart would lose usage.
-   */
-  meteredSince(product: string, now: number): Promise<number>
 
   /**
    * Freezes the hours that are over into records. What is recorded up to the hour, and not yet frozen, becomes a
@@ -102,6 +100,14 @@ export interface Ledger {
   close(): Promise<void>
 }
 
+/** The metrics of others' counters that a product's dimensions are metered by. */
+export interface CounterSources {
+  readonly product: string
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  readonly metrics: readonly { readonly dimension: string; readonly metric: string }[]
+}
+
 export interface UsageBatch {
   /** A random 128-bit id of the writing process's incarnation, as 32 hexadecimal digits. */
   readonly writer: string
@@ -124,6 +130,13 @@ export interface Observation {
    * relied on; `delta`, each by itself; `gauge`, a level in units for each second, which usage is the integral of.
    */
   readonly kind: 'cumulative' | 'scraped' | 'delta' | 'gauge'
+  /**
+   * What it measures, whoever counts it: the same under every resource. 32 hexadecimal digits. Without it the counter
+   * stands for itself.
+   */
+  readonly series?: string
+  /** Where it comes from. Without it the counter is a stream of its own. */
+  readonly stream?: Stream
   readonly account: Account
   readonly dimension: string
   /** Microseconds since the epoch; 0 when it is not known. */
@@ -239,6 +252,8 @@ export interface LedgerStatus {
   readonly pending: SeriesFigure[]
   readonly held: (SeriesFigure & { readonly reason: HeldReason })[]
   readonly unattributed: { readonly dimension: string; readonly amount: bigint }[]
+  /** What others' counters have counted that is not usage yet, since it cannot be told yet whether it is. */
+  readonly waiting: { readonly dimension: string; readonly amount: bigint }[]
   /** The hour of the oldest record without a final answer. */
   readonly oldestPendingHour?: number
   /** The last hour that is closed. */
@@ -317,6 +332,16 @@ export type NotCounted =
   | 'conflict'
   /** A gauge was silent for longer than it may be bridged. */
   | 'gap'
+  /** Several processes count under one name. What rises is held as unattributed usage, what jumps is not counted. */
+  | 'shared-identity'
+  /** The same counter comes under two names; it is counted once. */
+  | 'sent-twice'
+  /** A sender's starts move with each export. */
+  | 'moving-start'
+  /** Its time has not come. */
+  | 'clock-ahead'
+  /** It rose by more than anybody uses. */
+  | 'out-of-range'
 
 export interface AuditNote {
   readonly who: string

@@ -17,6 +17,8 @@ const DELTA = 0
 export class UsageMapper {
   readonly #rules: Rules
   readonly #customers: CustomerReader
+  /** The product code, or the seller's own label for a product with licences. */
+  readonly product: string
   /** The names of sources, each told by its place from 1 on. */
   readonly #sources = new Map<string, number>()
 
@@ -27,6 +29,7 @@ export class UsageMapper {
    */
   constructor(options: UsageOptions, { gauges = false } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
+    this.product = (rest.productCode ?? rest.product) as string
     this.#rules = compileRules(dimensions)
     if (!gauges) refuseIntegrals(this.#rules)
     this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
@@ -34,6 +37,13 @@ export class UsageMapper {
 
   get dimensions(): readonly Dimension[] {
     return this.#rules.dimensions
+  }
+
+  /** The metrics that feed each dimension. */
+  get sources(): readonly { readonly dimension: string; readonly metric: string }[] {
+    return [...this.#rules.feeds].flatMap(([metric, feeds]) =>
+      feeds.map(({ dimension }) => ({ dimension: dimension.dimension.name, metric })),
+    )
   }
 
   /**

@@ -216,14 +216,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'count a cumulative point whole each time',
     sin: 'each point of another’s counter bills its whole history',
-    edits: edit('ledger/rules/counters.ts', 'counted(value - mark)', 'counted(value)'),
+    edits: edit('ledger/rules/counters/index.ts', 'counted(value - mark)', 'counted(value)'),
     caughtBy: [CONFORMANCE],
   },
   {
     name: 'count a replayed delta again',
     sin: 'points come at least once, and each time bills them',
     edits: edit(
-      'ledger/rules/counters.ts',
+      'ledger/rules/counters/index.ts',
       'return before === value ? REPEATED :',
       "return before === value ? { amount: value, verdict: 'repeated' } :",
     ),
@@ -233,8 +233,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'take the lower value of a start as the mark',
     sin: 'what was counted since the start is counted again by the next point',
     edits: [
-      ...edit('ledger/rules/counters.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
-      ...edit('ledger/rules/counters.ts', 'value > mark ? value', 'value < mark ? value'),
+      ...edit('ledger/rules/counters/index.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
+      ...edit('ledger/rules/counters/index.ts', 'value > mark ? value', 'value < mark ? value'),
     ],
     caughtBy: [CONFORMANCE],
   },
@@ -242,7 +242,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "bridge a gauge's gap",
     sin: 'time is billed of which nobody knows the level',
     edits: edit(
-      'ledger/rules/counters.ts',
+      'ledger/rules/counters/index.ts',
       "  if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }\n",
     ),
     caughtBy: [CONFORMANCE],

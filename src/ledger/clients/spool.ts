@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
 import { diag } from '@opentelemetry/api'
-import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
@@ -27,7 +26,7 @@ const RETRY_AFTER = 5 * SECOND
 export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
   const spool = new Spool(ledger, options)
   const own: Partial<Ledger> = {
-    register: dimensions => spool.register(dimensions),
+    register: (dimensions, counters) => spool.register(dimensions, counters),
     append: batch => spool.append(batch),
     // What waits here belongs to the hours that are closed.
     closeHours: async given => {
@@ -53,7 +52,7 @@ class Spool {
   readonly #path: string
   readonly #database: DatabaseSync
   /** Those that the ledger does not know yet. */
-  #unregistered: readonly Dimension[] | undefined
+  #unregistered: Parameters<Ledger['register']> | undefined
   #forwarding: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -75,12 +74,12 @@ class Spool {
     void this.#soon()
   }
 
-  async register(dimensions: readonly Dimension[]): Promise<void> {
+  async register(...given: Parameters<Ledger['register']>): Promise<void> {
     try {
-      await this.#ledger.register(dimensions)
+      await this.#ledger.register(...given)
     } catch (error) {
       if (!mayPass(error)) throw error
-      this.#unregistered = dimensions
+      this.#unregistered = given
     }
   }
 
@@ -125,7 +124,7 @@ class Spool {
 
   async #forward(): Promise<void> {
     if (this.#unregistered !== undefined) {
-      await this.#ledger.register(this.#unregistered)
+      await this.#ledger.register(...this.#unregistered)
       this.#unregistered = undefined
     }
     for (;;) {

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { HOUR } from '../hours.ts'
 import type { Observation } from '../ledger.ts'
-import { counterKey } from '../rules/counters.ts'
+import { counterKey } from '../rules/counters/index.ts'
 import { NumberReader, NumberWriter } from './packed-numbers.ts'
 import type { GatheredUsage, UsageGroup } from './usage.ts'
 

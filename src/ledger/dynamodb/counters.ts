@@ -8,7 +8,7 @@ import {
   observeAll,
   packState,
   unpackState,
-} from '../rules/counters.ts'
+} from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
 import type { Engine } from './engine.ts'
 import { SupersededError } from './head.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { HOUR } from '../hours.ts'
 import type { Observation, UsageBatch } from '../ledger.ts'
-import { checkObservations } from '../rules/counters.ts'
+import { checkObservations } from '../rules/counters/index.ts'
 import { batchMissing, checkEntry, checkKey, keyReused } from '../rules/validation.ts'
 import { packBatch } from './batch.ts'
 import type { Engine } from './engine.ts'

@@ -5,7 +5,7 @@ import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf, checkObservations } from '../rules/counters.ts'
+import { bytesOf, checkObservations } from '../rules/counters/index.ts'
 import { checkEntry, LAST_INSTANT } from '../rules/validation.ts'
 
 /**

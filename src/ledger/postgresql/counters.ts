@@ -8,7 +8,7 @@ import {
   observeAll,
   packState,
   unpackState,
-} from '../rules/counters.ts'
+} from '../rules/counters/index.ts'
 import { writeAudit } from './audit.ts'
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'

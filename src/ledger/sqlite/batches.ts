@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
-import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf, checkObservations, explain } from '../rules/counters.ts'
+import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../ledger.ts'
+import { bytesOf, checkObservations, explain } from '../rules/counters/index.ts'
 import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
-import { type Observed, Observing } from './counters.ts'
+import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
@@ -45,10 +46,40 @@ export class Appending {
     this.#observing = new Observing(database)
   }
 
-  register(dimensions: readonly Dimension[]): void {
+  register(dimensions: readonly Dimension[], counters?: CounterSources): void {
     this.#database.write('register the dimensions', () => {
       for (const dimension of dimensions) this.#registerOne(dimension)
+      if (counters !== undefined) registerSources(this.#database, counters)
     })
+    this.#observing.forget()
+  }
+
+  /** Decides what others' counters had waiting until `now`. */
+  async decideWaiting(now: number): Promise<void> {
+    while (this.#decide(now) > 0) await nextTurn()
+  }
+
+  /** Decides what others' counters have waiting of a customer, whose last usage it is. */
+  decideWaitingOf(accountKey: string, now: number): void {
+    this.#decide(now, accountKey)
+  }
+
+  /** Returns how many counters were decided. */
+  #decide(now: number, accountKey?: string): number {
+    if (!this.#observing.anyWaits(now, accountKey)) return 0
+    const found: Found[] = []
+    try {
+      const observed = this.#database.write('decide what has waited', () => {
+        const observed = this.#observing.decide(now, name => this.#dimensionId(name), accountKey)
+        this.#addObserved(observed, found)
+        return observed
+      })
+      observed.committed()
+      return observed.counters
+    } catch (error) {
+      this.#forget(found)
+      throw error
+    }
   }
 
   #registerOne(dimension: Dimension): void {
@@ -81,17 +112,26 @@ export class Appending {
       })
       observed?.committed()
     } catch (error) {
-      // The series that this batch brought went with its transaction.
-      for (const { series, account } of found) series.delete(account)
-      this.#observing.forget()
+      this.#forget(found)
       throw error
     }
+  }
+
+  /** The series that a transaction brought went with it. */
+  #forget(found: readonly Found[]): void {
+    for (const { series, account } of found) series.delete(account)
+    this.#observing.forget()
   }
 
   /** Adds what points of others' counters come to. */
   #observe(points: readonly Observation[], found: Found[]): Observed {
     for (const { dimension } of points) this.#dimensionId(dimension)
-    const observed = this.#observing.observe(points)
+    const observed = this.#observing.observe(points, name => this.#dimensionId(name))
+    this.#addObserved(observed, found)
+    return observed
+  }
+
+  #addObserved(observed: Observed, found: Found[]): void {
     this.#addOpenUsage(this.#rowsOf(observed.entries, found))
     for (const note of observed.notes) {
       const { account, dimension, verdict, amount, points } = note
@@ -99,7 +139,6 @@ export class Appending {
       const by = { who: 'ledger', why: explain(note), now: observed.at }
       writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
     }
-    return observed
   }
 
   /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */

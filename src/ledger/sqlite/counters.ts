@@ -1,23 +1,34 @@
 import type { SQLInputValue } from 'node:sqlite'
-import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import type { CounterSources, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
   type CounterState,
   counterKey,
   DELTA_MEMORY,
+  type KeptState,
+  type LegacyState,
   type ObservationNote,
+  type ObservedSet,
   observeAll,
   packState,
+  packStream,
+  type StreamState,
+  unpackLegacy,
   unpackState,
-} from '../rules/counters.ts'
+  unpackStream,
+  waitsFor,
+  wakeAll,
+} from '../rules/counters/index.ts'
 import { LONGEST_WAIT } from '../rules/retention.ts'
 import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** How many counters are kept in memory. */
+/** How many counters, and how many streams, are kept in memory. */
 const MOST_KNOWN = 1_000_000
 const ROWS_PER_INSERT = 100
+/** How many that have waited long enough one transaction decides. */
+const WAKES_PER_CHUNK = 1000
 
 /** What points come to, for the transaction that they came in. */
 export interface Observed {
@@ -25,6 +36,8 @@ export interface Observed {
   readonly notes: readonly ObservationNote[]
   /** When the last of the points came here. */
   readonly at: number
+  /** How many counters were looked at. */
+  readonly counters: number
   /** For when the transaction is durable. Where it is not, `forget`. */
   committed(): void
 }
@@ -37,7 +50,7 @@ interface Known {
 
 interface Saved {
   readonly counter: string
-  readonly state: CounterState
+  readonly kept: KeptState
   /** What was known of it before. */
   readonly known: Known | undefined
   id: number
@@ -47,6 +60,10 @@ export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
   readonly #known = new Map<string, Known>()
+  readonly #streams = new Map<string, StreamState | undefined>()
+  readonly #since = new Map<string, number>()
+  /** Whether the first schema knew of counters. */
+  #legacy: boolean | undefined
   #version: unknown
 
   constructor(database: Database) {
@@ -54,13 +71,58 @@ export class Observing {
   }
 
   /** Takes points, inside the transaction that adds what they come to. */
-  observe(points: readonly Observation[]): Observed {
+  observe(points: readonly Observation[], dimensionId: (name: string) => number): Observed {
     this.#trust()
     let latest = 0
     for (const { receivedAt } of points) latest = Math.max(latest, receivedAt)
-    const { entries, states, deltas, notes } = observeAll(points, this.#memory(latest))
-    const saved = this.#saveStates(states)
-    this.#saveDeltas(deltas, latest)
+    const set = observeAll(points, this.#memory(latest))
+    this.#saveDeltas(set.deltas, latest)
+    return this.#save(set, latest, points.length, dimensionId)
+  }
+
+  /** Whether anything has waited until `now`, or waits of an account. */
+  anyWaits(now: number, accountKey?: string): boolean {
+    const until = accountKey === undefined ? now : Number.MAX_SAFE_INTEGER
+    return (
+      this.#database.get('SELECT 1 AS there FROM counter_state WHERE wake_at > 0 AND wake_at <= ? LIMIT 1', until) !==
+      undefined
+    )
+  }
+
+  /** Decides what has waited until `now`, a part of it where it is much; or all that waits of an account. */
+  decide(now: number, dimensionId: (name: string) => number, accountKey?: string): Observed {
+    this.#trust()
+    const until = accountKey === undefined ? now : Number.MAX_SAFE_INTEGER
+    const rows = this.#database.all(
+      `SELECT lower(hex(key)) AS key, state, dimension.name AS dimension
+       FROM counter_state JOIN counter USING (id) JOIN dimension ON dimension.id = counter_state.dimension
+       WHERE wake_at > 0 AND wake_at <= ? ORDER BY wake_at LIMIT ?`,
+      ...[until, accountKey === undefined ? WAKES_PER_CHUNK : -1],
+    )
+    const waiting = rows
+      .map(({ key, state, dimension }) => [key as string, unpackState(state as string), dimension as string] as const)
+      .filter(([, state]) => accountKey === undefined || waitsFor(state, accountKey))
+    return this.#save(wakeAll(waiting, this.#memory(now), now), now, waiting.length, dimensionId)
+  }
+
+  forget(): void {
+    this.#known.clear()
+    this.#streams.clear()
+    this.#since.clear()
+  }
+
+  #save(set: ObservedSet, at: number, counters: number, dimensionId: (name: string) => number): Observed {
+    const { entries, states, streams, sharedStarts, notes } = set
+    const saved = this.#saveStates(states, dimensionId)
+    for (const [key, state] of streams) {
+      this.#database.run('INSERT OR REPLACE INTO stream (key, state) VALUES (?, ?)', counterKey(key), packStream(state))
+    }
+    for (const [start, { targets }] of sharedStarts) {
+      this.#database.run(
+        'INSERT OR REPLACE INTO shared_start (start, targets) VALUES (?, ?)',
+        ...[start, JSON.stringify(targets)],
+      )
+    }
     for (const { verdict, points } of notes) {
       this.#database.run(
         `INSERT INTO not_counted (verdict, points) VALUES (?, ?)
@@ -69,100 +131,132 @@ export class Observing {
       )
     }
     return {
-      entries,
-      notes,
-      at: latest,
+      ...{ entries, notes, at, counters },
       committed: () => {
         if (this.#known.size > MOST_KNOWN) this.#known.clear()
-        for (const { counter, id, state, known } of saved) {
-          if (known === undefined) this.#known.set(counter, { id, state })
-          else known.state = state
+        if (this.#streams.size > MOST_KNOWN) this.#streams.clear()
+        for (const { counter, id, kept, known } of saved) {
+          if (known === undefined) this.#known.set(counter, { id, state: kept.state })
+          else known.state = kept.state
         }
+        for (const [key, state] of streams) this.#streams.set(key, state)
       },
     }
-  }
-
-  forget(): void {
-    this.#known.clear()
   }
 
   /** Forgets what is in memory when another process has written to the file. */
   #trust(): void {
     const version = this.#database.get('PRAGMA data_version')?.data_version
-    if (version !== this.#version) this.#known.clear()
+    if (version !== this.#version) this.forget()
     this.#version = version
   }
 
   #memory(now: number): CounterMemory {
-    const since = new Map<string, number>()
+    const { restored, forgotten } = this.#database.get(
+      'SELECT restored_at AS restored, deltas_forgotten_before AS forgotten FROM ledger',
+    ) as { restored: number; forgotten: number }
     return {
-      state: counter => (this.#known.get(counter) ?? this.#look(counter))?.state,
+      state: key => (this.#known.get(key) ?? this.#look(key))?.state,
+      stream: key => this.#stream(key),
+      sharedStart: start => {
+        const row = this.#database.get('SELECT targets FROM shared_start WHERE start = ?', start)
+        return row && { targets: JSON.parse(row.targets as string) }
+      },
+      legacy: counter => this.#legacyOf(counter),
       delta: ({ counter, start, time }) => {
         const key = counterKey(counter)
         const row =
           this.#database.get(
-            'SELECT CAST(value AS TEXT) AS value FROM delta WHERE time = ? AND counter = ? AND start = ?',
+            'SELECT value FROM delta WHERE time = ? AND counter = ? AND start = ?',
             ...[time, key, start],
           ) ??
           this.#database.get(
-            'SELECT CAST(value AS TEXT) AS value FROM late_delta WHERE counter = ? AND start = ? AND time = ?',
+            'SELECT value FROM late_delta WHERE counter = ? AND start = ? AND time = ?',
             ...[key, start, time],
           )
         return row === undefined ? undefined : BigInt(row.value as string)
       },
-      forgottenBefore: this.#forgottenBefore(),
-      since: product => {
-        let began = since.get(product)
-        if (began === undefined) {
-          began = meteredSince(this.#database, product, now)
-          since.set(product, began)
+      forgottenBefore: forgotten,
+      restored: restored * 1000,
+      since: (product, dimension, metric) => {
+        const key = JSON.stringify([product, dimension, metric])
+        let since = this.#since.get(key)
+        if (since === undefined) {
+          since = meteredSince(this.#database, product, dimension, metric, now)
+          this.#since.set(key, since)
         }
-        return began
+        return since
       },
     }
   }
 
-  #look(counter: string): Known | undefined {
+  #look(key: string): Known | undefined {
     const row = this.#database.get(
-      `SELECT id, start, CAST(mark AS TEXT) AS mark, time, CAST(value AS TEXT) AS value, more
-       FROM counter JOIN counter_state USING (id) WHERE key = ?`,
-      counterKey(counter),
+      'SELECT id, state FROM counter JOIN counter_state USING (id) WHERE key = ?',
+      counterKey(key),
     )
     if (row === undefined) return undefined
-    const known = { id: row.id as number, state: stateOf(row) }
+    const known = { id: row.id as number, state: unpackState(row.state as string) }
     // It is as the ledger has it, whatever becomes of this transaction.
-    this.#known.set(counter, known)
+    this.#known.set(key, known)
     return known
   }
 
+  #stream(key: string): StreamState | undefined {
+    if (key === '') return undefined
+    const known = this.#streams.get(key)
+    if (known !== undefined || this.#streams.has(key)) return known
+    const row = this.#database.get('SELECT state FROM stream WHERE key = ?', counterKey(key))
+    const state = row && unpackStream(row.state as string)
+    this.#streams.set(key, state)
+    return state
+  }
+
+  #legacyOf(counter: string): LegacyState | undefined {
+    this.#legacy ??= this.#database.get('SELECT 1 AS there FROM legacy_counter LIMIT 1') !== undefined
+    if (!this.#legacy) return undefined
+    const row = this.#database.get(
+      `SELECT start, CAST(mark AS TEXT) AS mark, time, CAST(value AS TEXT) AS value, more
+       FROM legacy_counter JOIN legacy_counter_state USING (id) WHERE key = ?`,
+      counterKey(counter),
+    )
+    return row && legacyOf(row)
+  }
+
   /** Returns what is to be known when it is durable. */
-  #saveStates(states: ReadonlyMap<string, CounterState>): readonly Saved[] {
+  #saveStates(states: ReadonlyMap<string, KeptState>, dimensionId: (name: string) => number): readonly Saved[] {
     const saved: Saved[] = []
-    for (const [counter, state] of states) saved.push({ counter, state, known: this.#known.get(counter), id: 0 })
+    for (const [counter, kept] of states) saved.push({ counter, kept, known: this.#known.get(counter), id: 0 })
     for (const one of saved) {
-      one.id = one.known?.id ?? this.#database.insert('INSERT INTO counter (key) VALUES (?)', counterKey(one.counter))
+      one.id = one.known?.id ?? this.#idOf(one.counter)
     }
     // In the order of the ids, so that neighbours share a page.
     saved.sort((a, b) => a.id - b.id)
     for (let first = 0; first < saved.length; first += ROWS_PER_INSERT) {
       const values: SQLInputValue[] = []
       const rows = saved.slice(first, first + ROWS_PER_INSERT)
-      for (const { id, state } of rows) {
-        values.push(id, state.start, state.mark, state.time, state.value, isPlain(state) ? null : packState(state))
+      for (const { id, kept } of rows) {
+        values.push(id, packState(kept.state), dimensionId(kept.dimension), kept.wakeAt, String(kept.waiting))
       }
       this.#database.run(
-        `INSERT OR REPLACE INTO counter_state (id, start, mark, time, value, more)
-         VALUES ${rows.map(() => '(?, ?, ?, ?, ?, ?)').join(', ')}`,
+        `INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)
+         VALUES ${rows.map(() => '(?, ?, ?, ?, ?)').join(', ')}`,
         ...values,
       )
     }
     return saved
   }
 
+  #idOf(counter: string): number {
+    const key = counterKey(counter)
+    const found = this.#database.get('SELECT id FROM counter WHERE key = ?', key)
+    return (found?.id as number | undefined) ?? this.#database.insert('INSERT INTO counter (key) VALUES (?)', key)
+  }
+
   /** Remembers deltas, and forgets those that are older than the memory goes back. */
   #saveDeltas(deltas: readonly Observation[], now: number): void {
     if (deltas.length === 0) return
-    const forgottenBefore = this.#forgottenBefore()
+    const forgottenBefore = this.#database.get('SELECT deltas_forgotten_before AS time FROM ledger')?.time as number
     for (const late of [false, true]) {
       const rows = deltas.filter(({ time }) => time < forgottenBefore === late)
       for (let first = 0; first < rows.length; first += ROWS_PER_INSERT) {
@@ -170,7 +264,7 @@ export class Observing {
         this.#database.run(
           `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
            VALUES ${some.map(() => '(?, ?, ?, ?)').join(', ')}`,
-          ...some.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, value]),
+          ...some.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, String(value)]),
         )
       }
     }
@@ -178,44 +272,46 @@ export class Observing {
     this.#database.run('DELETE FROM delta WHERE time < ?', before)
     this.#database.run('UPDATE ledger SET deltas_forgotten_before = ?', before)
   }
+}
 
-  #forgottenBefore(): number {
-    return this.#database.get('SELECT deltas_forgotten_before AS time FROM ledger')?.time as number
+function legacyOf({ start, mark, time, value, more }: Row): LegacyState {
+  if (more !== null) return unpackLegacy(more as string)
+  return unpackLegacy(`${time} ${value} 0 0 0 ${start}:${mark}`)
+}
+
+/** Writes down since when metrics are metered: `now`, where they were not before. */
+export function registerSources(database: Database, { product, now, metrics }: CounterSources): void {
+  for (const { dimension, metric } of metrics) meteredSince(database, product, dimension, metric, now)
+  for (const { dimension, metric } of metrics) {
+    // What the first schema said of any metric was of those that are named now.
+    if (metric !== '') {
+      database.run("DELETE FROM metered WHERE product = ? AND dimension = ? AND metric = ''", product, dimension)
+    }
   }
 }
 
-/** Whether a state is all in the columns. */
-function isPlain({ earlier, forgotten, rest, doubted }: CounterState): boolean {
-  return earlier.length === 0 && forgotten === 0 && rest === 0n && !doubted
-}
-
-function stateOf({ start, mark, time, value, more }: Row): CounterState {
-  if (more !== null) return unpackState(more as string)
-  return {
-    ...{ start: start as number, mark: BigInt(mark as string), time: time as number, value: BigInt(value as string) },
-    ...{ earlier: [], forgotten: 0, rest: 0n, doubted: false },
+function meteredSince(database: Database, product: string, dimension: string, metric: string, now: number): number {
+  const known = database.get(
+    `SELECT since, metric FROM metered WHERE product = ? AND dimension = ? AND metric IN (?, '') ORDER BY metric DESC`,
+    ...[product, dimension, metric],
+  )
+  const since = (known?.since as number | undefined) ?? now
+  if (known?.metric !== metric) {
+    database.run(
+      'INSERT INTO metered (product, dimension, metric, since) VALUES (?, ?, ?, ?)',
+      ...[product, dimension, metric, since],
+    )
   }
-}
-
-/** When the product was first metered: `now`, where it was not before. */
-export function meteredSince(database: Database, product: string, now: number): number {
-  const known = database.get('SELECT metered_since AS since FROM product WHERE name = ?', product)
-  if (known !== undefined) return known.since as number
-  database.run('INSERT INTO product (name, metered_since) VALUES (?, ?)', product, now)
-  return now
+  return since
 }
 
 /** A backup's state is not what the lost ledger knew last: what comes next of each counter may have been billed. */
 export function doubtCounters(database: Database, now: number): void {
-  const rows = database.all(
-    'SELECT id, start, CAST(mark AS TEXT) AS mark, time, CAST(value AS TEXT) AS value, more FROM counter_state',
-  )
-  for (const row of rows) {
-    const more = packState({ ...stateOf(row), doubted: true })
-    database.run('UPDATE counter_state SET more = ? WHERE id = ?', more, row.id as number)
-  }
   database.run('DELETE FROM delta')
-  database.run('UPDATE ledger SET deltas_forgotten_before = max(deltas_forgotten_before, ?)', now * 1000)
+  database.run(
+    `UPDATE ledger SET deltas_forgotten_before = max(deltas_forgotten_before, ?), restored_at = max(restored_at, ?)`,
+    ...[now * 1000, now],
+  )
 }
 
 /** The next turns of a region's quota; see `Ledger.takeTurns`. */
@@ -235,4 +331,16 @@ export function notCounted(database: Database): Partial<Record<NotCounted, numbe
   return Object.fromEntries(
     database.all('SELECT verdict, points FROM not_counted').map(({ verdict, points }) => [verdict, points]),
   )
+}
+
+/** How much waits to be decided, by dimension. */
+export function waitingUsage(database: Database): { dimension: string; amount: bigint }[] {
+  const sums = new Map<string, bigint>()
+  for (const { dimension, waiting } of database.all(
+    `SELECT name AS dimension, waiting FROM counter_state JOIN dimension ON dimension.id = counter_state.dimension
+     WHERE wake_at > 0`,
+  )) {
+    sums.set(dimension as string, (sums.get(dimension as string) ?? 0n) + BigInt(waiting as string))
+  }
+  return [...sums].filter(([, amount]) => amount > 0n).map(([dimension, amount]) => ({ dimension, amount }))
 }

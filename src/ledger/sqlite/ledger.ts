@@ -9,6 +9,7 @@ import type {
   ClaimOptions,
   CloseOptions,
   CloseResult,
+  CounterSources,
   ExpireResult,
   FinalizeOptions,
   Lane,
@@ -25,7 +26,7 @@ import type {
 } from '../ledger.ts'
 import { Appending } from './batches.ts'
 import { closeHours, finalize } from './closing.ts'
-import { meteredSince, takeTurns } from './counters.ts'
+import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
 import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
@@ -63,27 +64,25 @@ export class SqliteLedger implements Ledger {
     this.#appending = new Appending(this.#database)
   }
 
-  async register(dimensions: readonly Dimension[]): Promise<void> {
-    this.#appending.register(dimensions)
+  async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
+    this.#appending.register(dimensions, counters)
   }
 
   async append(batch: UsageBatch): Promise<void> {
     this.#appending.append(batch)
   }
 
-  async meteredSince(product: string, now: number): Promise<number> {
-    return this.#database.write('begin to meter a product', () => meteredSince(this.#database, product, now))
-  }
-
   async now(here: number): Promise<number> {
     return here
   }
 
-  closeHours(options: CloseOptions): Promise<CloseResult> {
-    return closeHours(this.#database, options)
+  async closeHours(options: CloseOptions): Promise<CloseResult> {
+    await this.#appending.decideWaiting(options.now)
+    return await closeHours(this.#database, options)
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
+    this.#appending.decideWaitingOf(customer.key, options.now)
     return finalize(this.#database, customer, options)
   }
 

@@ -11,7 +11,7 @@ import type {
 } from '../ledger.ts'
 import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
 import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, recordEntryOf } from '../sql/rows.ts'
-import { notCounted } from './counters.ts'
+import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database, type Row } from './database.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
@@ -119,6 +119,7 @@ export function statusOf(database: Database): LedgerStatus {
     unattributed: [...unattributed].map(([dimension, amount]) => ({ dimension, amount })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
     ...(closed !== undefined && { closedThrough: closed }),
+    waiting: waitingUsage(database),
     notCounted: notCounted(database),
   }
 }

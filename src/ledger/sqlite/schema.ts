@@ -175,4 +175,67 @@ CREATE TABLE quota (
 
 ALTER TABLE ledger ADD COLUMN deltas_forgotten_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
 `,
+  `
+-- What the first schema knew of counters: how those that it had go on.
+ALTER TABLE counter RENAME TO legacy_counter;
+ALTER TABLE counter_state RENAME TO legacy_counter_state;
+
+CREATE TABLE counter (
+  id INTEGER PRIMARY KEY,
+  key BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE counter_state (
+  id INTEGER PRIMARY KEY,
+  state TEXT NOT NULL,
+  dimension INTEGER NOT NULL REFERENCES dimension,
+  wake_at INTEGER NOT NULL, -- when what waits is decided at the latest, in milliseconds; 0 when nothing waits
+  waiting TEXT NOT NULL -- how much that is
+) STRICT;
+CREATE INDEX counter_waiting ON counter_state (wake_at) WHERE wake_at > 0;
+
+CREATE TABLE stream ( -- a resource's or target's metric
+  key BLOB PRIMARY KEY,
+  state TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shared_start ( -- in whole seconds, which may be a Collector's
+  start INTEGER PRIMARY KEY, -- in microseconds
+  targets TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE metered ( -- since when a metric is metered as a product's dimension; by the first schema, any metric
+  product TEXT NOT NULL,
+  dimension TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (product, dimension, metric)
+) STRICT, WITHOUT ROWID;
+INSERT INTO metered SELECT product.name, dimension.name, '', metered_since FROM product, dimension;
+DROP TABLE product;
+
+-- Values beyond 64 bits.
+ALTER TABLE delta RENAME TO old_delta;
+CREATE TABLE delta (
+  time INTEGER NOT NULL, -- in microseconds, as start
+  counter BLOB NOT NULL,
+  start INTEGER NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (time, counter, start)
+) STRICT, WITHOUT ROWID;
+INSERT INTO delta SELECT time, counter, start, CAST(value AS TEXT) FROM old_delta;
+DROP TABLE old_delta;
+ALTER TABLE late_delta RENAME TO old_delta;
+CREATE TABLE late_delta (
+  counter BLOB NOT NULL,
+  start INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (counter, start, time)
+) STRICT, WITHOUT ROWID;
+INSERT INTO late_delta SELECT counter, start, time, CAST(value AS TEXT) FROM old_delta;
+DROP TABLE old_delta;
+
+ALTER TABLE ledger ADD COLUMN restored_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds
+`,
 ]

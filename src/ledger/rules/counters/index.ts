@@ -1,0 +1,521 @@
+import type { Account } from '../../../usage/account.ts'
+import { LedgerError } from '../../errors.ts'
+import { HOUR, hourOf } from '../../hours.ts'
+import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
+import {
+  type Evidence,
+  LARGEST_SKEW,
+  learn,
+  type SharedStart,
+  type Stream,
+  type StreamState,
+  shareStart,
+  timeOf,
+} from './evidence.ts'
+import { observeLevel, wakeLevels } from './levels.ts'
+import type { Emission, HeldVerdict, Outcome, Surroundings } from './reading.ts'
+import { observeStarted, waitingOfStarted, wakeStarted } from './started.ts'
+import type { CounterState, LegacyState } from './state.ts'
+import { type Adopted, observeValues, wakeValues } from './values.ts'
+
+export type { Stream, StreamState } from './evidence.ts'
+export {
+  type CounterState,
+  type LegacyState,
+  packState,
+  packStream,
+  unpackLegacy,
+  unpackState,
+  unpackStream,
+} from './state.ts'
+
+/**
+ * What a point of a counter that somebody else keeps adds to usage, in one place for every engine. Points come at
+ * least once, late and in any order, from several receivers, and not always from one writer; each unit they count is to
+ * be counted once, nothing is to be counted that was not used, and what is neither is told.
+ */
+
+/**
+ * For how long an engine remembers deltas, in milliseconds, counted back from the latest `receivedAt`. Then nobody can
+ * tell whether one came before. What it has forgotten once stays forgotten, whatever becomes of a clock.
+ */
+export const DELTA_MEMORY = 26 * HOUR
+
+/** The most that one point may add: what a ledger takes as one amount. */
+const LARGEST_RISE = 2n ** 72n
+const LARGEST_WORD = 2n ** 63n - 1n
+/** The highest value of a counter. */
+const LARGEST_VALUE = 2n ** 120n
+
+/** What an engine remembers, for points to be counted. */
+export interface CounterMemory {
+  state(key: string): CounterState | undefined
+  stream(key: string): StreamState | undefined
+  /** The targets that a start in whole seconds was said of. */
+  sharedStart(start: number): SharedStart | undefined
+  /** What the first schema knew of a counter. */
+  legacy(counter: string): LegacyState | undefined
+  /** The value that the same delta (counter, start and time) was counted with. */
+  delta(point: Observation): bigint | undefined
+  /** Deltas of before, in microseconds since the epoch, were forgotten; but for those that came later than that. */
+  readonly forgottenBefore: number
+  /** What was counted before, in microseconds, a ledger that was lost may have billed; 0 where none was. */
+  readonly restored: number
+  /** When the ledger began to meter a metric as a product's dimension, in milliseconds since the epoch. */
+  since(product: string, dimension: string, metric: string): number
+}
+
+/** A counter's state, for the engine to keep under its key. */
+export interface KeptState {
+  readonly state: CounterState
+  readonly dimension: string
+  /** When what waits is to be decided, in milliseconds since the epoch, and how much that is; 0 when nothing waits. */
+  readonly wakeAt: number
+  readonly waiting: bigint
+}
+
+/** What a set of points comes to: for the engine to keep in one transaction. */
+export interface ObservedSet {
+  /** What they add, one for each series and hour. */
+  readonly entries: readonly UsageEntry[]
+  /** By their keys, the counters and gauges whose state changed. */
+  readonly states: ReadonlyMap<string, KeptState>
+  /** What is known of streams now, and of starts in whole seconds. */
+  readonly streams: ReadonlyMap<string, StreamState>
+  readonly sharedStarts: ReadonlyMap<number, SharedStart>
+  /** Deltas to remember, those that came too late for good: they may come again, and are held once. */
+  readonly deltas: readonly Observation[]
+  readonly notes: readonly ObservationNote[]
+}
+
+/** For the audit trail: what was not simply counted of a series. */
+export interface ObservationNote {
+  readonly account: Account
+  readonly dimension: string
+  readonly verdict: NotCounted
+  points: number
+  /** What was not counted, or is held. */
+  amount: bigint
+}
+
+/** The key of a counter's state. Those of one measurement begin with the same 19 digits, whoever counts it. */
+export function stateKey(point: Observation, stream?: StreamState): string {
+  const { series = point.counter } = point
+  const start = startOf(point)
+  if (point.kind !== 'cumulative' || start === 0 || stream?.startless) return valuesKey(series, streamOf(point))
+  return startedKey(series, start)
+}
+
+const startedKey = (series: string, start: number) => series.slice(0, 19) + start.toString(16).padStart(13, '0')
+const valuesKey = (series: string, { target }: Stream) => `${series.slice(0, 19)}f${target}`
+
+/** All states that may be asked for when these points are counted, as far as is known of their streams. */
+export function keysOf(points: readonly Observation[], stream: (key: string) => StreamState | undefined): Set<string> {
+  const keys = new Set<string>()
+  for (const point of points) {
+    if (point.kind === 'delta') continue
+    const known = stream(streamOf(point).key)
+    keys.add(stateKey(point, known))
+    if (point.kind !== 'cumulative') continue
+    const { series = point.counter } = point
+    for (const { start } of known?.starts ?? []) keys.add(startedKey(series, start))
+  }
+  return keys
+}
+
+/** The streams that states name beside those of the points. */
+export function streamsOf(states: Iterable<CounterState>): Set<string> {
+  const keys = new Set<string>()
+  for (const state of states) {
+    if (state.kind === 'started') for (const { names } of state.counters) for (const name of names) keys.add(name)
+    if (state.kind === 'values' && state.stream !== undefined) keys.add(state.stream)
+  }
+  return keys
+}
+
+export function streamOf({ stream, counter }: Observation): Stream {
+  return stream ?? { key: counter, target: counter.slice(0, 12), metric: '', attributes: '{}' }
+}
+
+/** A start that is the time of its point is none where it is a Collector's. */
+function startOf({ start, time, kind }: Observation): number {
+  return kind === 'scraped' && start === time ? 0 : start
+}
+
+/** Takes points of any number of counters, in any order. The same points give the same, however they are divided. */
+export function observeAll(points: readonly Observation[], memory: CounterMemory): ObservedSet {
+  return new Counting(memory).observe(points)
+}
+
+/** Decides what has waited long enough, without what it has waited for. */
+export function wakeAll(
+  waiting: readonly (readonly [key: string, state: CounterState, dimension: string])[],
+  memory: CounterMemory,
+  now: number,
+): ObservedSet {
+  return new Counting(memory).wake(waiting, now)
+}
+
+class Counting {
+  readonly #memory: CounterMemory
+  readonly #usage = new UsageSum()
+  readonly #states = new Map<string, KeptState>()
+  readonly #deltas = new Map<string, Observation>()
+  readonly #notes = new Map<string, ObservationNote>()
+  readonly #evidence = new Map<string, Evidence[]>()
+  readonly #sharedStarts = new Map<number, SharedStart>()
+  /** Of streams that are not known yet. */
+  readonly #attributes = new Map<string, string>()
+
+  constructor(memory: CounterMemory) {
+    this.#memory = memory
+  }
+
+  observe(points: readonly Observation[]): ObservedSet {
+    for (const point of inOrder(points)) {
+      if (point.kind === 'delta') this.#delta(point)
+      else this.#counter(point)
+    }
+    return this.#result()
+  }
+
+  wake(waiting: readonly (readonly [string, CounterState, string])[], now: number): ObservedSet {
+    for (const [key, state, dimension] of waiting) {
+      const outcome = this.#woken(state)
+      const time = Math.min(lastOf(state), now * 1000)
+      this.#take(key, dimension, outcome, { time, receivedAt: now })
+    }
+    return this.#result()
+  }
+
+  #woken(state: CounterState): Outcome<CounterState> {
+    switch (state.kind) {
+      case 'started':
+        return wakeStarted(state, ({ since }, name) => this.#around(since, name))
+      case 'values':
+        return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream))
+      case 'levels':
+        return wakeLevels(state, this.#around(state.waiter?.since ?? 0, ''))
+    }
+  }
+
+  #result(): ObservedSet {
+    const streams = new Map<string, StreamState>()
+    for (const [key, told] of this.#evidence) streams.set(key, learn(this.#memory.stream(key), told))
+    return {
+      entries: this.#usage.entries,
+      states: this.#states,
+      streams,
+      sharedStarts: this.#sharedStarts,
+      deltas: [...this.#deltas.values()],
+      notes: [...this.#notes.values()],
+    }
+  }
+
+  #delta(point: Observation): void {
+    const { account, dimension, counter, start, time, value } = point
+    const key = `${counter} ${start} ${time}`
+    const before = this.#deltas.get(key)?.value ?? this.#memory.delta(point)
+    if (before !== undefined) {
+      if (before !== value) this.#note(account, dimension, 'conflict', value)
+      return
+    }
+    this.#deltas.set(key, point)
+    if (time < this.#memory.since(account.product, dimension, streamOf(point).metric) * 1000) {
+      this.#note(account, dimension, 'baseline', value)
+      return
+    }
+    const held = time < this.#memory.forgottenBefore ? ('too-late' as const) : undefined
+    this.#emit({ account, amount: value, ...(held && { held }) }, dimension, hourObserved(point))
+  }
+
+  #counter(point: Observation): void {
+    const { account, dimension, kind, value, receivedAt, maxGap = 0 } = point
+    const stream = streamOf(point)
+    const known = this.#memory.stream(stream.key)
+    const start = startOf(point)
+    const time = timeOf(known, point.time, receivedAt)
+    const key = stateKey(point, known)
+    const before = this.#states.get(key)?.state ?? this.#memory.state(key)
+    const since = this.#memory.since(account.product, dimension, stream.metric) * 1000
+    const around = this.#around(since, stream.key, kind === 'scraped')
+    const reading = { start, time, value, stream, account, receivedAt }
+    if (known === undefined) this.#attributes.set(stream.key, stream.attributes)
+    const ahead = point.time - receivedAt * 1000
+    const tell = (what: Omit<Evidence, 'stream' | 'time'>) => this.#tell({ stream, time, ...what })
+    if (ahead > LARGEST_SKEW) {
+      tell({ ahead })
+      if (time === receivedAt * 1000) this.#note(account, dimension, 'clock-ahead', 0n)
+    } else if (known !== undefined && known.aheads > 0) tell({ ahead: 0 })
+    if (kind === 'gauge') {
+      const levels = before?.kind === 'levels' ? before : undefined
+      const legacy = levels === undefined ? this.#memory.legacy(point.counter) : undefined
+      this.#take(key, dimension, observeLevel(levels, { ...reading, maxGap }, around, legacy), { time, receivedAt })
+      return
+    }
+    if (kind === 'scraped' && start === 0 && point.start !== 0) tell({ startless: true })
+    if (start !== 0 && kind === 'cumulative' && !known?.startless) {
+      this.#started(key, before, point, reading, around, tell)
+      return
+    }
+    const values = before?.kind === 'values' ? before : undefined
+    const legacy = values === undefined ? this.#memory.legacy(point.counter) : undefined
+    const adopted =
+      values === undefined && kind === 'cumulative' && start !== 0 ? this.#adopt(point, known, since) : undefined
+    if (adopted !== undefined) this.#note(account, dimension, 'moving-start', 0n)
+    const last = values?.knots.find(knot => knot.time < time && knot.time >= Math.max(around.since, around.restored))
+    tell(last === undefined ? {} : { continues: true })
+    const outcome = observeValues(values, reading, around, { legacy, adopted })
+    const { began } = outcome
+    if (began !== undefined) tell({ began: { start, series: key.slice(0, 19), ...began } })
+    if (kind === 'scraped' && start !== 0 && start % 1_000_000 === 0 && began !== undefined) {
+      const before = this.#sharedStarts.get(start) ?? this.#memory.sharedStart(start)
+      this.#sharedStarts.set(start, shareStart(before, stream.target))
+    }
+    this.#take(key, dimension, outcome, { time, receivedAt })
+  }
+
+  #started(
+    key: string,
+    before: CounterState | undefined,
+    point: Observation,
+    reading: Parameters<typeof observeStarted>[1],
+    around: Surroundings,
+    tell: (what: Omit<Evidence, 'stream' | 'time'>) => void,
+  ): void {
+    const { dimension, series = point.counter } = point
+    const { start, time, value, receivedAt, stream } = reading
+    const started = before?.kind === 'started' ? before : undefined
+    const known = started?.counters.find(({ names }) => names.includes(stream.key)) ?? started?.counters[0]
+    const old = started === undefined ? this.#memory.legacy(point.counter) : undefined
+    const mark = old?.marks.get(start)
+    const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
+    let previous: bigint | undefined
+    if (known === undefined || known.points === 1) {
+      const last = around.stream?.starts.findLast(one => one.start < start)
+      const there = last && this.#memory.state(startedKey(series, last.start))
+      const its = there?.kind === 'started' ? there.counters.find(({ names }) => names.includes(stream.key)) : undefined
+      if (last !== undefined && last.first === last.last) previous = its?.mark
+      const first = known === undefined ? value : known.mark
+      if (known === undefined || known.time !== time) {
+        tell({ began: { start, series: key, wentOn: false, fell: its !== undefined && first < its.mark } })
+      }
+    }
+    if (start < around.since) {
+      const goesOn = known !== undefined && known.time < time && known.time >= Math.max(around.since, around.restored)
+      tell(goesOn ? { continues: true } : {})
+    } else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
+    else if (started === undefined && around.stream === undefined) tell({})
+    this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous }), { time, receivedAt })
+  }
+
+  /** What each of the starts had that were found to be none. */
+  #adopt(point: Observation, stream: StreamState | undefined, since: number): Adopted | undefined {
+    const { series = point.counter } = point
+    const knots: { time: number; value: bigint }[] = []
+    let emitted = 0n
+    for (const { start } of stream?.starts ?? []) {
+      const state = this.#memory.state(startedKey(series, start))
+      if (state?.kind !== 'started') continue
+      const counter = state.counters.find(({ names }) => names.includes(streamOf(point).key))
+      if (counter === undefined) continue
+      knots.push({ time: counter.time, value: counter.mark })
+      emitted += counter.emitted
+    }
+    if (knots.length === 0) return undefined
+    const whole = (stream?.starts[0]?.start ?? 0) >= since
+    return { knots, emitted, whole }
+  }
+
+  #around(since: number, stream: string, scraped = false): Surroundings {
+    const memory = this.#memory
+    return {
+      since,
+      restored: memory.restored,
+      stream: memory.stream(stream),
+      attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
+      isShared: start => scraped && start % 1_000_000 === 0 && (memory.sharedStart(start)?.targets.length ?? 0) > 1,
+    }
+  }
+
+  #tell(evidence: Evidence): void {
+    const { key } = evidence.stream
+    const told = this.#evidence.get(key)
+    if (told === undefined) this.#evidence.set(key, [evidence])
+    else told.push(evidence)
+  }
+
+  #take(
+    key: string,
+    dimension: string,
+    { state, emissions, notes }: Outcome<CounterState>,
+    at: Pick<Observation, 'time' | 'receivedAt'>,
+  ): void {
+    const before = this.#states.get(key)?.state ?? this.#memory.state(key)
+    for (const emission of emissions) this.#emit(emission, dimension, hourObserved(at))
+    for (const { account, verdict, amount } of notes) this.#note(account, dimension, verdict, amount)
+    if (state === before) return
+    const waiting = state.wakeAt === 0 ? 0n : waitingOf(state)
+    this.#states.set(key, { state, dimension, wakeAt: state.wakeAt, waiting })
+  }
+
+  #emit({ account, amount, held }: Emission, dimension: string, hour: number): void {
+    if (amount <= 0n) return
+    if (amount > LARGEST_RISE) {
+      this.#note(account, dimension, 'out-of-range', amount)
+      return
+    }
+    if (held !== undefined && held !== 'several-writers') this.#note(account, dimension, held, amount)
+    this.#usage.add(held === undefined ? account : heldAccount(account, held), dimension, hour, amount)
+  }
+
+  #note(account: Account, dimension: string, verdict: NotCounted, amount: bigint): void {
+    const key = `${account.key} ${dimension} ${verdict}`
+    const note = this.#notes.get(key) ?? { account, dimension, verdict, points: 0, amount: 0n }
+    note.points += 1
+    note.amount += amount
+    this.#notes.set(key, note)
+  }
+}
+
+/** Whether usage of an account waits. */
+export function waitsFor(state: CounterState, accountKey: string): boolean {
+  const waiters = state.kind === 'started' ? state.counters.map(({ waiter }) => waiter) : [state.waiter]
+  return waiters.some(waiter => waiter?.account.key === accountKey)
+}
+
+function waitingOf(state: CounterState): bigint {
+  return state.kind === 'started' ? waitingOfStarted(state) : (state.waiting ?? 0n)
+}
+
+/** The youngest time of a state, in microseconds. */
+function lastOf(state: CounterState): number {
+  if (state.kind === 'started') return Math.max(...state.counters.map(({ time }) => time))
+  return (state.kind === 'values' ? state.knots : state.levels).at(-1)?.time ?? 0
+}
+
+/** The hour that a point's usage is of: that of its time, as far as this machine's clock has come. */
+function hourObserved({ time, receivedAt }: Pick<Observation, 'time' | 'receivedAt'>): number {
+  const milliseconds = Math.floor(time / 1000)
+  return hourOf(milliseconds > 0 && milliseconds < receivedAt ? milliseconds : receivedAt)
+}
+
+/** Where usage waits for a person to say whether it was billed before: one account for each customer. */
+function heldAccount(account: Account, reason: HeldVerdict): Account {
+  if (account.kind === 'unattributed') return account
+  const { product } = account
+  const evidence = JSON.stringify({ customer: account.key })
+  return { kind: 'unattributed', key: `${product},unattributed=${reason},${evidence}`, product, reason, evidence }
+}
+
+/** Refuses points that are not what they have to be, before any of them counts. */
+export function checkObservations(points: readonly Observation[]): void {
+  for (const point of points) {
+    const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
+    const timely = start >= 0 && time > 0 && receivedAt >= 0 && maxGap >= 0 && start + time + receivedAt + maxGap < LAST
+    if (!timely || counter.length !== 32 || !KINDS.has(kind)) {
+      const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
+      throw new LedgerError(
+        'ERR_LEDGER_INVALID',
+        `Expected an observation with a counter of 32 hexadecimal digits, a known kind and times, got ${got}.`,
+      )
+    }
+    if (typeof value !== 'bigint' || value < 0n || value > LARGEST_VALUE) {
+      throw new LedgerError(
+        'ERR_LEDGER_INVALID',
+        `Expected an observed value from 0 up to 2^120 as a bigint, got ${value}.`,
+      )
+    }
+  }
+}
+
+/** No time comes near it, nor what they add up to. */
+const LAST = Number.MAX_SAFE_INTEGER
+
+const KINDS: ReadonlySet<string> = new Set<Observation['kind']>(['cumulative', 'scraped', 'delta', 'gauge'])
+
+/** The bytes of a counter's name. */
+export function counterKey(counter: string): Buffer {
+  const key = Buffer.from(counter, 'hex')
+  if (key.length === 16) return key
+  throw new LedgerError('ERR_LEDGER_INVALID', `Expected a counter of 32 hexadecimal digits, got "${counter}".`)
+}
+
+/** Points as bytes, to tell whether a batch of the same key is the same. A counter's name has its dimension in it. */
+export function bytesOf(points: readonly Observation[]): Uint8Array[] {
+  let text = ''
+  const numbers = new Float64Array(points.length * 2)
+  const values = new BigInt64Array(points.length)
+  for (const [index, { counter, kind, account, start, time, value }] of points.entries()) {
+    text += counter + kind + account.key
+    if (value > LARGEST_WORD) text += value
+    values[index] = BigInt.asIntN(64, value)
+    numbers[index * 2] = start
+    numbers[index * 2 + 1] = time
+  }
+  return [Buffer.from(text), new Uint8Array(numbers.buffer), new Uint8Array(values.buffer)]
+}
+
+/** By their times, as most come. */
+function inOrder(points: readonly Observation[]): readonly Observation[] {
+  let last = 0
+  for (const { time } of points) {
+    if (time < last) return [...points].sort((a, b) => a.time - b.time)
+    last = time
+  }
+  return points
+}
+
+/** Usage, added up for each series and hour. */
+class UsageSum {
+  readonly entries: { -readonly [Member in keyof UsageEntry]: UsageEntry[Member] }[] = []
+  /** Where the entries of an hour are: by dimension and account. */
+  readonly #places = new Map<number, Map<string, Map<string, number>>>()
+
+  add(account: Account, dimension: string, hour: number, amount: bigint): void {
+    const accounts = made(made(this.#places, hour), dimension)
+    const place = accounts.get(account.key)
+    if (place === undefined) {
+      accounts.set(account.key, this.entries.length)
+      this.entries.push({ account, dimension, hour, amount })
+    } else {
+      // biome-ignore lint/style/noNonNullAssertion: places are of entries that are there
+      this.entries[place]!.amount += amount
+    }
+  }
+}
+
+function made<Key, To, Value>(map: Map<Key, Map<To, Value>>, key: Key): Map<To, Value> {
+  let inner = map.get(key)
+  if (inner === undefined) {
+    inner = new Map()
+    map.set(key, inner)
+  }
+  return inner
+}
+
+/** What the audit trail says of a note. */
+export function explain({ verdict }: ObservationNote): string {
+  switch (verdict) {
+    case 'baseline':
+      return 'counters that began before they were metered here, or nobody knows when: what they had counted is not billed'
+    case 'old-counter':
+      return 'counters that may have been billed before, under another name or by a ledger that was lost: a person has to attribute the usage or write it off'
+    case 'too-late':
+      return 'deltas from so long ago that nobody can tell whether they were billed: a person has to attribute the usage or write it off'
+    case 'conflict':
+      return 'deltas that were counted before with another value: two producers share one identity, or one is broken'
+    case 'gap':
+      return 'gauges that were silent for longer than the rule may bridge: that time is not billed'
+    case 'shared-identity':
+      return 'several processes count under one name, so that nobody can say whose points are whose: give each a service.instance.id (a scraped target its own instance); what rose is held, what jumped is not billed'
+    case 'sent-twice':
+      return 'a counter that comes under two names with the same values at the same times: it is counted once; let one Collector send it'
+    case 'moving-start':
+      return 'counters whose start moves with each export: they are followed by their values'
+    case 'clock-ahead':
+      return "points from a time that has not come: they count as of when they came; set the sender's clock"
+    case 'out-of-range':
+      return 'a counter that rose by more than anybody uses at once: it is not billed'
+  }
+}

@@ -1,0 +1,61 @@
+import type { Account } from '../../../usage/account.ts'
+import type { NotCounted } from '../../ledger.ts'
+import type { Stream, StreamState } from './evidence.ts'
+
+/** What counters of all kinds are asked and answer. Times are microseconds since the epoch where nothing else is said. */
+
+export interface Knot {
+  readonly time: number
+  readonly value: bigint
+}
+
+/** A point, its time as it is believed. */
+export interface Reading extends Knot {
+  readonly start: number
+  readonly stream: Stream
+  readonly account: Account
+  /** In milliseconds. */
+  readonly receivedAt: number
+}
+
+/** Whose usage it is that waits, and since when its metric is metered. */
+export interface Waiter {
+  readonly account: Account
+  readonly since: number
+}
+
+/** What there is to know beside a counter. */
+export interface Surroundings {
+  /** When metering began. */
+  readonly since: number
+  /** What was before it, a ledger that was lost may have counted; 0 where none was. */
+  readonly restored: number
+  readonly stream: StreamState | undefined
+  /** The attributes of a stream. */
+  attributesOf(stream: string): string | undefined
+  /** Whether a start in whole seconds is said of several targets. */
+  isShared(start: number): boolean
+}
+
+/** Usage that is found. */
+export interface Emission {
+  readonly account: Account
+  readonly amount: bigint
+  /** Why a person has to decide on it. */
+  readonly held?: HeldVerdict
+}
+
+/** What a person has to decide on. */
+export type HeldVerdict = 'old-counter' | 'too-late' | 'several-writers'
+
+export interface Note {
+  readonly verdict: NotCounted
+  readonly account: Account
+  readonly amount: bigint
+}
+
+export interface Outcome<State> {
+  readonly state: State
+  readonly emissions: readonly Emission[]
+  readonly notes: readonly Note[]
+}

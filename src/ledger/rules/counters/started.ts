@@ -1,0 +1,279 @@
+import type { Account } from '../../../usage/account.ts'
+import { HOUR } from '../../hours.ts'
+import { compatible, wentOnAt } from './evidence.ts'
+import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
+
+/**
+ * A counter that says when it began: its mark, the highest value since, tells all, whatever order points come in. Under
+ * one start there may be several: of one measurement under several names, or of processes that share their start.
+ */
+
+/** How long what cannot be told yet waits, in milliseconds: AWS's window is a day. */
+export const LONGEST_DOUBT = HOUR
+/** So many points of a new counter, or under a new start, and what was in doubt at the first of them is decided. */
+export const CONVINCING = 3
+/** How many points are remembered of counters that share their start, to see whether they are one. */
+const RECENT = 4
+/** So many points at the same time with the same value, and two names are one counter's. */
+const COPIED = 2
+
+export interface StartedState {
+  readonly kind: 'started'
+  /** In microseconds since the epoch. */
+  readonly start: number
+  readonly counters: readonly StartedCounter[]
+  /** When what waits is decided at the latest, in milliseconds; 0 when nothing waits. */
+  readonly wakeAt: number
+}
+
+export interface StartedCounter {
+  /** The streams that it came in. */
+  readonly names: readonly string[]
+  readonly mark: bigint
+  /** The youngest point, in microseconds. */
+  readonly time: number
+  /** What it has added to usage, whether that is billed or held. */
+  readonly emitted: bigint
+  /** How often it has spoken, up to what convinces. */
+  readonly points: number
+  /** What of its mark is none of its usage, where that is known. */
+  readonly base?: bigint | undefined
+  /** Of one that began before metering did, and of one beside others: its first point. */
+  readonly first?: Knot | undefined
+  /** Why it is not counted yet: its start, or whether it began after a collection that is known. */
+  readonly waits?: 'start' | 'collection' | undefined
+  /** Whether it may be one of the others under another name, which is not counted yet either. */
+  readonly strange?: boolean | undefined
+  /** Whose usage it is while it waits. */
+  readonly waiter?: Waiter | undefined
+  /** Beside others: its last points, and how many of them another had, too. */
+  readonly recent?: readonly Knot[] | undefined
+  readonly copies?: number | undefined
+  /** Whether it is sent under another name, too, and counted there. */
+  readonly copy?: boolean | undefined
+  /** Whether it has fallen, which one counter alone does not. */
+  readonly fell?: boolean | undefined
+}
+
+type Draft = { -readonly [Member in keyof StartedCounter]: StartedCounter[Member] }
+
+/** What was known of a counter by the rules of the first schema. */
+export interface Legacy {
+  readonly mark: bigint
+  readonly time: number
+  readonly doubted: boolean
+}
+
+/** @param previous the mark of the same counter under the start that its stream had before, where it spoke but once */
+export function observeStarted(
+  before: StartedState | undefined,
+  point: Reading,
+  around: Surroundings,
+  { legacy, previous }: { legacy?: Legacy | undefined; previous?: bigint | undefined } = {},
+): Outcome<StartedState> {
+  const { start, time, value, stream } = point
+  const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
+  const notes: Note[] = []
+  let mine = counters.find(({ names }) => names.includes(stream.key))
+  if (mine === undefined) {
+    mine = counters.find(one => one.copy !== true && isSame(one, point, around))
+    if (mine !== undefined) mine.names = [...mine.names, stream.key]
+  }
+  const others = counters.filter(one => one !== mine)
+  const doubted = isDoubted(mine, start, around, legacy)
+  if (mine === undefined) {
+    mine = begin(point, counters.length > 0, around, legacy, previous)
+    counters.push(mine)
+  } else {
+    if (value < mine.mark && time > mine.time && !mine.fell) {
+      mine.fell = true
+      notes.push({ verdict: 'shared-identity', account: point.account, amount: mine.mark - value })
+    }
+    if (mine.first !== undefined && time < mine.first.time) mine.first = { time, value }
+    if (time !== mine.time && mine.points < CONVINCING) mine.points += 1
+    if (value > mine.mark) mine.mark = value
+    if (time > mine.time) mine.time = time
+  }
+  if (start < around.since && time < around.since && value > (mine.base ?? -1n)) {
+    notes.push({ verdict: 'baseline', account: point.account, amount: value - (mine.base ?? 0n) })
+    mine.base = value
+    if (mine.waits === 'collection') mine.waits = undefined
+  }
+  if (others.length > 0) compare(mine, others, point, notes)
+  decide(mine, around, start, mine.points >= CONVINCING, notes, point.account)
+  const emissions = emit(mine, start, around, point.account, doubted)
+  const waits = counters.some(isWaiting)
+  const wakeAt = waits ? before?.wakeAt || point.receivedAt + LONGEST_DOUBT : 0
+  return { state: { kind: 'started', start, counters: counters as StartedCounter[], wakeAt }, emissions, notes }
+}
+
+/** The end of a wait: what is still not known is decided without. */
+export function wakeStarted(
+  before: StartedState,
+  aroundOf: (waiter: Waiter, stream: string) => Surroundings,
+): Outcome<StartedState> {
+  const { start } = before
+  const notes: Note[] = []
+  const emissions: Emission[] = []
+  const counters = before.counters.map(counter => ({ ...counter })) as Draft[]
+  for (const counter of counters) {
+    const { waiter } = counter
+    if (waiter === undefined) continue
+    const { account } = waiter
+    const around = aroundOf(waiter, counter.names.at(-1) as string)
+    if (counter.strange) {
+      // It began when others had ended, so it may be one of them under another name: what they had is not counted again.
+      const theirs = counters.filter(one => one !== counter && !one.copy && !one.strange)
+      const most = theirs.reduce((most, { mark }) => (mark > most ? mark : most), 0n)
+      const first = counter.first?.value ?? 0n
+      const uncertain = first < most ? first : most
+      counter.strange = undefined
+      if (start >= around.since && uncertain > counter.emitted) {
+        emissions.push({ account, amount: uncertain - counter.emitted, held: 'old-counter' })
+        counter.emitted = uncertain
+      }
+    }
+    decide(counter, around, start, true, notes, account)
+    emissions.push(...emit(counter, start, around, account, false))
+    counter.waiter = undefined
+  }
+  return { state: { ...before, counters: counters as StartedCounter[], wakeAt: 0 }, emissions, notes }
+}
+
+/** What of a state waits to be decided. */
+export function waitingOfStarted({ counters, start }: StartedState): bigint {
+  let sum = 0n
+  for (const counter of counters) {
+    if (counter.waiter === undefined || counter.copy) continue
+    const most = start < counter.waiter.since ? counter.mark - (counter.base ?? 0n) : counter.mark
+    if (most > counter.emitted) sum += most - counter.emitted
+  }
+  return sum
+}
+
+const isWaiting = ({ waiter }: Pick<StartedCounter, 'waiter'>): boolean => waiter !== undefined
+
+/** Whether a lost ledger may have counted what comes next. */
+function isDoubted(
+  counter: Pick<StartedCounter, 'time'> | undefined,
+  start: number,
+  { restored, since }: Surroundings,
+  legacy: Legacy | undefined,
+): boolean {
+  if (counter !== undefined) return counter.time < restored
+  if (legacy !== undefined) return legacy.doubted || legacy.time < restored
+  return start < restored && start >= since
+}
+
+function begin(
+  { start, time, value, stream }: Reading,
+  beside: boolean,
+  around: Surroundings,
+  legacy: Legacy | undefined,
+  previous: bigint | undefined,
+): Draft {
+  const counter: Draft = { names: [stream.key], mark: value, time, emitted: 0n, points: 1 } as Draft
+  if (legacy !== undefined) {
+    // Its rules have decided on what it had.
+    if (start < around.since) counter.base = legacy.mark
+    else counter.emitted = legacy.mark
+    if (legacy.mark > value) counter.mark = legacy.mark
+    counter.time = Math.max(time, legacy.time)
+    return counter
+  }
+  if (start < around.since) {
+    counter.first = { time, value }
+    counter.waits = 'collection'
+  } else if (!beside && previous !== undefined && previous <= value) counter.waits = 'start'
+  if (beside) {
+    counter.first = { time, value }
+    counter.strange = true
+  }
+  return counter
+}
+
+/** Whether a counter is what came under another name: attributes were added or taken away. */
+function isSame(counter: StartedCounter, { stream }: Reading, { attributesOf }: Surroundings): boolean {
+  return counter.names.every(name => {
+    const attributes = attributesOf(name)
+    return attributes !== undefined && compatible(attributes, stream.attributes)
+  })
+}
+
+/** Looks whether the counters of one start are one that is sent twice, or several that are alive at once. */
+function compare(mine: Draft, others: readonly Draft[], { time, value, account }: Reading, notes: Note[]): void {
+  for (const other of others) {
+    const pair = mine.strange ? mine : other.strange ? other : undefined
+    if (pair === undefined) continue
+    const last = { time: other.time, value: other.mark }
+    const there = [...(other.recent ?? []), last].find(one => one.time === time)
+    const same = there?.value === value
+    if (same) {
+      pair.copies = (pair.copies ?? 0) + 1
+      if (pair.copies < COPIED) continue
+      pair.copy = true
+      pair.strange = undefined
+      pair.waiter = undefined
+      notes.push({ verdict: 'sent-twice', account, amount: pair.mark })
+    } else if (there !== undefined) {
+      pair.strange = undefined
+    } else if (pair === other ? time > (other.first?.time ?? 0) : other.time > time) {
+      // Each speaks after the other has: they are alive at once.
+      if (!pair.copies) pair.strange = undefined
+    }
+  }
+  mine.recent = [...(mine.recent ?? []), { time, value }].slice(-RECENT)
+}
+
+/** Decides what a new counter of an old process is, when what came with it is known. */
+function decide(
+  counter: Draft,
+  { stream, since }: Surroundings,
+  start: number,
+  convinced: boolean,
+  notes: Note[],
+  account: Account,
+): void {
+  if (counter.waits === 'start') {
+    if (counter.points > 1) counter.waits = undefined
+    else if (convinced) {
+      counter.waits = undefined
+      if (stream?.startless) {
+        counter.copy = true
+        notes.push({ verdict: 'moving-start', account, amount: counter.mark })
+      }
+    }
+  }
+  if (counter.waits !== 'collection') return
+  // In a stream's first collection there is nothing that a counter could have come after.
+  const alone = stream === undefined || stream.first >= (counter.first as Knot).time
+  if (!convinced && !alone) return
+  counter.waits = undefined
+  const base = baseOf(counter, start, { stream, since })
+  if (base > 0n) notes.push({ verdict: 'baseline', account, amount: base })
+}
+
+/** What of its mark a counter had before metering began. */
+function baseOf(
+  counter: StartedCounter | Draft,
+  start: number,
+  { stream, since }: Pick<Surroundings, 'stream' | 'since'>,
+): bigint {
+  if (start >= since) return 0n
+  if (counter.base !== undefined) return counter.base
+  const first = counter.first as Knot
+  return wentOnAt(stream, first.time) ? 0n : first.value
+}
+
+function emit(counter: Draft, start: number, around: Surroundings, account: Account, doubted: boolean): Emission[] {
+  if (counter.copy) return []
+  if (counter.waits !== undefined || counter.strange) {
+    counter.waiter = { account, since: around.since }
+    return []
+  }
+  counter.waiter = undefined
+  const amount = counter.mark - baseOf(counter, start, around) - counter.emitted
+  if (amount <= 0n) return []
+  counter.emitted += amount
+  return [{ account, amount, ...(doubted && { held: 'old-counter' as const }) }]
+}

@@ -1,0 +1,87 @@
+import type { StreamState } from './evidence.ts'
+import type { LevelsState } from './levels.ts'
+import type { Knot } from './reading.ts'
+import type { Legacy, StartedCounter, StartedState } from './started.ts'
+import type { ValuesState } from './values.ts'
+
+/** States as text, for engines to keep. Another layout gets another first letter. */
+
+export type CounterState = StartedState | ValuesState | LevelsState
+
+/** What the first schema knew of a counter or gauge: how those that it had go on. */
+export interface LegacyState extends Legacy, Knot {
+  readonly start: number
+  readonly rest: bigint
+  /** The highest value of each start. */
+  readonly marks: ReadonlyMap<number, bigint>
+  readonly forgotten: number
+}
+
+/** Most counters have one name, one start, and nothing that waits. */
+const PLAIN = 'p'
+const OTHER = 'j'
+
+export function packState(state: CounterState): string {
+  const [only] = state.kind === 'started' && state.counters.length === 1 ? state.counters : []
+  if (state.kind === 'started' && only !== undefined && isPlain(only)) {
+    const { names, mark, time, emitted, points } = only
+    return `${PLAIN}${state.start} ${mark} ${time} ${emitted} ${points} ${names[0]}`
+  }
+  return OTHER + JSON.stringify(state, (_, one) => (typeof one === 'bigint' ? `${one}n` : one))
+}
+
+export function unpackState(text: string): CounterState {
+  if (text[0] === PLAIN) {
+    const [start, mark, time, emitted, points, name] = text.slice(1).split(' ') as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ]
+    const counter = {
+      ...{ names: [name], mark: BigInt(mark), time: Number(time), emitted: BigInt(emitted), points: Number(points) },
+    }
+    return { kind: 'started', start: Number(start), counters: [counter], wakeAt: 0 }
+  }
+  return JSON.parse(text.slice(1), (_, one) =>
+    typeof one === 'string' && /^-?\d+n$/.test(one) ? BigInt(one.slice(0, -1)) : one,
+  )
+}
+
+function isPlain(counter: StartedCounter): boolean {
+  if (counter.names.length !== 1 || counter.waiter !== undefined) return false
+  return (
+    counter.base === undefined &&
+    counter.first === undefined &&
+    counter.waits === undefined &&
+    !counter.strange &&
+    !counter.copy &&
+    !counter.fell
+  )
+}
+
+export function packStream(state: StreamState): string {
+  return JSON.stringify(state)
+}
+
+export function unpackStream(text: string): StreamState {
+  return JSON.parse(text)
+}
+
+/** A state of the first schema: time, value, rest, forgotten, doubted, and each start with its mark. */
+export function unpackLegacy(text: string): LegacyState {
+  const [time, value, rest, forgotten, doubted, ...starts] = text.split(' ') as [string, string, string, string, string]
+  const marks = new Map(
+    (starts as string[]).map(one => {
+      const colon = one.indexOf(':')
+      return [Number(one.slice(0, colon)), BigInt(one.slice(colon + 1))] as const
+    }),
+  )
+  const [start = 0, mark = 0n] = [...marks].at(-1) ?? []
+  return {
+    ...{ start, mark, marks, time: Number(time), value: BigInt(value), rest: BigInt(rest) },
+    ...{ forgotten: Number(forgotten), doubted: doubted === '1' },
+  }
+}

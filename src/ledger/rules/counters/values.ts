@@ -1,0 +1,448 @@
+import type { Account } from '../../../usage/account.ts'
+import { HOUR } from '../../hours.ts'
+import { wentOnAt } from './evidence.ts'
+import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
+import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
+
+/**
+ * A counter of a scraped target, or one that does not say when it began: its points in the order of their times. Where
+ * starts are said that are real, each start has a mark of its own; where not, its values alone tell.
+ */
+
+/** How many points are remembered. Of a stretch that only rises, those between its ends tell nothing. */
+const MOST_KNOTS = 32
+const MOST_EPOCHS = 16
+/** For how long a queue may hold points back, in microseconds: then what is old is summed up. */
+const MEMORY = 26 * HOUR * 1000
+/** A rise, or what has been counted since a restart, is like the others up to so many times the usual. */
+const UNLIKELY = 6
+/** A fall to so many tenths of what was, that comes back at once, is none. */
+const NEARLY = 9n
+/** After so long without a jump or fall, whoever counts is alone, in microseconds. */
+const CALM = HOUR * 1000
+
+export interface ValuesState {
+  readonly kind: 'values'
+  /** The stream that it last came in. */
+  readonly stream: string
+  /** In the order of their times. */
+  readonly knots: readonly Knot[]
+  /** What of the first knot's value is none of its usage, once that is known. */
+  readonly base?: bigint | undefined
+  /** Usage by values of before the first knot. */
+  readonly settled: bigint
+  /** What was added to usage, and what is held. */
+  readonly emitted: bigint
+  readonly held: bigint
+  /** How often it has spoken, up to what convinces. */
+  readonly points: number
+  /** Falls up to this time are restarts, since the old height did not come back for so long. */
+  readonly believed: number
+  /** Its starts, by time, and usage of those that are forgotten, which are not younger than `forgotten`. */
+  readonly epochs: readonly Epoch[]
+  readonly epochsSettled: bigint
+  readonly forgotten: number
+  /** Whether its starts are none. */
+  readonly startless: boolean
+  /** Since when nobody can say whose points are whose: the last jump or fall, and the usual rise of before. */
+  readonly disturbed: number
+  readonly rate: number
+  /** What was not counted since it was last told, and when that was. */
+  readonly untold: bigint
+  readonly toldAt: number
+  /** When what waits is decided at the latest, in milliseconds; 0 when nothing waits. */
+  readonly wakeAt: number
+  /** Whose usage it is while it waits, and how much waits. */
+  readonly waiter?: Waiter | undefined
+  readonly waiting?: bigint | undefined
+}
+
+interface Epoch {
+  readonly start: number
+  readonly first: Knot
+  readonly mark: bigint
+  readonly time: number
+  readonly points: number
+  /** What of its mark is not its usage, as long as its start is not believed; the mark of the start that it goes on from. */
+  readonly doubted?: bigint | undefined
+  /** Of one that began before metering: the highest value of before. */
+  readonly base?: bigint | undefined
+  /** It speaks again after it was forgotten: what it counts is held. */
+  readonly late?: boolean | undefined
+}
+
+type Draft = { -readonly [Member in keyof ValuesState]: ValuesState[Member] }
+
+/** What a point tells of its start. */
+export interface Began {
+  readonly wentOn: boolean
+  readonly fell: boolean
+}
+
+const FRESH: ValuesState = {
+  ...{ kind: 'values', stream: '', knots: [], settled: 0n, emitted: 0n, held: 0n, points: 0, believed: 0 },
+  ...{ epochs: [], epochsSettled: 0n, forgotten: 0, startless: false },
+  ...{ disturbed: 0, rate: 0, untold: 0n, toldAt: 0, wakeAt: 0 },
+}
+
+/** Of a counter that was followed by its starts until they were found to be none: what each start had. */
+export interface Adopted {
+  readonly knots: readonly Knot[]
+  readonly emitted: bigint
+  readonly whole: boolean
+}
+
+export function observeValues(
+  before: ValuesState | undefined,
+  point: Reading,
+  around: Surroundings,
+  { legacy, adopted }: { legacy?: (Legacy & Knot) | undefined; adopted?: Adopted | undefined } = {},
+): Outcome<ValuesState> & { readonly began?: Began } {
+  const { account, receivedAt } = point
+  const notes: Note[] = []
+  const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
+  const last = state.knots.at(-1)
+  const doubted =
+    last === undefined ? false : last.time < around.restored || (before === undefined && legacy?.doubted === true)
+  if (state.disturbed > 0) {
+    const emissions = disturb(state, point, notes)
+    return { state, emissions, notes }
+  }
+  const began = point.start === 0 ? undefined : withStart(state, point, around, notes)
+  if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
+  if (state.points < CONVINCING && !state.knots.some(({ time }) => time === point.time)) state.points += 1
+  insert(state, point)
+  const emissions = count(state, point, around, doubted, false, notes)
+  if (!state.disturbed && state.waiting) {
+    state.waiter = { account, since: around.since }
+    state.wakeAt ||= receivedAt + LONGEST_DOUBT
+  }
+  return { state, emissions, notes, ...(began && { began }) }
+}
+
+/** The end of a wait: what is still not known is decided without. */
+export function wakeValues(before: ValuesState, around: Surroundings): Outcome<ValuesState> {
+  const state: Draft = { ...before }
+  const account = before.waiter?.account
+  if (account === undefined) return { state: { ...before, wakeAt: 0 }, emissions: [], notes: [] }
+  const notes: Note[] = []
+  if (around.stream?.startless) state.startless = true
+  state.points = CONVINCING
+  const emissions = count(state, { ...(state.knots.at(-1) as Knot), account }, around, false, true, notes)
+  return { state, emissions, notes }
+}
+
+function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined): ValuesState {
+  if (adopted !== undefined && adopted.knots.length > 0) {
+    const base = adopted.whole ? 0n : (adopted.knots[0] as Knot).value
+    return { ...FRESH, knots: adopted.knots, base, emitted: adopted.emitted, startless: true, points: CONVINCING }
+  }
+  if (legacy === undefined) return FRESH
+  const { time, value } = legacy
+  return { ...FRESH, knots: [{ time, value }], base: value, points: CONVINCING }
+}
+
+/** Puts a point where its time belongs. Of points of one time the lower comes first. */
+function insert(state: Draft, { time, value }: Knot): void {
+  const knots = [...state.knots]
+  let at = knots.length
+  while (at > 0) {
+    const one = knots[at - 1] as Knot
+    if (one.time < time || (one.time === time && one.value <= value)) break
+    at -= 1
+  }
+  const earlier = knots[at - 1]
+  if (earlier?.time === time && earlier.value === value) return
+  knots.splice(at, 0, { time, value })
+  while (knots.length > MOST_KNOTS) {
+    const spare = knots.findIndex((knot, index) => {
+      const [left, right] = [knots[index - 1], knots[index + 1]]
+      return left !== undefined && right !== undefined && left.value <= knot.value && knot.value <= right.value
+    })
+    if (spare < 0) break
+    knots.splice(spare, 1)
+  }
+  state.knots = knots
+  if (knots.length <= MOST_KNOTS) return
+  // Nothing but falls: what it was by its values is not known any more.
+  const first = knots.at(-1) as Knot
+  state.knots = [first]
+  state.base = first.value
+  state.settled = state.emitted
+}
+
+/** Adds what is new to usage, and says what waits. */
+function count(
+  state: Draft,
+  { account, time }: { account: Account; time: number },
+  around: Surroundings,
+  doubted: boolean,
+  decided: boolean,
+  notes: Note[],
+): Emission[] {
+  const emissions: Emission[] = []
+  const hold = (amount: bigint, held: 'old-counter' | 'several-writers') => {
+    emissions.push({ account, amount, held })
+  }
+  const convinced = decided || state.points >= CONVINCING
+  let usage: bigint
+  let waiting: bigint
+  if (!state.startless && state.epochs.length > 0) {
+    ;({ usage, waiting } = byStarts(state, around, convinced, decided))
+    const late = state.epochs.reduce((sum, { late, mark }) => (late ? sum + mark : sum), 0n)
+    if (late > state.held) {
+      hold(late - state.held, 'old-counter')
+      state.held = late
+    }
+  } else {
+    const base = baseOf(state, around, convinced, notes, account)
+    const found = byValues(state.knots, base ?? (state.knots[0] as Knot).value, around.since, state.believed, decided)
+    usage = state.settled + found.usage
+    waiting = found.waiting + (base === undefined ? (state.knots[0] as Knot).value : 0n)
+    if (found.several) {
+      state.disturbed = time
+      state.rate = found.rate
+      state.settled = usage
+      state.base = (state.knots.at(-1) as Knot).value
+      state.knots = state.knots.slice(-1)
+      waiting = 0n
+      if (found.rises > 0n) hold(found.rises, 'several-writers')
+      state.toldAt = time
+      notes.push({ verdict: 'shared-identity', account, amount: found.jumps })
+    } else if (decided) state.believed = time
+    settle(state, base)
+  }
+  const amount = usage - state.emitted
+  if (amount > 0n) {
+    state.emitted = usage
+    emissions.unshift({ account, amount, ...(doubted && { held: 'old-counter' as const }) })
+  }
+  state.waiting = waiting > 0n ? waiting : undefined
+  if (waiting <= 0n) {
+    state.waiter = undefined
+    state.wakeAt = 0
+  }
+  return emissions
+}
+
+/** What of the first value is none of its usage; undefined while that is not known. */
+function baseOf(
+  state: Draft,
+  { stream, since }: Surroundings,
+  convinced: boolean,
+  notes: Note[],
+  account: Account,
+): bigint | undefined {
+  const first = state.knots[0] as Knot
+  if (state.base !== undefined && state.points >= CONVINCING) return state.base
+  if (first.time < since) return first.value
+  const known = stream !== undefined && stream.first < first.time
+  if (known && !convinced) return undefined
+  const base = wentOnAt(stream, first.time) ? 0n : first.value
+  if (base > 0n && state.base === undefined) notes.push({ verdict: 'baseline', account, amount: base })
+  state.base = base
+  return base
+}
+
+interface Followed {
+  readonly usage: bigint
+  readonly waiting: bigint
+  /** Whether several count under one name; then what rose since, and what jumped. */
+  readonly several?: boolean | undefined
+  readonly rises: bigint
+  readonly jumps: bigint
+  readonly rate: number
+}
+
+interface Fall {
+  readonly at: number
+  readonly height: bigint
+  /** Usage of before. */
+  readonly usage: bigint
+  /** Whether what came after it may be counted since a restart. */
+  readonly likely: boolean
+  readonly low: bigint
+}
+
+/**
+ * What values come to. A fall is a restart if the old height does not come back; if it comes back in a jump, there are
+ * several who count; if at once and nearly, it was none.
+ */
+function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: boolean): Followed {
+  const rates: number[] = []
+  let falls: Fall[] = []
+  let usage = 0n
+  const begun = knots.findIndex(({ time }) => time >= since)
+  const first = begun > 0 ? begun : 1
+  if (begun <= 0) usage = (knots[0] as Knot).value - base
+  if (usage < 0n) usage = 0n
+  for (let index = first; index < knots.length; index += 1) {
+    const [left, right] = [knots[index - 1] as Knot, knots[index] as Knot]
+    const rise = right.value - left.value
+    const rate = usualOf(rates)
+    const limit = rate * UNLIKELY * (right.time - left.time)
+    if (rise < 0n) {
+      falls.push({ at: index, height: left.value, usage, likely: Number(right.value) <= limit, low: right.value })
+      usage += right.value
+      continue
+    }
+    falls = falls.map(fall => (left.value < fall.low ? { ...fall, low: left.value } : fall))
+    const back = falls.findLast(({ height }) => left.value < height && right.value >= height)
+    if (back === undefined) {
+      usage += rise
+      if (rise > 0n) rates.push(Number(rise) / (right.time - left.time || 1))
+      continue
+    }
+    const near = back.low * 10n >= back.height * NEARLY
+    if (near && index - back.at <= 2) {
+      usage = back.usage + (right.value - back.height)
+      falls = falls.filter(({ at }) => at < back.at)
+    } else if (back.likely && Number(rise) <= limit) {
+      usage += rise
+      falls = falls.filter(fall => fall !== back)
+    } else {
+      const since = knots.slice(back.at)
+      let [rises, jumps] = [0n, (since[0] as Knot).value]
+      for (let place = 1; place < since.length; place += 1) {
+        const [low, high] = [since[place - 1] as Knot, since[place] as Knot]
+        const more = high.value - low.value
+        if (more > 0n && Number(more) <= rate * UNLIKELY * (high.time - low.time)) rises += more
+        else jumps += more > 0n ? more : high.value
+      }
+      return { usage: back.usage, waiting: 0n, several: true, rises, jumps, rate }
+    }
+  }
+  const open = falls.find(({ at, likely }) => {
+    if ((knots[at] as Knot).time <= believed) return false
+    return !decided && !(likely && knots.length - 1 - at >= 2)
+  })
+  if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
+  return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0 }
+}
+
+/** The usual rise, in units of a microsecond: none is known before there were two. */
+function usualOf(rates: readonly number[]): number {
+  if (rates.length < 2) return 0
+  return [...rates].sort((a, b) => a - b)[Math.floor(rates.length / 2)] as number
+}
+
+/** Sums up what is before a restart that is so old that no point of before it comes any more. */
+function settle(state: Draft, base: bigint | undefined): void {
+  if (base === undefined || state.knots.length < MOST_KNOTS / 2) return
+  const { knots } = state
+  const end = (knots.at(-1) as Knot).time
+  const fall = knots.findIndex((knot, index) => index > 0 && knot.value < (knots[index - 1] as Knot).value)
+  if (fall < 0 || (knots[fall] as Knot).time > Math.min(end - MEMORY, state.believed || end)) return
+  state.settled += (knots[fall - 1] as Knot).value - base
+  state.knots = knots.slice(fall)
+  state.base = 0n
+}
+
+/** A point of a name that several count under: what rises as usual is held, what jumps is only told. */
+function disturb(state: Draft, { time, value, account }: Reading, notes: Note[]): Emission[] {
+  const last = state.knots.at(-1) as Knot
+  if (time <= last.time) return []
+  const rise = value - last.value
+  const usual = rise >= 0n && Number(rise) <= state.rate * UNLIKELY * (time - last.time)
+  const alone = usual && time - state.disturbed > CALM && state.points >= CONVINCING
+  state.points = usual ? Math.min(state.points + 1, CONVINCING) : 0
+  state.knots = [{ time, value }]
+  state.base = value
+  if (!usual) {
+    state.disturbed = time
+    state.untold += rise > 0n ? rise : value
+  }
+  if (alone) {
+    state.disturbed = 0
+    state.settled = state.emitted
+    state.startless = true
+  }
+  if (state.untold > 0n && (alone || time - state.toldAt > CALM)) {
+    notes.push({ verdict: 'shared-identity', account, amount: state.untold })
+    state.untold = 0n
+    state.toldAt = time
+  }
+  return usual && rise > 0n ? [{ account, amount: rise, held: 'several-writers' }] : []
+}
+
+/** Adds a point to what is known of its start. */
+function withStart(
+  state: Draft,
+  { start, time, value }: Reading,
+  { since }: Surroundings,
+  notes: Note[],
+): Began | undefined {
+  void notes
+  const known = state.epochs.find(epoch => epoch.start === start)
+  if (known !== undefined) {
+    const next: Epoch = {
+      ...known,
+      first: time < known.first.time ? { time, value } : known.first,
+      mark: value > known.mark ? value : known.mark,
+      time: Math.max(time, known.time),
+      points: Math.min(time === known.time ? known.points : known.points + 1, CONVINCING),
+      ...(start < since && time < since && value > (known.base ?? -1n) && { base: value }),
+    }
+    state.epochs = state.epochs.map(epoch => (epoch === known ? next : epoch))
+    return undefined
+  }
+  const last = state.epochs.reduce<Epoch | undefined>(
+    (last, one) => (last === undefined || one.time > last.time ? one : last),
+    undefined,
+  )
+  const mark = last?.mark ?? state.knots.at(-1)?.value
+  const fell = mark !== undefined && value < mark
+  const wentOn = mark !== undefined && !fell
+  const wholeSecond = start % 1_000_000 === 0
+  const doubted = wentOn ? mark : mark === undefined && wholeSecond ? value : undefined
+  const late = start <= state.forgotten
+  const epoch: Epoch = {
+    ...{ start, first: { time, value }, mark: value, time, points: 1 },
+    ...(doubted !== undefined && { doubted }),
+    ...(start < since && time < since && { base: value }),
+    ...(late && { late }),
+  }
+  state.epochs = [...state.epochs, epoch]
+  forget(state, { since })
+  return { wentOn, fell }
+}
+
+/** Forgets starts that nothing spoke of for longer than a queue lives; of too many, those that have been silent longest. */
+function forget(state: Draft, around: Pick<Surroundings, 'since'>): void {
+  const latest = Math.max(...state.epochs.map(({ time }) => time))
+  const bySilence = [...state.epochs].sort((a, b) => b.time - a.time)
+  const gone = bySilence.filter(({ time }, index) => index >= MOST_EPOCHS || time < latest - MEMORY)
+  for (const epoch of gone) {
+    state.forgotten = Math.max(state.forgotten, epoch.start)
+    if (!epoch.late) state.epochsSettled += ofEpoch(epoch, around.since, undefined, true)
+  }
+  state.epochs = state.epochs.filter(epoch => !gone.includes(epoch))
+}
+
+function byStarts(state: Draft, around: Surroundings, convinced: boolean, decided: boolean) {
+  let usage = state.epochsSettled
+  let waiting = 0n
+  for (const epoch of state.epochs) {
+    if (epoch.late) continue
+    const sure = decided || epoch.points >= CONVINCING
+    const known = epoch.start < around.since ? convinced : sure
+    const counted = ofEpoch(epoch, around.since, around, known)
+    usage += counted
+    if (!known) waiting += ofEpoch(epoch, around.since, around, true) - counted
+  }
+  if (decided) state.epochs = state.epochs.map(epoch => ({ ...epoch, points: CONVINCING }))
+  return { usage, waiting }
+}
+
+/** What of a start's mark is usage. */
+function ofEpoch(
+  { start, mark, first, doubted, base }: Epoch,
+  since: number,
+  around: Pick<Surroundings, 'stream'> | undefined,
+  believed: boolean,
+): bigint {
+  if (start >= since) return mark - (believed ? 0n : (doubted ?? 0n))
+  if (base !== undefined) return mark - base
+  if (believed && wentOnAt(around?.stream, first.time)) return mark
+  return mark - (doubted ?? first.value)
+}
