@@ -1,7 +1,7 @@
 import { GPU_TIME_METRIC, REQUESTS_METRIC, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from './instruments.ts'
 import type { Rule } from './rule.ts'
 
-/** Metrics born in Prometheus arrive without a unit; GenAI's and our own instruments bring theirs. */
+/** Metrics born in Prometheus arrive without a unit. GenAI's tokens do with one, but not always in braces. */
 const COUNTED = { unit: '1' }
 const SECONDS = { unit: 's' }
 
@@ -36,6 +36,14 @@ function servedSeconds(name: string): string[] {
   return seconds(name, `ray_${name}`)
 }
 
+const GENAI_INPUT = [
+  'gen_ai.client.inference.usage.input_tokens',
+  ...counter('gen_ai_client_inference_usage_input_tokens'),
+]
+const GENAI_OUTPUT = [
+  'gen_ai.client.inference.usage.output_tokens',
+  ...counter('gen_ai_client_inference_usage_output_tokens'),
+]
 const SCRAPED_USAGE = [
   'gen_ai_client_token_usage',
   'gen_ai_client_token_usage_token',
@@ -65,21 +73,9 @@ export const PRESETS = {
       ...{ value: 'count', attributes: SUCCEEDED },
     },
   ],
-  'genai.tokens': [
-    { metric: ['gen_ai.client.inference.usage.input_tokens', 'gen_ai.client.inference.usage.output_tokens'] },
-    {
-      metric: counter('gen_ai_client_inference_usage_input_tokens', 'gen_ai_client_inference_usage_output_tokens'),
-      ...COUNTED,
-    },
-  ],
-  'genai.input-tokens': [
-    { metric: 'gen_ai.client.inference.usage.input_tokens' },
-    { metric: counter('gen_ai_client_inference_usage_input_tokens'), ...COUNTED },
-  ],
-  'genai.output-tokens': [
-    { metric: 'gen_ai.client.inference.usage.output_tokens' },
-    { metric: counter('gen_ai_client_inference_usage_output_tokens'), ...COUNTED },
-  ],
+  'genai.tokens': [{ metric: [...GENAI_INPUT, ...GENAI_OUTPUT], ...COUNTED }],
+  'genai.input-tokens': [{ metric: GENAI_INPUT, ...COUNTED }],
+  'genai.output-tokens': [{ metric: GENAI_OUTPUT, ...COUNTED }],
   'genai.time': [
     { metric: 'gen_ai.client.inference.duration', attributes: SUCCEEDED },
     { metric: seconds('gen_ai_client_inference_duration'), attributes: SUCCEEDED, ...SECONDS },
@@ -97,15 +93,15 @@ export const PRESETS = {
     },
   ],
   'genai-legacy.tokens': [
-    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': ['input', 'output'] } },
+    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': ['input', 'output'] }, ...COUNTED },
     { metric: SCRAPED_USAGE, attributes: { gen_ai_token_type: ['input', 'output'] }, ...COUNTED },
   ],
   'genai-legacy.input-tokens': [
-    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': 'input' } },
+    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': 'input' }, ...COUNTED },
     { metric: SCRAPED_USAGE, attributes: { gen_ai_token_type: 'input' }, ...COUNTED },
   ],
   'genai-legacy.output-tokens': [
-    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': 'output' } },
+    { metric: 'gen_ai.client.token.usage', attributes: { 'gen_ai.token.type': 'output' }, ...COUNTED },
     { metric: SCRAPED_USAGE, attributes: { gen_ai_token_type: 'output' }, ...COUNTED },
   ],
   'genai-legacy.time': [
@@ -144,7 +140,8 @@ export const PRESETS = {
   'sglang.output-tokens': [{ metric: served('sglang:generation_tokens'), ...COUNTED }],
   'sglang.time': [{ metric: servedSeconds('sglang:e2e_request_latency'), ...SECONDS }],
 
-  // https://huggingface.co/docs/text-generation-inference/reference/metrics. Tokens are sums of histograms.
+  // https://huggingface.co/docs/text-generation-inference/reference/metrics. Tokens are sums of histograms;
+  // those of a prompt are recorded as it is accepted (router/src/validation.rs).
   'tgi.requests': [{ metric: counter('tgi_request_success'), ...COUNTED }],
   'tgi.tokens': [{ metric: prometheus('tgi_request_input_length', 'tgi_request_generated_tokens'), ...COUNTED }],
   'tgi.input-tokens': [{ metric: prometheus('tgi_request_input_length'), ...COUNTED }],
@@ -156,7 +153,7 @@ export const PRESETS = {
   'triton.time': [{ metric: counter('nv_inference_compute_infer_duration_us'), unit: 'us' }],
 
   // NVIDIA/TensorRT-LLM: tensorrt_llm/metrics/collector.py, with `return_perf_metrics`. Requests of every
-  // `finished_reason`, cancelled ones included; those with an error have a counter of their own. Counted as they end.
+  // `finished_reason`; those with an error have a counter of their own. Counted as they end.
   'tensorrt-llm.requests': [{ metric: counter('trtllm:request_success'), ...COUNTED }],
   'tensorrt-llm.tokens': [{ metric: counter('trtllm:prompt_tokens', 'trtllm:generation_tokens'), ...COUNTED }],
   'tensorrt-llm.input-tokens': [{ metric: counter('trtllm:prompt_tokens'), ...COUNTED }],
