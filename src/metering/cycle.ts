@@ -9,11 +9,11 @@ import type {
   Settlement,
 } from '../ledger/ledger.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
+import { withDeadline } from '../marketplace/deadline.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
-import { withTimeout } from './timeout.ts'
 
 export interface MeteringCycleOptions {
   readonly ledger: Ledger
@@ -205,7 +205,7 @@ export class MeteringCycle {
     const seconds = () => (performance.now() - begun) / 1000
     let result: BatchMeterUsageResult | undefined
     try {
-      result = await withTimeout(requestTimeout, abortSignal =>
+      result = await withDeadline(requestTimeout, abortSignal =>
         client.batchMeterUsage(requestFor(lane, records), { abortSignal }),
       )
     } catch (error) {

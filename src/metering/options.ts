@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
+import { regionOption } from '../marketplace/region.ts'
 import { check } from '../usage/check.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
@@ -115,10 +116,7 @@ function steady(now: () => number): () => number {
 }
 
 const schema = v.object({
-  region: v.pipe(
-    v.optional(v.string(), () => process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || ''),
-    v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, 'a region such as us-east-1, here or in AWS_REGION'),
-  ),
+  region: regionOption,
   client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
   ledger: v.optional(
     v.union(

@@ -1,6 +1,7 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { HOUR } from '../ledger/hours.ts'
 import type { LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import { withoutCustomers } from '../text/customer-data.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import type { CycleEvent } from './cycle.ts'
 
@@ -185,7 +186,7 @@ export class Reporter {
     const before = this.#saidAt.get(about)
     if (before !== undefined && now >= before && now - before < HOUR) return
     this.#saidAt.set(about, now)
-    diag[level](message.replace(CUSTOMER_DATA, '…'))
+    diag[level](withoutCustomers(message))
   }
 
   end(): void {
@@ -193,9 +194,6 @@ export class Reporter {
     for (const remove of this.#callbacks) remove()
   }
 }
-
-/** Account ids and ARNs: AWS's messages, and a resolver's, quote them. */
-const CUSTOMER_DATA = /\barn:aws\S*|\b\d{12}\b/g
 
 /** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
 const COMPONENT_TYPE = 'aws_marketplace_metric_exporter'

@@ -1,5 +1,12 @@
 import type { Attributes } from '@opentelemetry/api'
-import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
+import {
+  type Account,
+  type CustomerAccount,
+  type CustomerName,
+  customerAccount,
+  type UnattributedReason,
+  unattributedAccount,
+} from './account.ts'
 import { evidenceOf } from './evidence.ts'
 import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from './instruments.ts'
 import {
@@ -106,10 +113,9 @@ export class CustomerReader {
       }
     }
     if (id === undefined && licenseArn === undefined) return 'no-customer'
-    if (!this.#isWellFormed(accountId, customerIdentifier, licenseArn, product)) {
-      return 'malformed-customer'
-    }
-    const known = this.#begin(accountOf(product, accountId as string, customerIdentifier, licenseArn))
+    const name = { product, accountId, customerIdentifier, licenseArn }
+    if (!isWellFormed(name, this.licences)) return 'malformed-customer'
+    const known = this.#begin(customerAccount(name))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
       known.next = first.next
@@ -120,31 +126,16 @@ export class CustomerReader {
 
   /** The account for usage that has no customer. */
   unattributed(reason: UnattributedReason, attributes: Attributes): KnownAccount {
-    const product = this.#product
-    const prefix = `${product},unattributed=${reason}`
-    let evidence = evidenceOf(attributes)
-    let key = `${prefix},${evidence}`
-    if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(key)) {
-      evidence = ''
-      key = prefix
+    let account = unattributedAccount(this.#product, reason, evidenceOf(attributes))
+    if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(account.key)) {
+      account = unattributedAccount(this.#product, reason, '')
     }
-    let known = this.#unattributed.get(key)
+    let known = this.#unattributed.get(account.key)
     if (known === undefined) {
-      known = this.#begin({ kind: 'unattributed', key, product, reason, evidence })
-      this.#unattributed.set(key, known)
+      known = this.#begin(account)
+      this.#unattributed.set(account.key, known)
     }
     return known
-  }
-
-  #isWellFormed(accountId: unknown, customerIdentifier: unknown, licenseArn: unknown, product: unknown): boolean {
-    if (product !== this.#product && !matches(PRODUCT, product)) return false
-    if (this.licences) {
-      return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
-    }
-    if (licenseArn !== undefined) return false
-    return customerIdentifier === undefined
-      ? matches(ACCOUNT_ID, accountId)
-      : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
   }
 
   #begin(account: Account): KnownAccount {
@@ -152,23 +143,20 @@ export class CustomerReader {
   }
 }
 
-const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
-
-/** Made with all that it has, since an object takes more memory when something is added to it. */
-function accountOf(
-  product: string,
-  accountId: string,
-  customerIdentifier: string | undefined,
-  licenseArn: string | undefined,
-): CustomerAccount {
-  const kind = 'customer'
-  if (customerIdentifier !== undefined) {
-    return { kind, key: `${product},customer=${customerIdentifier}`, product, customerIdentifier }
+/** Whether AWS could know a customer by this. `licences` is whether the product's customers come with a licence. */
+export function isWellFormed(name: CustomerName, licences: boolean): boolean {
+  const { product, accountId, customerIdentifier, licenseArn } = name
+  if (!matches(PRODUCT, product)) return false
+  if (licences) {
+    return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
   }
-  // A licence is of one product, whatever our own label for that is called today: AWS tells licences apart, not labels.
-  if (licenseArn !== undefined) return { kind, key: `${accountId},${licenseArn}`, product, accountId, licenseArn }
-  return { kind, key: `${product},${accountId}`, product, accountId }
+  if (licenseArn !== undefined) return false
+  return customerIdentifier === undefined
+    ? matches(ACCOUNT_ID, accountId)
+    : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
 }
+
+const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
 
 /** The sources that hold where options leave them out. */
 export function customerSources(options: UsageOptions): CustomerAttributes {

@@ -1,7 +1,8 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
+import { withDeadline } from '../../marketplace/deadline.ts'
 import { describe } from '../../metering/faults.ts'
-import { withTimeout } from '../../metering/timeout.ts'
 import { namesLoopback } from './access.ts'
 import { PAGE, PAGE_POLICY } from './page/page.ts'
 import { PROMETHEUS_CONTENT_TYPE } from './prometheus.ts'
@@ -90,11 +91,13 @@ async function answerTo(request: IncomingMessage, route: Route): Promise<Answer>
   }
 }
 
+const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', `no answer within ${LEDGER_LIMIT / SECOND} s`)
+
 const RETRY = { 'retry-after': '5' }
 
 async function statusJson(reader: StatusReader): Promise<Answer> {
   try {
-    const report = await withTimeout(LEDGER_LIMIT, () => reader.read())
+    const report = await withDeadline(LEDGER_LIMIT, () => reader.read(), { late: ledgerSilent })
     return { status: 200, type: JSON_TYPE, body: JSON.stringify(report) }
   } catch (error) {
     const body = JSON.stringify({ error: `The ledger cannot be read: ${describe(error)}.` })

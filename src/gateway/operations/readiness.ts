@@ -1,5 +1,5 @@
 import { SECOND } from '../../ledger/hours.ts'
-import { withTimeout } from '../../metering/timeout.ts'
+import { withDeadline } from '../../marketplace/deadline.ts'
 import { Refreshing } from './refreshing.ts'
 
 export interface ReadinessCheck {
@@ -46,7 +46,8 @@ export class Readiness {
 
   async #run({ name, check, advisory = false }: ReadinessCheck): Promise<CheckResult> {
     try {
-      await withTimeout(this.#timeLimit, signal => this.#begin(name, check, signal))
+      const late = () => new Error(`no answer within ${this.#timeLimit} ms`)
+      await withDeadline(this.#timeLimit, signal => this.#begin(name, check, signal), { late })
       return { name, state: 'ok' }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)

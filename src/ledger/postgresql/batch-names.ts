@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Account, CustomerAccount } from '../../usage/account.ts'
+import { type Account, type CustomerAccount, type CustomerName, customerKey } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 
 /** The accounts, products and dimensions that a batch names. */
@@ -109,7 +109,7 @@ export class PackedAccounts {
   }
 
   key(place: number): string {
-    return this.#others.get(place)?.key ?? usualKey(this.#usual(place))
+    return this.#others.get(place)?.key ?? customerKey(this.#usual(place))
   }
 
   product(place: number): string {
@@ -128,7 +128,7 @@ export class PackedAccounts {
     }
   }
 
-  #usual(place: number): Identity {
+  #usual(place: number): CustomerName {
     const { accountId, customerIdentifier, licenseArn } = this.#names
     return {
       product: this.product(place),
@@ -137,20 +137,6 @@ export class PackedAccounts {
       licenseArn: licenseArn?.[place] ?? undefined,
     }
   }
-}
-
-/** What tells a customer from another. */
-interface Identity {
-  readonly product: string
-  readonly accountId?: string | undefined
-  readonly customerIdentifier?: string | undefined
-  readonly licenseArn?: string | undefined
-}
-
-/** How keys are made, mostly. */
-function usualKey({ product, accountId, customerIdentifier, licenseArn }: Identity): string {
-  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
-  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
 }
 
 /** 64 bits that stand for a name, in two numbers. */
@@ -175,7 +161,7 @@ function nameOf(account: Account): AccountName {
       `Expected an account's key of at most ${LONGEST_KEY} bytes, got one of ${length}.`,
     )
   }
-  const usual = account.kind === 'customer' && account.key === usualKey(account) ? account : undefined
+  const usual = account.kind === 'customer' && account.key === customerKey(account) ? account : undefined
   const name = { ...hashOf(account.key), usual }
   accountNames.set(account, name)
   return name

@@ -2,6 +2,7 @@ import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import type { Observation } from '../ledger.ts'
 import { checkObservations } from '../rules/counters.ts'
+import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
 import { LAST_INSTANT } from '../rules/validation.ts'
 import type { BatchNames } from './batch-names.ts'
 
@@ -10,13 +11,11 @@ import type { BatchNames } from './batch-names.ts'
 /** Bytes of one observation. */
 export const OBSERVATION_BYTES = 59
 
-const KINDS = ['cumulative', 'scraped', 'delta', 'gauge'] as const satisfies Observation['kind'][]
-
 export function packPoints(bytes: Buffer, points: readonly Observation[], names: BatchNames): void {
   for (const [index, point] of points.entries()) {
     const at = index * OBSERVATION_BYTES
     bytes.write(point.counter, at, 'hex')
-    bytes.writeUInt8(KINDS.indexOf(point.kind), at + 16)
+    bytes.writeUInt8(OBSERVATION_KINDS.indexOf(point.kind), at + 16)
     bytes.writeUInt16LE(names.dimension(point.dimension), at + 17)
     bytes.writeDoubleLE(point.start, at + 19)
     bytes.writeDoubleLE(point.time, at + 27)
@@ -36,7 +35,7 @@ export function unpackPoints(
     const at = index * OBSERVATION_BYTES
     return {
       counter: bytes.toString('hex', at, at + 16),
-      kind: KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
+      kind: OBSERVATION_KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
       account: accountAt(index),
       dimension: dimensions[bytes.readUInt16LE(at + 17)] as string,
       start: bytes.readDoubleLE(at + 19),
