@@ -1,5 +1,6 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
+import { DAMAGED } from '../text/ledger-advice.ts'
 import { printable } from '../text/printable.ts'
 
 /** The command line is not what it has to be. */
@@ -11,7 +12,7 @@ export class UsageError extends MarketplaceMeteringError {
 const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
   ERR_LEDGER_BUSY: 'Run the command again.',
   ERR_LEDGER_READ_ONLY: 'Run it as the user whose ledger it is.',
-  ERR_LEDGER_CORRUPT: 'Stop the exporter, keep the file, and see "marketplace-meter restore --help".',
+  ERR_LEDGER_CORRUPT: DAMAGED,
 }
 
 /** An error on one line, with its code and what to do. One that is not ours comes with its stack. */

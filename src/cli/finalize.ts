@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
-import { MINUTE } from '../ledger/hours.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from '../metering/agreement-end.ts'
+import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
 import { findAccount } from './account.ts'
 import { UsageError } from './errors.ts'
@@ -10,7 +10,7 @@ import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts
 import { parseTime } from './period.ts'
 import { print } from './print.ts'
 
-const DELAYS = { closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE }
+const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
 
 interface Options extends CommonOptions {
   region?: string

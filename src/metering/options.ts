@@ -115,6 +115,10 @@ function steady(now: () => number): () => number {
   }
 }
 
+/** Where options leave them out, in milliseconds. */
+export const CLOSE_DELAY = 5 * MINUTE
+export const DEADLINE_MARGIN = 5 * MINUTE
+
 const schema = v.object({
   region: regionOption,
   client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
@@ -128,8 +132,8 @@ const schema = v.object({
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
   dropUnnamed: v.optional(v.boolean(), false),
-  closeDelay: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
-  deadlineMargin: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
+  closeDelay: v.optional(milliseconds(0, HOUR), CLOSE_DELAY),
+  deadlineMargin: v.optional(milliseconds(0, HOUR), DEADLINE_MARGIN),
   zeroQuantityRecords: v.optional(v.boolean(), false),
   onConflict: v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold'),
   dryRun: v.optional(v.boolean(), false),

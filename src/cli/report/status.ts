@@ -1,5 +1,7 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
@@ -15,11 +17,6 @@ export interface StatusReport {
   readonly status: LedgerStatus
   readonly dimensions: ReadonlyMap<string, Dimension>
 }
-
-/** Without a running exporter no hour is closed: after two hours it is surely late. */
-const CLOSE_LATE = 2 * HOUR
-/** A record is normally settled minutes after its hour is closed. */
-const PENDING_LATE = 3 * HOUR
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: StatusReport, paint: Paint = plain): string {
@@ -54,15 +51,16 @@ export function statusText(report: StatusReport, paint: Paint = plain): string {
 
 /** What needs a person, the most urgent first. */
 export function problemsOf({ now, status }: Pick<StatusReport, 'now' | 'status'>): string[] {
-  const { closedThrough, oldestPendingHour: oldest } = status
   const problems: string[] = []
-  if (oldest !== undefined && now - oldest > PENDING_LATE) {
+  const oldest = latePendingHour(status, now)
+  if (oldest !== undefined) {
     problems.push(
       `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}: marketplace-meter records --state pending`,
     )
   }
-  if (closedThrough !== undefined && now - (closedThrough + HOUR) > CLOSE_LATE) {
-    problems.push(`No hour was closed since ${shortTime(closedThrough)}: is an exporter running?`)
+  // The ledger does not know the delay that its exporters are configured with.
+  if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
+    problems.push(`No hour was closed since ${shortTime(status.closedThrough as number)}: is an exporter running?`)
   }
   const held = status.held.reduce((sum, { records }) => sum + records, 0)
   if (held > 0) problems.push(`${held} ${held === 1 ? 'record is' : 'records are'} held: marketplace-meter held`)

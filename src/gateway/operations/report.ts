@@ -2,7 +2,7 @@ import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { Activity } from './activity.ts'
+import type { Activity, LaneTrouble } from './activity.ts'
 import { type Advice, shellWord } from './command.ts'
 import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
@@ -63,7 +63,7 @@ export interface ActivityReport {
   readonly troubles: readonly {
     readonly product: string
     readonly region: string
-    readonly fault: string
+    readonly fault: LaneTrouble['fault']
     readonly message: string
     readonly since: string
   }[]
