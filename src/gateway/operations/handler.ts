@@ -4,7 +4,7 @@ import { SECOND } from '../../ledger/hours.ts'
 import { withDeadline } from '../../marketplace/deadline.ts'
 import { describe } from '../../metering/faults.ts'
 import { namesLoopback } from './access.ts'
-import { PAGE, PAGE_POLICY } from './page/page.ts'
+import { statusPage } from './page/page.ts'
 import { PROMETHEUS_CONTENT_TYPE } from './prometheus.ts'
 import { isReady, readinessText } from './readiness.ts'
 import { type StatusOptions, StatusReader } from './report.ts'
@@ -69,7 +69,7 @@ export function operationsHandler(options: OperationsOptions): RequestHandler {
       async request =>
         refusal(request, authorize) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
     ],
-    ['/', request => pageRefusal(request, authorize) ?? page()],
+    ['/', async request => pageRefusal(request, authorize) ?? (await page())],
     ['/status.json', async request => pageRefusal(request, authorize) ?? (await statusJson(reader))],
   ])
   return async (request, response) => {
@@ -105,8 +105,9 @@ async function statusJson(reader: StatusReader): Promise<Answer> {
   }
 }
 
-function page(): Answer {
-  return { status: 200, type: HTML, body: PAGE, headers: { 'content-security-policy': PAGE_POLICY } }
+async function page(): Promise<Answer> {
+  const { html, policy } = await statusPage()
+  return { status: 200, type: HTML, body: html, headers: { 'content-security-policy': policy } }
 }
 
 function refusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Answer | undefined {
