@@ -4,7 +4,7 @@ import { handleOf } from '../text/account.ts'
 import { type Account, type CustomerAccount, customerAccount } from '../usage/account.ts'
 import { isWellFormed } from '../usage/customer.ts'
 import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 
 /** The account that a person means by its key, id, customer identifier, licence or handle. */
 export function findAccount(lines: readonly StatementLine[], text: string): Account {
@@ -33,11 +33,11 @@ function namesOf(account: Account): (string | undefined)[] {
 /** The account of a customer that a person names, checked as the exporter checks its own. */
 export function namedCustomer(product: string, identity: CustomerIdentity): CustomerAccount {
   if (!PRODUCT.test(product)) {
-    throw new UsageError(`Expected --product to be 1 to 255 of -a-zA-Z0-9/=:_.@, got ${JSON.stringify(product)}.`)
+    throw new CommandLineError(`Expected --product to be 1 to 255 of -a-zA-Z0-9/=:_.@, got ${JSON.stringify(product)}.`)
   }
   const name = { ...identity, product }
   if (isWellFormed(name, identity.licenseArn !== undefined)) return customerAccount(name)
-  throw new UsageError(
+  throw new CommandLineError(
     'Expected --account-id of 12 digits, alone or with --license-arn arn:aws:license-manager:…, or ' +
       `--customer-identifier alone, got ${JSON.stringify(identity)}.`,
   )

@@ -4,7 +4,7 @@ import { accountName } from '../text/account.ts'
 import { findAccount, namedCustomer } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 import { amountText } from './report/record-name.ts'
 
 interface Options extends NoteOptions {

@@ -4,8 +4,8 @@ import { DAMAGED } from '../text/ledger-advice.ts'
 import { printable } from '../text/printable.ts'
 
 /** The command line is not what it has to be. */
-export class UsageError extends MarketplaceMeteringError {
-  readonly code = 'ERR_USAGE'
+export class CommandLineError extends MarketplaceMeteringError {
+  readonly code = 'ERR_COMMAND_LINE'
 }
 
 /** What to do about it, where the error itself does not say. */

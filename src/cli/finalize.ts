@@ -4,11 +4,11 @@ import { isPlausibleEnd, PLAUSIBLE_END } from '../metering/agreement-end.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
 import { findAccount } from './account.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { print } from './output.ts'
 import { parseTime } from './period.ts'
-import { print } from './print.ts'
 
 const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
 
@@ -33,7 +33,7 @@ export function finalizeCommand(): Command {
       const now = nowOf(options)
       const endedAt = options.endedAt === undefined ? now : parseTime(options.endedAt, now)
       if (!isPlausibleEnd(endedAt, now)) {
-        throw new UsageError(`Expected --ended-at to be ${PLAUSIBLE_END}, got ${options.endedAt}.`)
+        throw new CommandLineError(`Expected --ended-at to be ${PLAUSIBLE_END}, got ${options.endedAt}.`)
       }
       await withLedger(options.ledger, 'write', async ledger => {
         const account = findAccount(await ledger.statement(), customer)

@@ -1,7 +1,7 @@
 import { AwsV4Signer } from 'aws4fetch'
 import * as v from 'valibot'
 import { check } from '../usage/check.ts'
-import { type Answer, type Operation, readAnswer } from './answer.ts'
+import { type Operation, type OperationResult, readAnswer } from './answer.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
 import { clockSkewOf, describeSkew } from './clock-skew.ts'
 import {
@@ -139,7 +139,7 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
     request: object,
     secrets: readonly string[],
     { abortSignal }: { abortSignal?: AbortSignal } = {},
-  ): Promise<Answer<Name> & { $metadata: AnswerMetadata }> {
+  ): Promise<OperationResult<Name> & { $metadata: AnswerMetadata }> {
     // Nothing was sent, which a timeout alone would not say.
     const late = () => new CredentialsError(`No AWS credentials within ${this.#timeout} ms.`)
     const credentials = await withDeadline(this.#timeout, () => this.#credentials.get(), { abortSignal, late })

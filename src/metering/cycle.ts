@@ -193,10 +193,10 @@ export class MeteringCycle {
   }
 
   /**
-   * Sends records and says what came of each. Where one of them makes AWS refuse all, the halves go by themselves,
+   * Sends records and returns the outcome of each. Where one of them makes AWS refuse all, the halves go by themselves,
    * down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
    *
-   * @param repeated whether the client tried these records before by itself, and did not say what came of it
+   * @param repeated whether the client tried these records before by itself, and did not tell the outcome
    */
   async #send(sending: Sending, records: readonly MeteringRecord[], repeated = false): Promise<Settlement[]> {
     const { report, requestTimeout, onConflict } = this.#options
@@ -229,7 +229,7 @@ export class MeteringCycle {
     })
   }
 
-  /** What comes of records whose request failed. */
+  /** The outcomes of records whose request failed. */
   async #failed(
     sending: Sending,
     records: readonly MeteringRecord[],

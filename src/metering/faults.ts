@@ -50,7 +50,7 @@ const NOT_SENT = new Set<unknown>(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
 export interface FaultOfRequest {
   readonly fault: Fault
-  /** Whether the client tried before by itself, and this is what came of its last attempt only. */
+  /** Whether the client tried before by itself, and this is the fault of its last attempt only. */
   readonly repeated: boolean
 }
 

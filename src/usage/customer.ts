@@ -25,14 +25,14 @@ import {
 export const MAX_UNATTRIBUTED = 1000
 
 /** An account, and what is remembered of it. As little as will do, since there may be many accounts. */
-export interface KnownAccount {
+export interface TrackedAccount {
   readonly account: Account
   /** By the dimension's index. */
   readonly tallies: (Tally | undefined)[]
   /** Which others were reported, as `dimension:source`. */
   alarms: Set<string> | undefined
   /** The next of those with the same account id: a customer may have several licences. */
-  next: KnownAccount | undefined
+  next: TrackedAccount | undefined
 }
 
 /** What is remembered of an account's usage of a dimension: right here, so that it is not looked up for each point. */
@@ -63,8 +63,8 @@ export class CustomerReader {
   readonly #identify: CustomerResolver
   readonly #dimensions: number
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
-  readonly #customers = new Map<string, KnownAccount>()
-  readonly #unattributed = new Map<string, KnownAccount>()
+  readonly #customers = new Map<string, TrackedAccount>()
+  readonly #unattributed = new Map<string, TrackedAccount>()
   /** What the resolver threw last. */
   resolverError: unknown
 
@@ -75,7 +75,7 @@ export class CustomerReader {
     this.#dimensions = dimensions
   }
 
-  read(attributes: Attributes, resource: Attributes): KnownAccount {
+  read(attributes: Attributes, resource: Attributes): TrackedAccount {
     let identity: CustomerIdentity | undefined
     try {
       identity = this.#identify(attributes, resource)
@@ -92,7 +92,7 @@ export class CustomerReader {
   }
 
   /** A customer that is named, or why it is none. */
-  know(identity: CustomerIdentity | undefined): KnownAccount | 'no-customer' | 'malformed-customer' {
+  know(identity: CustomerIdentity | undefined): TrackedAccount | 'no-customer' | 'malformed-customer' {
     if (identity === undefined || identity === null) return 'no-customer'
     // A resolver's database may say null for what is not there.
     const accountId = identity.accountId ?? undefined
@@ -125,7 +125,7 @@ export class CustomerReader {
   }
 
   /** The account for usage that has no customer. */
-  unattributed(reason: UnattributedReason, attributes: Attributes): KnownAccount {
+  unattributed(reason: UnattributedReason, attributes: Attributes): TrackedAccount {
     let account = unattributedAccount(this.#product, reason, evidenceOf(attributes))
     if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(account.key)) {
       account = unattributedAccount(this.#product, reason, '')
@@ -138,7 +138,7 @@ export class CustomerReader {
     return known
   }
 
-  #begin(account: Account): KnownAccount {
+  #begin(account: Account): TrackedAccount {
     return { account, tallies: Array(this.#dimensions).fill(undefined), alarms: undefined, next: undefined }
   }
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { findAccount, namedCustomer } from '../../src/cli/account.ts'
-import { breaches } from '../../src/cli/report/equation.ts'
 import { equationText } from '../../src/cli/report/equation-text.ts'
 import { heldText } from '../../src/cli/report/held.ts'
 import { recordsCsv, recordsJson, recordsTable } from '../../src/cli/report/records.ts'
@@ -13,6 +12,7 @@ import { problemsOf } from '../../src/cli/report/status.ts'
 import { readStatement } from '../../src/cli/statement.ts'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
+import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
@@ -192,7 +192,7 @@ describe('accounts', () => {
     assert.deepEqual(namedCustomer('prod', { accountId: '111122223333' }), ACME)
     assert.equal(namedCustomer('prod', { customerIdentifier: 'abc' }).key, 'prod,customer=abc')
     for (const identity of [{ accountId: '1' }, { accountId: '111122223333', licenseArn: 'arn:x' }]) {
-      assert.throws(() => namedCustomer('prod', identity), { code: 'ERR_USAGE' })
+      assert.throws(() => namedCustomer('prod', identity), { code: 'ERR_COMMAND_LINE' })
     }
     assert.throws(() => namedCustomer('a b', { accountId: '111122223333' }), /--product/)
   })

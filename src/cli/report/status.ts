@@ -9,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { amountText } from './record-name.ts'
 
-export interface StatusReport {
+export interface LedgerOverview {
   readonly name: string
   /** Of the file, in bytes. */
   readonly size: number | undefined
@@ -19,7 +19,7 @@ export interface StatusReport {
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
-export function statusText(report: StatusReport, paint: Paint = plain): string {
+export function statusText(report: LedgerOverview, paint: Paint = plain): string {
   const { name, size, now, status, dimensions } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
@@ -50,7 +50,7 @@ export function statusText(report: StatusReport, paint: Paint = plain): string {
 }
 
 /** What needs a person, the most urgent first. */
-export function problemsOf({ now, status }: Pick<StatusReport, 'now' | 'status'>): string[] {
+export function problemsOf({ now, status }: Pick<LedgerOverview, 'now' | 'status'>): string[] {
   const problems: string[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -79,7 +79,7 @@ function windowText(hour: number, now: number): string {
 }
 
 /** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
-export function statusJson(report: StatusReport): object {
+export function statusJson(report: LedgerOverview): object {
   const { name, size, now, status } = report
   const figure = ({ quantity, amount, ...rest }: LedgerStatus['pending'][number]) => ({
     ...rest,

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { isLedgerAddress } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
-import { described } from './described.ts'
+import { described } from './description.ts'
 import { REFERENCE, REFERENCES } from './secrets.ts'
 import { address, duration, endpoint, size } from './values.ts'
 
