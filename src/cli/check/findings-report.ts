@@ -1,3 +1,4 @@
+import { RULES } from '../../ledger/rules/counters/index.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityScale } from '../../text/quantity.ts'
@@ -36,6 +37,7 @@ function columns(points: readonly Finding[], dimensions: Dimensions): Column<Fin
     { title: 'CUSTOMER', of: ({ account }) => (account === undefined ? '-' : accountLabel(account)) },
     ...(points.some(hasLicence) ? [LICENCE] : []),
     { title: 'USAGE', of: point => usageText(point, dimensions), number: true },
+    { title: 'RULE', of: ({ rule }) => rule ?? '-', optional: true },
     { title: 'WHY', of: ({ reason }) => reason ?? 'counted', format: ({ reason }) => (reason ? 'yellow' : 'green') },
   ]
 }
@@ -59,11 +61,12 @@ function unnamedText(unnamed: ReadonlyMap<string, number>): string {
   return [...unnamed].map(([metric, points]) => `${printable(metric)} (${points})`).join('\n')
 }
 
-/** What the reasons mean, each once. */
+/** What the rules and reasons mean, each once. */
 function reasonsText(points: readonly Finding[]): string[] {
-  const lines = points.flatMap(({ reason, message = '' }) =>
-    reason === undefined ? [] : [`${reason}: ${printable(message)}`],
-  )
+  const lines = points.flatMap(({ rule, reason, message = '' }) => [
+    ...(rule === undefined ? [] : [`${rule}: ${RULES[rule]}`]),
+    ...(reason === undefined || reason === rule ? [] : [`${reason}: ${printable(message)}`]),
+  ])
   return lines.length === 0 ? [] : [[...new Set(lines)].join('\n')]
 }
 
@@ -110,12 +113,13 @@ function billText(points: readonly Finding[], since: number, dimensions: Dimensi
 export function findingsJson({ since, points, unnamed, alarms }: Findings, dimensions: Dimensions): object {
   return {
     since: iso(since),
-    points: points.map(({ time, amount, dimension, account, reason, message, ...point }) => ({
+    points: points.map(({ time, amount, dimension, account, reason, message, rule, ...point }) => ({
       time: iso(time),
       ...point,
       dimension: dimension ?? null,
       account: account ?? null,
       amount: formatAmount(amount),
+      rule: rule ?? null,
       reason: reason ?? null,
       message: message ?? null,
     })),

@@ -2,7 +2,16 @@ import type { Attributes } from '@opentelemetry/api'
 import { read } from '../../gateway/intake.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest } from '../../gateway/otlp/metrics.ts'
 import type { NotCounted, Observation } from '../../ledger/ledger.ts'
-import { type CounterMemory, type CounterState, explain, observeAll } from '../../ledger/rules/counters/index.ts'
+import {
+  type CounterMemory,
+  type CounterState,
+  explain,
+  observeAll,
+  RULES,
+  type Rule,
+  type SharedStart,
+  type StreamState,
+} from '../../ledger/rules/counters/index.ts'
 import type { Account, UnattributedReason } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { UsageMapper } from '../../usage/mapper.ts'
@@ -23,11 +32,13 @@ export interface Finding {
   readonly reason?: Reason
   /** What to know about the reason. */
   readonly message?: string
+  /** By which rule it is taken, of a counter. */
+  readonly rule?: Rule
   /** What it adds to the customer's usage, in millionths of the dimension's base unit. */
   readonly amount: bigint
 }
 
-export type Reason = NotCounted | UnattributedReason | UnbillableReason | 'no-rule' | 'nothing-new' | 'first-level'
+export type Reason = NotCounted | UnattributedReason | UnbillableReason | 'no-rule' | 'nothing-new' | 'waits'
 
 /** What captured requests come to. */
 export interface Findings {
@@ -112,9 +123,13 @@ function findingsOfPoint(
 /** What a ledger remembers of counters. */
 class Counters implements CounterMemory {
   readonly forgottenBefore = 0
+  readonly restored = 0
   readonly #since: number
   readonly #states = new Map<string, CounterState>()
+  readonly #streams = new Map<string, StreamState>()
+  readonly #sharedStarts = new Map<number, SharedStart>()
   readonly #deltas = new Map<string, bigint>()
+  #rule: Rule = 'delta'
 
   constructor(since: number) {
     this.#since = since
@@ -122,6 +137,20 @@ class Counters implements CounterMemory {
 
   state(counter: string): CounterState | undefined {
     return this.#states.get(counter)
+  }
+
+  stream(key: string): StreamState | undefined {
+    return this.#streams.get(key)
+  }
+
+  sharedStart(start: number): SharedStart | undefined {
+    return this.#sharedStarts.get(start)
+  }
+
+  legacy(): undefined {}
+
+  taken(_: Observation, rule: Rule): void {
+    this.#rule = rule
   }
 
   delta(point: Observation): bigint | undefined {
@@ -136,20 +165,22 @@ class Counters implements CounterMemory {
   observe(
     point: Observation,
     unattributed: string | undefined,
-  ): Pick<Finding, 'account' | 'amount' | 'reason' | 'message'> {
-    const isFirst = !this.#states.has(point.counter)
-    const { entries, states, deltas, notes } = observeAll([point], this)
-    for (const [counter, state] of states) this.#states.set(counter, state)
+  ): Pick<Finding, 'account' | 'amount' | 'rule' | 'reason' | 'message'> {
+    const { entries, states, streams, sharedStarts, deltas, notes } = observeAll([point], this)
+    for (const [key, { state }] of states) this.#states.set(key, state)
+    for (const [key, state] of streams) this.#streams.set(key, state)
+    for (const [start, targets] of sharedStarts) this.#sharedStarts.set(start, targets)
     for (const delta of deltas) this.#deltas.set(keyOf(delta), delta.value)
+    const rule = this.#rule
     const { account, amount } = entries[0] ?? { account: point.account, amount: 0n }
     const [note] = notes
-    if (note !== undefined) return { account, amount, reason: note.verdict, message: explain(note) }
-    if (amount === 0n) {
-      const reason = point.kind === 'gauge' && isFirst ? 'first-level' : 'nothing-new'
-      return { account, amount, reason, message: MESSAGES[reason] }
+    if (note !== undefined) return { account, amount, rule, reason: note.verdict, message: explain(note) }
+    if (account.kind === 'unattributed' && amount > 0n) {
+      return { account, amount, rule, reason: account.reason, message: unattributed ?? '' }
     }
-    if (account.kind === 'customer') return { account, amount }
-    return { account, amount, reason: account.reason, message: unattributed ?? '' }
+    if (amount > 0n) return { account, amount, rule }
+    const reason = rule === 'waits' || rule === 'several-writers' ? rule : 'nothing-new'
+    return { account, amount, rule, reason, message: MESSAGES[reason] }
   }
 }
 
@@ -158,5 +189,6 @@ const keyOf = ({ counter, start, time }: Observation): string => `${counter} ${s
 const MESSAGES = {
   'no-rule': "rules name the metric, and none of them holds for the point's attributes",
   'nothing-new': 'nothing on top of what was counted before',
-  'first-level': "a gauge's first point: its time counts from here on",
+  waits: RULES.waits,
+  'several-writers': RULES['several-writers'],
 }

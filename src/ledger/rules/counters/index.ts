@@ -14,12 +14,13 @@ import {
   timeOf,
 } from './evidence.ts'
 import { observeLevel, wakeLevels } from './levels.ts'
-import type { Emission, HeldVerdict, Outcome, Surroundings } from './reading.ts'
+import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
 import { observeStarted, waitingOfStarted, wakeStarted } from './started.ts'
 import type { CounterState, LegacyState } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
-export type { Stream, StreamState } from './evidence.ts'
+export type { Evidence, SharedStart, Stream, StreamState } from './evidence.ts'
+export type { Rule } from './reading.ts'
 export {
   type CounterState,
   type LegacyState,
@@ -62,6 +63,8 @@ export interface CounterMemory {
   readonly forgottenBefore: number
   /** What was counted before, in microseconds, a ledger that was lost may have billed; 0 where none was. */
   readonly restored: number
+  /** Told by which rule each point is taken, for who wants to know. */
+  taken?(point: Observation, rule: Rule): void
   /** When the ledger began to meter a metric as a product's dimension, in milliseconds since the epoch. */
   since(product: string, dimension: string, metric: string): number
 }
@@ -174,8 +177,8 @@ class Counting {
 
   observe(points: readonly Observation[]): ObservedSet {
     for (const point of inOrder(points)) {
-      if (point.kind === 'delta') this.#delta(point)
-      else this.#counter(point)
+      const rule = point.kind === 'delta' ? this.#delta(point) : this.#counter(point)
+      this.#memory.taken?.(point, rule)
     }
     return this.#result()
   }
@@ -213,24 +216,25 @@ class Counting {
     }
   }
 
-  #delta(point: Observation): void {
+  #delta(point: Observation): Rule {
     const { account, dimension, counter, start, time, value } = point
     const key = `${counter} ${start} ${time}`
     const before = this.#deltas.get(key)?.value ?? this.#memory.delta(point)
     if (before !== undefined) {
       if (before !== value) this.#note(account, dimension, 'conflict', value)
-      return
+      return 'delta'
     }
     this.#deltas.set(key, point)
     if (time < this.#memory.since(account.product, dimension, streamOf(point).metric) * 1000) {
       this.#note(account, dimension, 'baseline', value)
-      return
+      return 'first-contact'
     }
     const held = time < this.#memory.forgottenBefore ? ('too-late' as const) : undefined
     this.#emit({ account, amount: value, ...(held && { held }) }, dimension, hourObserved(point))
+    return 'delta'
   }
 
-  #counter(point: Observation): void {
+  #counter(point: Observation): Rule {
     const { account, dimension, kind, value, receivedAt, maxGap = 0 } = point
     const stream = streamOf(point)
     const known = this.#memory.stream(stream.key)
@@ -251,13 +255,12 @@ class Counting {
     if (kind === 'gauge') {
       const levels = before?.kind === 'levels' ? before : undefined
       const legacy = levels === undefined ? this.#memory.legacy(point.counter) : undefined
-      this.#take(key, dimension, observeLevel(levels, { ...reading, maxGap }, around, legacy), { time, receivedAt })
-      return
+      const outcome = observeLevel(levels, { ...reading, maxGap }, around, legacy)
+      return this.#take(key, dimension, outcome, { time, receivedAt })
     }
     if (kind === 'scraped' && start === 0 && point.start !== 0) tell({ startless: true })
     if (start !== 0 && kind === 'cumulative' && !known?.startless) {
-      this.#started(key, before, point, reading, around, tell)
-      return
+      return this.#started(key, before, point, reading, around, tell)
     }
     const values = before?.kind === 'values' ? before : undefined
     const legacy = values === undefined ? this.#memory.legacy(point.counter) : undefined
@@ -273,7 +276,7 @@ class Counting {
       const before = this.#sharedStarts.get(start) ?? this.#memory.sharedStart(start)
       this.#sharedStarts.set(start, shareStart(before, stream.target))
     }
-    this.#take(key, dimension, outcome, { time, receivedAt })
+    return this.#take(key, dimension, outcome, { time, receivedAt })
   }
 
   #started(
@@ -283,7 +286,7 @@ class Counting {
     reading: Parameters<typeof observeStarted>[1],
     around: Surroundings,
     tell: (what: Omit<Evidence, 'stream' | 'time'>) => void,
-  ): void {
+  ): Rule {
     const { dimension, series = point.counter } = point
     const { start, time, value, receivedAt, stream } = reading
     const started = before?.kind === 'started' ? before : undefined
@@ -307,7 +310,10 @@ class Counting {
       tell(goesOn ? { continues: true } : {})
     } else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
     else if (started === undefined && around.stream === undefined) tell({})
-    this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous }), { time, receivedAt })
+    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous }), {
+      time,
+      receivedAt,
+    })
   }
 
   /** What each of the starts had that were found to be none. */
@@ -349,15 +355,16 @@ class Counting {
   #take(
     key: string,
     dimension: string,
-    { state, emissions, notes }: Outcome<CounterState>,
+    { state, rule, emissions, notes }: Outcome<CounterState>,
     at: Pick<Observation, 'time' | 'receivedAt'>,
-  ): void {
+  ): Rule {
     const before = this.#states.get(key)?.state ?? this.#memory.state(key)
     for (const emission of emissions) this.#emit(emission, dimension, hourObserved(at))
     for (const { account, verdict, amount } of notes) this.#note(account, dimension, verdict, amount)
-    if (state === before) return
+    if (state === before) return rule
     const waiting = state.wakeAt === 0 ? 0n : waitingOf(state)
     this.#states.set(key, { state, dimension, wakeAt: state.wakeAt, waiting })
+    return rule
   }
 
   #emit({ account, amount, held }: Emission, dimension: string, hour: number): void {
@@ -515,4 +522,18 @@ export function explain({ verdict }: ObservationNote): string {
     case 'out-of-range':
       return 'a counter that rose by more than anybody uses at once: it is not billed'
   }
+}
+
+/** What a rule says of a point. */
+export const RULES: Readonly<Record<Rule, string>> = {
+  'own-start': 'it began after metering did, as its start says: all of it counts',
+  'goes-on': 'it goes on from the highest value of its start',
+  renamed: 'the same counter under another name, as its start says: it goes on',
+  'new-in-stream': 'new in a stream that is known: it began after the collection before, and counts whole',
+  'first-contact': 'it began before metering did, or nobody knows when: what it had counted is not billed',
+  'by-values': 'it says no start of its own: what it rises by counts, and after a fall it has begun anew',
+  waits: 'cannot be told yet: the next points of its sender tell, or an hour',
+  'several-writers': 'several processes count under one name: give each a service.instance.id',
+  delta: 'a delta counts once, by its start and time',
+  level: 'a level holds until the next point',
 }

@@ -42,7 +42,7 @@ export function observeLevel(
   const levels = [...known.levels]
   let at = levels.length
   while (at > 0 && (levels[at - 1] as Knot).time > time) at -= 1
-  if (levels[at - 1]?.time === time) return { state: known, emissions: [], notes: [] }
+  if (levels[at - 1]?.time === time) return { state: known, rule: 'level', emissions: [], notes: [] }
   const doubted = (levels.at(-1)?.time ?? Number.POSITIVE_INFINITY) < around.restored
   levels.splice(at, 0, { time, value })
   const state = { ...known, levels, maxGap }
@@ -60,7 +60,7 @@ export function observeLevel(
 
 /** The end of a wait: what was silent is taken to have held its level for as long as it may. */
 export function wakeLevels(before: LevelsState, around: Surroundings): Outcome<LevelsState> {
-  if (before.waiter === undefined) return { state: { ...before, wakeAt: 0 }, emissions: [], notes: [] }
+  if (before.waiter === undefined) return { state: { ...before, wakeAt: 0 }, rule: 'level', emissions: [], notes: [] }
   return count(before, around, true, before.waiter.account, false)
 }
 
@@ -117,7 +117,7 @@ function count(
     emitted: amount > 0n ? before.emitted + amount * MILLION : before.emitted,
     ...(waiting > 0n && { waiting: waiting / MILLION, wakeAt: before.wakeAt, waiter: before.waiter }),
   }
-  return { state, emissions, notes }
+  return { state, rule: state.waiting === undefined ? 'level' : 'waits', emissions, notes }
 }
 
 /** How far points are apart as a rule, in microseconds: between half of them it is no more. */

@@ -54,8 +54,32 @@ export interface Note {
   readonly amount: bigint
 }
 
+/** By which rule a point is taken. */
+export type Rule =
+  /** It began after metering did, as its start says: all of it counts. */
+  | 'own-start'
+  /** It goes on from the highest value of its start. */
+  | 'goes-on'
+  /** The same, under another name. */
+  | 'renamed'
+  /** It is new in a stream that is known, so it began after the collection before. */
+  | 'new-in-stream'
+  /** It began before, or nobody knows when: what it says first is none of this usage. */
+  | 'first-contact'
+  /** Its start is none: it is followed by its values. */
+  | 'by-values'
+  /** What it is cannot be told yet: the next points tell. */
+  | 'waits'
+  /** Nobody can say whose point it is. */
+  | 'several-writers'
+  /** A delta, known by its start and time. */
+  | 'delta'
+  /** A level that holds until the next. */
+  | 'level'
+
 export interface Outcome<State> {
   readonly state: State
+  readonly rule: Rule
   readonly emissions: readonly Emission[]
   readonly notes: readonly Note[]
 }

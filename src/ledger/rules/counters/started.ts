@@ -1,7 +1,7 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
 import { compatible, wentOnAt } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
+import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
 
 /**
  * A counter that says when it began: its mark, the highest value since, tells all, whatever order points come in. Under
@@ -75,9 +75,13 @@ export function observeStarted(
   const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
+  let rule: Rule = 'goes-on'
   if (mine === undefined) {
     mine = counters.find(one => one.copy !== true && isSame(one, point, around))
-    if (mine !== undefined) mine.names = [...mine.names, stream.key]
+    if (mine !== undefined) {
+      mine.names = [...mine.names, stream.key]
+      rule = 'renamed'
+    } else if (legacy === undefined) rule = start < around.since ? 'first-contact' : 'own-start'
   }
   const others = counters.filter(one => one !== mine)
   const doubted = isDoubted(mine, start, around, legacy)
@@ -102,9 +106,11 @@ export function observeStarted(
   if (others.length > 0) compare(mine, others, point, notes)
   decide(mine, around, start, mine.points >= CONVINCING, notes, point.account)
   const emissions = emit(mine, start, around, point.account, doubted)
+  if (mine.waiter !== undefined) rule = 'waits'
+  else if (start < around.since && emissions.length > 0 && baseOf(mine, start, around) === 0n) rule = 'new-in-stream'
   const waits = counters.some(isWaiting)
   const wakeAt = waits ? before?.wakeAt || point.receivedAt + LONGEST_DOUBT : 0
-  return { state: { kind: 'started', start, counters: counters as StartedCounter[], wakeAt }, emissions, notes }
+  return { state: { kind: 'started', start, counters: counters as StartedCounter[], wakeAt }, rule, emissions, notes }
 }
 
 /** The end of a wait: what is still not known is decided without. */
@@ -137,7 +143,7 @@ export function wakeStarted(
     emissions.push(...emit(counter, start, around, account, false))
     counter.waiter = undefined
   }
-  return { state: { ...before, counters: counters as StartedCounter[], wakeAt: 0 }, emissions, notes }
+  return { state: { ...before, counters: counters as StartedCounter[], wakeAt: 0 }, rule: 'goes-on', emissions, notes }
 }
 
 /** What of a state waits to be decided. */

@@ -1,7 +1,7 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
 import { wentOnAt } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
+import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
 import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /**
@@ -106,7 +106,7 @@ export function observeValues(
     last === undefined ? false : last.time < around.restored || (before === undefined && legacy?.doubted === true)
   if (state.disturbed > 0) {
     const emissions = disturb(state, point, notes)
-    return { state, emissions, notes }
+    return { state, rule: 'several-writers', emissions, notes }
   }
   const began = point.start === 0 ? undefined : withStart(state, point, around, notes)
   if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
@@ -117,19 +117,29 @@ export function observeValues(
     state.waiter = { account, since: around.since }
     state.wakeAt ||= receivedAt + LONGEST_DOUBT
   }
-  return { state, emissions, notes, ...(began && { began }) }
+  const rule = ruleOf(state, before, around)
+  return { state, rule, emissions, notes, ...(began && { began }) }
+}
+
+function ruleOf(state: ValuesState, before: ValuesState | undefined, { since }: Surroundings): Rule {
+  if (state.disturbed > 0) return 'several-writers'
+  if (state.waiting !== undefined) return 'waits'
+  if (!state.startless && state.epochs.some(({ start }) => start >= since))
+    return before === undefined ? 'own-start' : 'goes-on'
+  if (before !== undefined) return 'by-values'
+  return state.base === 0n ? 'new-in-stream' : 'first-contact'
 }
 
 /** The end of a wait: what is still not known is decided without. */
 export function wakeValues(before: ValuesState, around: Surroundings): Outcome<ValuesState> {
   const state: Draft = { ...before }
   const account = before.waiter?.account
-  if (account === undefined) return { state: { ...before, wakeAt: 0 }, emissions: [], notes: [] }
+  if (account === undefined) return { state: { ...before, wakeAt: 0 }, rule: 'by-values', emissions: [], notes: [] }
   const notes: Note[] = []
   if (around.stream?.startless) state.startless = true
   state.points = CONVINCING
   const emissions = count(state, { ...(state.knots.at(-1) as Knot), account }, around, false, true, notes)
-  return { state, emissions, notes }
+  return { state, rule: 'by-values', emissions, notes }
 }
 
 function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined): ValuesState {
