@@ -1,0 +1,4 @@
+import type { Scenario } from './scenario.ts'
+import { SDK } from './sdk.ts'
+
+export const SCENARIOS: readonly Scenario[] = [...SDK]
