@@ -60,6 +60,8 @@ export interface TargetOptions {
   readonly answering?: 'youngest' | 'any'
   /** It exposes `process_start_time_seconds`. */
   readonly saysStart?: boolean
+  /** When nothing answers, though its pod lives. */
+  readonly down?: (minute: number) => boolean
   /** Which series it does not expose at a scrape. */
   readonly hides?: (customer: string, minute: number) => boolean
 }
@@ -138,7 +140,7 @@ export class Collector {
       if (fails?.(minute)) continue
       const at = this.#stage.at(minute) + later
       const before = pod
-      pod = target.pod(at)
+      pod = target.options.down?.(minute) ? undefined : target.pod(at)
       const points = pod === undefined ? [] : this.#read(target, pod, at, minute)
       // A target that does not answer has stale markers for all that it had.
       if (pod === undefined && before !== undefined) {

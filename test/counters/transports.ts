@@ -6,6 +6,13 @@ import type { Stage } from './stage.ts'
 /** An outage of what is between a sender and its gateway, in minutes since metering began. */
 export type Outage = readonly [from: number, to: number]
 
+export interface QueueOptions {
+  readonly consumers?: number
+  readonly outages?: readonly Outage[]
+  /** Before that nothing is overtaken, in minutes since metering began. */
+  readonly calmUntil?: number
+}
+
 /** How far apart the requests of a queue that empties are, in milliseconds. */
 const DRAINING = 40
 
@@ -18,7 +25,7 @@ export const direct = (stage: Stage, messages: readonly Message[]): Delivery[] =
 export function queue(
   stage: Stage,
   messages: readonly Message[],
-  { consumers = 1, outages = [] }: { readonly consumers?: number; readonly outages?: readonly Outage[] },
+  { consumers = 1, outages = [], calmUntil = Number.NEGATIVE_INFINITY }: QueueOptions,
 ): Delivery[] {
   const waiting = new Map<Outage, Message[]>()
   const deliveries: Delivery[] = []
@@ -26,7 +33,7 @@ export function queue(
     const outage = outages.find(([from, to]) => message.at >= stage.at(from) && message.at < stage.at(to))
     if (outage !== undefined) waiting.set(outage, [...(waiting.get(outage) ?? []), message])
     else {
-      const overtaken = consumers > 1 && stage.random() < 0.15
+      const overtaken = consumers > 1 && message.at >= stage.at(calmUntil) && stage.random() < 0.15
       const late = overtaken ? stage.integer(1000, 4 * MINUTE) : stage.integer(20, 300)
       deliveries.push({ ...message, at: message.at + late, gateway: 0 })
     }
