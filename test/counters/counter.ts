@@ -11,8 +11,9 @@ export class Counter {
 
   /** @param at milliseconds since the epoch, as all times of a scenario that are not on the wire */
   count(at: number, amount: number): void {
+    const last = this.#events.at(-1)
     this.#events.push({ at, amount })
-    this.#events.sort((a, b) => a.at - b.at)
+    if (last !== undefined && last.at > at) this.#events.sort((a, b) => a.at - b.at)
   }
 
   /** When it first counted. */
