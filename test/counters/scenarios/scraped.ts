@@ -11,7 +11,7 @@ const TRUE_RESET: CollectorOptions = { starts: 'true-reset-point' }
 const SUBTRACT: CollectorOptions = { starts: 'subtract-initial-point' }
 const START_METRIC: CollectorOptions = { starts: 'start-time-metric' }
 
-const SCRAPES: Scrapes = { from: 1, to: 150, every: 4 }
+const SCRAPES: Scrapes = { from: 1, to: 151, every: 5 }
 
 /** A pod from long before metering began, whose customer is idle until the first scrape since, at minute 1. */
 function oldPod(stage: Stage, { ended = 240, heap = 700_000 } = {}): Pod {
@@ -115,7 +115,7 @@ export const SCRAPED: readonly Scenario[] = [
     stage => lateCustomers(stage, NONE),
   ),
   scenario('scraped/failed-scrapes', 'exact', 'What was not scraped is in the next scrape.', stage =>
-    lateCustomers(stage, NONE, { ...SCRAPES, fails: minute => minute % 12 === 1 && minute > 1 }),
+    lateCustomers(stage, NONE, { ...SCRAPES, fails: minute => minute % 15 === 1 && minute > 1 }),
   ),
   scenario('scraped/restart', 'exact', 'A fall whose old height does not come back is a restart.', stage =>
     restart(stage, NONE),
@@ -439,7 +439,7 @@ export const SCRAPED: readonly Scenario[] = [
     'scraped/rollout-behind-a-service',
     'alarm',
     'For six minutes two pods answer in turn, then only the new one: the old height came back before it fell for good.',
-    stage => withBystander(stage, NONE, rollout(stage), { ...SCRAPES, every: 1, to: 110 }),
+    stage => withBystander(stage, NONE, rollout(stage), { ...SCRAPES, every: 2, to: 111 }),
   ),
   // On the way.
   ...([NONE, CREATED, FIRST_SCRAPE, TRUE_RESET] as const).map(options =>

@@ -319,7 +319,7 @@ export const SDK: readonly Scenario[] = [
       const silent = new Application(stage, { sdk: GO, started: 2 }).serve(ALICE, { from: 3, to: 4440, rate: 1 })
       const other = new Application(stage, { sdk: GO, started: 100 }).serve(ALICE, { from: 101, to: 4440, rate: 1 })
       const messages = merged(
-        ...[steady.exports({ every: 60, to: 4440 }), other.exports({ every: 60, to: 4440 })],
+        ...[steady.exports({ every: 120, to: 4440 }), other.exports({ every: 120, to: 4440 })],
         ...[silent.exports({ every: 5, to: 60 }), silent.exports({ every: 5, from: 4320, to: 4440 })],
       )
       return { deliveries: direct(stage, messages) }
