@@ -15,7 +15,7 @@ export const NAIVE = [increase, cumulativeToDelta, adding]
 export interface Result extends Verdict {
   readonly name: string
   readonly class: Class
-  readonly verdict: 'right' | 'wrong'
+  readonly verdict: 'pass' | 'fail'
   /** Of each naive receiver: what it bills too much and too little; undefined where it is not for such points. */
   readonly naive: Readonly<Record<string, { readonly over: number; readonly under: number } | undefined>>
 }
@@ -39,7 +39,7 @@ export async function live(engine: Engine, { name, class: klass, make }: Scenari
   })
   return {
     ...{ name, class: klass, ...verdict },
-    ...{ verdict: verdict.faults.length === 0 ? 'right' : 'wrong', naive: Object.fromEntries(naive) },
+    ...{ verdict: verdict.faults.length === 0 ? 'pass' : 'fail', naive: Object.fromEntries(naive) },
   }
 }
 

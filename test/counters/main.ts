@@ -58,4 +58,4 @@ if (values.json) {
   const all = [...results].flatMap(([engine, own]) => own.map(one => ({ ...one, engine })))
   console.log(JSON.stringify({ seed, scenarios: all }, null, 2))
 } else print(results, scenarios)
-if ([...results.values()].flat().some(({ verdict }) => verdict === 'wrong')) process.exitCode = 1
+if ([...results.values()].flat().some(({ verdict }) => verdict === 'fail')) process.exitCode = 1

@@ -12,7 +12,7 @@ export function print(results: ReadonlyMap<string, readonly Result[]>, scenarios
     for (const klass of CLASSES) {
       const of = own.filter(one => one.class === klass)
       if (of.length === 0) continue
-      console.log(`${klass}: ${of.filter(({ verdict }) => verdict === 'right').length} of ${of.length} right`)
+      console.log(`${klass}: ${of.filter(({ verdict }) => verdict === 'pass').length} of ${of.length} pass`)
     }
     for (const { name } of NAIVE) console.log(`${name}: ${summary(own, name)}`)
     printWrong(own, scenarios)
@@ -31,7 +31,7 @@ function printScenarios(results: readonly Result[]): void {
     table.addRow({
       ...{ situation: name, class: result.class, used: figure(used), billed: figure(billed), held: figure(held) },
       ...{ told: figure(told), over: share(over, used), under: share(under, used) },
-      verdict: verdict === 'right' ? 'right' : `WRONG: ${faults.join(', ')}`,
+      verdict: verdict === 'pass' ? 'pass' : `FAIL: ${faults.join(', ')}`,
       ...Object.fromEntries(
         Object.entries(naive).map(([of, one]) => [of, one === undefined ? '-' : inWords(one, used)]),
       ),
@@ -42,7 +42,7 @@ function printScenarios(results: readonly Result[]): void {
 
 function printWrong(results: readonly Result[], scenarios: readonly Scenario[]): void {
   for (const { name, verdict, faults, alarms } of results) {
-    if (verdict === 'right') continue
+    if (verdict === 'pass') continue
     const why = scenarios.find(one => one.name === name)?.why
     console.log(
       `\n${name}: ${faults.join(', ')}\n  ${why}${alarms.length > 0 ? `\n  heard: ${alarms.join('; ')}` : ''}`,
