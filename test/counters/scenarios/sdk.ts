@@ -61,6 +61,17 @@ function restarts(stage: Stage, heights: readonly number[], options: Partial<App
   return { deliveries: direct(stage, merged(...messages)) }
 }
 
+/** One run after the other, under one name. @param every minutes of the four that each run lasts */
+function jobs(stage: Stage, every: number) {
+  const runs = Array.from({ length: 60 }, (_, n) => {
+    const started = 2 + 5 * n
+    const job = new Application(stage, { sdk: JAVASCRIPT, started, service: 'nightly' })
+    job.serve(n % 3 === 0 ? BOB : ALICE, { from: started + 0.5, to: started + 3, heap: stage.integer(10, 5000) })
+    return job.exports({ every, to: started + 4 })
+  })
+  return { deliveries: direct(stage, merged(...runs)) }
+}
+
 /** Workers that were forked when the SDK had begun. */
 function forked(stage: Stage, ownPid: boolean) {
   const started = 1
@@ -181,14 +192,13 @@ export const SDK: readonly Scenario[] = [
         Array.from({ length: 30 }, (_, n) => 100 + 70 * ((n * 7) % 11)),
       ),
   ),
-  scenario('sdk/sixty-jobs-no-instance', 'exact', 'Each run of a job is a start that speaks once.', stage => {
-    const jobs = Array.from({ length: 60 }, (_, n) => {
-      const job = new Application(stage, { sdk: JAVASCRIPT, started: 2 + 5 * n, service: 'nightly' })
-      job.serve(n % 3 === 0 ? BOB : ALICE, { from: 2.5 + 5 * n, to: 5 + 5 * n, heap: stage.integer(10, 5000) })
-      return job.exports({ every: 4, to: 6 + 5 * n })
-    })
-    return { deliveries: direct(stage, merged(...jobs)) }
-  }),
+  scenario('sdk/sixty-jobs', 'exact', 'Each run of a job is a start that speaks twice.', stage => jobs(stage, 2)),
+  scenario(
+    'sdk/sixty-jobs-of-one-export',
+    'bounded',
+    'Of starts that speak once, nothing tells those of jobs from one that moves with each export.',
+    stage => jobs(stage, 4),
+  ),
   scenario(
     'sdk/instance-id-of-each-start',
     'exact',
