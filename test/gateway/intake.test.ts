@@ -55,8 +55,7 @@ class Desk implements AsyncDisposable {
 
   static async open(): Promise<Desk> {
     const desk = new Desk()
-    await desk.file.register(desk.mapper.dimensions)
-    await desk.file.meteredSince('prod-1', START)
+    await desk.file.register(desk.mapper.dimensions, { product: 'prod-1', now: START, metrics: desk.mapper.sources })
     return desk
   }
 
