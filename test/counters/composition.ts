@@ -163,8 +163,14 @@ const transport: fc.Arbitrary<Transport> = fc.record({
   restarts: fc.array(minute(5), { maxLength: 2 }),
 })
 
+/** Whose starts move has to be recognized by them: under one name, and not by a customer's last two points. */
+const recognizable = (writer: Writer): Writer =>
+  writer.kind === 'moving'
+    ? { ...writer, late: Math.min(writer.late, 60), restart: undefined, renamed: undefined }
+    : writer
+
 export const composition: fc.Arbitrary<Composition> = fc.record({
   seed: fc.nat(1_000_000),
-  writers: fc.array(writer, { minLength: 1, maxLength: 3 }),
+  writers: fc.array(writer.map(recognizable), { minLength: 1, maxLength: 3 }),
   transports: fc.tuple(transport, transport),
 })
