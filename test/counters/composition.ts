@@ -79,6 +79,8 @@ export function messagesOf(stage: Stage, writer: Writer, index: number): Message
       const options = { ...common(writer, index), sdk: PYTHON_OLD, started: 1 }
       const parent = serve(new Application(stage, options), 2, END)
       const child = serve(new Application(stage, { ...options, forkedFrom: parent }), 2, END)
+      // Else the two could look like one.
+      child.serve(first, { from: 3, to: END, heap: 1000 })
       return merged(parent.exports({ every: EVERY, to: END }), child.exports({ every: EVERY, from: 12, to: END }))
     }
     default:
