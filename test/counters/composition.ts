@@ -79,6 +79,8 @@ export function messagesOf(stage: Stage, writer: Writer, index: number): Message
       const options = { ...common(writer, index), sdk: PYTHON_OLD, started: 1 }
       const parent = serve(new Application(stage, options), 2, END)
       const child = serve(new Application(stage, { ...options, forkedFrom: parent }), 2, END)
+      // Else the two could look like one.
+      child.serve(first, { from: 3, to: END, heap: 1000 })
       return merged(parent.exports({ every: EVERY, to: END }), child.exports({ every: EVERY, from: 12, to: END }))
     }
     default:
@@ -163,8 +165,14 @@ const transport: fc.Arbitrary<Transport> = fc.record({
   restarts: fc.array(minute(5), { maxLength: 2 }),
 })
 
+/** Whose starts move has to be recognized by them: under one name, and not by a customer's last two points. */
+const recognizable = (writer: Writer): Writer =>
+  writer.kind === 'moving'
+    ? { ...writer, late: Math.min(writer.late, 60), restart: undefined, renamed: undefined }
+    : writer
+
 export const composition: fc.Arbitrary<Composition> = fc.record({
   seed: fc.nat(1_000_000),
-  writers: fc.array(writer, { minLength: 1, maxLength: 3 }),
+  writers: fc.array(writer.map(recognizable), { minLength: 1, maxLength: 3 }),
   transports: fc.tuple(transport, transport),
 })

@@ -197,7 +197,7 @@ export const SDK: readonly Scenario[] = [
     'sdk/sixty-jobs-of-one-export',
     'bounded',
     'Of starts that speak once, nothing tells those of jobs from one that moves with each export.',
-    stage => jobs(stage, 4),
+    stage => ({ ...jobs(stage, 4), expected: { blind: Number.POSITIVE_INFINITY } }),
   ),
   scenario(
     'sdk/instance-id-of-each-start',
