@@ -119,7 +119,7 @@ class ResourceReader {
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
     }
-    this.#mapping = mapper.begin(resource, add, { zeros: true })
+    this.#mapping = mapper.begin(resource, add, { totals: true })
   }
 
   get report(): MapReport {

@@ -7,6 +7,9 @@ import type { Unit } from './units.ts'
  */
 export const MAX_AMOUNT = 2n ** 62n
 
+/** The largest running total of a counter: what such a one counts in ten years of petabytes a second. */
+export const MAX_TOTAL = 2n ** 120n
+
 export type AmountProblem = 'not-a-number' | 'negative' | 'out-of-range'
 
 // Below it the product of the fast path is off by less than 2⁻¹⁰, half a unit in the last place.
@@ -16,9 +19,11 @@ const FAST_MARGIN = 2 ** -10
 /**
  * A measured value as an amount: millionths of the unit's base unit, exact for integers, and for fractions the
  * millionth nearest to the double's exact value (halves up). Or why it is not one.
+ *
+ * @param largest what is beyond it is no amount
  */
-export function toAmount(value: number | bigint, unit: Unit): bigint | AmountProblem {
-  if (typeof value === 'bigint') return inRange(value, 1n, unit)
+export function toAmount(value: number | bigint, unit: Unit, largest = MAX_AMOUNT): bigint | AmountProblem {
+  if (typeof value === 'bigint') return inRange(value, 1n, unit, largest)
   if (!Number.isFinite(value)) return 'not-a-number'
   if (value < 0) return 'negative'
   if (unit.factor !== undefined) {
@@ -31,7 +36,7 @@ export function toAmount(value: number | bigint, unit: Unit): bigint | AmountPro
       if (0.5 - Math.abs(product - rounded) > FAST_MARGIN) return BigInt(rounded)
     }
   }
-  if (Number.isInteger(value)) return inRange(BigInt(value), 1n, unit)
+  if (Number.isInteger(value)) return inRange(BigInt(value), 1n, unit, largest)
   // A double is an integer over a power of two. Scaling by powers of two is exact.
   let scaled = value
   let power = 0n
@@ -39,15 +44,15 @@ export function toAmount(value: number | bigint, unit: Unit): bigint | AmountPro
     scaled *= 2
     power += 1n
   }
-  return inRange(BigInt(scaled), 2n ** power, unit)
+  return inRange(BigInt(scaled), 2n ** power, unit, largest)
 }
 
-function inRange(dividend: bigint, divisor: bigint, unit: Unit): bigint | AmountProblem {
+function inRange(dividend: bigint, divisor: bigint, unit: Unit, largest: bigint): bigint | AmountProblem {
   if (dividend < 0n) return 'negative'
   const numerator = dividend * unit.numerator
   const denominator = divisor * unit.denominator
   const amount = (2n * numerator + denominator) / (2n * denominator)
-  return amount > MAX_AMOUNT ? 'out-of-range' : amount
+  return amount > largest ? 'out-of-range' : amount
 }
 
 /** An amount in its base unit, exact and without trailing zeros: `1234500000n` is `'1234.5'`. */

@@ -73,8 +73,8 @@ export class UsageMapper {
   }
 
   /** The same for metrics of another shape, which the caller goes through by himself. */
-  begin(resource: Attributes, add: Add, { zeros = false } = {}): Mapping {
-    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add, zeros)
+  begin(resource: Attributes, add: Add, { totals = false } = {}): Mapping {
+    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add, totals)
   }
 
   /** Whether a rule names the metric. */

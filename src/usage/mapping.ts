@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
-import { type AmountProblem, toAmount } from './amount.ts'
+import { type AmountProblem, MAX_TOTAL, toAmount } from './amount.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
@@ -82,28 +82,28 @@ export class Mapping {
   readonly #sources: Map<string, number>
   readonly #resource: Attributes
   readonly #add: Add
-  readonly #zeros: boolean
+  readonly #totals: boolean
   #name = ''
   #unit = ''
   #problem: UnbillableReason | undefined
   #gauge = false
   #feeds: readonly ReadyFeed[] = []
 
-  /** @param zeros whether amounts of 0 count: a counter that is cumulative may begin with one */
+  /** @param totals whether they are running totals, which may begin with 0 and go beyond what a single amount can be */
   constructor(
     rules: Rules,
     customers: CustomerReader,
     sources: Map<string, number>,
     resource: Attributes,
     add: Add,
-    zeros: boolean,
+    totals: boolean,
   ) {
     this.#rules = rules
     this.#customers = customers
     this.#sources = sources
     this.#resource = resource
     this.#add = add
-    this.#zeros = zeros
+    this.#totals = totals
   }
 
   /**
@@ -143,12 +143,12 @@ export class Mapping {
       const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
       if (ready === undefined) continue
       asked = true
-      const amount = problem ?? amountOf(ready, this.#gauge, sum, count)
+      const amount = problem ?? amountOf(ready, this.#gauge, sum, count, this.#totals ? MAX_TOTAL : undefined)
       if (typeof amount === 'string') {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
-      if (amount === 0n && !this.#zeros) continue
+      if (amount === 0n && !this.#totals) continue
       known ??= overflow
         ? this.#customers.unattributed('overflow', attributes)
         : this.#customers.read(attributes, this.#resource)
@@ -250,11 +250,12 @@ function amountOf(
   gauge: boolean,
   sum: number | bigint | undefined,
   count: number | bigint | undefined,
+  largest: bigint | undefined,
 ) {
   if (gauge !== (rule.value === 'integral')) return gauge ? 'not-a-counter' : 'not-a-gauge'
   const value = rule.value === 'count' ? count : sum
   if (value === undefined) return rule.value === 'count' ? 'no-count' : 'no-sum'
-  return unit === undefined ? 'unit' : toAmount(value, unit)
+  return unit === undefined ? 'unit' : toAmount(value, unit, largest)
 }
 
 /** The SDK's point for what went beyond the cardinality limit has this attribute and no other. */

@@ -38,6 +38,12 @@ export interface StreamState {
   /** The first collection that is known, and the times in which counters that were known went on, in microseconds. */
   readonly first: number
   readonly collections: readonly number[]
+  /**
+   * Of counters that began since: that one is new under a start that others have, when its first point was, and the
+   * youngest point of the others from then on. They go on where it is new, and end where it is a new name of theirs.
+   */
+  readonly asked: number
+  readonly alive: number
   /** How far its clock is ahead, in microseconds, and how many points in a row have said so. */
   readonly ahead: number
   readonly aheads: number
@@ -51,6 +57,8 @@ export interface StreamStart {
   readonly wentOn: readonly string[]
   /** Whether a counter fell, as one does that has begun anew. */
   readonly fell: boolean
+  /** Whether an application says it, and each time that it speaks for the first and second time. */
+  readonly exported: boolean
 }
 
 /** What one point tells of its stream. */
@@ -59,8 +67,15 @@ export interface Evidence {
   readonly time: number
   /** Whether counters that were known go on at this time. */
   readonly continues?: boolean
+  /** The same of counters that began since: only that they do. */
+  readonly alive?: boolean
+  /** Whether a counter is new under a start that others have. */
+  readonly asks?: boolean
   /** That the counter came with a start that is new to it, or for the second time. */
-  readonly began?: { readonly start: number; readonly series: string; readonly wentOn: boolean; readonly fell: boolean }
+  readonly began?: Pick<StreamStart, 'start' | 'fell' | 'exported'> & {
+    readonly series: string
+    readonly wentOn: boolean
+  }
   /** That the start is the point's time, which no exporter says of a counter that it has kept. */
   readonly startless?: boolean
   /** How far its time is ahead of its receipt, in microseconds, where that is more than clocks differ. */
@@ -70,17 +85,25 @@ export interface Evidence {
 }
 
 const UNKNOWN: Omit<StreamState, 'attributes'> = {
-  ...{ startless: false, starts: [], first: 0, collections: [], ahead: 0, aheads: 0 },
+  ...{ startless: false, starts: [], first: 0, collections: [], asked: 0, alive: 0, ahead: 0, aheads: 0 },
 }
 
-/** What is known of a stream after all that points have told of it. */
-export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState {
-  const { stream } = told[0] as Evidence
-  let { startless, starts, first, collections, ahead, aheads } = before ?? UNKNOWN
+/**
+ * What is known of a stream after all that points have told of it, in any order. Undefined where there is nothing to
+ * know.
+ */
+export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState | undefined {
+  const asked = told.reduce((asked, one) => (one.asks ? Math.max(asked, one.time) : asked), before?.asked ?? 0)
+  // That counters go on is nothing new, unless somebody asks.
+  const news = told.filter(({ time, alive }) => !alive || (asked > 0 && time >= asked && time > (before?.alive ?? 0)))
+  if (news.length === 0) return before
+  const { stream } = news[0] as Evidence
+  let { startless, starts, first, collections, alive, ahead, aheads } = before ?? UNKNOWN
   const times = new Set<number>()
-  for (const one of told) {
+  for (const one of news) {
     first = first === 0 ? one.time : Math.min(first, one.time)
     startless ||= one.startless === true
+    if (one.alive) alive = Math.max(alive, one.time)
     if (one.continues) times.add(one.time)
     if (one.began !== undefined) starts = withStart(starts, one.time, one.began)
     if (one.ahead === undefined) continue
@@ -92,13 +115,13 @@ export function learn(before: StreamState | undefined, told: readonly Evidence[]
     collections = [...times].sort((a, b) => a - b).slice(-MOST_COLLECTIONS)
   }
   startless ||= starts.some(({ wentOn, fell }) => wentOn.length > 1 && !fell) || isMoving(starts)
-  return { attributes: stream.attributes, startless, starts, first, collections, ahead, aheads }
+  return { attributes: stream.attributes, startless, starts, first, collections, asked, alive, ahead, aheads }
 }
 
 function withStart(
   starts: readonly StreamStart[],
   time: number,
-  { start, series, wentOn, fell }: NonNullable<Evidence['began']>,
+  { start, series, wentOn, fell, exported }: NonNullable<Evidence['began']>,
 ): readonly StreamStart[] {
   const known = starts.find(one => one.start === start)
   const next: StreamStart = {
@@ -110,6 +133,7 @@ function withStart(
         ? (known?.wentOn ?? [])
         : [...(known?.wentOn ?? []), series].slice(0, 2),
     fell: fell || (known?.fell ?? false),
+    exported,
   }
   return [...starts.filter(one => one.start !== start), next].sort((a, b) => a.start - b.start).slice(-MOST_STARTS)
 }
@@ -121,8 +145,8 @@ function isMoving(starts: readonly StreamStart[]): boolean {
   const lengths = last.map(({ start, first }) => first - start)
   const [least, most] = [Math.min(...lengths), Math.max(...lengths)]
   return (
-    last.every(({ start, first, last: end, fell }, index) => {
-      return first === end && (index === 0 || (!fell && start >= (last[index - 1] as StreamStart).last))
+    last.every(({ start, first, last: end, fell, exported }, index) => {
+      return exported && first === end && (index === 0 || (!fell && start >= (last[index - 1] as StreamStart).last))
     }) && most - least <= least / 5 + SECOND * 1000
   )
 }

@@ -1,4 +1,5 @@
 import { type Account, unattributedAccount } from '../../../usage/account.ts'
+import { MAX_TOTAL } from '../../../usage/amount.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
@@ -46,8 +47,6 @@ export const DELTA_MEMORY = 26 * HOUR
 /** The most that one point may add: what a ledger takes as one amount. */
 const LARGEST_RISE = 2n ** 72n
 const LARGEST_WORD = 2n ** 63n - 1n
-/** The highest value of a counter. */
-const LARGEST_VALUE = 2n ** 120n
 
 /** What an engine remembers, for points to be counted. */
 export interface CounterMemory {
@@ -205,7 +204,11 @@ class Counting {
 
   #result(): ObservedSet {
     const streams = new Map<string, StreamState>()
-    for (const [key, told] of this.#evidence) streams.set(key, learn(this.#memory.stream(key), told))
+    for (const [key, told] of this.#evidence) {
+      const before = this.#memory.stream(key)
+      const after = learn(before, told)
+      if (after !== undefined && after !== before) streams.set(key, after)
+    }
     return {
       entries: this.#usage.entries,
       states: this.#states,
@@ -271,7 +274,7 @@ class Counting {
     tell(last === undefined ? {} : { continues: true })
     const outcome = observeValues(values, reading, around, { legacy, adopted })
     const { began } = outcome
-    if (began !== undefined) tell({ began: { start, series: key.slice(0, 19), ...began } })
+    if (began !== undefined) tell({ began: { start, series: key.slice(0, 19), exported: false, ...began } })
     if (kind === 'scraped' && start !== 0 && start % 1_000_000 === 0 && began !== undefined) {
       const before = this.#sharedStarts.get(start) ?? this.#memory.sharedStart(start)
       this.#sharedStarts.set(start, shareStart(before, stream.target))
@@ -295,6 +298,7 @@ class Counting {
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
     let previous: bigint | undefined
+    const beside = started === undefined && around.stream?.starts.some(one => one.start === start)
     if (known === undefined || known.points === 1) {
       const last = around.stream?.starts.findLast(one => one.start < start)
       const there = last && this.#memory.state(startedKey(series, last.start))
@@ -302,15 +306,20 @@ class Counting {
       if (last !== undefined && last.first === last.last) previous = its?.mark
       const first = known === undefined ? value : known.mark
       if (known === undefined || known.time !== time) {
-        tell({ began: { start, series: key, wentOn: false, fell: its !== undefined && first < its.mark } })
+        tell({
+          began: { start, series: key, wentOn: false, fell: its !== undefined && first < its.mark, exported: true },
+        })
       }
     }
     if (start < around.since) {
-      const goesOn = known !== undefined && known.time < time && known.time >= Math.max(around.since, around.restored)
+      const bound = Math.max(around.since, around.restored)
+      const goesOn =
+        known !== undefined && (isBetween(known.first?.time, bound, time) || isBetween(known.time, bound, time))
       tell(goesOn ? { continues: true } : {})
-    } else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
-    else if (started === undefined && around.stream === undefined) tell({})
-    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous }), {
+    } else if (known !== undefined && known.waits === undefined && known.time < time) this.#alive(stream, time)
+    else if (beside) tell({ asks: true })
+    else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
+    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous, beside }), {
       time,
       receivedAt,
     })
@@ -343,6 +352,14 @@ class Counting {
       attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
       isShared: start => scraped && start % 1_000_000 === 0 && (memory.sharedStart(start)?.targets.length ?? 0) > 1,
     }
+  }
+
+  /** That counters of a stream go on: the youngest of them tells it. */
+  #alive(stream: Stream, time: number): void {
+    const told = this.#evidence.get(stream.key)
+    const index = told?.findIndex(({ alive }) => alive) ?? -1
+    if (index < 0) this.#tell({ stream, time, alive: true })
+    else if (told !== undefined && time > (told[index] as Evidence).time) told[index] = { stream, time, alive: true }
   }
 
   #tell(evidence: Evidence): void {
@@ -396,6 +413,9 @@ function waitingOf(state: CounterState): bigint {
   return state.kind === 'started' ? waitingOfStarted(state) : (state.waiting ?? 0n)
 }
 
+const isBetween = (time: number | undefined, from: number, to: number): boolean =>
+  time !== undefined && time >= from && time < to
+
 /** The youngest time of a state, in microseconds. */
 function lastOf(state: CounterState): number {
   if (state.kind === 'started') return Math.max(...state.counters.map(({ time }) => time))
@@ -426,7 +446,7 @@ export function checkObservations(points: readonly Observation[]): void {
         `Expected an observation with a counter of 32 hexadecimal digits, a known kind and times, got ${got}.`,
       )
     }
-    if (typeof value !== 'bigint' || value < 0n || value > LARGEST_VALUE) {
+    if (typeof value !== 'bigint' || value < 0n || value > MAX_TOTAL) {
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
         `Expected an observed value from 0 up to 2^120 as a bigint, got ${value}.`,

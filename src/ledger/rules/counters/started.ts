@@ -38,10 +38,15 @@ export interface StartedCounter {
   readonly points: number
   /** What of its mark is none of its usage, where that is known. */
   readonly base?: bigint | undefined
-  /** Of one that began before metering did, and of one beside others: its first point. */
+  /** Of one that began before metering did, its first point since; and that of one that is new beside others. */
   readonly first?: Knot | undefined
-  /** Why it is not counted yet: its start, or whether it began after a collection that is known. */
-  readonly waits?: 'start' | 'collection' | undefined
+  /**
+   * Why it is not counted yet: whether its start is one, whether it began after a collection that is known, or whether
+   * others of its start go on beside it.
+   */
+  readonly waits?: 'start' | 'collection' | 'others' | undefined
+  /** Whether its first point was found to be after a collection that is known. */
+  readonly proven?: boolean | undefined
   /** Whether it may be one of the others under another name, which is not counted yet either. */
   readonly strange?: boolean | undefined
   /** Whose usage it is while it waits. */
@@ -64,14 +69,23 @@ export interface Legacy {
   readonly doubted: boolean
 }
 
-/** @param previous the mark of the same counter under the start that its stream had before, where it spoke but once */
+/** What else is known of a counter that is new here. */
+export interface Newcomer {
+  readonly legacy?: Legacy | undefined
+  /** Its mark under the start that its stream had before, where that spoke but once. */
+  readonly previous?: bigint | undefined
+  /** Whether others of its stream had this start before. */
+  readonly beside?: boolean | undefined
+}
+
 export function observeStarted(
   before: StartedState | undefined,
   point: Reading,
   around: Surroundings,
-  { legacy, previous }: { legacy?: Legacy | undefined; previous?: bigint | undefined } = {},
+  newcomer: Newcomer = {},
 ): Outcome<StartedState> {
   const { start, time, value, stream } = point
+  const { legacy } = newcomer
   const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
@@ -86,14 +100,17 @@ export function observeStarted(
   const others = counters.filter(one => one !== mine)
   const doubted = isDoubted(mine, start, around, legacy)
   if (mine === undefined) {
-    mine = begin(point, counters.length > 0, around, legacy, previous)
+    mine = begin(point, counters.length > 0, around, newcomer)
     counters.push(mine)
   } else {
     if (value < mine.mark && time > mine.time && !mine.fell) {
       mine.fell = true
       notes.push({ verdict: 'shared-identity', account: point.account, amount: mine.mark - value })
     }
-    if (mine.first !== undefined && time < mine.first.time) mine.first = { time, value }
+    if (isFirst(mine, start, time, around.since)) {
+      mine.first = { time, value }
+      mine.proven = undefined
+    }
     if (time !== mine.time && mine.points < CONVINCING) mine.points += 1
     if (value > mine.mark) mine.mark = value
     if (time > mine.time) mine.time = time
@@ -107,10 +124,10 @@ export function observeStarted(
   decide(mine, around, start, mine.points >= CONVINCING, notes, point.account)
   const emissions = emit(mine, start, around, point.account, doubted)
   if (mine.waiter !== undefined) rule = 'waits'
-  else if (start < around.since && emissions.length > 0 && baseOf(mine, start, around) === 0n) rule = 'new-in-stream'
+  else if (start < around.since && emissions.length > 0 && mine.proven) rule = 'new-in-stream'
   const waits = counters.some(isWaiting)
   const wakeAt = waits ? before?.wakeAt || point.receivedAt + LONGEST_DOUBT : 0
-  return { state: { kind: 'started', start, counters: counters as StartedCounter[], wakeAt }, rule, emissions, notes }
+  return { state: { kind: 'started', start, counters, wakeAt }, rule, emissions, notes }
 }
 
 /** The end of a wait: what is still not known is decided without. */
@@ -121,12 +138,18 @@ export function wakeStarted(
   const { start } = before
   const notes: Note[] = []
   const emissions: Emission[] = []
-  const counters = before.counters.map(counter => ({ ...counter })) as Draft[]
+  const counters = before.counters.map(counter => ({ ...counter }))
   for (const counter of counters) {
     const { waiter } = counter
     if (waiter === undefined) continue
     const { account } = waiter
     const around = aroundOf(waiter, counter.names.at(-1) as string)
+    if (counter.waits === 'others') {
+      // Nobody went on beside it: it may be one of them under other attributes.
+      counter.waits = undefined
+      emissions.push({ account, amount: counter.mark - counter.emitted, held: 'old-counter' })
+      counter.emitted = counter.mark
+    }
     if (counter.strange) {
       // It began when others had ended, so it may be one of them under another name: what they had is not counted again.
       const theirs = counters.filter(one => one !== counter && !one.copy && !one.strange)
@@ -143,7 +166,7 @@ export function wakeStarted(
     emissions.push(...emit(counter, start, around, account, false))
     counter.waiter = undefined
   }
-  return { state: { ...before, counters: counters as StartedCounter[], wakeAt: 0 }, rule: 'goes-on', emissions, notes }
+  return { state: { ...before, counters, wakeAt: 0 }, rule: 'goes-on', emissions, notes }
 }
 
 /** What of a state waits to be decided. */
@@ -173,29 +196,31 @@ function isDoubted(
 
 function begin(
   { start, time, value, stream }: Reading,
-  beside: boolean,
-  around: Surroundings,
-  legacy: Legacy | undefined,
-  previous: bigint | undefined,
+  alongside: boolean,
+  { since }: Surroundings,
+  { legacy, previous, beside }: Newcomer,
 ): Draft {
-  const counter: Draft = { names: [stream.key], mark: value, time, emitted: 0n, points: 1 } as Draft
+  const counter: Draft = { names: [stream.key], mark: value, time, emitted: 0n, points: 1 }
   if (legacy !== undefined) {
     // Its rules have decided on what it had.
-    if (start < around.since) counter.base = legacy.mark
+    if (start < since) counter.base = legacy.mark
     else counter.emitted = legacy.mark
     if (legacy.mark > value) counter.mark = legacy.mark
     counter.time = Math.max(time, legacy.time)
     return counter
   }
-  if (start < around.since) {
-    counter.first = { time, value }
-    counter.waits = 'collection'
-  } else if (!beside && previous !== undefined && previous <= value) counter.waits = 'start'
-  if (beside) {
-    counter.first = { time, value }
-    counter.strange = true
-  }
+  if (alongside) counter.strange = true
+  if (start < since) counter.waits = 'collection'
+  else if (!alongside && previous !== undefined && previous <= value) counter.waits = 'start'
+  else if (!alongside && beside) counter.waits = 'others'
+  if (start < since ? time >= since : alongside || beside) counter.first = { time, value }
   return counter
+}
+
+/** Whether a point is the first that a new counter can be judged by. */
+function isFirst({ first }: Draft, start: number, time: number, since: number): boolean {
+  if (first !== undefined) return time < first.time && (start >= since || time >= since)
+  return start < since && time >= since
 }
 
 /** Whether a counter is what came under another name: attributes were added or taken away. */
@@ -250,25 +275,22 @@ function decide(
       }
     }
   }
+  if (counter.waits === 'others' && (stream?.alive ?? 0) >= (counter.first as Knot).time) counter.waits = undefined
+  if (start >= since || counter.base !== undefined || counter.first === undefined) return
+  counter.proven ||= wentOnAt(stream, counter.first.time) || undefined
   if (counter.waits !== 'collection') return
   // In a stream's first collection there is nothing that a counter could have come after.
-  const alone = stream === undefined || stream.first >= (counter.first as Knot).time
+  const alone = stream === undefined || stream.first >= counter.first.time
   if (!convinced && !alone) return
   counter.waits = undefined
-  const base = baseOf(counter, start, { stream, since })
+  const base = baseOf(counter, start, since)
   if (base > 0n) notes.push({ verdict: 'baseline', account, amount: base })
 }
 
 /** What of its mark a counter had before metering began. */
-function baseOf(
-  counter: StartedCounter | Draft,
-  start: number,
-  { stream, since }: Pick<Surroundings, 'stream' | 'since'>,
-): bigint {
-  if (start >= since) return 0n
-  if (counter.base !== undefined) return counter.base
-  const first = counter.first as Knot
-  return wentOnAt(stream, first.time) ? 0n : first.value
+function baseOf({ base, first, proven }: StartedCounter, start: number, since: number): bigint {
+  if (start >= since || proven) return 0n
+  return base ?? first?.value ?? 0n
 }
 
 function emit(counter: Draft, start: number, around: Surroundings, account: Account, doubted: boolean): Emission[] {
@@ -278,7 +300,7 @@ function emit(counter: Draft, start: number, around: Surroundings, account: Acco
     return []
   }
   counter.waiter = undefined
-  const amount = counter.mark - baseOf(counter, start, around) - counter.emitted
+  const amount = counter.mark - baseOf(counter, start, around.since) - counter.emitted
   if (amount <= 0n) return []
   counter.emitted += amount
   return [{ account, amount, ...(doubted && { held: 'old-counter' as const }) }]

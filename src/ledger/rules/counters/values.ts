@@ -29,6 +29,8 @@ export interface ValuesState {
   readonly knots: readonly Knot[]
   /** What of the first knot's value is none of its usage, once that is known. */
   readonly base?: bigint | undefined
+  /** Whether its first value was told not to be billed. */
+  readonly noted?: boolean | undefined
   /** Usage by values of before the first knot. */
   readonly settled: bigint
   /** What was added to usage, and what is held. */
@@ -243,15 +245,18 @@ function baseOf(
   notes: Note[],
   account: Account,
 ): bigint | undefined {
+  if (state.base !== undefined) return state.base
   const first = state.knots[0] as Knot
-  if (state.base !== undefined && state.points >= CONVINCING) return state.base
   if (first.time < since) return first.value
-  const known = stream !== undefined && stream.first < first.time
-  if (known && !convinced) return undefined
-  const base = wentOnAt(stream, first.time) ? 0n : first.value
-  if (base > 0n && state.base === undefined) notes.push({ verdict: 'baseline', account, amount: base })
-  state.base = base
-  return base
+  if (wentOnAt(stream, first.time)) {
+    if (convinced) state.base = 0n
+    return convinced ? 0n : undefined
+  }
+  if (stream !== undefined && stream.first < first.time && !convinced) return undefined
+  // Until it is so old that no proof comes any more, it may yet be found to have begun after a collection.
+  if (first.value > 0n && !state.noted) notes.push({ verdict: 'baseline', account, amount: first.value })
+  state.noted = true
+  return first.value
 }
 
 interface Followed {
@@ -311,7 +316,11 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
       usage += rise
       falls = falls.filter(fall => fall !== back)
     } else {
-      const since = knots.slice(back.at)
+      // Nothing counts of what came after the first fall whose height is back.
+      const begun = falls.find(({ at, height, likely }) => {
+        return right.value >= height || (!likely && (knots[at] as Knot).time > believed)
+      }) as Fall
+      const since = knots.slice(begun.at)
       let [rises, jumps] = [0n, (since[0] as Knot).value]
       for (let place = 1; place < since.length; place += 1) {
         const [low, high] = [since[place - 1] as Knot, since[place] as Knot]
@@ -319,13 +328,19 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
         if (more > 0n && Number(more) <= rate * UNLIKELY * (high.time - low.time)) rises += more
         else jumps += more > 0n ? more : high.value
       }
-      return { usage: back.usage, waiting: 0n, several: true, rises, jumps, rate }
+      return { usage: begun.usage, waiting: 0n, several: true, rises, jumps, rate }
     }
   }
-  const open = falls.find(({ at, likely }) => {
-    if ((knots[at] as Knot).time <= believed) return false
-    return !decided && !(likely && knots.length - 1 - at >= 2)
-  })
+  // A fall to nearly what was, that nothing could have been counted to since, is another scraper's clock: it waits for
+  // the old height.
+  const near = falls.find(({ low, height, likely }) => !likely && low * 10n >= height * NEARLY)
+  const open =
+    near ??
+    falls.find(({ at, likely }) => {
+      if ((knots[at] as Knot).time <= believed) return false
+      return !decided && !(likely && knots.length - 1 - at >= 2)
+    })
+  if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
   if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
   return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0 }
 }
