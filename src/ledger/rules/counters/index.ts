@@ -318,7 +318,8 @@ class Counting {
       tell(goesOn ? { continues: true } : {})
     } else if (known !== undefined && known.waits === undefined && known.time < time) this.#alive(stream, time)
     else if (beside) tell({ asks: true })
-    else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
+    // Whoever comes under another name is to find what this one was.
+    if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
     return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous, beside }), {
       time,
       receivedAt,

@@ -144,7 +144,7 @@ export function wakeStarted(
     if (waiter === undefined) continue
     const { account } = waiter
     const around = aroundOf(waiter, counter.names.at(-1) as string)
-    if (counter.waits === 'others') {
+    if (counter.waits === 'others' && !othersWentOn(counter, around)) {
       // Nobody went on beside it: it may be one of them under other attributes.
       counter.waits = undefined
       emissions.push({ account, amount: counter.mark - counter.emitted, held: 'old-counter' })
@@ -275,7 +275,7 @@ function decide(
       }
     }
   }
-  if (counter.waits === 'others' && (stream?.alive ?? 0) >= (counter.first as Knot).time) counter.waits = undefined
+  if (counter.waits === 'others' && othersWentOn(counter, { stream })) counter.waits = undefined
   if (start >= since || counter.base !== undefined || counter.first === undefined) return
   counter.proven ||= wentOnAt(stream, counter.first.time) || undefined
   if (counter.waits !== 'collection') return
@@ -286,6 +286,9 @@ function decide(
   const base = baseOf(counter, start, since)
   if (base > 0n) notes.push({ verdict: 'baseline', account, amount: base })
 }
+
+const othersWentOn = ({ first }: StartedCounter, { stream }: Pick<Surroundings, 'stream'>): boolean =>
+  (stream?.alive ?? 0) >= (first?.time ?? 0)
 
 /** What of its mark a counter had before metering began. */
 function baseOf({ base, first, proven }: StartedCounter, start: number, since: number): bigint {
