@@ -5,22 +5,27 @@ export class RequestTimeoutError extends MarketplaceMeteringError {
   readonly code = 'ERR_REQUEST_TIMEOUT'
 }
 
-/** Runs `request` for at most `milliseconds`, even where it does not listen to its signal. */
+/**
+ * Runs `work` for at most `milliseconds`, even where it does not listen to its signal.
+ *
+ * @param late makes what it rejects with then
+ */
 export async function withTimeout<Result>(
   milliseconds: number,
-  request: (signal: AbortSignal) => Promise<Result>,
+  late: () => Error,
+  work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const abort = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      const error = new RequestTimeoutError(`no answer within ${milliseconds} ms`)
+      const error = late()
       reject(error)
       abort.abort(error)
     }, milliseconds)
   })
   try {
-    return await Promise.race([request(abort.signal), timeout])
+    return await Promise.race([work(abort.signal), timeout])
   } finally {
     clearTimeout(timer)
   }

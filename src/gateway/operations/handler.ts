@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
 import { describe } from '../../metering/faults.ts'
 import { withTimeout } from '../../metering/timeout.ts'
@@ -92,9 +93,11 @@ async function answerTo(request: IncomingMessage, route: Route): Promise<Answer>
 
 const RETRY = { 'retry-after': '5' }
 
+const ledgerLate = () => new LedgerError('ERR_LEDGER_TIMEOUT', `it has not answered within ${LEDGER_LIMIT / SECOND} s`)
+
 async function statusJson(reader: StatusReader): Promise<Answer> {
   try {
-    const report = await withTimeout(LEDGER_LIMIT, () => reader.read())
+    const report = await withTimeout(LEDGER_LIMIT, ledgerLate, () => reader.read())
     return { status: 200, type: JSON_TYPE, body: JSON.stringify(report) }
   } catch (error) {
     const body = JSON.stringify({ error: `The ledger cannot be read: ${describe(error)}.` })

@@ -46,7 +46,8 @@ export class Readiness {
 
   async #run({ name, check, advisory = false }: ReadinessCheck): Promise<CheckResult> {
     try {
-      await withTimeout(this.#timeLimit, signal => this.#begin(name, check, signal))
+      const late = () => new Error(`no answer within ${this.#timeLimit} ms`)
+      await withTimeout(this.#timeLimit, late, signal => this.#begin(name, check, signal))
       return { name, state: 'ok' }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)

@@ -6,7 +6,7 @@ import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
 import { bytesOf, checkObservations } from '../rules/counters.ts'
-import { checkEntry, LAST_INSTANT } from '../rules/validation.ts'
+import { checkEntry } from '../rules/validation.ts'
 
 /**
  * A batch as one value of the journal, with all that is needed to make sense of it: what it would refer to might be
@@ -54,7 +54,7 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     at = Math.min(at, entry.hour)
     large ||= entry.amount > LARGEST_PIECE
   }
-  checkPoints(observations)
+  checkObservations(observations)
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
   const pieces = large ? entries.flatMap(divide) : entries
   const lists = new Lists(pieces.length + observations.length)
@@ -219,20 +219,6 @@ function unpackPoints(
       value: bytes.readBigInt64LE(at + 51),
     }
   })
-}
-
-/** What no column could hold would be in the way of all that comes after it when the journal is folded. */
-function checkPoints(points: readonly Observation[]): void {
-  checkObservations(points)
-  for (const { counter, start, time, receivedAt, maxGap = 0 } of points) {
-    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
-    if (whole && receivedAt <= LAST_INSTANT && /^[0-9a-f]{32}$/.test(counter)) continue
-    const got = JSON.stringify({ counter, start, time, receivedAt, maxGap })
-    throw new LedgerError(
-      'ERR_LEDGER_INVALID',
-      `Expected an observation with a counter of 32 hexadecimal digits and times in whole numbers, got ${got}.`,
-    )
-  }
 }
 
 /**
