@@ -27,7 +27,7 @@ const CLOSE_TIMEOUT = 10 * SECOND
 const LONGEST_WITHOUT_PASS = 10 * MINUTE
 
 /** Enough for what comes until somebody makes room. */
-const MIN_FREE_BYTES = 64e6
+const MIN_FREE_BYTES = 32e6
 
 const PAGE_PATHS = new Set(['/', '/status.json'])
 

@@ -16,8 +16,8 @@ export interface GatewayOptions extends ExporterOptions {
   /** The status page, at `/` of the HTTP address. On by default. */
   readonly statusPage?: boolean
   /**
-   * How much room is left on the disk with the file of the ledger, or of its spool, while the gateway is ready, in bytes.
-   * 64 MB by default.
+   * How much room the disk with the file of the ledger, or of its spool, must have for the gateway to be ready, in bytes.
+   * 32 MB by default.
    */
   readonly minFreeBytes?: number
   /** Where the gateway's own metrics go, but for Prometheus, which fetches them at `/metrics`. */

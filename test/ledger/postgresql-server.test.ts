@@ -284,6 +284,29 @@ describe('the journal', () => {
     assert.equal(await journal(schema), 0)
   })
 
+  test('asking whether the ledger can be read, for dimensions or for records folds nothing', async () => {
+    const { schema, ledger } = await open()
+    await ledger.meteredSince(ALICE.product, hour(0))
+    for (let sequence = 1; sequence <= 3; sequence += 1) {
+      const observations = Array.from({ length: 100 }, (_, n) => ({
+        ...{ counter: String(n).padStart(32, '0'), kind: 'cumulative' as const, account: ALICE, dimension: 'requests' },
+        ...{ start: hour(0) * 1000 + 1, time: hour(0) * 1000 + 2, receivedAt: hour(0) + 1, value: BigInt(sequence) },
+      }))
+      const entries = [entry(NOBODY, REQUESTS, 0, 1)]
+      await ledger.append({ writer: WRITER, sequence, entries, observations })
+    }
+    const books = async () => {
+      const tables = ['ledger', 'journal', 'batch', 'operation', 'counter', 'series', 'account', 'open_usage', 'audit']
+      return await Promise.all(tables.map(async table => (await sql(schema, `SELECT * FROM ${table}`)).rows))
+    }
+    const before = await books()
+    for (let times = 0; times < 100; times += 1) await ledger.ping()
+    assert.deepEqual(await ledger.dimensions(), DIMENSIONS)
+    assert.deepEqual(await ledger.records({ ids: ['1'] }), [])
+    assert.deepEqual(await books(), before)
+    assert.equal(await journal(schema), 3)
+  })
+
   test('a batch that cannot be read is told by its key, and nothing of it is lost', async () => {
     const { schema, ledger } = await open()
     await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
 import { PAGE } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
+import { override } from '../../exporter/support.ts'
 import { NOW } from '../../metering/support.ts'
 import { Scene } from './support.ts'
 
@@ -139,6 +140,27 @@ test('nothing is cached, guessed, framed or fetched from elsewhere', async t => 
   assert.doesNotMatch(policy, /unsafe|\*|https?:/)
   assert.doesNotMatch(PAGE, /(src|href)="(https?:)?\/\//)
   assert.doesNotMatch(PAGE, / on\w+=| style="/)
+})
+
+test('a ledger that does not answer is told as what it is', async t => {
+  const asked = Promise.withResolvers<void>()
+  const scene = await Scene.start(t)
+  const silent = await Scene.start(t, {
+    ledger: override(scene.bench.ledger, {
+      statement: () => {
+        asked.resolve()
+        return new Promise(() => {})
+      },
+    }),
+  })
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const answer = silent.get('/status.json')
+  await asked.promise
+  t.mock.timers.tick(15_000)
+  assert.equal(
+    ((await (await answer).json()) as { error: string }).error,
+    'The ledger cannot be read: LedgerError: it has not answered within 15 s.',
+  )
 })
 
 test('a ledger that cannot be read, metrics that fail, a judge that throws: 503, and the process lives', async t => {

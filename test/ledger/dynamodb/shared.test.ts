@@ -13,6 +13,7 @@ import {
   GetItemCommand,
   PutItemCommand,
   QueryCommand,
+  ScanCommand,
 } from '@aws-sdk/client-dynamodb'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { pack } from '../../../src/ledger/dynamodb/packed-json.ts'
@@ -570,6 +571,33 @@ if (withoutJava) {
       await healthy.send(new PutItemCommand({ TableName: tableName, Item: head }))
       await assert.rejects(open(tableName), { code: 'ERR_LEDGER_NEWER' })
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })
+    })
+
+    test('is asked whether it can be read by one read of one item, and nothing in it changes', async () => {
+      const client = server.client()
+      const tableName = await server.table(healthy)
+      const ledger = await open(tableName, client)
+      await ledger.register(DIMENSIONS)
+      await ledger.meteredSince(ALICE.product, START)
+      for (let sequence = 1; sequence <= 3; sequence += 1) {
+        const observations = Array.from({ length: 100 }, (_, n) => point(`${n}`, sequence, sequence))
+        const entries = [entry(NOBODY, REQUESTS, 0, 1)]
+        await ledger.append({ writer: 'f'.repeat(32), sequence, entries, observations })
+      }
+      const items = async () => (await healthy.send(new ScanCommand({ TableName: tableName }))).Items
+      const before = await items()
+      const commands: string[] = []
+      client.middlewareStack.add(
+        (next, { commandName = '' }) =>
+          async args => {
+            commands.push(commandName)
+            return await next(args)
+          },
+        { step: 'build', name: 'count' },
+      )
+      for (let times = 0; times < 100; times += 1) await ledger.ping()
+      assert.deepEqual(commands, Array(100).fill('GetItemCommand'))
+      assert.deepEqual(await items(), before)
     })
 
     test("tells DynamoDB's time", async () => {
