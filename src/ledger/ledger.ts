@@ -62,7 +62,10 @@ export interface Ledger {
    */
   expire(now: number): Promise<ExpireResult>
 
-  /** Resolves when the ledger can be read. It reads one row and changes nothing, however often it is asked. */
+  /**
+   * Resolves where usage can be taken: the ledger, or the spool before it, can be read. One row is, and nothing changes,
+   * however often it is asked.
+   */
   ping(): Promise<void>
   /** The figures to watch. Its cost does not grow with history. */
   status(): Promise<LedgerStatus>
@@ -84,7 +87,10 @@ export interface Ledger {
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
 
-  /** Deletes what is settled and older, but for the last day, which AWS may still take. Totals stay. Returns how many records went. */
+  /**
+   * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts.
+   * Totals stay. Returns how many.
+   */
   prune(before: number): Promise<number>
   /**
    * Says that this ledger was made of a backup by its engine's own means. What it knows of as not billed may have been
