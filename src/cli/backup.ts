@@ -4,10 +4,10 @@ import { LedgerError } from '../ledger/errors.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
 import { sizeText } from '../text/size.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { BUSY_TIMEOUT, refuseMissing } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 
 export function backupCommand(): Command {
   return new Command('backup')
@@ -18,7 +18,7 @@ export function backupCommand(): Command {
     .action(async (to: string, { ledger: address }: CommonOptions) => {
       const path = ledgerFile(address)
       if (path === undefined) {
-        throw new UsageError(
+        throw new CommandLineError(
           `${ledgerName(address)} is no file. Back it up by its database's own means (PostgreSQL: snapshots with ` +
             'point-in-time recovery, or pg_dump; DynamoDB: point-in-time recovery, or aws dynamodb create-backup), and ' +
             'once it is restored: marketplace-meter declare-restored',

@@ -1,10 +1,8 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 
 export type LedgerErrorCode =
-  /** Locked by another process for longer than the busy timeout. Try again. */
+  /** Locked by another process for longer than the busy timeout, or no answer in time. Try again. */
   | 'ERR_LEDGER_BUSY'
-  /** It has not answered in time. Try again. */
-  | 'ERR_LEDGER_TIMEOUT'
   /** No space left where the ledger is. Try again when there is. */
   | 'ERR_LEDGER_FULL'
   /** Reading or writing failed. */
@@ -39,12 +37,7 @@ export class LedgerError extends MarketplaceMeteringError {
   }
 }
 
-const PASSING: ReadonlySet<LedgerErrorCode> = new Set([
-  'ERR_LEDGER_BUSY',
-  'ERR_LEDGER_TIMEOUT',
-  'ERR_LEDGER_FULL',
-  'ERR_LEDGER_IO',
-])
+const PASSING: ReadonlySet<LedgerErrorCode> = new Set(['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'])
 
 /** Whether the ledger may do the same a little later. */
 export function mayPass(error: unknown): boolean {

@@ -88,3 +88,6 @@ export const HELD_ADVICE: Readonly<Record<HeldCause, HeldAdvice>> = {
     released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),
   },
 }
+
+/** What it means as one line. */
+export const paragraph = (lines: string) => lines.replaceAll('\n', ' ')

@@ -1,8 +1,9 @@
-import type { Account } from '../../usage/account.ts'
+import { type Account, unattributedAccount } from '../../usage/account.ts'
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf, MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import { OBSERVATION_KINDS } from './observation-kinds.ts'
 import { LAST_INSTANT } from './validation.ts'
 
 /**
@@ -161,9 +162,7 @@ function hourObserved({ time, receivedAt }: Observation): number {
 /** Where usage waits for a person to say whether it was billed before: one account for each customer. */
 function heldAccount(account: Account, reason: 'old-counter' | 'too-late'): Account {
   if (account.kind === 'unattributed') return account
-  const { product } = account
-  const evidence = JSON.stringify({ customer: account.key })
-  return { kind: 'unattributed', key: `${product},unattributed=${reason},${evidence}`, product, reason, evidence }
+  return unattributedAccount(account.product, reason, JSON.stringify({ customer: account.key }))
 }
 
 /**
@@ -176,7 +175,7 @@ export function checkObservations(points: readonly Observation[]): void {
     const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
     const timely = start >= 0 && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
     const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
-    if (!whole || !timely || !safe || !/^[0-9a-f]{32}$/.test(counter) || !KINDS.has(kind)) {
+    if (!whole || !timely || !safe || !/^[0-9a-f]{32}$/.test(counter) || !OBSERVATION_KINDS.includes(kind)) {
       const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
@@ -192,8 +191,6 @@ export function checkObservations(points: readonly Observation[]): void {
     }
   }
 }
-
-const KINDS: ReadonlySet<string> = new Set<Observation['kind']>(['cumulative', 'scraped', 'delta', 'gauge'])
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {
