@@ -209,7 +209,7 @@ test('a ledger in a database is backed up by its own means', async () => {
     assert.deepEqual([status, stdout], [2, ''])
     assert.match(
       stderr,
-      /is no file\. Back it up by its database's own means.*pg_dump.*create-backup.*\(ERR_USAGE\)\n$/,
+      /is no file\. Back it up by its database's own means.*pg_dump.*create-backup.*\(ERR_COMMAND_LINE\)\n$/,
     )
     assert.doesNotMatch(stderr, /secret/)
   }
