@@ -54,9 +54,9 @@ test('an idle exporter meters at the turn of an hour by itself', async t => {
     wakeInterval: 10,
     wrap: ledger =>
       override(ledger, {
-        nextAttemptAt: async () => {
-          if (++wakes === 3) awake.resolve()
-          return ledger.nextAttemptAt()
+        due: async now => {
+          if (++wakes === 6) awake.resolve()
+          return ledger.due(now)
         },
       }),
   })
@@ -93,9 +93,11 @@ test('requests are sent in the turns that the ledger gives, which all its proces
   const { exporter, clock, billed } = world(t, {
     wrap: ledger =>
       override(ledger, {
-        takeTurns: gate.before((...taken) => {
-          asked.push(taken)
-          return ledger.takeTurns(...taken)
+        clock: override(ledger.clock, {
+          takeTurns: gate.before((...taken) => {
+            asked.push(taken)
+            return ledger.clock.takeTurns(...taken)
+          }),
         }),
       }),
   })

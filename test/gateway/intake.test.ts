@@ -40,7 +40,8 @@ class Desk implements AsyncDisposable {
   fault: (() => void) | undefined
   readonly ledger: Ledger = new Proxy<Ledger>(this.file, {
     get: (_, name: keyof Ledger) => {
-      if (name !== 'append') return this.file[name].bind(this.file)
+      const member = this.file[name]
+      if (name !== 'append') return typeof member === 'function' ? member.bind(this.file) : member
       return async (batch: UsageBatch) => {
         this.batches.push(batch)
         await this.file.append(batch)

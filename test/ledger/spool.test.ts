@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { spooled } from '../../src/ledger/clients/spool.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
@@ -51,6 +52,16 @@ class World implements AsyncDisposable {
     this.folder[Symbol.dispose]()
   }
 }
+
+test('usage is taken as long as the spool can be read, and the disk that counts is its own', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  world.fault = 'away'
+  await ledger.ping()
+  assert.equal(ledger.folder, dirname(world.folder.file('spool.db')))
+  world.fault = 'none'
+  await ledger.close()
+})
 
 test('usage goes on to the ledger', async () => {
   await using world = new World()

@@ -1,13 +1,13 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
 import type {
   AuditEntry,
   AuditNote,
   ClaimOptions,
   CloseOptions,
   CloseResult,
+  DueLanes,
   ExpireResult,
   FinalizeOptions,
   Lane,
@@ -18,6 +18,7 @@ import type {
   RecordsQuery,
   SettledRecord,
   Settlement,
+  SharedClock,
   StatementLine,
   StatementQuery,
   UsageBatch,
@@ -34,11 +35,11 @@ import { Dimensions } from './dimensions.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldObserved } from './fold.ts'
-import { begin } from './head.ts'
+import { begin, readHead } from './head.ts'
 import { Appending } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { meteredSince, takeTurns } from './products.ts'
-import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
+import { claim, dueLanes, expire, settle } from './records.ts'
 import { records, statementLines, statusOf } from './reports.ts'
 import { Table } from './table.ts'
 
@@ -59,6 +60,8 @@ const RETRY_TIMEOUT = 10_000
  * be decided once is a conditional write.
  */
 export class DynamoDBLedger implements Ledger {
+  readonly folder = undefined
+  readonly clock: SharedClock
   readonly #engine: Engine
   readonly #appending: Appending
   readonly #end: () => void
@@ -66,6 +69,15 @@ export class DynamoDBLedger implements Ledger {
   #closedThrough: number | undefined
 
   private constructor(engine: Engine, end: () => void) {
+    const { table, clock } = engine
+    this.clock = {
+      // To within a second: as DynamoDB's answers tell it.
+      now: async () => {
+        if (!clock.known) await begin(table)
+        return clock.now()
+      },
+      takeTurns: (...turns) => takeTurns(table, ...turns),
+    }
     this.#engine = engine
     this.#appending = new Appending(engine)
     this.#end = end
@@ -111,12 +123,6 @@ export class DynamoDBLedger implements Ledger {
     return await meteredSince(this.#engine.table, product, now)
   }
 
-  /** DynamoDB's clock, to within a second: as its answers tell it. */
-  async now(): Promise<number> {
-    if (!this.#engine.clock.known) await begin(this.#engine.table)
-    return this.#engine.clock.now()
-  }
-
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     // Closed hours stay closed, so that most passes of a cycle need not ask.
     if (latestHour(options) <= lastClosed(this.#closedThrough, options.now)) return { records: 0, held: [] }
@@ -134,16 +140,12 @@ export class DynamoDBLedger implements Ledger {
     return { records: frozen.length, held: await recordEntries(this.#engine, held) }
   }
 
-  async dueLanes(now: number): Promise<Lane[]> {
+  async due(now: number): Promise<DueLanes> {
     return await dueLanes(this.#engine, now)
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
     return await claim(this.#engine, lane, options)
-  }
-
-  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
-    return await takeTurns(this.#engine.table, region, turns, spacing, now)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -154,8 +156,8 @@ export class DynamoDBLedger implements Ledger {
     return await expire(this.#engine, now)
   }
 
-  async nextAttemptAt(): Promise<number | undefined> {
-    return await nextAttemptAt(this.#engine)
+  async ping(): Promise<void> {
+    await readHead(this.#engine.table)
   }
 
   /**
@@ -164,6 +166,10 @@ export class DynamoDBLedger implements Ledger {
    */
   async status(): Promise<LedgerStatus> {
     return await statusOf(this.#engine)
+  }
+
+  async dimensions(): Promise<Dimension[]> {
+    return [...(await this.#engine.dimensions.all())]
   }
 
   async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
@@ -197,15 +203,6 @@ export class DynamoDBLedger implements Ledger {
 
   async prune(before: number): Promise<number> {
     return await prune(this.#engine, before)
-  }
-
-  /** @throws LedgerError always: DynamoDB has means of its own */
-  async backup(_path: string): Promise<void> {
-    throw new LedgerError(
-      'ERR_LEDGER_STATE',
-      `The table ${this.#engine.table.name} is backed up by DynamoDB itself: have point-in-time recovery on, or make an ` +
-        'on-demand backup (aws dynamodb create-backup). After a restore: marketplace-meter declare-restored.',
-    )
   }
 
   /**
