@@ -122,7 +122,10 @@ export function keysOf(points: readonly Observation[], stream: (key: string) => 
     keys.add(stateKey(point, known))
     if (point.kind !== 'cumulative') continue
     const { series = point.counter } = point
-    for (const { start } of known?.starts ?? []) keys.add(startedKey(series, start))
+    for (const { start, members } of known?.starts ?? []) {
+      keys.add(startedKey(series, start))
+      if (start === point.start) for (const member of members) keys.add(member)
+    }
   }
   return keys
 }
@@ -185,19 +188,19 @@ class Counting {
 
   wake(waiting: readonly (readonly [string, CounterState, string])[], now: number): ObservedSet {
     for (const [key, state, dimension] of waiting) {
-      const outcome = this.#woken(state)
+      const outcome = this.#woken(state, now)
       const time = Math.min(lastOf(state), now * 1000)
       this.#take(key, dimension, outcome, { time, receivedAt: now })
     }
     return this.#result()
   }
 
-  #woken(state: CounterState): Outcome<CounterState> {
+  #woken(state: CounterState, now: number): Outcome<CounterState> {
     switch (state.kind) {
       case 'started':
         return wakeStarted(state, ({ since }, name) => this.#around(since, name))
       case 'values':
-        return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream))
+        return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream), now)
       case 'levels':
         return wakeLevels(state, this.#around(state.waiter?.since ?? 0, ''))
     }
@@ -205,11 +208,7 @@ class Counting {
 
   #result(): ObservedSet {
     const streams = new Map<string, StreamState>()
-    for (const [key, told] of this.#evidence) {
-      const before = this.#memory.stream(key)
-      const after = learn(before, told)
-      if (after !== undefined && after !== before) streams.set(key, after)
-    }
+    for (const [key, told] of this.#evidence) streams.set(key, learn(this.#memory.stream(key), told))
     return {
       entries: this.#usage.entries,
       states: this.#states,
@@ -299,7 +298,8 @@ class Counting {
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
     let previous: bigint | undefined
-    const beside = started === undefined && around.stream?.starts.some(one => one.start === start)
+    const beside =
+      started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))
     if (known === undefined || known.points === 1) {
       const last = around.stream?.starts.findLast(one => one.start < start)
       const there = last && this.#memory.state(startedKey(series, last.start))
@@ -317,8 +317,7 @@ class Counting {
       const goesOn =
         known !== undefined && (isBetween(known.first?.time, bound, time) || isBetween(known.time, bound, time))
       tell(goesOn ? { continues: true } : {})
-    } else if (known !== undefined && known.waits === undefined && known.time < time) this.#alive(stream, time)
-    else if (beside) tell({ asks: true })
+    }
     // Whoever comes under another name is to find what this one was.
     if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
     return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous, beside }), {
@@ -352,16 +351,18 @@ class Counting {
       restored: memory.restored,
       stream: memory.stream(stream),
       attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
+      othersWentOn: (start, time) => {
+        const members = memory.stream(stream)?.starts.find(one => one.start === start)?.members ?? []
+        return members.some(key => {
+          const state = this.#states.get(key)?.state ?? memory.state(key)
+          return (
+            state?.kind === 'started' &&
+            state.counters.some(({ waits, apart, time: last }) => !waits && !apart && last >= time)
+          )
+        })
+      },
       isShared: start => scraped && start % 1_000_000 === 0 && (memory.sharedStart(start)?.targets.length ?? 0) > 1,
     }
-  }
-
-  /** That counters of a stream go on: the youngest of them tells it. */
-  #alive(stream: Stream, time: number): void {
-    const told = this.#evidence.get(stream.key)
-    const index = told?.findIndex(({ alive }) => alive) ?? -1
-    if (index < 0) this.#tell({ stream, time, alive: true })
-    else if (told !== undefined && time > (told[index] as Evidence).time) told[index] = { stream, time, alive: true }
   }
 
   #tell(evidence: Evidence): void {
