@@ -177,6 +177,34 @@ test('the default client meters over a socket, with credentials from the environ
   )
 })
 
+test('the default client sends each record to the region that it was frozen for', async t => {
+  const clock = { now: START }
+  await using aws = await startSimulator({ now: () => clock.now })
+  setEnvironment(t, { AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url, ...KEYS })
+  const ledger = join(temporaryFolder(t), 'ledger.sqlite')
+  const options = { productCode: PRODUCT, ledger, now: () => clock.now }
+  aws.simulator.faults.add({ kind: 'throttling', next: 1 })
+  for (const [region, amount] of [
+    ['eu-west-1', 5],
+    ['us-east-1', 7],
+  ] as const) {
+    const exporter = new AWSMarketplaceMetricExporter({ ...options, region })
+    await exportTo(exporter, tokens(amount))
+    clock.now += HOUR
+    await exporter.shutdown()
+  }
+  assert.deepEqual(
+    aws.simulator
+      .totals()
+      .map(({ region, quantity }) => [region, quantity])
+      .sort(),
+    [
+      ['eu-west-1', 5],
+      ['us-east-1', 7],
+    ],
+  )
+})
+
 test('AWS that hangs holds neither flush nor shutdown beyond flushTimeout', async t => {
   const gate = makeGate()
   const { clock, simulator } = world(t)
