@@ -1,6 +1,6 @@
 import { globSync } from 'node:fs'
 
-/** The quick tests of each part of the source: the first that a file's name begins with. */
+/** The quick tests of each part of the source: those of the first that a file's name begins with. */
 const AREAS: readonly (readonly [source: string, ...tests: string[]])[] = [
   ['src/usage/', 'test/usage/*', 'test/gateway/intake', 'test/exporter/options'],
   ['src/ledger/clients/', 'test/ledger/spool', 'test/ledger/writer', 'test/exporter/*'],
@@ -9,10 +9,12 @@ const AREAS: readonly (readonly [source: string, ...tests: string[]])[] = [
   ['src/ledger/', 'test/ledger/sqlite', 'test/ledger/properties', 'test/ledger/sqlite-{file,together}'],
   ['src/metering/', 'test/metering/*', 'test/exporter/{lifecycle,ledger-faults,telemetry}'],
   ['src/marketplace/', 'test/marketplace/*', 'test/metering/wire'],
-  ['src/gateway/', 'test/gateway/{intake,config,config-schema}', 'test/gateway/{otlp,operations}/*'],
+  ['src/gateway/otlp/', 'test/gateway/otlp/*'],
+  ['src/gateway/operations/', 'test/gateway/operations/*'],
+  ['src/gateway/', 'test/gateway/{intake,config,config-schema}', 'test/cli/serve'],
   ['src/simulator/', 'test/simulator/*', 'test/metering/wire'],
   ['src/cli/', 'test/cli/*'],
-  ['src/text/', 'test/text/*', 'test/cli/{commands,reports,text}'],
+  ['src/text/', 'test/cli/{commands,reports,text}'],
   ['src/', 'test/exporter/*', 'test/*'],
 ]
 
