@@ -20,6 +20,7 @@ import {
   REFUSED,
   REQUESTS,
   type Scene,
+  TOKENS,
   UNIT,
 } from '../scene.ts'
 import type { Scenario } from './scenario.ts'
@@ -77,6 +78,15 @@ export function bystanders(name: string, scenario: Scenario): void {
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:6 pending', '0:4 returned not-subscribed'])
       assert.deepEqual(await scene.equation(BOB, REQUESTS), '6 = 0 + 0 + 4 + 2')
+    })
+
+    scenario('records that AWS refuses together put off the probe of their customer once', async scene => {
+      await scene.append([entry(ALICE, REQUESTS, 0, 4), entry(ALICE, TOKENS, 0, 4000)])
+      await scene.close(0)
+      assert.equal((await scene.send(NOT_SUBSCRIBED, closing(0))).length, 2)
+      await scene.use(ALICE, REQUESTS, 1, 2)
+      await scene.close(1)
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:2 pending', '0:4 held not-subscribed'])
     })
 
     scenario('what is released or settled of one stays held of the other', async scene => {

@@ -19,11 +19,13 @@ export function countersMemory(name: string, scenario: Scenario): void {
 
     counting('a late point of an earlier start counts what it adds, and nothing when it comes again', async scene => {
       await scene.observe([point('a', { from: 0, at: 5 }, 50)], [ALICE, REQUESTS, 50])
-      await scene.observe([point('a', { from: 20, at: 21 }, 3)], [ALICE, REQUESTS, 3])
+      // A start at 0 has begun, too.
+      await scene.observe([point('a', { from: 20, at: 21 }, 0)])
+      await scene.observe([point('a', { from: 20, at: 22 }, 3)], [ALICE, REQUESTS, 3])
       const late = point('a', { from: 0, at: 9 }, 60)
       await scene.observe([late], [ALICE, REQUESTS, 10])
       await scene.observe([late])
-      await scene.observe([late, point('a', { from: 20, at: 21 }, 3), point('a', { from: 0, at: 7 }, 55)])
+      await scene.observe([late, point('a', { from: 20, at: 22 }, 3), point('a', { from: 0, at: 7 }, 55)])
       await scene.observe([late])
     })
 
