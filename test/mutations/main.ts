@@ -1,8 +1,9 @@
+import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
 import { inParallel, judge, type Verdict } from './harness.ts'
-import { Project } from './project.ts'
+import { Project, ROOT } from './project.ts'
 import { randomMutations } from './random.ts'
 import { MUTATIONS } from './table.ts'
 
@@ -47,22 +48,17 @@ if (values.help) {
   console.log(HELP)
   process.exit()
 }
-const jobs = Number(values.jobs)
-const mutations = MUTATIONS.filter(({ name }) => name.includes(values.only))
-if (!(Number.isInteger(jobs) && jobs > 0) || mutations.length === 0) {
-  console.error(
-    mutations.length === 0 ? `--only: no mutation's name has "${values.only}"` : '--jobs: expected 1 or more',
-  )
-  process.exit(2)
-}
-
+const jobs = whole('jobs', values.jobs)
 if (values.random !== undefined) {
-  const [count, seed] = [Number(values.random), Number(values.seed)]
   // A comma in braces is the glob's own.
-  const globs = values.files.split(/,(?![^{]*\})/)
-  await randomMutations({ count, seed, globs, jobs, json: values.json })
+  const files = globSync(values.files.split(/,(?![^{]*\})/), { cwd: ROOT }).sort()
+  if (files.length === 0) refuse(`--files: expected globs of source files, got "${values.files}"`)
+  const [count, seed] = [whole('random', values.random), whole('seed', values.seed)]
+  await randomMutations({ count, seed, files, jobs, json: values.json })
   process.exit()
 }
+const mutations = MUTATIONS.filter(({ name }) => name.includes(values.only))
+if (mutations.length === 0) refuse(`--only: no mutation's name has "${values.only}"`)
 
 const NO_MUTATION = { name: 'none', sin: '', edits: [], caughtBy: [...new Set(mutations.flatMap(one => one.caughtBy))] }
 
@@ -90,6 +86,16 @@ const results = await inParallel(mutations, jobs, async ({ name, sin, edits, cau
 if (values.json) console.log(JSON.stringify({ mutations: results }, null, 2))
 else print()
 process.exitCode = results.some(({ result }) => result === 'SURVIVES') ? 1 : 0
+
+function whole(option: string, given: string): number {
+  const number = Number(given)
+  return Number.isInteger(number) && number > 0 ? number : refuse(`--${option}: expected 1 or more, got "${given}"`)
+}
+
+function refuse(message: string): never {
+  console.error(message)
+  process.exit(2)
+}
 
 function print(): void {
   const table = new Table({
