@@ -14,6 +14,7 @@ import {
   type StreamState,
   shareStart,
   timeOf,
+  wentOnAt,
 } from './evidence.ts'
 import { observeLevel, wakeLevels } from './levels.ts'
 import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
@@ -351,8 +352,10 @@ class Counting {
       restored: memory.restored,
       stream: memory.stream(stream),
       attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
-      othersWentOn: (start, time) => {
-        const members = memory.stream(stream)?.starts.find(one => one.start === start)?.members ?? []
+      wentOnAt: (streams, time) => streams.some(key => wentOnAt(memory.stream(key), time)),
+      othersWentOn: (streams, start, time) => {
+        const starts = streams.flatMap(key => memory.stream(key)?.starts ?? [])
+        const members = starts.flatMap(one => (one.start === start ? one.members : []))
         return members.some(key => {
           const state = this.#states.get(key)?.state ?? memory.state(key)
           return (

@@ -35,8 +35,10 @@ export interface Surroundings {
   readonly stream: StreamState | undefined
   /** The attributes of a stream. */
   attributesOf(stream: string): string | undefined
-  /** Whether others of the stream that have this start went on at a time, or later. */
-  othersWentOn(start: number, time: number): boolean
+  /** Whether counters of one of these streams that were known went on at exactly this time. */
+  wentOnAt(streams: readonly string[], time: number): boolean
+  /** Whether others of one of these streams that have this start went on at a time, or later. */
+  othersWentOn(streams: readonly string[], start: number, time: number): boolean
   /** Whether a start in whole seconds is said of several targets. */
   isShared(start: number): boolean
 }

@@ -1,6 +1,6 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
-import { compatible, wentOnAt } from './evidence.ts'
+import { compatible } from './evidence.ts'
 import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
 
 /**
@@ -146,7 +146,7 @@ export function wakeStarted(
     if (waiter === undefined) continue
     const { account } = waiter
     const around = aroundOf(waiter, counter.names.at(-1) as string)
-    if (counter.waits === 'others' && !around.othersWentOn(start, counter.first?.time ?? 0)) {
+    if (counter.waits === 'others' && !around.othersWentOn(counter.names, start, counter.first?.time ?? 0)) {
       // Nobody went on beside it: it may be one of them under other attributes.
       counter.waits = undefined
       counter.apart = true
@@ -262,13 +262,14 @@ function compare(mine: Draft, others: readonly Draft[], { time, value, account }
 /** Decides what a new counter of an old process is, when what came with it is known. */
 function decide(
   counter: Draft,
-  { stream, since, othersWentOn }: Surroundings,
+  around: Surroundings,
   start: number,
   over: boolean,
   notes: Note[],
   account: Account,
 ): void {
   const { first } = counter
+  const { stream, since } = around
   if (counter.waits === 'start') {
     if (counter.points > 1) counter.waits = undefined
     else if (over) {
@@ -279,9 +280,10 @@ function decide(
       }
     }
   }
-  if (counter.waits === 'others' && othersWentOn(start, first?.time ?? 0)) counter.waits = undefined
+  if (counter.waits === 'others' && around.othersWentOn(counter.names, start, first?.time ?? 0))
+    counter.waits = undefined
   if (start >= since || counter.base !== undefined || first === undefined) return
-  counter.proven ||= wentOnAt(stream, first.time) || undefined
+  counter.proven ||= around.wentOnAt(counter.names, first.time) || undefined
   if (counter.waits !== 'collection') return
   // In a stream's first collection there is nothing that a counter could have come after.
   const alone = stream === undefined || stream.first >= first.time
