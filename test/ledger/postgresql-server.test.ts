@@ -57,6 +57,12 @@ async function sql(schema: string, text: string): Promise<pg.QueryResult> {
   }
 }
 
+/** Metered from the first hour on, by a metric without a name. */
+const SOURCES: CounterSources = {
+  ...{ product: ALICE.product, now: hour(0) },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
+}
+
 /** Whether a transaction waits for another. */
 async function somebodyWaits(): Promise<boolean> {
   const { rowCount } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
@@ -350,7 +356,7 @@ describe('the journal', () => {
 
   test('several things found at once of the counters of a series that is new are all told', async () => {
     const { schema, ledger } = await open()
-    await ledger.meteredSince(ALICE.product, hour(0))
+    await ledger.register(DIMENSIONS, SOURCES)
     let sequence = 0
     const observe = async (points: readonly Partial<Observation>[]) => {
       sequence += 1
@@ -753,8 +759,10 @@ describe('a database that was restored', () => {
 
   test("what was held, and what others' counters added since, may have been billed", async () => {
     const lost = await original('lost_too')
-    await lost.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
-    await lost.meteredSince(ALICE.product, hour(0))
+    await lost.register(
+      DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })),
+      SOURCES,
+    )
     const observe = observing(WRITER)
     await observe(lost, 1, 100, 'cumulative')
     await lost.closeHours(closeOptions(closing(0)))

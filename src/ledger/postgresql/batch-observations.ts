@@ -1,7 +1,7 @@
 import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import type { Observation } from '../ledger.ts'
-import { checkObservations } from '../rules/counters/index.ts'
+import { checkObservations, type Stream } from '../rules/counters/index.ts'
 import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
 import { LAST_INSTANT } from '../rules/validation.ts'
 import type { BatchNames } from './batch-names.ts'
@@ -9,9 +9,34 @@ import type { BatchNames } from './batch-names.ts'
 /** The observations of a batch, as bytes, one after the other. */
 
 /** Bytes of one observation. */
-export const OBSERVATION_BYTES = 59
+export const OBSERVATION_BYTES = 87
 
-export function packPoints(bytes: Buffer, points: readonly Observation[], names: BatchNames): void {
+const WORD = 64n
+const LOW_WORD = 2n ** WORD - 1n
+
+/** What a batch's observations come in: each stream once, told by its place. */
+export class BatchStreams {
+  readonly list: Stream[] = []
+  readonly #places = new Map<string, number>()
+
+  add(stream: Stream | undefined): void {
+    if (stream === undefined || this.#places.has(stream.key)) return
+    checkStream(stream)
+    this.#places.set(stream.key, this.list.push(stream))
+  }
+
+  /** From 1 on; 0 of none. */
+  place(stream: Stream | undefined): number {
+    return stream === undefined ? 0 : (this.#places.get(stream.key) as number)
+  }
+}
+
+export function packPoints(
+  bytes: Buffer,
+  points: readonly Observation[],
+  names: BatchNames,
+  streams: BatchStreams,
+): void {
   for (const [index, point] of points.entries()) {
     const at = index * OBSERVATION_BYTES
     bytes.write(point.counter, at, 'hex')
@@ -21,7 +46,10 @@ export function packPoints(bytes: Buffer, points: readonly Observation[], names:
     bytes.writeDoubleLE(point.time, at + 27)
     bytes.writeDoubleLE(point.receivedAt, at + 35)
     bytes.writeDoubleLE(point.maxGap ?? 0, at + 43)
-    bytes.writeBigInt64LE(point.value, at + 51)
+    bytes.write(point.series ?? point.counter, at + 51, 'hex')
+    bytes.writeUInt32LE(streams.place(point.stream), at + 67)
+    bytes.writeBigUInt64LE(point.value & LOW_WORD, at + 71)
+    bytes.writeBigUInt64LE(point.value >> WORD, at + 79)
   }
 }
 
@@ -30,33 +58,91 @@ export function unpackPoints(
   points: number,
   accountAt: (place: number) => Account,
   dimensions: readonly string[],
+  streams: readonly Stream[],
 ): Observation[] {
   return Array.from({ length: points }, (_, index) => {
     const at = index * OBSERVATION_BYTES
+    const stream = streams[bytes.readUInt32LE(at + 67) - 1]
     return {
-      counter: bytes.toString('hex', at, at + 16),
-      kind: OBSERVATION_KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
-      account: accountAt(index),
-      dimension: dimensions[bytes.readUInt16LE(at + 17)] as string,
-      start: bytes.readDoubleLE(at + 19),
-      time: bytes.readDoubleLE(at + 27),
-      receivedAt: bytes.readDoubleLE(at + 35),
-      maxGap: bytes.readDoubleLE(at + 43),
-      value: bytes.readBigInt64LE(at + 51),
+      ...unpackShared(bytes, at, accountAt(index), dimensions),
+      series: bytes.toString('hex', at + 51, at + 67),
+      ...(stream && { stream }),
+      value: bytes.readBigUInt64LE(at + 71) | (bytes.readBigUInt64LE(at + 79) << WORD),
     }
   })
+}
+
+/** Bytes of one observation of the first layout, which had no series and streams, and values of 64 bits. */
+const FIRST_BYTES = 59
+
+export function unpackFirstPoints(
+  bytes: Buffer,
+  points: number,
+  accountAt: (place: number) => Account,
+  dimensions: readonly string[],
+): Observation[] {
+  return Array.from({ length: points }, (_, index) => {
+    const at = index * FIRST_BYTES
+    return { ...unpackShared(bytes, at, accountAt(index), dimensions), value: bytes.readBigInt64LE(at + 51) }
+  })
+}
+
+/** What the first layout has, too, in the same places. */
+function unpackShared(
+  bytes: Buffer,
+  at: number,
+  account: Account,
+  dimensions: readonly string[],
+): Omit<Observation, 'value'> {
+  return {
+    counter: bytes.toString('hex', at, at + 16),
+    kind: OBSERVATION_KINDS[bytes.readUInt8(at + 16)] as Observation['kind'],
+    account,
+    dimension: dimensions[bytes.readUInt16LE(at + 17)] as string,
+    start: bytes.readDoubleLE(at + 19),
+    time: bytes.readDoubleLE(at + 27),
+    receivedAt: bytes.readDoubleLE(at + 35),
+    maxGap: bytes.readDoubleLE(at + 43),
+  }
 }
 
 /** What no column could hold would be in the way of all that comes after it when the journal is folded. */
 export function checkPoints(points: readonly Observation[]): void {
   checkObservations(points)
-  for (const { counter, start, time, receivedAt, maxGap = 0 } of points) {
-    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
-    if (whole && receivedAt <= LAST_INSTANT && /^[0-9a-f]{32}$/.test(counter)) continue
-    const got = JSON.stringify({ counter, start, time, receivedAt, maxGap })
+  for (const { counter, series = counter, start, time, receivedAt, maxGap = 0 } of points) {
+    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger) && start <= LAST_START
+    if (whole && receivedAt <= LAST_INSTANT && NAME.test(counter) && NAME.test(series)) continue
+    const got = JSON.stringify({ counter, series, start, time, receivedAt, maxGap })
     throw new LedgerError(
       'ERR_LEDGER_INVALID',
-      `Expected an observation with a counter of 32 hexadecimal digits and times in whole numbers, got ${got}.`,
+      `Expected an observation with a counter and series of 32 hexadecimal digits and times in whole numbers, got ${got}.`,
     )
+  }
+}
+
+function checkStream({ key, target, metric, attributes }: Stream): void {
+  if (NAME.test(key) && TARGET.test(target) && Buffer.byteLength(metric) <= LONGEST_METRIC && isObject(attributes)) {
+    return
+  }
+  const got = JSON.stringify({ key, target, metric, attributes })
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `Expected a stream with a key of 32 hexadecimal digits, a target of 12, a metric of at most ${LONGEST_METRIC} bytes ` +
+      `and attributes as JSON, got ${got}.`,
+  )
+}
+
+const NAME = /^[0-9a-f]{32}$/
+const TARGET = /^[0-9a-f]{12}$/
+/** A state's key has 13 hexadecimal digits for it, in microseconds: until 2112. */
+const LAST_START = 2 ** 52 - 1
+/** It is in an index, beside a product and a dimension. */
+const LONGEST_METRIC = 500
+
+function isObject(text: string): boolean {
+  try {
+    return typeof JSON.parse(text) === 'object'
+  } catch {
+    return false
   }
 }

@@ -1,7 +1,7 @@
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
 import { ACCOUNT, accountOf, dimensionOf, recordEntryOf } from '../sql/rows.ts'
-import { notCounted } from './counters.ts'
+import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Row, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
 
@@ -118,6 +118,7 @@ export async function statusOf(transaction: Transaction): Promise<LedgerStatus> 
     unattributed: unattributed.map(row => ({ dimension: row.dimension as string, amount: row.amount as bigint })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
     ...(closedThrough !== undefined && { closedThrough }),
+    waiting: await waitingUsage(transaction),
     notCounted: await notCounted(transaction),
   }
 }
