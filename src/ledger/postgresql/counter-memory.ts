@@ -4,6 +4,7 @@ import {
   type CounterState,
   keysOf,
   type LegacyState,
+  type ObservedSet,
   type SharedStart,
   type StreamState,
   stateKey,
@@ -18,102 +19,178 @@ import type { LedgerRow } from './ledger-row.ts'
 import { type MeteredMetric, meteredSince } from './metered.ts'
 import { inChunks } from './statements.ts'
 
-/** What is remembered of others' counters, as far as the points of a transaction may ask for it. */
-
-/** @param batches the points of each, in the order of the journal */
-export async function rememberFor(
-  transaction: Transaction,
-  batches: readonly (readonly Observation[])[],
-  ledger: LedgerRow,
-): Promise<CounterMemory> {
-  const points = batches.flat()
-  const counted = points.filter(({ kind }) => kind !== 'delta')
-  const streams = new Map<string, StreamState>()
-  await load(transaction, 'stream', new Set(counted.map(point => streamOf(point).key)), unpackStream, streams)
-  const states = new Map<string, CounterState>()
-  const known = (key: string) => streams.get(key)
-  await load(transaction, 'counter', keysOf(points, known), unpackState, states)
-  await load(transaction, 'stream', streamsOf(states.values()), unpackStream, streams)
-  const unknown = counted.filter(point => !states.has(stateKey(point, known(streamOf(point).key))))
-  const legacy = await loadLegacy(transaction, unknown)
-  const sharedStarts = await loadSharedStarts(transaction, counted)
-  const deltas = await loadDeltas(transaction, points)
-  const since = await loadSince(transaction, batches)
-  return {
-    ...memoryOf(ledger, streams),
-    state: key => states.get(key),
-    sharedStart: start => sharedStarts.get(start),
-    legacy: counter => legacy.get(counter),
-    delta: point => deltas.get(deltaKey(point)),
-    since: (product, dimension, metric) => since.get(metricKey({ product, dimension, metric })) as number,
-  }
-}
-
-/** What states that have waited may ask for. */
-export async function rememberOf(
-  transaction: Transaction,
-  states: Iterable<CounterState>,
-  ledger: LedgerRow,
-): Promise<CounterMemory> {
-  const streams = new Map<string, StreamState>()
-  await load(transaction, 'stream', streamsOf(states), unpackStream, streams)
-  return memoryOf(ledger, streams)
-}
-
-function memoryOf(
-  { deltasForgottenBefore, restoredAt }: LedgerRow,
-  streams: ReadonlyMap<string, StreamState>,
-): CounterMemory {
-  return {
-    state: () => undefined,
-    stream: key => streams.get(key),
-    sharedStart: () => undefined,
-    legacy: () => undefined,
-    delta: () => undefined,
-    forgottenBefore: deltasForgottenBefore,
-    restored: restoredAt * 1000,
-    since: () => 0,
-  }
-}
-
-/** Adds the states that are kept under keys to those that are known. */
-async function load<State>(
-  transaction: Transaction,
-  table: 'counter' | 'legacy_counter' | 'stream',
-  keys: Iterable<string>,
-  unpack: (text: string) => State,
-  known: Map<string, State>,
-): Promise<void> {
-  const wanted = [...keys].filter(key => !known.has(key))
-  await inChunks(wanted, async some => {
-    const rows = await transaction.all(`SELECT key, state FROM ${table} WHERE key = ANY($1::uuid[])`, some)
-    for (const { key, state } of rows) known.set(hexadecimal(key as string), unpack(state as string))
-  })
-}
-
 /**
- * How counters go on that the version before knew: as it left them, or as they are by those of its points that were in
- * the journal still, under names of that version.
+ * What is remembered of others' counters, in one transaction: of the tables what was loaded, with what was found since.
+ * What is not there is undefined, so that it is looked for once.
  */
-async function loadLegacy(
-  transaction: Transaction,
-  points: readonly Observation[],
-): Promise<ReadonlyMap<string, LegacyState>> {
-  const legacy = new Map<string, LegacyState>()
-  if (points.length === 0) return legacy
-  if ((await transaction.get('SELECT FROM legacy_counter LIMIT 1')) !== undefined) {
-    await load(transaction, 'legacy_counter', new Set(points.map(({ counter }) => counter)), unpackLegacy, legacy)
+export class LoadedCounters implements CounterMemory {
+  readonly forgottenBefore: number
+  readonly restored: number
+  readonly #transaction: Transaction
+  readonly #states = new Map<string, CounterState | undefined>()
+  readonly #streams = new Map<string, StreamState | undefined>()
+  readonly #sharedStarts = new Map<number, SharedStart | undefined>()
+  readonly #legacy = new Map<string, LegacyState | undefined>()
+  readonly #deltas = new Map<string, bigint | undefined>()
+  readonly #since = new Map<string, number>()
+  #hasLegacy: boolean | undefined
+
+  constructor(transaction: Transaction, { deltasForgottenBefore, restoredAt }: LedgerRow) {
+    this.#transaction = transaction
+    this.forgottenBefore = deltasForgottenBefore
+    this.restored = restoredAt * 1000
   }
-  const named = points
-    .filter(({ counter, series }) => series !== undefined && series !== counter)
-    .map(({ series, stream, ...point }) => point)
-  const states = new Map<string, CounterState>()
-  await load(transaction, 'counter', new Set(named.map(point => stateKey(point))), unpackState, states)
-  for (const point of named) {
-    const state = states.get(stateKey(point))
-    if (state !== undefined) legacy.set(point.counter, legacyOf(state, legacy.get(point.counter)))
+
+  /**
+   * Loads what counting these points may ask for, as far as is known of their streams.
+   *
+   * @param batches the points of each, in the order of the journal
+   */
+  async load(batches: readonly (readonly Observation[])[]): Promise<void> {
+    const points = batches.flat()
+    const counted = points.filter(({ kind }) => kind !== 'delta')
+    await this.loadStreams(counted.map(point => streamOf(point).key))
+    const keys = keysOf(points, key => this.stream(key))
+    await this.#loadRows('counter', keys, unpackState, this.#states)
+    await this.loadStreams(streamsOf([...keys].flatMap(key => this.#states.get(key) ?? [])))
+    const unknown = counted.filter(
+      point => this.#states.get(stateKey(point, this.stream(streamOf(point).key))) === undefined,
+    )
+    await this.#loadLegacy(unknown)
+    await this.#loadSharedStarts(counted)
+    await this.#loadDeltas(points)
+    await this.#loadSince(batches)
   }
-  return legacy
+
+  async loadStreams(keys: Iterable<string>): Promise<void> {
+    await this.#loadRows('stream', keys, unpackStream, this.#streams)
+  }
+
+  /** Takes over what points came to, for those that follow. */
+  take({ states, streams, sharedStarts, deltas }: ObservedSet): void {
+    for (const [key, { state }] of states) this.#states.set(key, state)
+    for (const [key, stream] of streams) this.#streams.set(key, stream)
+    for (const [start, targets] of sharedStarts) this.#sharedStarts.set(start, targets)
+    for (const delta of deltas) this.#deltas.set(deltaKey(delta), delta.value)
+  }
+
+  state(key: string): CounterState | undefined {
+    return this.#states.get(key)
+  }
+
+  stream(key: string): StreamState | undefined {
+    return this.#streams.get(key)
+  }
+
+  sharedStart(start: number): SharedStart | undefined {
+    return this.#sharedStarts.get(start)
+  }
+
+  legacy(counter: string): LegacyState | undefined {
+    return this.#legacy.get(counter)
+  }
+
+  delta(point: Observation): bigint | undefined {
+    return this.#deltas.get(deltaKey(point))
+  }
+
+  since(product: string, dimension: string, metric: string): number {
+    return this.#since.get(metricKey({ product, dimension, metric })) as number
+  }
+
+  async #loadRows<State>(
+    table: 'counter' | 'legacy_counter' | 'stream',
+    keys: Iterable<string>,
+    unpack: (text: string) => State,
+    known: Map<string, State | undefined>,
+  ): Promise<void> {
+    await inChunks(missing(keys, known), async some => {
+      const sql = `SELECT key, state FROM ${table} WHERE key = ANY($1::uuid[])`
+      for (const { key, state } of await this.#transaction.all(sql, some)) {
+        known.set(hexadecimal(key as string), unpack(state as string))
+      }
+    })
+  }
+
+  /**
+   * How counters go on that the version before knew: as it left them, or as they are by those of its points that were
+   * in the journal still, under names of that version.
+   */
+  async #loadLegacy(points: readonly Observation[]): Promise<void> {
+    const unknown = points.filter(({ counter }) => !this.#legacy.has(counter))
+    if (unknown.length === 0) return
+    this.#hasLegacy ??= (await this.#transaction.get('SELECT FROM legacy_counter LIMIT 1')) !== undefined
+    const counters = unknown.map(({ counter }) => counter)
+    if (this.#hasLegacy) await this.#loadRows('legacy_counter', counters, unpackLegacy, this.#legacy)
+    else for (const counter of counters) this.#legacy.set(counter, undefined)
+    const before = unknown.map(({ series, stream, ...point }) => point)
+    const keys = before.map(point => stateKey(point))
+    await this.#loadRows('counter', keys, unpackState, this.#states)
+    for (const [index, { counter, series = counter }] of unknown.entries()) {
+      const state = this.#states.get(keys[index] as string)
+      if (series === counter || state === undefined) continue
+      this.#legacy.set(counter, legacyOf(state, this.#legacy.get(counter)))
+    }
+  }
+
+  /** The targets of starts in whole seconds. */
+  async #loadSharedStarts(points: readonly Observation[]): Promise<void> {
+    const starts = points.filter(({ kind, start }) => kind === 'scraped' && start !== 0 && start % 1_000_000 === 0)
+    const wanted = missing(
+      starts.map(({ start }) => start),
+      this.#sharedStarts,
+    )
+    await inChunks(wanted, async some => {
+      const sql = 'SELECT start, targets FROM shared_start WHERE start = ANY($1::bigint[])'
+      for (const { start, targets } of await this.#transaction.all(sql, some)) {
+        this.#sharedStarts.set(start as number, { targets: JSON.parse(targets as string) })
+      }
+    })
+  }
+
+  /** The values that the same deltas were counted with. */
+  async #loadDeltas(points: readonly Observation[]): Promise<void> {
+    const deltas = points.filter(point => point.kind === 'delta' && !this.#deltas.has(deltaKey(point)))
+    for (const delta of deltas) this.#deltas.set(deltaKey(delta), undefined)
+    await inChunks(deltas, async some => {
+      const rows = await this.#transaction.all(
+        `SELECT counter, start, time, coalesce(delta.value, late_delta.value) AS value
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS wanted (counter, start, time)
+         LEFT JOIN delta USING (time, counter, start) LEFT JOIN late_delta USING (counter, start, time)
+         WHERE coalesce(delta.value, late_delta.value) IS NOT NULL`,
+        ...[some.map(({ counter }) => counter), some.map(({ start }) => start), some.map(({ time }) => time)],
+      )
+      for (const row of rows) this.#deltas.set(deltaKey(row as unknown as Delta), row.value as bigint)
+    })
+  }
+
+  /** Since when the metrics of points are metered: of a new one, since its first batch came. */
+  async #loadSince(batches: readonly (readonly Observation[])[]): Promise<void> {
+    const metrics = new Map<string, MeteredMetric>()
+    for (const batch of batches) {
+      const now = latestOf(batch)
+      for (const point of batch) {
+        const { account, dimension } = point
+        const metric = { product: account.product, dimension, metric: streamOf(point).metric, now }
+        const key = metricKey(metric)
+        if (!this.#since.has(key) && !metrics.has(key)) metrics.set(key, metric)
+      }
+    }
+    if (metrics.size === 0) return
+    const since = await meteredSince(this.#transaction, [...metrics.values()])
+    for (const [index, key] of [...metrics.keys()].entries()) this.#since.set(key, since[index] as number)
+  }
+}
+
+/** Keys that nobody has looked for, each once; they are known from now on. */
+function missing<Key, Value>(keys: Iterable<Key>, known: Map<Key, Value | undefined>): Key[] {
+  const wanted: Key[] = []
+  for (const key of keys) {
+    if (known.has(key)) continue
+    known.set(key, undefined)
+    wanted.push(key)
+  }
+  return wanted
 }
 
 function legacyOf(state: CounterState, before: LegacyState | undefined): LegacyState {
@@ -122,72 +199,13 @@ function legacyOf(state: CounterState, before: LegacyState | undefined): LegacyS
   return { start, mark: value, marks, time, value, rest: 0n, forgotten: 0, doubted: before?.doubted ?? false }
 }
 
+/** The youngest point of a state, and the start that it is of. */
 function lastOf(state: CounterState): [start: number, last: { readonly time: number; readonly value: bigint }] {
-  switch (state.kind) {
-    case 'started': {
-      const [{ time, mark }] = state.counters.toSorted((a, b) => b.time - a.time) as [(typeof state.counters)[0]]
-      return [state.start, { time, value: mark }]
-    }
-    case 'values':
-      return [0, state.knots.at(-1) as (typeof state.knots)[0]]
-    case 'levels':
-      return [0, state.levels.at(-1) as (typeof state.levels)[0]]
-  }
-}
-
-/** The targets of starts in whole seconds. */
-async function loadSharedStarts(
-  transaction: Transaction,
-  points: readonly Observation[],
-): Promise<ReadonlyMap<number, SharedStart>> {
-  const known = new Map<number, SharedStart>()
-  const starts = points.filter(({ kind, start }) => kind === 'scraped' && start !== 0 && start % 1_000_000 === 0)
-  await inChunks([...new Set(starts.map(({ start }) => start))], async some => {
-    const rows = await transaction.all('SELECT start, targets FROM shared_start WHERE start = ANY($1::bigint[])', some)
-    for (const { start, targets } of rows) known.set(start as number, { targets: JSON.parse(targets as string) })
-  })
-  return known
-}
-
-/** The values that the same deltas were counted with. */
-async function loadDeltas(
-  transaction: Transaction,
-  points: readonly Observation[],
-): Promise<ReadonlyMap<string, bigint>> {
-  const known = new Map<string, bigint>()
-  await inChunks(
-    points.filter(({ kind }) => kind === 'delta'),
-    async some => {
-      const rows = await transaction.all(
-        `SELECT counter, start, time, coalesce(delta.value, late_delta.value) AS value
-         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS wanted (counter, start, time)
-         LEFT JOIN delta USING (time, counter, start) LEFT JOIN late_delta USING (counter, start, time)
-         WHERE coalesce(delta.value, late_delta.value) IS NOT NULL`,
-        ...[some.map(({ counter }) => counter), some.map(({ start }) => start), some.map(({ time }) => time)],
-      )
-      for (const row of rows) known.set(deltaKey(row as unknown as Delta), row.value as bigint)
-    },
-  )
-  return known
-}
-
-/** Since when the metrics of points are metered. */
-async function loadSince(
-  transaction: Transaction,
-  batches: readonly (readonly Observation[])[],
-): Promise<ReadonlyMap<string, number>> {
-  const metrics = new Map<string, MeteredMetric>()
-  for (const batch of batches) {
-    const now = latestOf(batch)
-    for (const point of batch) {
-      const { account, dimension } = point
-      const metric = { product: account.product, dimension, metric: streamOf(point).metric, now }
-      const key = metricKey(metric)
-      if (!metrics.has(key)) metrics.set(key, metric)
-    }
-  }
-  const since = await meteredSince(transaction, [...metrics.values()])
-  return new Map([...metrics.keys()].map((key, index) => [key, since[index] as number]))
+  if (state.kind === 'values') return [0, state.knots.at(-1) as (typeof state.knots)[0]]
+  if (state.kind === 'levels') return [0, state.levels.at(-1) as (typeof state.levels)[0]]
+  const { counters, start } = state
+  const last = counters.reduce((last, one) => (one.time > last.time ? one : last))
+  return [start, { time: last.time, value: last.mark }]
 }
 
 /** When the last of points came here. */

@@ -11,12 +11,13 @@ import {
   packStream,
   type SharedStart,
   type StreamState,
+  streamsOf,
   unpackState,
   waitsFor,
   wakeAll,
 } from '../rules/counters/index.ts'
 import { writeAudit } from './audit.ts'
-import { hexadecimal, latestOf, rememberFor, rememberOf } from './counter-memory.ts'
+import { hexadecimal, LoadedCounters, latestOf } from './counter-memory.ts'
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'
 import { seriesIds } from './series.ts'
@@ -28,7 +29,8 @@ import { inChunks } from './statements.ts'
 const WAITING_PER_CHUNK = 1000
 
 /**
- * Takes the points of batches, and returns what they add to usage.
+ * Takes the points of batches, and returns what they add to usage. One batch after the other, since what some tell of
+ * their stream holds for the next.
  *
  * @param batches the points of each, in the order of the journal
  */
@@ -37,12 +39,43 @@ export async function observe(
   batches: readonly (readonly Observation[])[],
   ledger: LedgerRow,
 ): Promise<readonly UsageEntry[]> {
-  const points = batches.flat()
-  const latest = latestOf(points)
-  const set = observeAll(points, await rememberFor(transaction, batches, ledger))
+  const memory = new LoadedCounters(transaction, ledger)
+  await memory.load(batches)
+  const sets: ObservedSet[] = []
+  for (const points of batches) {
+    // Nearly all is loaded. But a stream that is known better now may lead to other states.
+    await memory.load([points])
+    const set = observeAll(points, memory)
+    memory.take(set)
+    sets.push(set)
+  }
+  const latest = latestOf(batches.flat())
+  const set = merged(sets)
   await saveDeltas(transaction, set.deltas, latest, ledger)
   await saveSet(transaction, set, latest)
   return set.entries
+}
+
+/** What sets of points come to, one after the other. */
+function merged(sets: readonly ObservedSet[]): ObservedSet {
+  const notes = new Map<string, ObservationNote>()
+  for (const note of sets.flatMap(({ notes }) => notes)) {
+    const key = `${note.account.key} ${note.dimension} ${note.verdict}`
+    const before = notes.get(key)
+    if (before === undefined) notes.set(key, { ...note })
+    else {
+      before.points += note.points
+      before.amount += note.amount
+    }
+  }
+  return {
+    entries: sets.flatMap(({ entries }) => entries),
+    states: new Map(sets.flatMap(({ states }) => [...states])),
+    streams: new Map(sets.flatMap(({ streams }) => [...streams])),
+    sharedStarts: new Map(sets.flatMap(({ sharedStarts }) => [...sharedStarts])),
+    deltas: sets.flatMap(({ deltas }) => deltas),
+    notes: [...notes.values()],
+  }
 }
 
 /** A place in what waits: when it is to be decided, and the counter's key. */
@@ -76,11 +109,8 @@ export async function decideNext(
   const waiting = rows
     .map(row => [hexadecimal(row.key as string), unpackState(row.state as string), row.dimension as string] as const)
     .filter(([, state]) => accountKey === undefined || waitsFor(state, accountKey))
-  const memory = await rememberOf(
-    transaction,
-    waiting.map(([, state]) => state),
-    ledger,
-  )
+  const memory = new LoadedCounters(transaction, ledger)
+  await memory.loadStreams(streamsOf(waiting.map(([, state]) => state)))
   const set = wakeAll(waiting, memory, now)
   await saveSet(transaction, set, now)
   const last = rows.at(-1)
