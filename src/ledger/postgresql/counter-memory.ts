@@ -34,6 +34,8 @@ export class LoadedCounters implements CounterMemory {
   readonly #deltas = new Map<string, bigint | undefined>()
   readonly #since = new Map<string, number>()
   #hasLegacy: boolean | undefined
+  /** By counters' names, where their states are that points of the version before have made. */
+  readonly #formerKeys = new Map<string, Set<string>>()
 
   constructor(transaction: Transaction, { deltasForgottenBefore, restoredAt }: LedgerRow) {
     this.#transaction = transaction
@@ -86,8 +88,17 @@ export class LoadedCounters implements CounterMemory {
     return this.#sharedStarts.get(start)
   }
 
+  /**
+   * How a counter goes on that the version before knew: as it left it, or as it is by those of its points that were in
+   * the journal still, without what names it now.
+   */
   legacy(counter: string): LegacyState | undefined {
-    return this.#legacy.get(counter)
+    let legacy = this.#legacy.get(counter)
+    for (const key of this.#formerKeys.get(counter) ?? []) {
+      const state = this.#states.get(key)
+      if (state !== undefined) legacy = legacyOf(state, legacy)
+    }
+    return legacy
   }
 
   delta(point: Observation): bigint | undefined {
@@ -112,25 +123,21 @@ export class LoadedCounters implements CounterMemory {
     })
   }
 
-  /**
-   * How counters go on that the version before knew: as it left them, or as they are by those of its points that were
-   * in the journal still, under names of that version.
-   */
   async #loadLegacy(points: readonly Observation[]): Promise<void> {
-    const unknown = points.filter(({ counter }) => !this.#legacy.has(counter))
-    if (unknown.length === 0) return
+    if (points.length === 0) return
     this.#hasLegacy ??= (await this.#transaction.get('SELECT FROM legacy_counter LIMIT 1')) !== undefined
-    const counters = unknown.map(({ counter }) => counter)
-    if (this.#hasLegacy) await this.#loadRows('legacy_counter', counters, unpackLegacy, this.#legacy)
-    else for (const counter of counters) this.#legacy.set(counter, undefined)
-    const before = unknown.map(({ series, stream, ...point }) => point)
-    const keys = before.map(point => stateKey(point))
-    await this.#loadRows('counter', keys, unpackState, this.#states)
-    for (const [index, { counter, series = counter }] of unknown.entries()) {
-      const state = this.#states.get(keys[index] as string)
-      if (series === counter || state === undefined) continue
-      this.#legacy.set(counter, legacyOf(state, this.#legacy.get(counter)))
+    if (this.#hasLegacy) {
+      const counters = points.map(({ counter }) => counter)
+      await this.#loadRows('legacy_counter', counters, unpackLegacy, this.#legacy)
     }
+    const former: string[] = []
+    for (const { series, stream, ...point } of points) {
+      if (series === undefined || series === point.counter) continue
+      const key = stateKey(point)
+      this.#formerKeys.set(point.counter, (this.#formerKeys.get(point.counter) ?? new Set()).add(key))
+      former.push(key)
+    }
+    await this.#loadRows('counter', former, unpackState, this.#states)
   }
 
   /** The targets of starts in whole seconds. */
