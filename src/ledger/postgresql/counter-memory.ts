@@ -33,6 +33,8 @@ export class LoadedCounters implements CounterMemory {
   readonly #legacy = new Map<string, LegacyState | undefined>()
   readonly #deltas = new Map<string, bigint | undefined>()
   readonly #since = new Map<string, number>()
+  /** Whether streams are known better than when points' states were loaded, so that they may ask for others. */
+  outdated = false
   #hasLegacy: boolean | undefined
   /** By counters' names, where their states are that points of the version before have made. */
   readonly #formerKeys = new Map<string, Set<string>>()
@@ -71,7 +73,11 @@ export class LoadedCounters implements CounterMemory {
   /** Takes over what points came to, for those that follow. */
   take({ states, streams, sharedStarts, deltas }: ObservedSet): void {
     for (const [key, { state }] of states) this.#states.set(key, state)
-    for (const [key, stream] of streams) this.#streams.set(key, stream)
+    for (const [key, stream] of streams) {
+      const before = this.#streams.get(key)
+      this.outdated ||= stream.startless !== before?.startless || stream.starts !== before.starts
+      this.#streams.set(key, stream)
+    }
     for (const [start, targets] of sharedStarts) this.#sharedStarts.set(start, targets)
     for (const delta of deltas) this.#deltas.set(deltaKey(delta), delta.value)
   }

@@ -43,8 +43,7 @@ export async function observe(
   await memory.load(batches)
   const sets: ObservedSet[] = []
   for (const points of batches) {
-    // Nearly all is loaded. But a stream that is known better now may lead to other states.
-    await memory.load([points])
+    if (memory.outdated) await memory.load([points])
     const set = observeAll(points, memory)
     memory.take(set)
     sets.push(set)
