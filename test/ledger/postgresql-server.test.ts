@@ -5,12 +5,13 @@ import { inspect } from 'node:util'
 import pg from 'pg'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import type { Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
+import type { CounterSources, Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
+import { packBatch, unpackBatch } from '../../src/ledger/postgresql/batch.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
-import { losingHurriedly } from './postgresql/flaky-pool.ts'
+import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
 import { Fleet } from './postgresql/fleet.ts'
 import { PostgresqlLedgers } from './postgresql/under-test.ts'
 import { startJob } from './postgresql/worker.ts'
@@ -34,6 +35,11 @@ import {
 } from './scene.ts'
 
 const WRITER = '0123456789abcdef0123456789abcdef'
+/** A batch's body as the version before wrote it, with a point of each kind. */
+const FIRST_LAYOUT =
+  'i/IAAICqqqrqn823w80PfvGDnNUA3PzkYH7ZTn6zmx8MFMAdTBXczQHc1FxNFRwcHBzADn72y8VPBze/+MHBzf1wcwA/OfjZtTzT9a6vHNiYg4/BYr' +
+  'FY36ZenODA6eQ4m4kis3MBjn/rAPYk4rVMslglGfkhabmxMjMZMVqkljijVCthI/OizKlWwvXopg3yww5j3XJG8yhSNjET8R3kIUyMnJBnXbZwRsos' +
+  'pV4D5ocC/AWghmmZd1tj9P6/uSx4PINyNwJqz7enxhG6g9/GXbxWaSQCcDpQe9LcB81vX9AbrMrSp1zc3DQSM7Cq1XHXvD1/rsP82AYADA=='
 
 const ledgers = await PostgresqlLedgers.start()
 after(() => ledgers[Symbol.asyncDispose]())
@@ -55,6 +61,12 @@ async function sql(schema: string, text: string): Promise<pg.QueryResult> {
     await client.query('RESET search_path')
     client.release()
   }
+}
+
+/** Metered from the first hour on, by a metric without a name. */
+const SOURCES: CounterSources = {
+  ...{ product: ALICE.product, now: hour(0) },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
 }
 
 /** Whether a transaction waits for another. */
@@ -373,7 +385,7 @@ describe('the journal', () => {
 
   test('several things found at once of the counters of a series that is new are all told', async () => {
     const { schema, ledger } = await open()
-    await ledger.meteredSince(ALICE.product, hour(0))
+    await ledger.register(DIMENSIONS, SOURCES)
     let sequence = 0
     const observe = async (points: readonly Partial<Observation>[]) => {
       sequence += 1
@@ -714,6 +726,145 @@ describe('the clock', () => {
   })
 })
 
+describe("others' counters", () => {
+  const micros = (minute: number) => (hour(0) + minute * MINUTE) * 1000
+  const point = (name: string, minute: number, value: number, more: Partial<Observation> = {}): Observation => ({
+    ...{ counter: name.repeat(16), kind: 'cumulative', account: ALICE, dimension: 'requests', start: micros(0) + 1 },
+    ...{ time: micros(minute), receivedAt: hour(0) + minute * MINUTE, value: BigInt(value) * UNIT },
+    ...more,
+  })
+  /** As a gateway names them now. */
+  const named = (name: string, minute: number, value: number, more: Partial<Observation> = {}) => {
+    const stream = { key: '5e'.repeat(16), target: '7a'.repeat(6), metric: 'tasks', attributes: '{"host":"\\u0000é"}' }
+    return point(name, minute, value, { stream, series: [...name].reverse().join('').repeat(16), ...more })
+  }
+  const batch = (sequence: number, ...observations: Observation[]) => ({
+    writer: WRITER,
+    sequence,
+    entries: [],
+    observations,
+  })
+
+  test('a ledger of the version before goes on, with what is in its journal', async () => {
+    const schema = ledgers.schema()
+    await pool.query(`CREATE SCHEMA "${schema}"`)
+    await sql(schema, `${MIGRATIONS[0]}; UPDATE ledger SET version = 1`)
+    const counters = {
+      c0: `${micros(1)} 0 0 0 0 ${micros(0) + 1}:${100n * UNIT}`,
+      c1: `${micros(1)} 0 0 0 0 ${micros(0) + 1}:${50n * UNIT}`,
+    }
+    for (const [name, state] of Object.entries({ ...counters, 50: `${micros(1)} ${1000n * UNIT} 0 0 0` })) {
+      await sql(schema, `INSERT INTO counter VALUES ('${name.repeat(16)}', '${state}')`)
+    }
+    await sql(
+      schema,
+      `INSERT INTO dimension (name, unit, base_unit, size)
+       VALUES ('requests', '{request}', '1', ${UNIT}), ('gpu', 'h', 's', ${3600n * UNIT});
+       INSERT INTO product VALUES ('${ALICE.product}', ${hour(0)});
+       INSERT INTO batch VALUES ('${'ab'.repeat(16)}', 1, '', 0);
+       INSERT INTO journal (writer, sequence, body, in_status)
+       VALUES ('${'ab'.repeat(16)}', 1, decode('${FIRST_LAYOUT}', 'base64'), true)`,
+    )
+    const ledger = await ledgers.open(schema, { pool })
+    const metrics = DIMENSIONS.map(({ name }) => ({ dimension: name, metric: 'tasks' }))
+    await ledger.register(DIMENSIONS, { product: ALICE.product, now: hour(5), metrics })
+    // In the journal: 10 more of c0, 7 of one that is new, 5 of one that is scraped, a delta of 3, and a level of 2.
+    const twice = named('c0', 3, 120)
+    await ledger.append(
+      batch(1, twice, named('ca', 3, 9), named('c1', 3, 51), named('50', 3, 1006, { kind: 'scraped', start: 0 })),
+    )
+    await ledger.append(batch(2, twice, point('de', 2, 3, { kind: 'delta', start: micros(0) + 1 })))
+    const level = { kind: 'gauge' as const, dimension: 'gpu', start: 0, maxGap: 10 * MINUTE * 1000 }
+    await ledger.append(batch(3, named('60', 3, 2, level)))
+    assert.deepEqual(await equations(ledger), {
+      [`${ALICE.key} requests`]: [20 + 9 + 1 + 6 + 3, 0, 0, 0, 20 + 9 + 1 + 6 + 3],
+      [`${ALICE.key} gpu`]: [120, 0, 0, 0, 120],
+    })
+    assert.deepEqual((await ledger.status()).notCounted, {})
+  })
+
+  test('a stream comes out as it went in, and one that could not be folded is refused', async () => {
+    const schema = ledgers.schema()
+    const ledger = await ledgers.open(schema, { pool })
+    await ledger.register(DIMENSIONS)
+    const good = named('c0', 1, 1)
+    const stream = good.stream as NonNullable<Observation['stream']>
+    for (const bad of [{ key: 'x' }, { target: '' }, { metric: 'm'.repeat(501) }, { attributes: '{' }]) {
+      const one = { ...good, stream: { ...stream, ...bad } }
+      await assert.rejects(ledger.append(batch(1, one)), code('ERR_LEDGER_INVALID'))
+    }
+    for (const bad of [{ series: 'E'.repeat(32) }, { start: 2 ** 52 }]) {
+      await assert.rejects(ledger.append(batch(1, { ...good, ...bad })), code('ERR_LEDGER_INVALID'))
+    }
+    const { body } = await packBatch(batch(1, good, { ...good, value: 2n ** 120n }, point('c1', 1, 1)))
+    const { observations } = await unpackBatch(body)
+    assert.deepEqual(observations, [
+      { ...good, maxGap: 0 },
+      { ...good, maxGap: 0, value: 2n ** 120n },
+      { ...point('c1', 1, 1), maxGap: 0, series: 'c1'.repeat(16) },
+    ])
+  })
+
+  test('batches that are folded together come to the same as each by itself', async () => {
+    const ends = []
+    for (const folds of [true, false]) {
+      const schema = ledgers.schema()
+      const ledger = await ledgers.open(schema, { pool })
+      await ledger.register(DIMENSIONS, SOURCES)
+      // A sender whose start moves, and beside it one whose customers come late.
+      for (let minute = 1; minute <= 8; minute += 1) {
+        const moving = named('c0', minute, 10 * minute, { start: micros(minute - 1) })
+        const stream = { ...(moving.stream as NonNullable<Observation['stream']>), key: '0d'.repeat(16) }
+        const old = { start: micros(-60), stream }
+        const late = minute > 4 ? [named('cb', minute, 7 * minute, old)] : []
+        await ledger.append(batch(minute, moving, named('ca', minute, 1000 + minute, old), ...late))
+        if (folds) await ledger.statement()
+      }
+      const found = [await equations(ledger), await ledger.status()]
+      ends.push([...found, (await sql(schema, 'SELECT * FROM counter ORDER BY key')).rows])
+    }
+    assert.deepEqual(ends[0], ends[1])
+    assert.deepEqual((ends[0] as unknown[])[0], { [`${ALICE.key} requests`]: [80 + 7 + 56, 0, 0, 0, 80 + 7 + 56] })
+  })
+
+  test('closing that dies at any point and is done again comes to the same', async () => {
+    const tables = ['counter', 'stream', 'shared_start', 'delta', 'metered', 'not_counted', 'journal']
+    /** All that a course comes to whose first closing dies after so many statements. */
+    const course = async (statements: number) => {
+      const schema = ledgers.schema()
+      const ledger = await ledgers.open(schema, { pool })
+      await ledger.register(DIMENSIONS, SOURCES)
+      const scraped = { kind: 'scraped', start: micros(-60) } as const
+      const delta = { kind: 'delta', start: micros(0) } as const
+      await ledger.append(batch(1, named('c0', 1, 5), named('50', 1, 1000, scraped), named('de', 1, 3, delta)))
+      await ledger.append(batch(2, named('c0', 2, 8), named('50', 2, 1010, { ...scraped, start: 0 })))
+      await ledger.append(batch(3, named('ca', 3, 9), named('50', 3, 500, { ...scraped, start: 0 })))
+      const mortal = dying(pool)
+      const other = await ledgers.open(schema, { pool: mortal })
+      mortal.left = statements
+      const died = await other.closeHours(closeOptions(closing(0))).then(
+        () => false,
+        () => true,
+      )
+      await ledger.closeHours(closeOptions(closing(0)))
+      const found: unknown[] = [await ledger.statement(), await ledger.status(), (await ledger.records()).length]
+      found.push((await ledger.audit()).map(({ action, amount, detail }) => [action, amount, detail]))
+      for (const table of tables) found.push((await sql(schema, `SELECT * FROM ${table} ORDER BY 1, 2`)).rows)
+      return { died, found }
+    }
+    const whole = await course(1000)
+    assert.equal(whole.died, false)
+    assert.match(inspect(whole.found), /balance/)
+    let statements = 0
+    for (let died = true; died; statements += 4) {
+      const one = await course(statements)
+      assert.deepEqual(one.found, whole.found, `after ${statements} statements`)
+      died = one.died
+    }
+    assert.ok(statements > 30, `${statements} statements`)
+  })
+})
+
 describe('a database that was restored', () => {
   /** A copy of a database as it is now, as a snapshot or a point in time is restored. */
   const copyOf = async (database: string, copy: string): Promise<string> => {
@@ -776,8 +927,10 @@ describe('a database that was restored', () => {
 
   test("what was held, and what others' counters added since, may have been billed", async () => {
     const lost = await original('lost_too')
-    await lost.register(DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })))
-    await lost.meteredSince(ALICE.product, hour(0))
+    await lost.register(
+      DIMENSIONS.map(dimension => ({ ...dimension, maxQuantity: 1 })),
+      SOURCES,
+    )
     const observe = observing(WRITER)
     await observe(lost, 1, 100, 'cumulative')
     await lost.closeHours(closeOptions(closing(0)))

@@ -3,10 +3,10 @@ import { promisify } from 'node:util'
 import { brotliCompress, brotliDecompress, constants } from 'node:zlib'
 import { LedgerError } from '../errors.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf, checkObservations } from '../rules/counters/index.ts'
+import { bytesOf, checkObservations, type Stream } from '../rules/counters/index.ts'
 import { checkEntry } from '../rules/validation.ts'
 import { BatchNames, PackedAccounts, type PackedNames } from './batch-names.ts'
-import { OBSERVATION_BYTES, packPoints, unpackPoints } from './batch-observations.ts'
+import { BatchStreams, OBSERVATION_BYTES, packPoints, unpackFirstPoints, unpackPoints } from './batch-observations.ts'
 import { ENTRY_BYTES, UsageColumns } from './batch-usage.ts'
 
 /**
@@ -26,8 +26,9 @@ export interface PackedBatch {
   readonly inStatus: boolean
 }
 
-/** The first byte of a body: another layout gets another one. */
-const LAYOUT = 1
+/** The first byte of a body: another layout gets another one. Bodies of the first may be in a journal still. */
+const LAYOUT = 2
+const FIRST_LAYOUT = 1
 const HEAD_BYTES = 13
 
 /** One integer of 64 bits holds it; a larger amount goes in several pieces. */
@@ -53,8 +54,13 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
   const pieces = large ? entries.flatMap(divide) : entries
   const names = new BatchNames(pieces.length + observations.length)
   for (const { account, dimension } of pieces) names.add(account, dimension)
-  for (const { account, dimension } of observations) names.add(account, dimension)
-  const text = JSON.stringify(names.pack())
+  const streams = new BatchStreams()
+  for (const { account, dimension, stream } of observations) {
+    names.add(account, dimension)
+    streams.add(stream)
+  }
+  const head: PackedHead = { ...names.pack(), streams: streams.list }
+  const text = JSON.stringify(head)
   const usageAt = HEAD_BYTES + Buffer.byteLength(text)
   const pointsAt = usageAt + pieces.length * ENTRY_BYTES
   const whole = Buffer.alloc(pointsAt + observations.length * OBSERVATION_BYTES)
@@ -69,7 +75,7 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     usage.set(row, names.dimension(dimension), hour, amount)
     row += 1
   }
-  packPoints(whole.subarray(pointsAt), observations, names)
+  packPoints(whole.subarray(pointsAt), observations, names, streams)
   const digest = createHash('sha256').update(usage.sum(names))
   for (const part of bytesOf(observations)) digest.update(part)
   return {
@@ -79,6 +85,12 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     at: Number.isFinite(at) ? at : 0,
     inStatus: observations.length > 0 || names.hasUnattributed,
   }
+}
+
+/** What comes first in a body. */
+interface PackedHead extends PackedNames {
+  /** Of the observations; the first layout had none. */
+  readonly streams?: readonly Stream[]
 }
 
 /** What is in a body. */
@@ -93,20 +105,27 @@ export interface UnpackedBatch {
 
 export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
   const bytes = await decompress(body, { chunkSize: PIECE })
-  if (bytes[0] !== LAYOUT) {
+  if (bytes[0] !== LAYOUT && bytes[0] !== FIRST_LAYOUT) {
     throw new LedgerError(
       'ERR_LEDGER_NEWER',
-      `A batch in the ledger has layout ${bytes[0]}; this version of the package knows ${LAYOUT}. ` +
+      `A batch in the ledger has layout ${bytes[0]}; this version of the package knows up to ${LAYOUT}. ` +
         'Use the version that wrote it, or a later one.',
     )
   }
   const [usageAt, rows, points] = [bytes.readUInt32LE(1), bytes.readUInt32LE(5), bytes.readUInt32LE(9)]
   const pointsAt = usageAt + rows * ENTRY_BYTES
-  const names = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedNames
-  const [accounts, { dimensions }] = [new PackedAccounts(names), names]
+  const head = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedHead
+  const { dimensions, streams = [] } = head
+  const accounts = new PackedAccounts(head)
+  const given = [
+    bytes.subarray(pointsAt),
+    points,
+    (place: number) => accounts.account(rows + place),
+    dimensions,
+  ] as const
   return {
     ...{ accounts, dimensions, rows, usage: new UsageColumns(bytes.subarray(usageAt, pointsAt), rows) },
-    observations: unpackPoints(bytes.subarray(pointsAt), points, place => accounts.account(rows + place), dimensions),
+    observations: bytes[0] === FIRST_LAYOUT ? unpackFirstPoints(...given) : unpackPoints(...given, streams),
   }
 }
 

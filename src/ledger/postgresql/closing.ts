@@ -12,8 +12,9 @@ import {
   termsToClose,
 } from '../rules/closing.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
+import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
-import { foldJournal, journalBytes } from './fold.ts'
+import { decideWaiting, foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { entriesOf, openHours } from './reports.ts'
 import { accountId, type Series, saveSeries, seriesWhere, takeOpenUsage, unclosed } from './series.ts'
@@ -46,13 +47,15 @@ interface Chunk {
 }
 
 export async function closeHours(database: Database, options: CloseOptions): Promise<CloseResult> {
-  const [closed, gathered] = await database.read('look which hours are closed', async transaction => {
+  const [closed, gathered, waits] = await database.read('look which hours are closed', async transaction => {
     const { closedThrough } = await ledgerRow(transaction)
-    return [lastClosed(closedThrough, options.now), await journalBytes(transaction)] as const
+    const waits = await anyWaits(transaction, options.now)
+    return [lastClosed(closedThrough, options.now), await journalBytes(transaction), waits] as const
   })
   const due = latestHour(options) > closed
   // In time between two hours, too, so that none has too much to do.
-  if (due || gathered > MUCH) await foldJournal(database)
+  if (due || waits || gathered > MUCH) await foldJournal(database)
+  if (due || waits) await decideWaiting(database, options.now)
   if (!due) return { records: 0, held: [] }
   const open = await database.read('look which hours are open', openHours)
   let frozen = NONE
@@ -68,6 +71,7 @@ export async function finalize(
   options: FinalizeOptions,
 ): Promise<CloseResult> {
   await foldJournal(database)
+  await decideWaiting(database, options.now, customer.key)
   const frozen = await database.once('finalize a customer', async transaction => {
     await lockLedger(transaction)
     const account = await accountId(transaction, customer)

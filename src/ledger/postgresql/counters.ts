@@ -1,23 +1,36 @@
 import { hourOf } from '../hours.ts'
-import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import type { LedgerStatus, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
-  type CounterMemory,
-  type CounterState,
   DELTA_MEMORY,
   explain,
+  type KeptState,
+  type ObservationNote,
+  type ObservedSet,
   observeAll,
   packState,
+  packStream,
+  type SharedStart,
+  type StreamState,
+  streamsOf,
   unpackState,
+  waitsFor,
+  wakeAll,
 } from '../rules/counters/index.ts'
 import { writeAudit } from './audit.ts'
+import { hexadecimal, LoadedCounters, latestOf } from './counter-memory.ts'
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'
 import { seriesIds } from './series.ts'
+import { inChunks } from './statements.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
+/** How many that wait one transaction looks at, so that nobody waits for it long. */
+const WAITING_PER_CHUNK = 1000
+
 /**
- * Takes the points of batches, and returns what they add to usage.
+ * Takes the points of batches, and returns what they add to usage. One batch after the other, since what some tell of
+ * their stream holds for the next.
  *
  * @param batches the points of each, in the order of the journal
  */
@@ -26,83 +39,151 @@ export async function observe(
   batches: readonly (readonly Observation[])[],
   ledger: LedgerRow,
 ): Promise<readonly UsageEntry[]> {
-  const points = batches.flat()
-  const latest = points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
-  const { entries, states, deltas, notes } = observeAll(points, await remember(transaction, batches, ledger))
-  await saveStates(transaction, states)
-  await saveDeltas(transaction, deltas, latest, ledger)
-  if (notes.length > 0) {
-    await transaction.run(
-      `INSERT INTO not_counted (verdict, points)
-       SELECT verdict, sum(points) FROM unnest($1::text[], $2::bigint[]) AS noted (verdict, points) GROUP BY verdict
-       ON CONFLICT (verdict) DO UPDATE SET points = not_counted.points + excluded.points`,
-      ...[notes.map(({ verdict }) => verdict), notes.map(({ points }) => points)],
-    )
-    const ids = await seriesIds(
-      transaction,
-      notes.map(({ account, dimension }) => ({ account, dimension, hour: hourOf(latest) })),
-    )
-    await writeAudit(
-      transaction,
-      notes.map((note, index) => ({
-        ...{ who: 'ledger', why: explain(note), now: latest, action: note.verdict },
-        ...{ series: ids[index] as number, amount: note.amount, detail: `${note.points} data points` },
-      })),
-    )
+  const memory = new LoadedCounters(transaction, ledger)
+  await memory.load(batches)
+  const sets: ObservedSet[] = []
+  for (const points of batches) {
+    if (memory.outdated) await memory.load([points])
+    const set = observeAll(points, memory)
+    memory.take(set)
+    sets.push(set)
   }
-  return entries
+  const latest = latestOf(batches.flat())
+  const set = merged(sets)
+  await saveDeltas(transaction, set.deltas, latest, ledger)
+  await saveSet(transaction, set, latest)
+  return set.entries
 }
 
-/** All that is remembered of the counters that points are of. */
-async function remember(
-  transaction: Transaction,
-  batches: readonly (readonly Observation[])[],
-  { deltasForgottenBefore }: LedgerRow,
-): Promise<CounterMemory> {
-  const points = batches.flat()
-  const states = await transaction.all('SELECT key, state FROM counter WHERE key = ANY($1::uuid[])', [
-    ...new Set(points.filter(({ kind }) => kind !== 'delta').map(({ counter }) => counter)),
-  ])
-  const deltas = points.filter(({ kind }) => kind === 'delta')
-  const sameDeltas = await transaction.all(
-    `SELECT counter, start, time, coalesce(delta.value, late_delta.value) AS value
-     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS wanted (counter, start, time)
-     LEFT JOIN delta USING (time, counter, start) LEFT JOIN late_delta USING (counter, start, time)
-     WHERE coalesce(delta.value, late_delta.value) IS NOT NULL`,
-    ...[deltas.map(({ counter }) => counter), deltas.map(({ start }) => start), deltas.map(({ time }) => time)],
-  )
-  const since = new Map<string, number>()
-  for (const batch of batches) {
-    const latest = batch.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
-    for (const { account, kind } of batch) {
-      if (kind === 'delta' || since.has(account.product)) continue
-      since.set(account.product, await meteredSince(transaction, account.product, latest))
+/** What sets of points come to, one after the other. */
+function merged(sets: readonly ObservedSet[]): ObservedSet {
+  const notes = new Map<string, ObservationNote>()
+  for (const note of sets.flatMap(({ notes }) => notes)) {
+    const key = `${note.account.key} ${note.dimension} ${note.verdict}`
+    const before = notes.get(key)
+    if (before === undefined) notes.set(key, { ...note })
+    else {
+      before.points += note.points
+      before.amount += note.amount
     }
   }
-  const stateOf = new Map(states.map(({ key, state }) => [hexadecimal(key as string), unpackState(state as string)]))
-  const deltaOf = new Map(sameDeltas.map(row => [keyOf(row as unknown as Delta), row.value as bigint]))
   return {
-    state: counter => stateOf.get(counter),
-    delta: point => deltaOf.get(keyOf(point)),
-    forgottenBefore: deltasForgottenBefore,
-    since: product => since.get(product) as number,
+    entries: sets.flatMap(({ entries }) => entries),
+    states: new Map(sets.flatMap(({ states }) => [...states])),
+    streams: new Map(sets.flatMap(({ streams }) => [...streams])),
+    sharedStarts: new Map(sets.flatMap(({ sharedStarts }) => [...sharedStarts])),
+    deltas: sets.flatMap(({ deltas }) => deltas),
+    notes: [...notes.values()],
   }
 }
 
-type Delta = Pick<Observation, 'counter' | 'start' | 'time'>
+/** A place in what waits: when it is to be decided, and the counter's key. */
+export interface WaitingPlace {
+  readonly wakeAt: number
+  readonly key: string
+}
 
-/** A UUID as PostgreSQL writes it, without its dashes. */
-const hexadecimal = (uuid: string) => uuid.replaceAll('-', '')
-const keyOf = ({ counter, start, time }: Delta) => `${hexadecimal(counter)} ${start} ${time}`
+/** Before all that waits. */
+export const FIRST_WAITING: WaitingPlace = { wakeAt: 0, key: '0'.repeat(32) }
 
-async function saveStates(transaction: Transaction, states: ReadonlyMap<string, CounterState>): Promise<void> {
-  if (states.size === 0) return
-  // In the order of the keys, so that neighbours share a page.
-  const sorted = [...states].sort(([a], [b]) => (a < b ? -1 : 1))
+/** Whether anything has waited until `now`. */
+export async function anyWaits(transaction: Transaction, now: number): Promise<boolean> {
+  return (await transaction.get('SELECT FROM counter WHERE wake_at > 0 AND wake_at <= $1 LIMIT 1', now)) !== undefined
+}
+
+/**
+ * Decides the next of what has waited until `now`, or waits of an account. Returns what that adds to usage, and the last
+ * place that it came to; undefined when there was none.
+ */
+export async function decideNext(
+  transaction: Transaction,
+  after: WaitingPlace,
+  { ledger, now, accountKey }: { ledger: LedgerRow; now: number; accountKey: string | undefined },
+): Promise<{ entries: readonly UsageEntry[]; last: WaitingPlace | undefined }> {
+  const rows = await transaction.all(
+    `SELECT key, state, (SELECT name FROM dimension WHERE id = counter.dimension) AS dimension, wake_at FROM counter
+     WHERE wake_at > 0 AND wake_at <= $1 AND (wake_at, key) > ($2::bigint, $3::uuid) ORDER BY wake_at, key LIMIT $4`,
+    ...[accountKey === undefined ? now : Number.MAX_SAFE_INTEGER, after.wakeAt, after.key, WAITING_PER_CHUNK],
+  )
+  const waiting = rows
+    .map(row => [hexadecimal(row.key as string), unpackState(row.state as string), row.dimension as string] as const)
+    .filter(([, state]) => accountKey === undefined || waitsFor(state, accountKey))
+  const memory = new LoadedCounters(transaction, ledger)
+  await memory.loadStreams(streamsOf(waiting.map(([, state]) => state)))
+  const set = wakeAll(waiting, memory, now)
+  await saveSet(transaction, set, now)
+  const last = rows.at(-1)
+  return { entries: set.entries, last: last && { wakeAt: last.wake_at as number, key: last.key as string } }
+}
+
+/** Writes down all but the usage and the deltas. */
+async function saveSet(
+  transaction: Transaction,
+  { states, streams, sharedStarts, notes }: ObservedSet,
+  at: number,
+): Promise<void> {
+  await saveStates(transaction, states)
+  await saveStreams(transaction, streams)
+  await saveSharedStarts(transaction, sharedStarts)
+  if (notes.length > 0) await saveNotes(transaction, notes, at)
+}
+
+/** In the order of the keys, so that neighbours share a page. */
+const byKey = <Value>(map: ReadonlyMap<string, Value>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
+
+async function saveStates(transaction: Transaction, states: ReadonlyMap<string, KeptState>): Promise<void> {
+  await inChunks(byKey(states), some =>
+    transaction.run(
+      `INSERT INTO counter (key, state, dimension, wake_at, waiting)
+       SELECT key, state, (SELECT id FROM dimension WHERE name = kept.dimension), wake_at, waiting
+       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::numeric[])
+            AS kept (key, state, dimension, wake_at, waiting)
+       ON CONFLICT (key) DO UPDATE SET state = excluded.state, dimension = excluded.dimension,
+         wake_at = excluded.wake_at, waiting = excluded.waiting`,
+      ...[some.map(([key]) => key), some.map(([, { state }]) => packState(state))],
+      ...[some.map(([, { dimension }]) => dimension), some.map(([, { wakeAt }]) => wakeAt)],
+      some.map(([, { waiting }]) => waiting),
+    ),
+  )
+}
+
+async function saveStreams(transaction: Transaction, streams: ReadonlyMap<string, StreamState>): Promise<void> {
+  await inChunks(byKey(streams), some =>
+    transaction.run(
+      `INSERT INTO stream (key, state) SELECT * FROM unnest($1::uuid[], $2::text[])
+       ON CONFLICT (key) DO UPDATE SET state = excluded.state`,
+      ...[some.map(([key]) => key), some.map(([, state]) => packStream(state))],
+    ),
+  )
+}
+
+async function saveSharedStarts(transaction: Transaction, starts: ReadonlyMap<number, SharedStart>): Promise<void> {
+  await inChunks([...starts], some =>
+    transaction.run(
+      `INSERT INTO shared_start (start, targets) SELECT * FROM unnest($1::bigint[], $2::text[])
+       ON CONFLICT (start) DO UPDATE SET targets = excluded.targets`,
+      ...[some.map(([start]) => start), some.map(([, { targets }]) => JSON.stringify(targets))],
+    ),
+  )
+}
+
+async function saveNotes(transaction: Transaction, notes: readonly ObservationNote[], at: number): Promise<void> {
   await transaction.run(
-    `INSERT INTO counter (key, state) SELECT * FROM unnest($1::uuid[], $2::text[])
-     ON CONFLICT (key) DO UPDATE SET state = excluded.state`,
-    ...[sorted.map(([counter]) => counter), sorted.map(([, state]) => packState(state))],
+    `INSERT INTO not_counted (verdict, points)
+     SELECT verdict, sum(points) FROM unnest($1::text[], $2::bigint[]) AS noted (verdict, points) GROUP BY verdict
+     ON CONFLICT (verdict) DO UPDATE SET points = not_counted.points + excluded.points`,
+    ...[notes.map(({ verdict }) => verdict), notes.map(({ points }) => points)],
+  )
+  const ids = await seriesIds(
+    transaction,
+    notes.map(({ account, dimension }) => ({ account, dimension, hour: hourOf(at) })),
+  )
+  await writeAudit(
+    transaction,
+    notes.map((note, index) => ({
+      ...{ who: 'ledger', why: explain(note), now: at, action: note.verdict },
+      ...{ series: ids[index] as number, amount: note.amount, detail: `${note.points} data points` },
+    })),
   )
 }
 
@@ -115,28 +196,20 @@ async function saveDeltas(
 ): Promise<void> {
   if (deltas.length === 0) return
   for (const late of [false, true]) {
-    const some = deltas.filter(({ time }) => time < deltasForgottenBefore === late)
-    await transaction.run(
-      `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
-       SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::numeric[])`,
-      ...[some.map(({ time }) => time), some.map(({ counter }) => counter)],
-      ...[some.map(({ start }) => start), some.map(({ value }) => value)],
+    await inChunks(
+      deltas.filter(({ time }) => time < deltasForgottenBefore === late),
+      some =>
+        transaction.run(
+          `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
+           SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::numeric[])`,
+          ...[some.map(({ time }) => time), some.map(({ counter }) => counter)],
+          ...[some.map(({ start }) => start), some.map(({ value }) => value)],
+        ),
     )
   }
   const before = Math.max((now - DELTA_MEMORY) * 1000, deltasForgottenBefore)
   await transaction.run('DELETE FROM delta WHERE time < $1', before)
   await transaction.run('UPDATE ledger SET deltas_forgotten_before = $1', before)
-}
-
-/** When the product was first metered: `now`, where it was not before. */
-export async function meteredSince(transaction: Transaction, product: string, now: number): Promise<number> {
-  await transaction.run(
-    'INSERT INTO product (name, metered_since) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING',
-    product,
-    now,
-  )
-  const row = await transaction.get('SELECT metered_since AS since FROM product WHERE name = $1', product)
-  return row?.since as number
 }
 
 /** How many points were not simply counted, by why. */
@@ -145,13 +218,21 @@ export async function notCounted(transaction: Transaction): Promise<Partial<Reco
   return Object.fromEntries(rows.map(({ verdict, points }) => [verdict, points]))
 }
 
+/** How much waits to be decided, by dimension. */
+export async function waitingUsage(transaction: Transaction): Promise<LedgerStatus['waiting']> {
+  const rows = await transaction.all(
+    `SELECT name AS dimension, sum(waiting) AS amount FROM counter JOIN dimension ON dimension.id = counter.dimension
+     WHERE wake_at > 0 GROUP BY name HAVING sum(waiting) > 0 ORDER BY name`,
+  )
+  return rows.map(({ dimension, amount }) => ({ dimension: dimension as string, amount: amount as bigint }))
+}
+
 /** A backup's state is not what the lost ledger knew last: what comes next of each counter may have been billed. */
 export async function doubtCounters(transaction: Transaction, now: number): Promise<void> {
-  const rows = await transaction.all('SELECT key, state FROM counter')
-  await saveStates(
-    transaction,
-    new Map(rows.map(({ key, state }) => [key as string, { ...unpackState(state as string), doubted: true }])),
-  )
   await transaction.run('DELETE FROM delta')
-  await transaction.run('UPDATE ledger SET deltas_forgotten_before = greatest(deltas_forgotten_before, $1)', now * 1000)
+  await transaction.run(
+    `UPDATE ledger SET deltas_forgotten_before = greatest(deltas_forgotten_before, $1),
+       restored_at = greatest(restored_at, $2)`,
+    ...[now * 1000, now],
+  )
 }

@@ -1,7 +1,7 @@
 import { LedgerError } from '../errors.ts'
 import type { Observation, UsageEntry } from '../ledger.ts'
 import { unpackBatch } from './batch.ts'
-import { observe } from './counters.ts'
+import { decideNext, FIRST_WAITING, observe, type WaitingPlace } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { addUsage, seriesIds } from './series.ts'
@@ -51,6 +51,22 @@ export async function readFolded<Result>(
   return await database.read(doing, work)
 }
 
+/**
+ * Decides what others' counters had waiting until `now`, or all that waits of an account. Each transaction takes some
+ * and leaves them decided, so it does not matter how many processes do it at once, nor where one dies.
+ */
+export async function decideWaiting(database: Database, now: number, accountKey?: string): Promise<void> {
+  for (let after: WaitingPlace | undefined = FIRST_WAITING; after !== undefined; ) {
+    const from: WaitingPlace = after
+    after = await database.write('decide what has waited', async transaction => {
+      const ledger = await lockLedger(transaction)
+      const { entries, last } = await decideNext(transaction, from, { ledger, now, accountKey })
+      await addEntries(transaction, entries)
+      return last
+    })
+  }
+}
+
 /** How much there is to fold. */
 export async function journalBytes(transaction: Transaction): Promise<number> {
   const row = await transaction.get('SELECT coalesce(sum(octet_length(body)), 0) AS bytes FROM journal')
@@ -87,15 +103,19 @@ async function foldSome(transaction: Transaction, last: number): Promise<boolean
   if (points.length > 0) {
     for (const entry of await observe(transaction, points, ledger)) usage.add(entry)
   }
-  const entries = usage.entries()
+  await addEntries(transaction, usage.entries())
+  await transaction.run('DELETE FROM journal WHERE id = ANY($1::bigint[])', folded)
+  return folded.length > 0
+}
+
+/** Adds usage to the hours that it is of. */
+async function addEntries(transaction: Transaction, entries: readonly UsageEntry[]): Promise<void> {
   for (let start = 0; start < entries.length; start += ENTRIES_PER_STATEMENT) {
     const some = entries.slice(start, start + ENTRIES_PER_STATEMENT)
     const ids = await seriesIds(transaction, some)
     const rows = some.map(({ hour, amount }, index) => ({ hour, series: ids[index] as number, amount }))
     await addUsage(transaction, 'open_usage', rows)
   }
-  await transaction.run('DELETE FROM journal WHERE id = ANY($1::bigint[])', folded)
-  return folded.length > 0
 }
 
 /** Usage of many batches, added up for each hour and series. */

@@ -1,16 +1,22 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import type { UsageBatch } from '../ledger.ts'
+import type { CounterSources, UsageBatch } from '../ledger.ts'
 import { batchMissing, checkDimension, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
 import { type PackedBatch, packBatch } from './batch.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
+import { registerSources } from './metered.ts'
 
 /** Taking usage in: one new row in the journal for each batch, so that no writer waits for another. */
 
-export async function register(database: Database, dimensions: readonly Dimension[]): Promise<void> {
+export async function register(
+  database: Database,
+  dimensions: readonly Dimension[],
+  counters?: CounterSources,
+): Promise<void> {
   await database.write('register the dimensions', async transaction => {
     await lockLedger(transaction)
     for (const dimension of dimensions) await registerOne(transaction, dimension)
+    if (counters !== undefined) await registerSources(transaction, counters)
   })
 }
 

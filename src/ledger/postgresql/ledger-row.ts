@@ -7,6 +7,8 @@ export interface LedgerRow {
   readonly closedThrough: number | undefined
   /** In microseconds since the epoch. */
   readonly deltasForgottenBefore: number
+  /** When it was restored last, in milliseconds since the epoch; 0 where it never was. */
+  readonly restoredAt: number
 }
 
 /**
@@ -18,7 +20,9 @@ export async function lockLedger(transaction: Transaction): Promise<LedgerRow> {
 }
 
 export async function ledgerRow(transaction: Transaction, locking = ''): Promise<LedgerRow> {
-  const row = await transaction.get(`SELECT version, closed_through, deltas_forgotten_before FROM ledger ${locking}`)
+  const row = await transaction.get(
+    `SELECT version, closed_through, deltas_forgotten_before, restored_at FROM ledger ${locking}`,
+  )
   if (row === undefined) {
     throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "ledger"; restore a backup.')
   }
@@ -26,6 +30,7 @@ export async function ledgerRow(transaction: Transaction, locking = ''): Promise
   return {
     closedThrough: (row.closed_through as number | null) ?? undefined,
     deltasForgottenBefore: row.deltas_forgotten_before as number,
+    restoredAt: row.restored_at as number,
   }
 }
 

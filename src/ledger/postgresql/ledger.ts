@@ -8,6 +8,7 @@ import type {
   ClaimOptions,
   CloseOptions,
   CloseResult,
+  CounterSources,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -26,7 +27,6 @@ import type {
 } from '../ledger.ts'
 import { auditEntries } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
-import { meteredSince } from './counters.ts'
 import { Database } from './database.ts'
 import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
@@ -122,18 +122,12 @@ export class PostgresqlLedger implements Ledger {
     return migrationSql(schema, from)
   }
 
-  async register(dimensions: readonly Dimension[]): Promise<void> {
-    await register(this.#database, dimensions)
+  async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
+    await register(this.#database, dimensions, counters)
   }
 
   async append(batch: UsageBatch): Promise<void> {
     await append(this.#database, batch)
-  }
-
-  async meteredSince(product: string, now: number): Promise<number> {
-    return await this.#database.write('begin to meter a product', transaction =>
-      meteredSince(transaction, product, now),
-    )
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {

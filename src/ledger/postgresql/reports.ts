@@ -2,7 +2,7 @@ import type { Dimension } from '../../usage/dimension.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, type UnsettledRecords, unsettledFigures } from '../rules/accounting.ts'
 import { ACCOUNT, accountOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
-import { notCounted } from './counters.ts'
+import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
 
@@ -120,6 +120,7 @@ export async function statusOf(transaction: Transaction): Promise<LedgerStatus> 
     unattributed: unattributed.map(row => ({ dimension: row.dimension as string, amount: row.amount as bigint })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
     ...(closedThrough !== undefined && { closedThrough }),
+    waiting: await waitingUsage(transaction),
     notCounted: await notCounted(transaction),
   }
 }

@@ -179,4 +179,41 @@ CREATE TABLE quota (
   next_turn double precision NOT NULL
 );
 `,
+  `
+-- First, so that nobody keeps the books meanwhile.
+ALTER TABLE ledger ADD COLUMN restored_at bigint NOT NULL DEFAULT 0; -- in milliseconds
+
+-- What the first schema knew of counters: how those that it had go on.
+ALTER TABLE counter RENAME TO legacy_counter;
+ALTER INDEX counter_pkey RENAME TO legacy_counter_pkey;
+
+CREATE TABLE counter ( -- of those that others keep
+  key uuid PRIMARY KEY,
+  state text NOT NULL,
+  dimension integer NOT NULL,
+  wake_at bigint NOT NULL DEFAULT 0, -- when what waits is decided at the latest, in milliseconds; 0 when nothing waits
+  waiting numeric NOT NULL DEFAULT 0 -- how much that is
+) WITH (fillfactor = 70);
+CREATE INDEX counter_waiting ON counter (wake_at, key) WHERE wake_at > 0;
+
+CREATE TABLE stream ( -- a resource's or target's metric
+  key uuid PRIMARY KEY,
+  state text NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE shared_start ( -- in whole seconds, which may be a Collector's
+  start bigint PRIMARY KEY,
+  targets text NOT NULL
+);
+
+CREATE TABLE metered ( -- since when a metric is metered as a product's dimension; by the first schema, any metric
+  product text COLLATE "C" NOT NULL,
+  dimension text COLLATE "C" NOT NULL,
+  metric text COLLATE "C" NOT NULL,
+  since bigint NOT NULL, -- in milliseconds
+  PRIMARY KEY (product, dimension, metric)
+);
+INSERT INTO metered SELECT product.name, dimension.name, '', metered_since FROM product, dimension;
+DROP TABLE product;
+`,
 ]

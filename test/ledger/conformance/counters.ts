@@ -9,7 +9,10 @@ import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
+  CAROL,
+  closeOptions,
   closing,
+  DIMENSIONS,
   GPU,
   hour,
   type LedgerUnderTest,
@@ -28,7 +31,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
   const scenario = (title: string, play: (scene: Scene) => Promise<void>): void => {
     test(title, async () => {
       await using scene = await Scene.begin(open)
-      assert.equal(await scene.ledger.meteredSince(PRODUCT, START), START)
+      await scene.ledger.register(DIMENSIONS, sources(PRODUCT, START))
       await play(scene)
     })
   }
@@ -76,26 +79,32 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
     })
 
-    scenario('a new one that began long before its first point is held for a person', async scene => {
-      await scene.observe([point('a', 10, 90, 1000)], [heldAs('old-counter'), REQUESTS, 1000])
+    scenario('a new one that began long before its first point counts whole', async scene => {
+      await scene.observe([point('a', 10, 90, 1000)], [ALICE, REQUESTS, 1000])
       await scene.observe([point('a', 10, 91, 1004)], [ALICE, REQUESTS, 4])
-      assert.equal(await scene.equation(ALICE, REQUESTS), '4 = 0 + 0 + 0 + 4')
-      assert.equal(await scene.equation(heldAs('old-counter'), REQUESTS), '1000 = 0 + 0 + 0 + 1000')
-      assert.deepEqual((await scene.ledger.status()).notCounted, { 'old-counter': 1 })
-      const by = { who: 'ops', why: 'a new label', now: hour(2) }
-      assert.equal(await scene.ledger.attribute(heldAs('old-counter').key, REQUESTS.name, ALICE, by), 1000n * UNIT)
-      assert.equal(await scene.equation(ALICE, REQUESTS), '1004 = 0 + 0 + 0 + 1004')
+      assert.deepEqual((await scene.ledger.status()).notCounted, {})
     })
 
     scenario('one that is known may begin anew at any age', async scene => {
       await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
-      await scene.observe([point('a', 30, 90, 8)], [ALICE, REQUESTS, 8])
-      assert.equal(await scene.equation(ALICE, REQUESTS), '13 = 0 + 0 + 0 + 13')
+      await scene.observe([point('a', 30, 90, 3)], [ALICE, REQUESTS, 3])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '8 = 0 + 0 + 0 + 8')
     })
 
-    scenario('a start that is forgotten counts no more', async scene => {
-      for (let n = 1; n <= 12; n += 1) await scene.observe([point('a', n * 10, n * 10 + 1, 5)], [ALICE, REQUESTS, 5])
-      await scene.observe([point('a', 10, 15, 9)])
+    scenario('a start that may be one of those that move waits for a second point', async scene => {
+      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 30, 90, 8)])
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 8n * UNIT }])
+      await scene.observe([point('a', 30, 91, 9)], [ALICE, REQUESTS, 9])
+      assert.deepEqual((await scene.ledger.status()).waiting, [])
+    })
+
+    scenario('a start is not forgotten for others that came after it', async scene => {
+      for (let n = 1; n <= 12; n += 1) {
+        const points = [1, 2].map(minute => point('a', n * 10, n * 10 + minute, 5))
+        await scene.observe(points, [ALICE, REQUESTS, 5])
+      }
+      await scene.observe([point('a', 10, 15, 9)], [ALICE, REQUESTS, 4])
       await scene.observe([point('a', 120, 125, 9)], [ALICE, REQUESTS, 4])
     })
 
@@ -115,6 +124,12 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:5 metered'])
       assert.deepEqual(await scene.history(BOB, REQUESTS), ['1:7 pending'])
+    })
+
+    scenario('a total may be far above what an hour can bill', async scene => {
+      const total = 2n ** 119n + 1n
+      await scene.observe([{ ...point('a', -100, 1, 0), value: total }])
+      await scene.observe([{ ...point('a', -100, 2, 0), value: total + 3n * UNIT }], [ALICE, REQUESTS, 3])
     })
 
     scenario('usage of nobody is kept as such', async scene => {
@@ -173,7 +188,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
         { time: 0 },
         { receivedAt: Number.POSITIVE_INFINITY },
         { value: -1n },
-        { value: 2n ** 63n },
+        { value: 2n ** 120n + 1n },
         { value: 5 },
         { dimension: 'unknown' },
       ]
@@ -199,9 +214,44 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     scenario('the first point is a baseline, then increases count, and a decrease begins anew', async scene => {
       await scene.observe([scraped(1, 1000)])
       await scene.observe([scraped(2, 1010)], [ALICE, REQUESTS, 10])
-      await scene.observe([scraped(3, 4)], [ALICE, REQUESTS, 4])
-      await scene.observe([scraped(4, 6)], [ALICE, REQUESTS, 2])
+      await scene.observe([scraped(3, 1020)], [ALICE, REQUESTS, 10])
+      // Two more tell that the old height does not come back.
+      await scene.observe([scraped(4, 4)])
+      await scene.observe([scraped(5, 6)])
+      await scene.observe([scraped(6, 9)], [ALICE, REQUESTS, 9])
       assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1 })
+    })
+
+    /** Falls to half, which the next points have to explain. */
+    const fallen = async (scene: Scene) => {
+      const points = [1000, 1010, 500].map((value, n) => scraped(n + 1, value))
+      await scene.observe(points, [ALICE, REQUESTS, 10])
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 500n * UNIT }])
+    }
+
+    scenario('what waits is decided in time for the records of its hour, by whoever closes it', async scene => {
+      await fallen(scene)
+      await scene.ledger.closeHours({ ...closeOptions(hour(1) - MINUTE) })
+      assert.equal((await scene.ledger.status()).waiting.length, 1)
+      scene.books.expect(ALICE, REQUESTS.name, 500n * UNIT)
+      await Promise.all([closing(0), closing(0)].map(now => scene.ledger.closeHours(closeOptions(now))))
+      assert.deepEqual((await scene.ledger.status()).waiting, [])
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:510 pending'])
+      await scene.observe([scraped(70, 503)], [ALICE, REQUESTS, 3])
+    })
+
+    scenario("what waits of a customer is decided when its agreement ends, and others' still waits", async scene => {
+      await fallen(scene)
+      const bobs = [70, 80, 40].map((value, n) => ({
+        ...scraped(n + 1, value),
+        account: BOB,
+        counter: 'b0'.repeat(16),
+      }))
+      await scene.observe(bobs, [BOB, REQUESTS, 10])
+      scene.books.expect(ALICE, REQUESTS.name, 500n * UNIT)
+      await scene.ledger.finalize(ALICE, { ...closeOptions(hour(0) + 5 * MINUTE), endedAt: hour(0) + 4 * MINUTE })
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:510 pending'])
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 40n * UNIT }])
     })
 
     scenario('points that are not younger are left out', async scene => {
@@ -221,13 +271,15 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([scraped(9, 170, 8)], [ALICE, REQUESTS, 15])
       await scene.observe([scraped(10, 171, 8)], [ALICE, REQUESTS, 1])
       // And the server begins again.
-      await scene.observe([scraped(12, 3, 12)], [ALICE, REQUESTS, 3])
+      await scene.observe([scraped(12, 3, 12)])
+      await scene.observe([scraped(13, 4, 12)])
+      await scene.observe([scraped(14, 5, 12)], [ALICE, REQUESTS, 5])
     })
 
     scenario('one that comes without its start, then with it, is the same', async scene => {
       await scene.observe([scraped(1, 100)])
-      await scene.observe([{ ...point('s', -50, 2, 110) }], [ALICE, REQUESTS, 10])
-      await scene.observe([{ ...point('s', -50, 3, 115) }], [ALICE, REQUESTS, 5])
+      await scene.observe([scraped(2, 110, -50)], [ALICE, REQUESTS, 10])
+      await scene.observe([scraped(3, 115, -50)], [ALICE, REQUESTS, 5])
     })
   })
 
@@ -291,14 +343,23 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     scenario('a level counts for as long as it holds', async scene => {
       await scene.observe([level(10, 2)])
       await scene.observe([level(40, 0.5)], [ALICE, GPU, 60])
-      await scene.observe([level(100, 0), level(40, 0.5), level(30, 9)], [ALICE, GPU, 30])
-      await scene.observe([level(160, 1)])
-      assert.equal(await scene.equation(ALICE, GPU), '90 = 0 + 0 + 0 + 90')
+      await scene.observe([level(70, 0), level(40, 0.5), level(10, 9)], [ALICE, GPU, 15])
+      await scene.observe([level(100, 1)])
+      assert.equal(await scene.equation(ALICE, GPU), '75 = 0 + 0 + 0 + 75')
     })
 
-    scenario('a silence that is too long is not bridged, and said so', async scene => {
+    scenario('a late level divides its interval', async scene => {
+      for (const second of [10, 40, 70]) await scene.observe([level(second, 2)], [ALICE, GPU, second === 10 ? 0 : 60])
+      await scene.observe([level(50, 5)], [ALICE, GPU, 60])
+      // One that is longer than usual waits for it.
+      await scene.observe([level(160, 2)])
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'gpu', amount: 180n * UNIT }])
+      await scene.observe([level(100, 0)], [ALICE, GPU, 60])
+    })
+
+    scenario('a silent level holds for as long as it may, and the rest is said', async scene => {
       await scene.observe([level(10, 2)])
-      await scene.observe([level(131, 2)])
+      await scene.observe([level(131, 2)], [ALICE, GPU, 240])
       await scene.observe([level(141, 2)], [ALICE, GPU, 20])
       assert.deepEqual((await scene.ledger.status()).notCounted, { gap: 1 })
     })
@@ -313,11 +374,16 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
 
   describe(`${name}: what all processes share`, () => {
     scenario('the metering of a product began once', async scene => {
-      assert.equal(await scene.ledger.meteredSince(PRODUCT, hour(3)), START)
-      assert.equal(await scene.ledger.meteredSince('prod-9', hour(3)), hour(3))
-      assert.equal(await (await scene.another()).meteredSince('prod-9', hour(4)), hour(3))
+      const [before, after] = [point('a', 170, 190, 5), point('b', 181, 190, 7)]
+      await scene.ledger.register(DIMENSIONS, sources(PRODUCT, hour(3)))
+      await scene.ledger.register(DIMENSIONS, sources(CAROL.product, hour(3)))
+      await (await scene.another()).register(DIMENSIONS, sources(CAROL.product, hour(4)))
       await scene.reopen()
-      assert.equal(await scene.ledger.meteredSince('prod-9', hour(5)), hour(3))
+      await scene.ledger.register(DIMENSIONS, sources(CAROL.product, hour(5)))
+      await scene.observe([before, after], [ALICE, REQUESTS, 12])
+      const carols = [before, after].map(one => ({ ...one, account: CAROL, counter: one.counter.replace(/../, 'ca') }))
+      await scene.observe(carols, [CAROL, REQUESTS, 7])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1 })
     })
 
     scenario('turns of the quota follow each other, whoever takes them', async scene => {
@@ -350,6 +416,12 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
   })
 }
 
+/** What a gateway registers that meters each dimension by one metric, here without a name. */
+const sources = (product: string, now: number) => ({
+  ...{ product, now },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
+})
+
 const micros = (minute: number) => (START + minute * MINUTE) * 1000
 
 /** A point of a cumulative counter of requests, of minutes after the tests' first hour began. */
@@ -369,7 +441,7 @@ function point(
 }
 
 /** Where usage of Alice's waits for a person. */
-function heldAs(reason: 'old-counter' | 'too-late'): Account {
+function heldAs(reason: 'too-late'): Account {
   const evidence = JSON.stringify({ customer: ALICE.key })
   return {
     ...{ kind: 'unattributed', product: PRODUCT, reason, evidence },

@@ -61,3 +61,26 @@ export function losingHurriedly(pool: PostgresqlPool, then: () => Promise<void>)
     },
   }
 }
+
+/** A pool whose process dies when no statements are left to it: whatever is asked then fails, and connections are cut. */
+export function dying(pool: PostgresqlPool): PostgresqlPool & { left: number } {
+  const mortal = {
+    left: Number.POSITIVE_INFINITY,
+    end: () => pool.end(),
+    connect: async (): Promise<PostgresqlClient> => {
+      const client = await pool.connect()
+      const query: PostgresqlClient['query'] = async query => {
+        mortal.left -= 1
+        if (mortal.left < 0) throw new Error('the process is gone')
+        return await client.query(query)
+      }
+      return {
+        query,
+        on: (event, listener) => client.on(event, listener),
+        off: (event, listener) => client.off(event, listener),
+        release: destroy => client.release(destroy || mortal.left < 0),
+      }
+    },
+  }
+  return mortal
+}

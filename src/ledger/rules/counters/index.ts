@@ -445,14 +445,17 @@ function heldAccount(account: Account, reason: HeldVerdict): Account {
  * the way of all that comes after it when its journal is folded.
  */
 export function checkObservations(points: readonly Observation[]): void {
+  const streams = new Set<Stream>()
   for (const point of points) {
     const { counter, series = counter, stream, kind, start, time, receivedAt, value, maxGap = 0 } = point
     const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
-    const timely = start >= 0 && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
+    const timely =
+      start >= 0 && start <= LAST_START && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
     const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
-    const named = isName(counter) && isName(series) && (stream === undefined || isName(stream.key))
+    const named = isName(counter) && isName(series) && (stream === undefined || streams.has(stream) || isStream(stream))
+    if (stream !== undefined) streams.add(stream)
     if (!whole || !timely || !safe || !named || !OBSERVATION_KINDS.includes(kind)) {
-      const got = JSON.stringify({ counter, series, stream: stream?.key, kind, start, time, receivedAt, maxGap })
+      const got = JSON.stringify({ counter, series, stream, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
         'Expected an observation with a counter of 32 hexadecimal digits, a known kind and times in whole numbers, got ' +
@@ -469,6 +472,25 @@ export function checkObservations(points: readonly Observation[]): void {
 }
 
 const isName = (name: string): boolean => /^[0-9a-f]{32}$/.test(name)
+
+/** A state's key has 13 hexadecimal digits for it, in microseconds: until 2112. */
+export const LAST_START = 2 ** 52 - 1
+/** It is in an index, beside a product and a dimension. */
+const LONGEST_METRIC = 500
+
+function isStream({ key, target, metric, attributes }: Stream): boolean {
+  return (
+    isName(key) && /^[0-9a-f]{12}$/.test(target) && Buffer.byteLength(metric) <= LONGEST_METRIC && isObject(attributes)
+  )
+}
+
+function isObject(text: string): boolean {
+  try {
+    return typeof JSON.parse(text) === 'object'
+  } catch {
+    return false
+  }
+}
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {
