@@ -21,7 +21,12 @@ export type Answer = string | number
 execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '1', String(process.pid)], { stdio: 'ignore' })
 
 const ledger = new SqliteLedger({ path: `${temporaryFolder()}/ledger.sqlite` })
-await ledger.meteredSince('prod-bench', BEGAN - 1)
+// It has been metering since before the points began.
+await ledger.register([{ name: TOKENS_PROCESSED, unit: '{token}', baseUnit: '1', size: 1_000_000n }], {
+  product: 'prod-bench',
+  now: BEGAN - 1,
+  metrics: [{ dimension: TOKENS_PROCESSED, metric: 'marketplace.inference.tokens' }],
+})
 const gateway = await Gateway.start({
   productCode: 'prod-bench',
   region: 'us-east-1',

@@ -310,8 +310,7 @@ describe('check --payload', () => {
     for (const since of [START, START + 60 * SECOND, START + 90 * SECOND]) {
       const metered = mapper()
       const ledger = new SqliteLedger({ path: join(folder(t), 'ledger.sqlite') })
-      await ledger.register(metered.dimensions)
-      await ledger.meteredSince('prod', since)
+      await ledger.register(metered.dimensions, { product: 'prod', now: since, metrics: metered.sources })
       const { observations } = read(metered, request, START + 2 * HOUR)
       await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [], observations })
       const recorded = (await ledger.statement()).map(line => [

@@ -200,12 +200,20 @@ describe('accounts', () => {
 
 test('the status names what to look at first', () => {
   const figure = { dimension: TOKENS.name, records: 2, amount: 2n }
-  const fine: LedgerStatus = { pending: [], held: [], unattributed: [], closedThrough: NOW - 2 * HOUR, notCounted: {} }
+  const fine: LedgerStatus = {
+    pending: [],
+    held: [],
+    unattributed: [],
+    waiting: [],
+    closedThrough: NOW - 2 * HOUR,
+    notCounted: {},
+  }
   assert.deepEqual(problemsOf({ now: NOW, status: fine }), [])
   const bad: LedgerStatus = {
     pending: [figure],
     held: [{ ...figure, reason: 'refused' }],
     unattributed: [{ dimension: TOKENS.name, amount: 1n }],
+    waiting: [],
     oldestPendingHour: LATEST - 4 * HOUR,
     closedThrough: LATEST - 4 * HOUR,
     notCounted: {},

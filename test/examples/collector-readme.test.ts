@@ -11,6 +11,7 @@ import { Gateway } from '../../src/gateway/gateway.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
+import { UsageMapper } from '../../src/usage/mapper.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 
 const FILE = fileURLToPath(new URL('../../examples/collector/README.md', import.meta.url))
@@ -35,7 +36,9 @@ test('the commands that send usage are right', async () => {
   const ledger = new SqliteLedger({ path: folder.file() })
   const client = simulatorClient(new MarketplaceSimulator())
   // As where the gateway has been running for a minute.
-  await ledger.meteredSince('your-product-code', Date.now() - MINUTE)
+  const mapper = new UsageMapper(options, { gauges: true })
+  const metrics = mapper.sources
+  await ledger.register(mapper.dimensions, { product: 'your-product-code', now: Date.now() - MINUTE, metrics })
   const [usage = '', trial = ''] = commands.filter(command => command.includes('curl'))
   const common = { ...options, ledger, client }
   // A Collector has no token.

@@ -76,9 +76,9 @@ test('an idle exporter sleeps until the next hour may be closed', async t => {
   const { clock } = world(t, {
     wrap: ledger =>
       override(ledger, {
-        nextAttemptAt: async () => {
+        due: async now => {
           passes.push((clock.now - START) / MINUTE)
-          return ledger.nextAttemptAt()
+          return ledger.due(now)
         },
       }),
   })

@@ -4,7 +4,7 @@ import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { LedgerStatus } from '../../src/ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../src/ledger/rules/lateness.ts'
 
-const NOTHING: LedgerStatus = { pending: [], held: [], unattributed: [], notCounted: {} }
+const NOTHING: LedgerStatus = { pending: [], held: [], unattributed: [], waiting: [], notCounted: {} }
 const TEN = Date.UTC(2026, 5, 10, 10)
 
 test('a pending record is late three hours after its hour began', () => {

@@ -298,7 +298,7 @@ describe('the journal', () => {
 
   test('asking whether the ledger can be read, for dimensions or for records folds nothing', async () => {
     const { schema, ledger } = await open()
-    await ledger.meteredSince(ALICE.product, hour(0))
+    await ledger.register(DIMENSIONS, SOURCES)
     for (let sequence = 1; sequence <= 3; sequence += 1) {
       const observations = Array.from({ length: 100 }, (_, n) => ({
         ...{ counter: String(n).padStart(32, '0'), kind: 'cumulative' as const, account: ALICE, dimension: 'requests' },

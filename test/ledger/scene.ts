@@ -231,3 +231,9 @@ export function observing(writer: string) {
     await ledger.append({ writer, sequence, entries: [], observations: [point] })
   }
 }
+
+/** What a gateway registers that meters each dimension by one metric, here without a name. */
+export const sources = (product: string, now: number) => ({
+  ...{ product, now },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
+})

@@ -40,6 +40,7 @@ import {
   observing,
   REFUSED,
   REQUESTS,
+  sources,
   TOKENS,
   UNIT,
 } from './scene.ts'
@@ -560,8 +561,7 @@ describe('backup and restore', () => {
     using folder = new TemporaryFolder()
     const [path, from, to] = [folder.file(), folder.file('backup.db'), folder.file('restored.db')]
     const ledger = new SqliteLedger({ path })
-    await ledger.register(DIMENSIONS)
-    await ledger.meteredSince(ALICE.product, hour(0))
+    await ledger.register(DIMENSIONS, sources(ALICE.product, hour(0)))
     const observe = observing(WRITER)
     await observe(ledger, 1, 100, 'cumulative')
     await ledger.backup(from)

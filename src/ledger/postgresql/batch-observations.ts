@@ -19,7 +19,6 @@ export class BatchStreams {
 
   add(stream: Stream | undefined): void {
     if (stream === undefined || this.#places.has(stream.key)) return
-    checkStream(stream)
     this.#places.set(stream.key, this.list.push(stream))
   }
 

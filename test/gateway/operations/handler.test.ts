@@ -172,7 +172,7 @@ test('a ledger that cannot be read, metrics that fail, a judge that throws: 503,
     ledger: {
       status: async () => {
         if (broken) throw error
-        return { pending: [], held: [], unattributed: [], notCounted: {} }
+        return { pending: [], held: [], unattributed: [], waiting: [], notCounted: {} }
       },
       statement: async () => [],
       records: async () => [],

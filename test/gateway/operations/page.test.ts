@@ -271,7 +271,7 @@ function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'sta
       if (broken()) throw new LedgerError('ERR_LEDGER_IO', 'disk I/O error')
       return result
     }
-  const status = answer({ pending: [], held: [], unattributed: [], notCounted: {} })
+  const status = answer({ pending: [], held: [], unattributed: [], waiting: [], notCounted: {} })
   return { ledger: { status, statement: answer([]), records: answer([]) } }
 }
 

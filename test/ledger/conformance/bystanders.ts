@@ -154,7 +154,8 @@ export function bystanders(name: string, scenario: Scenario): void {
       const [waiting, claimed] = await scene.claim(now, { claimedUntil: now + 10 * MINUTE })
       assert.ok(waiting && claimed)
       await scene.settle([waiting], bounced(now + 20 * MINUTE), now)
-      const [lane] = await scene.ledger.dueLanes(now + 10 * MINUTE)
+      const { lanes } = await scene.ledger.due(now + 10 * MINUTE)
+      const [lane] = lanes
       assert.ok(lane)
       for (const [minutes, due] of [
         [0, 0],
@@ -163,7 +164,7 @@ export function bystanders(name: string, scenario: Scenario): void {
         [10, 1],
       ] as const) {
         const at = now + minutes * MINUTE
-        assert.equal((await scene.ledger.dueLanes(at)).length, due, `${minutes} minutes later`)
+        assert.equal((await scene.ledger.due(at)).lanes.length, due, `${minutes} minutes later`)
         const records = await another.claim(lane, { now: at, limit: 25, claimedUntil: at + 30 * MINUTE })
         assert.deepEqual(
           records.map(({ id }) => id),

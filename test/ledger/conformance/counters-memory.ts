@@ -5,7 +5,7 @@ import { MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { Account } from '../../../src/usage/account.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
-import { ALICE, BOB, BY, GPU, hour, REQUESTS, type Scene, START, UNIT } from '../scene.ts'
+import { ALICE, BOB, BY, DIMENSIONS, GPU, hour, REQUESTS, type Scene, START, sources, UNIT } from '../scene.ts'
 import type { Scenario } from './scenario.ts'
 
 /** What has to be remembered of a counter, and of which: each scene has a second start, or a second counter. */
@@ -13,7 +13,7 @@ export function countersMemory(name: string, scenario: Scenario): void {
   describe(`${name}: what is remembered of counters`, () => {
     const counting = (title: string, play: (scene: Scene) => Promise<void>) =>
       scenario(title, async scene => {
-        assert.equal(await scene.ledger.meteredSince(ALICE.product, START), START)
+        await scene.ledger.register(DIMENSIONS, sources(ALICE.product, START))
         await play(scene)
       })
 

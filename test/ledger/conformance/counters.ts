@@ -21,6 +21,7 @@ import {
   REQUESTS,
   Scene,
   START,
+  sources,
   UNIT,
 } from '../scene.ts'
 
@@ -415,12 +416,6 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
   })
 }
-
-/** What a gateway registers that meters each dimension by one metric, here without a name. */
-const sources = (product: string, now: number) => ({
-  ...{ product, now },
-  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
-})
 
 const micros = (minute: number) => (START + minute * MINUTE) * 1000
 

@@ -144,7 +144,7 @@ export function questions(name: string, scenario: Scenario): void {
           { dimension: 'requests', reason: 'refused', records: 2, amount: 20n * UNIT },
           { dimension: 'tokens', reason: 'refused', records: 2, amount: 4000n * UNIT },
         ],
-        ...{ unattributed: [], notCounted: {}, oldestPendingHour: hour(2), closedThrough: hour(2) },
+        ...{ unattributed: [], waiting: [], notCounted: {}, oldestPendingHour: hour(2), closedThrough: hour(2) },
       })
     })
 
