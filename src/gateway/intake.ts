@@ -114,7 +114,7 @@ class ResourceReader {
       const { attributes } = point
       const counters = this.#counters as MetricCounters
       const { counter, series } = counters.name(attributes, rule.value, dimension)
-      const [kind, start, time] = [this.#kindOf(point), this.#startOf(point), microseconds(point.time)]
+      const [kind, start, time] = [this.#kindOf(point), microseconds(point.startTime), microseconds(point.time)]
       const { stream } = counters
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
@@ -182,16 +182,13 @@ class ResourceReader {
     return { name, measurement, stream: streamOf(name, name, metric.name, attributes) }
   }
 
-  /** Whose starts are its own, and whose may be those of a Collector that scrapes it. */
-  #kindOf({ startTime }: OtlpPoint): Observation['kind'] {
+  /**
+   * Whose starts are its own, and whose may be those of a Collector that scrapes it: it is such a one's where it is its
+   * point's time and no SDK says it.
+   */
+  #kindOf({ startTime, time }: OtlpPoint): Observation['kind'] {
     if (this.#type !== 'cumulative') return this.#type
-    return this.#scraped || startTime === 0n ? 'scraped' : 'cumulative'
-  }
-
-  /** A start that is its point's time stands for one that is not known, where no SDK says it. */
-  #startOf({ startTime, time }: OtlpPoint): number {
-    const none = this.#type === 'cumulative' && !this.#scraped && !this.#fromSdk && startTime === time
-    return none ? 0 : microseconds(startTime)
+    return this.#scraped || startTime === 0n || (startTime === time && !this.#fromSdk) ? 'scraped' : 'cumulative'
   }
 }
 

@@ -187,23 +187,26 @@ describe('check --payload', () => {
     assert.deepEqual(
       points.split('\n').map(line => line.replace(/ {2,}/g, '  ').trimEnd()),
       [
-        'TIME  METRIC  ATTRIBUTES  VALUE  DIMENSION  CUSTOMER  USAGE  WHY',
-        '2026-11-21T09:01Z  my.tokens  {}  5000  tokens-1k  111122223333  0  baseline',
-        '2026-11-21T09:01Z  gpu.time  {"tier":"gold"}  7200  gpu-hours  111122223333  2  counted',
-        '2026-11-21T09:01Z  gpu.time  {"tier":"free"}  100  -  -  0  no-rule',
-        '2026-11-21T09:01Z  gpu.time  {"account":"12","tier":"premium"}  1800  gpu-hours  u-3d45540c  0.5  malformed-customer',
-        '2026-11-21T09:01Z  gpu.time  {"tier":"premium"}  -1  -  -  0  negative',
-        '2026-11-21T09:01Z  gpu.allocated  {}  2  gpu-hours  111122223333  0  first-level',
-        '2026-11-21T09:02Z  my.tokens  {}  7500  tokens-1k  111122223333  2.5  counted',
-        '2026-11-21T09:02Z  my.tokens  {}  7500  tokens-1k  111122223333  0  nothing-new',
-        '2026-11-21T09:02Z  gpu.allocated  {}  2  gpu-hours  111122223333  ~0.033  counted',
-        '2026-11-21T10Z  gpu.allocated  {}  2  gpu-hours  111122223333  0  gap',
+        'TIME  METRIC  ATTRIBUTES  VALUE  DIMENSION  CUSTOMER  USAGE  RULE  WHY',
+        '2026-11-21T09:01Z  my.tokens  {}  5000  tokens-1k  111122223333  0  first-contact  baseline',
+        '2026-11-21T09:01Z  gpu.time  {"tier":"gold"}  7200  gpu-hours  111122223333  2  delta  counted',
+        '2026-11-21T09:01Z  gpu.time  {"tier":"free"}  100  -  -  0  -  no-rule',
+        '2026-11-21T09:01Z  gpu.time  {"account":"12","tier":"premium"}  1800  gpu-hours  u-3d45540c  0.5  delta  malformed-customer',
+        '2026-11-21T09:01Z  gpu.time  {"tier":"premium"}  -1  -  -  0  -  negative',
+        '2026-11-21T09:01Z  gpu.allocated  {}  2  gpu-hours  111122223333  0  level  first-level',
+        '2026-11-21T09:02Z  my.tokens  {}  7500  tokens-1k  111122223333  2.5  goes-on  counted',
+        '2026-11-21T09:02Z  my.tokens  {}  7500  tokens-1k  111122223333  0  goes-on  nothing-new',
+        '2026-11-21T09:02Z  gpu.allocated  {}  2  gpu-hours  111122223333  ~0.033  level  counted',
+        '2026-11-21T10Z  gpu.allocated  {}  2  gpu-hours  111122223333  0  waits  waits',
       ],
     )
     assert.equal(unnamed, 'No rule names these:\n  process.memory (2)')
     assert.deepEqual(
       reasons?.split('\n').map(line => line.slice(0, line.indexOf(':'))),
-      ['baseline', 'no-rule', 'malformed-customer', 'negative', 'first-level', 'nothing-new', 'gap'],
+      [
+        ...['first-contact', 'baseline', 'delta', 'no-rule', 'malformed-customer', 'negative'],
+        ...['level', 'first-level', 'goes-on', 'nothing-new', 'waits'],
+      ],
     )
     assert.match(alarms ?? '', /^Look at this:\n {2}Two sources feed gpu-hours of the same customer: /)
     assert.deepEqual(
@@ -242,7 +245,7 @@ describe('check --payload', () => {
       time: '2026-11-21T09:01:00.000Z',
       ...{ metric: 'my.tokens', attributes: {}, value: '5000', dimension: 'tokens-1k', amount: '5000' },
       account: { kind: 'customer', key: 'prod,111122223333', product: 'prod', accountId: '111122223333' },
-      ...{ reason: null, message: null },
+      ...{ rule: 'own-start', reason: null, message: null },
     })
     const bad = await check('--payload', file, '--since', 'yesterday')
     assert.equal(bad.status, 2)

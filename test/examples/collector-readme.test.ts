@@ -12,6 +12,7 @@ import { MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
+import type { UsageOptions } from '../../src/usage/options.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 
 const FILE = fileURLToPath(new URL('../../examples/collector/README.md', import.meta.url))
@@ -36,9 +37,10 @@ test('the commands that send usage are right', async () => {
   const ledger = new SqliteLedger({ path: folder.file() })
   const client = simulatorClient(new MarketplaceSimulator())
   // As where the gateway has been running for a minute.
-  const mapper = new UsageMapper(options, { gauges: true })
-  const metrics = mapper.sources
-  await ledger.register(mapper.dimensions, { product: 'your-product-code', now: Date.now() - MINUTE, metrics })
+  const { productCode, dimensions, customer } = options
+  const mapper = new UsageMapper({ productCode, dimensions, customer } as UsageOptions, { gauges: true })
+  const [product, now, metrics] = ['your-product-code', Date.now() - MINUTE, mapper.sources]
+  await ledger.register(mapper.dimensions, { product, now, metrics })
   const [usage = '', trial = ''] = commands.filter(command => command.includes('curl'))
   const common = { ...options, ledger, client }
   // A Collector has no token.

@@ -55,7 +55,9 @@ test('a path is a SQLite ledger, which is only looked at where that is asked for
   const ledger = await openLedger(path)
   assert.ok(ledger instanceof SqliteLedger)
   const reader = await openLedger(path, { readOnly: true, busyTimeout: 10 })
-  await assert.rejects(reader.register([]), { code: 'ERR_LEDGER_READ_ONLY' })
+  await assert.rejects(reader.register([{ name: 'requests', unit: '{request}', baseUnit: '1', size: 1_000_000n }]), {
+    code: 'ERR_LEDGER_READ_ONLY',
+  })
   await reader.close()
   await ledger.close()
 })

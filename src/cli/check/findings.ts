@@ -38,7 +38,14 @@ export interface Finding {
   readonly amount: bigint
 }
 
-export type Reason = NotCounted | UnattributedReason | UnbillableReason | 'no-rule' | 'nothing-new' | 'waits'
+export type Reason =
+  | NotCounted
+  | UnattributedReason
+  | UnbillableReason
+  | 'no-rule'
+  | 'nothing-new'
+  | 'first-level'
+  | 'waits'
 
 /** What captured requests come to. */
 export interface Findings {
@@ -129,6 +136,7 @@ class Counters implements CounterMemory {
   readonly #streams = new Map<string, StreamState>()
   readonly #sharedStarts = new Map<number, SharedStart>()
   readonly #deltas = new Map<string, bigint>()
+  readonly #seen = new Set<string>()
   #rule: Rule = 'delta'
 
   constructor(since: number) {
@@ -166,6 +174,8 @@ class Counters implements CounterMemory {
     point: Observation,
     unattributed: string | undefined,
   ): Pick<Finding, 'account' | 'amount' | 'rule' | 'reason' | 'message'> {
+    const isFirst = !this.#seen.has(point.counter)
+    this.#seen.add(point.counter)
     const { entries, states, streams, sharedStarts, deltas, notes } = observeAll([point], this)
     for (const [key, { state }] of states) this.#states.set(key, state)
     for (const [key, state] of streams) this.#streams.set(key, state)
@@ -179,7 +189,8 @@ class Counters implements CounterMemory {
       return { account, amount, rule, reason: account.reason, message: unattributed ?? '' }
     }
     if (amount > 0n) return { account, amount, rule }
-    const reason = rule === 'waits' || rule === 'several-writers' ? rule : 'nothing-new'
+    const still = point.kind === 'gauge' && isFirst ? 'first-level' : 'nothing-new'
+    const reason = rule === 'waits' || rule === 'several-writers' ? rule : still
     return { account, amount, rule, reason, message: MESSAGES[reason] }
   }
 }
@@ -189,6 +200,7 @@ const keyOf = ({ counter, start, time }: Observation): string => `${counter} ${s
 const MESSAGES = {
   'no-rule': "rules name the metric, and none of them holds for the point's attributes",
   'nothing-new': 'nothing on top of what was counted before',
+  'first-level': "a gauge's first point: its time counts from here on",
   waits: RULES.waits,
   'several-writers': RULES['several-writers'],
 }

@@ -54,6 +54,11 @@ export class Appending {
     this.#observing.forget()
   }
 
+  /** Whether others' counters have anything waiting that is to be decided by `now`. */
+  anyWaits(now: number): boolean {
+    return this.#observing.anyWaits(now)
+  }
+
   /** Decides what others' counters had waiting until `now`. */
   async decideWaiting(now: number): Promise<void> {
     while (this.#decide(now) > 0) await nextTurn()

@@ -83,7 +83,7 @@ export class SqliteLedger implements Ledger {
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {
-    await this.#appending.decideWaiting(options.now)
+    if (this.#appending.anyWaits(options.now)) await this.#appending.decideWaiting(options.now)
     return await closeHours(this.#database, options)
   }
 

@@ -255,7 +255,7 @@ const CALM: HeadlineFacts = {
     dimensions: new Map(),
     reports: [{ ...({} as DimensionReport), recorded: { amount: '5', quantity: '5' }, breaches: 0 }],
     unattributed: [],
-    waiting: [],
+
     unattributedCount: 0,
   },
   troubles: [],

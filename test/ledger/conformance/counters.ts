@@ -225,8 +225,8 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
 
     /** Falls to half, which the next points have to explain. */
     const fallen = async (scene: Scene) => {
-      const points = [1000, 1010, 500].map((value, n) => scraped(n + 1, value))
-      await scene.observe(points, [ALICE, REQUESTS, 10])
+      const points = [1000, 1010, 1020, 498, 499, 500].map((value, n) => scraped(n + 1, value))
+      await scene.observe(points, [ALICE, REQUESTS, 20])
       assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 500n * UNIT }])
     }
 
@@ -237,21 +237,21 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       scene.books.expect(ALICE, REQUESTS.name, 500n * UNIT)
       await Promise.all([closing(0), closing(0)].map(now => scene.ledger.closeHours(closeOptions(now))))
       assert.deepEqual((await scene.ledger.status()).waiting, [])
-      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:510 pending'])
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:520 pending'])
       await scene.observe([scraped(70, 503)], [ALICE, REQUESTS, 3])
     })
 
     scenario("what waits of a customer is decided when its agreement ends, and others' still waits", async scene => {
       await fallen(scene)
-      const bobs = [70, 80, 40].map((value, n) => ({
+      const bobs = [700, 710, 720, 40].map((value, n) => ({
         ...scraped(n + 1, value),
         account: BOB,
         counter: 'b0'.repeat(16),
       }))
-      await scene.observe(bobs, [BOB, REQUESTS, 10])
+      await scene.observe(bobs, [BOB, REQUESTS, 20])
       scene.books.expect(ALICE, REQUESTS.name, 500n * UNIT)
       await scene.ledger.finalize(ALICE, { ...closeOptions(hour(0) + 5 * MINUTE), endedAt: hour(0) + 4 * MINUTE })
-      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:510 pending'])
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:520 pending'])
       assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 40n * UNIT }])
     })
 

@@ -311,6 +311,14 @@ class Counting {
         tell({
           began: { start, series: key, wentOn: false, fell: its !== undefined && first < its.mark, exported: true },
         })
+        // What began later, and is lower, has fallen.
+        const next = around.stream?.starts.find(one => one.start > start)
+        const nextKey = startedKey(series, next?.start ?? 0)
+        const later = next && this.#memory.state(nextKey)
+        if (next !== undefined && later?.kind === 'started' && later.counters.some(({ mark }) => mark < first)) {
+          const began = { start: next.start, series: nextKey, wentOn: false, fell: true, exported: true }
+          this.#tell({ stream, time: next.first, began })
+        }
       }
     }
     if (start < around.since) {

@@ -82,7 +82,7 @@ function count(
   const { levels, maxGap } = before
   const notes: Note[] = []
   let { settled, told } = before
-  const decidedTo = decided ? (levels.at(-1) as Knot).time : before.decided
+  let decidedTo = decided ? (levels.at(-1) as Knot).time : before.decided
   const step = stepOf(levels)
   let [usage, waiting] = [settled, 0n]
   let keep = 0
@@ -95,6 +95,8 @@ function count(
       // What is longer than usual may still be divided by a late point.
       if (right.time <= decidedTo || elapsed <= step + step / 2) {
         usage += held
+        // What is counted stays so, whatever is usual later.
+        if (waiting === 0n) decidedTo = Math.max(decidedTo, right.time)
         if (elapsed > maxGap && right.time > told) {
           told = right.time
           notes.push({ verdict: 'gap', account, amount: (left.value * BigInt(elapsed - maxGap)) / MILLION })
@@ -127,5 +129,5 @@ function stepOf(levels: readonly Knot[]): number {
   for (let index = Math.max(1, levels.length - 64); index < levels.length; index += 1) {
     steps.push((levels[index] as Knot).time - (levels[index - 1] as Knot).time)
   }
-  return steps.sort((a, b) => a - b)[Math.floor(steps.length / 2)] as number
+  return steps.sort((a, b) => a - b)[Math.floor((steps.length - 1) / 2)] as number
 }
