@@ -4,6 +4,7 @@ import {
   type CounterState,
   keysOf,
   type LegacyState,
+  membersOf,
   type ObservedSet,
   type SharedStart,
   type StreamState,
@@ -53,10 +54,10 @@ export class LoadedCounters implements CounterMemory {
   async load(batches: readonly (readonly Observation[])[]): Promise<void> {
     const points = batches.flat()
     const counted = points.filter(({ kind }) => kind !== 'delta')
-    await this.loadStreams(counted.map(point => streamOf(point).key))
+    await this.#loadStreams(counted.map(point => streamOf(point).key))
     const keys = keysOf(points, key => this.stream(key))
     await this.#loadRows('counter', keys, unpackState, this.#states)
-    await this.loadStreams(streamsOf([...keys].flatMap(key => this.#states.get(key) ?? [])))
+    await this.loadBeside([...keys].flatMap(key => this.#states.get(key) ?? []))
     const unknown = counted.filter(
       point => this.#states.get(stateKey(point, this.stream(streamOf(point).key))) === undefined,
     )
@@ -66,7 +67,14 @@ export class LoadedCounters implements CounterMemory {
     await this.#loadSince(batches)
   }
 
-  async loadStreams(keys: Iterable<string>): Promise<void> {
+  /** Loads what deciding on states may ask for: their streams, and what they wait for. */
+  async loadBeside(states: readonly CounterState[]): Promise<void> {
+    await this.#loadStreams(streamsOf(states))
+    const members = membersOf(states, key => this.stream(key))
+    await this.#loadRows('counter', members, unpackState, this.#states)
+  }
+
+  async #loadStreams(keys: Iterable<string>): Promise<void> {
     await this.#loadRows('stream', keys, unpackStream, this.#streams)
   }
 

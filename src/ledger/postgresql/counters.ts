@@ -11,7 +11,6 @@ import {
   packStream,
   type SharedStart,
   type StreamState,
-  streamsOf,
   unpackState,
   waitsFor,
   wakeAll,
@@ -109,7 +108,7 @@ export async function decideNext(
     .map(row => [hexadecimal(row.key as string), unpackState(row.state as string), row.dimension as string] as const)
     .filter(([, state]) => accountKey === undefined || waitsFor(state, accountKey))
   const memory = new LoadedCounters(transaction, ledger)
-  await memory.loadStreams(streamsOf(waiting.map(([, state]) => state)))
+  await memory.loadBeside(waiting.map(([, state]) => state))
   const set = wakeAll(waiting, memory, now)
   await saveSet(transaction, set, now)
   const last = rows.at(-1)

@@ -100,6 +100,18 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.deepEqual((await scene.ledger.status()).waiting, [])
     })
 
+    scenario('one that came beside others counts when these have gone on, be it when its wait ends', async scene => {
+      const stream = { key: '5e'.repeat(16), target: '5e'.repeat(6), metric: '', attributes: '{}' }
+      const beside = (name: string, minute: number, value: number) => ({ ...point(name, 0, minute, value), stream })
+      await scene.observe([beside('a', 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([beside('b', 2, 7)])
+      await scene.observe([beside('a', 3, 6)], [ALICE, REQUESTS, 1])
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 7n * UNIT }])
+      scene.books.expect(ALICE, REQUESTS.name, 7n * UNIT)
+      await scene.ledger.closeHours(closeOptions(closing(0)))
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:13 pending'])
+    })
+
     scenario('a start is not forgotten for others that came after it', async scene => {
       for (let n = 1; n <= 12; n += 1) {
         const points = [1, 2].map(minute => point('a', n * 10, n * 10 + minute, 5))

@@ -141,6 +141,22 @@ export function streamsOf(states: Iterable<CounterState>): Set<string> {
   return keys
 }
 
+/** The states that those which wait for others look at, as far as is known of their streams. */
+export function membersOf(
+  states: Iterable<CounterState>,
+  stream: (key: string) => StreamState | undefined,
+): Set<string> {
+  const keys = new Set<string>()
+  for (const state of states) {
+    if (state.kind !== 'started') continue
+    const names = state.counters.flatMap(({ waits, names }) => (waits === 'others' ? names : []))
+    for (const { start, members } of names.flatMap(name => stream(name)?.starts ?? [])) {
+      if (start === state.start) for (const member of members) keys.add(member)
+    }
+  }
+  return keys
+}
+
 export function streamOf({ stream, counter }: Observation): Stream {
   return stream ?? { key: counter, target: counter.slice(0, 12), metric: '', attributes: '{}' }
 }
