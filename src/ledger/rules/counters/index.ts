@@ -314,14 +314,14 @@ class Counting {
     const old = started === undefined ? this.#memory.legacy(point.counter) : undefined
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
-    let previous: bigint | undefined
+    let moves = false
     const beside =
       started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))
     if (known === undefined || known.points === 1) {
       const last = around.stream?.starts.findLast(one => one.start < start)
       const there = last && this.#memory.state(startedKey(series, last.start))
       const its = there?.kind === 'started' ? there.counters.find(({ names }) => names.includes(stream.key)) : undefined
-      if (last !== undefined && last.first === last.last) previous = its?.mark
+      moves = last !== undefined && last.first === last.last && (its === undefined || its.mark <= value)
       const first = known === undefined ? value : known.mark
       if (known === undefined || known.time !== time) {
         tell({
@@ -345,7 +345,7 @@ class Counting {
     }
     // Whoever comes under another name is to find what this one was.
     if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
-    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous, beside }), {
+    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, moves, beside }), {
       time,
       receivedAt,
     })

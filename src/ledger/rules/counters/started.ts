@@ -30,6 +30,8 @@ export interface StartedCounter {
   /** The streams that it came in. */
   readonly names: readonly string[]
   readonly mark: bigint
+  /** When it was highest, where that is not at its youngest point. */
+  readonly markedAt?: number | undefined
   /** The youngest point, in microseconds. */
   readonly time: number
   /** What it has added to usage, whether that is billed or held. */
@@ -74,8 +76,8 @@ export interface Legacy {
 /** What else is known of a counter that is new here. */
 export interface Newcomer {
   readonly legacy?: Legacy | undefined
-  /** Its mark under the start that its stream had before, where that spoke but once. */
-  readonly previous?: bigint | undefined
+  /** Whether its stream's starts may move: the one before spoke but once, and had nothing higher of it. */
+  readonly moves?: boolean | undefined
   /** Whether others of its stream had this start before. */
   readonly beside?: boolean | undefined
 }
@@ -105,10 +107,15 @@ export function observeStarted(
     mine = begin(point, counters.length > 0, around, newcomer)
     counters.push(mine)
   } else {
-    if (value < mine.mark && time > mine.time && !mine.fell) {
+    const markedAt = mine.markedAt ?? mine.time
+    const falls = (value < mine.mark && time > markedAt) || (value > mine.mark && time < mine.time)
+    if (falls && !mine.fell) {
       mine.fell = true
-      notes.push({ verdict: 'shared-identity', account: point.account, amount: mine.mark - value })
+      const amount = value < mine.mark ? mine.mark - value : value - mine.mark
+      notes.push({ verdict: 'shared-identity', account: point.account, amount })
     }
+    const highest = value > mine.mark || (value === mine.mark && time < markedAt) ? time : markedAt
+    mine.markedAt = highest === Math.max(time, mine.time) ? undefined : highest
     if (isFirst(mine, start, time, around.since)) {
       mine.first = { time, value }
       mine.proven = undefined
@@ -201,7 +208,7 @@ function begin(
   { start, time, value, stream }: Reading,
   alongside: boolean,
   { since }: Surroundings,
-  { legacy, previous, beside }: Newcomer,
+  { legacy, moves, beside }: Newcomer,
 ): Draft {
   const counter: Draft = { names: [stream.key], mark: value, time, emitted: 0n, points: 1 }
   if (legacy !== undefined) {
@@ -214,7 +221,7 @@ function begin(
   }
   if (alongside) counter.strange = true
   if (start < since) counter.waits = 'collection'
-  else if (!alongside && previous !== undefined && previous <= value) counter.waits = 'start'
+  else if (!alongside && moves) counter.waits = 'start'
   else if (!alongside && beside) counter.waits = 'others'
   if (start < since ? time >= since : alongside || beside) counter.first = { time, value }
   return counter

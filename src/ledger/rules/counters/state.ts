@@ -54,6 +54,7 @@ function isPlain(counter: StartedCounter): boolean {
   if (counter.names.length !== 1 || counter.waiter !== undefined) return false
   return (
     counter.base === undefined &&
+    counter.markedAt === undefined &&
     counter.first === undefined &&
     counter.waits === undefined &&
     !counter.strange &&
