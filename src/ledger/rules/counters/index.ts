@@ -219,7 +219,7 @@ class Counting {
       case 'values':
         return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream), now)
       case 'levels':
-        return wakeLevels(state, this.#around(state.waiter?.since ?? 0, ''))
+        return wakeLevels(state, this.#around(state.waiter?.since ?? 0, ''), now)
     }
   }
 

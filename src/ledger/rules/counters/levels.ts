@@ -1,5 +1,5 @@
 import type { Account } from '../../../usage/account.ts'
-import { HOUR } from '../../hours.ts'
+import { HOUR, MINUTE } from '../../hours.ts'
 import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
 import { type Legacy, LONGEST_DOUBT } from './started.ts'
 
@@ -12,6 +12,8 @@ import { type Legacy, LONGEST_DOUBT } from './started.ts'
 /** For how long, in microseconds, and how many at most. */
 const MEMORY = 26 * HOUR * 1000
 const MOST_LEVELS = 2000
+/** How far points are apart where nothing is known yet: as exporters and scrapers have it. */
+const USUAL_STEP = MINUTE * 1000
 const MILLION = 1_000_000n
 
 export interface LevelsState {
@@ -46,7 +48,7 @@ export function observeLevel(
   const doubted = (levels.at(-1)?.time ?? Number.POSITIVE_INFINITY) < around.restored
   levels.splice(at, 0, { time, value })
   const state = { ...known, levels, maxGap }
-  const counted = count(state, around, false, account, doubted)
+  const counted = count(state, around, account, doubted)
   if (!counted.state.waiting) return counted
   return {
     ...counted,
@@ -58,10 +60,13 @@ export function observeLevel(
   }
 }
 
-/** The end of a wait: what was silent is taken to have held its level for as long as it may. */
-export function wakeLevels(before: LevelsState, around: Surroundings): Outcome<LevelsState> {
+/** The end of a wait: what was silent until an hour ago is taken to have held its level for as long as it may. */
+export function wakeLevels(before: LevelsState, around: Surroundings, now: number): Outcome<LevelsState> {
   if (before.waiter === undefined) return { state: { ...before, wakeAt: 0 }, rule: 'level', emissions: [], notes: [] }
-  return count(before, around, true, before.waiter.account, false)
+  const decided = Math.max(before.decided, (now - LONGEST_DOUBT) * 1000)
+  const counted = count({ ...before, decided }, around, before.waiter.account, false)
+  if (counted.state.wakeAt === 0) return counted
+  return { ...counted, state: { ...counted.state, wakeAt: now + LONGEST_DOUBT } }
 }
 
 function begin(legacy: (Legacy & Knot & { readonly rest: bigint }) | undefined, maxGap: number): LevelsState {
@@ -72,17 +77,11 @@ function begin(legacy: (Legacy & Knot & { readonly rest: bigint }) | undefined, 
   return { ...state, levels: [{ time: legacy.time, value: legacy.value }], settled: legacy.rest }
 }
 
-function count(
-  before: LevelsState,
-  { since }: Surroundings,
-  decided: boolean,
-  account: Account,
-  doubted: boolean,
-): Outcome<LevelsState> {
+function count(before: LevelsState, { since }: Surroundings, account: Account, doubted: boolean): Outcome<LevelsState> {
   const { levels, maxGap } = before
   const notes: Note[] = []
   let { settled, told } = before
-  let decidedTo = decided ? (levels.at(-1) as Knot).time : before.decided
+  let decidedTo = before.decided
   const step = stepOf(levels)
   let [usage, waiting] = [settled, 0n]
   let keep = 0
@@ -124,7 +123,8 @@ function count(
 
 /** How far points are apart as a rule, in microseconds: between half of them it is no more. */
 function stepOf(levels: readonly Knot[]): number {
-  if (levels.length < 2) return 0
+  // One interval alone does not tell.
+  if (levels.length < 3) return USUAL_STEP
   const steps: number[] = []
   for (let index = Math.max(1, levels.length - 64); index < levels.length; index += 1) {
     steps.push((levels[index] as Knot).time - (levels[index - 1] as Knot).time)
