@@ -9,7 +9,9 @@ import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
+  CAROL,
   closing,
+  DIMENSIONS,
   GPU,
   hour,
   type LedgerUnderTest,
@@ -28,7 +30,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
   const scenario = (title: string, play: (scene: Scene) => Promise<void>): void => {
     test(title, async () => {
       await using scene = await Scene.begin(open)
-      assert.equal(await scene.ledger.meteredSince(PRODUCT, START), START)
+      await scene.ledger.register(DIMENSIONS, sources(PRODUCT, START))
       await play(scene)
     })
   }
@@ -307,11 +309,16 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
 
   describe(`${name}: what all processes share`, () => {
     scenario('the metering of a product began once', async scene => {
-      assert.equal(await scene.ledger.meteredSince(PRODUCT, hour(3)), START)
-      assert.equal(await scene.ledger.meteredSince('prod-9', hour(3)), hour(3))
-      assert.equal(await (await scene.another()).meteredSince('prod-9', hour(4)), hour(3))
+      const [before, after] = [point('a', 170, 190, 5), point('b', 181, 190, 7)]
+      await scene.ledger.register(DIMENSIONS, sources(PRODUCT, hour(3)))
+      await scene.ledger.register(DIMENSIONS, sources(CAROL.product, hour(3)))
+      await (await scene.another()).register(DIMENSIONS, sources(CAROL.product, hour(4)))
       await scene.reopen()
-      assert.equal(await scene.ledger.meteredSince('prod-9', hour(5)), hour(3))
+      await scene.ledger.register(DIMENSIONS, sources(CAROL.product, hour(5)))
+      await scene.observe([before, after], [ALICE, REQUESTS, 12])
+      const carols = [before, after].map(one => ({ ...one, account: CAROL, counter: one.counter.replace(/../, 'ca') }))
+      await scene.observe(carols, [CAROL, REQUESTS, 7])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1 })
     })
 
     scenario('turns of the quota follow each other, whoever takes them', async scene => {
@@ -343,6 +350,12 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
   })
 }
+
+/** What a gateway registers that meters each dimension by one metric, here without a name. */
+const sources = (product: string, now: number) => ({
+  ...{ product, now },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
+})
 
 const micros = (minute: number) => (START + minute * MINUTE) * 1000
 
