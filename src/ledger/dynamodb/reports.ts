@@ -9,6 +9,7 @@ import type {
   StatementQuery,
 } from '../ledger.ts'
 import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
@@ -240,13 +241,14 @@ async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise
  * hour is closed, at the latest.
  */
 export async function statusOf(engine: Engine): Promise<LedgerStatus> {
-  const [pending, held, unattributed] = await Promise.all([
+  const [pending, held, unattributed, waiting] = await Promise.all([
     unsettledRecords(engine, 'pending'),
     unsettledRecords(engine, 'held'),
     unattributedAmounts(engine),
+    waitingUsage(engine.table),
   ])
   const named = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...named, ...unattributed.amounts.keys()])
+  const dimensions = await engine.dimensions.upTo([...named, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
   const figures = (records: readonly FrozenRecord[]) =>
     [
@@ -259,6 +261,7 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     unattributed: [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
     ...(hours.length > 0 && { oldestPendingHour: hours.reduce((oldest, hour) => Math.min(oldest, hour)) }),
     ...(unattributed.closedThrough !== null && { closedThrough: unattributed.closedThrough }),
+    waiting: [...waiting].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
     notCounted: unattributed.notCounted,
   }
 }

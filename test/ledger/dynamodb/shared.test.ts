@@ -34,7 +34,6 @@ import {
   NOBODY,
   REFUSED,
   REQUESTS,
-  START,
   TOKENS,
   UNIT,
 } from '../scene.ts'
@@ -51,7 +50,19 @@ import {
   seeded,
   serviceError,
 } from './faults.ts'
-import { BATCHES, type Books, begin, claimAll, customers, live, micros, point, read, settleAll } from './life.ts'
+import {
+  BATCHES,
+  type Books,
+  begin,
+  claimAll,
+  customers,
+  live,
+  micros,
+  point,
+  read,
+  SOURCES,
+  settleAll,
+} from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
 /**
@@ -410,8 +421,7 @@ if (withoutJava) {
 
     test('so many counters that their states are divided, twice told', async () => {
       const ledger = await made()
-      await ledger.register(DIMENSIONS)
-      await ledger.meteredSince(ALICE.product, START)
+      await ledger.register(DIMENSIONS, SOURCES)
       let sequence = 0
       const tell = async (minute: number, value: number, kind: 'cumulative' | 'delta') => {
         sequence += 1
@@ -431,8 +441,7 @@ if (withoutJava) {
 
     test('so many new counters at once that no item has room for what they come to', async () => {
       const ledger = await made()
-      await ledger.register(DIMENSIONS)
-      await ledger.meteredSince(ALICE.product, START)
+      await ledger.register(DIMENSIONS, SOURCES)
       const random = seeded(8)
       const accounts = Array.from({ length: 2000 }, (_, n) => ({ ...ALICE, key: `${n}`, accountId: `${n}` }))
       for (let sequence = 1; sequence <= 40; sequence += 1) {
@@ -449,8 +458,7 @@ if (withoutJava) {
 
     test('one counter with so many points at once, and nothing to divide it by', async () => {
       const ledger = await made()
-      await ledger.register(DIMENSIONS)
-      await ledger.meteredSince(ALICE.product, START)
+      await ledger.register(DIMENSIONS, SOURCES)
       for (const kind of ['cumulative', 'delta'] as const) {
         const observations = Array.from({ length: 5000 }, (_, n) => {
           return { ...point(kind, 1, 1 + n, { kind }), time: micros(1) + n }
@@ -566,7 +574,7 @@ if (withoutJava) {
     test('that a newer version has written is refused', async () => {
       const tableName = await server.table(healthy)
       const ledger = await open(tableName)
-      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 2 }) } }
+      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 3 }) } }
       await healthy.send(new PutItemCommand({ TableName: tableName, Item: head }))
       await assert.rejects(open(tableName), { code: 'ERR_LEDGER_NEWER' })
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })
