@@ -1,5 +1,5 @@
 import { SupersededError } from './head.ts'
-import { textOf, toColumns, toRows } from './packed-json.ts'
+import { pack, textOf, toColumns, toRows } from './packed-json.ts'
 import { inParallel } from './parallel.ts'
 import { type Item, type Key, pause, type Table, type Write } from './table.ts'
 
@@ -9,8 +9,9 @@ import { type Item, type Key, pause, type Table, type Write } from './table.ts'
  * folds that cut again begins with the same, whatever is written already.
  */
 
-/** Up to which size a cell takes more, in characters: below what an item may have, however little it is deflated. */
-const LARGEST_CELL = 300_000
+/** Up to which size a cell takes more, in bytes as it is stored; and what surely is smaller than an item, in characters. */
+const LARGEST_CELL = 100 * 1024
+const SMALL_TEXT = 300_000
 const CELLS_AT_ONCE = 16
 
 export interface Row {
@@ -126,7 +127,7 @@ async function keepInCell(
       rows.set(key, { ...row, before: text, waited: waits })
     }
     const data = stored(cut, rows)
-    const large = rows.size > 1 && textOf(data).length > LARGEST_CELL
+    const large = rows.size > 1 && isLarge(data)
     const put = { put: tree.place(digits), over: cell.version, data }
     const writes = large
       ? division(tree, digits, cell)
@@ -135,6 +136,10 @@ async function keepInCell(
     else if (large) return true
     else return false
   }
+}
+
+function isLarge(cell: StoredCell): boolean {
+  return textOf(cell).length > SMALL_TEXT && pack(cell).length > LARGEST_CELL
 }
 
 /** Moves what is remembered into the cells of the next digit. */

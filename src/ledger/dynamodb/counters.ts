@@ -13,7 +13,9 @@ import {
   packState,
   type SharedStart,
   type StreamState,
+  stateKey,
   streamOf,
+  streamsOf,
   unpackLegacy,
   unpackState,
   waitsFor,
@@ -254,12 +256,29 @@ class Memory implements CounterMemory {
     await this.isComplete()
     for (const key of keysOf(points, key => this.stream(key))) this.state(key)
     await this.isComplete()
+    for (const point of points) {
+      if (point.kind === 'delta') continue
+      const state = this.state(stateKey(point, this.stream(streamOf(point).key)))
+      if (state === undefined) this.legacy(point.counter)
+      else for (const key of streamsOf([state])) this.stream(key)
+    }
+    const waiting = await this.#readWaiting()
+    await this.isComplete()
+    return waiting
+  }
+
+  async #readWaiting(): Promise<string[]> {
     const { closing, deciding, cut } = this.#head
     if (closing === null && deciding === null) return []
     const until = deciding === null ? (closing?.now ?? 0) : Number.POSITIVE_INFINITY
-    const waiting = await readWaiting(this.#table, cut, STATES, until)
-    for (const [key, row] of waiting) this.#states.learn(key, this.#stateOf(row))
-    return [...waiting.keys()]
+    const waiting = [...(await readWaiting(this.#table, cut, STATES, until))]
+    const states = waiting.map(([key, row]) => {
+      const known = this.#stateOf(row)
+      this.#states.learn(key, known)
+      return known.state
+    })
+    for (const key of streamsOf(states)) this.stream(key)
+    return waiting.map(([key]) => key)
   }
 
   /** Begins anew with what was before the cut. */
