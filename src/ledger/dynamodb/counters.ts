@@ -1,5 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dimension } from '../../usage/dimension.ts'
-import { MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -22,12 +22,14 @@ import {
   wakeAll,
 } from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
-import { keepRows, type Row, readRows, readWaiting, type StoredCell, type Tree, waitingPlace } from './cells.ts'
+import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
+import { foundBefore, LEGACY } from './counters-before.ts'
+import { deltaKey, LATE, minuteOf, treeOfMinute } from './deltas.ts'
 import type { Engine } from './engine.ts'
 import { type Head, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { meteredSince, type Sources } from './products.ts'
-import { END, type Item, type Key, pause, type Table } from './table.ts'
+import { type Item, type Key, pause, type Table } from './table.ts'
 import type { SeriesUsage } from './usage.ts'
 
 /**
@@ -62,33 +64,46 @@ const latestOf = (points: readonly Pick<Observation, 'receivedAt'>[]): number =>
 /** Takes the points of a cut's batches, and decides what has waited. However often that is done, it counts once. */
 export async function countPoints(
   engine: Engine,
-  { head, dimensions }: Pick<View, 'head' | 'dimensions'>,
+  view: Pick<View, 'head' | 'dimensions'>,
   batches: readonly (readonly Point[])[],
 ): Promise<Found> {
+  const { head, dimensions } = view
+  const latest = latestOf(batches.flat())
+  const deltasAt = latestOf(batches.filter(points => points.some(({ kind }) => kind === 'delta')).flat())
+  if (head.begunBefore === head.cut) {
+    const { found, left } = await foundBefore(engine.table, head.cut, batches)
+    await engine.accounts.refresh()
+    const rest = await countPoints(engine, { ...view, head: { ...head, begunBefore: 0 } }, left)
+    return {
+      ...rest,
+      usage: [...found.usage, ...rest.usage],
+      notes: [...found.notes, ...rest.notes],
+      at: Math.max(latest, rest.at),
+      deltasAt,
+    }
+  }
   const rounds = batches
     .filter(points => points.length > 0)
-    .map(points => ({ points: named(engine, dimensions, points), at: latestOf(points) }))
-    .sort((a, b) => a.at - b.at)
-  const points = rounds.flatMap(({ points }) => points)
-  const latest = latestOf(points)
-  const now = head.closing?.now ?? head.deciding?.now ?? 0
-  const memory = new Memory(engine.table, { head, dimensions }, await sourcesOf(engine, points, latest))
+    .map(points => named(engine, dimensions, points))
+    .sort((a, b) => latestOf(a) - latestOf(b))
+  const points = rounds.flat()
+  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latest))
   const waiting = await memory.prepare(points)
+  const now = head.closing?.now ?? head.deciding?.now ?? 0
   for (;;) {
     memory.begin()
     const sum = new Sum()
-    for (const { points } of rounds) sum.add(memory.take(observeAll(points, memory)))
+    for (const some of rounds) {
+      sum.add(memory.take(observeAll(some, memory)))
+      await nextTurn()
+    }
     const due = memory.dueOf(waiting)
     if (due.length > 0) sum.add(memory.take(wakeAll(due, memory, now)))
     // What was asked for and is not known here is read, and all is counted again.
     if (await memory.isComplete()) {
       await memory.keep()
-      const deltas = rounds.filter(({ points }) => points.some(({ kind }) => kind === 'delta'))
-      return {
-        ...(await foundOf(engine, sum)),
-        at: due.length > 0 ? Math.max(latest, now) : latest,
-        deltasAt: deltas.at(-1)?.at ?? 0,
-      }
+      const at = due.length > 0 ? Math.max(latest, now) : latest
+      return { ...(await foundOf(engine, sum)), at, deltasAt }
     }
   }
 }
@@ -299,7 +314,7 @@ class Memory implements CounterMemory {
       this.#deltas.read(async keys => {
         const minutes = [...Map.groupBy(keys, minuteOf)]
         const rows = await inParallel(minutes, AT_ONCE, ([minute, some]) => {
-          return readRows(this.#table, cut, deltasOf(minute, this.forgottenBefore), some)
+          return readRows(this.#table, cut, treeOfMinute(minute, this.forgottenBefore), some)
         })
         return new Map(rows.flatMap(some => [...some]))
       }),
@@ -344,7 +359,7 @@ class Memory implements CounterMemory {
     await keepRows(this.#table, cut, STATES, new Map(states))
     const minutes = [...Map.groupBy(this.#deltas.changed, ([key]) => minuteOf(key))]
     await inParallel(minutes, AT_ONCE, ([minute, deltas]) => {
-      return keepRows(this.#table, cut, deltasOf(minute, forgottenBefore), new Map(deltas))
+      return keepRows(this.#table, cut, treeOfMinute(minute, forgottenBefore), new Map(deltas))
     })
     const streams = [...this.#streams.changed].map(([key, state]) => [placeOfStream(key), state] as const)
     const starts = [...this.#sharedStarts.changed].map(([start, shared]) => [placeOfStart(start), shared] as const)
@@ -408,66 +423,3 @@ const textOfKey = ({ pk, sk }: Key): string => `${pk} ${sk}`
 const SECOND_OF_STARTS = 1_000_000
 
 const STATES: Tree = { place: digits => ({ pk: `states#${digits}`, sk: 'cell' }), waitingPlace }
-
-/** What the version before knew of counters: it is only read. */
-const LEGACY: Tree = {
-  place: digits => ({ pk: `counters#${digits}`, sk: 'cell' }),
-  rowsBefore: data => new Map((data as CellBefore).states.map(([key, text]) => [key, { text, waits: null }])),
-}
-
-/** Deltas of a minute: they come and go in that order. */
-function deltasOf(minute: number, forgottenBefore: number): Tree {
-  return {
-    place: digits => placeOfDeltas(minute, digits),
-    rowsBefore: data => deltasBefore(data as CellBefore),
-    isForgotten: (key, { text }) => timeOf(key) < forgottenBefore && !text.endsWith(LATE),
-  }
-}
-
-const placeOfDeltas = (minute: number, digits: string): Key => {
-  return { pk: partitionOfDeltas(digits.slice(0, 1)), sk: `${minuteText(minute)}#${digits}` }
-}
-const partitionOfDeltas = (digit: string): string => `deltas#${digit}`
-const minuteText = (minute: number): string => String(minute).padStart(12, '0')
-
-const deltaKey = ({ counter, start, time }: Pick<Observation, 'counter' | 'start' | 'time'>): string =>
-  `${counter} ${start} ${time}`
-const timeOf = (key: string): number => Number(key.slice(key.lastIndexOf(' ') + 1))
-const minuteOf = (key: string): number => Math.floor(timeOf(key) / 1000 / MINUTE)
-
-/** Of one that came when its like were forgotten. */
-const LATE = ' late'
-
-/** A cell as the version before has written it. */
-interface CellBefore {
-  readonly cut: number
-  readonly divided: boolean
-  readonly found?: {
-    readonly usage: readonly (readonly [number, number, number, string])[]
-    readonly notes: readonly (readonly [number, number, NotCounted, number, string])[]
-  }
-  readonly states: readonly (readonly [string, string])[]
-  readonly deltas: readonly (readonly [string, string, boolean])[]
-}
-
-function deltasBefore({ deltas }: CellBefore): Map<string, Row> {
-  return new Map(deltas.map(([key, value, late]) => [key, { text: `${value}${late ? LATE : ''}`, waits: null }]))
-}
-
-/** Deletes minutes that are forgotten. Deltas that came too late stay: they may come again, and are held once. */
-export async function deleteForgotten(table: Table, forgottenBefore: number): Promise<void> {
-  const to = `${minuteText(Math.floor(forgottenBefore / 1000 / MINUTE) - 1)}${END}`
-  const partitions = ['', ...'0123456789abcdef'].map(partitionOfDeltas)
-  const cells = await inParallel(partitions, AT_ONCE, pk => table.list('look for deltas', pk, { to }))
-  const minutes = Map.groupBy(cells.flat(), ({ sk }) => sk.split('#')[0])
-  const gone = [...minutes.values()].filter(ofMinute => !ofMinute.some(hasLate)).flat()
-  // Parts before what they are parts of: one that was left behind would be in the way of a new one.
-  const byDigits = [...Map.groupBy(gone, ({ sk }) => sk.length)].sort(([a], [b]) => b - a)
-  for (const [, some] of byDigits) await table.delete('delete forgotten deltas', some)
-}
-
-function hasLate({ data }: Item): boolean {
-  const { rows } = data as StoredCell
-  const texts = rows?.text ?? [...deltasBefore(data as CellBefore).values()].map(({ text }) => text)
-  return texts.some(text => (text as string).endsWith(LATE))
-}

@@ -8,7 +8,8 @@ import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
-import { countPoints, deleteForgotten, type Found } from './counters.ts'
+import { countPoints, type Found } from './counters.ts'
+import { deleteForgotten } from './deltas.ts'
 import type { Engine } from './engine.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
@@ -264,7 +265,8 @@ async function writeNotes(
   { head: { cut, at }, dimensions }: View,
   found: Found,
 ): Promise<void> {
-  const text = ({ account, dimension, verdict }: Found['notes'][number]) => `${account} ${dimension} ${verdict}`
+  const text = ({ account, dimension, verdict, points, amount }: Found['notes'][number]) =>
+    [account, dimension, verdict, points, amount].join(' ')
   const notes = [...found.notes].sort((a, b) => (text(a) < text(b) ? -1 : 1))
   const entries = notes.map(({ account, dimension, verdict, points, amount }, index) => {
     const note = { account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name, verdict }
