@@ -17,7 +17,7 @@ import {
 import { observeLevel, wakeLevels } from './levels.ts'
 import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
 import { observeStarted, waitingOfStarted, wakeStarted } from './started.ts'
-import type { CounterState, LegacyState } from './state.ts'
+import { type CounterState, type LegacyState, legacyOf } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
 export type { Evidence, SharedStart, Stream, StreamState } from './evidence.ts'
@@ -140,6 +140,11 @@ export function streamOf({ stream, counter }: Observation): Stream {
   return stream ?? { key: counter, target: counter.slice(0, 12), metric: '', attributes: '{}' }
 }
 
+/** A point as the first schema had it: such ones may have come after those that are in its states. */
+export function withoutStream({ series: _, stream: __, ...point }: Observation): Observation {
+  return point
+}
+
 /** A start that is the time of its point is none where it is a Collector's. */
 function startOf({ start, time, kind }: Observation): number {
   return kind === 'scraped' && start === time ? 0 : start
@@ -257,7 +262,7 @@ class Counting {
     } else if (known !== undefined && known.aheads > 0) tell({ ahead: 0 })
     if (kind === 'gauge') {
       const levels = before?.kind === 'levels' ? before : undefined
-      const legacy = levels === undefined ? this.#memory.legacy(point.counter) : undefined
+      const legacy = levels === undefined ? this.#legacy(point) : undefined
       const outcome = observeLevel(levels, { ...reading, maxGap }, around, legacy)
       return this.#take(key, dimension, outcome, { time, receivedAt })
     }
@@ -266,7 +271,7 @@ class Counting {
       return this.#started(key, before, point, reading, around, tell)
     }
     const values = before?.kind === 'values' ? before : undefined
-    const legacy = values === undefined ? this.#memory.legacy(point.counter) : undefined
+    const legacy = values === undefined ? this.#legacy(point) : undefined
     const adopted =
       values === undefined && kind === 'cumulative' && start !== 0 ? this.#adopt(point, known, since) : undefined
     if (adopted !== undefined) this.#note(account, dimension, 'moving-start', 0n)
@@ -294,7 +299,7 @@ class Counting {
     const { start, time, value, receivedAt, stream } = reading
     const started = before?.kind === 'started' ? before : undefined
     const known = started?.counters.find(({ names }) => names.includes(stream.key)) ?? started?.counters[0]
-    const old = started === undefined ? this.#memory.legacy(point.counter) : undefined
+    const old = started === undefined ? this.#legacy(point) : undefined
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
     let previous: bigint | undefined
@@ -323,6 +328,15 @@ class Counting {
       time,
       receivedAt,
     })
+  }
+
+  /** What is known of a counter from before it said its stream. */
+  #legacy(point: Observation): LegacyState | undefined {
+    const known = this.#memory.legacy(point.counter)
+    if (point.stream === undefined) return known
+    const key = stateKey(withoutStream(point))
+    const state = this.#states.get(key)?.state ?? this.#memory.state(key)
+    return state === undefined ? known : legacyOf(state, known)
   }
 
   /** What each of the starts had that were found to be none. */
