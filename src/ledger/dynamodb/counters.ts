@@ -20,6 +20,7 @@ import {
   unpackState,
   waitsFor,
   wakeAll,
+  withoutStream,
 } from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
 import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
@@ -274,8 +275,10 @@ class Memory implements CounterMemory {
     for (const point of points) {
       if (point.kind === 'delta') continue
       const state = this.state(stateKey(point, this.stream(streamOf(point).key)))
-      if (state === undefined) this.legacy(point.counter)
-      else for (const key of streamsOf([state])) this.stream(key)
+      if (state === undefined) {
+        this.legacy(point.counter)
+        this.state(stateKey(withoutStream(point)))
+      } else for (const key of streamsOf([state])) this.stream(key)
     }
     const waiting = await this.#readWaiting()
     await this.isComplete()
