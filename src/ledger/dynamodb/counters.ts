@@ -88,7 +88,7 @@ export async function countPoints(
     .map(points => named(engine, dimensions, points))
     .sort((a, b) => latestOf(a) - latestOf(b))
   const points = rounds.flat()
-  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latest))
+  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latestOf(rounds[0] ?? [])))
   const waiting = await memory.prepare(points)
   const now = head.closing?.now ?? head.deciding?.now ?? 0
   for (;;) {

@@ -261,7 +261,9 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     unattributed: [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
     ...(hours.length > 0 && { oldestPendingHour: hours.reduce((oldest, hour) => Math.min(oldest, hour)) }),
     ...(unattributed.closedThrough !== null && { closedThrough: unattributed.closedThrough }),
-    waiting: [...waiting].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
+    waiting: [...waiting].flatMap(([dimension, amount]) =>
+      amount > 0n ? [{ dimension: name(dimension), amount }] : [],
+    ),
     notCounted: unattributed.notCounted,
   }
 }
