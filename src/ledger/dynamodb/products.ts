@@ -65,7 +65,7 @@ function sinceOf(sources: Sources, dimension: string, metric: string): number | 
   return known?.[2]
 }
 
-/** The next turns of a region's quota; see `Ledger.takeTurns`. */
+/** The next turns of a region's quota; see `SharedClock`. */
 export async function takeTurns(
   table: Table,
   region: string,

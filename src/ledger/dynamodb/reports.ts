@@ -1,14 +1,6 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import type {
-  HeldReason,
-  LedgerStatus,
-  RecordEntry,
-  RecordsQuery,
-  SeriesFigure,
-  StatementLine,
-  StatementQuery,
-} from '../ledger.ts'
-import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
+import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
@@ -22,7 +14,9 @@ import {
   type Place,
   pagesOf,
   pendingPages,
+  placeOfRecord,
   readPages,
+  recordId,
   Shard,
   type StoredRecord,
   seriesKey,
@@ -179,12 +173,19 @@ async function recordsOf(
 }
 
 export async function records(engine: Engine, query: RecordsQuery): Promise<RecordEntry[]> {
-  const { state, limit = 100 } = query
+  const { state, ids } = query
+  const limit = limitOf(query)
   const { from, to } = hoursOf(query)
   const { head } = await readHead(engine.table)
   await engine.accounts.know(head.log)
   const ofSeries = await wantedBy(engine, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
+  if (ids !== undefined) {
+    const found = (await recordsAt(engine, ids)).filter(
+      ({ hour, record }) => hour >= from && hour < to && wanted(record),
+    )
+    return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+  }
   const accounts = accountsOf(query)(engine)
   const shards = accounts === undefined ? shardsOf({ customers: head.customers }) : [...new Set(accounts.map(shardOf))]
   const found =
@@ -197,9 +198,22 @@ export async function records(engine: Engine, query: RecordsQuery): Promise<Reco
           limit,
           wanted,
         )
-  const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
-    b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
   return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+}
+
+const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
+  b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
+
+/** Those with these ids that are there, each once. */
+async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<FrozenRecord[]> {
+  const wanted = new Set(ids)
+  const places = [...wanted].flatMap(id => placeOfRecord(id) ?? [])
+  const pages = await readPages(table, places)
+  return places.flatMap(({ hour, series }, index) => {
+    const record = pages[index]?.records.get(series)
+    // A place can be written in several ways, an id in one.
+    return record !== undefined && wanted.has(recordId(hour, record)) ? [{ hour, record }] : []
+  })
 }
 
 /** By the indexes, so that the settled ones are not gone through. */
@@ -247,18 +261,18 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     unattributedAmounts(engine),
     waitingUsage(engine.table),
   ])
-  const named = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...named, ...unattributed.amounts.keys(), ...waiting.keys()])
+  const numbers = [...pending, ...held].map(({ record }) => record.dimension)
+  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
-  const figures = (records: readonly FrozenRecord[]) =>
-    [
-      ...Map.groupBy(records, ({ record: { dimension, reason, size } }) => `${dimension} ${reason} ${size}`).values(),
-    ].map(([first, ...others]) => figureOf(name, [first as FrozenRecord, ...others]))
+  const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
+    ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
+    ...{ records: 1, amount: BigInt(quantity) * size },
+  }))
+  const named = [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount }))
   const hours = pending.map(({ hour }) => hour)
   return {
-    pending: figures(pending).map(({ reason: _, ...figure }) => figure),
-    held: figures(held).map(figure => ({ ...figure, reason: figure.reason as HeldReason })),
-    unattributed: [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
+    ...unsettledFigures(unsettled),
+    unattributed: named.sort((a, b) => (a.dimension < b.dimension ? -1 : 1)),
     ...(hours.length > 0 && { oldestPendingHour: hours.reduce((oldest, hour) => Math.min(oldest, hour)) }),
     ...(unattributed.closedThrough !== null && { closedThrough: unattributed.closedThrough }),
     waiting: [...waiting].flatMap(([dimension, amount]) =>
@@ -266,16 +280,6 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     ),
     notCounted: unattributed.notCounted,
   }
-}
-
-function figureOf(
-  name: (dimension: number) => string,
-  records: readonly [FrozenRecord, ...FrozenRecord[]],
-): SeriesFigure & Pick<StoredRecord, 'reason'> {
-  const [{ record }] = records
-  const quantity = records.reduce((sum, { record }) => sum + BigInt(record.quantity), 0n)
-  const { reason, size, dimension } = record
-  return { dimension: name(dimension), records: records.length, quantity, amount: quantity * size, reason }
 }
 
 async function unsettledRecords({ table }: Engine, state: 'pending' | 'held'): Promise<FrozenRecord[]> {

@@ -11,12 +11,12 @@ import {
   otherKind,
 } from '../rules/decisions.ts'
 import type { Transition } from '../rules/transitions.ts'
+import { isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Transaction } from './database.ts'
 import { foldJournal } from './fold.ts'
 import { lockLedger } from './ledger-row.ts'
 import { type MovedRecord, Moves } from './moves.ts'
-import { isRecordId } from './records.ts'
 import { openHours } from './reports.ts'
 import { addUsage, type Series, saveSeries, seriesIds, seriesWhere, takeOpenUsage, unclosed } from './series.ts'
 

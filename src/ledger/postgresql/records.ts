@@ -1,8 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { HOUR } from '../hours.ts'
-import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
+import type {
+  ClaimOptions,
+  DueLanes,
+  ExpireResult,
+  Lane,
+  MeteringRecord,
+  SettledRecord,
+  Settlement,
+} from '../ledger.ts'
 import { afterAnswer, afterWindow } from '../rules/transitions.ts'
-import { recordEntryOf } from '../sql/rows.ts'
+import { isRecordId, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { type MovedRecord, Moves } from './moves.ts'
@@ -23,13 +31,20 @@ const OVER = `state = 'pending' AND claimed_until NOT BETWEEN $1::bigint + 1 AND
   -- be asked again when its time comes, if that is soon.
   AND (deadline <= $1 OR (timestamp > $1 + ${HOUR} AND attempts = refusals) OR timestamp > $1 + ${24 * HOUR})`
 
-export async function dueLanes(transaction: Transaction, now: number): Promise<Lane[]> {
+export async function dueLanes(transaction: Transaction, now: number): Promise<DueLanes> {
   const lanes = await transaction.all(
     `SELECT id::text, product, identity, region FROM lane
      WHERE EXISTS (SELECT FROM record WHERE lane = lane.id AND ${DUE}) ORDER BY id`,
     now,
   )
-  return lanes as unknown as Lane[]
+  if (lanes.length > 0) return { lanes: lanes as unknown as Lane[] }
+  const row = await transaction.get(
+    `SELECT min(greatest(next_attempt_at, claimed_until, timestamp)) AS at FROM record
+     WHERE state = 'pending' AND deadline > $1`,
+    now,
+  )
+  const next = row?.at as number | null
+  return { lanes: [], ...(next !== null && { next }) }
 }
 
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -137,13 +152,3 @@ async function expireSome(transaction: Transaction, now: number): Promise<{ reco
   await moves.save(transaction)
   return { records: records.length, held: records.filter(({ facts }) => facts.state === 'held').map(({ id }) => id) }
 }
-
-export async function nextAttemptAt(transaction: Transaction): Promise<number | undefined> {
-  const row = await transaction.get(
-    "SELECT min(greatest(next_attempt_at, claimed_until, timestamp)) AS at FROM record WHERE state = 'pending'",
-  )
-  return (row?.at as number | null) ?? undefined
-}
-
-/** Whether a text can be the id of a record. */
-export const isRecordId = (id: string) => /^\d{1,15}$/.test(id)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { HOUR } from '../hours.ts'
 import type {
   ClaimOptions,
+  DueLanes,
   ExpireResult,
   Lane,
   MeteringRecord,
@@ -26,18 +27,28 @@ const DUE = `state = 'pending' AND next_attempt_at NOT BETWEEN ? AND ? AND claim
 // No wait is longer than an hour; what seems to be is from a clock that was ahead.
 const dueAt = (now: number) => [now + 1, now + HOUR, now + 1, now + HOUR, now, now]
 
-export function dueLanes(database: Database, now: number): Lane[] {
+export function dueLanes(database: Database, now: number): DueLanes {
   const lanes = database.all(
     `SELECT id, product, identity, region FROM lane
      WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
     ...dueAt(now),
   )
-  return lanes.map(({ id, product, identity, region }) => ({
-    id: String(id),
-    product: product as string,
-    identity: identity as Lane['identity'],
-    region: region as string,
-  }))
+  if (lanes.length > 0) {
+    return {
+      lanes: lanes.map(({ id, product, identity, region }) => ({
+        id: String(id),
+        product: product as string,
+        identity: identity as Lane['identity'],
+        region: region as string,
+      })),
+    }
+  }
+  const next = database.get(
+    `SELECT min(max(next_attempt_at, claimed_until, timestamp)) AS at FROM record
+     WHERE state = 'pending' AND deadline > ?`,
+    now,
+  )?.at
+  return { lanes: [], ...(typeof next === 'number' && { next }) }
 }
 
 export function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -125,13 +136,6 @@ export function expire(database: Database, now: number): ExpireResult {
     }
     return { returned: late.length - held.length, held }
   })
-}
-
-export function nextAttemptAt(database: Database): number | undefined {
-  const next = database.get(
-    "SELECT min(max(next_attempt_at, claimed_until, timestamp)) AS at FROM record WHERE state = 'pending'",
-  )?.at
-  return typeof next === 'number' ? next : undefined
 }
 
 export function recordRow(database: Database, id: string): Row {

@@ -10,6 +10,7 @@ import { MINUTE, SECOND } from '../../hours.ts'
 /** How many collections of a stream are remembered. A new series is judged by the collection that it first came in. */
 const MOST_COLLECTIONS = 256
 const MOST_STARTS = 8
+const MOST_MEMBERS = 3
 /** A time that is further ahead of its receipt has not come, in microseconds. */
 export const LARGEST_SKEW = 5 * MINUTE * 1000
 /** After so many points in a row that are as far ahead, it is how this sender's clock is. */
@@ -38,12 +39,6 @@ export interface StreamState {
   /** The first collection that is known, and the times in which counters that were known went on, in microseconds. */
   readonly first: number
   readonly collections: readonly number[]
-  /**
-   * Of counters that began since: that one is new under a start that others have, when its first point was, and the
-   * youngest point of the others from then on. They go on where it is new, and end where it is a new name of theirs.
-   */
-  readonly asked: number
-  readonly alive: number
   /** How far its clock is ahead, in microseconds, and how many points in a row have said so. */
   readonly ahead: number
   readonly aheads: number
@@ -53,6 +48,8 @@ export interface StreamStart {
   readonly start: number
   readonly first: number
   readonly last: number
+  /** The first counters that it was said of, by the keys of their states: they go on for as long as it is a start. */
+  readonly members: readonly string[]
   /** Two of the counters that went on under it from another start without a fall. */
   readonly wentOn: readonly string[]
   /** Whether a counter fell, as one does that has begun anew. */
@@ -67,10 +64,6 @@ export interface Evidence {
   readonly time: number
   /** Whether counters that were known go on at this time. */
   readonly continues?: boolean
-  /** The same of counters that began since: only that they do. */
-  readonly alive?: boolean
-  /** Whether a counter is new under a start that others have. */
-  readonly asks?: boolean
   /** That the counter came with a start that is new to it, or for the second time. */
   readonly began?: Pick<StreamStart, 'start' | 'fell' | 'exported'> & {
     readonly series: string
@@ -85,25 +78,17 @@ export interface Evidence {
 }
 
 const UNKNOWN: Omit<StreamState, 'attributes'> = {
-  ...{ startless: false, starts: [], first: 0, collections: [], asked: 0, alive: 0, ahead: 0, aheads: 0 },
+  ...{ startless: false, starts: [], first: 0, collections: [], ahead: 0, aheads: 0 },
 }
 
-/**
- * What is known of a stream after all that points have told of it, in any order. Undefined where there is nothing to
- * know.
- */
-export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState | undefined {
-  const asked = told.reduce((asked, one) => (one.asks ? Math.max(asked, one.time) : asked), before?.asked ?? 0)
-  // That counters go on is nothing new, unless somebody asks.
-  const news = told.filter(({ time, alive }) => !alive || (asked > 0 && time >= asked && time > (before?.alive ?? 0)))
-  if (news.length === 0) return before
-  const { stream } = news[0] as Evidence
-  let { startless, starts, first, collections, alive, ahead, aheads } = before ?? UNKNOWN
+/** What is known of a stream after all that points have told of it, in any order. */
+export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState {
+  const { stream } = told[0] as Evidence
+  let { startless, starts, first, collections, ahead, aheads } = before ?? UNKNOWN
   const times = new Set<number>()
-  for (const one of news) {
+  for (const one of told) {
     first = first === 0 ? one.time : Math.min(first, one.time)
     startless ||= one.startless === true
-    if (one.alive) alive = Math.max(alive, one.time)
     if (one.continues) times.add(one.time)
     if (one.began !== undefined) starts = withStart(starts, one.time, one.began)
     if (one.ahead === undefined) continue
@@ -115,7 +100,7 @@ export function learn(before: StreamState | undefined, told: readonly Evidence[]
     collections = [...times].sort((a, b) => a - b).slice(-MOST_COLLECTIONS)
   }
   startless ||= starts.some(({ wentOn, fell }) => wentOn.length > 1 && !fell) || isMoving(starts)
-  return { attributes: stream.attributes, startless, starts, first, collections, asked, alive, ahead, aheads }
+  return { attributes: stream.attributes, startless, starts, first, collections, ahead, aheads }
 }
 
 function withStart(
@@ -128,15 +113,16 @@ function withStart(
     start,
     first: Math.min(known?.first ?? time, time),
     last: Math.max(known?.last ?? time, time),
-    wentOn:
-      !wentOn || known?.wentOn.includes(series)
-        ? (known?.wentOn ?? [])
-        : [...(known?.wentOn ?? []), series].slice(0, 2),
+    members: withOne(known?.members, series, MOST_MEMBERS),
+    wentOn: wentOn ? withOne(known?.wentOn, series, 2) : (known?.wentOn ?? []),
     fell: fell || (known?.fell ?? false),
     exported,
   }
   return [...starts.filter(one => one.start !== start), next].sort((a, b) => a.start - b.start).slice(-MOST_STARTS)
 }
+
+const withOne = (some: readonly string[] = [], one: string, most: number): readonly string[] =>
+  some.length === most || some.includes(one) ? some : [...some, one]
 
 /** Whether starts come with each export: one point each, as long before it as the others, one after the other. */
 function isMoving(starts: readonly StreamStart[]): boolean {

@@ -4,6 +4,7 @@ import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
 import { OBSERVATION_KINDS } from '../observation-kinds.ts'
+import { LAST_INSTANT } from '../validation.ts'
 import {
   type Evidence,
   LARGEST_SKEW,
@@ -121,7 +122,10 @@ export function keysOf(points: readonly Observation[], stream: (key: string) => 
     keys.add(stateKey(point, known))
     if (point.kind !== 'cumulative') continue
     const { series = point.counter } = point
-    for (const { start } of known?.starts ?? []) keys.add(startedKey(series, start))
+    for (const { start, members } of known?.starts ?? []) {
+      keys.add(startedKey(series, start))
+      if (start === point.start) for (const member of members) keys.add(member)
+    }
   }
   return keys
 }
@@ -189,19 +193,19 @@ class Counting {
 
   wake(waiting: readonly (readonly [string, CounterState, string])[], now: number): ObservedSet {
     for (const [key, state, dimension] of waiting) {
-      const outcome = this.#woken(state)
+      const outcome = this.#woken(state, now)
       const time = Math.min(lastOf(state), now * 1000)
       this.#take(key, dimension, outcome, { time, receivedAt: now })
     }
     return this.#result()
   }
 
-  #woken(state: CounterState): Outcome<CounterState> {
+  #woken(state: CounterState, now: number): Outcome<CounterState> {
     switch (state.kind) {
       case 'started':
         return wakeStarted(state, ({ since }, name) => this.#around(since, name))
       case 'values':
-        return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream))
+        return wakeValues(state, this.#around(state.waiter?.since ?? 0, state.stream), now)
       case 'levels':
         return wakeLevels(state, this.#around(state.waiter?.since ?? 0, ''))
     }
@@ -209,11 +213,7 @@ class Counting {
 
   #result(): ObservedSet {
     const streams = new Map<string, StreamState>()
-    for (const [key, told] of this.#evidence) {
-      const before = this.#memory.stream(key)
-      const after = learn(before, told)
-      if (after !== undefined && after !== before) streams.set(key, after)
-    }
+    for (const [key, told] of this.#evidence) streams.set(key, learn(this.#memory.stream(key), told))
     return {
       entries: this.#usage.entries,
       states: this.#states,
@@ -303,7 +303,8 @@ class Counting {
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
     let previous: bigint | undefined
-    const beside = started === undefined && around.stream?.starts.some(one => one.start === start)
+    const beside =
+      started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))
     if (known === undefined || known.points === 1) {
       const last = around.stream?.starts.findLast(one => one.start < start)
       const there = last && this.#memory.state(startedKey(series, last.start))
@@ -321,9 +322,9 @@ class Counting {
       const goesOn =
         known !== undefined && (isBetween(known.first?.time, bound, time) || isBetween(known.time, bound, time))
       tell(goesOn ? { continues: true } : {})
-    } else if (known !== undefined && known.waits === undefined && known.time < time) this.#alive(stream, time)
-    else if (beside) tell({ asks: true })
-    else if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
+    }
+    // Whoever comes under another name is to find what this one was.
+    if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
     return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, previous, beside }), {
       time,
       receivedAt,
@@ -364,16 +365,18 @@ class Counting {
       restored: memory.restored,
       stream: memory.stream(stream),
       attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
+      othersWentOn: (start, time) => {
+        const members = memory.stream(stream)?.starts.find(one => one.start === start)?.members ?? []
+        return members.some(key => {
+          const state = this.#states.get(key)?.state ?? memory.state(key)
+          return (
+            state?.kind === 'started' &&
+            state.counters.some(({ waits, apart, time: last }) => !waits && !apart && last >= time)
+          )
+        })
+      },
       isShared: start => scraped && start % 1_000_000 === 0 && (memory.sharedStart(start)?.targets.length ?? 0) > 1,
     }
-  }
-
-  /** That counters of a stream go on: the youngest of them tells it. */
-  #alive(stream: Stream, time: number): void {
-    const told = this.#evidence.get(stream.key)
-    const index = told?.findIndex(({ alive }) => alive) ?? -1
-    if (index < 0) this.#tell({ stream, time, alive: true })
-    else if (told !== undefined && time > (told[index] as Evidence).time) told[index] = { stream, time, alive: true }
   }
 
   #tell(evidence: Evidence): void {
@@ -448,16 +451,23 @@ function heldAccount(account: Account, reason: HeldVerdict): Account {
   return unattributedAccount(account.product, reason, JSON.stringify({ customer: account.key }))
 }
 
-/** Refuses points that are not what they have to be, before any of them counts. */
+/**
+ * Refuses points that are not what they have to be, before any of them counts. What an engine could not hold would be in
+ * the way of all that comes after it when its journal is folded.
+ */
 export function checkObservations(points: readonly Observation[]): void {
   for (const point of points) {
-    const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
-    const timely = start >= 0 && time > 0 && receivedAt >= 0 && maxGap >= 0 && start + time + receivedAt + maxGap < LAST
-    if (!timely || counter.length !== 32 || !OBSERVATION_KINDS.includes(kind)) {
-      const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
+    const { counter, series = counter, stream, kind, start, time, receivedAt, value, maxGap = 0 } = point
+    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
+    const timely = start >= 0 && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
+    const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
+    const named = isName(counter) && isName(series) && (stream === undefined || isName(stream.key))
+    if (!whole || !timely || !safe || !named || !OBSERVATION_KINDS.includes(kind)) {
+      const got = JSON.stringify({ counter, series, stream: stream?.key, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
-        `Expected an observation with a counter of 32 hexadecimal digits, a known kind and times, got ${got}.`,
+        'Expected an observation with a counter of 32 hexadecimal digits, a known kind and times in whole numbers, got ' +
+          `${got}.`,
       )
     }
     if (typeof value !== 'bigint' || value < 0n || value > MAX_TOTAL) {
@@ -469,8 +479,7 @@ export function checkObservations(points: readonly Observation[]): void {
   }
 }
 
-/** No time comes near it, nor what they add up to. */
-const LAST = Number.MAX_SAFE_INTEGER
+const isName = (name: string): boolean => /^[0-9a-f]{32}$/.test(name)
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {

@@ -52,7 +52,7 @@ export function observeLevel(
     ...counted,
     state: {
       ...counted.state,
-      waiter: { account, since: around.since },
+      waiter: { account, since: around.since, at: known.waiter?.at ?? receivedAt },
       wakeAt: known.wakeAt || receivedAt + LONGEST_DOUBT,
     },
   }

@@ -22,6 +22,8 @@ export interface Reading extends Knot {
 export interface Waiter {
   readonly account: Account
   readonly since: number
+  /** When it began to wait, in milliseconds. */
+  readonly at: number
 }
 
 /** What there is to know beside a counter. */
@@ -33,6 +35,8 @@ export interface Surroundings {
   readonly stream: StreamState | undefined
   /** The attributes of a stream. */
   attributesOf(stream: string): string | undefined
+  /** Whether others of the stream that have this start went on at a time, or later. */
+  othersWentOn(start: number, time: number): boolean
   /** Whether a start in whole seconds is said of several targets. */
   isShared(start: number): boolean
 }

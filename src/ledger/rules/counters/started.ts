@@ -56,6 +56,8 @@ export interface StartedCounter {
   readonly copies?: number | undefined
   /** Whether it is sent under another name, too, and counted there. */
   readonly copy?: boolean | undefined
+  /** Whether nobody went on beside it when it began: it proves nothing of others. */
+  readonly apart?: boolean | undefined
   /** Whether it has fallen, which one counter alone does not. */
   readonly fell?: boolean | undefined
 }
@@ -121,8 +123,8 @@ export function observeStarted(
     if (mine.waits === 'collection') mine.waits = undefined
   }
   if (others.length > 0) compare(mine, others, point, notes)
-  decide(mine, around, start, mine.points >= CONVINCING, notes, point.account)
-  const emissions = emit(mine, start, around, point.account, doubted)
+  decide(mine, around, start, false, notes, point.account)
+  const emissions = emit(mine, start, around, point, doubted)
   if (mine.waiter !== undefined) rule = 'waits'
   else if (start < around.since && emissions.length > 0 && mine.proven) rule = 'new-in-stream'
   const waits = counters.some(isWaiting)
@@ -144,9 +146,10 @@ export function wakeStarted(
     if (waiter === undefined) continue
     const { account } = waiter
     const around = aroundOf(waiter, counter.names.at(-1) as string)
-    if (counter.waits === 'others') {
+    if (counter.waits === 'others' && !around.othersWentOn(start, counter.first?.time ?? 0)) {
       // Nobody went on beside it: it may be one of them under other attributes.
       counter.waits = undefined
+      counter.apart = true
       emissions.push({ account, amount: counter.mark - counter.emitted, held: 'old-counter' })
       counter.emitted = counter.mark
     }
@@ -163,7 +166,7 @@ export function wakeStarted(
       }
     }
     decide(counter, around, start, true, notes, account)
-    emissions.push(...emit(counter, start, around, account, false))
+    emissions.push(...emit(counter, start, around, { account, receivedAt: waiter.at }, false))
     counter.waiter = undefined
   }
   return { state: { ...before, counters, wakeAt: 0 }, rule: 'goes-on', emissions, notes }
@@ -259,15 +262,16 @@ function compare(mine: Draft, others: readonly Draft[], { time, value, account }
 /** Decides what a new counter of an old process is, when what came with it is known. */
 function decide(
   counter: Draft,
-  { stream, since }: Surroundings,
+  { stream, since, othersWentOn }: Surroundings,
   start: number,
-  convinced: boolean,
+  over: boolean,
   notes: Note[],
   account: Account,
 ): void {
+  const { first } = counter
   if (counter.waits === 'start') {
     if (counter.points > 1) counter.waits = undefined
-    else if (convinced) {
+    else if (over) {
       counter.waits = undefined
       if (stream?.startless) {
         counter.copy = true
@@ -275,13 +279,14 @@ function decide(
       }
     }
   }
-  if (counter.waits === 'others' && (stream?.alive ?? 0) >= (counter.first as Knot).time) counter.waits = undefined
-  if (start >= since || counter.base !== undefined || counter.first === undefined) return
-  counter.proven ||= wentOnAt(stream, counter.first.time) || undefined
+  if (counter.waits === 'others' && othersWentOn(start, first?.time ?? 0)) counter.waits = undefined
+  if (start >= since || counter.base !== undefined || first === undefined) return
+  counter.proven ||= wentOnAt(stream, first.time) || undefined
   if (counter.waits !== 'collection') return
   // In a stream's first collection there is nothing that a counter could have come after.
-  const alone = stream === undefined || stream.first >= counter.first.time
-  if (!convinced && !alone) return
+  const alone = stream === undefined || stream.first >= first.time
+  const proven = counter.proven && counter.points >= CONVINCING
+  if (!over && !alone && !proven) return
   counter.waits = undefined
   const base = baseOf(counter, start, since)
   if (base > 0n) notes.push({ verdict: 'baseline', account, amount: base })
@@ -293,14 +298,20 @@ function baseOf({ base, first, proven }: StartedCounter, start: number, since: n
   return base ?? first?.value ?? 0n
 }
 
-function emit(counter: Draft, start: number, around: Surroundings, account: Account, doubted: boolean): Emission[] {
+function emit(
+  counter: Draft,
+  start: number,
+  { since }: Surroundings,
+  { account, receivedAt }: Pick<Reading, 'account' | 'receivedAt'>,
+  doubted: boolean,
+): Emission[] {
   if (counter.copy) return []
-  if (counter.waits !== undefined || counter.strange) {
-    counter.waiter = { account, since: around.since }
-    return []
-  }
-  counter.waiter = undefined
-  const amount = counter.mark - baseOf(counter, start, around.since) - counter.emitted
+  const waits = counter.waits !== undefined || counter.strange
+  counter.waiter = waits ? { account, since, at: counter.waiter?.at ?? receivedAt } : undefined
+  // Of one that may have begun before only what it had at first waits.
+  if (counter.strange || (waits && counter.waits !== 'collection')) return []
+  const base = counter.waits === 'collection' ? (counter.first?.value ?? 0n) : baseOf(counter, start, since)
+  const amount = counter.mark - base - counter.emitted
   if (amount <= 0n) return []
   counter.emitted += amount
   return [{ account, amount, ...(doubted && { held: 'old-counter' as const }) }]

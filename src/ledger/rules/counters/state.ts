@@ -58,6 +58,9 @@ function isPlain(counter: StartedCounter): boolean {
     counter.waits === undefined &&
     !counter.strange &&
     !counter.copy &&
+    !counter.apart &&
+    !counter.recent &&
+    !counter.proven &&
     !counter.fell
   )
 }

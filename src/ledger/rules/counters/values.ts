@@ -18,6 +18,8 @@ const MEMORY = 26 * HOUR * 1000
 const UNLIKELY = 6
 /** A fall to so many tenths of what was, that comes back at once, is none. */
 const NEARLY = 9n
+/** What is not likely waits for more points for as long as lets AWS's window be used, in milliseconds. */
+const LAST_CALL = 18 * HOUR
 /** After so long without a jump or fall, whoever counts is alone, in microseconds. */
 const CALM = HOUR * 1000
 
@@ -87,6 +89,9 @@ const FRESH: ValuesState = {
   ...{ disturbed: 0, rate: 0, untold: 0n, toldAt: 0, wakeAt: 0 },
 }
 
+/** What is decided without more points: nothing, what is likely, or all. */
+type Decided = 'no' | 'likely' | 'all'
+
 /** Of a counter that was followed by its starts until they were found to be none: what each start had. */
 export interface Adopted {
   readonly knots: readonly Knot[]
@@ -114,9 +119,9 @@ export function observeValues(
   if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
   if (state.points < CONVINCING && !state.knots.some(({ time }) => time === point.time)) state.points += 1
   insert(state, point)
-  const emissions = count(state, point, around, doubted, false, notes)
+  const emissions = count(state, point, around, doubted, 'no', notes)
   if (!state.disturbed && state.waiting) {
-    state.waiter = { account, since: around.since }
+    state.waiter = { account, since: around.since, at: state.waiter?.at ?? receivedAt }
     state.wakeAt ||= receivedAt + LONGEST_DOUBT
   }
   const rule = ruleOf(state, before, around)
@@ -133,14 +138,16 @@ function ruleOf(state: ValuesState, before: ValuesState | undefined, { since }: 
 }
 
 /** The end of a wait: what is still not known is decided without. */
-export function wakeValues(before: ValuesState, around: Surroundings): Outcome<ValuesState> {
+export function wakeValues(before: ValuesState, around: Surroundings, now: number): Outcome<ValuesState> {
   const state: Draft = { ...before }
   const account = before.waiter?.account
   if (account === undefined) return { state: { ...before, wakeAt: 0 }, rule: 'by-values', emissions: [], notes: [] }
   const notes: Note[] = []
   if (around.stream?.startless) state.startless = true
   state.points = CONVINCING
-  const emissions = count(state, { ...(state.knots.at(-1) as Knot), account }, around, false, true, notes)
+  const decided = now - (before.waiter?.at ?? 0) < LAST_CALL ? 'likely' : 'all'
+  const emissions = count(state, { ...(state.knots.at(-1) as Knot), account }, around, false, decided, notes)
+  if (state.waiting) state.wakeAt = now + LONGEST_DOUBT
   return { state, rule: 'by-values', emissions, notes }
 }
 
@@ -189,25 +196,25 @@ function count(
   { account, time }: { account: Account; time: number },
   around: Surroundings,
   doubted: boolean,
-  decided: boolean,
+  decided: Decided,
   notes: Note[],
 ): Emission[] {
   const emissions: Emission[] = []
   const hold = (amount: bigint, held: 'old-counter' | 'several-writers') => {
     emissions.push({ account, amount, held })
   }
-  const convinced = decided || state.points >= CONVINCING
+  const convinced = decided !== 'no' || state.points >= CONVINCING
   let usage: bigint
   let waiting: bigint
   if (!state.startless && state.epochs.length > 0) {
-    ;({ usage, waiting } = byStarts(state, around, convinced, decided))
+    ;({ usage, waiting } = byStarts(state, around, convinced, decided !== 'no'))
     const late = state.epochs.reduce((sum, { late, mark }) => (late ? sum + mark : sum), 0n)
     if (late > state.held) {
       hold(late - state.held, 'old-counter')
       state.held = late
     }
   } else {
-    const base = baseOf(state, around, convinced, notes, account)
+    const base = baseOf(state, around, convinced, decided !== 'no', notes, account)
     const found = byValues(state.knots, base ?? (state.knots[0] as Knot).value, around.since, state.believed, decided)
     usage = state.settled + found.usage
     waiting = found.waiting + (base === undefined ? (state.knots[0] as Knot).value : 0n)
@@ -221,7 +228,7 @@ function count(
       if (found.rises > 0n) hold(found.rises, 'several-writers')
       state.toldAt = time
       notes.push({ verdict: 'shared-identity', account, amount: found.jumps })
-    } else if (decided) state.believed = time
+    } else if (decided !== 'no' && found.waiting === 0n) state.believed = time
     settle(state, base)
   }
   const amount = usage - state.emitted
@@ -242,17 +249,18 @@ function baseOf(
   state: Draft,
   { stream, since }: Surroundings,
   convinced: boolean,
+  decided: boolean,
   notes: Note[],
   account: Account,
 ): bigint | undefined {
   if (state.base !== undefined) return state.base
   const first = state.knots[0] as Knot
-  if (first.time < since) return first.value
+  if (first.time < since || state.noted) return wentOnAt(stream, first.time) && first.time >= since ? 0n : first.value
   if (wentOnAt(stream, first.time)) {
     if (convinced) state.base = 0n
     return convinced ? 0n : undefined
   }
-  if (stream !== undefined && stream.first < first.time && !convinced) return undefined
+  if (stream !== undefined && stream.first < first.time && !decided) return undefined
   // Until it is so old that no proof comes any more, it may yet be found to have begun after a collection.
   if (first.value > 0n && !state.noted) notes.push({ verdict: 'baseline', account, amount: first.value })
   state.noted = true
@@ -283,7 +291,7 @@ interface Fall {
  * What values come to. A fall is a restart if the old height does not come back; if it comes back in a jump, there are
  * several who count; if at once and nearly, it was none.
  */
-function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: boolean): Followed {
+function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: Decided): Followed {
   const rates: number[] = []
   let falls: Fall[] = []
   let usage = 0n
@@ -338,7 +346,9 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
     near ??
     falls.find(({ at, likely }) => {
       if ((knots[at] as Knot).time <= believed) return false
-      return !decided && !(likely && knots.length - 1 - at >= 2)
+      // What speaks after it tells, or time: but of a fall that is not likely, not time alone.
+      const told = knots.length - 1 - at >= 2
+      return !(decided === 'all' || (likely && told) || (decided === 'likely' && (likely || told)))
     })
   if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
   if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
