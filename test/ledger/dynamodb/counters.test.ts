@@ -10,7 +10,7 @@ import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, REQUESTS, START, UNIT } from '../scene.ts'
-import { MortalClient, SleepyClient } from './faults.ts'
+import { MortalClient, SleepyClient, seeded } from './faults.ts'
 import { type Books, micros, point, read, SOURCES } from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
@@ -43,6 +43,10 @@ function* collections(): Generator<Observation[]> {
       // A customer who comes later counts whole.
       ...(minute > 20 ? [told('old', BOB, minute, 7 * (minute - 20))] : []),
       ...(minute < 102 ? [told('scraped', ALICE, minute, fallen, scraped)] : []),
+      // Whose clock is hours ahead: believed in its own order, once it is known.
+      ...(minute > 105
+        ? [told('ahead', ALICE, minute, minute, { start: micros(106), time: micros(minute + 200) + minute })]
+        : []),
       told(minute < 50 ? 'new' : 'new, renamed', BOB, minute, minute, {
         ...{ start: micros(0) + 5 },
         stream: {
@@ -59,12 +63,14 @@ const NEXT = (120 + 60) * MINUTE + START
 const lineOf = async (ledger: Ledger, customer: CustomerAccount) =>
   (await ledger.statement({ customer: customer.key, dimension: REQUESTS.name }))[0]?.recorded
 
-async function begin(ledger: Ledger, writer = 'a'): Promise<void> {
+/** Appends these collections; after one of them all of before is folded. */
+async function begin(ledger: Ledger, fold = 0): Promise<void> {
   await ledger.register(DIMENSIONS, SOURCES_OF_M)
   let sequence = 0
   for (const observations of collections()) {
     sequence += 1
-    await ledger.append({ writer: writer.repeat(32), sequence, entries: [], observations })
+    await ledger.append({ writer: 'a'.repeat(32), sequence, entries: [], observations })
+    if (sequence === fold) await ledger.audit()
   }
 }
 
@@ -89,7 +95,7 @@ if (withoutJava) {
         if (sequence % 7 === 0) await many.audit()
       }
       for (const ledger of [one, many]) {
-        assert.equal(await lineOf(ledger, ALICE), (3n * 118n + 10n * 98n) * UNIT)
+        assert.equal(await lineOf(ledger, ALICE), (3n * 118n + 10n * 98n + 119n) * UNIT)
         assert.equal(await lineOf(ledger, BOB), (7n * 99n + 119n) * UNIT)
         assert.deepEqual((await ledger.status()).waiting, [{ dimension: REQUESTS.name, amount: 131n * UNIT }])
       }
@@ -101,7 +107,7 @@ if (withoutJava) {
         await open(await server.table(healthy)),
         await open(await server.table(healthy)),
       ]
-      const known = (3n * 118n + 10n * 98n) * UNIT
+      const known = (3n * 118n + 10n * 98n + 119n) * UNIT
       await begin(closed)
       await closed.closeHours(closeOptions(closing(1)))
       assert.equal(await lineOf(closed, ALICE), known)
@@ -121,9 +127,11 @@ if (withoutJava) {
     })
 
     const close = (ledger: Ledger) => ledger.closeHours(closeOptions(NEXT))
+    /** With what waits, streams and clocks that are known before, and others that are new. */
+    const KNOWN = 102
     const booksOf = async (): Promise<Books> => {
       const ledger = await open(await server.table(healthy))
-      await begin(ledger)
+      await begin(ledger, KNOWN)
       await close(ledger)
       return await read(ledger)
     }
@@ -133,7 +141,7 @@ if (withoutJava) {
       for (let write = 1, dead = true; dead; write += 1) {
         const tableName = await server.table(healthy)
         const other = await open(tableName)
-        await begin(other)
+        await begin(other, KNOWN)
         const mortal = new MortalClient(server.client(), write, 'answer')
         await close(await open(tableName, mortal.client)).catch(() => {})
         dead = mortal.dead
@@ -147,7 +155,7 @@ if (withoutJava) {
       for (let request = 1, slept = true; slept; request += 3) {
         const tableName = await server.table(healthy)
         const other = await open(tableName)
-        await begin(other)
+        await begin(other, KNOWN)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -161,16 +169,20 @@ if (withoutJava) {
     test('one series of so many processes that no item has room for their states', async () => {
       const ledger = await open(await server.table(healthy))
       await ledger.register(DIMENSIONS, SOURCES_OF_M)
-      const stream = told('one', ALICE, 1, 1).stream as NonNullable<Observation['stream']>
-      for (const [index, value] of [5, 9].entries()) {
-        const observations = Array.from({ length: 6000 }, (_, n) =>
-          told('one', ALICE, index + 1, value, {
-            ...{ counter: digest(`${n}`), start: micros(0) + 1 + n * 7919 },
-            stream: { ...stream, key: digest(`stream ${n % 50}`) },
-          }),
-        )
-        await ledger.append({ writer: 'b'.repeat(32), sequence: index + 1, entries: [], observations })
-        assert.equal(await lineOf(ledger, ALICE), 6000n * BigInt(value) * UNIT)
+      const { stream } = told('one', ALICE, 1, 1)
+      const random = seeded(7)
+      const starts = Array.from({ length: 16_000 }, (_, n) => micros(0) + Math.floor((n + random()) * 3749))
+      const values = starts.map(() => BigInt(Math.floor(random() * 2 ** 50)))
+      for (const index of [1, 2]) {
+        const observations = starts.map((start, n) => {
+          const value = BigInt(index) * (values[n] as bigint)
+          return {
+            ...told('one', ALICE, index, 0, { start, value, counter: digest(`${n}`) }),
+            ...(stream && { stream }),
+          }
+        })
+        await ledger.append({ writer: 'b'.repeat(32), sequence: index, entries: [], observations })
+        assert.equal(await lineOf(ledger, ALICE), BigInt(index) * values.reduce((sum, value) => sum + value))
       }
     })
 
