@@ -26,8 +26,11 @@ import { GatheredUsage, type SeriesUsage } from './usage.ts'
 const SHARDS_AT_ONCE = 16
 const BODIES_AT_ONCE = 8
 
-/** How much one cut folds, in bytes as they are stored, so that it fits in memory; one batch at least. */
-const BYTES_PER_CUT = 24_000_000
+/**
+ * How much one cut folds, in bytes as they are stored, so that it fits in memory; one batch at least. Of points it is
+ * about 300,000, which take half a gigabyte.
+ */
+const BYTES_PER_CUT = 12_000_000
 
 /** How often a cut is begun anew that nobody else is at work on. */
 const MOST_TRIES = 5
