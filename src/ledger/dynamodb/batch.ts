@@ -3,15 +3,19 @@ import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { HOUR } from '../hours.ts'
 import type { Observation } from '../ledger.ts'
-import { counterKey } from '../rules/counters/index.ts'
+import { counterKey, type Stream } from '../rules/counters/index.ts'
 import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
 import { NumberReader, NumberWriter } from './packed-numbers.ts'
 import type { GatheredUsage, UsageGroup } from './usage.ts'
 
 /** A batch as bytes: amounts by hour and dimension, then points of counters. Accounts and dimensions by their numbers. */
 
-/** The first number of a body: another layout gets another one. */
+/**
+ * The first number of a body: another layout gets another one. Where no point says of which stream or series it is, it
+ * is as before, so that a batch of the version before is known again.
+ */
 const LAYOUT = 1
+const LAYOUT_WITH_STREAMS = 2
 
 /** A point of a counter, with account and dimension by their numbers. */
 export interface Point extends Omit<Observation, 'account' | 'dimension'> {
@@ -30,11 +34,13 @@ const decompress = promisify(inflateRaw)
 
 export async function packBatch(usage: GatheredUsage, points: readonly Point[]): Promise<PackedBatch> {
   const writer = new NumberWriter()
-  writer.number(LAYOUT)
+  const streams = points.some(({ stream, series }) => stream !== undefined || series !== undefined)
+  writer.number(streams ? LAYOUT_WITH_STREAMS : LAYOUT)
   const { groups } = usage
   writer.number(groups.length)
   for (const group of groups) packGroup(writer, group)
   packPoints(writer, points)
+  if (streams) packStreams(writer, points)
   const bytes = writer.written
   return { body: await compress(bytes), digest: createHash('sha256').update(bytes).digest('base64') }
 }
@@ -70,13 +76,33 @@ function packPoints(writer: NumberWriter, points: readonly Point[]): void {
 
 const COLUMNS = ['account', 'dimension', 'start', 'time', 'receivedAt', 'maxGap'] as const
 
+/** Each stream once, then of each point which one it is of, from 1, and its series. */
+function packStreams(writer: NumberWriter, points: readonly Point[]): void {
+  const numbers = new Map<Stream | undefined, number>([[undefined, 0]])
+  for (const { stream } of points) if (!numbers.has(stream)) numbers.set(stream, numbers.size)
+  writer.number(numbers.size - 1)
+  for (const stream of numbers.keys()) {
+    if (stream === undefined) continue
+    writer.bytes(counterKey(stream.key))
+    writer.text(stream.target)
+    writer.text(stream.metric)
+    writer.text(stream.attributes)
+  }
+  for (const { stream } of points) writer.number(numbers.get(stream) as number)
+  for (const { series } of points) writer.number(series === undefined ? 0 : 1)
+  for (const { series } of points) if (series !== undefined) writer.bytes(counterKey(series))
+}
+
 /** Adds a batch's usage to `usage`. Returns its points. */
 export async function unpackBatch(body: Uint8Array, usage: GatheredUsage): Promise<Point[]> {
   const reader = new NumberReader(await decompress(body))
   const layout = reader.number()
-  if (layout !== LAYOUT) throw new RangeError(`expected layout ${LAYOUT}, got ${layout}`)
+  if (layout !== LAYOUT && layout !== LAYOUT_WITH_STREAMS) {
+    throw new RangeError(`expected layout ${LAYOUT} or ${LAYOUT_WITH_STREAMS}, got ${layout}`)
+  }
   for (let groups = reader.number(); groups > 0; groups -= 1) unpackGroup(reader, usage)
-  const points = unpackPoints(reader)
+  const plain = unpackPoints(reader)
+  const points = layout === LAYOUT ? plain : unpackStreams(reader, plain)
   if (!reader.atEnd) throw new RangeError('there are bytes after the end')
   return points
 }
@@ -97,17 +123,32 @@ function unpackPoints(reader: NumberReader): Point[] {
   const each = <Value>(read: () => Value) => Array.from({ length }, read)
   const counters = each(() => Buffer.from(reader.bytes(16)).toString('hex'))
   const kinds = each(() => OBSERVATION_KINDS[reader.number()] as Observation['kind'])
-  const columns = COLUMNS.map(() => {
+  const [account, dimension, start, time, receivedAt, maxGap] = COLUMNS.map(() => {
     let value = 0
     return each(() => {
       value = reader.difference(value)
       return value
     })
-  })
+  }) as [number[], number[], number[], number[], number[], number[]]
   const values = each(() => BigInt(reader.amount()))
   return values.map((value, index) => ({
     ...{ counter: counters[index] as string, kind: kinds[index] as Observation['kind'], value },
-    ...(Object.fromEntries(COLUMNS.map((column, at) => [column, columns[at]?.[index]])) as Pick<Point, 'start'> &
-      Omit<Point, 'counter' | 'kind' | 'value'>),
+    ...{ account: account[index] as number, dimension: dimension[index] as number },
+    ...{ start: start[index] as number, time: time[index] as number },
+    ...{ receivedAt: receivedAt[index] as number, maxGap: maxGap[index] as number },
   }))
+}
+
+function unpackStreams(reader: NumberReader, points: readonly Point[]): Point[] {
+  const streams = Array.from({ length: reader.number() }, (): Stream => {
+    const key = Buffer.from(reader.bytes(16)).toString('hex')
+    return { key, target: reader.text(), metric: reader.text(), attributes: reader.text() }
+  })
+  const numbers = points.map(() => reader.number())
+  const named = points.map(() => reader.number() === 1)
+  return points.map((point, index) => {
+    const stream = streams[(numbers[index] as number) - 1]
+    const series = named[index] ? Buffer.from(reader.bytes(16)).toString('hex') : undefined
+    return { ...point, ...(stream && { stream }), ...(series !== undefined && { series }) }
+  })
 }

@@ -1,43 +1,54 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dimension } from '../../usage/dimension.ts'
-import { HOUR, hourOf, MINUTE } from '../hours.ts'
-import type { NotCounted, Observation } from '../ledger.ts'
+import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
   type CounterState,
+  type KeptState,
+  keysOf,
+  type LegacyState,
+  type ObservationNote,
   type ObservedSet,
   observeAll,
   packState,
+  type SharedStart,
+  type StreamState,
+  stateKey,
+  streamOf,
+  streamsOf,
+  unpackLegacy,
   unpackState,
+  waitsFor,
+  wakeAll,
+  withoutStream,
 } from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
+import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
+import { foundBefore, LEGACY } from './counters-before.ts'
+import { deltaKey, LATE, minuteOf, treeOfMinute } from './deltas.ts'
 import type { Engine } from './engine.ts'
-import { SupersededError } from './head.ts'
-import { pack } from './packed-json.ts'
+import { type Head, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
-import { END, type Item, type Key, pause, type Table, type Write } from './table.ts'
+import { meteredSince, type Sources } from './products.ts'
+import { type Item, type Key, pause, type Table } from './table.ts'
 import type { SeriesUsage } from './usage.ts'
 
 /**
- * Counters that others keep, in cells: each has what is remembered of some counters, and what the points of the last
- * cut added to usage. Both are written at once, so that a fold that is done again finds what it has found before.
- *
- * All states are in one tree of cells, and the deltas of each minute in another, since they come and go in that order.
- * A cell that is large, or is to take much at once, is divided first by the next digit of the counters in it.
+ * Counters that others keep. What a cut's points come to is found in memory, batch after batch, out of what was
+ * remembered before the cut: of counters and deltas in trees of cells, of streams in items of their own. Then it is
+ * written, each with the number of the cut and with what it was before. So a fold that is done again, or by several at
+ * once, finds the same, however much is written already.
  */
 
-/** Up to which size a cell takes more points, in bytes as it is stored. */
-const LARGEST_CELL = 100 * 1024
-/** How much a cell takes at once, in hours of counters or in deltas: what it comes to is in it, too. */
-const MOST_AT_ONCE = 2000
-/** A counter's name has no more, so that then there is one counter. */
-const DIGITS_OF_COUNTER = 32
-
-const CELLS_AT_ONCE = 16
+const AT_ONCE = 16
 
 /** What points added, and what of them was not simply counted. */
 export interface Found {
   readonly usage: readonly SeriesUsage[]
   readonly notes: readonly FoundNote[]
+  /** When the last of it came, in milliseconds since the epoch, and the last of a batch with deltas; 0 without. */
+  readonly at: number
+  readonly deltasAt: number
 }
 
 export interface FoundNote {
@@ -48,195 +59,370 @@ export interface FoundNote {
   readonly amount: bigint
 }
 
-/** What a fold knows when it looks at points. */
-export interface Observing {
-  readonly engine: Engine
-  readonly cut: number
-  readonly forgottenBefore: number
-  readonly dimensions: readonly Dimension[]
-  /** When each product began to be metered. */
-  readonly since: ReadonlyMap<string, number>
-}
+const latestOf = (points: readonly Pick<Observation, 'receivedAt'>[]): number =>
+  points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
 
-/** Takes the points of a cut, each once however often this is done. */
-export async function observePoints(observing: Observing, points: readonly Point[]): Promise<Found[]> {
-  const trees = [...Map.groupBy(points, treeOf)]
-  return (await inParallel(trees, CELLS_AT_ONCE, ([tree, some]) => observeIn(observing, tree, '', some))).flat()
-}
-
-interface StoredCell {
-  /** The last cut whose points are in it. */
-  readonly cut: number
-  readonly found: StoredFound
-  /** Whether what is remembered is in the cells of the next digit. */
-  readonly divided: boolean
-  /** Counters and their states. */
-  readonly states: readonly (readonly [string, string])[]
-  /** What tells a delta, its value, and whether it came when its like were forgotten. */
-  readonly deltas: readonly (readonly [string, string, boolean])[]
-}
-
-interface StoredFound {
-  readonly usage: readonly (readonly [number, number, number, string])[]
-  readonly notes: readonly (readonly [number, number, NotCounted, number, string])[]
-}
-
-const EMPTY: StoredCell = { cut: 0, found: { usage: [], notes: [] }, divided: false, states: [], deltas: [] }
-
-/** The states' tree, or a minute's. */
-type Tree = 'states' | number
-
-const treeOf = ({ kind, time }: Point): Tree => (kind === 'delta' ? Math.floor(time / 1000 / MINUTE) : 'states')
-
-/** Where the cell of the counters that begin with these digits is. */
-function cellKey(tree: Tree, digits: string): Key {
-  if (tree === 'states') return { pk: `counters#${digits}`, sk: 'cell' }
-  return { pk: deltasOf(digits.slice(0, 1)), sk: `${minuteText(tree)}#${digits}` }
-}
-
-const deltasOf = (digit: string): string => `deltas#${digit}`
-const minuteText = (minute: number): string => String(minute).padStart(12, '0')
-
-/** Takes points of counters that begin with these digits. */
-async function observeIn(observing: Observing, tree: Tree, digits: string, points: readonly Point[]): Promise<Found[]> {
-  const { engine, cut, forgottenBefore } = observing
-  for (let failures = 1; ; failures += 1) {
-    const [item] = await engine.table.get('read counters', [cellKey(tree, digits)])
-    const cell = item?.data as StoredCell | undefined
-    if (cell !== undefined && cell.cut > cut) throw new SupersededError()
-    if (cell?.cut === cut) return [foundOf(cell.found)]
-    if (cell?.divided) {
-      const parts = [...Map.groupBy(points, ({ counter }) => counter.slice(0, digits.length + 1))]
-      return (await Promise.all(parts.map(([longer, some]) => observeIn(observing, tree, longer, some)))).flat()
+/** Takes the points of a cut's batches, and decides what has waited. However often that is done, it counts once. */
+export async function countPoints(
+  engine: Engine,
+  view: Pick<View, 'head' | 'dimensions'>,
+  batches: readonly (readonly Point[])[],
+): Promise<Found> {
+  const { head, dimensions } = view
+  const latest = latestOf(batches.flat())
+  const deltasAt = latestOf(batches.filter(points => points.some(({ kind }) => kind === 'delta')).flat())
+  if (head.begunBefore === head.cut) {
+    const { found, left } = await foundBefore(engine.table, head.cut, batches)
+    await engine.accounts.refresh()
+    const rest = await countPoints(engine, { ...view, head: { ...head, begunBefore: 0 } }, left)
+    return {
+      ...rest,
+      usage: [...found.usage, ...rest.usage],
+      notes: [...found.notes, ...rest.notes],
+      at: Math.max(latest, rest.at),
+      deltasAt,
     }
-    if (digits.length < DIGITS_OF_COUNTER && isLarge(tree, cell, points)) {
-      const writes = division(tree, digits, item?.version, cell)
-      if ((await engine.table.write('divide counters', writes)) === undefined) await pause(failures)
-      continue
+  }
+  const rounds = batches
+    .filter(points => points.length > 0)
+    .map(points => named(engine, dimensions, points))
+    .sort((a, b) => latestOf(a) - latestOf(b))
+  const points = rounds.flat()
+  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latestOf(rounds[0] ?? [])))
+  const waiting = await memory.prepare(points)
+  const now = head.closing?.now ?? head.deciding?.now ?? 0
+  for (;;) {
+    memory.begin()
+    const sum = new Sum()
+    for (const some of rounds) {
+      sum.add(memory.take(observeAll(some, memory)))
+      await nextTurn()
     }
-    const states = new Map((cell?.states ?? []).map(([counter, text]) => [counter, unpackState(text)]))
-    const deltas = (cell?.deltas ?? []).filter(([name, , late]) => late || timeOf(name) >= forgottenBefore)
-    const set = observeAll(named(observing, points), memoryOf(observing, states, deltas))
-    for (const [counter, state] of set.states) states.set(counter, state)
-    for (const delta of set.deltas) deltas.push([deltaName(delta), String(delta.value), delta.time < forgottenBefore])
-    const found = await storedFound(engine, set)
-    const packed = [...states].map(([counter, state]) => [counter, packState(state)] as const)
-    const data: StoredCell = { cut, found, divided: false, states: sorted(packed), deltas: sorted(deltas) }
-    const write = { put: cellKey(tree, digits), over: item?.version, data }
-    if ((await engine.table.write('count points', [write])) !== undefined) return [foundOf(found)]
-    await pause(failures)
+    const due = memory.dueOf(waiting)
+    if (due.length > 0) sum.add(memory.take(wakeAll(due, memory, now)))
+    // What was asked for and is not known here is read, and all is counted again.
+    if (await memory.isComplete()) {
+      await memory.keep()
+      const at = due.length > 0 ? Math.max(latest, now) : latest
+      return { ...(await foundOf(engine, sum)), at, deltasAt }
+    }
   }
 }
 
-function isLarge(tree: Tree, cell: StoredCell = EMPTY, points: readonly Point[]): boolean {
-  if (pack(cell).length > LARGEST_CELL) return true
-  if (points.length <= MOST_AT_ONCE || points.every(({ counter }) => counter === points[0]?.counter)) return false
-  const hours = points.map(({ counter, time, receivedAt }) => `${counter} ${hourOf(Math.min(time / 1000, receivedAt))}`)
-  return tree !== 'states' || new Set(hours).size > MOST_AT_ONCE
-}
-
-/** Moves what is remembered into the cells of the next digit. */
-function division(tree: Tree, digits: string, over: string | undefined, cell: StoredCell = EMPTY): Write[] {
-  const longer = ([name]: readonly [string, ...unknown[]]) => name.slice(0, digits.length + 1)
-  const [states, deltas] = [Map.groupBy(cell.states, longer), Map.groupBy(cell.deltas, longer)]
-  const parts = [...new Set([...states.keys(), ...deltas.keys()])]
-  return [
-    { put: cellKey(tree, digits), over, data: { ...EMPTY, cut: cell.cut, divided: true } },
-    ...parts.map(part => ({
-      put: cellKey(tree, part),
-      over: undefined,
-      data: { ...EMPTY, cut: cell.cut, states: states.get(part) ?? [], deltas: deltas.get(part) ?? [] },
-    })),
-  ]
-}
-
-const deltaName = ({ counter, start, time }: Pick<Observation, 'counter' | 'start' | 'time'>): string =>
-  `${counter} ${start} ${time}`
-const timeOf = (name: string): number => Number(name.slice(name.lastIndexOf(' ') + 1))
-
-/** In the order of their names, so that neighbours are alike. */
-function sorted<Row extends readonly [string, ...unknown[]]>(rows: readonly Row[]): Row[] {
-  return [...rows].sort(([a], [b]) => (a < b ? -1 : 1))
-}
-
-/** Deletes minutes that are forgotten. Deltas that came too late stay: they may come again, and are held once. */
-export async function deleteForgotten(table: Table, forgottenBefore: number): Promise<void> {
-  const to = `${minuteText(Math.floor(forgottenBefore / 1000 / MINUTE) - 1)}${END}`
-  const partitions = ['', ...DIGITS].map(deltasOf)
-  const cells = await inParallel(partitions, CELLS_AT_ONCE, pk => table.list('look for deltas', pk, { to }))
-  const minutes = Map.groupBy(cells.flat(), ({ sk }) => sk.split('#')[0])
-  const isLate = ({ data }: Item) => (data as StoredCell).deltas.some(([, , late]) => late)
-  const gone = [...minutes.values()].filter(ofMinute => !ofMinute.some(isLate)).flat()
-  // Parts before what they are parts of: one that was left behind would be in the way of a new one.
-  const byDigits = [...Map.groupBy(gone, ({ sk }) => sk.length)].sort(([a], [b]) => b - a)
-  for (const [, some] of byDigits) await table.delete('delete forgotten deltas', some)
-}
-
-const DIGITS = [...'0123456789abcdef']
-
-/** A backup's state is not what the lost ledger knew last: what comes next of each counter may have been billed. */
-export async function doubtCounters(table: Table, digits = ''): Promise<void> {
-  for (let failures = 1; ; failures += 1) {
-    const [item] = await table.get('read counters', [cellKey('states', digits)])
-    if (item === undefined) return
-    const cell = item.data as StoredCell
-    if (cell.divided) {
-      await inParallel(DIGITS, CELLS_AT_ONCE, digit => doubtCounters(table, digits + digit))
-      return
-    }
-    const states = cell.states.map(([counter, text]) => {
-      return [counter, packState({ ...unpackState(text), doubted: true })] as const
-    })
-    const write = { put: cellKey('states', digits), over: item.version, data: { ...cell, states } }
-    if ((await table.write('doubt counters', [write])) !== undefined) return
-    await pause(failures)
-  }
-}
-
-function memoryOf(
-  { forgottenBefore, since }: Observing,
-  states: ReadonlyMap<string, CounterState>,
-  deltas: StoredCell['deltas'],
-): CounterMemory {
-  const values = new Map(deltas.map(([name, value]) => [name, BigInt(value)]))
-  return {
-    state: counter => states.get(counter),
-    delta: point => values.get(deltaName(point)),
-    forgottenBefore,
-    since: product => since.get(product) as number,
-  }
-}
-
-function named({ engine, dimensions }: Observing, points: readonly Point[]): Observation[] {
+function named({ accounts }: Engine, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
   return points.map(point => ({
     ...point,
-    account: engine.accounts.get(point.account),
+    account: accounts.get(point.account),
     dimension: (dimensions[point.dimension] as Dimension).name,
   }))
 }
 
+/** Since when the metrics of points are metered, by product. */
+async function sourcesOf(
+  engine: Engine,
+  points: readonly Observation[],
+  now: number,
+): Promise<ReadonlyMap<string, Sources>> {
+  const products = new Map<string, Map<string, { dimension: string; metric: string }>>()
+  for (const point of points) {
+    const { account, dimension } = point
+    const { metric } = streamOf(point)
+    const metrics = products.get(account.product) ?? new Map()
+    products.set(account.product, metrics.set(`${dimension} ${metric}`, { dimension, metric }))
+  }
+  const sources = await inParallel([...products], AT_ONCE, async ([product, metrics]) => {
+    return [product, await meteredSince(engine, { product, now, metrics: [...metrics.values()] })] as const
+  })
+  return new Map(sources)
+}
+
+/** Adds up what sets of points come to. */
+class Sum {
+  readonly entries = new Map<string, UsageEntry>()
+  readonly notes = new Map<string, ObservationNote>()
+
+  add({ entries, notes }: ObservedSet): void {
+    for (const entry of entries) {
+      const key = `${entry.account.key} ${entry.dimension} ${entry.hour}`
+      const amount = (this.entries.get(key)?.amount ?? 0n) + entry.amount
+      this.entries.set(key, { ...entry, amount })
+    }
+    for (const note of notes) {
+      const key = `${note.account.key} ${note.dimension} ${note.verdict}`
+      const known = this.notes.get(key) ?? { points: 0, amount: 0n }
+      this.notes.set(key, { ...note, points: known.points + note.points, amount: known.amount + note.amount })
+    }
+  }
+}
+
 /** What points came to, with accounts by number: those that it is held for may be new. */
-async function storedFound({ accounts, dimensions }: Engine, { entries, notes }: ObservedSet): Promise<StoredFound> {
+async function foundOf({ accounts, dimensions }: Engine, sum: Sum): Promise<Pick<Found, 'usage' | 'notes'>> {
+  const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
   const numbers = await accounts.numbersOf(entries.map(({ account }) => account))
   const noted = await accounts.numbersOf(notes.map(({ account }) => account))
   const names = await dimensions.numbersOf(new Set([...entries, ...notes].map(({ dimension }) => dimension)))
   return {
     usage: entries.map(({ dimension, hour, amount }, index) => {
-      return [numbers[index] as number, names.get(dimension) as number, hour / HOUR, String(amount)] as const
+      return { account: numbers[index] as number, dimension: names.get(dimension) as number, hour, amount }
     }),
     notes: notes.map(({ dimension, verdict, points, amount }, index) => {
-      return [noted[index] as number, names.get(dimension) as number, verdict, points, String(amount)] as const
+      return { account: noted[index] as number, dimension: names.get(dimension) as number, verdict, points, amount }
     }),
   }
 }
 
-function foundOf({ usage, notes }: StoredFound): Found {
-  return {
-    usage: usage.map(([account, dimension, hour, amount]) => {
-      return { account, dimension, hour: hour * HOUR, amount: BigInt(amount) }
-    }),
-    notes: notes.map(([account, dimension, verdict, points, amount]) => {
-      return { account, dimension, verdict, points, amount: BigInt(amount) }
-    }),
+/** What was known before a cut under some keys, and what the cut makes of it. */
+class Known<Value> {
+  readonly #before = new Map<string, Value | undefined>()
+  readonly changed = new Map<string, Value>()
+  /** What was asked for, and has to be read. */
+  readonly unknown = new Set<string>()
+
+  get(key: string): Value | undefined {
+    const changed = this.changed.get(key)
+    if (changed !== undefined) return changed
+    const before = this.#before.get(key)
+    if (before === undefined && !this.#before.has(key)) this.unknown.add(key)
+    return before
+  }
+
+  /** Takes what was read of that. Returns whether it was anything. */
+  async read(read: (keys: readonly string[]) => Promise<ReadonlyMap<string, Value>>): Promise<boolean> {
+    if (this.unknown.size === 0) return false
+    const found = await read([...this.unknown])
+    for (const key of this.unknown) this.#before.set(key, found.get(key))
+    this.unknown.clear()
+    return true
+  }
+
+  learn(key: string, value: Value): void {
+    this.#before.set(key, value)
   }
 }
+
+/** A counter's state; of one that waits, what the engine is told beside it. */
+type KnownState = Pick<KeptState, 'state'> & Partial<KeptState>
+
+/** What an engine remembers, as it was before a cut and as the cut makes it. */
+class Memory implements CounterMemory {
+  readonly #table: Table
+  readonly #head: Head
+  readonly #dimensions: readonly Dimension[]
+  readonly #sources: ReadonlyMap<string, Sources>
+  readonly #states = new Known<KnownState>()
+  readonly #streams = new Known<StreamState>()
+  readonly #sharedStarts = new Known<SharedStart>()
+  readonly #deltas = new Known<Row>()
+  readonly #legacy = new Known<LegacyState>()
+  /** Of streams and starts, as they were read. */
+  readonly #items = new Map<string, Item>()
+
+  constructor(
+    table: Table,
+    { head, dimensions }: Pick<View, 'head' | 'dimensions'>,
+    sources: ReadonlyMap<string, Sources>,
+  ) {
+    this.#table = table
+    this.#head = head
+    this.#dimensions = dimensions
+    this.#sources = sources
+  }
+
+  get forgottenBefore(): number {
+    return this.#head.forgottenBefore
+  }
+
+  get restored(): number {
+    return this.#head.restored * 1000
+  }
+
+  state(key: string): CounterState | undefined {
+    return this.#states.get(key)?.state
+  }
+
+  stream(key: string): StreamState | undefined {
+    return key === '' ? undefined : this.#streams.get(key)
+  }
+
+  sharedStart(start: number): SharedStart | undefined {
+    return this.#sharedStarts.get(String(start))
+  }
+
+  legacy(counter: string): LegacyState | undefined {
+    return this.#legacy.get(counter)
+  }
+
+  delta(point: Observation): bigint | undefined {
+    const row = this.#deltas.get(deltaKey(point))
+    return row && BigInt(row.text.replace(LATE, ''))
+  }
+
+  since(product: string, dimension: string, metric: string): number {
+    const found = this.#sources.get(product)?.find(one => one[0] === dimension && one[1] === metric)
+    return (found as Sources[number])[2]
+  }
+
+  /** Reads what these points will ask for, as far as that is known before. Returns the counters that wait. */
+  async prepare(points: readonly Observation[]): Promise<readonly string[]> {
+    for (const point of points) {
+      if (point.kind === 'delta') this.delta(point)
+      else this.stream(streamOf(point).key)
+      if (point.kind === 'scraped' && point.start % SECOND_OF_STARTS === 0) this.sharedStart(point.start)
+    }
+    await this.isComplete()
+    for (const key of keysOf(points, key => this.stream(key))) this.state(key)
+    await this.isComplete()
+    for (const point of points) {
+      if (point.kind === 'delta') continue
+      const state = this.state(stateKey(point, this.stream(streamOf(point).key)))
+      if (state === undefined) {
+        this.legacy(point.counter)
+        this.state(stateKey(withoutStream(point)))
+      } else for (const key of streamsOf([state])) this.stream(key)
+    }
+    const waiting = await this.#readWaiting()
+    await this.isComplete()
+    return waiting
+  }
+
+  async #readWaiting(): Promise<string[]> {
+    const { closing, deciding, cut } = this.#head
+    if (closing === null && deciding === null) return []
+    const until = deciding === null ? (closing?.now ?? 0) : Number.POSITIVE_INFINITY
+    const waiting = [...(await readWaiting(this.#table, cut, STATES, until))]
+    const states = waiting.map(([key, row]) => {
+      const known = this.#stateOf(row)
+      this.#states.learn(key, known)
+      return known.state
+    })
+    for (const key of streamsOf(states)) this.stream(key)
+    return waiting.map(([key]) => key)
+  }
+
+  /** Begins anew with what was before the cut. */
+  begin(): void {
+    for (const one of this.#all) one.changed.clear()
+  }
+
+  /** Reads what was asked for in vain. Returns whether there was nothing of that. */
+  async isComplete(): Promise<boolean> {
+    const { cut } = this.#head
+    const read = await Promise.all([
+      this.#states.read(async keys => {
+        const rows = await readRows(this.#table, cut, STATES, keys)
+        return new Map([...rows].map(([key, row]) => [key, this.#stateOf(row)]))
+      }),
+      this.#streams.read(keys => this.#readItems(keys.map(placeOfStream))),
+      this.#sharedStarts.read(keys => this.#readItems(keys.map(placeOfStart))),
+      this.#deltas.read(async keys => {
+        const minutes = [...Map.groupBy(keys, minuteOf)]
+        const rows = await inParallel(minutes, AT_ONCE, ([minute, some]) => {
+          return readRows(this.#table, cut, treeOfMinute(minute, this.forgottenBefore), some)
+        })
+        return new Map(rows.flatMap(some => [...some]))
+      }),
+      this.#legacy.read(async keys => {
+        const rows = await readRows(this.#table, cut, LEGACY, keys)
+        return new Map([...rows].map(([key, { text }]) => [key, unpackLegacy(text)]))
+      }),
+    ])
+    return !read.includes(true)
+  }
+
+  take(set: ObservedSet): ObservedSet {
+    for (const [key, kept] of set.states) this.#states.changed.set(key, kept)
+    for (const [key, state] of set.streams) this.#streams.changed.set(key, state)
+    for (const [start, shared] of set.sharedStarts) this.#sharedStarts.changed.set(String(start), shared)
+    for (const delta of set.deltas) {
+      const text = `${delta.value}${delta.time < this.forgottenBefore ? LATE : ''}`
+      this.#deltas.changed.set(deltaKey(delta), { text, waits: null })
+    }
+    return set
+  }
+
+  /** Of those that waited before, and of those that do now, what the cut decides. */
+  dueOf(waiting: readonly string[]): (readonly [string, CounterState, string])[] {
+    const { closing, deciding } = this.#head
+    const isDue = ({ state, wakeAt = 0 }: KnownState) =>
+      wakeAt > 0 && (deciding === null ? wakeAt <= (closing?.now ?? 0) : waitsFor(state, deciding.accountKey))
+    return [...new Set([...waiting, ...this.#states.changed.keys()])].flatMap(key => {
+      const known = this.#states.get(key) as KnownState
+      return isDue(known) ? [[key, known.state, known.dimension as string] as const] : []
+    })
+  }
+
+  /** Writes what the cut has changed. */
+  async keep(): Promise<void> {
+    const { cut, forgottenBefore } = this.#head
+    const states = [...this.#states.changed].map(([key, { state, ...kept }]): [string, Row] => {
+      const { dimension, wakeAt, waiting } = kept as KeptState
+      const number = this.#dimensions.findIndex(({ name }) => name === dimension)
+      return [key, { text: packState(state), waits: wakeAt > 0 ? [wakeAt, number, String(waiting)] : null }]
+    })
+    await keepRows(this.#table, cut, STATES, new Map(states))
+    const minutes = [...Map.groupBy(this.#deltas.changed, ([key]) => minuteOf(key))]
+    await inParallel(minutes, AT_ONCE, ([minute, deltas]) => {
+      return keepRows(this.#table, cut, treeOfMinute(minute, forgottenBefore), new Map(deltas))
+    })
+    const streams = [...this.#streams.changed].map(([key, state]) => [placeOfStream(key), state] as const)
+    const starts = [...this.#sharedStarts.changed].map(([start, shared]) => [placeOfStart(start), shared] as const)
+    await inParallel([...streams, ...starts], AT_ONCE, ([place, value]) => this.#keepItem(place, value))
+  }
+
+  get #all(): readonly { readonly changed: Map<string, unknown> }[] {
+    return [this.#states, this.#streams, this.#sharedStarts, this.#deltas]
+  }
+
+  #stateOf({ text, waits }: Row): KnownState {
+    const state = unpackState(text)
+    if (waits === null) return { state }
+    const [wakeAt, dimension, waiting] = waits
+    return { state, wakeAt, dimension: (this.#dimensions[dimension] as Dimension).name, waiting: BigInt(waiting) }
+  }
+
+  async #readItems<Value>(places: readonly Key[]): Promise<Map<string, Value>> {
+    const found = new Map<string, Value>()
+    for (const item of await this.#table.get('read streams', places)) {
+      this.#items.set(textOfKey(item), item)
+      const value = this.#before(item) as Value | null
+      if (value !== null) found.set(item.sk, value)
+    }
+    return found
+  }
+
+  #before({ data }: Item): unknown {
+    const { cut, value, before } = data as StoredItem
+    if (cut > this.#head.cut) throw new SupersededError()
+    return cut === this.#head.cut ? before : value
+  }
+
+  async #keepItem(put: Key, value: unknown): Promise<void> {
+    const { cut } = this.#head
+    let item = this.#items.get(textOfKey(put))
+    for (let failures = 1; ; failures += 1) {
+      const before = item === undefined ? null : this.#before(item)
+      // Whoever has written it for this cut has written the same.
+      if ((item?.data as StoredItem | undefined)?.cut === cut) return
+      const data: StoredItem = { cut, value, before }
+      if ((await this.#table.write('keep streams', [{ put, over: item?.version, data }])) !== undefined) return
+      await pause(failures)
+      item = (await this.#table.get('read streams', [put]))[0]
+    }
+  }
+}
+
+/** A stream, or a start in whole seconds, with what it was before the last cut that changed it. */
+interface StoredItem {
+  readonly cut: number
+  readonly value: unknown
+  readonly before: unknown
+}
+
+const placeOfStream = (key: string): Key => ({ pk: `streams#${key.slice(0, 2)}`, sk: key })
+const placeOfStart = (start: string): Key => ({ pk: 'starts', sk: start })
+const textOfKey = ({ pk, sk }: Key): string => `${pk} ${sk}`
+
+/** Starts are in microseconds. */
+const SECOND_OF_STARTS = 1_000_000
+
+const STATES: Tree = { place: digits => ({ pk: `states#${digits}`, sk: 'cell' }), waitingPlace }

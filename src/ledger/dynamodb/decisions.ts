@@ -137,7 +137,7 @@ export async function finalize(
   customer: CustomerAccount,
   options: FinalizeOptions,
 ): Promise<FrozenRecord[]> {
-  await fold(engine)
+  await fold(engine, undefined, { accountKey: customer.key, now: options.now })
   const terms = finalTerms(options)
   const [account = 0] = await engine.accounts.numbersOf([customer])
   await count(engine, account)

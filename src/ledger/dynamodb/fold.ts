@@ -6,13 +6,14 @@ import { DELTA_MEMORY, explain } from '../rules/counters/index.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
+import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
-import { deleteForgotten, type Found, type FoundNote, observePoints } from './counters.ts'
+import { countPoints, type Found } from './counters.ts'
+import { deleteForgotten } from './deltas.ts'
 import type { Engine } from './engine.ts'
-import { type Batch, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
+import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { inParallel, shuffled } from './parallel.ts'
-import { meteredSince } from './products.ts'
 import { Shard, shardOf, shardsOf } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
 import { GatheredUsage, type SeriesUsage } from './usage.ts'
@@ -25,8 +26,11 @@ import { GatheredUsage, type SeriesUsage } from './usage.ts'
 const SHARDS_AT_ONCE = 16
 const BODIES_AT_ONCE = 8
 
-/** How much one cut folds, in bytes as they are stored, so that it fits in memory; one batch at least. */
-const BYTES_PER_CUT = 24_000_000
+/**
+ * How much one cut folds, in bytes as they are stored, so that it fits in memory; one batch at least. Of points it is
+ * about 300,000, which take half a gigabyte.
+ */
+const BYTES_PER_CUT = 12_000_000
 
 /** How often a cut is begun anew that nobody else is at work on. */
 const MOST_TRIES = 5
@@ -38,14 +42,17 @@ export interface Folded {
   readonly closedThrough: number | null
 }
 
-/** Brings all that was acknowledged before into the series and, on these terms, closes hours. */
-export async function fold(engine: Engine, closing?: CloseOptions): Promise<Folded> {
+/**
+ * Brings all that was acknowledged before into the series and, on these terms, closes hours or decides what counters
+ * have waiting.
+ */
+export async function fold(engine: Engine, closing?: CloseOptions, deciding?: Deciding): Promise<Folded> {
   const frozen: FrozenRecord[] = []
   const tries = new Map<string, number>()
   for (;;) {
     const view = await readView(engine.table)
     try {
-      const head = await foldSome(engine, view, closing, frozen)
+      const head = await foldSome(engine, view, { closing, deciding }, frozen)
       if (head !== undefined) return { frozen, closedThrough: head.closedThrough }
     } catch (error) {
       if (!(error instanceof SupersededError)) throw error
@@ -66,18 +73,18 @@ export async function foldObserved(engine: Engine): Promise<void> {
   if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(engine)
 }
 
+interface Wanted {
+  readonly closing: CloseOptions | undefined
+  readonly deciding: Deciding | undefined
+}
+
 /** Does what is next. Returns the head when all is done. */
-async function foldSome(
-  engine: Engine,
-  view: View,
-  closing: CloseOptions | undefined,
-  frozen: FrozenRecord[],
-): Promise<Head | undefined> {
+async function foldSome(engine: Engine, view: View, wanted: Wanted, frozen: FrozenRecord[]): Promise<Head | undefined> {
   if (!view.head.applied) {
     await apply(engine, view, frozen)
     return undefined
   }
-  const next = nextCut(engine, view, closing)
+  const next = await nextCut(engine, view, wanted)
   if (next === undefined) return view.head
   // What is left of the last cut, where the process has died that finished it: the next one does not name it.
   await sweep(engine, view)
@@ -106,11 +113,11 @@ export function isFolded({ batches }: Head, { writer, sequence }: Batch): boolea
 }
 
 /** The next cut, and whether it has all that is wanted. */
-function nextCut(
-  { clock }: Engine,
+async function nextCut(
+  { table, clock }: Engine,
   view: View,
-  closing: CloseOptions | undefined,
-): { head: Head; last: boolean } | undefined {
+  { closing, deciding }: Wanted,
+): Promise<{ head: Head; last: boolean } | undefined> {
   const { head } = view
   const all = waiting(view)
   let bytes = 0
@@ -119,7 +126,8 @@ function nextCut(
     return index === 0 || bytes <= BYTES_PER_CUT
   })
   const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
-  if (closing === undefined ? some.length === 0 : !due) return undefined
+  const wanted = some.length > 0 || (deciding !== undefined && (await anythingWaits(table)))
+  if (closing === undefined ? !wanted : !due) return undefined
   const batches: Record<string, [number, number]> = {}
   for (const { writer, sequence } of some) batches[writer] = [batches[writer]?.[0] ?? sequence, sequence]
   const last = some.length === all.length
@@ -131,6 +139,7 @@ function nextCut(
       ...{ customers: most('customers'), unattributed: most('unattributed'), log: most('log') },
       // All that was acknowledged before an hour is closed goes into it.
       closing: due && last ? closing : null,
+      deciding: deciding !== undefined && last ? deciding : null,
     },
   }
 }
@@ -141,16 +150,16 @@ async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promis
   const batches = batchesOf(view)
   await engine.accounts.know(head.log)
   const { usage, points } = await readBodies(engine, batches)
-  const found = await observe(engine, view, points)
-  const bySeries = Map.groupBy([...usage, ...found.flatMap(({ usage }) => usage)], ({ account }) => shardOf(account))
+  const found = await countPoints(engine, view, points)
+  const bySeries = Map.groupBy([...usage, ...found.usage], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
   await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
     const terms = { cut: head.cut, dimensions, closing }
     await applyToShard(engine, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
-  await writeNotes(engine, view, found, points)
-  const next = applied(engine, head, found, points)
+  await writeNotes(engine, view, found)
+  const next = applied(engine, head, found)
   const version = await engine.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(engine.table, next.forgottenBefore)
   return version === undefined ? undefined : next
@@ -167,11 +176,11 @@ function batchesOf({ head, batches }: View): Batch[] {
   return wanted
 }
 
-/** Adds up the usage of batches, and gathers the points in them. */
+/** Adds up the usage of batches, and gathers the points in each of them. */
 export async function readBodies(
   engine: Engine,
   batches: readonly Batch[],
-): Promise<{ usage: GatheredUsage; points: Point[] }> {
+): Promise<{ usage: GatheredUsage; points: (readonly Point[])[] }> {
   const usage = new GatheredUsage()
   const points: (readonly Point[])[] = []
   const byWriter = [...Map.groupBy(batches.entries(), ([, { writer }]) => writer).values()]
@@ -185,7 +194,7 @@ export async function readBodies(
       }
     }
   })
-  return { usage, points: points.flat() }
+  return { usage, points }
 }
 
 /** The bodies of a writer's batches, one after the other. */
@@ -215,27 +224,6 @@ async function* bodiesOfWriter(
     yield { index, batch, body: Buffer.concat(parts) }
   }
 }
-
-async function observe(engine: Engine, { head, dimensions }: View, points: readonly Point[]): Promise<Found[]> {
-  if (points.length === 0) return []
-  const counters = points.filter(({ kind }) => kind !== 'delta')
-  const products = new Set(counters.map(({ account }) => engine.accounts.get(account).product))
-  const latest = latestOf(points)
-  const since = await inParallel([...products], SHARDS_AT_ONCE, async product => {
-    return [product, await meteredSince(engine.table, product, latest)] as const
-  })
-  const { cut, forgottenBefore } = head
-  const found = await observePoints({ engine, cut, forgottenBefore, dimensions, since: new Map(since) }, points)
-  // Others may have found it before, and that it is held for accounts that are new.
-  await engine.accounts.knowAll(accountsIn(found))
-  return found
-}
-
-const accountsIn = (found: readonly Found[]): number[] =>
-  found.flatMap(({ usage, notes }) => [...usage, ...notes].map(({ account }) => account))
-
-const latestOf = (points: readonly Point[]): number =>
-  points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
 
 interface Applying {
   readonly cut: number
@@ -278,25 +266,17 @@ async function applyToShard(
 async function writeNotes(
   { table, accounts }: Engine,
   { head: { cut, at }, dimensions }: View,
-  found: readonly Found[],
-  points: readonly Point[],
+  found: Found,
 ): Promise<void> {
-  const latest = latestOf(points)
-  const groups = Map.groupBy(
-    found.flatMap(({ notes }) => notes),
-    ({ account, dimension, verdict }) => `${account} ${dimension} ${verdict}`,
-  )
-  const entries = [...groups.keys()].sort().map((key, index) => {
-    const notes = groups.get(key) as [FoundNote]
-    const [{ account, dimension, verdict }] = notes
-    const note = {
-      ...{ account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name, verdict },
-      points: notes.reduce((sum, { points }) => sum + points, 0),
-      amount: notes.reduce((sum, { amount }) => sum + amount, 0n),
-    }
+  const text = ({ account, dimension, verdict, points, amount }: Found['notes'][number]) =>
+    [account, dimension, verdict, points, amount].join(' ')
+  const notes = [...found.notes].sort((a, b) => (text(a) < text(b) ? -1 : 1))
+  const entries = notes.map(({ account, dimension, verdict, points, amount }, index) => {
+    const note = { account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name, verdict }
     const data: StoredAudit = {
-      ...{ at: latest, who: 'ledger', why: explain(note), action: verdict, account, dimension },
-      ...{ recordId: null, amount: String(note.amount), detail: `${note.points} data points` },
+      ...{ at: found.at, who: 'ledger', why: explain({ ...note, points, amount }) },
+      ...{ action: verdict, account, dimension },
+      ...{ recordId: null, amount: String(amount), detail: `${points} data points` },
     }
     // By the cut, so that each is there once.
     return { put: auditKey(at, `cut-${cut}-${index}`), over: undefined, data }
@@ -305,20 +285,20 @@ async function writeNotes(
 }
 
 /** The head when a cut is applied. */
-function applied({ accounts }: Engine, head: Head, found: readonly Found[], points: readonly Point[]): Head {
+function applied({ accounts }: Engine, head: Head, { usage, notes, deltasAt }: Found): Head {
   const { closing, closedThrough, forgottenBefore, log } = head
   const notCounted: Partial<Record<NotCounted, number>> = { ...head.notCounted }
-  for (const { verdict, points } of found.flatMap(({ notes }) => notes)) {
-    notCounted[verdict] = (notCounted[verdict] ?? 0) + points
-  }
-  const deltas = points.some(({ kind }) => kind === 'delta')
-  const memory = (latestOf(points) - DELTA_MEMORY) * 1000
+  for (const { verdict, points } of notes) notCounted[verdict] = (notCounted[verdict] ?? 0) + points
+  const found = [...usage, ...notes]
   return {
-    ...countAccounts(head, accountsIn(found)),
-    ...{ applied: true, closing: null, notCounted },
+    ...countAccounts(
+      head,
+      found.map(({ account }) => account),
+    ),
+    ...{ applied: true, closing: null, deciding: null, notCounted },
     log: found.length === 0 ? log : Math.max(log, accounts.known.log),
     closedThrough: closing === null ? closedThrough : latestHour(closing),
-    forgottenBefore: deltas ? Math.max(memory, forgottenBefore) : forgottenBefore,
+    forgottenBefore: Math.max(forgottenBefore, (deltasAt - DELTA_MEMORY) * 1000),
   }
 }
 

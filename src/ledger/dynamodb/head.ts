@@ -12,8 +12,8 @@ export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
 
 const JOURNAL = 'journal'
 
-/** Another layout of the table gets another one. */
-const FORMAT = 1
+/** Another layout of the table gets another one. By the second one, counters know of their streams. */
+const FORMAT = 2
 
 /**
  * A cut says which batches are folded together, and on which terms hours are closed with them. Once it is written down
@@ -32,16 +32,29 @@ export interface Head extends KnownAccounts {
   readonly at: number
   /** Whether hours are closed with it, and on which terms. */
   readonly closing: CloseOptions | null
+  /** Whether all is decided with it that counters have waiting of a customer. */
+  readonly deciding: Deciding | null
   /** The last hour that is closed. */
   readonly closedThrough: number | null
   /** Up to when deltas are forgotten, in microseconds since the epoch. */
   readonly forgottenBefore: number
+  /** What was counted before, in milliseconds since the epoch, a ledger that was lost may have billed; 0 where none was. */
+  readonly restored: number
+  /** The cut that a version of the first format had begun with when the table got this one, or 0. */
+  readonly begunBefore: number
   readonly notCounted: Partial<Record<NotCounted, number>>
 }
 
+/** Whose usage it is that is not to wait any longer. */
+export interface Deciding {
+  readonly accountKey: string
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
 const NEW: Head = {
-  ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, closedThrough: null },
-  ...{ customers: 0, unattributed: 0, log: 0, forgottenBefore: 0, notCounted: {} },
+  ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, deciding: null, closedThrough: null },
+  ...{ customers: 0, unattributed: 0, log: 0, forgottenBefore: 0, restored: 0, begunBefore: 0, notCounted: {} },
 }
 
 /** A batch that waits to be folded. */
@@ -125,11 +138,20 @@ export async function readUnattributedBatches(table: Table): Promise<Batch[]> {
   return (await table.list('read the journal', JOURNAL, range)).map(batchOf)
 }
 
-/** Makes the ledger where there is none. */
+/** Makes the ledger where there is none, and brings one of a version before to this format. */
 export async function begin(table: Table): Promise<void> {
-  const [item] = await table.get('open the ledger', [HEAD])
-  if (item === undefined) await table.write('make the ledger', [{ put: HEAD, over: undefined, data: NEW }])
-  else headOf(item)
+  for (;;) {
+    const [item] = await table.get('open the ledger', [HEAD])
+    if (item === undefined) {
+      await table.write('make the ledger', [{ put: HEAD, over: undefined, data: NEW }])
+      return
+    }
+    const { head, version } = headOf(item)
+    if (head.format === FORMAT) return
+    const data = { ...NEW, ...head, format: FORMAT, begunBefore: head.applied ? 0 : head.cut }
+    if ((await table.write('bring the ledger to this format', [{ put: HEAD, over: version, data }])) !== undefined)
+      return
+  }
 }
 
 function headOf(item: Item | undefined): Pick<View, 'head' | 'version'> {

@@ -7,6 +7,7 @@ import type {
   ClaimOptions,
   CloseOptions,
   CloseResult,
+  CounterSources,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -38,7 +39,7 @@ import { fold, foldObserved } from './fold.ts'
 import { begin, readHead } from './head.ts'
 import { Appending } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
-import { meteredSince, takeTurns } from './products.ts'
+import { registerSources, takeTurns } from './products.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
 import { records, statementLines, statusOf } from './reports.ts'
 import { Table } from './table.ts'
@@ -111,16 +112,14 @@ export class DynamoDBLedger implements Ledger {
     return new DynamoDBLedger(engine, end)
   }
 
-  async register(dimensions: readonly Dimension[]): Promise<void> {
+  async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
+    // Before: a dimension that is new was not sold when the version before began to meter the product.
+    if (counters !== undefined) await registerSources(this.#engine, counters)
     await this.#engine.dimensions.register(dimensions)
   }
 
   async append(batch: UsageBatch): Promise<void> {
     await this.#appending.append(batch)
-  }
-
-  async meteredSince(product: string, now: number): Promise<number> {
-    return await meteredSince(this.#engine.table, product, now)
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {

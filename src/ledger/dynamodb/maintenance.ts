@@ -6,7 +6,6 @@ import { inDoubt } from '../rules/transitions.ts'
 import { auditWrite } from './audit.ts'
 import { change, countLateUsage } from './change.ts'
 import { addRecord } from './closing.ts'
-import { doubtCounters } from './counters.ts'
 import type { Engine } from './engine.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
@@ -66,13 +65,13 @@ export async function doubtEverything(engine: Engine, by: AuditNote): Promise<vo
   const closed = lastClosed(head.closedThrough ?? undefined, by.now)
   const { customers } = head
   await inParallel(shardsOf({ customers }), SHARDS_AT_ONCE, shard => doubtShard(engine, shard, closed, by))
-  await doubtCounters(engine.table)
   for (let failures = 1; ; failures += 1) {
     const { head, version } = await readHead(engine.table)
     const data = {
       ...head,
       closedThrough: Math.max(closed, hourOf(by.now) - HOUR),
       forgottenBefore: Math.max(head.forgottenBefore, by.now * 1000),
+      restored: Math.max(head.restored, by.now),
     }
     const writes = [{ put: HEAD, over: version, data }, auditWrite(engine, 'restore', by)]
     if ((await engine.table.write('restore the ledger', writes)) !== undefined) return

@@ -46,6 +46,12 @@ export class NumberWriter {
     this.#length += bytes.length
   }
 
+  text(text: string): void {
+    const bytes = Buffer.from(text)
+    this.number(bytes.length)
+    this.bytes(bytes)
+  }
+
   get written(): Buffer {
     return this.#bytes.subarray(0, this.#length)
   }
@@ -107,6 +113,10 @@ export class NumberReader {
   bytes(length: number): Uint8Array {
     this.#place += length
     return this.#bytes.subarray(this.#place - length, this.#place)
+  }
+
+  text(): string {
+    return Buffer.from(this.bytes(this.number())).toString()
   }
 
   get atEnd(): boolean {

@@ -1,21 +1,69 @@
+import type { Dimension } from '../../usage/dimension.ts'
+import type { CounterSources } from '../ledger.ts'
 import { LONGEST_WAIT } from '../rules/retention.ts'
+import type { Engine } from './engine.ts'
+import { textOf } from './packed-json.ts'
+import { type Item, pause, type Table } from './table.ts'
 
-import type { Table } from './table.ts'
+/** What all processes agree on besides usage: since when metrics are metered, and whose turn it is at AWS. */
 
-/** What all processes agree on besides usage: since when products are metered, and whose turn it is at AWS. */
+/** Since when metrics are metered as a product's dimensions, in milliseconds since the epoch. */
+export type Sources = readonly (readonly [dimension: string, metric: string, since: number])[]
 
-/** When the product was first metered: `now`, where it was not before. */
-export async function meteredSince(table: Table, product: string, now: number): Promise<number> {
-  const put = { pk: PRODUCTS, sk: `#${product}` }
-  for (;;) {
-    const [item] = await table.get('look when a product was first metered', [put])
-    if (item !== undefined) return item.data as number
-    const written = await table.write('begin to meter a product', [{ put, over: undefined, data: now }])
-    if (written !== undefined) return now
+/** Writes down since when metrics are metered: `now`, where they were not before. */
+export async function registerSources(engine: Engine, { product, now, metrics }: CounterSources): Promise<void> {
+  // What the version before said of any metric was of those that are named now.
+  const named = new Set(metrics.filter(({ metric }) => metric !== '').map(({ dimension }) => dimension))
+  await changeSources(engine, product, sources => {
+    return withMetrics(sources, metrics, now).filter(([dimension, metric]) => metric !== '' || !named.has(dimension))
+  })
+}
+
+/** Since when metrics are metered: `now`, where they were not before. */
+export async function meteredSince(engine: Engine, { product, now, metrics }: CounterSources): Promise<Sources> {
+  return await changeSources(engine, product, sources => withMetrics(sources, metrics, now))
+}
+
+async function changeSources(
+  { table, dimensions }: Engine,
+  product: string,
+  change: (sources: Sources) => Sources,
+): Promise<Sources> {
+  const put = { pk: 'products', sk: `#${product}` }
+  for (let failures = 1; ; failures += 1) {
+    const [item] = await table.get('look since when a product is metered', [put])
+    const before = sourcesOf(item, typeof item?.data === 'number' ? await dimensions.all() : [])
+    const after = change(before)
+    if (textOf(after) === textOf(item?.data)) return after
+    const write = { put, over: item?.version, data: after }
+    if ((await table.write('begin to meter a product', [write])) !== undefined) return after
+    await pause(failures)
   }
 }
 
-const PRODUCTS = 'products'
+/** The version before said of a product as a whole since when it was metered, by any metric. */
+function sourcesOf(item: Item | undefined, dimensions: readonly Dimension[]): Sources {
+  if (typeof item?.data !== 'number') return (item?.data as Sources | undefined) ?? []
+  const since = item.data
+  return dimensions.map(({ name }) => [name, '', since] as const)
+}
+
+function withMetrics(sources: Sources, metrics: CounterSources['metrics'], now: number): Sources {
+  const all = [...sources]
+  for (const { dimension, metric } of metrics) {
+    if (all.some(one => one[0] === dimension && one[1] === metric)) continue
+    all.push([dimension, metric, sinceOf(all, dimension, metric) ?? now])
+  }
+  return all
+}
+
+function sinceOf(sources: Sources, dimension: string, metric: string): number | undefined {
+  const of = sources.filter(one => one[0] === dimension)
+  const known = of.find(one => one[1] === metric) ?? of.find(one => one[1] === '')
+  // A point that came to the version before does not say its metric.
+  if (known === undefined && metric === '' && of.length > 0) return Math.min(...of.map(([, , since]) => since))
+  return known?.[2]
+}
 
 /** The next turns of a region's quota; see `SharedClock`. */
 export async function takeTurns(

@@ -1,6 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
@@ -254,13 +255,14 @@ async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise
  * hour is closed, at the latest.
  */
 export async function statusOf(engine: Engine): Promise<LedgerStatus> {
-  const [pending, held, unattributed] = await Promise.all([
+  const [pending, held, unattributed, waiting] = await Promise.all([
     unsettledRecords(engine, 'pending'),
     unsettledRecords(engine, 'held'),
     unattributedAmounts(engine),
+    waitingUsage(engine.table),
   ])
   const numbers = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys()])
+  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
   const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
     ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
@@ -273,6 +275,9 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     unattributed: named.sort((a, b) => (a.dimension < b.dimension ? -1 : 1)),
     ...(hours.length > 0 && { oldestPendingHour: hours.reduce((oldest, hour) => Math.min(oldest, hour)) }),
     ...(unattributed.closedThrough !== null && { closedThrough: unattributed.closedThrough }),
+    waiting: [...waiting].flatMap(([dimension, amount]) =>
+      amount > 0n ? [{ dimension: name(dimension), amount }] : [],
+    ),
     notCounted: unattributed.notCounted,
   }
 }

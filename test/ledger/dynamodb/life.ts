@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { MINUTE } from '../../../src/ledger/hours.ts'
 import type {
   AuditNote,
+  CounterSources,
   Ledger,
   MeteringRecord,
   Observation,
@@ -39,6 +40,12 @@ export const customers = Array.from({ length: 20 }, (_, n): CustomerAccount => {
   return { kind: 'customer', key: `prod-1,${n}`, product: `prod-${n % 2}`, accountId: String(n).padStart(12, '0') }
 })
 
+/** Since when its dimensions are metered. */
+export const SOURCES: CounterSources = {
+  ...{ product: ALICE.product, now: START },
+  metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
+}
+
 export const micros = (minute: number): number => (START + minute * MINUTE) * 1000
 
 export function point(name: string, minute: number, value: number, more: Partial<Observation> = {}): Observation {
@@ -75,8 +82,7 @@ export const BATCHES: readonly UsageBatch[] = [
 ]
 
 export async function begin(ledger: Ledger): Promise<void> {
-  await ledger.register(DIMENSIONS)
-  await ledger.meteredSince(ALICE.product, START)
+  await ledger.register(DIMENSIONS, SOURCES)
   for (const batch of BATCHES) await ledger.append(batch)
 }
 

@@ -142,13 +142,17 @@ export function wentOnAt(stream: StreamState | undefined, time: number): boolean
   return stream?.collections.includes(time) ?? false
 }
 
+/** Whether a sender's clock is always so far ahead, in microseconds. */
+export function isUsual(stream: StreamState | undefined, ahead: number): boolean {
+  return stream !== undefined && stream.aheads >= USUAL && Math.abs(ahead - stream.ahead) <= LARGEST_SKEW
+}
+
 /** A point's time as it is to be believed, in microseconds. */
 export function timeOf(stream: StreamState | undefined, time: number, receivedAt: number): number {
   const here = receivedAt * 1000
   const ahead = time - here
   if (ahead <= LARGEST_SKEW) return time
-  const usual = stream !== undefined && stream.aheads >= USUAL && Math.abs(ahead - stream.ahead) <= LARGEST_SKEW
-  return usual ? time - stream.ahead : here
+  return isUsual(stream, ahead) && stream !== undefined ? time - stream.ahead : here
 }
 
 /** Whether two names can be one counter's: they differ by attributes that one has and the other has not. */

@@ -7,6 +7,7 @@ import { OBSERVATION_KINDS } from '../observation-kinds.ts'
 import { LAST_INSTANT } from '../validation.ts'
 import {
   type Evidence,
+  isUsual,
   LARGEST_SKEW,
   learn,
   type SharedStart,
@@ -19,7 +20,7 @@ import {
 import { observeLevel, wakeLevels } from './levels.ts'
 import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
 import { observeStarted, waitingOfStarted, wakeStarted } from './started.ts'
-import type { CounterState, LegacyState } from './state.ts'
+import { type CounterState, type LegacyState, legacyOf } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
 export type { Evidence, SharedStart, Stream, StreamState } from './evidence.ts'
@@ -123,6 +124,8 @@ export function keysOf(points: readonly Observation[], stream: (key: string) => 
     keys.add(stateKey(point, known))
     if (point.kind !== 'cumulative') continue
     const { series = point.counter } = point
+    // Its starts may be found to be none.
+    keys.add(valuesKey(series, streamOf(point)))
     for (const { start, members } of known?.starts ?? []) {
       keys.add(startedKey(series, start))
       if (start === point.start) for (const member of members) keys.add(member)
@@ -161,6 +164,11 @@ export function streamOf({ stream, counter }: Observation): Stream {
   return stream ?? { key: counter, target: counter.slice(0, 12), metric: '', attributes: '{}' }
 }
 
+/** A point as the first schema had it: such ones may have come after those that are in its states. */
+export function withoutStream({ series: _, stream: __, ...point }: Observation): Observation {
+  return point
+}
+
 /** A start that is the time of its point is none where it is a Collector's. */
 function startOf({ start, time, kind }: Observation): number {
   return kind === 'scraped' && start === time ? 0 : start
@@ -186,7 +194,11 @@ class Counting {
   readonly #states = new Map<string, KeptState>()
   readonly #deltas = new Map<string, Observation>()
   readonly #notes = new Map<string, ObservationNote>()
+  /** What points have told of streams that are not learnt yet, and what is learnt. */
   readonly #evidence = new Map<string, Evidence[]>()
+  readonly #streams = new Map<string, StreamState>()
+  /** The collection of each stream that is being counted. */
+  readonly #told = new Map<string, number>()
   readonly #sharedStarts = new Map<number, SharedStart>()
   /** Of streams that are not known yet. */
   readonly #attributes = new Map<string, string>()
@@ -224,12 +236,11 @@ class Counting {
   }
 
   #result(): ObservedSet {
-    const streams = new Map<string, StreamState>()
-    for (const [key, told] of this.#evidence) streams.set(key, learn(this.#memory.stream(key), told))
+    for (const key of [...this.#evidence.keys()]) this.#learn(key)
     return {
       entries: this.#usage.entries,
       states: this.#states,
-      streams,
+      streams: this.#streams,
       sharedStarts: this.#sharedStarts,
       deltas: [...this.#deltas.values()],
       notes: [...this.#notes.values()],
@@ -257,11 +268,14 @@ class Counting {
   #counter(point: Observation): Rule {
     const { account, dimension, kind, value, receivedAt, maxGap = 0 } = point
     const stream = streamOf(point)
-    const known = this.#memory.stream(stream.key)
+    // Points come by their times: what earlier collections tell is known in later ones.
+    if ((this.#told.get(stream.key) ?? point.time) < point.time) this.#learn(stream.key)
+    this.#told.set(stream.key, point.time)
+    const known = this.#stream(stream.key)
     const start = startOf(point)
     const time = timeOf(known, point.time, receivedAt)
     const key = stateKey(point, known)
-    const before = this.#states.get(key)?.state ?? this.#memory.state(key)
+    const before = this.#state(key)
     const since = this.#memory.since(account.product, dimension, stream.metric) * 1000
     const around = this.#around(since, stream.key, kind === 'scraped')
     const reading = { start, time, value, stream, account, receivedAt }
@@ -270,11 +284,11 @@ class Counting {
     const tell = (what: Omit<Evidence, 'stream' | 'time'>) => this.#tell({ stream, time, ...what })
     if (ahead > LARGEST_SKEW) {
       tell({ ahead })
-      if (time === receivedAt * 1000) this.#note(account, dimension, 'clock-ahead', 0n)
+      if (!isUsual(known, ahead)) this.#note(account, dimension, 'clock-ahead', 0n)
     } else if (known !== undefined && known.aheads > 0) tell({ ahead: 0 })
     if (kind === 'gauge') {
       const levels = before?.kind === 'levels' ? before : undefined
-      const legacy = levels === undefined ? this.#memory.legacy(point.counter) : undefined
+      const legacy = levels === undefined ? this.#legacy(point) : undefined
       const outcome = observeLevel(levels, { ...reading, maxGap }, around, legacy)
       return this.#take(key, dimension, outcome, { time, receivedAt })
     }
@@ -283,7 +297,7 @@ class Counting {
       return this.#started(key, before, point, reading, around, tell)
     }
     const values = before?.kind === 'values' ? before : undefined
-    const legacy = values === undefined ? this.#memory.legacy(point.counter) : undefined
+    const legacy = values === undefined ? this.#legacy(point) : undefined
     const adopted =
       values === undefined && kind === 'cumulative' && start !== 0 ? this.#adopt(point, known, since) : undefined
     if (adopted !== undefined) this.#note(account, dimension, 'moving-start', 0n)
@@ -293,8 +307,7 @@ class Counting {
     const { began } = outcome
     if (began !== undefined) tell({ began: { start, series: key.slice(0, 19), exported: false, ...began } })
     if (kind === 'scraped' && start !== 0 && start % 1_000_000 === 0 && began !== undefined) {
-      const before = this.#sharedStarts.get(start) ?? this.#memory.sharedStart(start)
-      this.#sharedStarts.set(start, shareStart(before, stream.target))
+      this.#sharedStarts.set(start, shareStart(this.#sharedStart(start), stream.target))
     }
     return this.#take(key, dimension, outcome, { time, receivedAt })
   }
@@ -311,7 +324,7 @@ class Counting {
     const { start, time, value, receivedAt, stream } = reading
     const started = before?.kind === 'started' ? before : undefined
     const known = started?.counters.find(({ names }) => names.includes(stream.key)) ?? started?.counters[0]
-    const old = started === undefined ? this.#memory.legacy(point.counter) : undefined
+    const old = started === undefined ? this.#legacy(point) : undefined
     const mark = old?.marks.get(start)
     const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
     let moves = false
@@ -319,7 +332,7 @@ class Counting {
       started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))
     if (known === undefined || known.points === 1) {
       const last = around.stream?.starts.findLast(one => one.start < start)
-      const there = last && this.#memory.state(startedKey(series, last.start))
+      const there = last && this.#state(startedKey(series, last.start))
       const its = there?.kind === 'started' ? there.counters.find(({ names }) => names.includes(stream.key)) : undefined
       moves = last !== undefined && last.first === last.last && (its === undefined || its.mark <= value)
       const first = known === undefined ? value : known.mark
@@ -330,7 +343,7 @@ class Counting {
         // What began later, and is lower, has fallen.
         const next = around.stream?.starts.find(one => one.start > start)
         const nextKey = startedKey(series, next?.start ?? 0)
-        const later = next && this.#memory.state(nextKey)
+        const later = next && this.#state(nextKey)
         if (next !== undefined && later?.kind === 'started' && later.counters.some(({ mark }) => mark < first)) {
           const began = { start: next.start, series: nextKey, wentOn: false, fell: true, exported: true }
           this.#tell({ stream, time: next.first, began })
@@ -351,13 +364,22 @@ class Counting {
     })
   }
 
+  /** What is known of a counter from before it said its stream. */
+  #legacy(point: Observation): LegacyState | undefined {
+    const known = this.#memory.legacy(point.counter)
+    if (point.stream === undefined) return known
+    const key = stateKey(withoutStream(point))
+    const state = this.#state(key)
+    return state === undefined ? known : legacyOf(state, known)
+  }
+
   /** What each of the starts had that were found to be none. */
   #adopt(point: Observation, stream: StreamState | undefined, since: number): Adopted | undefined {
     const { series = point.counter } = point
     const knots: { time: number; value: bigint }[] = []
     let emitted = 0n
     for (const { start } of stream?.starts ?? []) {
-      const state = this.#memory.state(startedKey(series, start))
+      const state = this.#state(startedKey(series, start))
       if (state?.kind !== 'started') continue
       const counter = state.counters.find(({ names }) => names.includes(streamOf(point).key))
       if (counter === undefined) continue
@@ -374,22 +396,40 @@ class Counting {
     return {
       since,
       restored: memory.restored,
-      stream: memory.stream(stream),
-      attributesOf: key => memory.stream(key)?.attributes ?? this.#attributes.get(key),
-      wentOnAt: (streams, time) => streams.some(key => wentOnAt(memory.stream(key), time)),
+      stream: this.#stream(stream),
+      attributesOf: key => this.#stream(key)?.attributes ?? this.#attributes.get(key),
+      wentOnAt: (streams, time) => streams.some(key => wentOnAt(this.#stream(key), time)),
       othersWentOn: (streams, start, time) => {
-        const starts = streams.flatMap(key => memory.stream(key)?.starts ?? [])
+        const starts = streams.flatMap(key => this.#stream(key)?.starts ?? [])
         const members = starts.flatMap(one => (one.start === start ? one.members : []))
         return members.some(key => {
-          const state = this.#states.get(key)?.state ?? memory.state(key)
+          const state = this.#state(key)
           return (
             state?.kind === 'started' &&
             state.counters.some(({ waits, apart, time: last }) => !waits && !apart && last >= time)
           )
         })
       },
-      isShared: start => scraped && start % 1_000_000 === 0 && (memory.sharedStart(start)?.targets.length ?? 0) > 1,
+      isShared: start => scraped && start % 1_000_000 === 0 && (this.#sharedStart(start)?.targets.length ?? 0) > 1,
     }
+  }
+
+  #state(key: string): CounterState | undefined {
+    return this.#states.get(key)?.state ?? this.#memory.state(key)
+  }
+
+  #stream(key: string): StreamState | undefined {
+    return this.#streams.get(key) ?? this.#memory.stream(key)
+  }
+
+  #sharedStart(start: number): SharedStart | undefined {
+    return this.#sharedStarts.get(start) ?? this.#memory.sharedStart(start)
+  }
+
+  #learn(key: string): void {
+    const told = this.#evidence.get(key)
+    this.#evidence.delete(key)
+    if (told !== undefined) this.#streams.set(key, learn(this.#stream(key), told))
   }
 
   #tell(evidence: Evidence): void {
@@ -405,7 +445,7 @@ class Counting {
     { state, rule, emissions, notes }: Outcome<CounterState>,
     at: Pick<Observation, 'time' | 'receivedAt'>,
   ): Rule {
-    const before = this.#states.get(key)?.state ?? this.#memory.state(key)
+    const before = this.#state(key)
     for (const emission of emissions) this.#emit(emission, dimension, hourObserved(at))
     for (const { account, verdict, amount } of notes) this.#note(account, dimension, verdict, amount)
     if (state === before) return rule

@@ -14,6 +14,9 @@ export const LONGEST_DOUBT = HOUR
 export const CONVINCING = 3
 /** How many points are remembered of counters that share their start, to see whether they are one. */
 const RECENT = 4
+/** So many names of a counter are remembered, and so many counters of one start; what is beyond is told. */
+const MOST_NAMES = 32
+const MOST_COUNTERS = 64
 /** So many points at the same time with the same value, and two names are one counter's. */
 const COPIED = 2
 
@@ -97,9 +100,14 @@ export function observeStarted(
   if (mine === undefined) {
     mine = counters.find(one => one.copy !== true && isSame(one, point, around))
     if (mine !== undefined) {
-      mine.names = [...mine.names, stream.key]
+      // The first is by what it is found again.
+      mine.names = [...mine.names.slice(0, 1), ...mine.names.slice(1).slice(1 - MOST_NAMES), stream.key]
       rule = 'renamed'
     } else if (legacy === undefined) rule = start < around.since ? 'first-contact' : 'own-start'
+  }
+  if (mine === undefined && before !== undefined && counters.length >= MOST_COUNTERS) {
+    notes.push({ verdict: 'shared-identity', account: point.account, amount: value })
+    return { state: before, rule: 'several-writers', emissions: [], notes }
   }
   const others = counters.filter(one => one !== mine)
   const doubted = isDoubted(mine, start, around, legacy)

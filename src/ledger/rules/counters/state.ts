@@ -89,3 +89,24 @@ export function unpackLegacy(text: string): LegacyState {
     ...{ forgotten: Number(forgotten), doubted: doubted === '1' },
   }
 }
+
+/** The same of a state that points have made which did not say their stream. */
+export function legacyOf(state: CounterState, known: LegacyState | undefined): LegacyState {
+  const { starts, last } = lastOf(state)
+  const marks = new Map([...(known?.marks ?? []), ...starts])
+  const [start = 0, mark = 0n] = starts.at(-1) ?? []
+  return { ...{ start, mark, marks, ...last }, ...{ rest: 0n, forgotten: 0, doubted: false } }
+}
+
+function lastOf(state: CounterState): { starts: readonly (readonly [number, bigint])[]; last: Knot } {
+  switch (state.kind) {
+    case 'started': {
+      const { mark, time } = state.counters[0] as StartedCounter
+      return { starts: [[state.start, mark]], last: { time, value: mark } }
+    }
+    case 'values':
+      return { starts: state.epochs.map(({ start, mark }) => [start, mark]), last: state.knots.at(-1) as Knot }
+    case 'levels':
+      return { starts: [], last: state.levels.at(-1) as Knot }
+  }
+}
