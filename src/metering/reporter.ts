@@ -291,6 +291,8 @@ const HELD: Record<string, string> = {
   conflict:
     'Somebody else metered this hour of the customer: another ledger, another tool, or a ledger restored from a copy. Find out whether they billed this usage, then settle it.',
   'in-doubt': 'AWS may have billed it. Look for it in CloudTrail, then settle it as billed or not billed.',
+  restored:
+    'The ledger is restored from a backup, and AWS may have billed it since. Compare what AWS billed for the customer since then, then settle it.',
   'not-subscribed': 'The customer has no active agreement. Release it when there is one.',
   refused: 'AWS refuses it; the record has the reason. Mend it, then release it.',
   'over-maximum': "It is above the dimension's maxQuantity. Release it if it is right.",

@@ -191,7 +191,7 @@ test('backup, restore and prune', async t => {
   assert.deepEqual([backup.status, backup.stderr], [0, ''])
   assert.match((await command('backup', copy)).stderr, /There is a file at /)
   const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
-  assert.match(restore.stdout, /^Restored .*\n {2}In doubt: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
+  assert.match(restore.stdout, /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
   assert.equal((await afterwards(restored)).entry?.action, 'restore')
   assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 1)
   writeFileSync(join(directory, 'other.sqlite-wal'), '')

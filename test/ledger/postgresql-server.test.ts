@@ -603,7 +603,7 @@ test('a commit that is under way when its answer is given up is waited for, and 
   const [held] = closed.held
   assert.ok(held)
   assert.deepEqual([closed.records, held.reason], [1, 'over-maximum'])
-  await ledger.release(held.id, BY)
+  await ledger.decide(held.id, 'release', BY)
   await ledger.closeHours(closeOptions(closing(2)))
   const [lane] = await ledger.dueLanes(closing(2))
   assert.ok(lane)
@@ -731,8 +731,8 @@ describe('a database that was restored', () => {
     })
     const held = await restored.records({ state: 'held' })
     assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['in-doubt', 1, 2000n * UNIT],
-      ['in-doubt', 1, 5n * UNIT],
+      ['restored', 1, 2000n * UNIT],
+      ['restored', 1, 5n * UNIT],
     ])
     for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
     assert.equal((await restored.audit())[0]?.action, 'restore')
@@ -744,7 +744,7 @@ describe('a database that was restored', () => {
     assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
     await restored.expire(hour(24))
     for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
     }
     assert.deepEqual((await equations(restored))[alice], [20, 0, 10, 0, 10])
     assert.deepEqual((await equations(restored))[bob], [6000, 3000, 3000, 0, 0])
@@ -762,7 +762,7 @@ describe('a database that was restored', () => {
     const restored = await PostgresqlLedger.open({ connectionString: await copyOf('lost_too', 'restored_too') })
     await restored.declareRestored({ ...BY, now: hour(5) })
     const [record] = await restored.records()
-    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
+    assert.deepEqual([record?.state, record?.reason], ['held', 'restored'])
     await observe(restored, 1, 100, 'cumulative')
     await observe(restored, 301, 160, 'cumulative')
     await observe(restored, 302, 165, 'cumulative')

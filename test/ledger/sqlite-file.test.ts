@@ -532,8 +532,8 @@ describe('backup and restore', () => {
     assert.deepEqual(await line(NOBODY.key), [4, 0, 0, 0, 4])
     const held = await restored.records({ state: 'held' })
     assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['in-doubt', 1, 2000n * UNIT],
-      ['in-doubt', 1, 5n * UNIT],
+      ['restored', 1, 2000n * UNIT],
+      ['restored', 1, 5n * UNIT],
     ])
     for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
     assert.equal((await restored.audit())[0]?.action, 'restore')
@@ -547,7 +547,7 @@ describe('backup and restore', () => {
     await restored.expire(hour(24))
     assert.deepEqual(await line(ALICE.key), [20, 0, 10, 10, 0])
     for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
     }
     assert.deepEqual(await line(ALICE.key), [20, 0, 10, 0, 10])
     assert.deepEqual(await line(BOB.key), [6000, 3000, 3000, 0, 0])
@@ -617,8 +617,8 @@ describe('backup and restore', () => {
     await ledger.close()
     const restored = await SqliteLedger.restore({ ...BY, from, to, now: closing(1) })
     const [record] = await restored.records()
-    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
-    await assert.rejects(restored.release(record?.id ?? '', BY), { code: 'ERR_LEDGER_STATE' })
+    assert.deepEqual([record?.state, record?.reason], ['held', 'restored'])
+    await assert.rejects(restored.decide(record?.id ?? '', 'release', BY), { code: 'ERR_LEDGER_STATE' })
     await restored.close()
   })
 

@@ -104,6 +104,11 @@ export class Accounts {
     return account
   }
 
+  /** For messages. */
+  keyOf(number: number): string {
+    return this.#accounts[number]?.key ?? `number ${number}`
+  }
+
   /** The numbers of the accounts with this key, account id or identifier, as far as they are known here. */
   find(name: string): number[] {
     return [...this.#accounts.entries()].flatMap(([number, account]) => {

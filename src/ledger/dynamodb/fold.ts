@@ -8,12 +8,13 @@ import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
 import { deleteForgotten, type Found, type FoundNote, observePoints } from './counters.ts'
-import type { Engine } from './engine.ts'
+import { type Engine, nameOf } from './engine.ts'
 import { type Batch, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { inParallel, shuffled } from './parallel.ts'
+import { shardOf, shardsOf } from './places.ts'
 import { meteredSince } from './products.ts'
-import { Shard, shardOf, shardsOf } from './shard.ts'
+import { Shard } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
 import { GatheredUsage, type SeriesUsage } from './usage.ts'
 
@@ -263,7 +264,7 @@ async function applyToShard(
     await shard.readPages(engine.table, hoursOfRecords(next.hours))
     const knowledge = { accounts: engine.accounts, dimensions }
     const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
-    const { writes } = shard
+    const writes = shard.writes(series => nameOf(engine, series))
     if (writes.length === 0 || (await engine.table.write('bring a cut to series', writes)) !== undefined) {
       frozen.push(...records)
       more = next.more

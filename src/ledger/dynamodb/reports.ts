@@ -8,29 +8,18 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import { addAmount, hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
+import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
-import {
-  type Hours,
-  heldPages,
-  type Place,
-  pagesOf,
-  pendingPages,
-  readPages,
-  Shard,
-  type StoredRecord,
-  seriesKey,
-  shardOf,
-  shardsOf,
-  usageOf,
-} from './shard.ts'
+import { type Hours, type Place, seriesKey, shardOf, shardsOf } from './places.ts'
+import { Shard } from './shard.ts'
 import { chunksOf, type Table } from './table.ts'
-import { addAmount, type GatheredUsage, type SeriesUsage } from './usage.ts'
+import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
 /** What the DynamoDB ledger can be asked. */
 

@@ -179,4 +179,9 @@ CREATE TABLE quota (
   next_turn double precision NOT NULL
 );
 `,
+  `
+-- What a restore holds has a reason of its own: it was told as in doubt.
+UPDATE record SET reason = 'restored'
+WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
+`,
 ]

@@ -1,11 +1,13 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { HOUR } from '../hours.ts'
 import type { AuditEntry, Lane, RecordEntry, RecordState } from '../ledger.ts'
-import type { Blocking } from '../rules/subscription.ts'
-import { inDoubt, type RecordFacts } from '../rules/transitions.ts'
+import { type BookedAccount, FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
+import { inDoubt } from '../rules/transitions.ts'
+import type { PieceRecord, PieceSeries } from './piece.ts'
 
 /** What rows of a table say, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
-type Row = Readonly<Record<string, unknown>>
+export type Row = Readonly<Record<string, unknown>>
 
 /** The columns of a customer's account, in a select that joins it. */
 export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
@@ -68,39 +70,78 @@ export function recordEntryOf(row: Row): RecordEntry {
   }
 }
 
-/** What closing asks of a series, in a select that joins its account and dimension. */
-export const SERIES = `series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
-  account.product, account.license_arn, account.blocked_at, account.ended_at, dimension.size, dimension.max_quantity`
+/** The columns of a series of a loaded piece, in a select that joins its account and dimension. */
+export const SERIES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
+  series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
+  dimension.max_quantity, account.key AS account_key, account.kind, account.product, account.license_arn,
+  account.blocked_at, account.probe_at, account.probe_delay, account.ended_at`
 
-export function seriesOf(row: Row) {
-  return {
-    id: row.id as number,
+/** A row with `SERIES`, and whether the series has a record of an hour as `taken`, where that is asked. */
+export function seriesOf(row: Row): { series: PieceSeries; account: BookedAccount; unfrozen: boolean } {
+  const series = {
+    id: row.series as number,
+    account: row.account as number,
+    accountKey: row.account_key as string,
+    firstHour: row.first_hour as number,
     recorded: BigInt(row.recorded as string | bigint),
+    metered: BigInt(row.metered as string | bigint),
+    pending: 0n,
+    held: new Map(),
     balance: BigInt(row.balance as string | bigint),
     approved: row.approved as number,
-    account: row.account as number,
     billable: row.kind === 'customer',
     product: row.product as string,
     identity: (row.license_arn === null ? 'product-code' : 'licence') as Lane['identity'],
-    blocked: row.blocked_at !== null,
-    ended: row.ended_at !== null,
-    size: BigInt(row.size as string | bigint),
+    dimension: row.dimension as string,
+    size: BigInt(row.dimension_size as string | bigint),
     maxQuantity: row.max_quantity as number | null,
+    taken: Boolean(row.taken),
+  }
+  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay, ended_at: endedAt } = row
+  const account = { blockedAt, probeAt, probeDelay, endedAt } as BookedAccount
+  return { series, account, unfrozen: Boolean(row.unfrozen) }
+}
+
+/** The columns of a record of a loaded piece, in a select that joins its series, account and dimension. */
+export const RECORD = `record.id, record.quantity, record.size, record.timestamp, record.deadline, record.probe,
+  record.state, record.reason, record.attempts, record.refusals, record.next_attempt_at, record.claim,
+  record.claimed_until, record.answer, record.metering_record_id, ${SERIES}`
+
+/** A row with `RECORD`. */
+export function recordOf(row: Row): PieceRecord {
+  return {
+    id: row.id as number,
+    series: row.series as number,
+    account: row.account as number,
+    accountKey: row.account_key as string,
+    dimension: row.dimension as string,
+    timestamp: row.timestamp as number,
+    deadline: row.deadline as number,
+    quantity: row.quantity as number,
+    size: BigInt(row.size as string | bigint),
+    probe: Boolean(row.probe),
+    state: row.state as RecordState,
+    reason: row.reason as PieceRecord['reason'],
+    attempts: row.attempts as number,
+    refusals: row.refusals as number,
+    nextAttemptAt: row.next_attempt_at as number,
+    claim: row.claim as string | null,
+    claimedUntil: row.claimed_until as number,
+    answer: row.answer as string | null,
+    meteringRecordId: row.metering_record_id as string | null,
   }
 }
 
-/** A record with its account's `ended_at`. */
-export function factsOf(row: Row): RecordFacts {
-  return {
-    state: row.state as RecordState,
-    reason: (row.reason as string | null) ?? undefined,
-    quantity: row.quantity as number,
-    attempts: row.attempts as number,
-    refusals: row.refusals as number,
-    probe: Boolean(row.probe),
-    ended: row.ended_at !== null,
-  }
-}
+/** `isDue` as a condition, at an instant that is a parameter. */
+export const dueAt = (now: string) => `state = 'pending' AND timestamp <= ${now} AND deadline > ${now}
+  AND next_attempt_at NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
+  AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}`
+
+/** `isOver` as a condition, at an instant that is a parameter. */
+export const overAt = (now: string) => `state = 'pending'
+  AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
+  AND (deadline <= ${now} OR (timestamp > ${now} + ${HOUR} AND attempts = refusals)
+       OR timestamp > ${now} + ${FARTHEST_AHEAD})`
 
 /** A row of `AUDIT`. */
 export function auditEntryOf(row: Row): AuditEntry {
@@ -114,9 +155,4 @@ export function auditEntryOf(row: Row): AuditEntry {
     ...(row.amount !== null && { amount: BigInt(row.amount as string | bigint) }),
     ...(row.detail !== null && { detail: row.detail as string }),
   }
-}
-
-export function blockingOf(row: Row): Blocking {
-  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
-  return { blockedAt, probeAt, probeDelay } as Blocking
 }

@@ -175,4 +175,9 @@ CREATE TABLE quota (
 
 ALTER TABLE ledger ADD COLUMN deltas_forgotten_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
 `,
+  `
+-- What a restore holds has a reason of its own: it was told as in doubt.
+UPDATE record SET reason = 'restored'
+WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
+`,
 ]

@@ -343,7 +343,7 @@ if (withoutJava) {
       await settleAll(ledger, await claimAll(ledger, closing(1)), () => refuse, closing(1))
       const [held] = await ledger.records({ state: 'held' })
       const losing = loseAnswers(client, 'TransactWriteItemsCommand')
-      await ledger.release(held?.id ?? '', BY)
+      await ledger.decide(held?.id ?? '', 'release', BY)
       await ledger.attribute(NOBODY.key, REQUESTS.name, ALICE, BY)
       await ledger.writeOff(customers[3]?.key ?? '', TOKENS.name, BY)
       await ledger.append({ writer: '5'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 2, 1)] })

@@ -1,0 +1,91 @@
+import type { SQLInputValue } from 'node:sqlite'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type MadeRecord, Piece, type PieceRecord, type PieceSeries } from '../sql/piece.ts'
+import { RECORD } from '../sql/rows.ts'
+import type { Database } from './database.ts'
+
+/** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
+
+/** The records that a condition names, with their series. Whoever calls writes in the same transaction. */
+export function loadRecords(database: Database, condition: string, ...values: SQLInputValue[]): Piece {
+  const piece = new Piece()
+  const rows = database.all(
+    `SELECT ${RECORD} FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE ${condition}`,
+    ...values,
+  )
+  for (const row of rows) piece.addRecord(row)
+  return piece
+}
+
+/** The records with these ids, as far as they are there. */
+export function loadRecordsOf(database: Database, ids: readonly number[]): Piece {
+  return loadRecords(database, 'record.id IN (SELECT value FROM json_each(?))', JSON.stringify(ids))
+}
+
+/** How many records one transaction changes, so that no turn of the event loop takes long. */
+const RECORDS_PER_CHUNK = 2000
+
+/** Ids of records in parts, each in a turn of the event loop of its own. */
+export async function* inTurns(ids: readonly number[]): AsyncGenerator<readonly number[]> {
+  for (let start = 0; start < ids.length; start += RECORDS_PER_CHUNK) {
+    if (start > 0) await nextTurn()
+    yield ids.slice(start, start + RECORDS_PER_CHUNK)
+  }
+}
+
+/** Writes what was changed. Returns the records that it made. */
+export function savePiece(database: Database, piece: Piece): SavedRecord[] {
+  const { records, divided, made, series, accounts } = piece.difference
+  for (const record of records) saveRecord(database, record)
+  for (const { id, quantity, size } of divided) {
+    database.run('UPDATE record SET quantity = ?, size = ? WHERE id = ?', quantity, String(size), id)
+  }
+  const saved = made.map(record => ({ id: insertRecord(database, record), held: record.held !== null }))
+  for (const { id, recorded, metered, balance, approved, unfrozen } of series) {
+    database.run(
+      'UPDATE series SET recorded = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
+      ...[String(recorded), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
+    )
+  }
+  for (const { id, blockedAt, probeAt, probeDelay, endedAt } of accounts) {
+    database.run(
+      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, ended_at = ? WHERE id = ?',
+      ...[blockedAt, probeAt, probeDelay, endedAt, id],
+    )
+  }
+  return saved
+}
+
+export interface SavedRecord {
+  readonly id: number
+  readonly held: boolean
+}
+
+function saveRecord(database: Database, record: PieceRecord): void {
+  database.run(
+    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, next_attempt_at = ?, claim = ?,
+            claimed_until = ?, answer = ?, metering_record_id = ?
+     WHERE id = ?`,
+    ...[record.state, record.reason, record.attempts, record.refusals, record.nextAttemptAt, record.claim],
+    ...[record.claimedUntil, record.answer, record.meteringRecordId, record.id],
+  )
+}
+
+function insertRecord(database: Database, { series, terms, quantity, size, held, probe }: MadeRecord): number {
+  return database.insert(
+    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[series.id, terms.hour, terms.timestamp, terms.deadline, laneId(database, series, terms.region)],
+    ...[quantity, String(size), probe ? 1 : 0, held === null ? 'pending' : 'held', held],
+  )
+}
+
+function laneId(database: Database, { product, identity }: PieceSeries, region: string): number {
+  const lane = [product, identity, region]
+  const found = database.get('SELECT id FROM lane WHERE product = ? AND identity = ? AND region = ?', ...lane)
+  return (
+    (found?.id as number | undefined) ??
+    database.insert('INSERT INTO lane (product, identity, region) VALUES (?, ?, ?)', ...lane)
+  )
+}
