@@ -24,7 +24,7 @@ export function loadRecordsOf(database: Database, ids: readonly number[]): Piece
 }
 
 /** How many records one transaction changes, so that no turn of the event loop takes long. */
-const RECORDS_PER_CHUNK = 2000
+const RECORDS_PER_CHUNK = 1000
 
 /** Ids of records in parts, each in a turn of the event loop of its own. */
 export async function* inTurns(ids: readonly number[]): AsyncGenerator<readonly number[]> {
