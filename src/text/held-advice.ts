@@ -33,7 +33,8 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'from, and the lost ledger may have billed it since, with any hour. Add up',
       'what AWS billed for this customer and dimension since the backup, without',
       'the hours that "records" shows as metered or pending. Part of the quantity',
-      'may be billed, part not.',
+      'may be billed, part not. Where several are held of one customer and',
+      'dimension, share it out among them.',
     ),
     commands: [
       settleAs('AWS billed as much as is held, or more:', 'billed'),
