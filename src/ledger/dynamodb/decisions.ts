@@ -3,7 +3,7 @@ import type { Dimension } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditNote, Decision, FinalizeOptions } from '../ledger.ts'
 import { finalTerms } from '../rules/closing.ts'
-import { decideRecord, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
+import { decideRecord, hasten, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
 import { countAccounts, isCustomer } from './accounts.ts'
 import { auditWrite } from './audit.ts'
 import { change, takeLateUsage } from './change.ts'
@@ -120,9 +120,7 @@ export async function finalize(
     const frozen = freezeSeries(shard, all, terms, { accounts: engine.accounts, dimensions })
     for (const page of shard.pages.values()) {
       for (const record of page.records.values()) {
-        if (record.account !== account || record.state !== 'pending') continue
-        record.deadline = Math.min(record.deadline, terms.deadline)
-        record.nextAttemptAt = 0
+        if (record.account === account && record.state === 'pending') hasten(record, terms)
       }
     }
     return { result: frozen }

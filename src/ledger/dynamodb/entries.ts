@@ -14,7 +14,7 @@ export async function recordEntries(
   records: readonly FrozenRecord[],
 ): Promise<RecordEntry[]> {
   const named = records.map(({ record }) => record)
-  await accounts.knowAll(named.map(({ account }) => account))
+  await accounts.readThose(named.map(({ account }) => account))
   const all = await dimensions.upTo(named.map(({ dimension }) => dimension))
   return records.map(({ hour, record }) => {
     const reason = reasonOf(record)

@@ -140,7 +140,7 @@ function nextCut(
 async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
   const { head, dimensions } = view
   const batches = batchesOf(view)
-  await engine.accounts.know(head.log)
+  await engine.accounts.readUpTo(head.log)
   const { usage, points } = await readBodies(engine, batches)
   const found = await observe(engine, view, points)
   const bySeries = Map.groupBy([...usage, ...found.flatMap(({ usage }) => usage)], ({ account }) => shardOf(account))
@@ -228,7 +228,7 @@ async function observe(engine: Engine, { head, dimensions }: View, points: reado
   const { cut, forgottenBefore } = head
   const found = await observePoints({ engine, cut, forgottenBefore, dimensions, since: new Map(since) }, points)
   // Others may have found it before, and that it is held for accounts that are new.
-  await engine.accounts.knowAll(accountsIn(found))
+  await engine.accounts.readThose(accountsIn(found))
   return found
 }
 

@@ -45,7 +45,7 @@ async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly 
       await fold(engine)
       continue
     }
-    await engine.accounts.know(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
+    await engine.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
     const usage = await readBodies(engine, batches).catch(error => {
       if (error instanceof SupersededError) return undefined
       throw error
@@ -170,7 +170,7 @@ export async function records(engine: Engine, query: RecordsQuery): Promise<Reco
   const { state, limit = 100 } = query
   const { from, to } = hoursOf(query)
   const { head } = await readHead(engine.table)
-  await engine.accounts.know(head.log)
+  await engine.accounts.readUpTo(head.log)
   const ofSeries = await wantedBy(engine, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
   const accounts = accountsOf(query)(engine)

@@ -10,12 +10,13 @@ import {
   type Terms,
   termsToClose,
 } from '../rules/closing.ts'
+import { hasten } from '../rules/decisions.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { Database, Transaction } from './database.ts'
 import { foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
-import { type FrozenRecords, NONE, savePiece } from './piece.ts'
+import { type FrozenRecords, loadRecords, NONE, savePiece } from './piece.ts'
 import { entriesOf, openHours } from './reports.ts'
 import { accountId, loadSeries, takeOpenUsage } from './series.ts'
 
@@ -61,7 +62,7 @@ export async function finalize(
   options: FinalizeOptions,
 ): Promise<CloseResult> {
   await foldJournal(database)
-  const frozen = await database.once('finalize a customer', async transaction => {
+  const frozen = await database.writeOnce('finalize a customer', async transaction => {
     await lockLedger(transaction)
     const account = await accountId(transaction, customer)
     await transaction.run('UPDATE account SET ended_at = $1 WHERE id = $2', options.endedAt, account)
@@ -76,11 +77,9 @@ export async function finalize(
     const piece = await loadSeries(transaction, terms.hour, 'account.id = $2 ORDER BY series.id', account)
     piece.freeze(terms)
     const records = await savePiece(transaction, piece)
-    await transaction.run(
-      `UPDATE record SET deadline = least(deadline, $1), next_attempt_at = 0
-       WHERE state = 'pending' AND series IN (SELECT id FROM series WHERE account = $2)`,
-      ...[terms.deadline, account],
-    )
+    const pending = await loadRecords(transaction, "record.state = 'pending' AND series.account = $1", account)
+    for (const record of pending.records) hasten(record, terms)
+    await savePiece(transaction, pending)
     return records
   })
   return await closeResult(database, frozen)
@@ -98,7 +97,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   const through = async (work: (transaction: Transaction, after: number) => Promise<Chunk>): Promise<void> => {
     for (let after: number | null = 0; after !== null; ) {
       const from: number = after
-      const chunk = await database.once(doing, async transaction => {
+      const chunk = await database.writeOnce(doing, async transaction => {
         await lockLedger(transaction)
         return await work(transaction, from)
       })

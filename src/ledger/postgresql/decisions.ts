@@ -21,7 +21,7 @@ export async function decide(
   quantity?: number,
 ): Promise<void> {
   if (!isRecordId(recordId)) throw noSuchRecord(recordId)
-  await database.once(`decide about record ${recordId}`, async transaction => {
+  await database.writeOnce(`decide about record ${recordId}`, async transaction => {
     await lockLedger(transaction)
     const piece = await loadRecords(transaction, 'record.id = $1', Number(recordId))
     const record = piece.record(recordId)
@@ -70,7 +70,7 @@ async function decideBalance(
   work: (transaction: Transaction) => Promise<bigint>,
 ): Promise<bigint> {
   await foldJournal(database)
-  const balance = await database.once(doing, async transaction => {
+  const balance = await database.writeOnce(doing, async transaction => {
     await lockLedger(transaction)
     return String(await work(transaction))
   })

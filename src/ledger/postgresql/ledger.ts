@@ -151,7 +151,7 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
-    return await this.#database.once('take turns of the quota', transaction =>
+    return await this.#database.writeOnce('take turns of the quota', transaction =>
       takeTurns(transaction, region, turns, spacing, now),
     )
   }

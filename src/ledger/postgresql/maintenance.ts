@@ -42,7 +42,7 @@ export async function prune(database: Database, wanted: number): Promise<number>
 async function deleteInChunks(database: Database, sql: string, before: number): Promise<number> {
   let deleted = 0
   for (let changes = ROWS_PER_PRUNE; changes > 0; deleted += changes) {
-    changes = await database.once('delete what is settled and old', transaction =>
+    changes = await database.writeOnce('delete what is settled and old', transaction =>
       transaction.run(sql, before, ROWS_PER_PRUNE),
     )
   }
@@ -52,7 +52,7 @@ async function deleteInChunks(database: Database, sql: string, before: number): 
 /** Holds what may have been billed since a backup; see `Ledger.declareRestored`. */
 export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
   await foldJournal(database)
-  await database.once('doubt what was restored', async transaction => {
+  await database.writeOnce('doubt what was restored', async transaction => {
     const { closedThrough } = await lockLedger(transaction)
     const closed = lastClosed(closedThrough, by.now)
     await savePiece(transaction, await takeOpenUsage(transaction, 0, 'true'))

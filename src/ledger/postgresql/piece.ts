@@ -1,6 +1,6 @@
 import type { BookedAccount } from '../rules/decisions.ts'
-import { type Difference, type MadeRecord, Piece, type PieceRecord } from '../sql/piece.ts'
-import { RECORD } from '../sql/rows.ts'
+import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
+import { type PieceRecord, RECORD } from '../sql/piece-rows.ts'
 import type { Transaction, Value } from './database.ts'
 
 /** Loading a piece of the PostgreSQL ledger, and writing what was changed of it: a statement for each table. */
@@ -43,16 +43,23 @@ async function saveRecords(transaction: Transaction, records: readonly PieceReco
   const column = <Name extends keyof PieceRecord>(name: Name) => records.map(record => record[name])
   await transaction.run(
     `UPDATE record
-     SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals, claim = now.claim,
-         claimed_until = now.claimed_until, next_attempt_at = now.next_attempt_at, answer = now.answer,
-         metering_record_id = now.metering_record_id
-     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::uuid[], $7::bigint[],
-                 $8::bigint[], $9::text[], $10::text[])
-          AS now (id, state, reason, attempts, refusals, claim, claimed_until, next_attempt_at, answer,
+     SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals,
+         deadline = now.deadline, next_attempt_at = now.next_attempt_at, claim = now.claim,
+         claimed_until = now.claimed_until, answer = now.answer, metering_record_id = now.metering_record_id
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[],
+                 $8::uuid[], $9::bigint[], $10::text[], $11::text[])
+          AS now (id, state, reason, attempts, refusals, deadline, next_attempt_at, claim, claimed_until, answer,
                   metering_record_id)
      WHERE record.id = now.id`,
-    ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals'), column('claim')],
-    ...[column('claimedUntil'), column('nextAttemptAt'), column('answer'), column('meteringRecordId')],
+    ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals')],
+    ...[
+      column('deadline'),
+      column('nextAttemptAt'),
+      column('claim'),
+      column('claimedUntil'),
+      column('answer'),
+      column('meteringRecordId'),
+    ],
   )
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
-import type { PieceRecord } from '../sql/piece.ts'
+import type { PieceRecord } from '../sql/piece-rows.ts'
 import { dueAt, overAt, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
@@ -28,7 +28,7 @@ export async function dueLanes(transaction: Transaction, now: number): Promise<L
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const { now, limit, claimedUntil } = options
   const claim = randomUUID()
-  return await database.once('claim due records', async transaction => {
+  return await database.writeOnce('claim due records', async transaction => {
     const rows = await transaction.all(
       `WITH due AS (
          SELECT id FROM record
@@ -89,7 +89,7 @@ export async function expire(database: Database, now: number): Promise<ExpireRes
   const held: number[] = []
   let returned = 0
   for (let more = over !== undefined; more; ) {
-    const expired = await database.once('expire records', transaction => expireSome(transaction, now))
+    const expired = await database.writeOnce('expire records', transaction => expireSome(transaction, now))
     held.push(...expired.held)
     returned += expired.records - expired.held.length
     more = expired.records === RECORDS_PER_CHUNK

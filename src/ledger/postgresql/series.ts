@@ -2,7 +2,7 @@ import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { notRegistered } from '../rules/validation.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES } from '../sql/rows.ts'
+import { SERIES } from '../sql/piece-rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */

@@ -125,7 +125,7 @@ export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   const unchanged = { balance: series.balance, approved }
   if (!hasWholeUnits(series) || taken) return unchanged
   if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
-  const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })
+  const { quantity, held } = wholeUnits({ ...series, ended: series.ended && terms.final !== true })
   return {
     balance: series.balance - BigInt(quantity) * size,
     approved: held === 'over-maximum' ? approved : 0,
@@ -154,7 +154,7 @@ interface Frozen {
  * The whole units of a balance. Since it works on all that is recorded and not frozen, late usage, fractions,
  * returned quantities and what was above the largest quantity go into the next record without a special case.
  */
-function freeze(series: FreezableSeries): Frozen {
+function wholeUnits(series: FreezableSeries): Frozen {
   const whole = series.balance > 0n ? series.balance / series.size : 0n
   const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
   if (series.ended) return { quantity, held: 'agreement-ended' }

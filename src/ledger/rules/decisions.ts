@@ -139,6 +139,12 @@ export function freezeIdle(
   return current && !taken && deadline > now ? { quantity: 0, size, held: null, probe: false } : undefined
 }
 
+/** Puts a pending record of an agreement that has ended first. Its terms say until when AWS takes it. */
+export function hasten(record: BookedRecord, { deadline }: Terms): void {
+  record.deadline = Math.min(record.deadline, deadline)
+  record.nextAttemptAt = 0
+}
+
 /** Settles a record by what came of an attempt. */
 export function settleRecord<Booked extends BookedRecord>(
   book: Book<Booked>,

@@ -1,5 +1,4 @@
 import { LedgerError } from '../errors.ts'
-import type { Lane } from '../ledger.ts'
 import { checkEquation, type Figures } from '../rules/accounting.ts'
 import { hasWholeUnits, type Terms } from '../rules/closing.ts'
 import {
@@ -7,36 +6,12 @@ import {
   amountOf,
   type Book,
   type BookedAccount,
-  type BookedRecord,
-  type BookedSeries,
   freeze,
   freezeIdle,
   type NewRecord,
 } from '../rules/decisions.ts'
-import { type Row, recordOf, seriesOf } from './rows.ts'
-
-/** A record as a row told it. */
-export interface PieceRecord extends BookedRecord {
-  readonly id: number
-  readonly series: number
-  readonly accountKey: string
-  readonly dimension: string
-}
-
-/** A series as a row told it, with its account and dimension. */
-export interface PieceSeries extends BookedSeries {
-  readonly id: number
-  readonly accountKey: string
-  readonly product: string
-  readonly identity: Lane['identity']
-  /** Whether there is a customer to bill. */
-  readonly billable: boolean
-  readonly dimension: string
-  readonly size: bigint
-  readonly maxQuantity: number | null
-  /** Whether it has a record of the hour that it was asked for. */
-  readonly taken: boolean
-}
+import { type PieceRecord, type PieceSeries, recordOf, seriesOf } from './piece-rows.ts'
+import type { Row } from './rows.ts'
 
 export interface MadeRecord extends NewRecord {
   readonly series: PieceSeries

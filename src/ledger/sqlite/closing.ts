@@ -11,10 +11,11 @@ import {
   type Terms,
   termsToClose,
 } from '../rules/closing.ts'
+import { hasten } from '../rules/decisions.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { Database } from './database.ts'
-import { type SavedRecord, savePiece } from './piece.ts'
+import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough, entriesOf, openHours } from './reports.ts'
 import { accountId, loadSeries, takeOpenUsage } from './series.ts'
 
@@ -39,15 +40,14 @@ export function finalize(database: Database, customer: CustomerAccount, options:
   return database.write('finalize a customer', () => {
     const account = accountId(database, customer)
     database.run('UPDATE account SET ended_at = ? WHERE id = ?', options.endedAt, account)
-    const ofAccount = 'series IN (SELECT id FROM series WHERE account = ?)'
-    savePiece(database, takeOpenUsage(database, terms.hour, `hour <= ? AND ${ofAccount}`, terms.hour, account))
+    const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
+    savePiece(database, takeOpenUsage(database, terms.hour, used, terms.hour, account))
     const piece = loadSeries(database, terms.hour, 'series.account = ?', account)
     piece.freeze(terms)
     const frozen = savePiece(database, piece)
-    database.run(
-      `UPDATE record SET deadline = min(deadline, ?), next_attempt_at = 0 WHERE state = 'pending' AND ${ofAccount}`,
-      ...[terms.deadline, account],
-    )
+    const pending = loadRecords(database, "record.state = 'pending' AND series.account = ?", account)
+    for (const record of pending.records) hasten(record, terms)
+    savePiece(database, pending)
     return closeResult(database, frozen)
   })
 }

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type MadeRecord, Piece, type PieceRecord, type PieceSeries } from '../sql/piece.ts'
-import { RECORD } from '../sql/rows.ts'
+import { type MadeRecord, Piece } from '../sql/piece.ts'
+import { type PieceRecord, type PieceSeries, RECORD } from '../sql/piece-rows.ts'
 import type { Database } from './database.ts'
 
 /** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
@@ -64,11 +64,11 @@ export interface SavedRecord {
 
 function saveRecord(database: Database, record: PieceRecord): void {
   database.run(
-    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, next_attempt_at = ?, claim = ?,
-            claimed_until = ?, answer = ?, metering_record_id = ?
+    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, deadline = ?, next_attempt_at = ?,
+            claim = ?, claimed_until = ?, answer = ?, metering_record_id = ?
      WHERE id = ?`,
-    ...[record.state, record.reason, record.attempts, record.refusals, record.nextAttemptAt, record.claim],
-    ...[record.claimedUntil, record.answer, record.meteringRecordId, record.id],
+    ...[record.state, record.reason, record.attempts, record.refusals, record.deadline],
+    ...[record.nextAttemptAt, record.claim, record.claimedUntil, record.answer, record.meteringRecordId, record.id],
   )
 }
 

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES } from '../sql/rows.ts'
+import { SERIES } from '../sql/piece-rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
