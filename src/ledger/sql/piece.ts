@@ -1,5 +1,6 @@
 import { LedgerError } from '../errors.ts'
-import { checkEquation, type Figures } from '../rules/accounting.ts'
+import type { HeldReason } from '../ledger.ts'
+import { addAmount, checkEquation, type Figures } from '../rules/accounting.ts'
 import { hasWholeUnits, type Terms } from '../rules/closing.ts'
 import {
   addUsage,
@@ -66,6 +67,8 @@ export class Piece implements Book<PieceRecord> {
     if (state !== 'pending' && state !== 'held') return
     const before = this.#seriesBefore.get(series.id) as SeriesBefore
     before[state] += amountOf(record)
+    if (state === 'pending') series.pending += amountOf(record)
+    else addAmount(series.held, record.reason as HeldReason, amountOf(record))
   }
 
   get records(): PieceRecord[] {

@@ -80,7 +80,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   })
   const idle = closingTerms(hour - HOUR, terms)
   if (terms.zeroQuantityRecords === true && idle.deadline > terms.now) {
-    await inChunks(database, doing, idle.hour, 'true', piece => {
+    await inChunks(database, doing, idle.hour, "account.kind = 'customer'", piece => {
       piece.freezeIdle(idle)
       frozen.push(...savePiece(database, piece))
     })
