@@ -6,10 +6,11 @@ import type {
 } from '@opentelemetry/sdk-metrics'
 import { MarketplaceMeteringError } from './errors.ts'
 import { UsageWriter } from './ledger/clients/writer.ts'
-import { LedgerError } from './ledger/errors.ts'
-import { HOUR } from './ledger/hours.ts'
+import { LedgerError, mayPass } from './ledger/errors.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
+import { withDeadline } from './marketplace/deadline.ts'
+import { isPlausibleEnd, PLAUSIBLE_END } from './metering/agreement-end.ts'
 import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
@@ -27,9 +28,6 @@ interface ExportResult {
 const SUCCESS = 0
 const FAILED = 1
 const DELTA = 0
-
-/** An agreement that seems to have ended longer ago, or an hour ahead, is a mistake (seconds for milliseconds, say). */
-const OLDEST_END = 30 * 24 * HOUR
 
 /** How long to leave a ledger alone that could not take a batch, while a flush waits for it. */
 const LEDGER_RETRY_DELAY = 200
@@ -132,10 +130,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
    */
   async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
     const account = this.#mapper.account(customer)
-    const age = this.#metering.now() - endedAt
-    if (!(age >= -HOUR && age <= OLDEST_END)) {
+    if (!isPlausibleEnd(endedAt, this.#metering.now())) {
       throw configurationError([
-        `endedAt: expected milliseconds since the epoch, now or in the last 30 days, got ${show(endedAt)}`,
+        `endedAt: expected milliseconds since the epoch, ${PLAUSIBLE_END}, got ${show(endedAt)}`,
       ])
     }
     await this.#bringIn()
@@ -173,17 +170,12 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
 
   async #bringInBy(deadline: number): Promise<void> {
     for (;;) {
-      let timer: NodeJS.Timeout | undefined
-      const over = new Promise<never>((_, reject) => {
-        const busy = () => reject(new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer'))
-        timer = setTimeout(busy, Math.max(deadline - performance.now(), 0))
-      })
       try {
-        return await Promise.race([this.#bringIn(), over])
+        return await withDeadline(Math.max(deadline - performance.now(), 0), () => this.#bringIn(), {
+          late: ledgerSilent,
+        })
       } catch (error) {
         if (!mayPass(error) || performance.now() + LEDGER_RETRY_DELAY > deadline) throw error
-      } finally {
-        clearTimeout(timer)
       }
       await new Promise(resolve => setTimeout(resolve, LEDGER_RETRY_DELAY))
     }
@@ -220,7 +212,4 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 }
 
-/** Whether the ledger may take the same batch a little later. */
-function mayPass(error: unknown): boolean {
-  return error instanceof LedgerError && ['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'].includes(error.code)
-}
+const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer')

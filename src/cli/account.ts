@@ -1,10 +1,10 @@
 import { LedgerError } from '../ledger/errors.ts'
 import type { StatementLine } from '../ledger/ledger.ts'
 import { handleOf } from '../text/account.ts'
-import type { Account, CustomerAccount } from '../usage/account.ts'
-import { CustomerReader } from '../usage/customer.ts'
+import { type Account, type CustomerAccount, customerAccount } from '../usage/account.ts'
+import { isWellFormed } from '../usage/customer.ts'
 import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 
 /** The account that a person means by its key, id, customer identifier, licence or handle. */
 export function findAccount(lines: readonly StatementLine[], text: string): Account {
@@ -31,14 +31,13 @@ function namesOf(account: Account): (string | undefined)[] {
 }
 
 /** The account of a customer that a person names, checked as the exporter checks its own. */
-export function customerAccount(product: string, identity: CustomerIdentity): CustomerAccount {
+export function namedCustomer(product: string, identity: CustomerIdentity): CustomerAccount {
   if (!PRODUCT.test(product)) {
-    throw new UsageError(`Expected --product to be 1 to 255 of -a-zA-Z0-9/=:_.@, got ${JSON.stringify(product)}.`)
+    throw new CommandLineError(`Expected --product to be 1 to 255 of -a-zA-Z0-9/=:_.@, got ${JSON.stringify(product)}.`)
   }
-  const options = identity.licenseArn === undefined ? { productCode: product } : { product }
-  const { account } = new CustomerReader({ ...options, customer: () => identity }, 0).read({}, {})
-  if (account.kind === 'customer') return account
-  throw new UsageError(
+  const name = { ...identity, product }
+  if (isWellFormed(name, identity.licenseArn !== undefined)) return customerAccount(name)
+  throw new CommandLineError(
     'Expected --account-id of 12 digits, alone or with --license-arn arn:aws:license-manager:…, or ' +
       `--customer-identifier alone, got ${JSON.stringify(identity)}.`,
   )

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import { accountName } from '../text/account.ts'
-import { customerAccount, findAccount } from './account.ts'
+import { findAccount, namedCustomer } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 import { amountText } from './report/record-name.ts'
 
 interface Options extends NoteOptions {
@@ -42,7 +42,7 @@ export function attributeCommand(): Command {
             `${accountName(from)} is a customer; expected an unattributed account.`,
           )
         }
-        const customer = customerAccount(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
+        const customer = namedCustomer(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
         const isNew = lines.every(line => line.account.key !== customer.key)
         const amount = await ledger.attribute(from.key, dimension, customer, noteOf(options))
         const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))

@@ -3,7 +3,7 @@ import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, limit, type OutputFormat } from './options.ts'
-import { print, screen } from './print.ts'
+import { print, screen } from './output.ts'
 import { auditCsv, auditJson, auditTable } from './report/audit.ts'
 
 interface Options extends CommonOptions {

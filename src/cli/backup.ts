@@ -4,7 +4,7 @@ import { LedgerError } from '../ledger/errors.ts'
 import { sizeText } from '../text/size.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 
 export function backupCommand(): Command {
   return new Command('backup')

@@ -3,8 +3,8 @@ import { json } from '../text/json.ts'
 import type { CheckOptions } from './check/run.ts'
 import { withConfigErrors } from './config-file.ts'
 import { formatOption } from './options.ts'
+import { print } from './output.ts'
 import { TIME_HELP } from './period.ts'
-import { print } from './print.ts'
 
 export function checkCommand(): Command {
   return new Command('check')

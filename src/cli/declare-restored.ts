@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { withLedger } from './open-ledger.ts'
 import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 
 export function declareRestoredCommand(): Command {
   return new Command('declare-restored')

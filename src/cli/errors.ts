@@ -1,17 +1,18 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
+import { DAMAGED } from '../text/ledger-advice.ts'
 import { printable } from '../text/printable.ts'
 
 /** The command line is not what it has to be. */
-export class UsageError extends MarketplaceMeteringError {
-  readonly code = 'ERR_USAGE'
+export class CommandLineError extends MarketplaceMeteringError {
+  readonly code = 'ERR_COMMAND_LINE'
 }
 
 /** What to do about it, where the error itself does not say. */
 const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
   ERR_LEDGER_BUSY: 'Run the command again.',
   ERR_LEDGER_READ_ONLY: 'Run it as the user whose ledger it is.',
-  ERR_LEDGER_CORRUPT: 'Stop the exporter, keep the file, and see "marketplace-meter restore --help".',
+  ERR_LEDGER_CORRUPT: DAMAGED,
 }
 
 /** An error on one line, with its code and what to do. One that is not ours comes with its stack. */

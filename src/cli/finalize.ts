@@ -1,17 +1,16 @@
 import { Command, Option } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { isPlausibleEnd, PLAUSIBLE_END } from '../metering/agreement-end.ts'
+import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
 import { findAccount } from './account.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { print } from './output.ts'
 import { parseTime } from './period.ts'
-import { print } from './print.ts'
 
-const DELAYS = { closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE }
-/** An end that is further away is a mistake. */
-const OLDEST_END = 30 * 24 * HOUR
+const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
 
 interface Options extends CommonOptions {
   region?: string
@@ -33,8 +32,8 @@ export function finalizeCommand(): Command {
     .action(async (customer: string, options: Options) => {
       const now = nowOf(options)
       const endedAt = options.endedAt === undefined ? now : parseTime(options.endedAt, now)
-      if (endedAt > now + HOUR || endedAt < now - OLDEST_END) {
-        throw new UsageError(`Expected --ended-at to be now or in the last 30 days, got ${options.endedAt}.`)
+      if (!isPlausibleEnd(endedAt, now)) {
+        throw new CommandLineError(`Expected --ended-at to be ${PLAUSIBLE_END}, got ${options.endedAt}.`)
       }
       await withLedger(options.ledger, 'write', async ledger => {
         const account = findAccount(await ledger.statement(), customer)

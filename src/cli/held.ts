@@ -3,7 +3,7 @@ import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
-import { print, screen } from './print.ts'
+import { print, screen } from './output.ts'
 import { heldText } from './report/held.ts'
 import { recordsJson } from './report/records.ts'
 

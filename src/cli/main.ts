@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander'
-import { errorText, UsageError } from './errors.ts'
+import { CommandLineError, errorText } from './errors.ts'
 import { createProgram } from './program.ts'
 
 // Whoever reads may stop early: `marketplace-meter records | head`.
@@ -16,6 +16,6 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
     console.error(errorText(error))
-    process.exitCode = error instanceof UsageError ? 2 : 1
+    process.exitCode = error instanceof CommandLineError ? 2 : 1
   }
 }

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
 import type { AuditNote } from '../ledger/ledger.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { parseTime } from './period.ts'
 
 /** The options that commands share. */
@@ -48,11 +48,11 @@ export function limit(text: string): number {
   throw new InvalidArgumentError('Expected a number from 1 to 999999999.')
 }
 
-/** @throws UsageError where it is not exactly one of the two */
+/** @throws CommandLineError where it is not exactly one of the two */
 export function exactlyOne(given: readonly [string, unknown][]): void {
   const names = given.map(([name]) => name).join(' or ')
   if (given.filter(([, value]) => value !== undefined && value !== false).length !== 1) {
-    throw new UsageError(`Expected one of ${names}.`)
+    throw new CommandLineError(`Expected one of ${names}.`)
   }
 }
 

@@ -1,5 +1,5 @@
 import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 
 /** Whole hours: from the first millisecond of one up to, but not with, the first of another. */
 export interface Period {
@@ -25,7 +25,7 @@ export function parsePeriod(from: string | undefined, to: string | undefined, no
   const start = from === undefined ? undefined : hourOf(parseSpan(from, now).start)
   const end = to === undefined ? undefined : Math.ceil(parseSpan(to, now).end / HOUR) * HOUR
   if (start !== undefined && end !== undefined && start >= end) {
-    throw new UsageError(`Expected --from to be before --to, got ${from} and ${to}.`)
+    throw new CommandLineError(`Expected --from to be before --to, got ${from} and ${to}.`)
   }
   return { ...(start !== undefined && { from: start }), ...(end !== undefined && { to: end }) }
 }
@@ -39,7 +39,8 @@ function parseSpan(text: string, now: number): Span {
   const [, count, unit] = /^(\d{1,6})([mhdw])$/.exec(text) ?? []
   if (count !== undefined) return instant(now - Number(count) * BACK[unit as keyof typeof BACK])
   const span = calendarSpan(text) ?? clockTime(text)
-  if (span === undefined) throw new UsageError(`Expected a time such as ${TIME_HELP}, got ${JSON.stringify(text)}.`)
+  if (span === undefined)
+    throw new CommandLineError(`Expected a time such as ${TIME_HELP}, got ${JSON.stringify(text)}.`)
   return span
 }
 

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
 import { hourOf } from '../ledger/hours.ts'
 import { shortTime } from '../text/time.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { print } from './output.ts'
 import { parseTime, TIME_HELP } from './period.ts'
-import { print } from './print.ts'
 
 interface Options extends CommonOptions {
   before: string
@@ -21,7 +21,7 @@ export function pruneCommand(): Command {
     .action(async (options: Options) => {
       const now = nowOf(options)
       const before = hourOf(parseTime(options.before, now))
-      if (before > now) throw new UsageError(`Expected --before to be in the past, got ${shortTime(before)}.`)
+      if (before > now) throw new CommandLineError(`Expected --before to be in the past, got ${shortTime(before)}.`)
       const count = await withLedger(options.ledger, 'write', ledger => ledger.prune(before))
       print(`Deleted ${count} settled ${count === 1 ? 'record' : 'records'} of hours before ${shortTime(before)}`)
     })

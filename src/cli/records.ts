@@ -12,8 +12,8 @@ import {
   nowOption,
   type OutputFormat,
 } from './options.ts'
+import { print, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
-import { print, screen } from './print.ts'
 import { recordsCsv, recordsJson, recordsTable } from './report/records.ts'
 
 interface Options extends CommonOptions {

@@ -6,7 +6,7 @@ import { readDimensions } from './dimensions.ts'
 import { heldRecords } from './held-records.ts'
 import { withLedger } from './open-ledger.ts'
 import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 import { recordName } from './report/record-name.ts'
 
 export function releaseCommand(): Command {

@@ -3,9 +3,9 @@ import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 
 export function restoreCommand(): Command {
   return new Command('restore')
@@ -27,7 +27,7 @@ the backup was made is not in it.`,
     .action(async (from: string, to: string, options: NoteOptions) => {
       for (const address of [from, to]) {
         if (ledgerFile(address) !== undefined) continue
-        throw new UsageError(
+        throw new CommandLineError(
           `${ledgerName(address)} is no file. Restore it by its database's own means, then: marketplace-meter declare-restored`,
         )
       }

@@ -3,7 +3,7 @@ import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { HELD_ADVICE } from '../text/held-advice.ts'
 import type { Dimension } from '../usage/dimension.ts'
 import { readDimensions } from './dimensions.ts'
-import { UsageError } from './errors.ts'
+import { CommandLineError } from './errors.ts'
 import { heldRecords } from './held-records.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -16,7 +16,7 @@ import {
   whoOption,
   whyOption,
 } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 import { recordName } from './report/record-name.ts'
 
 interface Options extends NoteOptions {
@@ -47,7 +47,7 @@ export function settleCommand(): Command {
         ['--not-billed', options.notBilled],
       ])
       if (options.quantity !== undefined && (options.billed !== true || new Set(ids).size > 1)) {
-        throw new UsageError('Expected --quantity with --billed and one record.')
+        throw new CommandLineError('Expected --quantity with --billed and one record.')
       }
       await withLedger(options.ledger, 'write', async ledger => {
         const dimensions = await readDimensions(ledger)

@@ -5,7 +5,7 @@ import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, screen } from './print.ts'
+import { print, screen } from './output.ts'
 import { statusJson, statusText } from './report/status.ts'
 
 interface Options extends CommonOptions {

@@ -1,9 +1,9 @@
 import { Command } from 'commander'
+import { breaches } from '../ledger/rules/equation.ts'
 import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
-import { print, screen } from './print.ts'
-import { breaches } from './report/equation.ts'
+import { print, screen } from './output.ts'
 import { equationText } from './report/equation-text.ts'
 import { breachesJson } from './report/statement-json.ts'
 

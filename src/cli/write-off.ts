@@ -3,7 +3,7 @@ import { accountName } from '../text/account.ts'
 import { findAccount } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './print.ts'
+import { print } from './output.ts'
 import { amountText } from './report/record-name.ts'
 
 export function writeOffCommand(): Command {

@@ -2,15 +2,16 @@ import { dirname, resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
 import { ledgerFile } from '../ledger/open.ts'
+import { REGION_EXPECTED } from '../marketplace/region.ts'
 import { check, show } from '../usage/check.ts'
 import { ConfigurationError } from '../usage/errors.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import type { DimensionOptions, UsageOptions } from '../usage/options.ts'
 import type { Rule } from '../usage/rule.ts'
-import { closest } from './config/closest.ts'
+import { closest } from './config/closest-word.ts'
 import { ConfigDocument } from './config/document.ts'
 import { GatewayConfigError, type Problem, problemsIn } from './config/errors.ts'
-import { LEDGER, REGION, SETTING_NAMES, settingsSchema } from './config/schema.ts'
+import { LEDGER, SETTING_NAMES, settingsSchema } from './config/schema.ts'
 import { isObject, REFERENCE, readReference, readText, withoutSecrets } from './config/secrets.ts'
 import { MAX_GAP, USAGE_NAMES, USAGE_SHAPE } from './config/usage-shape.ts'
 
@@ -115,7 +116,7 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   const settings = attempt(() => check(settingsSchema, { ...(given && { region: given }), ...written }), report)
   const usage = usageOf(written, report)
   attempt(() => new UsageMapper(usage, { gauges: true }), report)
-  if (!given && !('region' in written)) report(`region: expected ${REGION}, got neither`)
+  if (!given && !('region' in written)) report(`region: expected ${REGION_EXPECTED}, got neither`)
   if (!env.MARKETPLACE_LEDGER && !('ledger' in written)) {
     report(`ledger: expected ${LEDGER}, here or in MARKETPLACE_LEDGER, got neither`)
   }

@@ -32,12 +32,12 @@ const PAGE_PATHS = new Set(['/', '/status.json'])
 export class Gateway {
   /** Where it listens. */
   readonly addresses: { readonly http?: string; readonly grpc?: string }
-  readonly #parts: Parts
+  readonly #pipeline: Pipeline
   readonly #receivers: readonly Receiver[]
   #closed: Promise<void> | undefined
 
-  private constructor(parts: Parts, receivers: { http?: Receiver; grpc?: Receiver }) {
-    this.#parts = parts
+  private constructor(pipeline: Pipeline, receivers: { http?: Receiver; grpc?: Receiver }) {
+    this.#pipeline = pipeline
     this.#receivers = Object.values(receivers)
     this.addresses = Object.fromEntries(
       Object.entries(receivers).map(([name, { host, port }]) => [
@@ -56,25 +56,25 @@ export class Gateway {
     const { http, grpc } = options
     if (http === undefined && grpc === undefined)
       throw configurationError(['expected http or grpc to listen on, or both'])
-    const parts = new Parts(options)
-    await parts.begin()
+    const pipeline = new Pipeline(options)
+    await pipeline.begin()
     const receivers: { http?: Receiver; grpc?: Receiver } = {}
     const common = {
-      sink: parts.intake,
-      onError: (error: unknown) => parts.reporter.receiverFault(error),
+      sink: pipeline.intake,
+      onError: (error: unknown) => pipeline.reporter.receiverFault(error),
       budget: new ByteBudget(),
     }
     try {
       if (http !== undefined) {
-        receivers.http = await startHttpReceiver({ ...common, ...http, other: parts.operations(options, http) })
+        receivers.http = await startHttpReceiver({ ...common, ...http, other: pipeline.operations(options, http) })
       }
       if (grpc !== undefined) receivers.grpc = await startGrpcReceiver({ ...common, ...grpc })
     } catch (error) {
       await Promise.all(Object.values(receivers).map(receiver => receiver.close({ deadlineMs: 0 })))
-      await parts.end(0)
+      await pipeline.end(0)
       throw error
     }
-    return new Gateway(parts, receivers)
+    return new Gateway(pipeline, receivers)
   }
 
   /** Answers what was accepted, sends what is due, and ends. The ledger stays open: it is its owner's. */
@@ -85,12 +85,12 @@ export class Gateway {
 
   async #close(): Promise<void> {
     await Promise.all(this.#receivers.map(receiver => receiver.close({ deadlineMs: CLOSE_TIMEOUT })))
-    await this.#parts.end()
+    await this.#pipeline.end()
   }
 }
 
-/** What stands behind the receivers. */
-class Parts {
+/** Behind the receivers: intake, ledger and metering, with what is told of them. */
+class Pipeline {
   readonly intake: Intake
   readonly reporter: Reporter
   readonly #options: ParsedOptions

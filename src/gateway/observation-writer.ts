@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { newWriterId } from '../ledger/clients/writer-id.ts'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { Ledger, Observation } from '../ledger/ledger.ts'
  */
 export class ObservationWriter {
   readonly #ledger: Ledger
-  #writer = incarnation()
+  #writer = newWriterId()
   #sequence = 0
   #waiting: Observation[] = []
   #gathering: Promise<void> | undefined
@@ -37,11 +37,9 @@ export class ObservationWriter {
       this.#sequence += 1
     } catch (error) {
       // Whether its key is used is not known, and no batch is to come twice under one.
-      this.#writer = incarnation()
+      this.#writer = newWriterId()
       this.#sequence = 0
       throw error
     }
   }
 }
-
-const incarnation = () => randomBytes(16).toString('hex')

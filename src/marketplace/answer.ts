@@ -75,7 +75,7 @@ export const ANSWERS = {
 }
 
 export type Operation = keyof typeof ANSWERS
-export type Answer<Name extends Operation> = v.InferOutput<(typeof ANSWERS)[Name]>
+export type OperationResult<Name extends Operation> = v.InferOutput<(typeof ANSWERS)[Name]>
 
 /**
  * Reads what AWS answered to an operation.
@@ -87,7 +87,7 @@ export type Answer<Name extends Operation> = v.InferOutput<(typeof ANSWERS)[Name
 export async function readAnswer<Name extends Operation>(
   operation: Name,
   response: Response,
-): Promise<Answer<Name> & { $metadata: AnswerMetadata }> {
+): Promise<OperationResult<Name> & { $metadata: AnswerMetadata }> {
   const metadata = metadataOf(response)
   const { status, headers } = response
   const nonsense = (what: string, options?: ErrorOptions) =>
@@ -107,7 +107,7 @@ export async function readAnswer<Name extends Operation>(
   }
   if (!response.ok) throw serviceErrorOf(json, response) ?? nonsense('an error without a name')
   const result = v.safeParse(ANSWERS[operation], Array.isArray(json) ? null : json)
-  if (result.success) return { ...(result.output as Answer<Name>), $metadata: metadata }
+  if (result.success) return { ...(result.output as OperationResult<Name>), $metadata: metadata }
   const [issue] = result.issues
   throw nonsense(`JSON that is no answer to ${operation}: ${v.getDotPath(issue) ?? 'all of it'} is not what AWS sends`)
 }

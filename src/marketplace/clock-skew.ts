@@ -6,7 +6,7 @@ const SAID = /Signature (?:expired|not yet current): [^(]*\((\d{4})(\d\d)(\d\d)T
 const TOLERANCE = 5 * 60_000
 
 /**
- * How far this machine's clock is ahead of AWS's, in milliseconds, where that is what an error comes of; negative
+ * How far this machine's clock is ahead of AWS's, in milliseconds, where that causes an error; negative
  * where it is behind. Undefined where AWS complains of something else, or does not say what time it is.
  *
  * @param signedAt this machine's time in the signature, in milliseconds since the epoch

@@ -149,7 +149,7 @@ async function containerCredentials(url: URL, fetch: Fetch): Promise<Credentials
       `${file ? 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE' : 'AWS_CONTAINER_AUTHORIZATION_TOKEN'} has characters that cannot be in a header.`,
     )
   }
-  const text = await withDeadline(CONTAINER_TIMEOUT, undefined, async signal => {
+  const text = await withDeadline(CONTAINER_TIMEOUT, async signal => {
     const headers: Record<string, string> = authorization === '' ? {} : { authorization }
     const response = await fetch(url.href, { headers, redirect: 'error', signal })
     if (!response.ok) {

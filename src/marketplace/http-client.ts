@@ -1,7 +1,7 @@
 import { AwsV4Signer } from 'aws4fetch'
 import * as v from 'valibot'
 import { check } from '../usage/check.ts'
-import { type Answer, type Operation, readAnswer } from './answer.ts'
+import { type Operation, type OperationResult, readAnswer } from './answer.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
 import { clockSkewOf, describeSkew } from './clock-skew.ts'
 import {
@@ -18,8 +18,8 @@ import {
   MeteringAnswerError,
   MeteringConnectionError,
   MeteringServiceError,
-  MeteringTimeoutError,
 } from './errors.ts'
+import { regionOption } from './region.ts'
 import type { RegistrationClient, ResolveCustomerRequest, ResolveCustomerResult } from './registration.ts'
 
 export interface HttpMeteringClientOptions {
@@ -51,16 +51,12 @@ const CONTENT_TYPE = 'application/x-amz-json-1.1'
 const BAD_CREDENTIALS = /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|InvalidSignature)/
 
 const func = <Type>(expected: string) => v.custom<Type>(value => typeof value === 'function', expected)
-const environment = (...names: string[]) => names.map(name => process.env[name]).find(value => value)
 
 const schema = v.strictObject({
-  region: v.pipe(
-    v.optional(v.string(), () => environment('AWS_REGION', 'AWS_DEFAULT_REGION') ?? ''),
-    v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, 'a region such as us-east-1, here or in AWS_REGION'),
-  ),
+  region: regionOption,
   endpoint: v.optional(
     v.custom<string>(isEndpoint, 'an http or https URL without user, query and fragment'),
-    () => environment('AWS_ENDPOINT_URL_MARKETPLACE_METERING', 'AWS_ENDPOINT_URL') as string,
+    () => environmentEndpoint() as string,
   ),
   // What is in credentials is no one's business; it is checked when they are used, without showing them.
   credentials: v.optional(v.any()),
@@ -74,6 +70,9 @@ const schema = v.strictObject({
   fetch: v.optional(func<Fetch>('a function such as fetch')),
   now: v.optional(func<() => number>('a function that returns milliseconds since the epoch'), () => Date.now),
 })
+
+const environmentEndpoint = () =>
+  process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING || process.env.AWS_ENDPOINT_URL || undefined
 
 function isEndpoint(value: unknown): boolean {
   // Neither option nor variable: the region's own.
@@ -140,16 +139,13 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
     request: object,
     secrets: readonly string[],
     { abortSignal }: { abortSignal?: AbortSignal } = {},
-  ): Promise<Answer<Name> & { $metadata: AnswerMetadata }> {
-    const credentials = await withDeadline(this.#timeout, abortSignal, () => this.#credentials.get()).catch(error => {
-      // Nothing was sent, which a timeout alone would not say.
-      throw error instanceof MeteringTimeoutError
-        ? new CredentialsError(`No AWS credentials within ${this.#timeout} ms.`, { cause: error })
-        : error
-    })
+  ): Promise<OperationResult<Name> & { $metadata: AnswerMetadata }> {
+    // Nothing was sent, which a timeout alone would not say.
+    const late = () => new CredentialsError(`No AWS credentials within ${this.#timeout} ms.`)
+    const credentials = await withDeadline(this.#timeout, () => this.#credentials.get(), { abortSignal, late })
     const signedAt = this.#now()
     const { headers, body } = await this.#sign(operation, JSON.stringify(request), credentials, signedAt)
-    return withDeadline(this.#timeout, abortSignal, async signal => {
+    const post = async (signal: AbortSignal) => {
       let response: Response | undefined
       try {
         response = await this.#fetch(this.endpoint, { method: 'POST', headers, body, redirect: 'manual', signal })
@@ -165,7 +161,8 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
           ...secrets,
         ])
       }
-    })
+    }
+    return withDeadline(this.#timeout, post, { abortSignal })
   }
 
   async #sign(operation: Operation, body: string, credentials: Credentials, signedAt: number) {

@@ -25,15 +25,15 @@ function usageRecordOf({ account, dimension, quantity, timestamp }: MeteringReco
   }
 }
 
-export type Answer =
+export type RecordAnswer =
   | { readonly said: 'Success'; readonly meteringRecordId?: string }
   | { readonly said: 'DuplicateRecord' | 'CustomerNotSubscribed' | 'unprocessed' }
   /** In neither list, in both, or changed: nothing can be told from it. */
   | { readonly said: 'nothing' }
 
-export interface Answers {
+export interface BatchAnswers {
   /** What was said of each record, in the request's order. */
-  readonly answers: readonly (Answer & { readonly record: MeteringRecord })[]
+  readonly answers: readonly (RecordAnswer & { readonly record: MeteringRecord })[]
   /** What in the answer makes no sense, for the message about it; empty when all of it does. */
   readonly nonsense: string
   /** Whether the client tried more than once by itself: then a refusal is of its last attempt only. */
@@ -41,7 +41,10 @@ export interface Answers {
 }
 
 /** Finds each record's answer, whatever the order, and trusts nothing that was not asked or was said twice. */
-export function readAnswers(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
+export function readAnswers(
+  records: readonly MeteringRecord[],
+  result: BatchMeterUsageResult | undefined,
+): BatchAnswers {
   try {
     return read(records, result)
   } catch {
@@ -50,11 +53,11 @@ export function readAnswers(records: readonly MeteringRecord[], result: BatchMet
   }
 }
 
-function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): Answers {
+function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): BatchAnswers {
   const nonsense = new Set<string>()
   const asked = records.map(record => ({ record, identity: identityOf(usageRecordOf(record)) }))
-  const said = new Map<string, Answer[]>(asked.map(({ identity }) => [identity, []]))
-  const note = (about: AnsweredRecord | null | undefined, answer: Answer): void => {
+  const said = new Map<string, RecordAnswer[]>(asked.map(({ identity }) => [identity, []]))
+  const note = (about: AnsweredRecord | null | undefined, answer: RecordAnswer): void => {
     const known = said.get(identityOf(about ?? {}))
     if (known === undefined) nonsense.add('an answer to a record that was not sent')
     else known.push(answer)
@@ -70,7 +73,7 @@ function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult 
     }
   }
   for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one, { said: 'unprocessed' })
-  const answers = asked.map(({ record, identity }): Answers['answers'][number] => {
+  const answers = asked.map(({ record, identity }): BatchAnswers['answers'][number] => {
     const found = said.get(identity) ?? []
     if (found.length === 1 && found[0] !== undefined) return { record, ...found[0] }
     nonsense.add(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
@@ -105,7 +108,7 @@ function identityOf(record: AnsweredRecord): string {
 }
 
 export function outcomeOf(
-  answer: Answer,
+  answer: RecordAnswer,
   terms: { retryAt: number; rollForward: boolean; repeated: boolean },
 ): Outcome {
   switch (answer.said) {
@@ -117,7 +120,7 @@ export function outcomeOf(
     case 'DuplicateRecord':
       return { type: 'conflict', rollForward: terms.rollForward }
     case 'CustomerNotSubscribed':
-      // To the last of several attempts; what came of those before is not known.
+      // To the last of several attempts; the outcomes of those before are not known.
       if (terms.repeated) return { type: 'retry', at: terms.retryAt, notTaken: false }
       return { type: 'not-subscribed' }
     case 'unprocessed':

@@ -9,11 +9,11 @@ import type {
   Settlement,
 } from '../ledger/ledger.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
+import { withDeadline } from '../marketplace/deadline.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
-import { withTimeout } from './timeout.ts'
 
 export interface MeteringCycleOptions {
   readonly ledger: Ledger
@@ -193,10 +193,10 @@ export class MeteringCycle {
   }
 
   /**
-   * Sends records and says what came of each. Where one of them makes AWS refuse all, the halves go by themselves,
+   * Sends records and returns the outcome of each. Where one of them makes AWS refuse all, the halves go by themselves,
    * down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
    *
-   * @param repeated whether the client tried these records before by itself, and did not say what came of it
+   * @param repeated whether the client tried these records before by itself, and did not tell the outcome
    */
   async #send(sending: Sending, records: readonly MeteringRecord[], repeated = false): Promise<Settlement[]> {
     const { report, requestTimeout, onConflict } = this.#options
@@ -205,7 +205,7 @@ export class MeteringCycle {
     const seconds = () => (performance.now() - begun) / 1000
     let result: BatchMeterUsageResult | undefined
     try {
-      result = await withTimeout(requestTimeout, abortSignal =>
+      result = await withDeadline(requestTimeout, abortSignal =>
         client.batchMeterUsage(requestFor(lane, records), { abortSignal }),
       )
     } catch (error) {
@@ -229,7 +229,7 @@ export class MeteringCycle {
     })
   }
 
-  /** What comes of records whose request failed. */
+  /** The outcomes of records whose request failed. */
   async #failed(
     sending: Sending,
     records: readonly MeteringRecord[],

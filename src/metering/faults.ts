@@ -13,6 +13,21 @@ export type Fault =
   /** It is not known whether AWS took the records. */
   | 'unknown'
 
+/** Why a lane is in trouble: its requests fail, AWS answers what makes no sense, or nothing here sends to its region. */
+export type Trouble = Fault | 'nonsense' | 'no-client'
+
+/** In words for people, as the beginning of a sentence. */
+export const TROUBLES: Readonly<Record<Trouble, string>> = {
+  refused: 'AWS refuses a usage record',
+  timestamp: "AWS says that a record's time is out of bounds, which it is not by this machine's clock: check the clock",
+  throttled: 'AWS throttles; something else may be metering for this account',
+  configuration: 'AWS refuses the configuration or the credentials: mend them',
+  'not-sent': 'AWS cannot be reached',
+  unknown: 'AWS did not say whether it took a request',
+  nonsense: 'AWS answers what makes no sense',
+  'no-client': 'There are records for a region that nothing here sends to: meter them with an exporter of that region',
+}
+
 /** The table of outcomes in AWS's API reference of BatchMeterUsage, by the names of its errors. */
 const FAULTS: readonly [RegExp, Fault][] = [
   [/^TimestampOutOfBoundsException$/, 'timestamp'],
@@ -35,7 +50,7 @@ const NOT_SENT = new Set<unknown>(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
 
 export interface FaultOfRequest {
   readonly fault: Fault
-  /** Whether the client tried before by itself, and this is what came of its last attempt only. */
+  /** Whether the client tried before by itself, and this is the fault of its last attempt only. */
   readonly repeated: boolean
 }
 

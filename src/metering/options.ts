@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
+import { regionOption } from '../marketplace/region.ts'
 import { check } from '../usage/check.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
@@ -114,11 +115,12 @@ function steady(now: () => number): () => number {
   }
 }
 
+/** Where options leave them out, in milliseconds. */
+export const CLOSE_DELAY = 5 * MINUTE
+export const DEADLINE_MARGIN = 5 * MINUTE
+
 const schema = v.object({
-  region: v.pipe(
-    v.optional(v.string(), () => process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || ''),
-    v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, 'a region such as us-east-1, here or in AWS_REGION'),
-  ),
+  region: regionOption,
   client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
   ledger: v.optional(
     v.union(
@@ -130,8 +132,8 @@ const schema = v.object({
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
   dropUnnamed: v.optional(v.boolean(), false),
-  closeDelay: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
-  deadlineMargin: v.optional(milliseconds(0, HOUR), 5 * MINUTE),
+  closeDelay: v.optional(milliseconds(0, HOUR), CLOSE_DELAY),
+  deadlineMargin: v.optional(milliseconds(0, HOUR), DEADLINE_MARGIN),
   zeroQuantityRecords: v.optional(v.boolean(), false),
   onConflict: v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold'),
   dryRun: v.optional(v.boolean(), false),

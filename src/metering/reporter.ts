@@ -1,8 +1,11 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { HOUR } from '../ledger/hours.ts'
-import type { LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import { withoutCustomers } from '../text/customer-data.ts'
+import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import type { CycleEvent } from './cycle.ts'
+import { TROUBLES } from './faults.ts'
 
 /**
  * The exporter's own telemetry: metrics through the OpenTelemetry API, and messages through `diag`. Neither names a
@@ -117,7 +120,7 @@ export class Reporter {
       case 'held':
         for (const record of event.records) {
           this.#instruments?.records.add(1, { outcome: record.reason ?? 'held', dimension: record.dimension })
-          this.#held(record)
+          this.#held(record, record.reason as HeldReason)
         }
         return
       case 'request':
@@ -131,7 +134,7 @@ export class Reporter {
           const outcome = state === 'metered' || reason === undefined ? state : reason
           this.#instruments?.records.add(1, { outcome, dimension: record.dimension })
           if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
-          if (state === 'held') this.#held({ ...record, reason })
+          if (state === 'held') this.#held(record, reason as HeldReason)
           else if (reason === 'conflict') {
             diag.warn(
               `Somebody else metered this hour of the customer: the ${record.quantity} of ${record.dimension} of record ` +
@@ -144,22 +147,21 @@ export class Reporter {
         this.#say(
           'error',
           `${event.lane.id} ${event.fault}`,
-          `${FAULTS[event.fault]} AWS or the network said: ${event.message}`,
+          `${TROUBLES[event.fault]}. Usage is kept. AWS or the network said: ${event.message}`,
         )
         return
       case 'nonsense':
         this.#say(
           'error',
           `nonsense ${event.lane.id}`,
-          `An answer makes no sense (${event.message}); its records are sent again.`,
+          `${TROUBLES.nonsense} (${event.message}); the records are sent again.`,
         )
         return
       case 'no-client':
         this.#say(
           'error',
           `no client ${event.lane.region}`,
-          `There are usage records for region ${event.lane.region}, and the client passed in is for another. Meter them ` +
-            'with an exporter of that region before their window closes.',
+          `${TROUBLES['no-client']}, ${event.lane.region}, before their window closes.`,
         )
         return
       case 'dry-run':
@@ -171,13 +173,9 @@ export class Reporter {
     }
   }
 
-  #held({
-    id,
-    dimension,
-    quantity,
-    reason,
-  }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'> & { reason?: string | undefined }): void {
-    diag.error(`Record ${id} is held: ${quantity} of ${dimension}. ${HELD[reason ?? ''] ?? reason}`)
+  #held({ id, dimension, quantity }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>, reason: HeldReason): void {
+    const means = paragraph(HELD_ADVICE[reason].means)
+    diag.error(`Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`)
   }
 
   #say(level: 'warn' | 'error', about: string, message: string): void {
@@ -185,7 +183,7 @@ export class Reporter {
     const before = this.#saidAt.get(about)
     if (before !== undefined && now >= before && now - before < HOUR) return
     this.#saidAt.set(about, now)
-    diag[level](message.replace(CUSTOMER_DATA, '…'))
+    diag[level](withoutCustomers(message))
   }
 
   end(): void {
@@ -193,9 +191,6 @@ export class Reporter {
     for (const remove of this.#callbacks) remove()
   }
 }
-
-/** Account ids and ARNs: AWS's messages, and a resolver's, quote them. */
-const CUSTOMER_DATA = /\barn:aws\S*|\b\d{12}\b/g
 
 /** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
 const COMPONENT_TYPE = 'aws_marketplace_metric_exporter'
@@ -274,29 +269,6 @@ const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observa
     return unattributed.map(({ dimension, amount }) => [Number(amount) / 1e6, { dimension }])
   },
   notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
-}
-
-const FAULTS: Record<(CycleEvent & { type: 'fault' })['fault'], string> = {
-  refused: 'AWS refuses a usage record.',
-  timestamp:
-    "AWS says that a record's time is out of bounds, and it is not by this machine's clock: check the clock. The record is sent again.",
-  throttled: 'AWS throttles; sending goes on more slowly. Is something else metering for this account?',
-  configuration:
-    'Nothing of the product can be metered until its configuration or credentials are mended; usage is kept.',
-  'not-sent': 'AWS cannot be reached; sending goes on later.',
-  unknown: 'It is not known whether AWS took a request; the identical records are sent again.',
-}
-
-const HELD: Record<string, string> = {
-  conflict:
-    'Somebody else metered this hour of the customer: another ledger, another tool, or a ledger restored from a copy. Find out whether they billed this usage, then settle it.',
-  'in-doubt': 'AWS may have billed it. Look for it in CloudTrail, then settle it as billed or not billed.',
-  restored:
-    'The ledger is restored from a backup, and AWS may have billed it since. Compare what AWS billed for the customer since then, then settle it.',
-  'not-subscribed': 'The customer has no active agreement. Release it when there is one.',
-  refused: 'AWS refuses it; the record has the reason. Mend it, then release it.',
-  'over-maximum': "It is above the dimension's maxQuantity. Release it if it is right.",
-  'agreement-ended': 'The agreement has ended and takes no more.',
 }
 
 function errorType(error: unknown): string {

@@ -29,12 +29,12 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   },
   restored: {
     means: lines(
-      'It was not billed when the backup was made that this ledger is restored',
-      'from, and the lost ledger may have billed it since, with any hour. Add up',
-      'what AWS billed for this customer and dimension since the backup, without',
-      'the hours that "records" shows as metered or pending. Part of the quantity',
-      'may be billed, part not. Where several are held of one customer and',
-      'dimension, share it out among them.',
+      'It was in the balance or held when the backup was made that this ledger is',
+      'restored from, and the lost ledger may have billed it since, with any hour.',
+      'Add up what AWS billed for this customer and dimension in this hour and',
+      'since the backup, without the hours that "records" shows as metered or',
+      'pending. Part of the quantity may be billed, part not. Where several are',
+      'held of one customer and dimension, share it out among them.',
     ),
     commands: [
       settleAs('AWS billed as much as is held, or more:', 'billed'),
@@ -88,3 +88,6 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),
   },
 }
+
+/** What it means as one line. */
+export const paragraph = (lines: string) => lines.replaceAll('\n', ' ')

@@ -12,7 +12,7 @@ export type Account = CustomerAccount | UnattributedAccount
  */
 export interface CustomerAccount {
   readonly kind: 'customer'
-  /** What AWS bills apart, as one text: `accountId,licenseArn`, `productCode,accountId` or `productCode,customer=identifier`. */
+  /** What AWS bills apart, as one text; see `customerKey`. */
   readonly key: string
   readonly product: string
   /** 12 digits. */
@@ -35,3 +35,36 @@ export type UnattributedReason = UnnamedReason | 'old-counter' | 'too-late'
 
 /** Why no customer could be named. For the other reasons the customer is known, and what it owes is not: see `NotCounted`. */
 export type UnnamedReason = 'no-customer' | 'malformed-customer' | 'overflow' | 'resolver-failed'
+
+/** What AWS tells a customer by. */
+export type CustomerName = Pick<CustomerAccount, 'product'> & {
+  readonly [Name in 'accountId' | 'customerIdentifier' | 'licenseArn']?: string | undefined
+}
+
+/**
+ * `accountId,licenseArn`, `productCode,accountId` or `productCode,customer=identifier`. A licence is of one product,
+ * whatever our own label for that is called today: AWS tells licences apart, not labels.
+ */
+export function customerKey({ product, accountId, customerIdentifier, licenseArn }: CustomerName): string {
+  if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
+  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
+}
+
+/** The account of a customer. It is made with all that it has: an object takes more memory when something is added to it. */
+export function customerAccount(name: CustomerName): CustomerAccount {
+  const { product, accountId, customerIdentifier, licenseArn } = name
+  const [kind, key] = ['customer' as const, customerKey(name)]
+  if (customerIdentifier !== undefined) return { kind, key, product, customerIdentifier }
+  if (licenseArn !== undefined) return { kind, key, product, accountId: accountId as string, licenseArn }
+  return { kind, key, product, accountId: accountId as string }
+}
+
+/** The account for usage that nobody can be billed for. Without evidence it is one for all with that reason. */
+export function unattributedAccount(
+  product: string,
+  reason: UnattributedReason,
+  evidence: string,
+): UnattributedAccount {
+  const prefix = `${product},unattributed=${reason}`
+  return { kind: 'unattributed', key: evidence === '' ? prefix : `${prefix},${evidence}`, product, reason, evidence }
+}

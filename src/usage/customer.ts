@@ -1,5 +1,12 @@
 import type { Attributes } from '@opentelemetry/api'
-import type { Account, CustomerAccount, UnattributedReason } from './account.ts'
+import {
+  type Account,
+  type CustomerAccount,
+  type CustomerName,
+  customerAccount,
+  type UnattributedReason,
+  unattributedAccount,
+} from './account.ts'
 import { evidenceOf } from './evidence.ts'
 import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from './instruments.ts'
 import {
@@ -18,14 +25,14 @@ import {
 export const MAX_UNATTRIBUTED = 1000
 
 /** An account, and what is remembered of it. As little as will do, since there may be many accounts. */
-export interface KnownAccount {
+export interface TrackedAccount {
   readonly account: Account
   /** By the dimension's index. */
   readonly tallies: (Tally | undefined)[]
   /** Which others were reported, as `dimension:source`. */
   alarms: Set<string> | undefined
   /** The next of those with the same account id: a customer may have several licences. */
-  next: KnownAccount | undefined
+  next: TrackedAccount | undefined
 }
 
 /** What is remembered of an account's usage of a dimension: right here, so that it is not looked up for each point. */
@@ -56,8 +63,8 @@ export class CustomerReader {
   readonly #identify: CustomerResolver
   readonly #dimensions: number
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
-  readonly #customers = new Map<string, KnownAccount>()
-  readonly #unattributed = new Map<string, KnownAccount>()
+  readonly #customers = new Map<string, TrackedAccount>()
+  readonly #unattributed = new Map<string, TrackedAccount>()
   /** What the resolver threw last. */
   resolverError: unknown
 
@@ -68,7 +75,7 @@ export class CustomerReader {
     this.#dimensions = dimensions
   }
 
-  read(attributes: Attributes, resource: Attributes): KnownAccount {
+  read(attributes: Attributes, resource: Attributes): TrackedAccount {
     let identity: CustomerIdentity | undefined
     try {
       identity = this.#identify(attributes, resource)
@@ -85,7 +92,7 @@ export class CustomerReader {
   }
 
   /** A customer that is named, or why it is none. */
-  know(identity: CustomerIdentity | undefined): KnownAccount | 'no-customer' | 'malformed-customer' {
+  know(identity: CustomerIdentity | undefined): TrackedAccount | 'no-customer' | 'malformed-customer' {
     if (identity === undefined || identity === null) return 'no-customer'
     // A resolver's database may say null for what is not there.
     const accountId = identity.accountId ?? undefined
@@ -106,10 +113,9 @@ export class CustomerReader {
       }
     }
     if (id === undefined && licenseArn === undefined) return 'no-customer'
-    if (!this.#isWellFormed(accountId, customerIdentifier, licenseArn, product)) {
-      return 'malformed-customer'
-    }
-    const known = this.#begin(accountOf(product, accountId as string, customerIdentifier, licenseArn))
+    const name = { product, accountId, customerIdentifier, licenseArn }
+    if (!isWellFormed(name, this.licences)) return 'malformed-customer'
+    const known = this.#begin(customerAccount(name))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
       known.next = first.next
@@ -119,56 +125,38 @@ export class CustomerReader {
   }
 
   /** The account for usage that has no customer. */
-  unattributed(reason: UnattributedReason, attributes: Attributes): KnownAccount {
-    const product = this.#product
-    const prefix = `${product},unattributed=${reason}`
-    let evidence = evidenceOf(attributes)
-    let key = `${prefix},${evidence}`
-    if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(key)) {
-      evidence = ''
-      key = prefix
+  unattributed(reason: UnattributedReason, attributes: Attributes): TrackedAccount {
+    let account = unattributedAccount(this.#product, reason, evidenceOf(attributes))
+    if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(account.key)) {
+      account = unattributedAccount(this.#product, reason, '')
     }
-    let known = this.#unattributed.get(key)
+    let known = this.#unattributed.get(account.key)
     if (known === undefined) {
-      known = this.#begin({ kind: 'unattributed', key, product, reason, evidence })
-      this.#unattributed.set(key, known)
+      known = this.#begin(account)
+      this.#unattributed.set(account.key, known)
     }
     return known
   }
 
-  #isWellFormed(accountId: unknown, customerIdentifier: unknown, licenseArn: unknown, product: unknown): boolean {
-    if (product !== this.#product && !matches(PRODUCT, product)) return false
-    if (this.licences) {
-      return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
-    }
-    if (licenseArn !== undefined) return false
-    return customerIdentifier === undefined
-      ? matches(ACCOUNT_ID, accountId)
-      : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
-  }
-
-  #begin(account: Account): KnownAccount {
+  #begin(account: Account): TrackedAccount {
     return { account, tallies: Array(this.#dimensions).fill(undefined), alarms: undefined, next: undefined }
   }
 }
 
-const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
-
-/** Made with all that it has, since an object takes more memory when something is added to it. */
-function accountOf(
-  product: string,
-  accountId: string,
-  customerIdentifier: string | undefined,
-  licenseArn: string | undefined,
-): CustomerAccount {
-  const kind = 'customer'
-  if (customerIdentifier !== undefined) {
-    return { kind, key: `${product},customer=${customerIdentifier}`, product, customerIdentifier }
+/** Whether AWS could know a customer by this. `licences` is whether the product's customers come with a licence. */
+export function isWellFormed(name: CustomerName, licences: boolean): boolean {
+  const { product, accountId, customerIdentifier, licenseArn } = name
+  if (!matches(PRODUCT, product)) return false
+  if (licences) {
+    return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
   }
-  // A licence is of one product, whatever our own label for that is called today: AWS tells licences apart, not labels.
-  if (licenseArn !== undefined) return { kind, key: `${accountId},${licenseArn}`, product, accountId, licenseArn }
-  return { kind, key: `${product},${accountId}`, product, accountId }
+  if (licenseArn !== undefined) return false
+  return customerIdentifier === undefined
+    ? matches(ACCOUNT_ID, accountId)
+    : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
 }
+
+const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
 
 /** The sources that hold where options leave them out. */
 export function customerSources(options: UsageOptions): CustomerAttributes {

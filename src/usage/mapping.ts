@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, toAmount } from './amount.ts'
-import type { CustomerReader, KnownAccount, Tally } from './customer.ts'
+import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
 import { parseLevelUnit, parseUnit, type Unit } from './units.ts'
@@ -20,7 +20,7 @@ export type UnbillableReason =
   | 'no-time'
   | 'no-temporality'
 
-/** What came of one collection. */
+/** The figures of one collection. */
 export interface MapReport {
   /** Data points read. */
   points: number
@@ -136,7 +136,7 @@ export class Mapping {
   ): void {
     this.report.points += 1
     const overflow = isOverflow(attributes)
-    let known: KnownAccount | undefined
+    let known: TrackedAccount | undefined
     let asked = false
     for (const { dimension, rules } of this.#feeds) {
       // What overflowed has lost the attributes that rules ask for. It is kept for a person to look at.
@@ -184,7 +184,7 @@ export class Mapping {
     return place
   }
 
-  #watchSources(known: KnownAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
+  #watchSources(known: TrackedAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
     const first = tally.source
     if (first === source || known.account.kind !== 'customer') return
     if (first === 0) {
@@ -231,7 +231,7 @@ export class Mapping {
   }
 }
 
-function tallyOf({ tallies }: KnownAccount, { index }: MeteredDimension): Tally {
+function tallyOf({ tallies }: TrackedAccount, { index }: MeteredDimension): Tally {
   let tally = tallies[index]
   if (tally === undefined) {
     tally = { source: 0, waiting: undefined }

@@ -282,7 +282,7 @@ test('mistakes in the command line exit with 2, and help is there', async t => {
   )
   assert.match(unknown.stderr, /Did you mean statement\?/)
   assert.match(noWhy.stderr, /required option '--why <text>' not specified/)
-  assert.match(period.stderr, /Expected a time such as 2026-11, .*got "yesterday"\. \(ERR_USAGE\)\n$/)
+  assert.match(period.stderr, /Expected a time such as 2026-11, .*got "yesterday"\. \(ERR_COMMAND_LINE\)\n$/)
   for (const line of help.stdout.split('\n')) assert.ok(line.length <= 82, line)
   assert.match(version.stdout, /^\d+\.\d+\.\d+/)
 })

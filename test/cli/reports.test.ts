@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
-import { customerAccount, findAccount } from '../../src/cli/account.ts'
-import { breaches } from '../../src/cli/report/equation.ts'
+import { findAccount, namedCustomer } from '../../src/cli/account.ts'
 import { equationText } from '../../src/cli/report/equation-text.ts'
 import { heldText } from '../../src/cli/report/held.ts'
 import { recordsCsv, recordsJson, recordsTable } from '../../src/cli/report/records.ts'
@@ -13,6 +12,7 @@ import { problemsOf } from '../../src/cli/report/status.ts'
 import { readStatement } from '../../src/cli/statement.ts'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
+import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
@@ -98,7 +98,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
 
   test('tells licences and products apart', () => {
     const customer = (product: string, id: string) =>
-      customerAccount(product, { accountId: '111122223333', licenseArn: `arn:aws:license-manager::111122223333:${id}` })
+      namedCustomer(product, { accountId: '111122223333', licenseArn: `arn:aws:license-manager::111122223333:${id}` })
     const lines = [customer('one', 'license:l-1'), customer('two', 'license:l-2')].map(account => ({
       ...LINE,
       account,
@@ -174,7 +174,7 @@ describe('accounts', () => {
   const lines = [
     LINE,
     { ...LINE, account: STRAY },
-    { ...LINE, account: customerAccount('other', { accountId: '111122223333' }) },
+    { ...LINE, account: namedCustomer('other', { accountId: '111122223333' }) },
   ]
 
   test('are found by any name that is theirs alone', () => {
@@ -189,12 +189,12 @@ describe('accounts', () => {
   })
 
   test('of customers are what the exporter makes of them', () => {
-    assert.deepEqual(customerAccount('prod', { accountId: '111122223333' }), ACME)
-    assert.equal(customerAccount('prod', { customerIdentifier: 'abc' }).key, 'prod,customer=abc')
+    assert.deepEqual(namedCustomer('prod', { accountId: '111122223333' }), ACME)
+    assert.equal(namedCustomer('prod', { customerIdentifier: 'abc' }).key, 'prod,customer=abc')
     for (const identity of [{ accountId: '1' }, { accountId: '111122223333', licenseArn: 'arn:x' }]) {
-      assert.throws(() => customerAccount('prod', identity), { code: 'ERR_USAGE' })
+      assert.throws(() => namedCustomer('prod', identity), { code: 'ERR_COMMAND_LINE' })
     }
-    assert.throws(() => customerAccount('a b', { accountId: '111122223333' }), /--product/)
+    assert.throws(() => namedCustomer('a b', { accountId: '111122223333' }), /--product/)
   })
 })
 

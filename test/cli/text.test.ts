@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { UsageError } from '../../src/cli/errors.ts'
+import { CommandLineError } from '../../src/cli/errors.ts'
 import { parsePeriod } from '../../src/cli/period.ts'
 import { csv } from '../../src/text/csv.ts'
 import { json } from '../../src/text/json.ts'
@@ -73,7 +73,7 @@ describe('periods', () => {
       '26-11',
       '-1h',
     ]) {
-      assert.throws(() => period(text), UsageError, text)
+      assert.throws(() => period(text), CommandLineError, text)
     }
     assert.throws(() => period('2026-12', '2026-11'), /before --to/)
   })

@@ -10,7 +10,7 @@ import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 
 const FOLDER = fileURLToPath(new URL('../../examples/collector', import.meta.url))
-const MANIFESTS = ['single.yaml', 'replicas.yaml', 'sidecar.yaml']
+const MANIFESTS = ['single.yaml', 'replicas.yaml', 'sidecar.yaml', 'scraper.yaml']
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests are looked at, not typed
 type Yaml = any
@@ -27,6 +27,8 @@ const VERSIONS: Record<string, string> = {
   StatefulSet: 'apps/v1',
   PodDisruptionBudget: 'policy/v1',
   NetworkPolicy: 'networking.k8s.io/v1',
+  ClusterRole: 'rbac.authorization.k8s.io/v1',
+  ClusterRoleBinding: 'rbac.authorization.k8s.io/v1',
 }
 
 /** What runs pods, with all their containers. */
@@ -56,13 +58,13 @@ for (const name of MANIFESTS) {
       assert.equal(metadata.namespace, undefined)
     }
     const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount')
-    for (const { metadata } of accounts) {
-      assert.match(metadata.annotations['eks.amazonaws.com/role-arn'], /^arn:aws:iam::\d{12}:role\/[\w-]+$/)
-    }
-    // What sends usage records has a role to do it with.
     for (const { pod, containers } of workloads) {
-      if (!containers.some(({ args = [] }) => args[0] === 'serve')) continue
-      assert.ok(accounts.some(({ metadata }) => metadata.name === pod.serviceAccountName))
+      const account = accounts.find(({ metadata }) => metadata.name === pod.serviceAccountName)
+      const role = account?.metadata.annotations?.['eks.amazonaws.com/role-arn']
+      // What sends usage records has a role to do it with, and nothing else has one.
+      if (containers.some(({ args = [] }) => args[0] === 'serve')) {
+        assert.match(role, /^arn:aws:iam::\d{12}:role\/[\w-]+$/)
+      } else assert.equal(role, undefined)
     }
   })
 
@@ -99,7 +101,10 @@ for (const name of MANIFESTS) {
   test(`${name}: pods are confined, have what they mount, and may end in peace`, () => {
     for (const { pod, containers, spec } of workloads) {
       assert.ok(pod.securityContext.runAsNonRoot && pod.securityContext.seccompProfile.type === 'RuntimeDefault')
-      assert.equal(pod.automountServiceAccountToken, false)
+      // Only what finds pods by itself may speak to the cluster.
+      const binding = objects.find(({ kind }) => kind === 'ClusterRoleBinding')
+      const bound = binding?.subjects[0].name
+      assert.equal(pod.automountServiceAccountToken, bound !== undefined && bound === pod.serviceAccountName)
       // The gateway ends within 25 seconds.
       assert.ok(pod.terminationGracePeriodSeconds > 25)
       const volumes = [...pod.volumes, ...(spec.volumeClaimTemplates ?? []).map((claim: Yaml) => claim.metadata)]
@@ -128,13 +133,15 @@ for (const name of MANIFESTS) {
         const [config] = args.join(' ').match(/\/etc\/metering\/\S+/) ?? []
         if (config) assert.ok(README.includes(`--from-file=${config.split('/').at(-1)}=`), config)
         for (const { name, valueFrom } of env) {
-          if (!valueFrom) continue
+          if (!valueFrom?.secretKeyRef) continue
           assert.equal(valueFrom.secretKeyRef.name, 'metering')
           assert.ok(README.includes(`--from-literal=${valueFrom.secretKeyRef.key}=`), name)
         }
         const names = env.map((variable: Yaml) => variable.name)
         const needed = args[0] === 'serve' ? ['METERING_TOKEN', 'AWS_REGION', 'MARKETPLACE_LEDGER'] : []
-        for (const name of config?.endsWith('collector.yaml') ? ['METERING_TOKEN', 'METERING_ENDPOINT'] : needed) {
+        for (const name of /(collector|scraper)\.yaml$/.test(config ?? '')
+          ? ['METERING_TOKEN', 'METERING_ENDPOINT']
+          : needed) {
           assert.ok(names.includes(name), name)
         }
       }
@@ -143,7 +150,7 @@ for (const name of MANIFESTS) {
 
   test(`${name}: one ledger, however many gateways there are`, () => {
     const gateways = workloads.filter(({ containers }) => containers.some(({ args = [] }) => args[0] === 'serve'))
-    assert.equal(gateways.length, 1)
+    assert.equal(gateways.length, name === 'scraper.yaml' ? 0 : 1)
     for (const { kind, spec, containers } of gateways) {
       const { value } = containers
         .flatMap((one: Yaml) => one.env)
@@ -159,6 +166,54 @@ for (const name of MANIFESTS) {
     }
   })
 }
+
+const scrapes = ({ args = [] }: Yaml) => args.includes('--config=/etc/metering/scraper.yaml')
+
+test('two Collectors scrape, which may do nothing but find pods, and whom the gateways let in', () => {
+  const objects = objectsOf('scraper.yaml')
+  const [scraper, ...others] = workloadsIn(objects)
+  assert.deepEqual(others, [])
+  assert.ok(scraper?.containers.some(scrapes))
+  assert.equal(scraper.spec.replicas, 2)
+  const { rules, metadata } = objects.find(({ kind }) => kind === 'ClusterRole')
+  assert.deepEqual(rules, [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }])
+  const { roleRef, subjects } = objects.find(({ kind }) => kind === 'ClusterRoleBinding')
+  assert.deepEqual([roleRef.kind, roleRef.name], ['ClusterRole', metadata.name])
+  const subject = { kind: 'ServiceAccount', name: scraper.pod.serviceAccountName, namespace: 'metering' }
+  assert.deepEqual(subjects, [subject])
+  assert.match(README, /kubectl create namespace metering\n/)
+
+  const [{ value: endpoint }] = scraper.containers.flatMap(({ env }: Yaml) => env)
+  const { hostname } = new URL(endpoint)
+  const policy = objectsOf('replicas.yaml').find(
+    object => object.kind === 'NetworkPolicy' && object.metadata.name === hostname,
+  )
+  const allowed = policy.spec.ingress.flatMap(({ from }: Yaml) => from)
+  assert.ok(
+    allowed.some(
+      ({ podSelector }: Yaml) =>
+        podSelector?.matchLabels['app.kubernetes.io/name'] ===
+        scraper.spec.template.metadata.labels['app.kubernetes.io/name'],
+    ),
+  )
+})
+
+test('each replica of a sender has a name of its own, as the README says', () => {
+  const [, block = ''] = /```yaml\n(env:\n[\s\S]*?)```/.exec(README) ?? []
+  const [said] = parseAllDocuments(block) as Yaml
+  const { env } = said.toJS()
+  const [inference] = workloadsIn(objectsOf('sidecar.yaml'))
+  const application = inference?.containers.find(({ name }: Yaml) => name === 'inference')
+  for (const variable of env) {
+    assert.deepEqual(
+      application.env.find(({ name }: Yaml) => name === variable.name),
+      variable,
+    )
+  }
+  const [uid, attributes] = env
+  assert.deepEqual(uid.valueFrom, { fieldRef: { fieldPath: 'metadata.uid' } })
+  assert.equal(attributes.value, `service.instance.id=$(${uid.name})`)
+})
 
 test('the gateway answers the probes, without a token', async () => {
   using folder = new TemporaryFolder()
@@ -200,7 +255,8 @@ test('Collectors are probed where they say how they are', () => {
       assert.equal(image, 'otel/opentelemetry-collector-contrib:0.159.0')
       assert.deepEqual([livenessProbe.httpGet, readinessProbe.httpGet], Array(2).fill({ path: '/', port: 'health' }))
       const numbers = ports.map((port: Yaml) => port.containerPort)
-      assert.deepEqual(numbers, [4317, 4318, 13133, 8888])
+      assert.deepEqual(numbers.slice(-2), [13133, 8888])
+      assert.deepEqual(numbers.slice(0, -2), containers.some(scrapes) ? [] : [4317, 4318])
     }
   }
 })

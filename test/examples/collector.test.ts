@@ -62,12 +62,15 @@ for (const which of CASES) {
   })
 }
 
-/** The names under which a Collector forwards what a dimension is added up from: it keeps Prometheus' colons. */
+/**
+ * The names under which a Collector forwards what a dimension is added up from: it keeps Prometheus' colons. Ray Serve's
+ * are for those who use it.
+ */
 function metricsOf({ from }: DimensionOptions): string[] {
   const rules = [from].flat().flatMap((source): readonly Rule[] => {
     return typeof source === 'string' ? PRESETS[source as PresetName] : [source as Rule]
   })
-  const names = rules.flatMap(({ metric }) => metric)
+  const names = rules.flatMap(({ metric }) => metric).filter(name => !name.startsWith('ray_'))
   return names.filter(
     name => name.includes(':') || !names.some(other => other.replace(':', '_') === name && other !== name),
   )
@@ -135,18 +138,83 @@ test('the check finds what would lose usage', () => {
 test('what the Collector files share is the same', () => {
   const [billing, vllm] = CASES.map(collectorOf)
   assert.deepEqual(vllm.extensions, billing.extensions)
-  assert.deepEqual(vllm.exporters['otlp_http/billing'], billing.exporters['otlp_http/billing'])
+  const [ordered, unordered] = [vllm, billing].map(config => structuredClone(config.exporters['otlp_http/billing']))
+  // What is scraped has mostly no start, and so nothing but its order.
+  assert.equal(ordered.sending_queue.num_consumers, 1)
+  assert.equal(unordered.sending_queue.num_consumers, 10)
+  ordered.sending_queue.num_consumers = 10
+  assert.deepEqual(ordered, unordered)
   assert.deepEqual(vllm.processors.memory_limiter, billing.processors.memory_limiter)
+})
+
+/** What is wrong with how targets are found and named. */
+function targetProblems(config: Yaml): string[] {
+  const problems: string[] = []
+  const { scrape_configs: jobs, global } = config.receivers.prometheus.config
+  if (global.external_labels) problems.push('labels of one Collector')
+  for (const {
+    job_name: job,
+    static_configs,
+    kubernetes_sd_configs: discovered = [],
+    relabel_configs: rules = [],
+  } of jobs) {
+    const expect = (fact: unknown, problem: string) => void (fact || problems.push(`${job}: ${problem}`))
+    const labelled = (label: string) => rules.find((rule: Yaml) => rule.target_label === label)?.source_labels
+    const kept = (label: string) =>
+      rules.some((rule: Yaml) => rule.action === 'keep' && rule.source_labels[0] === label)
+    expect(static_configs === undefined, 'an address that may be a Service')
+    expect(discovered.length === 1 && discovered[0].role === 'pod', 'targets that are no pods')
+    expect(kept('__meta_kubernetes_pod_container_port_number'), 'a target for each port of a pod')
+    const [instance, ...others] = labelled('instance') ?? []
+    const names = ['__meta_kubernetes_pod_uid', '__meta_kubernetes_pod_node_name']
+    expect(others.length === 0 && names.includes(instance), 'an instance that comes again')
+  }
+  for (const id of Object.keys(config.processors)) {
+    if (!/^(memory_limiter|filter)/.test(id)) problems.push(`${id} changes starts or names`)
+  }
+  return problems
+}
+
+test('each scraped target is one process, under a name that both Collectors of a pair give it', () => {
+  assert.deepEqual(targetProblems(collectorOf('vllm')), [])
+})
+
+test('the check finds targets that are not one process', () => {
+  const text = textOf('collector-vllm.yaml')
+  const mistakes: [from: string | RegExp, to: string, problem: RegExp][] = [
+    ['- role: pod', '- role: service', /no pods/],
+    [
+      'kubernetes_sd_configs:\n            - role: pod',
+      'static_configs:\n            - targets: [vllm:8000]',
+      /Service/,
+    ],
+    ['[__meta_kubernetes_pod_container_port_number]', '[__meta_kubernetes_pod_phase]', /each port/],
+    ['[__meta_kubernetes_pod_uid]', '[__meta_kubernetes_pod_name]', /comes again/],
+    ['scrape_interval: 10s', 'scrape_interval: 10s\n        external_labels: { replica: a }', /one Collector/],
+    ['  memory_limiter:\n', '  metric_start_time: {}\n  memory_limiter:\n', /metric_start_time/],
+  ]
+  for (const [from, to, problem] of mistakes) {
+    assert.notEqual(text.replace(from, to), text)
+    const [document] = parseAllDocuments(text.replace(from, to)) as Yaml
+    assert.match(targetProblems(document.toJS()).join('\n'), problem, to)
+  }
 })
 
 test('each scraped target, and each GPU, is somebody’s', () => {
   const { scrape_configs: jobs } = collectorOf('vllm').receivers.prometheus.config
   const { customer } = gatewayOf('vllm') as { customer: { accountId: string } }
-  for (const { static_configs: targets, metric_relabel_configs: rules } of jobs) {
-    const ids = rules
-      ? rules.map((rule: Yaml) => rule.target_label === customer.accountId && rule.replacement)
-      : targets.map(({ labels }: Yaml) => labels[customer.accountId])
-    for (const id of ids) assert.match(id, /^\d{12}$/)
+  const label = '__meta_kubernetes_pod_label_customer_account_id'
+  for (const { relabel_configs: targets, metric_relabel_configs: rules } of jobs) {
+    const named = (rules ?? targets).filter((rule: Yaml) => rule.target_label === customer.accountId)
+    assert.ok(named.length > 0)
+    for (const { source_labels: source, replacement } of named) {
+      if (rules) assert.match(replacement, /^\d{12}$/)
+      else {
+        assert.deepEqual(source, [label])
+        const kept = targets.find((rule: Yaml) => rule.action === 'keep' && rule.source_labels[0] === label)
+        assert.equal(kept.regex, '\\d{12}')
+      }
+    }
   }
 })
 

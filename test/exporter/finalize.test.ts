@@ -50,7 +50,7 @@ test('what comes too late for an agreement that has ended is held, and said', as
   const messages = (await saidDuring(() => exporter.finalize({ accountId: ACCOUNT }, { endedAt }))).join('\n')
   assert.deepEqual(billed(), {})
   assert.equal((await line(ACCOUNT, 'tokens-processed'))?.held, 3n * M)
-  assert.match(messages, /error: Record \d+ is held: 3 of tokens-processed\. The agreement has ended/)
+  assert.match(messages, /error: Record \d+ is held: 3 of tokens-processed\. The agreement ended/)
 })
 
 test('finalize refuses what is no customer and no time', async t => {

@@ -276,7 +276,7 @@ test('a client that never answers and does not listen: given up after requestTim
   await bench.pass()
   assert.equal(signal?.aborted, true)
   assert.ok(
-    (await bench.records()).every(record => record.inDoubt && /RequestTimeoutError/.test(record.lastAnswer ?? '')),
+    (await bench.records()).every(record => record.inDoubt && /^TimeoutError: no answer/.test(record.lastAnswer ?? '')),
   )
   assert.deepEqual(bench.faults(), ['unknown'])
   await bench.passes(2, HOUR / 2)

@@ -38,6 +38,26 @@ await aws.close()
 console.log(JSON.stringify(billed))
 `
 
+/** The status page's script is in it, as one that browsers take and that the page's policy allows. */
+const PAGE = `
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { Script } from 'node:vm'
+import { SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
+import { Gateway } from 'opentelemetry-exporter-aws-marketplace/gateway'
+
+const ledger = new SqliteLedger({ path: 'page.sqlite' })
+const http = { host: '127.0.0.1', port: 0 }
+const gateway = await Gateway.start({ productCode: 'product', region: 'us-east-1', ledger, http })
+const response = await fetch('http://' + gateway.addresses.http + '/')
+const [, script] = /<script>(.*)<.script>/s.exec(await response.text())
+new Script(script)
+const hash = createHash('sha256').update(script).digest('base64')
+assert.ok(response.headers.get('content-security-policy').includes("script-src 'sha256-" + hash + "'"))
+await gateway.close()
+await ledger.close()
+`
+
 /** What a bundler renames keeps working, but not the names that errors are told apart by. */
 const ERRORS = `
 for (const entry of ${JSON.stringify(entries)}) {
@@ -78,6 +98,8 @@ try {
   assert.equal(run('node', 'app.js'), '[250]\n', 'from JavaScript')
   writeFileSync(join(project, 'errors.js'), ERRORS)
   run('node', 'errors.js')
+  writeFileSync(join(project, 'page.js'), PAGE)
+  run('node', 'page.js')
 
   writeFileSync(join(project, 'app.ts'), APP)
   writeFileSync(join(project, 'types.ts'), TYPES)

@@ -430,6 +430,18 @@ test('metrics born in Prometheus: every spelling of the name, no unit', async ()
     ],
     ['litellm.tokens', '1', ['litellm_input_tokens_metric_total', 'litellm_output_tokens_metric'], 4n * M],
     ['tgi.requests', '1', ['tgi_request_success', 'tgi_request_success_total'], 4n * M],
+    ['vllm.requests', '1', ['ray_vllm_request_success_total', 'ray_vllm:request_success_total'], 4n * M],
+    ['vllm.tokens', '1', ['ray_vllm_prompt_tokens_total', 'ray_vllm_generation_tokens_total'], 4n * M],
+    ['sglang.output-tokens', '1', ['ray_sglang_generation_tokens_total'], 2n * M],
+    ['nim.requests', '1', ['request_success_total', 'request_success'], 4n * M],
+    ['nim.tokens', '1', ['prompt_tokens_total', 'generation_tokens'], 4n * M],
+    ['tensorrt-llm.requests', '1', ['trtllm_request_success_total', 'trtllm:request_success'], 4n * M],
+    ['tensorrt-llm.tokens', '1', ['trtllm_prompt_tokens_total', 'trtllm_generation_tokens'], 4n * M],
+    ['lmdeploy.requests', '1', ['lmdeploy:request_success_total', 'lmdeploy_request_success'], 4n * M],
+    ['lmdeploy.tokens', '1', ['lmdeploy:prompt_tokens', 'lmdeploy:generation_tokens_total'], 4n * M],
+    ['llamacpp.tokens', '1', ['llamacpp:prompt_tokens_total', 'llamacpp_tokens_predicted'], 4n * M],
+    ['dynamo.output-tokens', '1', ['dynamo_frontend_output_tokens_total', 'dynamo_frontend_output_tokens'], 4n * M],
+    ['genai.tokens', '1', ['gen_ai_client_inference_usage_input_tokens_total'], 2n * M],
   ]
   for (const [from, unit, names, amount] of cases) {
     const { meter, collect } = measure()
@@ -441,6 +453,17 @@ test('metrics born in Prometheus: every spelling of the name, no unit', async ()
     ['sglang.requests', '1', 'sglang:e2e_request_latency_seconds', 2n * M],
     ['tgi.input-tokens', '1', 'tgi_request_input_length', 6n * M],
     ['tgi.output-tokens', '1', 'tgi_request_generated_tokens', 6n * M],
+    ['vllm.time', 's', 'vllm:request_inference_time', 6n * M],
+    ['vllm.time', 's', 'ray_vllm_request_inference_time_seconds', 6n * M],
+    ['sglang.requests', '1', 'sglang:e2e_request_latency', 2n * M],
+    ['nim.time', 's', 'e2e_request_latency_seconds', 6n * M],
+    ['tensorrt-llm.time', 's', 'trtllm_request_inference_time_seconds', 6n * M],
+    ['lmdeploy.time', 's', 'lmdeploy:request_inference_time', 6n * M],
+    ['dynamo.input-tokens', '1', 'dynamo_frontend_input_sequence_tokens', 6n * M],
+    ['genai-server.time', 's', 'gen_ai_server_request_duration_seconds', 6n * M],
+    ['genai-server.requests', '1', 'gen_ai_server_request_duration', 2n * M],
+    ['genai-legacy.requests', '1', 'gen_ai_client_operation_duration_seconds', 2n * M],
+    ['genai.time', 's', 'gen_ai_client_inference_duration_seconds', 6n * M],
   ]
   for (const [from, unit, name, amount] of histograms) {
     const { meter, collect } = measure()

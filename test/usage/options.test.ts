@@ -173,8 +173,8 @@ test('rules that overlap', () => {
     expected(first, second, 'b'),
   )
   assert.equal(
-    withFrom(['genai.tokens', 'genai.output-tokens']),
-    expected("'genai.tokens'", "'genai.output-tokens'", 'gen_ai.client.inference.usage.output_tokens'),
+    withFrom(['tgi.tokens', 'tgi.output-tokens']),
+    expected("'tgi.tokens'", "'tgi.output-tokens'", 'tgi_request_generated_tokens'),
   )
   // To say that they add up does not help: a point counts once.
   assert.equal(

@@ -1,10 +1,11 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
+import { breaches, difference } from '../../ledger/rules/equation.ts'
 import { accountName } from '../../text/account.ts'
+import { DAMAGED } from '../../text/ledger-advice.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { baseScale } from '../../text/quantity.ts'
 import { formatAmount } from '../../usage/amount.ts'
-import { breaches, difference } from './equation.ts'
 
 const EQUATION = 'recorded = metered + pending + held + balance'
 
@@ -20,7 +21,7 @@ export function equationText(lines: readonly StatementLine[], paint: Paint = pla
   return [
     paint(['bold', 'red'], `THE EQUATION DOES NOT HOLD for ${broken.length} of ${lines.length} series: ${EQUATION}`),
     ...list,
-    'The ledger is damaged. Stop the exporter, keep the file, and restore a backup.',
+    DAMAGED,
   ].join('\n')
 }
 

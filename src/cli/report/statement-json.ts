@@ -1,7 +1,7 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
+import { breaches, difference } from '../../ledger/rules/equation.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
-import { breaches, difference } from './equation.ts'
 import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
 
 /** The statement for a program. Amounts are decimal numbers of base units, as strings: exact at any size. */

@@ -1,5 +1,7 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
@@ -7,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { amountText } from './record-name.ts'
 
-export interface StatusReport {
+export interface LedgerOverview {
   readonly name: string
   /** Of the file, in bytes. */
   readonly size: number | undefined
@@ -16,13 +18,8 @@ export interface StatusReport {
   readonly dimensions: ReadonlyMap<string, Dimension>
 }
 
-/** Without a running exporter no hour is closed: after two hours it is surely late. */
-const CLOSE_LATE = 2 * HOUR
-/** A record is normally settled minutes after its hour is closed. */
-const PENDING_LATE = 3 * HOUR
-
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
-export function statusText(report: StatusReport, paint: Paint = plain): string {
+export function statusText(report: LedgerOverview, paint: Paint = plain): string {
   const { name, size, now, status, dimensions } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
@@ -53,16 +50,17 @@ export function statusText(report: StatusReport, paint: Paint = plain): string {
 }
 
 /** What needs a person, the most urgent first. */
-export function problemsOf({ now, status }: Pick<StatusReport, 'now' | 'status'>): string[] {
-  const { closedThrough, oldestPendingHour: oldest } = status
+export function problemsOf({ now, status }: Pick<LedgerOverview, 'now' | 'status'>): string[] {
   const problems: string[] = []
-  if (oldest !== undefined && now - oldest > PENDING_LATE) {
+  const oldest = latePendingHour(status, now)
+  if (oldest !== undefined) {
     problems.push(
       `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}: marketplace-meter records --state pending`,
     )
   }
-  if (closedThrough !== undefined && now - (closedThrough + HOUR) > CLOSE_LATE) {
-    problems.push(`No hour was closed since ${shortTime(closedThrough)}: is an exporter running?`)
+  // The ledger does not know the delay that its exporters are configured with.
+  if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
+    problems.push(`No hour was closed since ${shortTime(status.closedThrough as number)}: is an exporter running?`)
   }
   const held = status.held.reduce((sum, { records }) => sum + records, 0)
   if (held > 0) problems.push(`${held} ${held === 1 ? 'record is' : 'records are'} held: marketplace-meter held`)
@@ -81,7 +79,7 @@ function windowText(hour: number, now: number): string {
 }
 
 /** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
-export function statusJson(report: StatusReport): object {
+export function statusJson(report: LedgerOverview): object {
   const { name, size, now, status } = report
   const figure = ({ quantity, amount, ...rest }: LedgerStatus['pending'][number]) => ({
     ...rest,

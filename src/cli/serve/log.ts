@@ -1,4 +1,5 @@
 import { type DiagLogger, DiagLogLevel, diag } from '@opentelemetry/api'
+import { withoutCustomers } from '../../text/customer-data.ts'
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug'
 
@@ -12,9 +13,6 @@ export interface LogOptions {
   readonly now: () => number
 }
 
-/** Account ids and ARNs are customers' data: whatever is logged, by whichever library, goes without them. */
-const CUSTOMER_DATA = /\barn:aws\S*|\b\d{12}\b/g
-
 const DIAG_LEVELS = {
   error: DiagLogLevel.ERROR,
   warn: DiagLogLevel.WARN,
@@ -22,12 +20,12 @@ const DIAG_LEVELS = {
   debug: DiagLogLevel.DEBUG,
 }
 
-/** Logs what OpenTelemetry's `diag` is told, by this package and by others. */
+/** Logs what OpenTelemetry's `diag` is told, by this package and by others, without customers' data. */
 export function logDiag({ level, format, write, now }: LogOptions): void {
   const log =
     (name: LogLevel) =>
     (text: string, ...details: unknown[]) => {
-      const message = [text, ...details.flatMap(describe)].join(' ').replace(CUSTOMER_DATA, '…')
+      const message = withoutCustomers([text, ...details.flatMap(describe)].join(' '))
       const time = new Date(now()).toISOString()
       write(
         format === 'json'

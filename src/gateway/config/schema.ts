@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { isLedgerAddress } from '../../ledger/open.ts'
-import { described } from './described.ts'
+import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
+import { described } from './description.ts'
 import { REFERENCE, REFERENCES } from './secrets.ts'
 import { address, duration, endpoint, size } from './values.ts'
 
@@ -83,11 +84,9 @@ const telemetry = v.strictObject({
   ),
 })
 
-export const REGION = 'a region such as us-east-1, here or in AWS_REGION'
-
 export const SETTINGS = {
   region: described(
-    v.optional(v.pipe(v.string(), v.regex(/^[a-z]{2,4}(-[a-z]+)+-\d+$/, REGION))),
+    v.optional(v.pipe(v.string(), v.regex(REGION, REGION_EXPECTED))),
     'The region whose Marketplace endpoint is called. By default that of AWS_REGION.',
   ),
   ledger: described(

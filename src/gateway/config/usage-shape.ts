@@ -3,7 +3,7 @@ import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { type CustomerAttributes, type DimensionOptions, PRODUCT, type UsageOptions } from '../../usage/options.ts'
 import { PRESETS } from '../../usage/presets.ts'
 import type { Rule } from '../../usage/rule.ts'
-import { described } from './described.ts'
+import { described } from './description.ts'
 import { duration } from './values.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { HOUR, MINUTE } from '../../ledger/hours.ts'
 import type { Lane } from '../../ledger/ledger.ts'
 import type { CycleEvent } from '../../metering/cycle.ts'
-import { describe } from '../../metering/faults.ts'
+import { describe, type Trouble } from '../../metering/faults.ts'
 
 const MINUTES = 60
 
@@ -12,7 +12,7 @@ const TROUBLE_OVER = HOUR
 export interface LaneTrouble {
   readonly product: string
   readonly region: string
-  readonly fault: string
+  readonly fault: Trouble
   readonly message: string
   /** Milliseconds since the epoch. */
   readonly since: number
@@ -81,7 +81,7 @@ export class Activity {
     }
   }
 
-  #trouble({ id, product, region }: Lane, fault: string, message: string): void {
+  #trouble({ id, product, region }: Lane, fault: Trouble, message: string): void {
     const seenAt = this.#now()
     const since = this.#troubles.get(id)?.since ?? seenAt
     this.#troubles.set(id, { product, region, fault, message, since, seenAt })

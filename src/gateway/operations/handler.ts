@@ -1,9 +1,10 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
+import { withDeadline } from '../../marketplace/deadline.ts'
 import { describe } from '../../metering/faults.ts'
-import { withTimeout } from '../../metering/timeout.ts'
 import { namesLoopback } from './access.ts'
-import { PAGE, PAGE_POLICY } from './page/page.ts'
+import { statusPage } from './page/page.ts'
 import { PROMETHEUS_CONTENT_TYPE } from './prometheus.ts'
 import { isReady, readinessText } from './readiness.ts'
 import { type StatusOptions, StatusReader } from './report.ts'
@@ -21,14 +22,14 @@ export interface OperationsOptions extends StatusOptions {
 /** Answers a request, and says whether it was one of its own. Never rejects. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
 
-interface Answer {
+interface Reply {
   readonly status: number
   readonly type: string
   readonly body: string
   readonly headers?: OutgoingHttpHeaders
 }
 
-type Route = (request: IncomingMessage) => Answer | Promise<Answer>
+type Route = (request: IncomingMessage) => Reply | Promise<Reply>
 
 const TEXT = 'text/plain; charset=utf-8'
 const HTML = 'text/html; charset=utf-8'
@@ -68,18 +69,18 @@ export function operationsHandler(options: OperationsOptions): RequestHandler {
       async request =>
         refusal(request, authorize) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
     ],
-    ['/', request => pageRefusal(request, authorize) ?? page()],
+    ['/', async request => pageRefusal(request, authorize) ?? (await page())],
     ['/status.json', async request => pageRefusal(request, authorize) ?? (await statusJson(reader))],
   ])
   return async (request, response) => {
     const route = routes.get(pathOf(request))
     if (route === undefined) return false
-    send(request, response, await answerTo(request, route))
+    send(request, response, await replyTo(request, route))
     return true
   }
 }
 
-async function answerTo(request: IncomingMessage, route: Route): Promise<Answer> {
+async function replyTo(request: IncomingMessage, route: Route): Promise<Reply> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, type: TEXT, body: 'Expected GET or HEAD.\n', headers: { allow: 'GET, HEAD' } }
   }
@@ -90,11 +91,13 @@ async function answerTo(request: IncomingMessage, route: Route): Promise<Answer>
   }
 }
 
+const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', `no answer within ${LEDGER_LIMIT / SECOND} s`)
+
 const RETRY = { 'retry-after': '5' }
 
-async function statusJson(reader: StatusReader): Promise<Answer> {
+async function statusJson(reader: StatusReader): Promise<Reply> {
   try {
-    const report = await withTimeout(LEDGER_LIMIT, () => reader.read())
+    const report = await withDeadline(LEDGER_LIMIT, () => reader.read(), { late: ledgerSilent })
     return { status: 200, type: JSON_TYPE, body: JSON.stringify(report) }
   } catch (error) {
     const body = JSON.stringify({ error: `The ledger cannot be read: ${describe(error)}.` })
@@ -102,11 +105,12 @@ async function statusJson(reader: StatusReader): Promise<Answer> {
   }
 }
 
-function page(): Answer {
-  return { status: 200, type: HTML, body: PAGE, headers: { 'content-security-policy': PAGE_POLICY } }
+async function page(): Promise<Reply> {
+  const { html, policy } = await statusPage()
+  return { status: 200, type: HTML, body: html, headers: { 'content-security-policy': policy } }
 }
 
-function refusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Answer | undefined {
+function refusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Reply | undefined {
   if (authorize === undefined || authorize(request)) return undefined
   return {
     status: 401,
@@ -117,7 +121,7 @@ function refusal(request: IncomingMessage, authorize: OperationsOptions['authori
   }
 }
 
-function pageRefusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Answer | undefined {
+function pageRefusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Reply | undefined {
   if (authorize !== undefined) return refusal(request, authorize)
   if (namesLoopback(request)) return undefined
   return {
@@ -134,7 +138,7 @@ function pathOf({ url = '' }: IncomingMessage): string {
   return query === -1 ? url : url.slice(0, query)
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, type, body, headers }: Answer): void {
+function send(request: IncomingMessage, response: ServerResponse, { status, type, body, headers }: Reply): void {
   if (response.destroyed || response.headersSent) return
   const bytes = Buffer.from(body)
   response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': bytes.length, ...headers })

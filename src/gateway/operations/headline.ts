@@ -1,5 +1,8 @@
-import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
+import { hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
+import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { TROUBLES } from '../../metering/faults.ts'
+import { DAMAGED } from '../../text/ledger-advice.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
@@ -31,11 +34,6 @@ interface Finding {
   readonly title: string
   readonly detail: string
 }
-
-/** A record is normally settled minutes after its hour is closed. */
-const PENDING_LATE = 3 * HOUR
-/** Passes close hours every minute or so. */
-const CLOSE_LATE = HOUR
 
 export function headlineOf(facts: HeadlineFacts): Headline {
   const findings = FINDINGS.flatMap(find => find(facts) ?? [])
@@ -73,9 +71,7 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
   return {
     level: 'trouble',
     title: 'The ledger does not add up.',
-    detail:
-      `For ${breaches} series, recorded is not metered + pending + held + balance: the ledger is damaged. Stop the ` +
-      'gateway, keep the file, and restore a backup.',
+    detail: `For ${breaches} series, recorded is not metered + pending + held + balance. ${DAMAGED}`,
   }
 }
 
@@ -90,8 +86,9 @@ function notReady({ checks }: HeadlineFacts): Finding | undefined {
   }
 }
 
-function pendingLate({ now, dryRun, status: { oldestPendingHour: oldest } }: HeadlineFacts): Finding | undefined {
-  if (dryRun || oldest === undefined || now - oldest <= PENDING_LATE) return undefined
+function pendingLate({ now, dryRun, status }: HeadlineFacts): Finding | undefined {
+  const oldest = latePendingHour(status, now)
+  if (dryRun || oldest === undefined) return undefined
   const closes = windowClosesAt(oldest)
   const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}.`
   return {
@@ -101,26 +98,14 @@ function pendingLate({ now, dryRun, status: { oldestPendingHour: oldest } }: Hea
   }
 }
 
-function notClosing({ now, closeDelay, status: { closedThrough } }: HeadlineFacts): Finding | undefined {
-  if (closedThrough === undefined) return undefined
-  const due = closedThrough + 2 * HOUR + closeDelay
-  if (now - due <= CLOSE_LATE) return undefined
+function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undefined {
+  const due = overdueClose(status, closeDelay, now)
+  if (due === undefined) return undefined
   return {
     level: 'trouble',
-    title: `No: no hour has been closed since ${timeText(closedThrough)}.`,
+    title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
-}
-
-const TROUBLES: Readonly<Record<string, string>> = {
-  refused: 'AWS refuses a usage record',
-  timestamp: "AWS says that a record's time is out of bounds: check this machine's clock",
-  throttled: 'AWS throttles: is something else metering for this account?',
-  configuration: 'AWS refuses the configuration or the credentials: mend them',
-  'not-sent': 'AWS cannot be reached',
-  unknown: 'AWS does not answer',
-  nonsense: 'AWS answers what makes no sense',
-  'no-client': 'There are records for a region that this gateway does not send to',
 }
 
 function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
@@ -129,7 +114,7 @@ function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
   const each = new Set(
     troubles.map(
       ({ product, region, fault, message, since }) =>
-        `${product} in ${region}, since ${timeText(since)}: ${TROUBLES[fault] ?? fault} (${message}).`,
+        `${product} in ${region}, since ${timeText(since)}: ${TROUBLES[fault]} (${message}).`,
     ),
   )
   return {
@@ -180,7 +165,7 @@ function goodNews({ now, closeDelay, status: { pending, closedThrough } }: Headl
       : closedThrough === undefined
         ? 'No hour has been closed yet.'
         : `AWS has taken all that was due, up to the hour ${timeText(closedThrough)}.`
-  return [`${sent} The present hour is closed at ${timeText(hourOf(now) + HOUR + closeDelay)}.`]
+  return [`${sent} The present hour is closed at ${timeText(closesAt(hourOf(now), closeDelay))}.`]
 }
 
 const TIME = new Intl.DateTimeFormat('en-GB', {

@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, MINUTE } from '../../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../../ledger/ledger.ts'
+import { closesAt } from '../../ledger/rules/lateness.ts'
+import { iso } from '../../text/time.ts'
 
 /** How far back the page shows hours: twice as long as AWS takes them. */
 const HOURS = 48
@@ -8,8 +10,8 @@ const HOURS = 48
 const COUNTED = 1000
 /** A late answer can still change an hour that was settled. */
 const RECOUNT_AFTER = 10 * MINUTE
-/** So long after its time an hour is surely not about to be closed. */
-const CLOSE_LATE = 10 * MINUTE
+/** So long after its time an hour is no longer about to be closed. That alone is no alarm: see `overdueClose`. */
+const ABOUT_TO_CLOSE = 10 * MINUTE
 
 /** What became of an hour. What came late is in the hour that took it along. */
 export interface HourReport {
@@ -62,8 +64,8 @@ export class HourCounter {
     const reports: HourReport[] = []
     for (let hour = present - (HOURS - 1) * HOUR; hour <= present; hour += HOUR) {
       const counts = await this.#counts(hour, facts)
-      const closesAt = new Date(hour + HOUR + closeDelay).toISOString()
-      reports.push({ hour: new Date(hour).toISOString(), state: stateOf(hour, facts), closesAt, ...counts })
+      const closing = iso(closesAt(hour, closeDelay))
+      reports.push({ hour: iso(hour), state: stateOf(hour, facts), closesAt: closing, ...counts })
     }
     for (const hour of this.#settled.keys()) if (hour < present - HOURS * HOUR) this.#settled.delete(hour)
     return reports
@@ -89,7 +91,7 @@ export class HourCounter {
 function stateOf(hour: number, { now, closeDelay, closedThrough }: HourFacts): HourReport['state'] {
   if (closedThrough !== undefined && hour <= closedThrough) return 'closed'
   if (now < hour + HOUR) return 'open'
-  if (now < hour + HOUR + closeDelay + CLOSE_LATE) return 'closing'
+  if (now < closesAt(hour, closeDelay) + ABOUT_TO_CLOSE) return 'closing'
   // Before a ledger has closed its first hour there is nothing that could be late.
   return closedThrough === undefined ? 'closed' : 'late'
 }

@@ -1,6 +1,6 @@
 import { SECOND } from '../../ledger/hours.ts'
-import { withTimeout } from '../../metering/timeout.ts'
-import { Refreshing } from './refreshing.ts'
+import { withDeadline } from '../../marketplace/deadline.ts'
+import { CachedValue } from './cached-value.ts'
 
 export interface ReadinessCheck {
   readonly name: string
@@ -30,14 +30,14 @@ export interface CheckResult {
 /** Whether usage can be taken, by named checks that run at most once a second. */
 export class Readiness {
   readonly #timeLimit: number
-  readonly #results: Refreshing<readonly CheckResult[]>
+  readonly #results: CachedValue<readonly CheckResult[]>
   /** Checks that have not come to an end, past their time limit perhaps: none of them is begun again meanwhile. */
   readonly #running = new Map<string, Promise<void>>()
 
   constructor(checks: readonly ReadinessCheck[], { now, timeLimit = 2 * SECOND }: ReadinessOptions) {
     this.#timeLimit = timeLimit
     const run = () => Promise.all(checks.map(check => this.#run(check)))
-    this.#results = new Refreshing(run, { now, lifetime: SECOND, share: 1 })
+    this.#results = new CachedValue(run, { now, lifetime: SECOND, share: 1 })
   }
 
   results(): Promise<readonly CheckResult[]> {
@@ -46,7 +46,8 @@ export class Readiness {
 
   async #run({ name, check, advisory = false }: ReadinessCheck): Promise<CheckResult> {
     try {
-      await withTimeout(this.#timeLimit, signal => this.#begin(name, check, signal))
+      const late = () => new Error(`no answer within ${this.#timeLimit} ms`)
+      await withDeadline(this.#timeLimit, signal => this.#begin(name, check, signal), { late })
       return { name, state: 'ok' }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)

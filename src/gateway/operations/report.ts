@@ -2,12 +2,12 @@ import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { Activity } from './activity.ts'
+import type { Activity, LaneTrouble } from './activity.ts'
+import { CachedValue } from './cached-value.ts'
 import { type Advice, shellWord } from './command.ts'
 import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
-import { Refreshing } from './refreshing.ts'
 import {
   type DimensionReport,
   readTotals,
@@ -63,7 +63,7 @@ export interface ActivityReport {
   readonly troubles: readonly {
     readonly product: string
     readonly region: string
-    readonly fault: string
+    readonly fault: LaneTrouble['fault']
     readonly message: string
     readonly since: string
   }[]
@@ -106,8 +106,8 @@ export class StatusReader {
   readonly #options: StatusOptions
   readonly #commandOptions: string
   readonly #hours: HourCounter
-  readonly #totals: Refreshing<Totals>
-  readonly #recent: Refreshing<Recent>
+  readonly #totals: CachedValue<Totals>
+  readonly #recent: CachedValue<Recent>
 
   constructor(options: StatusOptions) {
     this.#options = options
@@ -115,8 +115,8 @@ export class StatusReader {
     this.#commandOptions = ledgerPath === undefined ? '' : ` --ledger ${shellWord(ledgerPath)}`
     this.#hours = new HourCounter(ledger)
     const limits = { now, share: SHARE }
-    this.#totals = new Refreshing(() => readTotals(ledger, dimensions, now), { ...limits, lifetime: TOTALS_LIFETIME })
-    this.#recent = new Refreshing(() => this.#readRecent(), { ...limits, lifetime: RECENT_LIFETIME })
+    this.#totals = new CachedValue(() => readTotals(ledger, dimensions, now), { ...limits, lifetime: TOTALS_LIFETIME })
+    this.#recent = new CachedValue(() => this.#readRecent(), { ...limits, lifetime: RECENT_LIFETIME })
   }
 
   /** @throws LedgerError where the ledger cannot be read */

@@ -1,4 +1,5 @@
 import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
+import { difference } from '../../ledger/rules/equation.ts'
 import { accountLabel } from '../../text/account.ts'
 import { printable } from '../../text/printable.ts'
 import type { UnattributedReason } from '../../usage/account.ts'
@@ -100,7 +101,7 @@ function addTo(sum: Sums, line: StatementLine): void {
   sum.held += line.held
   sum.balance += line.balance
   sum.series += 1
-  if (line.recorded !== line.metered + line.pending + line.held + line.balance) sum.breaches += 1
+  if (difference(line) !== 0n) sum.breaches += 1
 }
 
 function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
@@ -116,7 +117,7 @@ function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
     pending: quantityOf(pending, dimension),
     held: quantityOf(held, dimension),
     balance: quantityOf(balance, dimension),
-    difference: formatAmount(recorded - metered - pending - held - balance),
+    difference: formatAmount(difference(sums)),
     breaches,
   }
 }

@@ -1,7 +1,7 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { HeldReason, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
-import { HELD_ADVICE } from '../../text/held-advice.ts'
+import { HELD_ADVICE, paragraph } from '../../text/held-advice.ts'
 import { printable } from '../../text/printable.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -152,5 +152,3 @@ function quantityIn(amount: bigint, dimension: Dimension | undefined): { quantit
 
 const oldestHour = (records: readonly RecordEntry[]) =>
   records.reduce((oldest, { hour }) => Math.min(oldest, hour), Infinity)
-
-const paragraph = (lines: string) => lines.replaceAll('\n', ' ')

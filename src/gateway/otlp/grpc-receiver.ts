@@ -3,16 +3,16 @@ import type * as Grpc from '@grpc/grpc-js'
 import * as v from 'valibot'
 import { check } from '../../usage/check.ts'
 import { ConfigurationError } from '../../usage/errors.ts'
-import { encodeAcceptance, encodeRefusal } from './answers.ts'
 import type { BearerTokens } from './bearer.ts'
+import { InFlight } from './in-flight.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions, TlsOptions } from './options.ts'
 import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
-import { Pending } from './pending.ts'
 import { decodeProtobuf } from './protobuf.ts'
+import { takeIn } from './reception.ts'
 import { comeBack, Refusal, toRefusal, UNAUTHENTICATED } from './refusal.ts'
-import { takeIn } from './take-in.ts'
+import { encodeAcceptance, encodeRefusal } from './response-encoding.ts'
 
 export type GrpcReceiverOptions = ReceiverOptions
 
@@ -41,7 +41,7 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
   checkTls(tls)
   const admitted = bearerTokens(tokens)
   const grpc = await load()
-  const pending = new Pending()
+  const inFlight = new InFlight()
   const known = new KnownAttributes()
 
   const take = async (body: Buffer): Promise<Uint8Array> => {
@@ -59,7 +59,7 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
       answer => callback(null, answer),
       error => callback(statusOf(grpc, toRefusal(error, onError))),
     )
-    pending.add(answered)
+    inFlight.add(answered)
   }
   const server = new grpc.Server({
     'grpc.max_receive_message_length': maxBodyBytes,
@@ -85,10 +85,10 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
     port: address.port,
     async close({ deadlineMs }) {
       const closed = new Promise<void>(resolve => listener.close(() => resolve()))
-      for (const socket of sockets) pending.add(new Promise(resolve => socket.once('close', resolve)))
+      for (const socket of sockets) inFlight.add(new Promise(resolve => socket.once('close', resolve)))
       // Ends each connection after its last answer. That it has done so it says too early of connections taken here.
       server.tryShutdown(() => {})
-      await pending.end(deadlineMs)
+      await inFlight.end(deadlineMs)
       for (const socket of sockets) socket.destroy()
       await closed
     },

@@ -2,18 +2,18 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https'
 import * as v from 'valibot'
 import { check } from '../../usage/check.ts'
-import { encodeAcceptance, encodeRefusal, type Format } from './answers.ts'
 import type { BearerTokens } from './bearer.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
+import { InFlight } from './in-flight.ts'
 import { decodeJson } from './json.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions } from './options.ts'
 import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
-import { Pending } from './pending.ts'
 import { decodeProtobuf } from './protobuf.ts'
+import { takeIn } from './reception.ts'
 import { INVALID_ARGUMENT, NOT_FOUND, Refusal, toRefusal, UNAUTHENTICATED, UNIMPLEMENTED } from './refusal.ts'
-import { takeIn } from './take-in.ts'
+import { encodeAcceptance, encodeRefusal, type Format } from './response-encoding.ts'
 
 export interface HttpReceiverOptions extends ReceiverOptions {
   /** Where metrics are sent to. `/v1/metrics` by default. */
@@ -49,17 +49,17 @@ const schema = v.strictObject({
 export async function startHttpReceiver(options: HttpReceiverOptions): Promise<Receiver> {
   const { host, port, tls, maxConnections, tokens, ...rest } = check(schema, options)
   checkTls(tls)
-  const exchange = new Exchange({ ...rest, tokens: bearerTokens(tokens) })
+  const endpoint = new MetricsEndpoint({ ...rest, tokens: bearerTokens(tokens) })
   const { requestTimeout } = rest
   const settings = {
     keepAlive: true,
     keepAliveTimeout: KEEP_ALIVE,
     headersTimeout: requestTimeout,
-    // For what still comes of a request that was refused. Any other has run into a timeout of its own before.
+    // For the rest of a request that was refused. Any other has run into a timeout of its own before.
     requestTimeout: 2 * requestTimeout,
     connectionsCheckingInterval: Math.min(requestTimeout, 5000),
   }
-  const serve = (request: IncomingMessage, response: ServerResponse) => exchange.serve(request, response)
+  const serve = (request: IncomingMessage, response: ServerResponse) => endpoint.serve(request, response)
   const server =
     tls === undefined
       ? createServer(settings, serve)
@@ -75,7 +75,7 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
     port: address.port,
     async close({ deadlineMs }) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
-      await exchange.end(deadlineMs)
+      await endpoint.end(deadlineMs)
       for (const socket of sockets) socket.destroy()
       await closed
     },
@@ -87,10 +87,10 @@ type Settings = Pick<
   'sink' | 'onError' | 'maxBodyBytes' | 'budget' | 'requestTimeout' | 'path' | 'other'
 > & { readonly tokens: BearerTokens | undefined }
 
-/** Answers requests. */
-class Exchange {
+/** Answers requests with metrics, and hands on those for other paths. */
+class MetricsEndpoint {
   readonly #settings: Settings
-  readonly #pending = new Pending()
+  readonly #inFlight = new InFlight()
   readonly #known = new KnownAttributes()
   #ending = false
 
@@ -104,13 +104,13 @@ class Exchange {
       this.#settings.onError(error)
       request.socket.destroy()
     })
-    if (own) this.#pending.add(Promise.all([served, new Promise(resolve => response.once('close', resolve))]))
+    if (own) this.#inFlight.add(Promise.all([served, new Promise(resolve => response.once('close', resolve))]))
   }
 
   /** From now on every answer is the last one on its connection. Resolves when all are sent, or at the deadline. */
   end(deadlineMs: number): Promise<void> {
     this.#ending = true
-    return this.#pending.end(deadlineMs)
+    return this.#inFlight.end(deadlineMs)
   }
 
   async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -122,7 +122,7 @@ class Exchange {
     }
   }
 
-  /** Returns what success is answered with. */
+  /** Returns the body of the response. */
   async #take(request: IncomingMessage, format: Format | undefined): Promise<Uint8Array> {
     const { sink, tokens, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
     if (request.method !== 'POST') throw new Refusal(UNIMPLEMENTED, `Expected POST, got ${request.method}`)

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
 import { diag } from '@opentelemetry/api'
@@ -7,6 +6,7 @@ import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
+import { newWriterId } from './writer-id.ts'
 
 export interface SpoolOptions {
   /** The spool's file, on a disk of this machine that survives a restart. Each replica has its own. */
@@ -145,7 +145,7 @@ class Spool {
         if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
         // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
         diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
-        const content = serialize({ ...batch, writer: randomBytes(16).toString('hex'), sequence: 1 })
+        const content = serialize({ ...batch, writer: newWriterId(), sequence: 1 })
         this.#try('write to', () =>
           this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),
         )

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { diag } from '@opentelemetry/api'
 import type { Account } from '../../usage/account.ts'
@@ -6,6 +5,7 @@ import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { LedgerError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
+import { newWriterId } from './writer-id.ts'
 
 /** How many entries a batch has at most, since an engine in this process lets nothing else happen while it takes one. */
 const MOST_ENTRIES = 10_000
@@ -18,7 +18,7 @@ const MOST_ENTRIES = 10_000
  */
 export class UsageWriter {
   readonly #ledger: Ledger
-  #writer = incarnation()
+  #writer = newWriterId()
   #sequence = 0
   /** In the order of their keys. The first may have been tried: then nobody knows whether the ledger has it. */
   #batches: UsageBatch[] = []
@@ -99,13 +99,11 @@ export class UsageWriter {
 
   /** Gives what is not in the ledger the keys of a new writer. */
   #beginAnew(): void {
-    this.#writer = incarnation()
+    this.#writer = newWriterId()
     this.#batches = this.#batches.map(({ entries }, index) => ({ writer: this.#writer, sequence: index + 1, entries }))
     this.#sequence = this.#batches.length
   }
 }
-
-const incarnation = () => randomBytes(16).toString('hex')
 
 function take(tally: Tally): UsageEntry {
   const entry = tally.waiting as WaitingUsage

@@ -4,6 +4,7 @@ import { deflateRaw, inflateRaw } from 'node:zlib'
 import { HOUR } from '../hours.ts'
 import type { Observation } from '../ledger.ts'
 import { counterKey } from '../rules/counters.ts'
+import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
 import { NumberReader, NumberWriter } from './packed-numbers.ts'
 import type { GatheredUsage, UsageGroup } from './usage.ts'
 
@@ -11,8 +12,6 @@ import type { GatheredUsage, UsageGroup } from './usage.ts'
 
 /** The first number of a body: another layout gets another one. */
 const LAYOUT = 1
-
-const KINDS = ['cumulative', 'scraped', 'delta', 'gauge'] as const satisfies Observation['kind'][]
 
 /** A point of a counter, with account and dimension by their numbers. */
 export interface Point extends Omit<Observation, 'account' | 'dimension'> {
@@ -57,7 +56,7 @@ function packGroup(writer: NumberWriter, { hour, dimension, amounts }: UsageGrou
 function packPoints(writer: NumberWriter, points: readonly Point[]): void {
   writer.number(points.length)
   for (const { counter } of points) writer.bytes(counterKey(counter))
-  for (const { kind } of points) writer.number(KINDS.indexOf(kind))
+  for (const { kind } of points) writer.number(OBSERVATION_KINDS.indexOf(kind))
   for (const column of COLUMNS) {
     let before = 0
     for (const point of points) {
@@ -97,7 +96,7 @@ function unpackPoints(reader: NumberReader): Point[] {
   const length = reader.number()
   const each = <Value>(read: () => Value) => Array.from({ length }, read)
   const counters = each(() => Buffer.from(reader.bytes(16)).toString('hex'))
-  const kinds = each(() => KINDS[reader.number()] as Observation['kind'])
+  const kinds = each(() => OBSERVATION_KINDS[reader.number()] as Observation['kind'])
   const columns = COLUMNS.map(() => {
     let value = 0
     return each(() => {

@@ -1,8 +1,9 @@
-import type { Account } from '../../usage/account.ts'
+import { type Account, unattributedAccount } from '../../usage/account.ts'
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf, MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import { OBSERVATION_KINDS } from './observation-kinds.ts'
 
 /**
  * What a point of a counter that somebody else keeps adds to usage, in one place for every engine. Points come at
@@ -160,9 +161,7 @@ function hourObserved({ time, receivedAt }: Observation): number {
 /** Where usage waits for a person to say whether it was billed before: one account for each customer. */
 function heldAccount(account: Account, reason: 'old-counter' | 'too-late'): Account {
   if (account.kind === 'unattributed') return account
-  const { product } = account
-  const evidence = JSON.stringify({ customer: account.key })
-  return { kind: 'unattributed', key: `${product},unattributed=${reason},${evidence}`, product, reason, evidence }
+  return unattributedAccount(account.product, reason, JSON.stringify({ customer: account.key }))
 }
 
 /** Refuses points that are not what they have to be, before any of them counts. */
@@ -170,7 +169,7 @@ export function checkObservations(points: readonly Observation[]): void {
   for (const point of points) {
     const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
     const timely = start >= 0 && time > 0 && receivedAt >= 0 && maxGap >= 0 && start + time + receivedAt + maxGap < LAST
-    if (!timely || counter.length !== 32 || !KINDS.has(kind)) {
+    if (!timely || counter.length !== 32 || !OBSERVATION_KINDS.includes(kind)) {
       const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
@@ -188,8 +187,6 @@ export function checkObservations(points: readonly Observation[]): void {
 
 /** No time comes near it, nor what they add up to. */
 const LAST = Number.MAX_SAFE_INTEGER
-
-const KINDS: ReadonlySet<string> = new Set<Observation['kind']>(['cumulative', 'scraped', 'delta', 'gauge'])
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { request as httpRequest } from 'node:http'
 import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
-import { PAGE } from '../../../src/gateway/operations/page/page.ts'
+import { statusPage } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { NOW } from '../../metering/support.ts'
 import { Scene } from './support.ts'
@@ -137,8 +137,9 @@ test('nothing is cached, guessed, framed or fetched from elsewhere', async t => 
   const policy = (await scene.get('/')).headers.get('content-security-policy') ?? ''
   assert.match(policy, /script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; connect-src 'self'; img-src data:;/)
   assert.doesNotMatch(policy, /unsafe|\*|https?:/)
-  assert.doesNotMatch(PAGE, /(src|href)="(https?:)?\/\//)
-  assert.doesNotMatch(PAGE, / on\w+=| style="/)
+  const { html } = await statusPage()
+  assert.doesNotMatch(html, /(src|href)="(https?:)?\/\//)
+  assert.doesNotMatch(html, / on\w+=| style="/)
 })
 
 test('a ledger that cannot be read, metrics that fail, a judge that throws: 503, and the process lives', async t => {

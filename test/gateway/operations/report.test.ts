@@ -72,7 +72,7 @@ test('after a restore: what may have been billed since the backup, and how a par
   const { held } = await (await restored(t)).status()
   const [group, ...others] = held
   assert.deepEqual([group?.cause, group?.records, others], ['restored', 1, []])
-  assert.match(group?.means ?? '', /what AWS billed for this customer and dimension since the backup/)
+  assert.match(group?.means ?? '', /what AWS billed for this customer and dimension in this hour and since the backup/)
   assert.doesNotMatch(group?.means ?? '', /the answer never came/)
   const [shown] = group?.shown ?? []
   assert.deepEqual([shown?.customer, shown?.quantity.amount, shown?.attempts], ['100000000001', '2880', 0])

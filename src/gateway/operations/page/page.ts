@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { SCRIPT } from './script.ts'
 import { STYLE } from './style.ts'
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#1f6feb"/><path d="M4 11V8m4 3V4m4 7V6" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>`
@@ -68,7 +67,28 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <footer><p>All times are UTC. The same figures for programs: <a href="status.json">status.json</a>, <a href="metrics">metrics</a>.</p></footer>`
 
 /** The status page: one answer with all it needs, which fetches `status.json` beside itself. */
-export const PAGE = `<!doctype html>
+export interface StatusPage {
+  readonly html: string
+  /** Its content security policy: nothing from elsewhere, and no script but its own. */
+  readonly policy: string
+}
+
+let made: Promise<StatusPage> | undefined
+
+/** The same for all who ask. */
+export function statusPage(): Promise<StatusPage> {
+  made ??= makePage()
+  return made
+}
+
+async function makePage(): Promise<StatusPage> {
+  // Its types are a browser's, and not for the rest of this program: so the type checker is not to follow it from here.
+  const { showStatus } = (await import('./browser/script.ts' as string)) as { showStatus: () => void }
+  const script = `'use strict';(${showStatus})()`
+  return { html: pageHtml(script), policy: policyFor(script) }
+}
+
+const pageHtml = (script: string) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -80,22 +100,23 @@ export const PAGE = `<!doctype html>
 </head>
 <body>
 ${BODY}
-<script>${SCRIPT}</script>
+<script>${script}</script>
 </body>
 </html>
 `
 
-/** Nothing from elsewhere, and no script but its own. */
-export const PAGE_POLICY = [
-  "default-src 'none'",
-  `script-src ${hashOf(SCRIPT)}`,
-  `style-src ${hashOf(STYLE)}`,
-  "connect-src 'self'",
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+function policyFor(script: string): string {
+  return [
+    "default-src 'none'",
+    `script-src ${hashOf(script)}`,
+    `style-src ${hashOf(STYLE)}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ')
+}
 
 function hashOf(text: string): string {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`

@@ -1,5 +1,5 @@
-/** What is being worked on. */
-export class Pending {
+/** Requests that are not answered yet. */
+export class InFlight {
   readonly #works = new Set<Promise<unknown>>()
 
   add(work: Promise<unknown>): void {

@@ -1,4 +1,4 @@
-export interface RefreshingOptions {
+export interface CachedValueOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number
   /** How long a value is good for at least, in milliseconds. */
@@ -8,13 +8,13 @@ export interface RefreshingOptions {
 }
 
 /** A value that is read when somebody asks for it and the last one is old. Whoever asks meanwhile waits for the same. */
-export class Refreshing<Value> {
+export class CachedValue<Value> {
   readonly #read: () => Promise<Value>
-  readonly #options: RefreshingOptions
+  readonly #options: CachedValueOptions
   #last: { readonly value: Value; readonly at: number; readonly until: number } | undefined
   #reading: Promise<Value> | undefined
 
-  constructor(read: () => Promise<Value>, options: RefreshingOptions) {
+  constructor(read: () => Promise<Value>, options: CachedValueOptions) {
     this.#read = read
     this.#options = options
   }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Refreshing } from '../../../src/gateway/operations/refreshing.ts'
+import { CachedValue } from '../../../src/gateway/operations/cached-value.ts'
 
 function counting(work: () => Promise<void> | void = () => {}) {
   const clock = { now: 1_000_000 }
   let reads = 0
-  const value = new Refreshing(
+  const value = new CachedValue(
     async () => {
       reads += 1
       const read = reads
