@@ -181,8 +181,8 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'a record is metered, and the books of its customer do not show it',
     edits: edit(
       'ledger/sql/piece.ts',
-      'return this.#series.get(series) as PieceSeries',
-      'return { ...(this.#series.get(series) as PieceSeries) }',
+      'return (this.#series.get(series) as LoadedSeries).series',
+      'return { ...(this.#series.get(series) as LoadedSeries).series }',
     ),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },

@@ -238,11 +238,11 @@ function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booke
 /** Leaves a record only a part of what it holds; the rest goes back to the balance. */
 function divide<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, part: bigint): void {
   const series = book.seriesOf(record)
-  give(series, record, -1n)
-  series.balance += amountOf(record) - part
+  const rest = amountOf(record) - part
+  give(series, record, -rest)
+  series.balance += rest
   record.quantity = 1
   record.size = part
-  give(series, record, 1n)
 }
 
 function checkDecision(id: string, record: BookedRecord, decision: Decision, quantity: number | undefined): void {
@@ -314,10 +314,11 @@ function move<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, a
   const changed = record.state !== state
   if (changed || record.reason !== reason) {
     const series = book.seriesOf(record)
-    give(series, record, -1n)
+    const amount = amountOf(record)
+    give(series, record, -amount)
     record.state = state
     record.reason = reason
-    give(series, record, 1n)
+    give(series, record, amount)
   }
   record.refusals = refusals
   if (changed && record.probe && state !== 'metered') {
@@ -325,8 +326,7 @@ function move<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, a
   }
 }
 
-function give(series: BookedSeries, record: BookedRecord, times: bigint): void {
-  const amount = times * amountOf(record)
+function give(series: BookedSeries, record: BookedRecord, amount: bigint): void {
   if (record.state === 'returned') series.balance += amount
   else if (record.state === 'held') addAmount(series.held, record.reason as HeldReason, amount)
   else series[record.state] += amount

@@ -10,6 +10,8 @@ export interface PieceRecord extends BookedRecord {
   readonly series: number
   readonly accountKey: string
   readonly dimension: string
+  /** As it was read. */
+  readonly storedSize: bigint
 }
 
 /** A series as a row told it, with its account and dimension. */
@@ -66,6 +68,7 @@ export const RECORD = `record.id, record.quantity, record.size, record.timestamp
 
 /** A row with `RECORD`. */
 export function recordOf(row: Row): PieceRecord {
+  const size = BigInt(row.size as string | bigint)
   return {
     id: row.id as number,
     series: row.series as number,
@@ -75,7 +78,8 @@ export function recordOf(row: Row): PieceRecord {
     timestamp: row.timestamp as number,
     deadline: row.deadline as number,
     quantity: row.quantity as number,
-    size: BigInt(row.size as string | bigint),
+    size,
+    storedSize: size,
     probe: Boolean(row.probe),
     state: row.state as RecordState,
     reason: row.reason as PieceRecord['reason'],

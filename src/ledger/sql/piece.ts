@@ -35,40 +35,38 @@ export interface Difference {
  */
 export class Piece implements Book<PieceRecord> {
   readonly #records = new Map<number, PieceRecord>()
-  readonly #series = new Map<number, PieceSeries>()
-  readonly #accounts = new Map<number, BookedAccount>()
+  readonly #series = new Map<number, LoadedSeries>()
+  readonly #accounts = new Map<number, LoadedAccount>()
   readonly #made: MadeRecord[] = []
-  readonly #sizesBefore = new Map<number, bigint>()
-  readonly #seriesBefore = new Map<number, SeriesBefore>()
-  readonly #accountsBefore = new Map<number, BookedAccount>()
 
   /** Takes a series in, once; see `SERIES`. */
-  addSeries(row: Row): PieceSeries {
-    const known = this.#series.get(row.series as number)
-    if (known !== undefined) return known
-    const { series, account, unfrozen } = seriesOf(row)
-    if (!this.#accounts.has(series.account)) {
-      this.#accounts.set(series.account, account)
-      this.#accountsBefore.set(series.account, account)
-    }
-    this.#series.set(series.id, series)
-    const { recorded, metered, balance, approved } = series
-    this.#seriesBefore.set(series.id, { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen })
-    return series
+  addSeries(row: Row): void {
+    this.#take(row)
   }
 
   /** Takes a record in, with its series; see `RECORD`. */
   addRecord(row: Row): void {
-    const series = this.addSeries(row)
+    const { series, before } = this.#take(row)
     const record = recordOf(row)
     this.#records.set(record.id, record)
-    this.#sizesBefore.set(record.id, record.size)
     const { state } = record
     if (state !== 'pending' && state !== 'held') return
-    const before = this.#seriesBefore.get(series.id) as SeriesBefore
-    before[state] += amountOf(record)
-    if (state === 'pending') series.pending += amountOf(record)
-    else addAmount(series.held, record.reason as HeldReason, amountOf(record))
+    const amount = amountOf(record)
+    before[state] += amount
+    if (state === 'pending') series.pending += amount
+    else addAmount(series.held, record.reason as HeldReason, amount)
+  }
+
+  #take(row: Row): LoadedSeries {
+    const known = this.#series.get(row.series as number)
+    if (known !== undefined) return known
+    const { series, account, unfrozen } = seriesOf(row)
+    if (!this.#accounts.has(series.account)) this.#accounts.set(series.account, { before: account, now: account })
+    const { recorded, metered, balance, approved } = series
+    const before = { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen }
+    const loaded = { series, before, records: { pending: 0n, held: 0n } }
+    this.#series.set(series.id, loaded)
+    return loaded
   }
 
   get records(): PieceRecord[] {
@@ -80,28 +78,29 @@ export class Piece implements Book<PieceRecord> {
   }
 
   get series(): PieceSeries[] {
-    return [...this.#series.values()]
+    return [...this.#series.values()].map(({ series }) => series)
   }
 
   seriesOf({ series }: PieceRecord): PieceSeries {
-    return this.#series.get(series) as PieceSeries
+    return (this.#series.get(series) as LoadedSeries).series
   }
 
   account(number: number): BookedAccount {
-    return this.#accounts.get(number) as BookedAccount
+    return (this.#accounts.get(number) as LoadedAccount).now
   }
 
   setAccount(number: number, state: BookedAccount): void {
-    this.#accounts.set(number, state)
+    const account = this.#accounts.get(number) as LoadedAccount
+    account.now = state
   }
 
   /** Brings usage of open hours into the totals of its series. */
   addUsage(id: number, amount: bigint): void {
-    const series = this.#series.get(id)
-    if (series === undefined) {
+    const loaded = this.#series.get(id)
+    if (loaded === undefined) {
       throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${id}, which is not whole.`)
     }
-    addUsage(series, amount)
+    addUsage(loaded.series, amount)
   }
 
   /** Makes the whole units of the series' balances records, where they may be. */
@@ -120,47 +119,57 @@ export class Piece implements Book<PieceRecord> {
 
   /** @throws LedgerError `ERR_LEDGER_EQUATION` where what was decided does not add up */
   get difference(): Difference {
-    const unsettled = this.#unsettled()
-    const series = this.series.flatMap(one => {
-      const before = this.#seriesBefore.get(one.id) as SeriesBefore
+    this.#addUpRecords()
+    const series: (PieceSeries & { unfrozen: boolean })[] = []
+    for (const { series: one, before, records } of this.#series.values()) {
       const { recorded, metered, balance } = one
-      checkEquation(one, before, { recorded, metered, balance, ...(unsettled.get(one.id) ?? NONE) })
+      checkEquation(one, before, { recorded, metered, pending: records.pending, held: records.held, balance })
       const unfrozen = hasWholeUnits(one)
-      return unfrozen === before.unfrozen && isUnchanged(one, before) ? [] : [{ ...one, unfrozen }]
-    })
+      if (unfrozen !== before.unfrozen || !isUnchanged(one, before)) series.push({ ...one, unfrozen })
+    }
     return {
       records: this.records,
-      divided: this.records.filter(({ id, size }) => size !== this.#sizesBefore.get(id)),
+      divided: this.records.filter(({ size, storedSize }) => size !== storedSize),
       made: this.#made,
       series,
-      accounts: [...this.#accounts].flatMap(([id, account]) =>
-        account === this.#accountsBefore.get(id) ? [] : [{ ...account, id }],
-      ),
+      accounts: [...this.#accounts].flatMap(([id, { before, now }]) => (now === before ? [] : [{ ...now, id }])),
     }
   }
 
-  /** What the records have of each series that has no end yet. */
-  #unsettled(): Map<number, { pending: bigint; held: bigint }> {
-    const sums = new Map<number, { pending: bigint; held: bigint }>()
-    const add = (series: number, state: 'pending' | 'held', amount: bigint) => {
-      const sum = sums.get(series) ?? { ...NONE }
-      sum[state] += amount
-      sums.set(series, sum)
-    }
+  /** By themselves, and not by what was given to the series for them. */
+  #addUpRecords(): void {
+    for (const { records } of this.#series.values()) records.pending = records.held = 0n
     for (const record of this.#records.values()) {
       const { series, state } = record
-      if (state === 'pending' || state === 'held') add(series, state, amountOf(record))
+      if (state === 'pending' || state === 'held') this.#add(series, state, amountOf(record))
     }
-    for (const record of this.#made) add(record.series.id, record.held === null ? 'pending' : 'held', amountOf(record))
-    return sums
+    for (const record of this.#made) {
+      this.#add(record.series.id, record.held === null ? 'pending' : 'held', amountOf(record))
+    }
+  }
+
+  #add(series: number, state: 'pending' | 'held', amount: bigint): void {
+    const { records } = this.#series.get(series) as LoadedSeries
+    records[state] += amount
   }
 }
 
-type SeriesBefore = { -readonly [Figure in keyof Figures]: bigint } & { approved: number; unfrozen: boolean }
+/** A series, what it and its records had, and what its records have now. */
+interface LoadedSeries {
+  readonly series: PieceSeries
+  readonly before: { -readonly [Figure in keyof Figures]: bigint } & {
+    readonly approved: number
+    readonly unfrozen: boolean
+  }
+  readonly records: { pending: bigint; held: bigint }
+}
 
-const NONE = { pending: 0n, held: 0n }
+interface LoadedAccount {
+  readonly before: BookedAccount
+  now: BookedAccount
+}
 
-function isUnchanged(series: PieceSeries, before: SeriesBefore): boolean {
+function isUnchanged(series: PieceSeries, before: LoadedSeries['before']): boolean {
   const { recorded, metered, balance, approved } = before
   return (
     series.recorded === recorded &&

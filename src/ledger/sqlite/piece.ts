@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MadeRecord, Piece } from '../sql/piece.ts'
-import { type PieceRecord, type PieceSeries, RECORD } from '../sql/piece-rows.ts'
+import { type PieceRecord, RECORD } from '../sql/piece-rows.ts'
 import type { Database } from './database.ts'
 
 /** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
@@ -41,7 +41,15 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
   for (const { id, quantity, size } of divided) {
     database.run('UPDATE record SET quantity = ?, size = ? WHERE id = ?', quantity, String(size), id)
   }
-  const saved = made.map(record => ({ id: insertRecord(database, record), held: record.held !== null }))
+  const lanes = new Map<string, number>()
+  const saved = made.map(record => {
+    const { series, terms, held } = record
+    const lane = [series.product, series.identity, terms.region] as const
+    const key = lane.join('\n')
+    const id = lanes.get(key) ?? laneId(database, lane)
+    lanes.set(key, id)
+    return { id: insertRecord(database, record, id), held: held !== null }
+  })
   for (const { id, recorded, metered, balance, approved, unfrozen } of series) {
     database.run(
       'UPDATE series SET recorded = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
@@ -72,17 +80,21 @@ function saveRecord(database: Database, record: PieceRecord): void {
   )
 }
 
-function insertRecord(database: Database, { series, terms, quantity, size, held, probe }: MadeRecord): number {
+function insertRecord(
+  database: Database,
+  { series, terms, quantity, size, held, probe }: MadeRecord,
+  lane: number,
+): number {
   return database.insert(
     `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[series.id, terms.hour, terms.timestamp, terms.deadline, laneId(database, series, terms.region)],
-    ...[quantity, String(size), probe ? 1 : 0, held === null ? 'pending' : 'held', held],
+    ...[series.id, terms.hour, terms.timestamp, terms.deadline, lane, quantity, String(size), probe ? 1 : 0],
+    ...[held === null ? 'pending' : 'held', held],
   )
 }
 
-function laneId(database: Database, { product, identity }: PieceSeries, region: string): number {
-  const lane = [product, identity, region]
+/** A lane's id; it is made where there is none. */
+function laneId(database: Database, lane: readonly [product: string, identity: string, region: string]): number {
   const found = database.get('SELECT id FROM lane WHERE product = ? AND identity = ? AND region = ?', ...lane)
   return (
     (found?.id as number | undefined) ??

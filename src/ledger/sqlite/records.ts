@@ -16,10 +16,13 @@ import { entriesOf } from './reports.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
 
+const DUE = dueAt('?1')
+const OVER = overAt('?1')
+
 export function dueLanes(database: Database, now: number): Lane[] {
   const lanes = database.all(
     `SELECT id, product, identity, region FROM lane
-     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${dueAt('?1')})`,
+     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
     now,
   )
   return lanes.map(({ id, product, identity, region }) => ({
@@ -38,7 +41,7 @@ export function claim(database: Database, lane: Lane, options: ClaimOptions): Pr
               dimension.name AS dimension, ${CUSTOMER}
        FROM record JOIN series ON series.id = record.series
        JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
-       WHERE lane = ?2 AND ${dueAt('?1')} ORDER BY deadline, record.id LIMIT ?3`,
+       WHERE lane = ?2 AND ${DUE} ORDER BY deadline, record.id LIMIT ?3`,
       ...[options.now, Number(lane.id), options.limit],
     )
     database.run(
@@ -74,7 +77,7 @@ export function settle(database: Database, settlements: readonly Settlement[], n
 }
 
 export async function expire(database: Database, now: number): Promise<ExpireResult> {
-  const ids = database.all(`SELECT id FROM record WHERE ${overAt('?1')}`, now).map(({ id }) => id as number)
+  const ids = database.all(`SELECT id FROM record WHERE ${OVER}`, now).map(({ id }) => id as number)
   const held: RecordEntry[] = []
   let returned = 0
   for await (const some of inTurns(ids)) {
