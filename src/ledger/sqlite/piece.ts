@@ -2,25 +2,29 @@ import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORD } from '../sql/piece-rows.ts'
-import type { Database } from './database.ts'
+import type { Database, Row } from './database.ts'
 
 /** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
 
 /** The records that a condition names, with their series. Whoever calls writes in the same transaction. */
 export function loadRecords(database: Database, condition: string, ...values: SQLInputValue[]): Piece {
-  const piece = new Piece()
-  const rows = database.all(
-    `SELECT ${RECORD} FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
-     JOIN dimension ON dimension.id = series.dimension WHERE ${condition}`,
-    ...values,
-  )
-  for (const row of rows) piece.addRecord(row)
-  return piece
+  return pieceOf(database.all(`${RECORDS} WHERE ${condition}`, ...values))
 }
 
 /** The records with these ids, as far as they are there. */
 export function loadRecordsOf(database: Database, ids: readonly number[]): Piece {
-  return loadRecords(database, 'record.id IN (SELECT value FROM json_each(?))', JSON.stringify(ids))
+  return pieceOf(database.all(RECORDS_OF, JSON.stringify(ids)))
+}
+
+const RECORDS = `SELECT ${RECORD} FROM record JOIN series ON series.id = record.series
+  JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
+// Always the same text: to find the statement by one that is put together anew takes longer than to run it.
+const RECORDS_OF = `${RECORDS} WHERE record.id IN (SELECT value FROM json_each(?))`
+
+function pieceOf(records: readonly Row[]): Piece {
+  const piece = new Piece()
+  for (const row of records) piece.addRecord(row)
+  return piece
 }
 
 /** How many records one transaction changes, so that no turn of the event loop takes long. */

@@ -18,6 +18,11 @@ import { entriesOf } from './reports.ts'
 
 const DUE = dueAt('?1')
 const OVER = overAt('?1')
+const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts,
+    dimension.name AS dimension, ${CUSTOMER}
+  FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
+  JOIN dimension ON dimension.id = series.dimension
+  WHERE lane = ?2 AND ${DUE} ORDER BY deadline, record.id LIMIT ?3`
 
 export function dueLanes(database: Database, now: number): Lane[] {
   const lanes = database.all(
@@ -36,14 +41,7 @@ export function dueLanes(database: Database, now: number): Lane[] {
 export function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const claim = randomUUID()
   return database.writeTogether('claim due records', () => {
-    const due = database.all(
-      `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts,
-              dimension.name AS dimension, ${CUSTOMER}
-       FROM record JOIN series ON series.id = record.series
-       JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
-       WHERE lane = ?2 AND ${DUE} ORDER BY deadline, record.id LIMIT ?3`,
-      ...[options.now, Number(lane.id), options.limit],
-    )
+    const due = database.all(CLAIMABLE, ...[options.now, Number(lane.id), options.limit])
     database.run(
       `UPDATE record SET attempts = attempts + 1, claim = ?, claimed_until = ?
        WHERE id IN (SELECT value FROM json_each(?))`,
