@@ -6,7 +6,7 @@ import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
  * changes nothing.
  */
 export async function heldRecords(ledger: Ledger, ids: readonly string[]): Promise<RecordEntry[]> {
-  const held = await ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
+  const held = await ledger.records({ ids, state: 'held' })
   const byId = new Map(held.map(record => [record.id, record]))
   return [...new Set(ids)].map(id => {
     const record = byId.get(id)

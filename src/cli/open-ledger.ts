@@ -4,7 +4,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { ledgerFile, openLedger } from '../ledger/open.ts'
 
 /** A person waits rather than types again. */
-const BUSY_TIMEOUT = 5000
+export const BUSY_TIMEOUT = 5000
 
 /**
  * Does something with a ledger that is there, and closes it. Reading goes on beside a running exporter; nothing
@@ -25,7 +25,8 @@ export async function withLedger<Result>(
   }
 }
 
-function refuseMissing(path: string): void {
+/** @throws LedgerError where there is nothing */
+export function refuseMissing(path: string): void {
   const size = statSync(path, { throwIfNoEntry: false })?.size
   if (size) return
   const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`

@@ -10,7 +10,7 @@ import { UsageMapper } from '../usage/mapper.ts'
 import { Intake } from './intake.ts'
 import { presentedToken } from './operations/access.ts'
 import { Activity } from './operations/activity.ts'
-import { ledgerCheck, passCheck } from './operations/checks.ts'
+import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
 import { operationsHandler } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
 import { Readiness } from './operations/readiness.ts'
@@ -25,6 +25,9 @@ import type { Receiver } from './otlp/options.ts'
 const CLOSE_TIMEOUT = 10 * SECOND
 /** After so long without a pass that succeeded something is wrong, if only with AWS. */
 const LONGEST_WITHOUT_PASS = 10 * MINUTE
+
+/** Enough for what comes until somebody makes room. */
+const MIN_FREE_BYTES = 32e6
 
 const PAGE_PATHS = new Set(['/', '/status.json'])
 
@@ -101,7 +104,8 @@ class Pipeline {
   readonly #prometheus = new PrometheusReader()
   readonly #meterProvider: MeterProvider
 
-  constructor({ http, grpc, statusPage, readers = [], resource, ledgerAddress, ledger, ...rest }: GatewayOptions) {
+  constructor(options: GatewayOptions) {
+    const { http, grpc, statusPage, minFreeBytes, readers = [], resource, ledgerAddress, ledger, ...rest } = options
     this.#options = parseOptions({ ...rest, ledger })
     this.#ledger = ledger
     this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
@@ -137,10 +141,17 @@ class Pipeline {
   async begin(): Promise<void> {
     const { productCode, product } = this.#options.usage
     await this.#ledger.register(this.#mapper.dimensions)
-    await this.#ledger.meteredSince((productCode ?? product) as string, await this.#ledger.now(this.#options.now()))
+    await this.#ledger.meteredSince(
+      (productCode ?? product) as string,
+      await this.#ledger.clock.now(this.#options.now()),
+    )
   }
 
-  operations({ statusPage = true, ledgerAddress }: GatewayOptions, { tokens }: ListenOptions) {
+  operations(
+    { statusPage = true, minFreeBytes = MIN_FREE_BYTES, ledgerAddress }: GatewayOptions,
+    { tokens }: ListenOptions,
+  ) {
+    const { folder } = this.#ledger
     const { closeDelay, dryRun } = this.#options
     const { now } = this.#metering
     const known = tokens === undefined ? undefined : new BearerTokens(tokens)
@@ -153,7 +164,14 @@ class Pipeline {
         closeDelay,
         dryRun,
       },
-      readiness: new Readiness([ledgerCheck(this.#ledger), passCheck(this.#activity, LONGEST_WITHOUT_PASS)], { now }),
+      readiness: new Readiness(
+        [
+          ledgerCheck(this.#ledger),
+          ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
+          passCheck(this.#activity, LONGEST_WITHOUT_PASS),
+        ],
+        { now },
+      ),
       metrics: () => this.#prometheus.text(),
       ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
       ...(known !== undefined && {

@@ -15,6 +15,11 @@ export interface GatewayOptions extends ExporterOptions {
   readonly grpc?: ListenOptions
   /** The status page, at `/` of the HTTP address. On by default. */
   readonly statusPage?: boolean
+  /**
+   * How much room the disk with the file of the ledger, or of its spool, must have for the gateway to be ready, in bytes.
+   * 32 MB by default.
+   */
+  readonly minFreeBytes?: number
   /** Where the gateway's own metrics go, but for Prometheus, which fetches them at `/metrics`. */
   readonly readers?: readonly MetricReader[]
   /** What the gateway's own metrics are of. */

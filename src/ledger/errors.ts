@@ -1,7 +1,7 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 
 export type LedgerErrorCode =
-  /** Locked by another process for longer than the busy timeout. Try again. */
+  /** Locked by another process for longer than the busy timeout, or no answer in time. Try again. */
   | 'ERR_LEDGER_BUSY'
   /** No space left where the ledger is. Try again when there is. */
   | 'ERR_LEDGER_FULL'

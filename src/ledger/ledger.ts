@@ -8,8 +8,15 @@ import type { Dimension } from '../usage/dimension.ts'
  *
  * Amounts are integers in millionths of the dimension's base unit (a second, a byte, a count). Times are
  * milliseconds since the epoch, an hour is its first millisecond. A ledger never reads the time: `now` is given.
+ *
+ * An internal seam, to be called and not to be implemented: the engines are those of this package, each passes the one
+ * conformance suite (`test/ledger/conformance`), and a minor version may change what they have to do.
  */
 export interface Ledger {
+  readonly clock: SharedClock
+  /** Where the file is that makes usage durable, of a ledger or a spool that is a file on this machine's disk. */
+  readonly folder: string | undefined
+
   /**
    * Makes the dimensions known. A changed `size` holds for records frozen from now on; a changed `baseUnit` is
    * refused, since what is recorded could not be told from what is to come.
@@ -37,20 +44,14 @@ export interface Ledger {
   /** Freezes what a customer still owes when its agreement ends, the open hour included, and puts it first. */
   finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult>
 
-  /** The lanes that have records to send at `now`. */
-  dueLanes(now: number): Promise<Lane[]>
+  /** What there is to send at `now`, or when there is. */
+  due(now: number): Promise<DueLanes>
 
   /**
    * Hands out due records of a lane, earliest deadline first, none to two callers at once until `claimedUntil`. With
    * it goes the fact that each is attempted, durably: it is called only for what is sent right after.
    */
   claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]>
-
-  /**
-   * Takes the next `turns` of what AWS allows an account in a region, `spacing` milliseconds apart, for all processes
-   * that share the ledger. Returns the time of the first, `now` or later.
-   */
-  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number>
 
   /** Writes down what came of attempts. Returns what each record is now, but for those that were pruned meanwhile. */
   settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]>
@@ -62,17 +63,14 @@ export interface Ledger {
   expire(now: number): Promise<ExpireResult>
 
   /**
-   * The time by which hours are over and claims expire, in milliseconds since the epoch: an engine that several machines
-   * share has a clock of its own; for others it is `here`, the time of this process.
+   * Resolves where usage can be taken: the ledger, or the spool before it, can be read. One row is, and nothing changes,
+   * however often it is asked.
    */
-  now(here: number): Promise<number>
-
-  /** When there is next something to send, or undefined. */
-  nextAttemptAt(): Promise<number | undefined>
-
+  ping(): Promise<void>
   /** The figures to watch. Its cost does not grow with history. */
   status(): Promise<LedgerStatus>
-
+  /** All that were ever registered, as they are now, in the order in which they came. */
+  dimensions(): Promise<Dimension[]>
   /** Where each unit stands. */
   statement(query?: StatementQuery): Promise<StatementLine[]>
   /** Usage records, the youngest hour first. */
@@ -94,7 +92,10 @@ export interface Ledger {
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
 
-  /** Deletes what is settled and older, but for the last day, which AWS may still take. Totals stay. Returns how many records went. */
+  /**
+   * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts.
+   * Totals stay. Returns how many.
+   */
   prune(before: number): Promise<number>
   /**
    * Says that this ledger was made of a backup by its engine's own means. What it knows of as not billed may have been
@@ -103,9 +104,26 @@ export interface Ledger {
    * died halfway it is done again.
    */
   declareRestored(by: AuditNote): Promise<void>
-  /** Writes a consistent copy while the ledger is in use. */
-  backup(path: string): Promise<void>
   close(): Promise<void>
+}
+
+/**
+ * The time of a ledger and the turns in it. An engine that several machines share has a clock of its own, which is the
+ * same for all of them; the time of a file is that of whoever asks.
+ */
+export interface SharedClock {
+  /**
+   * The time by which hours are over and claims expire.
+   *
+   * @param here the time of this process
+   */
+  now(here: number): Promise<number>
+
+  /**
+   * Takes the next `turns` of what AWS allows an account in a region, `spacing` milliseconds apart, for all processes
+   * that share the ledger. Returns the time of the first, `now` or later.
+   */
+  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number>
 }
 
 export interface UsageBatch {
@@ -173,6 +191,13 @@ export interface CloseResult {
   readonly records: number
   /** Those of them that are held from the start: above a guard, or of an agreement that has ended. */
   readonly held: RecordEntry[]
+}
+
+export interface DueLanes {
+  /** Those that have records to send now. */
+  readonly lanes: readonly Lane[]
+  /** Where there are none: when a record that waits for its next attempt, or is claimed, may be sent. */
+  readonly next?: number
 }
 
 /** Records that can share requests: one product, one identity, one region. */
@@ -253,9 +278,12 @@ export interface ExpireResult {
 }
 
 export interface LedgerStatus {
-  readonly pending: SeriesFigure[]
-  readonly held: (SeriesFigure & { readonly reason: HeldReason })[]
-  readonly unattributed: { readonly dimension: string; readonly amount: bigint }[]
+  /** What has no final answer yet: one figure for each dimension, in the order of their names. */
+  readonly pending: readonly UnsettledFigure[]
+  /** What a person has to settle: one figure for each dimension and reason, in the order of both. */
+  readonly held: readonly (UnsettledFigure & { readonly reason: HeldReason })[]
+  /** The balances of accounts that nobody can be billed for: one amount for each dimension that has such an account. */
+  readonly unattributed: readonly { readonly dimension: string; readonly amount: bigint }[]
   /** The hour of the oldest record without a final answer. */
   readonly oldestPendingHour?: number
   /** The last hour that is closed. */
@@ -264,10 +292,14 @@ export interface LedgerStatus {
   readonly notCounted: Partial<Record<NotCounted, number>>
 }
 
-export interface SeriesFigure {
+/**
+ * What records of a dimension come to, whatever size each of them was frozen with. So it is an amount: quantities of
+ * different sizes have no sum.
+ */
+export interface UnsettledFigure {
   readonly dimension: string
+  /** How many records. */
   readonly records: number
-  readonly quantity: bigint
   readonly amount: bigint
 }
 
@@ -294,7 +326,10 @@ export interface StatementLine {
 }
 
 export interface RecordsQuery extends StatementQuery {
+  /** Only those with these ids, which are looked up directly. */
+  readonly ids?: readonly string[]
   readonly state?: RecordState
+  /** At most so many. 100 by default, or as many as `ids`. */
   readonly limit?: number
 }
 

@@ -111,12 +111,12 @@ export class MeteringCycle {
   /** When there is next something to send. Infinity when there is nothing that could be. */
   async nextPassAt(): Promise<number> {
     const { ledger, now, dryRun, clientFor } = this.#options
-    const next = dryRun ? undefined : await ledger.nextAttemptAt()
-    if (next === undefined) return Number.POSITIVE_INFINITY
-    if (next > now()) return next
+    if (dryRun) return Number.POSITIVE_INFINITY
+    const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
+    if (lanes.length === 0) return next
     // What is due already waits for its lane.
-    const lanes = (await ledger.dueLanes(now())).filter(lane => clientFor(lane.region) !== undefined)
-    const times = lanes.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
+    const sendable = lanes.filter(lane => clientFor(lane.region) !== undefined)
+    const times = sendable.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
     return Math.min(...times.map(time => time ?? now()))
   }
 
@@ -139,7 +139,7 @@ export class MeteringCycle {
         report({ type: 'dry-run', records: await ledger.records({ state: 'pending', limit: closed.records }) })
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
-      const lanes = await ledger.dueLanes(now())
+      const { lanes } = await ledger.due(now())
       await allEnded(lanes.map(lane => this.#drain(lane, end)))
     }
     if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {

@@ -38,14 +38,14 @@ export class Metering {
   constructor(options: MeteringOptions) {
     const { ledger, now } = options
     this.#options = options
-    this.#clock = new LedgerClock(ledger, now)
+    this.#clock = new LedgerClock(ledger.clock, now)
     const clock = this.#clock
     this.#cycle = new MeteringCycle({
       ...options,
       now: clock.now,
       clientFor: clientsOf(options),
       pacer: new Pacer(REQUESTS_PER_SECOND, undefined, async (region, turns, spacing) => {
-        const first = await ledger.takeTurns(region, turns, spacing, clock.now())
+        const first = await ledger.clock.takeTurns(region, turns, spacing, clock.now())
         return first - clock.now()
       }),
       concurrency: REQUESTS_AT_ONCE,

@@ -43,20 +43,16 @@ export class Reporter {
     return this.#made
   }
 
-  /** Adds up by attributes, since one dimension may have records of several sizes. */
   #observe(result: ObservableResult, gauge: Gauge): void {
     if (this.#status === undefined) return
-    const sums = this.#observed.get(gauge) ?? new Map<string, { attributes: Attributes; value: number }>()
-    this.#observed.set(gauge, sums)
+    const observed = this.#observed.get(gauge) ?? new Map<string, { attributes: Attributes; value: number }>()
+    this.#observed.set(gauge, observed)
     // The SDK repeats the last value of what is no longer observed, so that what is over has to be said to be 0.
-    for (const sum of sums.values()) sum.value = 0
+    for (const one of observed.values()) one.value = 0
     for (const [value, attributes] of OBSERVATIONS[gauge](this.#status, this.#now())) {
-      const key = JSON.stringify(attributes)
-      const sum = sums.get(key) ?? { attributes, value: 0 }
-      sums.set(key, sum)
-      sum.value += value
+      observed.set(JSON.stringify(attributes), { attributes, value })
     }
-    for (const { attributes, value } of sums.values()) result.observe(value, attributes)
+    for (const { attributes, value } of observed.values()) result.observe(value, attributes)
   }
 
   mapped(report: MapReport): void {
@@ -234,17 +230,18 @@ function instruments(meterProvider: MeterProvider) {
         description: 'Usage records without a final answer.',
       }),
       pending: meter.createObservableGauge('marketplace.metering.pending', {
-        description: 'Their quantity, by dimension.',
+        description: "Their usage by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
       held: meter.createObservableGauge('marketplace.metering.held', {
-        description: 'Quantity that a person has to settle, by dimension and reason.',
+        description:
+          "Usage that a person has to settle by dimension and reason, in the dimension's base unit: seconds, bytes or counts.",
       }),
       oldestPending: meter.createObservableGauge('marketplace.metering.oldest_pending.age', {
         unit: 's',
         description: 'How long ago the hour of the oldest record without a final answer began. AWS takes it for a day.',
       }),
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
-        description: "Usage without a customer, in the dimension's base unit.",
+        description: "Usage without a customer by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
       notCounted: meter.createObservableCounter('marketplace.usage.not_counted', {
         unit: '{data_point}',
@@ -260,16 +257,18 @@ type Observation = [value: number, attributes: Attributes]
 
 const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observation[]> = {
   pendingRecords: ({ pending }) => [[pending.reduce((sum, figure) => sum + figure.records, 0), {}]],
-  pending: ({ pending }) => pending.map(({ dimension, quantity }) => [Number(quantity), { dimension }]),
-  held: ({ held }) => held.map(({ dimension, reason, quantity }) => [Number(quantity), { dimension, reason }]),
+  pending: ({ pending }) => pending.map(({ dimension, amount }) => [baseUnits(amount), { dimension }]),
+  held: ({ held }) => held.map(({ dimension, reason, amount }) => [baseUnits(amount), { dimension, reason }]),
   oldestPending: ({ oldestPendingHour }, now) => {
     return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
   },
   unattributed: ({ unattributed }) => {
-    return unattributed.map(({ dimension, amount }) => [Number(amount) / 1e6, { dimension }])
+    return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
   },
   notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
 }
+
+const baseUnits = (amount: bigint) => Number(amount) / 1e6
 
 function errorType(error: unknown): string {
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }

@@ -51,7 +51,7 @@ export async function hourOfFleet(server: DynamoDBLocal, options: FleetOptions):
     const dynamodb = await DynamoDBLedger.open({ tableName, client: meter.watch(server.client()), now: time.now })
     const ledger = meter.label<Ledger>(dynamodb)
     const pacer = new Pacer(REQUESTS_PER_SECOND, time, async (region, turns, spacing) => {
-      return (await ledger.takeTurns(region, turns, spacing, time.now())) - time.now()
+      return (await ledger.clock.takeTurns(region, turns, spacing, time.now())) - time.now()
     })
     const cycle = cycleOf({ ledger, client, now: time.now, pacer })
     return { ledger, writer: new UsageWriter(ledger), cycle, tallies: new Map() }
@@ -67,7 +67,7 @@ export async function hourOfFleet(server: DynamoDBLocal, options: FleetOptions):
   await hour(all, customers, options, time)
   const costs = meter.take()
   const kept = meter.stored - before
-  while ((await ledger.nextAttemptAt()) !== undefined) await pass(all)
+  while ((await ledger.status()).pending.length > 0) await pass(all)
   await assertDrained(ledger)
   for (const { ledger } of all) await ledger.close()
   return { costs, kept }

@@ -240,6 +240,18 @@ test('after a restore "held" says what to compare with, and a part can be settle
   assert.equal((await command('verify')).status, 0)
 })
 
+test('a ledger in a database is backed up by its own means', async () => {
+  for (const address of ['postgresql://ledger:secret@nowhere/db', 'dynamodb://my-ledger?region=us-east-1']) {
+    const { status, stdout, stderr } = await run(['backup', 'copy.sqlite', '--ledger', address])
+    assert.deepEqual([status, stdout], [2, ''])
+    assert.match(
+      stderr,
+      /is no file\. Back it up by its database's own means.*pg_dump.*create-backup.*\(ERR_COMMAND_LINE\)\n$/,
+    )
+    assert.doesNotMatch(stderr, /secret/)
+  }
+})
+
 test('a ledger that is not there is an error, and is never made', async t => {
   const directory = folder(t)
   const path = join(directory, 'typo.sqlite')

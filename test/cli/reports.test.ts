@@ -199,7 +199,7 @@ describe('accounts', () => {
 })
 
 test('the status names what to look at first', () => {
-  const figure = { dimension: TOKENS.name, records: 2, quantity: 2n, amount: 2n }
+  const figure = { dimension: TOKENS.name, records: 2, amount: 2n }
   const fine: LedgerStatus = { pending: [], held: [], unattributed: [], closedThrough: NOW - 2 * HOUR, notCounted: {} }
   assert.deepEqual(problemsOf({ now: NOW, status: fine }), [])
   const bad: LedgerStatus = {

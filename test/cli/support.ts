@@ -64,7 +64,7 @@ export async function seededLedger(path: string): Promise<string> {
   const close = (now: number) =>
     ledger.closeHours({ now, region: 'us-east-1', closeDelay: 5 * MINUTE, deadlineMargin: 10 * MINUTE })
   const send = async (now: number, outcomes: Record<string, [Outcome, string]>) => {
-    for (const lane of await ledger.dueLanes(now)) {
+    for (const lane of (await ledger.due(now)).lanes) {
       const records = await ledger.claim(lane, { now, limit: 25, claimedUntil: now + MINUTE })
       for (const record of records) {
         const [outcome, answer] = outcomes[record.id] ?? []

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { LedgerError } from '../../src/index.ts'
 import {
   ACCOUNT,
   customer,
@@ -11,6 +12,7 @@ import {
   MINUTE,
   OTHER_ACCOUNT,
   other,
+  override,
   saidDuring,
   tokens,
   world,
@@ -51,6 +53,23 @@ test('what comes too late for an agreement that has ended is held, and said', as
   assert.deepEqual(billed(), {})
   assert.equal((await line(ACCOUNT, 'tokens-processed'))?.held, 3n * M)
   assert.match(messages, /error: Record \d+ is held: 3 of tokens-processed\. The agreement ended/)
+})
+
+test('what an export could not bring in is billed with the rest', async t => {
+  let broken = true
+  const { exporter, clock, billed } = world(t, {
+    wrap: ledger =>
+      override(ledger, {
+        append: async batch => {
+          if (broken) throw new LedgerError('ERR_LEDGER_FULL', 'no space is left')
+          await ledger.append(batch)
+        },
+      }),
+  })
+  assert.equal((await exportTo(exporter, tokens(3))).code, 1)
+  broken = false
+  await exporter.finalize({ accountId: ACCOUNT }, { endedAt: clock.now })
+  assert.deepEqual(billed(), { [TOKENS]: 3 })
 })
 
 test('finalize refuses what is no customer and no time', async t => {

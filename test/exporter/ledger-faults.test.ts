@@ -197,22 +197,24 @@ test('shutdown of a ledger that cannot be reached loses nothing where nothing wa
   await assert.rejects(exporter.shutdown(), { code: 'ERR_LEDGER_BUSY' })
 })
 
-test('a flush waits for a ledger that is busy', async t => {
-  t.mock.timers.enable({ apis: ['setTimeout'] })
-  const { state, wrap } = faulty()
-  state.error = new LedgerError('ERR_LEDGER_BUSY', 'another process holds its lock')
-  const { exporter, ledger } = world(t, { wrap })
-  await exportTo(exporter, tokens(5))
-  const flushed = exporter.forceFlush()
-  while (state.tries.length < 2 && !t.signal.aborted) await new Promise(setImmediate)
-  state.broken = false
-  while (state.tries.length < 3 && !t.signal.aborted) {
-    t.mock.timers.tick(1000)
-    await new Promise(setImmediate)
-  }
-  await flushed
-  assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
-})
+for (const code of ['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'] as const) {
+  test(`a flush waits for a ledger that says ${code}`, async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const { state, wrap } = faulty()
+    state.error = new LedgerError(code, 'not now')
+    const { exporter, ledger } = world(t, { wrap })
+    await exportTo(exporter, tokens(5))
+    const flushed = exporter.forceFlush()
+    while (state.tries.length < 2 && !t.signal.aborted) await new Promise(setImmediate)
+    state.broken = false
+    while (state.tries.length < 3 && !t.signal.aborted) {
+      t.mock.timers.tick(1000)
+      await new Promise(setImmediate)
+    }
+    await flushed
+    assert.deepEqual(await recorded(ledger), { [TOKENS]: 5n * M })
+  })
+}
 
 test('a ledger that hangs holds neither flush nor shutdown beyond the deadline', async t => {
   const gate = makeGate()

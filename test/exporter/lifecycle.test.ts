@@ -10,6 +10,7 @@ import {
   exportTo,
   HOUR,
   M,
+  MINUTE,
   makeGate,
   override,
   PRODUCT,
@@ -54,9 +55,9 @@ test('an idle exporter meters at the turn of an hour by itself', async t => {
     wakeInterval: 10,
     wrap: ledger =>
       override(ledger, {
-        nextAttemptAt: async () => {
-          if (++wakes === 3) awake.resolve()
-          return ledger.nextAttemptAt()
+        due: async now => {
+          if (++wakes === 6) awake.resolve()
+          return ledger.due(now)
         },
       }),
   })
@@ -67,6 +68,27 @@ test('an idle exporter meters at the turn of an hour by itself', async t => {
   clock.now += HOUR
   await asked
   assert.equal(simulator.totals()[0]?.quantity, 5)
+})
+
+test('an idle exporter sleeps until the next hour may be closed', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const passes = new Set<number>()
+  const { clock } = world(t, {
+    wrap: ledger =>
+      override(ledger, {
+        due: async now => {
+          passes.add((clock.now - START) / MINUTE)
+          return await ledger.due(now)
+        },
+      }),
+  })
+  for (let minute = 0; minute <= 60; minute += 1) {
+    clock.now = START + minute * MINUTE
+    t.mock.timers.tick(minute === 0 ? 0 : MINUTE)
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate)
+  }
+  // Half past twelve, and five minutes after the hour.
+  assert.deepEqual([...passes], [0, 35])
 })
 
 test('a record whose answer was lost is sent again by itself when its time has come', async t => {
@@ -93,9 +115,11 @@ test('requests are sent in the turns that the ledger gives, which all its proces
   const { exporter, clock, billed } = world(t, {
     wrap: ledger =>
       override(ledger, {
-        takeTurns: gate.before((...taken) => {
-          asked.push(taken)
-          return ledger.takeTurns(...taken)
+        clock: override(ledger.clock, {
+          takeTurns: gate.before((...taken) => {
+            asked.push(taken)
+            return ledger.clock.takeTurns(...taken)
+          }),
         }),
       }),
   })
@@ -174,6 +198,34 @@ test('the default client meters over a socket, with credentials from the environ
   assert.deepEqual(
     aws.simulator.totals().map(({ region, quantity }) => [region, quantity]),
     [['eu-west-1', 5]],
+  )
+})
+
+test('the default client sends each record to the region that it was frozen for', async t => {
+  const clock = { now: START }
+  await using aws = await startSimulator({ now: () => clock.now })
+  setEnvironment(t, { AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url, ...KEYS })
+  const ledger = join(temporaryFolder(t), 'ledger.sqlite')
+  const options = { productCode: PRODUCT, ledger, now: () => clock.now }
+  aws.simulator.faults.add({ kind: 'throttling', next: 1 })
+  for (const [region, amount] of [
+    ['eu-west-1', 5],
+    ['us-east-1', 7],
+  ] as const) {
+    const exporter = new AWSMarketplaceMetricExporter({ ...options, region })
+    await exportTo(exporter, tokens(amount))
+    clock.now += HOUR
+    await exporter.shutdown()
+  }
+  assert.deepEqual(
+    aws.simulator
+      .totals()
+      .map(({ region, quantity }) => [region, quantity])
+      .sort(),
+    [
+      ['eu-west-1', 5],
+      ['us-east-1', 7],
+    ],
   )
 })
 

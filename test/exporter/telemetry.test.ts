@@ -190,6 +190,30 @@ test('a message comes once an hour for each subject', async t => {
   assert.equal(await times(/without a customer|not a finite number/), 2)
 })
 
+test('what is pending and held is told in base units, whatever its size', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, simulator, clock, ledger } = world(t, {
+    dimensions: { tokens: { unit: '{token}', per: 1000, maxQuantity: 3, from: { metric: 'a' } } },
+    meterProvider,
+  })
+  simulator.faults.add({ kind: 'throttling', rate: 1 })
+  const hour = async (amount: number) => {
+    await exportTo(exporter, counted('a', [amount, customer]))
+    clock.now += HOUR
+    await exporter.forceFlush()
+  }
+  await hour(2000)
+  await hour(4000)
+  const [dimension] = await ledger.dimensions()
+  assert.ok(dimension)
+  await ledger.register([{ ...dimension, size: 500n * M }])
+  await hour(1500)
+  await hour(2500)
+  const metrics = await read()
+  assert.deepEqual(named(metrics, 'marketplace.metering.pending'), { '.records': 2, 'dimension=tokens': 3500 })
+  assert.deepEqual(named(metrics, 'marketplace.metering.held'), { 'dimension=tokens reason=over-maximum': 6500 })
+})
+
 test('a quantity that rolls forward is not called held', async t => {
   const { exporter, simulator, clock, line } = world(t, { onConflict: 'roll-forward' })
   simulator.meterForeign({

@@ -45,14 +45,16 @@ async function start() {
 
 /** The engine's clock is a real one: what it says stands for a virtual time, as this process's own does. */
 function inVirtualTime(ledger: Ledger): Ledger {
+  const now = async (virtualHere: number) => {
+    const realHere = Date.now() + real(skew)
+    const there = await ledger.clock.now(realHere)
+    return there === realHere ? virtualHere : virtual(there, began)
+  }
   return new Proxy(ledger, {
     get: (target, name: keyof Ledger) => {
-      if (name !== 'now') return target[name].bind(target)
-      return async (virtualHere: number) => {
-        const realHere = Date.now() + real(skew)
-        const there = await target.now(realHere)
-        return there === realHere ? virtualHere : virtual(there, began)
-      }
+      const member = target[name]
+      if (name === 'clock') return { ...target.clock, now }
+      return typeof member === 'function' ? member.bind(target) : member
     },
   })
 }

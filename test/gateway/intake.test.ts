@@ -20,6 +20,8 @@ const BOB = { 'marketplace.customer.account_id': '222222222222' }
 const DIMENSIONS: Record<string, DimensionOptions> = {
   tokens: { unit: '{token}', from: [{ metric: ['tokens', 'tokens_hist'] }] },
   requests: { unit: '{request}', from: { metric: 'tokens_hist', value: 'count' } },
+  prompts: { unit: '{token}', from: { metric: 'prompts' } },
+  'prompts-again': { unit: '{token}', from: { metric: 'prompts' } },
   gpu: {
     unit: 'h',
     from: [
@@ -40,7 +42,8 @@ class Desk implements AsyncDisposable {
   fault: (() => void) | undefined
   readonly ledger: Ledger = new Proxy<Ledger>(this.file, {
     get: (_, name: keyof Ledger) => {
-      if (name !== 'append') return this.file[name].bind(this.file)
+      const member = this.file[name]
+      if (name !== 'append') return typeof member === 'function' ? member.bind(this.file) : member
       return async (batch: UsageBatch) => {
         this.batches.push(batch)
         await this.file.append(batch)
@@ -255,6 +258,41 @@ test('while the ledger fails, senders are told to come back, and what comes agai
   await desk.take(...first)
   await desk.take(metric('tokens', [point(120, 9n)]))
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '11' })
+})
+
+test('after a fault of the ledger that follows a success, each batch has its own points under a key of its own', async () => {
+  await using desk = await Desk.open()
+  await desk.take(metric('tokens', [point(60, 5n)]))
+  desk.fault = () => {
+    throw new LedgerError('ERR_LEDGER_IO', 'the disk is gone')
+  }
+  await assert.rejects(desk.take(metric('tokens', [point(120, 7n)])), UnavailableError)
+  desk.fault = undefined
+  await desk.take(metric('tokens', [point(120, 7n)]))
+  await desk.take(metric('tokens', [point(180, 9n)]))
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '9' })
+  assert.deepEqual(
+    desk.batches.map(({ sequence, observations }) => [sequence, observations?.length]),
+    [
+      [1, 1],
+      [2, 1],
+      [1, 1],
+      [2, 1],
+    ],
+  )
+})
+
+test('a metric that feeds two dimensions feeds each with all of it', async () => {
+  await using desk = await Desk.open()
+  // As a decoder gives attributes that it has seen before.
+  const attributes = Object.freeze({ ...ALICE })
+  for (const [second, count] of [
+    [60, 5n],
+    [120, 8n],
+  ] as const) {
+    await desk.take(metric('prompts', [point(second, count, { attributes })]))
+  }
+  assert.deepEqual(await desk.recorded(), { '111111111111 prompts': '8', '111111111111 prompts-again': '8' })
 })
 
 test('what comes while a batch is being written goes into the next, all of it in one', async () => {

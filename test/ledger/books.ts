@@ -89,10 +89,12 @@ export class Books {
   }
 }
 
-const READING = new Set<keyof Ledger>(['statement', 'records', 'audit', 'status', 'dueLanes', 'nextAttemptAt', 'close'])
+const READING: ReadonlySet<keyof Ledger> = new Set([
+  ...(['ping', 'status', 'dimensions', 'statement', 'records', 'audit', 'due', 'close'] as const),
+])
 
 /** A ledger whose books are checked after every call that may change something, also after one that failed. */
-export function audited(ledger: Ledger, books: Books): Ledger {
+export function audited<Engine extends Ledger>(ledger: Engine, books: Books): Engine {
   return new Proxy(ledger, {
     get: (_, name: keyof Ledger) => {
       if (typeof ledger[name] !== 'function') return ledger[name]

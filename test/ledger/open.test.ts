@@ -64,7 +64,7 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
   await using server = await PostgresqlServer.start()
   const ledger = await openLedger(server.connectionString, { now: () => 1_760_000_000_000 })
   assert.ok(ledger instanceof PostgresqlLedger)
-  assert.equal(await ledger.now(0), 1_760_000_000_000)
+  assert.equal(await ledger.clock.now(0), 1_760_000_000_000)
   assert.deepEqual(await ledger.statement(), [])
   await ledger.close()
   const nowhere = server.connectionString.replace('/postgres?', '/nowhere?')

@@ -261,7 +261,7 @@ describe('opening', () => {
     await ledger.close()
     await assert.rejects(ledger.statement(), code('ERR_LEDGER_CLOSED'))
     await assert.rejects(ledger.append({ writer: WRITER, sequence: 1, entries: [] }), code('ERR_LEDGER_CLOSED'))
-    await assert.rejects(ledger.backup('/nowhere'), code('ERR_LEDGER_INVALID'))
+    await assert.rejects(ledger.ping(), code('ERR_LEDGER_CLOSED'))
   })
 })
 
@@ -315,6 +315,29 @@ describe('the journal', () => {
     await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(NOBODY, REQUESTS, 0, 3)] })
     assert.deepEqual((await ledger.status()).unattributed, [{ dimension: 'requests', amount: 3n * UNIT }])
     assert.equal(await journal(schema), 0)
+  })
+
+  test('asking whether the ledger can be read, for dimensions or for records folds nothing', async () => {
+    const { schema, ledger } = await open()
+    await ledger.meteredSince(ALICE.product, hour(0))
+    for (let sequence = 1; sequence <= 3; sequence += 1) {
+      const observations = Array.from({ length: 100 }, (_, n) => ({
+        ...{ counter: String(n).padStart(32, '0'), kind: 'cumulative' as const, account: ALICE, dimension: 'requests' },
+        ...{ start: hour(0) * 1000 + 1, time: hour(0) * 1000 + 2, receivedAt: hour(0) + 1, value: BigInt(sequence) },
+      }))
+      const entries = [entry(NOBODY, REQUESTS, 0, 1)]
+      await ledger.append({ writer: WRITER, sequence, entries, observations })
+    }
+    const books = async () => {
+      const tables = ['ledger', 'journal', 'batch', 'operation', 'counter', 'series', 'account', 'open_usage', 'audit']
+      return await Promise.all(tables.map(async table => (await sql(schema, `SELECT * FROM ${table}`)).rows))
+    }
+    const before = await books()
+    for (let times = 0; times < 100; times += 1) await ledger.ping()
+    assert.deepEqual(await ledger.dimensions(), DIMENSIONS)
+    assert.deepEqual(await ledger.records({ ids: ['1'] }), [])
+    assert.deepEqual(await books(), before)
+    assert.equal(await journal(schema), 3)
   })
 
   test('a batch that cannot be read is told by its key, and nothing of it is lost', async () => {
@@ -375,7 +398,7 @@ describe('the journal', () => {
     }
     await ledger.closeHours(closeOptions(closing(0)))
     assert.deepEqual(
-      (await ledger.dueLanes(closing(0))).map(({ product }) => product),
+      (await ledger.due(closing(0))).lanes.map(({ product }) => product),
       ['newest label'],
     )
     assert.deepEqual(await equations(ledger), { [`${DORA.key} requests`]: [3, 0, 3, 0, 0] })
@@ -474,7 +497,7 @@ describe('several processes', () => {
   /** Closes and sends all that is due. */
   async function close(ledger: Ledger, now: number): Promise<void> {
     await ledger.closeHours(closeOptions(now))
-    for (const lane of await ledger.dueLanes(now)) {
+    for (const lane of (await ledger.due(now)).lanes) {
       const records = await ledger.claim(lane, { now, limit: 1000, claimedUntil: now })
       await ledger.settle(
         records.map(record => ({ record, outcome: METERED, answer: '' })),
@@ -604,7 +627,7 @@ describe('a server in trouble', () => {
     await ledger.register(DIMENSIONS)
     await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
     await ledger.closeHours(closeOptions(closing(0)))
-    const [lane] = await ledger.dueLanes(closing(0))
+    const [lane] = (await ledger.due(closing(0))).lanes
     assert.ok(lane)
     const [record] = await ledger.claim(lane, { now: closing(0), limit: 1, claimedUntil: closing(0) })
     assert.ok(record)
@@ -638,7 +661,7 @@ test('a commit that is under way when its answer is given up is waited for, and 
   assert.deepEqual([closed.records, held.reason], [1, 'over-maximum'])
   await ledger.decide(held.id, 'release', BY)
   await ledger.closeHours(closeOptions(closing(2)))
-  const [lane] = await ledger.dueLanes(closing(2))
+  const [lane] = (await ledger.due(closing(2))).lanes
   assert.ok(lane)
   const claimed = await ledger.claim(lane, { now: closing(2), limit: 1, claimedUntil: closing(2) + MINUTE })
   assert.deepEqual(
@@ -661,7 +684,7 @@ test('a claim leaves what another one is just taking', async () => {
   await ledger.append({ writer: WRITER, sequence: 1, entries: [ALICE, BOB].map(one => entry(one, REQUESTS, 0, 7)) })
   await ledger.closeHours(closeOptions(closing(0)))
   const [first, second] = (await ledger.records()).toReversed()
-  const [lane] = await ledger.dueLanes(closing(0))
+  const [lane] = (await ledger.due(closing(0))).lanes
   const claiming = await pool.connect()
   try {
     await claiming.query(`BEGIN; UPDATE "${schema}".record SET attempts = 1 WHERE id = ${first?.id}`)
@@ -710,17 +733,17 @@ describe('the clock', () => {
     const ledger = await ledgers.open(ledgers.schema(), { pool: counting })
     connections = 0
     const here = Date.now()
-    for (const ahead of [0, 0, 0]) assert.ok(Math.abs((await ledger.now(here + ahead)) - here) < 1000)
+    for (const ahead of [0, 0, 0]) assert.ok(Math.abs((await ledger.clock.now(here + ahead)) - here) < 1000)
     assert.equal(connections, 1)
     // A process whose clock is a day ahead knows the time all the same.
-    for (const _ of ['asked', 'known']) assert.ok(Math.abs((await ledger.now(here + 86_400_000)) - here) < 1000)
+    for (const _ of ['asked', 'known']) assert.ok(Math.abs((await ledger.clock.now(here + 86_400_000)) - here) < 1000)
     assert.equal(connections, 2)
-    assert.ok(Number.isInteger(await ledger.now(here + 0.5)))
+    assert.ok(Number.isInteger(await ledger.clock.now(here + 0.5)))
   })
 
   test('is the one that is given', async () => {
     const ledger = await ledgers.open(ledgers.schema(), { pool, now: () => hour(3) })
-    assert.equal(await ledger.now(0), hour(3))
+    assert.equal(await ledger.clock.now(0), hour(3))
   })
 })
 
@@ -842,7 +865,7 @@ test('usage that is metered leaves nothing to look at again', async () => {
   await ledger.register(DIMENSIONS)
   await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 2)] })
   await ledger.closeHours(closeOptions(closing(0)))
-  const [lane] = await ledger.dueLanes(closing(0))
+  const [lane] = (await ledger.due(closing(0))).lanes
   assert.ok(lane)
   const records = await ledger.claim(lane, { now: closing(0), limit: 1, claimedUntil: closing(0) })
   await ledger.settle(
@@ -894,15 +917,16 @@ test('what a pass costs does not grow with history', async () => {
   await appendHour(1)
   await replica.closeHours(closeOptions(closing(1)))
   await replica.expire(closing(1))
-  for (const lane of await replica.dueLanes(closing(1))) {
+  for (const lane of (await replica.due(closing(1))).lanes) {
     const records = await replica.claim(lane, { now: closing(1), limit: 25, claimedUntil: closing(1) })
     await replica.settle(
       records.map(record => ({ record, outcome: METERED, answer: '' })),
       closing(1),
     )
   }
-  await replica.nextAttemptAt()
+  await replica.due(closing(1))
   await replica.status()
+  await replica.records({ ids: ['1', '2'] })
   await replica.statement()
   await replica.records({ state: 'pending' })
   await shown(own)

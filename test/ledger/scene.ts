@@ -155,7 +155,7 @@ export class Scene implements AsyncDisposable {
   /** Claims all that is due. */
   async claim(now: number, { limit = 1000, claimedUntil = now + MINUTE } = {}): Promise<MeteringRecord[]> {
     const claimed: MeteringRecord[] = []
-    for (const lane of await this.ledger.dueLanes(now)) {
+    for (const lane of (await this.ledger.due(now)).lanes) {
       claimed.push(...(await this.ledger.claim(lane, { now, limit, claimedUntil })))
     }
     return claimed

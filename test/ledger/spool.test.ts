@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { dirname } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { spooled } from '../../src/ledger/clients/spool.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
+import { MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { formatAmount } from '../../src/usage/amount.ts'
-import { ALICE, closeOptions, closing, DIMENSIONS, entry, REQUESTS } from './scene.ts'
+import { ALICE, closeOptions, closing, DIMENSIONS, entry, hour, REQUESTS } from './scene.ts'
 import { TemporaryFolder } from './sqlite-under-test.ts'
 
 /** A ledger that can be away, or lose its answers, and spools before it. */
@@ -51,6 +54,16 @@ class World implements AsyncDisposable {
     this.folder[Symbol.dispose]()
   }
 }
+
+test('usage is taken as long as the spool can be read, and the disk that counts is its own', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  world.fault = 'away'
+  await ledger.ping()
+  assert.equal(ledger.folder, dirname(world.folder.file('spool.db')))
+  world.fault = 'none'
+  await ledger.close()
+})
 
 test('usage goes on to the ledger', async () => {
   await using world = new World()
@@ -106,6 +119,48 @@ test('an hour is not closed while usage of it cannot be brought in', async () =>
   world.fault = 'away'
   await ledger.append(world.batch(5))
   await assert.rejects(ledger.closeHours(closeOptions(closing(0))), { code: 'ERR_LEDGER_IO' })
+  await ledger.close()
+})
+
+test('an agreement does not end without the usage of it that waits', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const ledger = await world.open()
+  await ledger.append(world.batch(5))
+  const finalize = () => ledger.finalize(ALICE, { ...closeOptions(hour(0) + MINUTE), endedAt: hour(0) + MINUTE })
+  await assert.rejects(finalize(), { code: 'ERR_LEDGER_IO' })
+  world.fault = 'none'
+  assert.equal((await finalize()).records, 1)
+  assert.deepEqual(
+    (await world.ledger.records()).map(({ quantity }) => quantity),
+    [5],
+  )
+  await ledger.close()
+})
+
+test('what waits is tried again by itself', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  await using world = new World()
+  world.fault = 'away'
+  const ledger = await world.open()
+  for (let attempts = 1; attempts <= 3; attempts += 1) {
+    await ledger.append(world.batch(attempts))
+    await nextTurn()
+    t.mock.timers.tick(5000)
+    await nextTurn()
+  }
+  world.fault = 'none'
+  t.mock.timers.tick(5000)
+  await nextTurn()
+  assert.equal(await world.recorded(), '6')
+  await ledger.close()
+})
+
+test("a ledger's own methods are called on it", async () => {
+  await using world = new World()
+  const ledger = spooled(world.ledger, { path: world.folder.file('spool.db') })
+  await ledger.register(DIMENSIONS)
+  assert.deepEqual(await ledger.records(), [])
   await ledger.close()
 })
 

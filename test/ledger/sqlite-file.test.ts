@@ -298,7 +298,8 @@ describe('opening', () => {
     await ledger.close()
     const closed = { code: 'ERR_LEDGER_CLOSED' }
     await assert.rejects(ledger.statement(), closed)
-    await assert.rejects(ledger.nextAttemptAt(), closed)
+    await assert.rejects(ledger.due(0), closed)
+    await assert.rejects(ledger.ping(), closed)
     await assert.rejects(ledger.closeHours(closeOptions(0)), closed)
     await assert.rejects(ledger.append({ writer: WRITER, sequence: 1, entries: [] }), closed)
     await assert.rejects(ledger.backup('/nowhere'), closed)
@@ -442,7 +443,7 @@ describe('several processes', () => {
     const total = 3 * 60 * 30 + 3 * 30
     for (let n = 10; n < 14; n += 1) {
       await ledger.closeHours(closeOptions(closing(n)))
-      for (const lane of await ledger.dueLanes(closing(n))) {
+      for (const lane of (await ledger.due(closing(n))).lanes) {
         const records = await ledger.claim(lane, { now: closing(n), limit: 1000, claimedUntil: closing(n) })
         await ledger.settle(
           records.map(record => ({ record, outcome: METERED, answer: '' })),
@@ -721,7 +722,7 @@ test("no query's cost grows with history", async () => {
     const entries = accounts.map(account => entry(account, REQUESTS, n, 5))
     await ledger.append({ writer: WRITER, sequence: n + 1, entries })
     await ledger.closeHours({ ...closeOptions(closing(n)), zeroQuantityRecords: true })
-    for (const lane of await ledger.dueLanes(closing(n))) {
+    for (const lane of (await ledger.due(closing(n))).lanes) {
       const records = await ledger.claim(lane, { now: closing(n), limit: 25, claimedUntil: closing(n) + MINUTE })
       const outcome = [METERED, REFUSED, lost(0), { type: 'not-subscribed' } as const][n] ?? METERED
       await ledger.settle(
@@ -730,11 +731,14 @@ test("no query's cost grows with history", async () => {
       )
     }
     await ledger.expire(closing(n) + n * 10 * HOUR)
-    await ledger.nextAttemptAt()
+    await ledger.due(closing(n))
+    await ledger.ping()
     await ledger.status()
     await ledger.statement()
     await ledger.records({ state: 'held' })
     await ledger.records({ state: 'pending' })
+    await ledger.records({ ids: ['1', '2'], state: 'held' })
+    await ledger.records({ ids: ['1', '2'] })
   }
   await ledger.finalize(ALICE, { ...closeOptions(closing(4)), endedAt: closing(4) })
   await ledger.close()

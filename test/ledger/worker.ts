@@ -76,7 +76,7 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
       await ledger.closeHours(closeOptions(closing(n)))
       // The same for all: to one that is an hour ahead, the claims of another would be over.
       const now = closing(10)
-      for (const lane of await ledger.dueLanes(now)) {
+      for (const lane of (await ledger.due(now)).lanes) {
         const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
         sent += records.length
         await ledger.settle(

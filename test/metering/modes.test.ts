@@ -223,11 +223,11 @@ test('passes of a process come one after another, also after one that failed', a
               return target.closeHours(options)
             }
           }
-          if (name === 'dueLanes') {
+          if (name === 'due') {
             return async (now: number) => {
               for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
               order.push('sends')
-              return target.dueLanes(now)
+              return target.due(now)
             }
           }
           const member = target[name]

@@ -1,12 +1,20 @@
+import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
-import { judge, type Verdict } from './harness.ts'
-import { Project } from './project.ts'
+import { inParallel, judge, type Verdict } from './harness.ts'
+import { Project, ROOT } from './project.ts'
+import { randomMutations } from './random.ts'
 import { MUTATIONS } from './table.ts'
 
 /** Some of the tests run several processes themselves, and are about when they end. */
 const JOBS = Math.ceil(availableParallelism() / 2)
+
+/** Where money is decided. */
+const CORE = [
+  ...['src/usage/*.ts', 'src/ledger/{rules,clients,sqlite}/*.ts', 'src/metering/*.ts', 'src/exporter.ts'],
+  ...['src/gateway/{intake,counter-names,observation-writer}.ts'],
+].join()
 
 const HELP = `Usage: npm run mutations -- [options]
 
@@ -14,12 +22,23 @@ Makes deliberate mistakes in copies of the source, one at a time, and runs the t
 tests run on a copy without a mistake, where all of them have to pass. Exits with 1 if a mistake is not found.
 
   --only TEXT    only mutations whose name has this text
+
+Or makes mistakes at random, runs the quick tests of what they are in, and says which of them nobody notices: some of
+those change nothing that anybody could see.
+
+  --random N     how many
+  --seed S       which (1)
+  --files GLOBS  of which files, with commas between (where money is decided)
+
   --jobs N       how many run at once (${JOBS})
   --json         print one JSON object`
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    random: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    files: { type: 'string', default: CORE },
     jobs: { type: 'string', default: String(JOBS) },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -29,27 +48,30 @@ if (values.help) {
   console.log(HELP)
   process.exit()
 }
-const jobs = Number(values.jobs)
-const mutations = MUTATIONS.filter(({ name }) => name.includes(values.only))
-if (!(Number.isInteger(jobs) && jobs > 0) || mutations.length === 0) {
-  console.error(
-    mutations.length === 0 ? `--only: no mutation's name has "${values.only}"` : '--jobs: expected 1 or more',
-  )
-  process.exit(2)
+const jobs = whole('jobs', values.jobs)
+if (values.random !== undefined) {
+  // A comma in braces is the glob's own.
+  const files = globSync(values.files.split(/,(?![^{]*\})/), { cwd: ROOT }).sort()
+  if (files.length === 0) refuse(`--files: expected globs of source files, got "${values.files}"`)
+  const [count, seed] = [whole('random', values.random), whole('seed', values.seed)]
+  await randomMutations({ count, seed, files, jobs, json: values.json })
+  process.exit()
 }
+const mutations = MUTATIONS.filter(({ name }) => name.includes(values.only))
+if (mutations.length === 0) refuse(`--only: no mutation's name has "${values.only}"`)
 
 const NO_MUTATION = { name: 'none', sin: '', edits: [], caughtBy: [...new Set(mutations.flatMap(one => one.caughtBy))] }
 
-const sound = await inParallel(NO_MUTATION.caughtBy, async file => {
+const sound = await inParallel(NO_MUTATION.caughtBy, jobs, async file => {
   using project = new Project()
   return await judge(project, file)
 })
-const unsound = sound.filter(({ says }) => says === 'fails' || says === 'does not run')
+const unsound = sound.filter(({ says }) => says !== 'passes' && says !== 'skipped')
 for (const { file, test, output } of unsound)
   console.error(`${file} fails without any mutation: ${test ?? output.slice(0, 1000)}`)
 if (unsound.length > 0) process.exit(1)
 
-const results = await inParallel(mutations, async ({ name, sin, edits, caughtBy }) => {
+const results = await inParallel(mutations, jobs, async ({ name, sin, edits, caughtBy }) => {
   using project = new Project()
   for (const edit of edits) project.apply(edit)
   const verdicts: Verdict[] = []
@@ -65,6 +87,16 @@ if (values.json) console.log(JSON.stringify({ mutations: results }, null, 2))
 else print()
 process.exitCode = results.some(({ result }) => result === 'SURVIVES') ? 1 : 0
 
+function whole(option: string, given: string): number {
+  const number = Number(given)
+  return Number.isInteger(number) && number > 0 ? number : refuse(`--${option}: expected 1 or more, got "${given}"`)
+}
+
+function refuse(message: string): never {
+  console.error(message)
+  process.exit(2)
+}
+
 function print(): void {
   const table = new Table({
     shouldDisableColors: !process.stdout.isTTY,
@@ -79,18 +111,4 @@ function print(): void {
   table.printTable()
   const caught = results.filter(({ result }) => result === 'caught').length
   console.log(`${caught} of ${results.length} mutations are caught.`)
-}
-
-/** As many at once as there are jobs; results in the order of what was given. */
-async function inParallel<Given, Result>(
-  all: readonly Given[],
-  work: (one: Given) => Promise<Result>,
-): Promise<Result[]> {
-  const results: Result[] = []
-  const left = all.entries()
-  const worker = async (): Promise<void> => {
-    for (const [index, one] of left) results[index] = await work(one)
-  }
-  await Promise.all(Array.from({ length: jobs }, worker))
-  return results
 }

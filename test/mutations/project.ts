@@ -1,9 +1,10 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import type { Mutant } from './mutants.ts'
 import type { Edit } from './table.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
+export const ROOT = join(import.meta.dirname, '../..')
 const COPIED = ['src', 'test', 'examples', 'package.json', 'tsconfig.json']
 
 /** How often an edit's text occurs in a project. */
@@ -38,6 +39,14 @@ export class Project implements Disposable {
       path,
       readFileSync(path, 'utf8').replace(edit.text, () => edit.instead),
     )
+  }
+
+  /** Makes a mistake, and returns what takes it back. */
+  mutate({ file, start, text, instead }: Mutant): () => void {
+    const path = join(this.folder, file)
+    const whole = readFileSync(path, 'utf8')
+    writeFileSync(path, whole.slice(0, start) + instead + whole.slice(start + text.length))
+    return () => writeFileSync(path, whole)
   }
 
   [Symbol.dispose](): void {

@@ -363,7 +363,7 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'ten replicas send ten times what AWS takes, and are throttled',
     edits: edit(
       'metering/metering.ts',
-      'const first = await ledger.takeTurns(region, turns, spacing, clock.now())',
+      'const first = await ledger.clock.takeTurns(region, turns, spacing, clock.now())',
       'const first = clock.now()',
     ),
     caughtBy: [`${LIFECYCLE}#in the turns that the ledger gives`],

@@ -36,7 +36,7 @@ export interface Surroundings {
 }
 
 export interface LedgerFault {
-  readonly method: 'append' | 'closeHours' | 'expire' | 'dueLanes' | 'claim' | 'settle'
+  readonly method: 'append' | 'closeHours' | 'expire' | 'due' | 'claim' | 'settle'
   /** Whether the ledger has done it all the same. */
   readonly done: boolean
 }

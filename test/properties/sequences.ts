@@ -36,7 +36,7 @@ const deployment: fc.Arbitrary<Deployment> = fc.record({
   onConflict: fc.constantFrom('hold', 'roll-forward'),
 })
 const ledgerFault: fc.Arbitrary<LedgerFault> = fc.record({
-  method: fc.constantFrom('append', 'append', 'settle', 'settle', 'claim', 'closeHours', 'expire', 'dueLanes'),
+  method: fc.constantFrom('append', 'append', 'settle', 'settle', 'claim', 'closeHours', 'expire', 'due'),
   done: fc.boolean(),
 })
 const amount = fc.oneof(

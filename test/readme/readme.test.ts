@@ -169,7 +169,7 @@ async function seedLedger(path: string): Promise<void> {
   })
   await ledger.append({ writer: '0'.repeat(32), sequence: 1, entries })
   await ledger.closeHours({ now, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
-  const [lane] = await ledger.dueLanes(now)
+  const [lane] = (await ledger.due(now)).lanes
   assert.ok(lane)
   const records = await ledger.claim(lane, { now, limit: 18, claimedUntil: now })
   await ledger.settle(

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { formatAmount, MAX_AMOUNT, parseAmount, toAmount } from '../../src/usage/amount.ts'
 import { ConfigurationError } from '../../src/usage/errors.ts'
-import { parseUnit, type Unit } from '../../src/usage/units.ts'
+import { KNOWN_UNITS, parseUnit, type Unit } from '../../src/usage/units.ts'
 
 const unit = (symbol: string) => parseUnit(symbol) as Unit
 
@@ -34,14 +34,20 @@ test('units convert to millionths of their base unit', () => {
     ['bit', 8, 1_000_000n],
     ['By', 3, 3_000_000n],
     ['kBy', 1, 1_000_000_000n],
+    ['MBy', 1, 1_000_000_000_000n],
+    ['GBy', 1, 1_000_000_000_000_000n],
     ['TBy', 1, 1_000_000_000_000_000_000n],
     ['KiBy', 1, 1_024_000_000n],
+    ['MiBy', 1, 1_048_576_000_000n],
     ['GiBy', 1, 1_073_741_824_000_000n],
+    ['TiBy', 1, 1_099_511_627_776_000_000n],
     ['{token}', 12, 12_000_000n],
     ['1', 12, 12_000_000n],
     ['', 12, 12_000_000n],
   ]
   for (const [symbol, value, amount] of cases) assert.equal(toAmount(value, unit(symbol)), amount, symbol)
+  const tested = new Set(cases.map(([symbol]) => symbol))
+  for (const symbol of KNOWN_UNITS.replace(' or {anything}', '').split(', ')) assert.ok(tested.has(symbol), symbol)
 })
 
 test('unknown units are not units', () => {

@@ -81,11 +81,7 @@ function windowText(hour: number, now: number): string {
 /** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
 export function statusJson(report: LedgerOverview): object {
   const { name, size, now, status } = report
-  const figure = ({ quantity, amount, ...rest }: LedgerStatus['pending'][number]) => ({
-    ...rest,
-    quantity: String(quantity),
-    amount: formatAmount(amount),
-  })
+  const figure = ({ amount, ...rest }: LedgerStatus['pending'][number]) => ({ ...rest, amount: formatAmount(amount) })
   return {
     at: iso(now),
     ledger: name,

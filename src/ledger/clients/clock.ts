@@ -1,14 +1,14 @@
-import type { Ledger } from '../ledger.ts'
+import type { SharedClock } from '../ledger.ts'
 
 /** The time by which a ledger's hours are over, as this process knows it between two looks at the ledger. */
 export class LedgerClock {
-  readonly #ledger: Ledger
+  readonly #shared: SharedClock
   readonly #here: () => number
   #ahead = 0
 
   /** @param here this process's clock, in milliseconds since the epoch */
-  constructor(ledger: Ledger, here: () => number) {
-    this.#ledger = ledger
+  constructor(shared: SharedClock, here: () => number) {
+    this.#shared = shared
     this.#here = here
   }
 
@@ -17,7 +17,7 @@ export class LedgerClock {
 
   async sync(): Promise<void> {
     const before = this.#here()
-    const there = await this.#ledger.now(before)
+    const there = await this.#shared.now(before)
     // An answer that took a while is of about its middle.
     this.#ahead = there === before ? 0 : there - (before + this.#here()) / 2
   }

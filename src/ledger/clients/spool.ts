@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
 import { diag } from '@opentelemetry/api'
@@ -27,6 +28,9 @@ const RETRY_AFTER = 5 * SECOND
 export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
   const spool = new Spool(ledger, options)
   const own: Partial<Ledger> = {
+    folder: dirname(options.path),
+    // Usage is taken while the ledger cannot be reached.
+    ping: () => spool.ping(),
     register: dimensions => spool.register(dimensions),
     append: batch => spool.append(batch),
     // What waits here belongs to the hours that are closed.
@@ -93,6 +97,10 @@ class Spool {
         .run(batch.writer, batch.sequence, serialize(batch))
     })
     void this.#soon()
+  }
+
+  async ping(): Promise<void> {
+    this.#try('read', () => this.#database.prepare('SELECT id FROM batch LIMIT 1').get())
   }
 
   /** Brings all that waits into the ledger, as it came. Rejects with the ledger's error. */

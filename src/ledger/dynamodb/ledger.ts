@@ -1,7 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
 import type {
   AuditEntry,
   AuditNote,
@@ -9,6 +8,7 @@ import type {
   CloseOptions,
   CloseResult,
   Decision,
+  DueLanes,
   ExpireResult,
   FinalizeOptions,
   Lane,
@@ -19,6 +19,7 @@ import type {
   RecordsQuery,
   SettledRecord,
   Settlement,
+  SharedClock,
   StatementLine,
   StatementQuery,
   UsageBatch,
@@ -35,11 +36,11 @@ import { Dimensions } from './dimensions.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldObserved } from './fold.ts'
-import { begin } from './head.ts'
+import { begin, readHead } from './head.ts'
 import { Appending } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { meteredSince, takeTurns } from './products.ts'
-import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
+import { claim, dueLanes, expire, settle } from './records.ts'
 import { records, statementLines, statusOf } from './reports.ts'
 import { Table } from './table.ts'
 
@@ -60,6 +61,8 @@ const RETRY_TIMEOUT = 10_000
  * be decided once is a conditional write.
  */
 export class DynamoDBLedger implements Ledger {
+  readonly folder = undefined
+  readonly clock: SharedClock
   readonly #engine: Engine
   readonly #appending: Appending
   readonly #end: () => void
@@ -67,6 +70,15 @@ export class DynamoDBLedger implements Ledger {
   #closedThrough: number | undefined
 
   private constructor(engine: Engine, end: () => void) {
+    const { table, clock } = engine
+    this.clock = {
+      // To within a second: as DynamoDB's answers tell it.
+      now: async () => {
+        if (!clock.known) await begin(table)
+        return clock.now()
+      },
+      takeTurns: (...turns) => takeTurns(table, ...turns),
+    }
     this.#engine = engine
     this.#appending = new Appending(engine)
     this.#end = end
@@ -112,12 +124,6 @@ export class DynamoDBLedger implements Ledger {
     return await meteredSince(this.#engine.table, product, now)
   }
 
-  /** DynamoDB's clock, to within a second: as its answers tell it. */
-  async now(): Promise<number> {
-    if (!this.#engine.clock.known) await begin(this.#engine.table)
-    return this.#engine.clock.now()
-  }
-
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     // Closed hours stay closed, so that most passes of a cycle need not ask.
     if (latestHour(options) <= lastClosed(this.#closedThrough, options.now)) return { records: 0, held: [] }
@@ -135,16 +141,12 @@ export class DynamoDBLedger implements Ledger {
     return { records: frozen.length, held: await recordEntries(this.#engine, held) }
   }
 
-  async dueLanes(now: number): Promise<Lane[]> {
+  async due(now: number): Promise<DueLanes> {
     return await dueLanes(this.#engine, now)
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
     return await claim(this.#engine, lane, options)
-  }
-
-  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
-    return await takeTurns(this.#engine.table, region, turns, spacing, now)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -155,8 +157,8 @@ export class DynamoDBLedger implements Ledger {
     return await expire(this.#engine, now)
   }
 
-  async nextAttemptAt(): Promise<number | undefined> {
-    return await nextAttemptAt(this.#engine)
+  async ping(): Promise<void> {
+    await readHead(this.#engine.table)
   }
 
   /**
@@ -165,6 +167,10 @@ export class DynamoDBLedger implements Ledger {
    */
   async status(): Promise<LedgerStatus> {
     return await statusOf(this.#engine)
+  }
+
+  async dimensions(): Promise<Dimension[]> {
+    return [...(await this.#engine.dimensions.all())]
   }
 
   async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
@@ -194,15 +200,6 @@ export class DynamoDBLedger implements Ledger {
 
   async prune(before: number): Promise<number> {
     return await prune(this.#engine, before)
-  }
-
-  /** @throws LedgerError always: DynamoDB has means of its own */
-  async backup(_path: string): Promise<void> {
-    throw new LedgerError(
-      'ERR_LEDGER_STATE',
-      `The table ${this.#engine.table.name} is backed up by DynamoDB itself: have point-in-time recovery on, or make an ` +
-        'on-demand backup (aws dynamodb create-backup). After a restore: marketplace-meter declare-restored.',
-    )
   }
 
   /**

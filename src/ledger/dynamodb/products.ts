@@ -17,7 +17,7 @@ export async function meteredSince(table: Table, product: string, now: number): 
 
 const PRODUCTS = 'products'
 
-/** The next turns of a region's quota; see `Ledger.takeTurns`. */
+/** The next turns of a region's quota; see `SharedClock`. */
 export async function takeTurns(
   table: Table,
   region: string,

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { hourOf } from '../hours.ts'
-import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
+import type {
+  ClaimOptions,
+  DueLanes,
+  ExpireResult,
+  Lane,
+  MeteringRecord,
+  SettledRecord,
+  Settlement,
+} from '../ledger.ts'
 import { expireRecords, isDue, settleRecord } from '../rules/decisions.ts'
 import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
@@ -27,19 +35,26 @@ const PAGES_TO_CHOOSE_FROM = 200
 /** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
 const PAGES_PER_CHANGE = 4
 
-export async function dueLanes({ table }: Engine, now: number): Promise<Lane[]> {
+export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes> {
   const lanes = new Map<string, Due[]>()
   for await (const due of pendingPages(table)) {
     if (due.deadline > deadlineText(now)) lanes.set(due.lane, [...(lanes.get(due.lane) ?? []), due])
   }
+  let next = Number.POSITIVE_INFINITY
   const found = await inParallel([...lanes], SHARDS_AT_ONCE, async ([lane, dues]) => {
     for (const some of inChunks(dues)) {
       const records = (await readPages(table, some)).flatMap(page => [...(page?.records.values() ?? [])])
-      if (records.some(record => record.lane === lane && isDue(record, now))) return [parseLane(lane)]
+      const ofLane = records.filter(record => record.lane === lane && record.state === 'pending')
+      if (ofLane.some(record => isDue(record, now))) return [parseLane(lane)]
+      // Where none is due, all were looked at.
+      for (const { nextAttemptAt, claimedUntil, timestamp, deadline } of ofLane) {
+        if (deadline > now) next = Math.min(next, Math.max(nextAttemptAt, claimedUntil, timestamp))
+      }
     }
     return []
   })
-  return found.flat()
+  const due = found.flat()
+  return { lanes: due, ...(due.length === 0 && next < Number.POSITIVE_INFINITY && { next }) }
 }
 
 export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -143,23 +158,6 @@ export async function expire(engine: Engine, now: number): Promise<ExpireResult>
   )
   const held = expired.flat().filter(({ record }) => record.state === 'held')
   return { returned: expired.flat().length - held.length, held: await recordEntries(engine, held) }
-}
-
-export async function nextAttemptAt({ table, clock }: Engine): Promise<number | undefined> {
-  const places = new Map<string, Due>()
-  for await (const due of pendingPages(table)) places.set(`${due.shard} ${due.hour}`, due)
-  let first: number | undefined
-  for (const some of chunksOf([...places.values()], PAGES_THEN)) {
-    for (const page of await readPages(table, some)) {
-      for (const { state, nextAttemptAt, claimedUntil, timestamp } of page?.records.values() ?? []) {
-        const at = Math.max(nextAttemptAt, claimedUntil, timestamp)
-        if (state === 'pending' && (first === undefined || at < first)) first = at
-      }
-    }
-    // Where something is due, it does not matter since when.
-    if (first !== undefined && first <= clock.now()) break
-  }
-  return first
 }
 
 /** Divides what is to change by shard, and so that one transaction takes each part. */

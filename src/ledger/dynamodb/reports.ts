@@ -1,14 +1,6 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import type {
-  HeldReason,
-  LedgerStatus,
-  RecordEntry,
-  RecordsQuery,
-  SeriesFigure,
-  StatementLine,
-  StatementQuery,
-} from '../ledger.ts'
-import { addAmount, hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
+import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
+import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
@@ -16,7 +8,7 @@ import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
 import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
-import { type Hours, type Place, seriesKey, shardOf, shardsOf } from './places.ts'
+import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
 import { chunksOf, type Table } from './table.ts'
 import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
@@ -167,12 +159,19 @@ async function recordsOf(
 }
 
 export async function records(engine: Engine, query: RecordsQuery): Promise<RecordEntry[]> {
-  const { state, limit = 100 } = query
+  const { state, ids } = query
+  const limit = limitOf(query)
   const { from, to } = hoursOf(query)
   const { head } = await readHead(engine.table)
   await engine.accounts.readUpTo(head.log)
   const ofSeries = await wantedBy(engine, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
+  if (ids !== undefined) {
+    const found = (await recordsAt(engine, ids)).filter(
+      ({ hour, record }) => hour >= from && hour < to && wanted(record),
+    )
+    return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+  }
   const accounts = accountsOf(query)(engine)
   const shards = accounts === undefined ? shardsOf({ customers: head.customers }) : [...new Set(accounts.map(shardOf))]
   const found =
@@ -185,9 +184,22 @@ export async function records(engine: Engine, query: RecordsQuery): Promise<Reco
           limit,
           wanted,
         )
-  const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
-    b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
   return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+}
+
+const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
+  b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
+
+/** Those with these ids that are there, each once. */
+async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<FrozenRecord[]> {
+  const wanted = new Set(ids)
+  const places = [...wanted].flatMap(id => placeOfRecord(id) ?? [])
+  const pages = await readPages(table, places)
+  return places.flatMap(({ hour, series }, index) => {
+    const record = pages[index]?.records.get(series)
+    // A place can be written in several ways, an id in one.
+    return record !== undefined && wanted.has(recordId(hour, record)) ? [{ hour, record }] : []
+  })
 }
 
 /** By the indexes, so that the settled ones are not gone through. */
@@ -234,32 +246,22 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
     unsettledRecords(engine, 'held'),
     unattributedAmounts(engine),
   ])
-  const named = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...named, ...unattributed.amounts.keys()])
+  const numbers = [...pending, ...held].map(({ record }) => record.dimension)
+  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
-  const figures = (records: readonly FrozenRecord[]) =>
-    [
-      ...Map.groupBy(records, ({ record: { dimension, reason, size } }) => `${dimension} ${reason} ${size}`).values(),
-    ].map(([first, ...others]) => figureOf(name, [first as FrozenRecord, ...others]))
+  const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
+    ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
+    ...{ records: 1, amount: BigInt(quantity) * size },
+  }))
+  const named = [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount }))
   const hours = pending.map(({ hour }) => hour)
   return {
-    pending: figures(pending).map(({ reason: _, ...figure }) => figure),
-    held: figures(held).map(figure => ({ ...figure, reason: figure.reason as HeldReason })),
-    unattributed: [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount })),
+    ...unsettledFigures(unsettled),
+    unattributed: named.sort((a, b) => (a.dimension < b.dimension ? -1 : 1)),
     ...(hours.length > 0 && { oldestPendingHour: hours.reduce((oldest, hour) => Math.min(oldest, hour)) }),
     ...(unattributed.closedThrough !== null && { closedThrough: unattributed.closedThrough }),
     notCounted: unattributed.notCounted,
   }
-}
-
-function figureOf(
-  name: (dimension: number) => string,
-  records: readonly [FrozenRecord, ...FrozenRecord[]],
-): SeriesFigure & Pick<StoredRecord, 'reason'> {
-  const [{ record }] = records
-  const quantity = records.reduce((sum, { record }) => sum + BigInt(record.quantity), 0n)
-  const { reason, size, dimension } = record
-  return { dimension: name(dimension), records: records.length, quantity, amount: quantity * size, reason }
 }
 
 async function unsettledRecords({ table }: Engine, state: 'pending' | 'held'): Promise<FrozenRecord[]> {

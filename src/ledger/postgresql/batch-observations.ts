@@ -1,9 +1,6 @@
 import type { Account } from '../../usage/account.ts'
-import { LedgerError } from '../errors.ts'
 import type { Observation } from '../ledger.ts'
-import { checkObservations } from '../rules/counters.ts'
 import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
-import { LAST_INSTANT } from '../rules/validation.ts'
 import type { BatchNames } from './batch-names.ts'
 
 /** The observations of a batch, as bytes, one after the other. */
@@ -45,18 +42,4 @@ export function unpackPoints(
       value: bytes.readBigInt64LE(at + 51),
     }
   })
-}
-
-/** What no column could hold would be in the way of all that comes after it when the journal is folded. */
-export function checkPoints(points: readonly Observation[]): void {
-  checkObservations(points)
-  for (const { counter, start, time, receivedAt, maxGap = 0 } of points) {
-    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
-    if (whole && receivedAt <= LAST_INSTANT && /^[0-9a-f]{32}$/.test(counter)) continue
-    const got = JSON.stringify({ counter, start, time, receivedAt, maxGap })
-    throw new LedgerError(
-      'ERR_LEDGER_INVALID',
-      `Expected an observation with a counter of 32 hexadecimal digits and times in whole numbers, got ${got}.`,
-    )
-  }
 }

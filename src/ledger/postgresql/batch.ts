@@ -3,10 +3,10 @@ import { promisify } from 'node:util'
 import { brotliCompress, brotliDecompress, constants } from 'node:zlib'
 import { LedgerError } from '../errors.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf } from '../rules/counters.ts'
+import { bytesOf, checkObservations } from '../rules/counters.ts'
 import { checkEntry } from '../rules/validation.ts'
 import { BatchNames, PackedAccounts, type PackedNames } from './batch-names.ts'
-import { checkPoints, OBSERVATION_BYTES, packPoints, unpackPoints } from './batch-observations.ts'
+import { OBSERVATION_BYTES, packPoints, unpackPoints } from './batch-observations.ts'
 import { ENTRY_BYTES, UsageColumns } from './batch-usage.ts'
 
 /**
@@ -48,7 +48,7 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     at = Math.min(at, entry.hour)
     large ||= entry.amount > LARGEST_PIECE
   }
-  checkPoints(observations)
+  checkObservations(observations)
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
   const pieces = large ? entries.flatMap(divide) : entries
   const names = new BatchNames(pieces.length + observations.length)

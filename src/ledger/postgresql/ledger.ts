@@ -2,7 +2,6 @@ import type { ConnectionOptions } from 'node:tls'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { ConfigurationError } from '../../usage/errors.ts'
-import { LedgerError } from '../errors.ts'
 import type {
   AuditEntry,
   AuditNote,
@@ -10,6 +9,7 @@ import type {
   CloseOptions,
   CloseResult,
   Decision,
+  DueLanes,
   ExpireResult,
   FinalizeOptions,
   Lane,
@@ -20,6 +20,7 @@ import type {
   RecordsQuery,
   SettledRecord,
   Settlement,
+  SharedClock,
   StatementLine,
   StatementQuery,
   UsageBatch,
@@ -31,11 +32,12 @@ import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
 import { append, register } from './journal.ts'
+import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { migrate, migrationSql } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
-import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
-import { records, statementLines, statusOf } from './reports.ts'
+import { claim, dueLanes, expire, settle } from './records.ts'
+import { dimensions, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
 
@@ -72,13 +74,18 @@ const RETRY_TIMEOUT = 10_000
  * got the last of them has lost usage, as a restored backup has.
  */
 export class PostgresqlLedger implements Ledger {
+  readonly folder = undefined
+  readonly clock: SharedClock
   readonly #database: Database
-  readonly #now: (here: number) => Promise<number>
 
   private constructor(database: Database, now: (() => number) | undefined) {
     this.#database = database
-    const clock = new ServerClock(database)
-    this.#now = now === undefined ? here => clock.now(here) : async () => now()
+    const server = new ServerClock(database)
+    this.clock = {
+      now: now === undefined ? here => server.now(here) : async () => now(),
+      takeTurns: (...turns) =>
+        database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns)),
+    }
   }
 
   /**
@@ -130,10 +137,6 @@ export class PostgresqlLedger implements Ledger {
     )
   }
 
-  async now(here: number): Promise<number> {
-    return await this.#now(here)
-  }
-
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     return await closeHours(this.#database, options)
   }
@@ -142,18 +145,12 @@ export class PostgresqlLedger implements Ledger {
     return await finalize(this.#database, customer, options)
   }
 
-  async dueLanes(now: number): Promise<Lane[]> {
+  async due(now: number): Promise<DueLanes> {
     return await this.#database.read('look for what is due', transaction => dueLanes(transaction, now))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
     return await claim(this.#database, lane, options)
-  }
-
-  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
-    return await this.#database.writeOnce('take turns of the quota', transaction =>
-      takeTurns(transaction, region, turns, spacing, now),
-    )
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -164,12 +161,16 @@ export class PostgresqlLedger implements Ledger {
     return await expire(this.#database, now)
   }
 
-  async nextAttemptAt(): Promise<number | undefined> {
-    return await this.#database.read('look for the next attempt', nextAttemptAt)
+  async ping(): Promise<void> {
+    await this.#database.read('read the ledger', transaction => ledgerRow(transaction))
   }
 
   async status(): Promise<LedgerStatus> {
     return await readFolded(this.#database, 'read the status', 'what the status tells', statusOf)
+  }
+
+  async dimensions(): Promise<Dimension[]> {
+    return await this.#database.read('read the dimensions', dimensions)
   }
 
   async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
@@ -202,15 +203,6 @@ export class PostgresqlLedger implements Ledger {
 
   async prune(before: number): Promise<number> {
     return await prune(this.#database, before)
-  }
-
-  /** @throws LedgerError always: the server has means of its own, which a copy made from outside cannot match */
-  async backup(_path: string): Promise<void> {
-    throw new LedgerError(
-      'ERR_LEDGER_INVALID',
-      'A ledger on PostgreSQL is backed up by the means of its server: snapshots with point-in-time recovery, or ' +
-        'pg_dump. Once restored it has to be told so: marketplace-meter declare-restored.',
-    )
   }
 
   /**

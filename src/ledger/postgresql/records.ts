@@ -1,8 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import type { ClaimOptions, ExpireResult, Lane, MeteringRecord, SettledRecord, Settlement } from '../ledger.ts'
+import type {
+  ClaimOptions,
+  DueLanes,
+  ExpireResult,
+  Lane,
+  MeteringRecord,
+  SettledRecord,
+  Settlement,
+} from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
 import type { PieceRecord } from '../sql/piece-rows.ts'
-import { dueAt, overAt, recordEntryOf } from '../sql/rows.ts'
+import { dueAt, isRecordId, overAt, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { loadRecords, savePiece } from './piece.ts'
@@ -16,13 +24,20 @@ const RECORDS_PER_CHUNK = 5000
 const DUE = dueAt('$1::bigint')
 const OVER = overAt('$1::bigint')
 
-export async function dueLanes(transaction: Transaction, now: number): Promise<Lane[]> {
+export async function dueLanes(transaction: Transaction, now: number): Promise<DueLanes> {
   const lanes = await transaction.all(
     `SELECT id::text, product, identity, region FROM lane
      WHERE EXISTS (SELECT FROM record WHERE lane = lane.id AND ${DUE}) ORDER BY id`,
     now,
   )
-  return lanes as unknown as Lane[]
+  if (lanes.length > 0) return { lanes: lanes as unknown as Lane[] }
+  const row = await transaction.get(
+    `SELECT min(greatest(next_attempt_at, claimed_until, timestamp)) AS at FROM record
+     WHERE state = 'pending' AND deadline > $1`,
+    now,
+  )
+  const next = row?.at as number | null
+  return { lanes: [], ...(next !== null && { next }) }
 }
 
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -105,13 +120,3 @@ async function expireSome(transaction: Transaction, now: number): Promise<{ reco
   await savePiece(transaction, piece)
   return { records: expired.length, held: expired.filter(({ state }) => state === 'held').map(({ id }) => id) }
 }
-
-export async function nextAttemptAt(transaction: Transaction): Promise<number | undefined> {
-  const row = await transaction.get(
-    "SELECT min(greatest(next_attempt_at, claimed_until, timestamp)) AS at FROM record WHERE state = 'pending'",
-  )
-  return (row?.at as number | null) ?? undefined
-}
-
-/** Whether a text can be the id of a record. */
-export const isRecordId = (id: string) => /^\d{1,15}$/.test(id)

@@ -1,7 +1,7 @@
 import { LONGEST_WAIT } from '../rules/retention.ts'
 import type { Transaction } from './database.ts'
 
-/** The next turns of a region's quota, in one statement; see `Ledger.takeTurns`. */
+/** The next turns of a region's quota, in one statement; see `SharedClock`. */
 export async function takeTurns(
   transaction: Transaction,
   region: string,

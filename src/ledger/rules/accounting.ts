@@ -3,7 +3,14 @@ import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf } from '../hours.ts'
-import type { HeldReason, StatementLine, StatementQuery } from '../ledger.ts'
+import type {
+  HeldReason,
+  LedgerStatus,
+  RecordsQuery,
+  StatementLine,
+  StatementQuery,
+  UnsettledFigure,
+} from '../ledger.ts'
 
 /** The arithmetic of the equation, in one place for every engine. */
 
@@ -60,6 +67,36 @@ export function hoursOf({ from, to }: Pick<StatementQuery, 'from' | 'to'>): { fr
 
 export function isPeriod({ from, to }: StatementQuery): boolean {
   return from !== undefined || to !== undefined
+}
+
+const MOST_RECORDS = 100
+
+/** How many records a query is answered with at most. */
+export function limitOf({ ids, limit = ids?.length ?? MOST_RECORDS }: RecordsQuery): number {
+  return limit
+}
+
+/** Records without a final answer, of one dimension and state. An engine may have several of the same, by size. */
+export interface UnsettledRecords extends UnsettledFigure {
+  readonly state: 'pending' | 'held'
+  readonly reason: HeldReason | null
+}
+
+/** One figure for each dimension, and of what is held for each reason. */
+export function unsettledFigures(parts: readonly UnsettledRecords[]): Pick<LedgerStatus, 'pending' | 'held'> {
+  const groups = Map.groupBy(parts, ({ state, dimension, reason }) => JSON.stringify([state, dimension, reason]))
+  const inOrder = [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
+  const sums = inOrder.map(group => ({
+    ...(group[0] as UnsettledRecords),
+    records: group.reduce((sum, { records }) => sum + records, 0),
+    amount: group.reduce((sum, { amount }) => sum + amount, 0n),
+  }))
+  return {
+    pending: sums.flatMap(({ state, reason: _, ...figure }) => (state === 'pending' ? [figure] : [])),
+    held: sums.flatMap(({ state, reason, ...figure }) =>
+      state === 'held' ? [{ ...figure, reason: reason as HeldReason }] : [],
+    ),
+  }
 }
 
 /** A statement while its figures are gathered: series first, then what is known of them. */

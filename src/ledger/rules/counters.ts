@@ -4,6 +4,7 @@ import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf, MINUTE } from '../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import { OBSERVATION_KINDS } from './observation-kinds.ts'
+import { LAST_INSTANT } from './validation.ts'
 
 /**
  * What a point of a counter that somebody else keeps adds to usage, in one place for every engine. Points come at
@@ -164,16 +165,22 @@ function heldAccount(account: Account, reason: 'old-counter' | 'too-late'): Acco
   return unattributedAccount(account.product, reason, JSON.stringify({ customer: account.key }))
 }
 
-/** Refuses points that are not what they have to be, before any of them counts. */
+/**
+ * Refuses points that are not what they have to be, before any of them counts. What an engine could not hold would be in
+ * the way of all that comes after it when its journal is folded.
+ */
 export function checkObservations(points: readonly Observation[]): void {
   for (const point of points) {
     const { counter, kind, start, time, receivedAt, value, maxGap = 0 } = point
-    const timely = start >= 0 && time > 0 && receivedAt >= 0 && maxGap >= 0 && start + time + receivedAt + maxGap < LAST
-    if (!timely || counter.length !== 32 || !OBSERVATION_KINDS.includes(kind)) {
+    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
+    const timely = start >= 0 && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
+    const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
+    if (!whole || !timely || !safe || !/^[0-9a-f]{32}$/.test(counter) || !OBSERVATION_KINDS.includes(kind)) {
       const got = JSON.stringify({ counter, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
-        `Expected an observation with a counter of 32 hexadecimal digits, a known kind and times, got ${got}.`,
+        'Expected an observation with a counter of 32 hexadecimal digits, a known kind and times in whole numbers, got ' +
+          `${got}.`,
       )
     }
     if (typeof value !== 'bigint' || value < 0n || value > MAX_AMOUNT) {
@@ -184,9 +191,6 @@ export function checkObservations(points: readonly Observation[]): void {
     }
   }
 }
-
-/** No time comes near it, nor what they add up to. */
-const LAST = Number.MAX_SAFE_INTEGER
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {

@@ -47,6 +47,9 @@ export function dimensionOf(row: Row): Dimension {
   }
 }
 
+/** Whether a text can be the id of a record. */
+export const isRecordId = (id: string) => /^[1-9]\d{0,14}$/.test(id)
+
 /** A record with its account's columns, its lane's region and its dimension's name. */
 export function recordEntryOf(row: Row): RecordEntry {
   return {

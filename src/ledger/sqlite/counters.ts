@@ -218,7 +218,7 @@ export function doubtCounters(database: Database, now: number): void {
   database.run('UPDATE ledger SET deltas_forgotten_before = max(deltas_forgotten_before, ?)', now * 1000)
 }
 
-/** The next turns of a region's quota; see `Ledger.takeTurns`. */
+/** The next turns of a region's quota; see `SharedClock`. */
 export function takeTurns(database: Database, region: string, turns: number, spacing: number, now: number): number {
   const next = database.get('SELECT next_turn FROM quota WHERE region = ?', region)?.next_turn as number | undefined
   const first = next !== undefined && next > now && next <= now + LONGEST_WAIT ? next : now

@@ -10,6 +10,7 @@ import type {
   CloseOptions,
   CloseResult,
   Decision,
+  DueLanes,
   ExpireResult,
   FinalizeOptions,
   Lane,
@@ -20,6 +21,7 @@ import type {
   RecordsQuery,
   SettledRecord,
   Settlement,
+  SharedClock,
   StatementLine,
   StatementQuery,
   UsageBatch,
@@ -31,8 +33,8 @@ import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
-import { claim, dueLanes, expire, nextAttemptAt, settle } from './records.ts'
-import { auditEntries, records, statementLines, statusOf } from './reports.ts'
+import { claim, dueLanes, expire, settle } from './records.ts'
+import { auditEntries, closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
 
 export interface SqliteLedgerOptions {
   /** The ledger's file; made where there is none. Its folder is on a disk of this machine that survives a restart. */
@@ -53,15 +55,23 @@ export interface RestoreOptions extends AuditNote {
 /** The embedded ledger: one file on `node:sqlite`, which several processes of one machine may share. */
 export class SqliteLedger implements Ledger {
   readonly path: string
+  readonly folder: string | undefined
+  readonly clock: SharedClock
   readonly #database: Database
   readonly #appending: Appending
 
   /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
   constructor(options: SqliteLedgerOptions) {
-    this.path = options.path
     const { path, busyTimeout = 250, readOnly = false } = options
-    this.#database = new Database(openLedgerFile(path, { busyTimeout, readOnly }))
-    this.#appending = new Appending(this.#database)
+    const database = new Database(openLedgerFile(path, { busyTimeout, readOnly }))
+    this.path = path
+    this.folder = path === ':memory:' ? undefined : dirname(path)
+    this.clock = {
+      now: async here => here,
+      takeTurns: async (...turns) => database.write('take turns of the quota', () => takeTurns(database, ...turns)),
+    }
+    this.#database = database
+    this.#appending = new Appending(database)
   }
 
   async register(dimensions: readonly Dimension[]): Promise<void> {
@@ -76,10 +86,6 @@ export class SqliteLedger implements Ledger {
     return this.#database.write('begin to meter a product', () => meteredSince(this.#database, product, now))
   }
 
-  async now(here: number): Promise<number> {
-    return here
-  }
-
   closeHours(options: CloseOptions): Promise<CloseResult> {
     return closeHours(this.#database, options)
   }
@@ -88,16 +94,12 @@ export class SqliteLedger implements Ledger {
     return finalize(this.#database, customer, options)
   }
 
-  async dueLanes(now: number): Promise<Lane[]> {
-    return dueLanes(this.#database, now)
+  async due(now: number): Promise<DueLanes> {
+    return this.#database.read('look for what is due', () => dueLanes(this.#database, now))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
     return claim(this.#database, lane, options)
-  }
-
-  async takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number> {
-    return this.#database.write('take turns of the quota', () => takeTurns(this.#database, region, turns, spacing, now))
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -108,12 +110,16 @@ export class SqliteLedger implements Ledger {
     return await expire(this.#database, now)
   }
 
-  async nextAttemptAt(): Promise<number | undefined> {
-    return nextAttemptAt(this.#database)
+  async ping(): Promise<void> {
+    this.#database.read('read the ledger', () => closedThrough(this.#database))
   }
 
   async status(): Promise<LedgerStatus> {
     return this.#database.read('read the status', () => statusOf(this.#database))
+  }
+
+  async dimensions(): Promise<Dimension[]> {
+    return this.#database.read('read the dimensions', () => dimensions(this.#database))
   }
 
   async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
@@ -148,6 +154,7 @@ export class SqliteLedger implements Ledger {
     await doubtEverything(this.#database, by)
   }
 
+  /** Writes a consistent copy while the ledger is in use. */
   async backup(path: string): Promise<void> {
     // A ledger that is closed says so.
     this.#database.read('back the ledger up', () => {})

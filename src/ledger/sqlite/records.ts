@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type {
   ClaimOptions,
+  DueLanes,
   ExpireResult,
   Lane,
   MeteringRecord,
@@ -24,18 +25,28 @@ const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.d
   JOIN dimension ON dimension.id = series.dimension
   WHERE lane = ?2 AND ${DUE} ORDER BY deadline, record.id LIMIT ?3`
 
-export function dueLanes(database: Database, now: number): Lane[] {
+export function dueLanes(database: Database, now: number): DueLanes {
   const lanes = database.all(
     `SELECT id, product, identity, region FROM lane
      WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
     now,
   )
-  return lanes.map(({ id, product, identity, region }) => ({
-    id: String(id),
-    product: product as string,
-    identity: identity as Lane['identity'],
-    region: region as string,
-  }))
+  if (lanes.length > 0) {
+    return {
+      lanes: lanes.map(({ id, product, identity, region }) => ({
+        id: String(id),
+        product: product as string,
+        identity: identity as Lane['identity'],
+        region: region as string,
+      })),
+    }
+  }
+  const next = database.get(
+    `SELECT min(max(next_attempt_at, claimed_until, timestamp)) AS at FROM record
+     WHERE state = 'pending' AND deadline > ?`,
+    now,
+  )?.at
+  return { lanes: [], ...(typeof next === 'number' && { next }) }
 }
 
 export function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
@@ -91,11 +102,4 @@ export async function expire(database: Database, now: number): Promise<ExpireRes
     returned += expired.length - kept.length
   }
   return { returned, held }
-}
-
-export function nextAttemptAt(database: Database): number | undefined {
-  const next = database.get(
-    "SELECT min(max(next_attempt_at, claimed_until, timestamp)) AS at FROM record WHERE state = 'pending'",
-  )?.at
-  return typeof next === 'number' ? next : undefined
 }

@@ -1,4 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
+import type { Dimension } from '../../usage/dimension.ts'
 import type {
   AuditEntry,
   HeldReason,
@@ -9,10 +10,10 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { hoursOf, isPeriod, Statement } from '../rules/accounting.ts'
-import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, recordEntryOf } from '../sql/rows.ts'
+import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
 import { notCounted } from './counters.ts'
-import { amountOf, type Database, type Row } from './database.ts'
+import { amountOf, type Database } from './database.ts'
 
 /** What the SQLite ledger can be asked. Callers give one unchanging view. */
 
@@ -38,7 +39,7 @@ export function records(database: Database, query: RecordsQuery): RecordEntry[] 
   return recordEntries(
     database,
     `${condition}${state} ORDER BY record.hour DESC, record.id DESC LIMIT ?`,
-    ...[...values, ...(state.endsWith('?') && query.state ? [query.state] : []), query.limit ?? 100],
+    ...[...values, ...(state.endsWith('?') && query.state ? [query.state] : []), limitOf(query)],
   )
 }
 
@@ -46,6 +47,10 @@ export function records(database: Database, query: RecordsQuery): RecordEntry[] 
 const UNSETTLED: Partial<Record<RecordState, string>> = {
   pending: "record.id IN (SELECT id FROM record WHERE state = 'pending')",
   held: "record.id IN (SELECT id FROM record WHERE state = 'held')",
+}
+
+export function dimensions(database: Database): Dimension[] {
+  return database.all('SELECT * FROM dimension ORDER BY id').map(dimensionOf)
 }
 
 export function statementLines(database: Database, query: StatementQuery): StatementLine[] {
@@ -88,25 +93,27 @@ export function statementLines(database: Database, query: StatementQuery): State
 }
 
 export function statusOf(database: Database): LedgerStatus {
-  const figure = (row: Row) => ({
-    dimension: row.dimension as string,
-    records: row.records as number,
-    quantity: BigInt(row.quantity as number),
-    amount: BigInt(row.quantity as number) * BigInt(row.size as string),
-  })
-  const unsettled = (state: 'pending' | 'held') =>
-    database.all(
-      `SELECT dimension.name AS dimension, reason, record.size, count(*) AS records, sum(quantity) AS quantity
-       FROM record JOIN series ON series.id = record.series JOIN dimension ON dimension.id = series.dimension
-       WHERE state = '${state}' GROUP BY dimension.name, reason, record.size`,
-    )
+  // By size, since amounts are more than SQLite can add up.
+  const unsettled = (['pending', 'held'] as const).flatMap(state =>
+    database
+      .all(
+        `SELECT dimension.name AS dimension, reason, record.size, count(*) AS records, sum(quantity) AS quantity
+         FROM record JOIN series ON series.id = record.series JOIN dimension ON dimension.id = series.dimension
+         WHERE state = '${state}' GROUP BY dimension.name, reason, record.size`,
+      )
+      .map(row => ({
+        ...{ state, dimension: row.dimension as string, reason: row.reason as HeldReason | null },
+        records: row.records as number,
+        amount: BigInt(row.quantity as number) * BigInt(row.size as string),
+      })),
+  )
   const unattributed = new Map<string, bigint>()
   const hours = openHours(database)
   for (const row of database.all(
     `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
      FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
      LEFT JOIN open_usage ON open_usage.series = series.id AND hour IN (SELECT value FROM json_each(?))
-     WHERE account.kind = 'unattributed' GROUP BY series.id`,
+     WHERE account.kind = 'unattributed' GROUP BY series.id ORDER BY dimension.name`,
     JSON.stringify(hours),
   )) {
     const dimension = row.dimension as string
@@ -117,8 +124,7 @@ export function statusOf(database: Database): LedgerStatus {
   const oldest = database.get("SELECT min(+hour) AS hour FROM record WHERE state = 'pending'")?.hour
   const closed = closedThrough(database)
   return {
-    pending: unsettled('pending').map(figure),
-    held: unsettled('held').map(row => ({ ...figure(row), reason: row.reason as HeldReason })),
+    ...unsettledFigures(unsettled),
     unattributed: [...unattributed].map(([dimension, amount]) => ({ dimension, amount })),
     ...(typeof oldest === 'number' && { oldestPendingHour: oldest }),
     ...(closed !== undefined && { closedThrough: closed }),
@@ -161,10 +167,14 @@ function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, 
   }
   if (table === 'record') {
     const [hours, bounds] = withinHours(query)
-    const unsettled = query.state !== undefined && UNSETTLED[query.state] !== undefined
+    const found = query.ids !== undefined || (query.state !== undefined && UNSETTLED[query.state] !== undefined)
     // With the plus SQLite does not go through the hours by their index.
-    conditions.push(unsettled ? hours.replaceAll('hour', '+hour') : hours)
+    conditions.push(found ? hours.replaceAll('hour', '+hour') : hours)
     values.push(...bounds)
+    if (query.ids !== undefined) {
+      conditions.push('record.id IN (SELECT value FROM json_each(?))')
+      values.push(JSON.stringify(query.ids.filter(isRecordId).map(Number)))
+    }
   }
   return [conditions.join(' AND '), values]
 }

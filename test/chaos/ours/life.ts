@@ -29,7 +29,7 @@ export class Life {
 /** How a ledger fails for a while: without having done anything, or after it has. */
 export type LedgerFault = () => 'before' | 'after' | undefined
 
-const STEPS = new Set<keyof Ledger>(['append', 'closeHours', 'expire', 'dueLanes', 'claim', 'settle', 'finalize'])
+const STEPS = new Set<keyof Ledger>(['append', 'closeHours', 'expire', 'due', 'claim', 'settle', 'finalize'])
 
 /** A ledger in the hands of a process that may die around each call. `written` hears of each batch that is durable. */
 export function mortalLedger(
@@ -40,7 +40,9 @@ export function mortalLedger(
 ): Ledger {
   return new Proxy(ledger, {
     get(target, name: keyof Ledger) {
-      const method = target[name].bind(target) as (...parameters: unknown[]) => Promise<unknown>
+      const member = target[name]
+      if (typeof member !== 'function') return member
+      const method = member.bind(target) as (...parameters: unknown[]) => Promise<unknown>
       if (!STEPS.has(name)) return method
       return async (...parameters: unknown[]) => {
         life.step()

@@ -169,9 +169,13 @@ function appendOnly(ledger: Ledger): Ledger {
   const nothing: Partial<Ledger> = {
     closeHours: async () => ({ records: 0, held: [] }),
     expire: async () => ({ returned: 0, held: [] }),
-    dueLanes: async () => [],
+    due: async () => ({ lanes: [] }),
     claim: async () => [],
-    nextAttemptAt: async () => undefined,
   }
-  return new Proxy(ledger, { get: (target, name: keyof Ledger) => nothing[name] ?? target[name].bind(target) })
+  return new Proxy(ledger, {
+    get: (target, name: keyof Ledger) => {
+      const member = nothing[name] ?? target[name]
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
 }

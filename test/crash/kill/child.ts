@@ -34,7 +34,8 @@ process.on('message', (message: { time: number }) => {
 })
 process.once('disconnect', () => process.exit(1))
 
-const ledger = told(await telling('open', () => new SqliteLedger({ path: options.ledger })))
+const file = await telling('open', () => new SqliteLedger({ path: options.ledger }))
+const ledger = told(file)
 const client = httpClient(options.url, REGION)
 const exporter = new AWSMarketplaceMetricExporter({
   ...PRODUCT,
@@ -50,7 +51,7 @@ for (let n = 1; ; n += 1) {
     exporter.export(measured(n, draw), resolve),
   )
   if (code !== 0) tell({ fault: String(error) })
-  if (n % BACKUP_EVERY === 0) await ledger.backup(options.backup)
+  if (n % BACKUP_EVERY === 0) await telling('backup', () => file.backup(options.backup))
   await sleep(REST)
 }
 
@@ -75,6 +76,7 @@ async function telling<Result>(begin: Phase, work: () => Result | Promise<Result
 function told(ledger: SqliteLedger): Ledger {
   return new Proxy<Ledger>(ledger, {
     get: (_, name: keyof Ledger) => {
+      if (typeof ledger[name] !== 'function') return ledger[name]
       const method = (ledger[name] as (...given: unknown[]) => Promise<unknown>).bind(ledger)
       if (!PHASES.includes(name as Phase)) return method
       return (...given: unknown[]) =>

@@ -39,7 +39,7 @@ process.kill(process.pid, 'SIGKILL')
 
 async function meter(now: number): Promise<void> {
   await ledger.closeHours(closeOptions(now))
-  for (const lane of await ledger.dueLanes(now)) {
+  for (const lane of (await ledger.due(now)).lanes) {
     for (;;) {
       const records = await ledger.claim(lane, { now, limit: 25, claimedUntil: now + MINUTE })
       if (records.length === 0) break

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
 import { statusPage } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
+import { override } from '../../exporter/support.ts'
 import { NOW } from '../../metering/support.ts'
 import { Scene } from './support.ts'
 
@@ -140,6 +141,27 @@ test('nothing is cached, guessed, framed or fetched from elsewhere', async t => 
   const { html } = await statusPage()
   assert.doesNotMatch(html, /(src|href)="(https?:)?\/\//)
   assert.doesNotMatch(html, / on\w+=| style="/)
+})
+
+test('a ledger that does not answer is told as what it is', async t => {
+  const asked = Promise.withResolvers<void>()
+  const scene = await Scene.start(t)
+  const silent = await Scene.start(t, {
+    ledger: override(scene.bench.ledger, {
+      statement: () => {
+        asked.resolve()
+        return new Promise(() => {})
+      },
+    }),
+  })
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const answer = silent.get('/status.json')
+  await asked.promise
+  t.mock.timers.tick(15_000)
+  assert.equal(
+    ((await (await answer).json()) as { error: string }).error,
+    'The ledger cannot be read: LedgerError: no answer within 15 s.',
+  )
 })
 
 test('a ledger that cannot be read, metrics that fail, a judge that throws: 503, and the process lives', async t => {

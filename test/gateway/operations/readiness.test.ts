@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Gateway } from '../../../src/gateway/gateway.ts'
 import { Activity } from '../../../src/gateway/operations/activity.ts'
 import { diskCheck, ledgerCheck, passCheck } from '../../../src/gateway/operations/checks.ts'
 import { isReady, Readiness, type ReadinessCheck, readinessText } from '../../../src/gateway/operations/readiness.ts'
+import { spooled } from '../../../src/ledger/clients/spool.ts'
+import type { Ledger } from '../../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
+import { TemporaryFolder } from '../../ledger/sqlite-under-test.ts'
 
 const clock = { now: 1_700_000_000_000 }
 const now = () => clock.now
@@ -68,6 +72,34 @@ test('a check that is slow to fail is soon tried again', async () => {
   clock.now += 1000
   await readiness.results()
   assert.equal(runs, 2)
+})
+
+test('a gateway whose disk is full is not ready', async t => {
+  const folder = new TemporaryFolder()
+  const file = new SqliteLedger({ path: folder.file() })
+  const elsewhere = new SqliteLedger({ path: ':memory:' })
+  const spool = spooled(elsewhere, { path: folder.file('spool.db') })
+  t.after(async () => {
+    await file.close()
+    await spool.close()
+    folder[Symbol.dispose]()
+  })
+  const readyz = async (ledger: Ledger, minFreeBytes?: number) => {
+    const gateway = await Gateway.start({
+      ...{ productCode: 'prod', region: 'us-east-1', ledger, http: { port: 0 }, dryRun: true },
+      ...(minFreeBytes !== undefined && { minFreeBytes }),
+    })
+    try {
+      const response = await fetch(`http://${gateway.addresses.http}/readyz`)
+      return `${response.status} ${await response.text()}`
+    } finally {
+      await gateway.close()
+    }
+  }
+  assert.equal(await readyz(file, 1), '200 [+]ledger ok\n[+]disk ok\n[+]metering-pass ok\nready\n')
+  assert.match(await readyz(file, 1e18), /^503 \[\+\]ledger ok\n\[-\]disk failed: expected 1000000000000 MB free .*\n/)
+  assert.equal(await readyz(elsewhere, 1e18), '200 [+]ledger ok\n[+]metering-pass ok\nready\n')
+  assert.match(await readyz(spool, 1e18), /^503 \[\+\]ledger ok\n\[-\]disk failed/)
 })
 
 test('however often it is asked, checks run once a second', async () => {

@@ -27,13 +27,13 @@ export function claims(name: string, scenario: Scenario): void {
       await scene.append([ALICE, BOB, ERIN].map(account => entry(account, REQUESTS, 0, 1)))
       await scene.close(0)
       const now = closing(0)
-      const [lane] = await scene.ledger.dueLanes(now)
+      const [lane] = (await scene.ledger.due(now)).lanes
       assert.ok(lane)
       const options = { now, limit: 2, claimedUntil: now + MINUTE }
       const claims = await Promise.all([scene.ledger.claim(lane, options), another.claim(lane, options)])
       assert.equal(new Set(claims.flat().map(record => record.id)).size, 3)
       assert.equal(claims.flat().length, 3)
-      assert.deepEqual(await scene.ledger.dueLanes(now + MINUTE - 1), [])
+      assert.deepEqual((await scene.ledger.due(now + MINUTE - 1)).lanes, [])
       assert.deepEqual(await another.claim(lane, { ...options, now: now + MINUTE - 1 }), [])
       const again = await another.claim(lane, { now: now + MINUTE, limit: 25, claimedUntil: now + 2 * MINUTE })
       assert.deepEqual(
@@ -83,7 +83,7 @@ export function claims(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 1, 1)
       await scene.close(0)
       await scene.close(1, { region: 'eu-west-1' })
-      const lanes = await scene.ledger.dueLanes(closing(1))
+      const lanes = (await scene.ledger.due(closing(1))).lanes
       const named = lanes.map(({ product, identity, region }) => `${product} ${identity} ${region}`)
       assert.deepEqual(named.sort(), [
         'label licence us-east-1',
@@ -103,22 +103,37 @@ export function claims(name: string, scenario: Scenario): void {
       await scene.close(0)
       const now = closing(0)
       await scene.send(bounced(now + 20 * MINUTE), now)
-      assert.equal(await scene.ledger.nextAttemptAt(), now + 20 * MINUTE)
+      assert.deepEqual(await scene.ledger.due(now), { lanes: [], next: now + 20 * MINUTE })
       assert.deepEqual(await scene.claim(now + 20 * MINUTE - 1), [])
       await scene.send(bounced(hour(24) - 2 * MARGIN), now + 20 * MINUTE)
       assert.equal((await scene.claim(hour(24) - MARGIN)).length, 0)
       assert.equal((await scene.claim(hour(24) - MARGIN - 1)).length, 1)
     })
 
-    scenario('there is a next attempt as long as something is pending', async scene => {
-      assert.equal(await scene.ledger.nextAttemptAt(), undefined)
-      await scene.use(ALICE, REQUESTS, 0, 1)
+    scenario('there is a lane that is due, or a next attempt, as long as something is pending', async scene => {
+      const now = closing(0)
+      assert.deepEqual(await scene.ledger.due(now), { lanes: [] })
+      await scene.append([entry(ALICE, REQUESTS, 0, 1), entry(CAROL, REQUESTS, 0, 1)])
       await scene.close(0)
-      assert.ok(((await scene.ledger.nextAttemptAt()) ?? Number.NaN) <= closing(0))
-      const records = await scene.claim(closing(0), { claimedUntil: closing(0) + 3 * MINUTE })
-      assert.equal(await scene.ledger.nextAttemptAt(), closing(0) + 3 * MINUTE)
-      await scene.settle(records, METERED, closing(0))
-      assert.equal(await scene.ledger.nextAttemptAt(), undefined)
+      const named = async (now: number) => {
+        const { lanes, next } = await scene.ledger.due(now)
+        return { products: lanes.map(({ product }) => product).sort(), next }
+      }
+      assert.deepEqual(await named(now), { products: ['prod-1', 'prod-2'], next: undefined })
+      const [lane] = (await scene.ledger.due(now)).lanes
+      assert.ok(lane)
+      const [first] = await scene.ledger.claim(lane, { now, limit: 25, claimedUntil: now + 9 * MINUTE })
+      // One of them is due.
+      assert.equal((await named(now)).products.length, 1)
+      const rest = await scene.claim(now, { claimedUntil: now + 3 * MINUTE })
+      assert.deepEqual(await named(now), { products: [], next: now + 3 * MINUTE })
+      await scene.settle(rest, METERED, now)
+      assert.deepEqual(await named(now), { products: [], next: now + 9 * MINUTE })
+      assert.equal((await named(now + 9 * MINUTE)).products.length, 1)
+      // After its deadline it is not sent any more.
+      assert.deepEqual(await scene.ledger.due(hour(24)), { lanes: [] })
+      await scene.settle(first ? [first] : [], METERED, now)
+      assert.deepEqual(await scene.ledger.due(now), { lanes: [] })
     })
   })
 }

@@ -164,6 +164,12 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
         { kind: 'other' },
         { start: -1 },
         { time: Number.NaN },
+        { time: good.time + 0.5 },
+        { start: 0.1 },
+        { maxGap: 0.5 },
+        { receivedAt: 8.64e15 + 1 },
+        { counter: 'z'.repeat(32) },
+        { counter: 'C0'.repeat(16) },
         { time: 0 },
         { receivedAt: Number.POSITIVE_INFINITY },
         { value: -1n },
@@ -316,16 +322,16 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
 
     scenario('turns of the quota follow each other, whoever takes them', async scene => {
       const other = await scene.another()
-      assert.equal(await scene.ledger.takeTurns('us-east-1', 2, 100, START), START)
-      assert.equal(await other.takeTurns('us-east-1', 1, 100, START), START + 200)
-      assert.equal(await other.takeTurns('eu-west-1', 1, 100, START), START)
-      assert.equal(await scene.ledger.takeTurns('us-east-1', 5, 100, START + 50), START + 300)
-      assert.equal(await scene.ledger.takeTurns('us-east-1', 1, 100, START + 5000), START + 5000)
+      assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 2, 100, START), START)
+      assert.equal(await other.clock.takeTurns('us-east-1', 1, 100, START), START + 200)
+      assert.equal(await other.clock.takeTurns('eu-west-1', 1, 100, START), START)
+      assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 5, 100, START + 50), START + 300)
+      assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START + 5000), START + 5000)
     })
 
     scenario('a turn that a clock ahead has taken holds nobody up', async scene => {
-      await scene.ledger.takeTurns('us-east-1', 1, 100, START + HOUR)
-      assert.equal(await scene.ledger.takeTurns('us-east-1', 1, 100, START), START)
+      await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START + HOUR)
+      assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START), START)
     })
 
     scenario('a turn is a number of milliseconds that AWS has not promised yet', async scene => {
@@ -333,7 +339,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       const ledgers = [scene.ledger, await scene.another(), await scene.another()]
       await Promise.all(
         Array.from({ length: 30 }, async (_, n) => {
-          turns.push((await ledgers[n % 3]?.takeTurns('us-east-1', 1, 100, START)) as number)
+          turns.push((await ledgers[n % 3]?.clock.takeTurns('us-east-1', 1, 100, START)) as number)
         }),
       )
       assert.deepEqual(

@@ -2,10 +2,12 @@ import type { LedgerUnderTest } from '../scene.ts'
 import { agreementEnds } from './agreement-ends.ts'
 import { answers } from './answers.ts'
 import { appends } from './appends.ts'
+import { bystanders } from './bystanders.ts'
 import { claims } from './claims.ts'
 import { clocks } from './clocks.ts'
 import { closingHours } from './closing-hours.ts'
 import { countersConformance } from './counters.ts'
+import { countersMemory } from './counters-memory.ts'
 import { decisions } from './decisions.ts'
 import { dimensions } from './dimensions.ts'
 import { guards } from './guards.ts'
@@ -34,5 +36,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   decisions(name, scenario)
   questions(name, scenario)
   clocks(name, scenario)
+  bystanders(name, scenario)
   countersConformance(name, open)
+  countersMemory(name, scenario)
 }

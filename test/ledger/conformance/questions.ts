@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
+  BY,
   closing,
   DIMENSIONS,
   ERIN,
@@ -10,6 +12,7 @@ import {
   hour,
   MARGIN,
   METERED,
+  NOBODY,
   REFUSED,
   REQUESTS,
   type Scene,
@@ -102,25 +105,70 @@ export function questions(name: string, scenario: Scenario): void {
       )
     })
 
+    scenario('records by their ids', async scene => {
+      await life(scene)
+      const { ledger } = scene
+      const all = await ledger.records()
+      const [oldest, youngest] = [all.at(-1)?.id ?? '', all[0]?.id ?? '']
+      assert.deepEqual(await ledger.records({ ids: [oldest, youngest, oldest] }), [all[0], all.at(-1)])
+      assert.deepEqual(await ledger.records({ ids: [oldest, youngest], state: 'pending' }), [all[0]])
+      assert.deepEqual(await ledger.records({ ids: [oldest, youngest], to: hour(1) }), [all.at(-1)])
+      assert.deepEqual(await ledger.records({ ids: [oldest, youngest], limit: 1 }), [all[0]])
+      assert.equal((await ledger.records({ ids: all.map(({ id }) => id), dimension: 'tokens' })).length, 6)
+      for (const ids of [[], ['0'], ['99999'], ['9-9-9'], ['nothing'], [`0${youngest}`], [` ${youngest}`], ['1e0']]) {
+        assert.deepEqual(await ledger.records({ ids }), [], `${ids}`)
+      }
+    })
+
+    scenario('its dimensions, as they were registered last', async scene => {
+      assert.deepEqual(await scene.ledger.dimensions(), DIMENSIONS)
+      const changed = { ...DIMENSIONS[1], size: 7n } as Dimension
+      await scene.ledger.register([changed, { ...REQUESTS, name: 'new' }])
+      await (await scene.another()).register([{ ...REQUESTS, name: 'another' }])
+      assert.deepEqual(await scene.ledger.dimensions(), [
+        ...[DIMENSIONS[0], changed, DIMENSIONS[2], DIMENSIONS[3]],
+        ...['new', 'another'].map(name => ({ ...REQUESTS, name })),
+      ])
+    })
+
     scenario('the status', async scene => {
       assert.deepEqual(await scene.ledger.status(), { pending: [], held: [], unattributed: [], notCounted: {} })
       await life(scene)
-      const { pending, held, oldestPendingHour, closedThrough } = await scene.ledger.status()
-      const figure = (dimension: string, records: number, quantity: bigint, amount: bigint) => {
-        return { dimension, records, quantity, amount: amount * UNIT }
-      }
-      assert.deepEqual(
-        pending.toSorted((a, b) => a.dimension.localeCompare(b.dimension)),
-        [figure('requests', 2, 20n, 20n), figure('tokens', 2, 2n, 2000n)],
-      )
-      assert.deepEqual(
-        held.toSorted((a, b) => a.dimension.localeCompare(b.dimension)),
-        [
-          { ...figure('requests', 2, 20n, 20n), reason: 'refused' },
-          { ...figure('tokens', 2, 4n, 4000n), reason: 'refused' },
+      assert.deepEqual(await scene.ledger.status(), {
+        pending: [
+          { dimension: 'requests', records: 2, amount: 20n * UNIT },
+          { dimension: 'tokens', records: 2, amount: 2000n * UNIT },
         ],
+        held: [
+          { dimension: 'requests', reason: 'refused', records: 2, amount: 20n * UNIT },
+          { dimension: 'tokens', reason: 'refused', records: 2, amount: 4000n * UNIT },
+        ],
+        ...{ unattributed: [], notCounted: {}, oldestPendingHour: hour(2), closedThrough: hour(2) },
+      })
+    })
+
+    scenario('the status has one figure for each dimension and reason, whatever their sizes', async scene => {
+      for (const [n, size] of [1000n, 500n, 2000n, 3000n].entries()) {
+        await scene.ledger.register([{ ...TOKENS, size: size * UNIT }])
+        await scene.use(ALICE, TOKENS, n, 4000)
+        await scene.use(NOBODY, TOKENS, n, 7)
+        await scene.close(n)
+        if (n < 2) await scene.send(REFUSED, closing(n))
+      }
+      const { pending, held, unattributed } = await scene.ledger.status()
+      assert.deepEqual(held, [{ dimension: 'tokens', reason: 'refused', records: 2, amount: 8000n * UNIT }])
+      assert.deepEqual(pending, [{ dimension: 'tokens', records: 2, amount: 7000n * UNIT }])
+      assert.deepEqual(unattributed, [{ dimension: 'tokens', amount: 28n * UNIT }])
+    })
+
+    scenario('a restored ledger has one figure for what it holds of a dimension', async scene => {
+      for (const [index, account] of [ALICE, BOB, ERIN].entries()) await scene.use(account, TOKENS, 0, 10.5 + index)
+      await scene.ledger.declareRestored(BY)
+      const { held } = await scene.ledger.status()
+      assert.deepEqual(
+        held.map(({ dimension, records, amount }) => ({ dimension, records, amount })),
+        [{ dimension: 'tokens', records: 3, amount: 34_500_000n }],
       )
-      assert.deepEqual([oldestPendingHour, closedThrough], [hour(2), hour(2)])
     })
 
     scenario('another process sees the same', async scene => {

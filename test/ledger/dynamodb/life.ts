@@ -82,7 +82,7 @@ export async function begin(ledger: Ledger): Promise<void> {
 
 export async function claimAll(ledger: Ledger, now: number): Promise<MeteringRecord[]> {
   const claimed: MeteringRecord[] = []
-  for (const lane of await ledger.dueLanes(now)) {
+  for (const lane of (await ledger.due(now)).lanes) {
     claimed.push(...(await ledger.claim(lane, { now, limit: 1000, claimedUntil: now + MINUTE })))
   }
   return claimed

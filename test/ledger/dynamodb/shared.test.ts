@@ -13,6 +13,7 @@ import {
   GetItemCommand,
   PutItemCommand,
   QueryCommand,
+  ScanCommand,
 } from '@aws-sdk/client-dynamodb'
 import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
 import { change } from '../../../src/ledger/dynamodb/change.ts'
@@ -277,7 +278,7 @@ if (withoutJava) {
         ledgers.map(async ledger => {
           for (let some = true; some; ) {
             some = false
-            for (const lane of await ledger.dueLanes(now)) {
+            for (const lane of (await ledger.due(now)).lanes) {
               const batch = await ledger.claim(lane, { now, limit: 5, claimedUntil: now + MINUTE })
               some ||= batch.length > 0
               claimed.push(...batch.map(({ id }) => id))
@@ -563,10 +564,10 @@ if (withoutJava) {
       await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN' })
     })
 
-    test('of a ledger that is closed says so, and a backup is for DynamoDB to make', async () => {
+    test('of a ledger that is closed says so', async () => {
       const ledger = await made()
-      await assert.rejects(ledger.backup('/somewhere'), /point-in-time recovery/)
       await ledger.close()
+      await assert.rejects(ledger.ping(), { code: 'ERR_LEDGER_CLOSED' })
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_CLOSED' })
     })
 
@@ -579,10 +580,37 @@ if (withoutJava) {
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })
     })
 
+    test('is asked whether it can be read by one read of one item, and nothing in it changes', async () => {
+      const client = server.client()
+      const tableName = await server.table(healthy)
+      const ledger = await open(tableName, client)
+      await ledger.register(DIMENSIONS)
+      await ledger.meteredSince(ALICE.product, START)
+      for (let sequence = 1; sequence <= 3; sequence += 1) {
+        const observations = Array.from({ length: 100 }, (_, n) => point(`${n}`, sequence, sequence))
+        const entries = [entry(NOBODY, REQUESTS, 0, 1)]
+        await ledger.append({ writer: 'f'.repeat(32), sequence, entries, observations })
+      }
+      const items = async () => (await healthy.send(new ScanCommand({ TableName: tableName }))).Items
+      const before = await items()
+      const commands: string[] = []
+      client.middlewareStack.add(
+        (next, { commandName = '' }) =>
+          async args => {
+            commands.push(commandName)
+            return await next(args)
+          },
+        { step: 'build', name: 'count' },
+      )
+      for (let times = 0; times < 100; times += 1) await ledger.ping()
+      assert.deepEqual(commands, Array(100).fill('GetItemCommand'))
+      assert.deepEqual(await items(), before)
+    })
+
     test("tells DynamoDB's time", async () => {
       const ledger = await made()
       const here = Date.now()
-      assert.ok(Math.abs((await ledger.now()) - here) < 2000)
+      assert.ok(Math.abs((await ledger.clock.now(here)) - here) < 2000)
     })
   })
 

@@ -66,7 +66,7 @@ export class Fleet {
   async #pass(ledger: Ledger, now: number): Promise<void> {
     await ledger.closeHours(closeOptions(now))
     await ledger.expire(now)
-    for (const lane of await ledger.dueLanes(now)) {
+    for (const lane of (await ledger.due(now)).lanes) {
       const records = await ledger.claim(lane, { now, limit: 25, claimedUntil: now + MINUTE })
       await ledger.settle(
         records.map(record => ({ record, outcome: this.#meter(record), answer: '' })),

@@ -21,7 +21,7 @@ const JOBS: Record<string, (ledger: PostgresqlLedger, number: string) => Promise
       if (sequence % 6 !== 5) continue
       const now = closing(n)
       await ledger.closeHours(closeOptions(now))
-      for (const lane of await ledger.dueLanes(now)) {
+      for (const lane of (await ledger.due(now)).lanes) {
         const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
         sent += records.length
         await ledger.settle(

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Fault, faultOf } from '../../src/metering/faults.ts'
+import { awsError } from './support.ts'
+
+/** What AWS's API reference says of each error, and the SDK of those that it makes itself. */
+const NAMES: Record<Exclude<Fault, 'not-sent'>, readonly string[]> = {
+  timestamp: ['TimestampOutOfBoundsException'],
+  refused: [
+    'InvalidUsageDimensionException',
+    'InvalidLicenseException',
+    'InvalidCustomerIdentifierException',
+    'InvalidTagException',
+    'InvalidUsageAllocationsException',
+    'ValidationException',
+    'SerializationException',
+  ],
+  throttled: [
+    'Throttling',
+    'ThrottlingException',
+    'TooManyRequestsException',
+    'RequestLimitExceeded',
+    'RequestThrottled',
+    'RequestThrottledException',
+  ],
+  configuration: [
+    'InvalidProductCodeException',
+    'DisabledApiException',
+    'OptInRequired',
+    'NotAuthorized',
+    'AccessDenied',
+    'AccessDeniedException',
+    'UnrecognizedClientException',
+    'ExpiredTokenException',
+    'InvalidSignatureException',
+    'IncompleteSignature',
+    'MissingAuthenticationToken',
+    'InvalidClientTokenId',
+    'SignatureDoesNotMatch',
+    'RequestExpired',
+    'RequestTimeTooSkewed',
+    'InvalidToken',
+    'CredentialsProviderError',
+    'TokenProviderError',
+    'ConfigurationError',
+  ],
+  unknown: ['InternalServiceErrorException', 'ServiceUnavailable', 'TimeoutError', 'Error', 'Throttling?', ''],
+}
+
+for (const [fault, names] of Object.entries(NAMES)) {
+  test(`an error by name: ${fault}`, () => {
+    for (const name of names) assert.deepEqual(faultOf(awsError(name)), { fault, repeated: false }, name)
+  })
+}
+
+test('a request never left this machine only where each address says so', () => {
+  const refused = awsError('Error', { code: 'ECONNREFUSED', syscall: 'connect' })
+  const reset = awsError('Error', { code: 'ECONNRESET', syscall: 'read' })
+  const cases: [Error, Fault][] = [
+    [refused, 'not-sent'],
+    [awsError('Error', { code: 'ENOTFOUND' }), 'not-sent'],
+    [awsError('Error', { code: 'EAI_AGAIN', syscall: 'getaddrinfo' }), 'not-sent'],
+    [awsError('Error', { code: 'ECONNREFUSED', syscall: 'write' }), 'unknown'],
+    [reset, 'unknown'],
+    [awsError('AggregateError', { errors: [refused, refused] }), 'not-sent'],
+    [awsError('AggregateError', { errors: [refused, reset] }), 'unknown'],
+    [awsError('AggregateError', { errors: [] }), 'unknown'],
+    [awsError('AggregateError', { errors: [], code: 'ECONNREFUSED' }), 'not-sent'],
+  ]
+  for (const [error, fault] of cases) assert.equal(faultOf(error).fault, fault, JSON.stringify(error))
+})
+
+test('a client that tried before by itself says so', () => {
+  for (const [attempts, repeated] of [
+    [undefined, false],
+    [1, false],
+    [2, true],
+  ] as const) {
+    assert.equal(faultOf(awsError('ThrottlingException', { $metadata: { attempts } })).repeated, repeated)
+  }
+})
