@@ -15,18 +15,18 @@ export function declareRestoredCommand(): Command {
       `
 Stop every exporter and gateway first, restore the database (pg_restore, a
 snapshot, point-in-time recovery), and say so before one of them starts. What was
-not billed then may have been billed since: every balance is held in doubt until
-you settle it, and what was pending is sent again identically. A ledger in a file
+not billed then may have been billed since: every balance is held until you
+settle it, and what was pending is sent again identically. A ledger in a file
 is restored with "restore", which does this by itself.`,
     )
     .action(async (options: NoteOptions) => {
       await withLedger(options.ledger, 'write', async ledger => {
         await ledger.declareRestored(noteOf(options))
         const { held } = await ledger.status()
-        const inDoubt = held.filter(figure => figure.reason === 'in-doubt').reduce((sum, one) => sum + one.records, 0)
+        const restored = held.reduce((sum, { records }) => sum + records, 0)
         print(
           [
-            `The ledger is declared restored. ${inDoubt} records are held in doubt: marketplace-meter held`,
+            `The ledger is declared restored. ${restored} records are held until you settle them: marketplace-meter held`,
             '  Exporters and gateways may be started.',
           ].join('\n'),
         )

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
-import { HELD_ADVICE, heldCause } from '../text/held-advice.ts'
+import type { HeldReason } from '../ledger/ledger.ts'
+import { HELD_ADVICE } from '../text/held-advice.ts'
 import { indented } from '../text/table.ts'
 import { readDimensions } from './dimensions.ts'
 import { heldRecords } from './held-records.ts'
@@ -20,9 +21,9 @@ export function releaseCommand(): Command {
       await withLedger(options.ledger, 'write', async ledger => {
         const dimensions = await readDimensions(ledger)
         for (const record of await heldRecords(ledger, ids)) {
-          await ledger.release(record.id, noteOf(options))
+          await ledger.decide(record.id, 'release', noteOf(options))
           print(`Released ${recordName(record, dimensions)}`)
-          print(indented(HELD_ADVICE[heldCause(record)].released))
+          print(indented(HELD_ADVICE[record.reason as HeldReason].released))
         }
       })
     })

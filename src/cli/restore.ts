@@ -19,8 +19,8 @@ export function restoreCommand(): Command {
       'after',
       `
 Stop the exporter first. A backup does not know what was billed after it was
-made. So that nothing is billed twice, every balance is held in doubt until you
-settle it: as --billed where AWS has billed it since, or as --not-billed. What was
+made. So that nothing is billed twice, every balance is held until you settle it,
+by what AWS has billed since: all of it, a part, or nothing; see "held". What was
 pending is sent again identically, and AWS takes it once. Usage recorded after
 the backup was made is not in it.`,
     )
@@ -39,14 +39,12 @@ the backup was made is not in it.`,
       const ledger = await SqliteLedger.restore({ from, to, ...noteOf(options) })
       try {
         const { held, pending } = await ledger.status()
-        const inDoubt = held
-          .filter(figure => figure.reason === 'in-doubt')
-          .reduce((sum, { records }) => sum + records, 0)
+        const restored = held.reduce((sum, { records }) => sum + records, 0)
         const unsettled = pending.reduce((sum, { records }) => sum + records, 0)
         print(
           [
             `Restored ${from} to ${to}`,
-            `  In doubt: ${inDoubt} (AWS may have billed it after the backup was made)`,
+            `  Held: ${restored} (AWS may have billed it after the backup was made)`,
             `    marketplace-meter held --ledger ${to}`,
             `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
             '  Usage recorded after the backup was made is not in it.',

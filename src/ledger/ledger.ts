@@ -76,10 +76,15 @@ export interface Ledger {
   /** What persons did, the youngest first. */
   audit(query?: { limit?: number }): Promise<AuditEntry[]>
 
-  /** Puts a held quantity that was surely not billed back into the balance. */
-  release(recordId: string, by: AuditNote): Promise<void>
-  /** Says of a record in doubt whether AWS billed it. */
-  settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void>
+  /**
+   * Ends a held record. `release`: it was surely not billed, its quantity goes back into the balance; `billed` and
+   * `not-billed`: of one that AWS may have billed.
+   *
+   * @param quantity of a record that is held as `restored`: how many units of the dimension AWS has billed of it. The
+   * rest goes back into the balance.
+   * @throws LedgerError where the record is not there, not held, or held for a reason that this does not end
+   */
+  decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void>
   /** Gives what an unattributed account has for a dimension to a customer. Returns the amount. */
   attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint>
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
@@ -92,8 +97,9 @@ export interface Ledger {
   prune(before: number): Promise<number>
   /**
    * Says that this ledger was made of a backup by its engine's own means. What it knows of as not billed may have been
-   * billed since, by the ledger that was lost: so every balance is held in doubt, what was pending counts as attempted,
-   * and only what is recorded from the present hour on is billed by itself.
+   * billed since, by the ledger that was lost: so every balance and whatever was held is held as `restored`, what
+   * was pending counts as attempted, and only what is recorded from the present hour on is billed by itself. Where it
+   * died halfway it is done again.
    */
   declareRestored(by: AuditNote): Promise<void>
   close(): Promise<void>
@@ -258,7 +264,18 @@ export type Outcome =
 
 export type RecordState = 'pending' | 'metered' | 'held' | 'returned'
 
-export type HeldReason = 'conflict' | 'in-doubt' | 'not-subscribed' | 'refused' | 'over-maximum' | 'agreement-ended'
+export type HeldReason =
+  | 'conflict'
+  | 'in-doubt'
+  /** It was not settled when the backup was made that this ledger is restored from; the lost one may have billed it. */
+  | 'restored'
+  | 'not-subscribed'
+  | 'refused'
+  | 'over-maximum'
+  | 'agreement-ended'
+
+/** What a person decides about a held record. */
+export type Decision = 'release' | 'billed' | 'not-billed'
 
 export interface SettledRecord {
   readonly record: MeteringRecord

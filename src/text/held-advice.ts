@@ -1,4 +1,4 @@
-import type { HeldReason, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason } from '../ledger/ledger.ts'
 
 export interface HeldAdvice {
   /** What it means, in lines that fit a narrow terminal. */
@@ -16,15 +16,8 @@ const settleAs = (when: string, outcome: 'billed' | 'not-billed') =>
   [when, `settle <id> --${outcome} --why "…"`] as const
 const release = (when: string) => [when, 'release <id> --why "…"'] as const
 
-/** A held record's reason; what a restored ledger is in doubt about is another matter than an unanswered attempt. */
-export function heldCause({ reason, attempts }: RecordEntry): HeldCause {
-  return reason === 'in-doubt' && attempts === 0 ? 'in-doubt since the restore' : (reason as HeldReason)
-}
-
-export type HeldCause = HeldReason | 'in-doubt since the restore'
-
 /** What to do with a held record, by what holds it. */
-export const HELD_ADVICE: Readonly<Record<HeldCause, HeldAdvice>> = {
+export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   'in-doubt': {
     means: lines(
       'AWS may have billed it: it was sent, and the answer never came. Look for',
@@ -34,13 +27,20 @@ export const HELD_ADVICE: Readonly<Record<HeldCause, HeldAdvice>> = {
     commands: [settleAs('AWS billed it:', 'billed'), settleAs('AWS did not:', 'not-billed')],
     released: IN_THE_BALANCE,
   },
-  'in-doubt since the restore': {
+  restored: {
     means: lines(
-      'It was in the balance when the backup was made, and the lost ledger may',
-      'have billed it since. Compare what AWS billed for this customer and',
-      'dimension since the backup. Part of it may be billed, part not.',
+      'It was in the balance or held when the backup was made that this ledger is',
+      'restored from, and the lost ledger may have billed it since, with any hour.',
+      'Add up what AWS billed for this customer and dimension in this hour and',
+      'since the backup, without the hours that "records" shows as metered or',
+      'pending. Part of the quantity may be billed, part not. Where several are',
+      'held of one customer and dimension, share it out among them.',
     ),
-    commands: [settleAs('AWS billed all of it:', 'billed'), settleAs('AWS billed none of it:', 'not-billed')],
+    commands: [
+      settleAs('AWS billed as much as is held, or more:', 'billed'),
+      ['AWS billed less, in its own units:', 'settle <id> --billed --quantity <units> --why "…"'],
+      settleAs('AWS billed none of it:', 'not-billed'),
+    ],
     released: IN_THE_BALANCE,
   },
   conflict: {

@@ -13,6 +13,7 @@ import { pass } from './pass.ts'
 import { postgresql } from './postgresql.ts'
 import { quota } from './quota.ts'
 import { type Row, verdict } from './row.ts'
+import { turns } from './turns.ts'
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -32,7 +33,7 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const all = [...exports, append, pass, drain, quota, memory, footprint, gateway, postgresql, dynamodb]
+const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, postgresql, dynamodb]
 const benchmarks = all.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
-import { ACME, folder, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
+import { ACME, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
 
@@ -191,7 +191,7 @@ test('backup, restore and prune', async t => {
   assert.deepEqual([backup.status, backup.stderr], [0, ''])
   assert.match((await command('backup', copy)).stderr, /There is a file at /)
   const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
-  assert.match(restore.stdout, /^Restored .*\n {2}In doubt: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
+  assert.match(restore.stdout, /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
   assert.equal((await afterwards(restored)).entry?.action, 'restore')
   assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 1)
   writeFileSync(join(directory, 'other.sqlite-wal'), '')
@@ -200,6 +200,43 @@ test('backup, restore and prune', async t => {
   const prune = await command('prune', '--before', '2026-11-21', ...AT)
   assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
   assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
+  assert.equal((await command('verify')).status, 0)
+})
+
+test('after a restore "held" says what to compare with, and a part can be settled', async t => {
+  const directory = folder(t)
+  const [path, copy, restored] = ['ledger', 'copy', 'restored'].map(name => join(directory, `${name}.sqlite`)) as [
+    ...[string, string, string],
+  ]
+  const ledger = new SqliteLedger({ path })
+  await ledger.register([GPU])
+  const entries = [{ account: ACME, dimension: GPU.name, hour: LATEST, amount: 9000n * MILLION }]
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+  await ledger.backup(copy)
+  await ledger.close()
+  const command = (...args: string[]) => run([...args, '--ledger', restored])
+  assert.equal((await run(['restore', copy, restored, '--why', 'disk died', ...AT])).status, 0)
+  const held = await command('held')
+  assert.match(held.stdout, /^restored: 1 record\n.*since the backup.*settle <id> --billed --quantity <units>.* 2\.5 /s)
+  assert.doesNotMatch(held.stdout, /the answer never came/)
+  const release = await command('release', '1', '--why', 'x', ...AT)
+  assert.match(release.stderr, /AWS may have billed it.*\(ERR_LEDGER_STATE\)\n$/)
+  for (const wrong of [
+    ['--not-billed', '--quantity', '1'],
+    ['--billed', '--quantity', '0'],
+    ['2', '--billed', '--quantity', '1'],
+  ]) {
+    assert.equal((await command('settle', '1', ...wrong, '--why', 'x', ...AT)).status, 2, wrong.join(' '))
+  }
+  const settled = await command('settle', '1', '--billed', '--quantity', '2', '--why', 'usage report', ...AT)
+  assert.match(
+    settled.stdout,
+    /^Settled as billed, up to a quantity of 2, record 1: 2\.5 h .*\n.*\n {2}The rest, if any, is in/,
+  )
+  const { entry, state, line } = await afterwards(restored)
+  assert.deepEqual([entry?.action, entry?.detail, state('1')], ['settle', 'billed: 7200 of 9000', 'metered'])
+  const { metered, balance } = line(ACME.key, GPU.name) ?? {}
+  assert.deepEqual([metered, balance], [7200n * MILLION, 1800n * MILLION])
   assert.equal((await command('verify')).status, 0)
 })
 

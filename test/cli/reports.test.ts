@@ -164,9 +164,9 @@ describe('records', () => {
     const [first] = (await all(t)) as [RecordEntry]
     const restored: RecordEntry = {
       ...first,
-      ...{ dimension: TOKENS.name, reason: 'in-doubt', state: 'held', attempts: 0, quantity: 1, size: 250n * MILLION },
+      ...{ dimension: TOKENS.name, reason: 'restored', state: 'held', attempts: 0, quantity: 1, size: 250n * MILLION },
     }
-    assert.match(heldText([restored], DIMENSIONS), /^in-doubt since the restore: 1 record\n.* 1 × 0\.25 /s)
+    assert.match(heldText([restored], DIMENSIONS), /^restored: 1 record\n.* 1 × 0\.25 /s)
   })
 })
 

@@ -70,14 +70,15 @@ export class Books {
     this.#checkRecords(records)
   }
 
-  /** No record changes what is sent of it, none leaves `metered`, and none shares its hour with another. */
+  /** No record changes what is sent of it (what a restore holds is not), none leaves `metered`, and none shares its hour with another. */
   #checkRecords(records: readonly RecordEntry[]): void {
     const hours = new Set<string>()
-    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state } of records) {
+    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state, reason } of records) {
       const what = `record ${id}`
       const immutable = `${account.key} ${dimension} ${hour} ${timestamp} ${quantity} ${size} ${region}`
       const before = this.#records.get(id)
-      assert.equal(immutable, before?.immutable ?? immutable, `${what} changed`)
+      const divided = state === 'metered' && reason === 'restored'
+      assert.ok(divided || immutable === (before?.immutable ?? immutable), `${what} changed`)
       assert.ok(before?.metered !== true || state === 'metered', `${what} was metered and is ${state}`)
       assert.ok(timestamp % SECOND === 0 && hourOf(timestamp) === hour && hour % HOUR === 0, `${what}'s timestamp`)
       assert.ok(Number.isInteger(quantity) && quantity >= 0 && quantity <= MAX_QUANTITY, `${what}'s quantity`)

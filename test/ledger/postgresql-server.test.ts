@@ -7,8 +7,12 @@ import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import type { CounterSources, Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
 import { packBatch, unpackBatch } from '../../src/ledger/postgresql/batch.ts'
+import { Database } from '../../src/ledger/postgresql/database.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
+import { loadRecords, savePiece } from '../../src/ledger/postgresql/piece.ts'
+import type { PostgresqlPool } from '../../src/ledger/postgresql/pool.ts'
 import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
+import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
@@ -124,6 +128,35 @@ describe('opening', () => {
     }
     await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_NEWER'))
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_NEWER'))
+    await ledger.close()
+  })
+
+  test('of a ledger that an earlier version restored, what is held has its reason, and can be settled in part', async () => {
+    const schema = ledgers.schema()
+    await pool.query(`CREATE SCHEMA "${schema}"`)
+    await sql(
+      schema,
+      `${MIGRATIONS[0]} UPDATE ledger SET version = 1;
+       INSERT INTO dimension (name, unit, base_unit, size) VALUES ('requests', '{request}', '1', 1000000);
+       INSERT INTO account (key, kind, product, account_id) VALUES ('${ALICE.key}', 'customer', 'prod-1', '111111111111');
+       INSERT INTO series (account, dimension, first_hour, recorded) VALUES (1, 1, ${hour(0)}, 12500000);
+       INSERT INTO lane (product, identity, region)
+         VALUES ('prod-1', 'product-code', 'restored'), ('prod-1', 'product-code', 'us-east-1');
+       INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, state, reason, attempts)
+         VALUES (1, ${hour(0)}, ${hour(1) - 1000}, ${hour(24)}, 1, 1, 5500000, 'held', 'in-doubt', 1),
+                (1, ${hour(1)}, ${hour(2) - 1000}, ${hour(25)}, 2, 7, 1000000, 'held', 'in-doubt', 1)`,
+    )
+    const books = new Books()
+    books.expect(ALICE, 'requests', 12_500_000n)
+    const ledger = audited(await ledgers.open(schema), books)
+    const held = await ledger.records({ state: 'held' })
+    assert.deepEqual(held.map(({ id, reason }) => [id, reason]).sort(), [
+      ['1', 'restored'],
+      ['2', 'in-doubt'],
+    ])
+    await ledger.decide('1', 'billed', BY, 2)
+    const [line] = await ledger.statement({ customer: ALICE.key })
+    assert.deepEqual([line?.metered, line?.held, line?.balance], [2n * UNIT, 7n * UNIT, 3_500_000n])
     await ledger.close()
   })
 
@@ -638,7 +671,7 @@ test('a commit that is under way when its answer is given up is waited for, and 
   const [held] = closed.held
   assert.ok(held)
   assert.deepEqual([closed.records, held.reason], [1, 'over-maximum'])
-  await ledger.release(held.id, BY)
+  await ledger.decide(held.id, 'release', BY)
   await ledger.closeHours(closeOptions(closing(2)))
   const [lane] = (await ledger.due(closing(2))).lanes
   assert.ok(lane)
@@ -905,8 +938,8 @@ describe('a database that was restored', () => {
     })
     const held = await restored.records({ state: 'held' })
     assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['in-doubt', 1, 2000n * UNIT],
-      ['in-doubt', 1, 5n * UNIT],
+      ['restored', 1, 2000n * UNIT],
+      ['restored', 1, 5n * UNIT],
     ])
     for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
     assert.equal((await restored.audit())[0]?.action, 'restore')
@@ -918,7 +951,7 @@ describe('a database that was restored', () => {
     assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
     await restored.expire(hour(24))
     for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
     }
     assert.deepEqual((await equations(restored))[alice], [20, 0, 10, 0, 10])
     assert.deepEqual((await equations(restored))[bob], [6000, 3000, 3000, 0, 0])
@@ -938,7 +971,7 @@ describe('a database that was restored', () => {
     const restored = await PostgresqlLedger.open({ connectionString: await copyOf('lost_too', 'restored_too') })
     await restored.declareRestored({ ...BY, now: hour(5) })
     const [record] = await restored.records()
-    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
+    assert.deepEqual([record?.state, record?.reason], ['held', 'restored'])
     await observe(restored, 1, 100, 'cumulative')
     await observe(restored, 301, 160, 'cumulative')
     await observe(restored, 302, 165, 'cumulative')
@@ -1056,4 +1089,34 @@ test('what a pass costs does not grow with history', async () => {
     const read = (after[table] ?? 0) - (before[table] ?? 0)
     assert.ok(read < 2000, `${read} rows of ${table} were read`)
   }
+})
+
+test('a write that would not add up fails, and leaves everything as it was', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema)
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
+  await ledger.closeHours(closeOptions(closing(0)))
+  const before = [await ledger.statement(), await ledger.records()]
+  const database = new Database(pool as unknown as PostgresqlPool, false, {
+    ...{ schema, statementTimeout: 10_000, retryTimeout: 10_000 },
+  })
+  const faults: ((piece: Piece) => unknown)[] = [
+    ({ records }) => Object.assign(records[0] as object, { state: 'metered' }),
+    ({ series }) => Object.assign(series[0] as object, { balance: 1n }),
+  ]
+  for (const fault of faults) {
+    const write = database.write('break the equation', async transaction => {
+      const piece = await loadRecords(transaction, 'true')
+      fault(piece)
+      await savePiece(transaction, piece)
+    })
+    await assert.rejects(write, (error: LedgerError) => {
+      assert.equal(error.code, 'ERR_LEDGER_EQUATION')
+      assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded 7 to 7, metered 0 to 0, /)
+      return true
+    })
+  }
+  assert.deepEqual([await ledger.statement(), await ledger.records()], before)
+  await ledger.close()
 })

@@ -212,12 +212,16 @@ class World {
     // CloudTrail does not show a request that has not arrived.
     if (under) return
     if (record.reason === 'in-doubt') {
-      await this.#ledger.settleInDoubt(record.id, this.aws.has(record.account.key, record.dimension, record.hour), {
-        ...BY,
-        now: this.#now,
-      })
+      await this.#ledger.decide(
+        record.id,
+        this.aws.has(record.account.key, record.dimension, record.hour) ? 'billed' : 'not-billed',
+        {
+          ...BY,
+          now: this.#now,
+        },
+      )
     } else {
-      await this.#ledger.release(record.id, { ...BY, now: this.#now })
+      await this.#ledger.decide(record.id, 'release', { ...BY, now: this.#now })
       if (record.reason === 'agreement-ended') this.ended.delete(record.account.key)
     }
   }

@@ -19,8 +19,12 @@ import { describe, mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import type { Ledger } from '../../src/ledger/ledger.ts'
+import type { Piece } from '../../src/ledger/sql/piece.ts'
+import { Database } from '../../src/ledger/sqlite/database.ts'
 import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { loadRecords, savePiece } from '../../src/ledger/sqlite/piece.ts'
 import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
@@ -241,6 +245,39 @@ describe('opening', () => {
       migrations.pop()
     }
     refused(folder, 'ERR_LEDGER_NEWER', () => new SqliteLedger({ path: folder.file() }))
+  })
+
+  test('of a ledger that an earlier version restored, what is held has its reason, and can be settled in part', async () => {
+    using folder = new TemporaryFolder()
+    const before = new DatabaseSync(folder.file())
+    before.exec(`${MIGRATIONS.slice(0, 2).join('')}
+      INSERT INTO dimension (name, unit, base_unit, size) VALUES ('requests', '{request}', '1', '1000000');
+      INSERT INTO account (id, key, kind, product, account_id)
+        VALUES (1, '${ALICE.key}', 'customer', 'prod-1', '111111111111'), (2, '${BOB.key}', 'customer', 'prod-1', '222222222222');
+      INSERT INTO series (id, account, dimension, first_hour, recorded)
+        VALUES (1, 1, 1, ${hour(0)}, '5500000'), (2, 2, 1, ${hour(0)}, '7000000');
+      INSERT INTO lane (id, product, identity, region)
+        VALUES (1, 'prod-1', 'product-code', 'restored'), (2, 'prod-1', 'product-code', 'us-east-1');
+      INSERT INTO record (id, series, hour, timestamp, deadline, lane, quantity, size, state, reason, attempts)
+        VALUES (1, 1, ${hour(0)}, ${hour(1) - 1000}, ${hour(24)}, 1, 1, '5500000', 'held', 'in-doubt', 1),
+               (2, 2, ${hour(0)}, ${hour(1) - 1000}, ${hour(24)}, 2, 7, '1000000', 'held', 'in-doubt', 1);
+      PRAGMA application_id = 1095585100; PRAGMA user_version = 2`)
+    before.close()
+    const books = new Books()
+    books.expect(ALICE, 'requests', 5_500_000n)
+    books.expect(BOB, 'requests', 7n * UNIT)
+    const ledger = audited(new SqliteLedger({ path: folder.file() }), books)
+    const held = await ledger.records({ state: 'held' })
+    assert.deepEqual(held.map(({ id, reason }) => [id, reason]).sort(), [
+      ['1', 'restored'],
+      ['2', 'in-doubt'],
+    ])
+    await ledger.decide('1', 'billed', BY, 2)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 1, 1)] })
+    await ledger.closeHours(closeOptions(closing(1)))
+    const [line] = await ledger.statement({ customer: ALICE.key })
+    assert.deepEqual([line?.metered, line?.pending, line?.balance], [2n * UNIT, 4n * UNIT, UNIT / 2n])
+    await ledger.close()
   })
 
   test('a migration that fails changes nothing', async () => {
@@ -534,8 +571,8 @@ describe('backup and restore', () => {
     assert.deepEqual(await line(NOBODY.key), [4, 0, 0, 0, 4])
     const held = await restored.records({ state: 'held' })
     assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['in-doubt', 1, 2000n * UNIT],
-      ['in-doubt', 1, 5n * UNIT],
+      ['restored', 1, 2000n * UNIT],
+      ['restored', 1, 5n * UNIT],
     ])
     for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
     assert.equal((await restored.audit())[0]?.action, 'restore')
@@ -549,7 +586,7 @@ describe('backup and restore', () => {
     await restored.expire(hour(24))
     assert.deepEqual(await line(ALICE.key), [20, 0, 10, 10, 0])
     for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.settleInDoubt(id, dimension === 'tokens', BY)
+      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
     }
     assert.deepEqual(await line(ALICE.key), [20, 0, 10, 0, 10])
     assert.deepEqual(await line(BOB.key), [6000, 3000, 3000, 0, 0])
@@ -618,8 +655,8 @@ describe('backup and restore', () => {
     await ledger.close()
     const restored = await SqliteLedger.restore({ ...BY, from, to, now: closing(1) })
     const [record] = await restored.records()
-    assert.deepEqual([record?.state, record?.reason, record?.inDoubt], ['held', 'in-doubt', true])
-    await assert.rejects(restored.release(record?.id ?? '', BY), { code: 'ERR_LEDGER_STATE' })
+    assert.deepEqual([record?.state, record?.reason], ['held', 'restored'])
+    await assert.rejects(restored.decide(record?.id ?? '', 'release', BY), { code: 'ERR_LEDGER_STATE' })
     await restored.close()
   })
 
@@ -720,4 +757,100 @@ test("no query's cost grows with history", async () => {
     }
   }
   database.close()
+})
+
+describe('a write that would not add up', () => {
+  test('fails, and leaves everything as it was', async () => {
+    using folder = new TemporaryFolder()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
+    await ledger.closeHours(closeOptions(closing(0)))
+    const before = [await ledger.statement(), await ledger.records()]
+    const database = new Database(openLedgerFile(folder.file(), { busyTimeout: 0, readOnly: false }))
+    const faults: ((piece: Piece) => unknown)[] = [
+      ({ records }) => Object.assign(records[0] as object, { state: 'metered' }),
+      ({ records }) => Object.assign(records[0] as object, { state: 'returned', reason: 'expired' }),
+      ({ series }) => Object.assign(series[0] as object, { balance: 1n }),
+      ({ series }) => Object.assign(series[0] as object, { recorded: 0n }),
+      ({ series }) => Object.assign(series[0] as object, { metered: 7n * UNIT }),
+    ]
+    for (const fault of faults) {
+      const write = () =>
+        database.write('break the equation', () => {
+          const piece = loadRecords(database, 'true')
+          fault(piece)
+          savePiece(database, piece)
+        })
+      assert.throws(write, (error: LedgerError) => {
+        assert.equal(error.code, 'ERR_LEDGER_EQUATION')
+        assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded 7 to \d+, metered 0 to /)
+        return true
+      })
+    }
+    database.close()
+    assert.deepEqual([await ledger.statement(), await ledger.records()], before)
+    await ledger.close()
+  })
+})
+
+describe('what goes through all series', () => {
+  const SERIES = 4500
+  const customers = Array.from({ length: SERIES }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+  const zero = { zeroQuantityRecords: true }
+  const works: Record<string, { die: string; work: (ledger: Ledger) => Promise<unknown>; after: unknown }> = {
+    'idle hours': {
+      die: 'BEFORE INSERT ON record WHEN new.series = 4200',
+      work: ledger => ledger.closeHours({ ...closeOptions(closing(2)), ...zero }),
+      after: ['pending 0', SERIES, 'pending 2', SERIES],
+    },
+    expiry: {
+      die: 'BEFORE UPDATE ON record WHEN new.series = 4200',
+      work: ledger => ledger.expire(hour(24)),
+      after: ['returned 2', SERIES],
+    },
+    'a restore': {
+      die: 'BEFORE INSERT ON record WHEN new.series = 4200',
+      work: ledger => ledger.declareRestored({ ...BY, now: hour(5) }),
+      after: ['held 1', SERIES, 'pending 2', SERIES],
+    },
+  }
+  for (const [what, { die, work, after }] of Object.entries(works)) {
+    test(`${what}: lets others have their turn, dies anywhere, and is done once`, async () => {
+      using folder = new TemporaryFolder()
+      const ledger = new SqliteLedger({ path: folder.file() })
+      await ledger.register(DIMENSIONS)
+      const entries = customers.map(one => entry(one, REQUESTS, 0, 2.5))
+      await ledger.append({ writer: WRITER, sequence: 1, entries })
+      await ledger.closeHours({ ...closeOptions(closing(0)), ...zero })
+      const beside = new DatabaseSync(folder.file())
+      beside.exec(`CREATE TRIGGER death ${die} BEGIN SELECT RAISE(ABORT, 'died'); END`)
+      let [turns, done] = [0, false]
+      const turn = () => {
+        turns += 1
+        if (!done) setImmediate(turn)
+      }
+      setImmediate(turn)
+      await assert.rejects(work(ledger), /died/)
+      done = true
+      assert.ok(turns >= 3, `${turns} turns`)
+      beside.exec('DROP TRIGGER death')
+      beside.close()
+      for (const _ of ['goes on', 'once']) await work(ledger)
+      const records = await ledger.records({ limit: 3 * SERIES })
+      const groups = Map.groupBy(records, ({ state, quantity }) => `${state} ${quantity}`)
+      assert.deepEqual(
+        [...groups]
+          .map(([name, { length }]) => [name, length])
+          .sort()
+          .flat(),
+        after,
+      )
+      for (const line of await ledger.statement()) {
+        assert.equal(line.recorded, line.metered + line.pending + line.held + line.balance)
+        assert.equal(line.recorded, 2_500_000n)
+      }
+      await ledger.close()
+    })
+  }
 })

@@ -254,7 +254,7 @@ test('a quantity above the guard is held and never sent; what is released is', a
   assert.equal(bench.eventsOf('held')[0]?.records.length, 1)
   assert.equal(bench.sent.length, 0)
   const [record] = await bench.records()
-  await bench.ledger.release(record?.id as string, { who: 'a person', why: 'it is right', now: bench.now })
+  await bench.ledger.decide(record?.id as string, 'release', { who: 'a person', why: 'it is right', now: bench.now })
   await bench.passes(1, HOUR)
   await bench.assertAllBilled()
   assert.equal(bench.billed(), 500)

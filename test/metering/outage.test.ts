@@ -43,7 +43,7 @@ test('an outage in which the records were taken: in doubt, and never billed a se
   assert.deepEqual(await bench.states(), { 'held in-doubt': 10 })
   assert.equal(bench.billed(), 70)
   for (const { id } of await bench.records()) {
-    await bench.ledger.settleInDoubt(id, true, { who: 'a person', why: 'CloudTrail', now: bench.now })
+    await bench.ledger.decide(id, 'billed', { who: 'a person', why: 'CloudTrail', now: bench.now })
   }
   await bench.passes(3, HOUR)
   await bench.assertAllBilled()

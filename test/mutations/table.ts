@@ -22,6 +22,7 @@ const SEQUENCES = 'test/properties/one-ledger.test.ts'
 const RESTARTS = 'test/properties/restarts.test.ts'
 const LEDGER_SEQUENCES = 'test/ledger/properties.test.ts'
 const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const SQLITE_FILE = 'test/ledger/sqlite-file.test.ts'
 const WRITER = 'test/ledger/writer.test.ts'
 const TOGETHER = 'test/ledger/sqlite-together.test.ts'
 const OUTCOMES = 'test/metering/outcomes.test.ts'
@@ -116,7 +117,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'sum the hour instead of the cumulative total',
     sin: 'fractions, late usage and what returned are never billed',
-    edits: edit('ledger/sqlite/series.ts', 'series.balance += amountOf(row)', 'series.balance = amountOf(row)'),
+    edits: edit(
+      'ledger/rules/decisions.ts',
+      'series.recorded += amount\n  series.balance += amount',
+      'series.recorded += amount - series.balance\n  series.balance = amount',
+    ),
     caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
   },
   {
@@ -142,7 +147,7 @@ export const MUTATIONS: readonly Mutation[] = [
         'metering_record_id TEXT,\n  UNIQUE (series, hour)\n)',
         'metering_record_id TEXT\n)',
       ),
-      ...edit('ledger/sqlite/closing.ts', ' ON CONFLICT (series, hour) DO NOTHING RETURNING id', ' RETURNING id'),
+      ...edit('ledger/sql/piece-rows.ts', 'taken: Boolean(row.taken)', 'taken: false'),
       ...edit('ledger/rules/closing.ts', 'hour <= closed || '),
     ],
     caughtBy: [SEQUENCES, LEDGER_SEQUENCES],
@@ -172,9 +177,13 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [TOGETHER],
   },
   {
-    name: 'settle by what was read before others were settled',
-    sin: 'of two hours of a customer that AWS takes at once the books show one',
-    edits: edit('ledger/sqlite/records.ts', '      settledAccounts.add(found.account)\n'),
+    name: "move amounts in a copy of a record's series",
+    sin: 'a record is metered, and the books of its customer do not show it',
+    edits: edit(
+      'ledger/sql/piece.ts',
+      'return (this.#series.get(series) as LoadedSeries).series',
+      'return { ...(this.#series.get(series) as LoadedSeries).series }',
+    ),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
@@ -182,16 +191,38 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'a person bills twice what AWS has billed',
     edits: edit(
       'ledger/rules/decisions.ts',
-      "if (record.reason !== 'in-doubt') return",
-      'if (record.reason !== undefined) return',
+      "if (decision === 'release' && doubtful) {",
+      "if (decision === 'release' && state !== 'held') {",
     ),
     caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'write a series that does not add up',
+    sin: 'what one place forgets is wrong for good, and nobody hears of it',
+    edits: edit(
+      'ledger/rules/accounting.ts',
+      "  if (change('recorded') === ",
+      "  if (before === after || change('recorded') !== -1n || ",
+    ),
+    caughtBy: [SQLITE_FILE],
+  },
+  {
+    name: 'take a part that was billed for all',
+    sin: 'what AWS has not billed of it is never billed',
+    edits: edit('ledger/rules/decisions.ts', '  if (part < amount) divide(book, record, part)\n'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'tell what a restore holds as an attempt without an answer',
+    sin: 'a person looks for its hour, finds nothing, and bills again what was billed with another',
+    edits: edit('ledger/rules/decisions.ts', "held: 'restored', probe: false", "held: 'in-doubt', probe: false"),
+    caughtBy: [CONFORMANCE, 'test/gateway/operations/report.test.ts'],
   },
   {
     name: 'trust the balances of a backup',
     sin: 'what was billed after the backup is billed again',
     edits: edit('ledger/sqlite/ledger.ts', '        await ledger.declareRestored(by)\n'),
-    caughtBy: ['test/ledger/sqlite-file.test.ts'],
+    caughtBy: [SQLITE_FILE],
   },
   {
     name: 'forget the largest quantity, 2147483647',

@@ -245,8 +245,8 @@ export class World {
     // What is still on its way CloudTrail does not show.
     if (record === undefined || this.#underWay.length > 0) return
     const by = { ...BY, now: this.#now }
-    if (record.reason !== 'in-doubt') return this.#ledger.release(record.id, by)
-    await this.#ledger.settleInDoubt(record.id, this.bill.has(record), by)
+    if (record.reason !== 'in-doubt') return this.#ledger.decide(record.id, 'release', by)
+    await this.#ledger.decide(record.id, this.bill.has(record) ? 'billed' : 'not-billed', by)
   }
 
   async attribute(customer: number, sold: number): Promise<void> {

@@ -1,5 +1,5 @@
-import type { RecordEntry } from '../../ledger/ledger.ts'
-import { HELD_ADVICE, type HeldCause, heldCause } from '../../text/held-advice.ts'
+import type { HeldReason, RecordEntry } from '../../ledger/ledger.ts'
+import { HELD_ADVICE } from '../../text/held-advice.ts'
 import { plain } from '../../text/paint.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -14,12 +14,12 @@ export function heldText(
   if (records.length === 0) return 'Nothing is held.'
   const { paint = plain } = options
   // In the order of the advice: what AWS may have billed comes first.
-  const sections = (Object.keys(HELD_ADVICE) as HeldCause[]).flatMap(cause => {
-    const group = records.filter(record => heldCause(record) === cause)
+  const sections = (Object.keys(HELD_ADVICE) as HeldReason[]).flatMap(reason => {
+    const group = records.filter(record => record.reason === reason)
     if (group.length === 0) return []
-    const { means, commands } = HELD_ADVICE[cause]
+    const { means, commands } = HELD_ADVICE[reason]
     return [
-      paint(['bold', 'yellow'], `${cause}: ${group.length} ${group.length === 1 ? 'record' : 'records'}`),
+      paint(['bold', 'yellow'], `${reason}: ${group.length} ${group.length === 1 ? 'record' : 'records'}`),
       indented(means),
       ...commands.map(([when, command]) => `  - ${when}\n      marketplace-meter ${command}`),
       '',

@@ -1,7 +1,7 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
-import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { HeldReason, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
-import { HELD_ADVICE, type HeldCause, heldCause, paragraph } from '../../text/held-advice.ts'
+import { HELD_ADVICE, paragraph } from '../../text/held-advice.ts'
 import { printable } from '../../text/printable.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -16,7 +16,7 @@ const ANSWER_LENGTH = 200
 
 /** Held records with one cause, with what a person does about them. */
 export interface HeldReport {
-  readonly cause: HeldCause
+  readonly cause: HeldReason
   /** How many of those that were looked at. */
   readonly records: number
   readonly means: string
@@ -75,9 +75,9 @@ export function heldReports(
 ): HeldReport[] {
   const byCause = Map.groupBy(
     records.filter(({ state }) => state === 'held'),
-    heldCause,
+    ({ reason }) => reason as HeldReason,
   )
-  return (Object.keys(HELD_ADVICE) as HeldCause[]).flatMap(cause => {
+  return (Object.keys(HELD_ADVICE) as HeldReason[]).flatMap(cause => {
     const group = byCause.get(cause)
     if (group === undefined) return []
     const { means, commands, released } = HELD_ADVICE[cause]

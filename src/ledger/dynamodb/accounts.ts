@@ -57,13 +57,13 @@ export class Accounts {
     return { ...this.#counts, log: this.#next }
   }
 
-  /** Makes sure that the log is known so far. */
-  async know(log: number): Promise<void> {
+  /** Reads on, where the log is not known so far. */
+  async readUpTo(log: number): Promise<void> {
     if (log > this.#next) await this.refresh()
   }
 
-  /** Makes sure that these accounts are known. */
-  async knowAll(accounts: Iterable<number>): Promise<void> {
+  /** Reads on, where one of these accounts is not known. */
+  async readThose(accounts: Iterable<number>): Promise<void> {
     for (const account of accounts) if (this.#accounts[account] === undefined) return await this.refresh()
   }
 
@@ -102,6 +102,11 @@ export class Accounts {
       throw new LedgerError('ERR_LEDGER_CORRUPT', `The ledger names account ${number}, which is not in its log.`)
     }
     return account
+  }
+
+  /** For messages. */
+  keyOf(number: number): string {
+    return this.#accounts[number]?.key ?? `number ${number}`
   }
 
   /** The numbers of the accounts with this key, account id or identifier, as far as they are known here. */

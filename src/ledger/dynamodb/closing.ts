@@ -1,10 +1,13 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions } from '../ledger.ts'
-import { closeSeries, closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../rules/closing.ts'
+import { closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../rules/closing.ts'
+import { freeze, freezeIdle, type NewRecord } from '../rules/decisions.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
-import { type Page, type Series, type Shard, type StoredRecord, seriesKey } from './shard.ts'
+import type { Page, StoredRecord } from './pages.ts'
+import { type SeriesNumbers, seriesKey } from './places.ts'
+import type { Series, Shard } from './shard.ts'
 
 /** Closing the hours of a shard: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -59,72 +62,48 @@ export function closeHours(
 ): FrozenRecord[] {
   const frozen: FrozenRecord[] = []
   for (const { hour, terms } of hours) {
-    for (const series of shard.series.values()) shard.count(series, hour)
+    for (const series of shard.series.values()) shard.takeOpenUsage(series, hour)
     if (terms === undefined) continue
-    for (const series of shard.series.values()) frozen.push(...freezeSeries(shard, series, terms, knowledge))
+    frozen.push(...freezeSeries(shard, shard.series.values(), terms, knowledge))
     if (options.zeroQuantityRecords === true && hour > lastClosed(closedThrough ?? undefined, options.now)) {
-      frozen.push(...freezeIdle(shard, closingTerms(hour - HOUR, options), knowledge))
+      const idle = closingTerms(hour - HOUR, options)
+      if (idle.deadline > options.now)
+        frozen.push(...freezeSeries(shard, shard.series.values(), idle, knowledge, freezeIdle))
     }
   }
   return frozen
 }
 
-/** Makes the whole units of a series' balance a record, where that may be. */
-export function freezeSeries(shard: Shard, series: Series, terms: Terms, knowledge: Knowledge): FrozenRecord[] {
+/** Makes the whole units of series' balances records, where they may be. */
+export function freezeSeries(
+  shard: Shard,
+  all: Iterable<Series>,
+  terms: Terms,
+  { accounts, dimensions }: Knowledge,
+  rule: typeof freeze | typeof freezeIdle = freeze,
+): FrozenRecord[] {
   const page = shard.page(terms.hour)
-  const { size, maxQuantity = null } = knowledge.dimensions[series.dimension] as Dimension
-  const account = shard.account(series.account)
-  const { balance, approved, record } = closeSeries(
-    {
-      ...{ balance: series.balance, approved: series.approved, size, maxQuantity, probeAt: account.probeAt },
-      ...{ billable: isCustomer(series.account), ended: account.endedAt !== null },
-      ...{ blocked: account.blockedAt !== null, taken: page.records.has(seriesKey(series)) },
-    },
-    terms,
-  )
-  Object.assign(series, { balance, approved })
-  if (record === undefined) return []
-  if (record.probe) shard.setAccount(series.account, { probeAt: null })
-  return [addRecord(shard, page, series, terms, { ...record, size }, knowledge)]
-}
-
-/** Records of quantity 0 for the series that have none of the hour: late usage has had an hour to come. */
-function freezeIdle(shard: Shard, terms: Terms, knowledge: Knowledge): FrozenRecord[] {
-  if (terms.deadline <= terms.now) return []
-  const page = shard.page(terms.hour)
-  const idle = [...shard.series.values()].filter(series => {
-    const { blockedAt, endedAt } = shard.account(series.account)
-    const current = isCustomer(series.account) && blockedAt === null && endedAt === null
-    return current && series.firstHour <= terms.hour && !page.records.has(seriesKey(series))
-  })
-  return idle.map(series => {
-    const { size } = knowledge.dimensions[series.dimension] as Dimension
-    return addRecord(shard, page, series, terms, { quantity: 0, held: null, probe: false, size }, knowledge)
+  return [...all].flatMap(series => {
+    const { size, maxQuantity = null } = dimensions[series.dimension] as Dimension
+    const sold = { size, maxQuantity, billable: isCustomer(series.account), taken: page.records.has(seriesKey(series)) }
+    const record = rule(shard, series, sold, terms)
+    return record === undefined ? [] : [addRecord(page, series, terms, record, accounts)]
   })
 }
 
 export function addRecord(
-  shard: Shard,
   page: Page,
-  { account, dimension }: Pick<Series, 'account' | 'dimension'>,
+  { account, dimension }: SeriesNumbers,
   { timestamp, deadline, region }: Terms,
-  { quantity, held, probe, size }: Pick<StoredRecord, 'quantity' | 'probe' | 'size'> & { held: StoredRecord['reason'] },
-  { accounts }: Pick<Knowledge, 'accounts'>,
+  { quantity, size, held, probe }: NewRecord,
+  accounts: Accounts,
 ): FrozenRecord {
+  const lane = laneOf(accounts.get(account), region).id
   const record: StoredRecord = {
-    ...{
-      account,
-      dimension,
-      lane: laneOf(accounts.get(account), region).id,
-      timestamp,
-      deadline,
-      quantity,
-      size,
-      probe,
-    },
+    ...{ account, dimension, lane, timestamp, deadline, quantity, size, probe },
     ...{ state: held === null ? 'pending' : 'held', reason: held, attempts: 0, refusals: 0, nextAttemptAt: 0 },
     ...{ claim: null, claimedUntil: 0, answer: null, meteringRecordId: null },
   }
-  shard.addRecord(page, record)
+  page.records.set(seriesKey(record), record)
   return { hour: page.hour, record }
 }

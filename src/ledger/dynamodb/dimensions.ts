@@ -49,6 +49,11 @@ export class Dimensions {
     return find() === -1 ? undefined : find()
   }
 
+  /** For messages. */
+  nameOf(number: number): string {
+    return this.#dimensions[number]?.name ?? `dimension number ${number}`
+  }
+
   /** By number: these, and those before. */
   async upTo(numbers: readonly number[]): Promise<readonly Dimension[]> {
     const most = numbers.reduce((most, number) => Math.max(most, number), -1)

@@ -5,7 +5,8 @@ import { inDoubt } from '../rules/transitions.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { parseLane } from './lanes.ts'
-import { recordId } from './shard.ts'
+import { reasonOf } from './pages.ts'
+import { recordId } from './places.ts'
 
 /** Records as they are told, with the accounts and dimensions that they name. */
 export async function recordEntries(
@@ -13,10 +14,11 @@ export async function recordEntries(
   records: readonly FrozenRecord[],
 ): Promise<RecordEntry[]> {
   const named = records.map(({ record }) => record)
-  await accounts.knowAll(named.map(({ account }) => account))
+  await accounts.readThose(named.map(({ account }) => account))
   const all = await dimensions.upTo(named.map(({ dimension }) => dimension))
   return records.map(({ hour, record }) => {
-    const { reason, state, attempts, refusals, nextAttemptAt, answer, meteringRecordId } = record
+    const reason = reasonOf(record)
+    const { state, attempts, refusals, nextAttemptAt, answer, meteringRecordId } = record
     return {
       id: recordId(hour, record),
       account: accounts.get(record.account) as CustomerAccount,

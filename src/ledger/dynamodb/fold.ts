@@ -10,11 +10,12 @@ import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
 import { countPoints, type Found } from './counters.ts'
 import { deleteForgotten } from './deltas.ts'
-import type { Engine } from './engine.ts'
+import { type Engine, nameOf } from './engine.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { inParallel, shuffled } from './parallel.ts'
-import { Shard, shardOf, shardsOf } from './shard.ts'
+import { shardOf, shardsOf } from './places.ts'
+import { Shard } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
 import { GatheredUsage, type SeriesUsage } from './usage.ts'
 
@@ -148,7 +149,7 @@ async function nextCut(
 async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
   const { head, dimensions } = view
   const batches = batchesOf(view)
-  await engine.accounts.know(head.log)
+  await engine.accounts.readUpTo(head.log)
   const { usage, points } = await readBodies(engine, batches)
   const found = await countPoints(engine, view, points)
   const bySeries = Map.groupBy([...usage, ...found.usage], ({ account }) => shardOf(account))
@@ -251,7 +252,7 @@ async function applyToShard(
     await shard.readPages(engine.table, hoursOfRecords(next.hours))
     const knowledge = { accounts: engine.accounts, dimensions }
     const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
-    const { writes } = shard
+    const writes = shard.writes(series => nameOf(engine, series))
     if (writes.length === 0 || (await engine.table.write('bring a cut to series', writes)) !== undefined) {
       frozen.push(...records)
       more = next.more

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { HOUR } from '../hours.ts'
 import type { Observation, UsageBatch } from '../ledger.ts'
+import { addAmount } from '../rules/accounting.ts'
 import { checkObservations } from '../rules/counters/index.ts'
 import { batchMissing, checkEntry, checkKey, keyReused } from '../rules/validation.ts'
 import { packBatch } from './batch.ts'
 import type { Engine } from './engine.ts'
 import { type BatchHeader, placeOf, placeOfBatch } from './head.ts'
 import type { Key } from './table.ts'
-import { addAmount, GatheredUsage } from './usage.ts'
+import { GatheredUsage } from './usage.ts'
 
 /** A body up to here goes with its header, which is read more often. */
 const SMALL_BODY = 400

@@ -8,6 +8,7 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  Decision,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -30,7 +31,7 @@ import { auditEntries } from './audit.ts'
 import { type ClientOptions, loadSdk, makeClient } from './client.ts'
 import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
-import { attribute, finalize, release, settleInDoubt, writeOff } from './decisions.ts'
+import { attribute, decide, finalize, writeOff } from './decisions.ts'
 import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import type { Engine } from './engine.ts'
@@ -184,12 +185,8 @@ export class DynamoDBLedger implements Ledger {
     return await auditEntries(this.#engine, limit)
   }
 
-  async release(recordId: string, by: AuditNote): Promise<void> {
-    await release(this.#engine, recordId, by)
-  }
-
-  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
-    await settleInDoubt(this.#engine, recordId, billed, by)
+  async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
+    await decide(this.#engine, recordId, decision, by, quantity)
   }
 
   async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
@@ -206,8 +203,8 @@ export class DynamoDBLedger implements Ledger {
 
   /**
    * For a ledger in a table that was restored. What was not billed at that instant may have been billed since, by the
-   * ledger that was lost: so every balance is held in doubt, what was pending counts as attempted, and only what is
-   * recorded from the present hour on is billed by itself. No other process may use the table meanwhile.
+   * ledger that was lost: so every balance is held as `restored`, what was pending counts as attempted, and only what
+   * is recorded from the present hour on is billed by itself. No other process may use the table meanwhile.
    */
   async declareRestored(by: AuditNote): Promise<void> {
     await doubtEverything(this.#engine, by)

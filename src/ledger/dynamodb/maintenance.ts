@@ -1,28 +1,20 @@
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
 import { lastClosed, restoredTerms } from '../rules/closing.ts'
+import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
-import { inDoubt } from '../rules/transitions.ts'
 import { auditWrite } from './audit.ts'
-import { change, countLateUsage } from './change.ts'
+import { change, takeLateUsage } from './change.ts'
 import { addRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
+import { type Page, pagesOf, readPages, removeRecords } from './pages.ts'
 import { inParallel } from './parallel.ts'
-import {
-  type Page,
-  pagesOf,
-  readPages,
-  removeRecords,
-  type Series,
-  type Shard,
-  type StoredRecord,
-  seriesKey,
-  shardsOf,
-  usageKeys,
-} from './shard.ts'
+import { seriesKey, shardsOf } from './places.ts'
+import { addUnsettled, NONE, type Shard, type Unsettled } from './shard.ts'
 import { chunksOf, pause } from './table.ts'
+import { usageKeys } from './usage.ts'
 
 /** Deleting what is old, and what a ledger made of a backup has to doubt. */
 
@@ -56,7 +48,7 @@ async function prunePage({ table }: Engine, shard: number, read: Page): Promise<
 }
 
 /**
- * Holds in doubt what may have been billed since a backup was made, by the ledger that was lost; see
+ * Holds what may have been billed since a backup was made, by the ledger that was lost; see
  * `Ledger.declareRestored`. Done again, it goes on where it ended.
  */
 export async function doubtEverything(engine: Engine, by: AuditNote): Promise<void> {
@@ -81,64 +73,39 @@ export async function doubtEverything(engine: Engine, by: AuditNote): Promise<vo
 
 /**
  * DynamoDB does not promise that a table is put back with whole transactions. What is not settled is as its records
- * say, and whatever else the totals have is in doubt.
+ * say, and whatever else the totals have is doubted.
  */
 async function doubtShard(engine: Engine, number: number, closed: number, by: AuditNote): Promise<void> {
   const taken = new Map<string, Set<number>>()
   const unsettled: number[] = []
-  const frozen = new Map<string, { pending: bigint; held: bigint }>()
-  for await (const { hour, records } of pagesOf(engine.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
-    for (const [series, { state, quantity, size }] of records) {
-      taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
-      if (state !== 'pending' && state !== 'held') continue
-      const sums = frozen.get(series) ?? { pending: 0n, held: 0n }
-      sums[state] += BigInt(quantity) * size
-      frozen.set(series, sums)
-    }
-    if ([...records.values()].some(isUnsettled)) unsettled.push(hour)
+  const sums = new Map<string, Unsettled>()
+  for await (const page of pagesOf(engine.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
+    const { hour, records } = page
+    for (const series of records.keys()) taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
+    addUnsettled(sums, page)
+    if ([...records.values()].some(({ state }) => state === 'pending' || state === 'held')) unsettled.push(hour)
   }
   for (const hours of chunksOf(unsettled, PAGES_PER_CHANGE)) {
     await change(engine, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
-      for (const page of shard.pages.values()) for (const record of page.records.values()) doubt(shard, record, by)
-      return { result: undefined, also: shard.marks }
+      for (const page of shard.pages.values()) {
+        for (const record of page.records.values()) doubtRecord(shard, record, by)
+      }
+      return { result: undefined, also: shard.indexEntries }
     })
   }
-  await countLateUsage(engine, number)
+  await takeLateUsage(engine, number)
   const termsOf = (series: string) => restoredTerms(taken.get(series) ?? new Set(), closed, by.now)
   const hours = [...new Set([...taken.keys(), ''].map(series => termsOf(series).hour))]
   await change(engine, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
     for (const series of shard.series.values()) {
-      for (const hour of [...series.open.keys()]) shard.count(series, hour)
-      restate(series, frozen.get(seriesKey(series)) ?? { pending: 0n, held: 0n })
-      if (series.balance <= 0n) continue
-      // The fraction may have been billed in a later whole, so all of the balance is one quantity.
-      const whole = { quantity: 1, held: 'in-doubt', probe: false, size: series.balance } as const
-      const terms = termsOf(seriesKey(series))
-      const { record } = addRecord(shard, shard.page(terms.hour), series, terms, whole, engine)
-      record.attempts = 1
-      series.balance = 0n
+      const key = seriesKey(series)
+      for (const hour of [...series.open.keys()]) shard.takeOpenUsage(series, hour)
+      shard.restate(series, sums.get(key) ?? NONE)
+      const doubted = doubtBalance(series, taken.get(key) ?? new Set(), closed, by.now)
+      if (doubted === undefined) continue
+      const { record, terms } = doubted
+      addRecord(shard.page(terms.hour), series, terms, record, engine.accounts)
     }
     return { result: undefined }
   })
-}
-
-/** Makes a series' totals what its records say. */
-function restate(series: Series, { pending, held }: { pending: bigint; held: bigint }): void {
-  const heldBefore = [...series.held.values()].reduce((sum, amount) => sum + amount, 0n)
-  series.balance += series.pending - pending + heldBefore - held
-  series.pending = pending
-  series.held = new Map([['in-doubt', held]])
-  if (series.balance >= 0n) return
-  // What is answered in the totals only is asked again.
-  series.metered += series.balance
-  series.balance = 0n
-}
-
-const isUnsettled = ({ state }: StoredRecord): boolean => state === 'pending' || state === 'held'
-
-/** What was pending may have been sent since, and what was held released and sent again. */
-function doubt(shard: Shard, record: StoredRecord, { now }: AuditNote): void {
-  if (!isUnsettled(record)) return
-  if (!inDoubt(record)) record.attempts = record.refusals + 1
-  if (record.state === 'held') shard.move(record, { ...record, state: 'held', reason: 'in-doubt' }, now)
 }

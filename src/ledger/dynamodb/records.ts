@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { HOUR, hourOf } from '../hours.ts'
+import { hourOf } from '../hours.ts'
 import type {
   ClaimOptions,
   DueLanes,
@@ -9,27 +9,16 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger.ts'
-import { block } from '../rules/subscription.ts'
-import { afterAnswer, afterWindow, inDoubt, type RecordFacts } from '../rules/transitions.ts'
+import { expireRecords, isDue, settleRecord } from '../rules/decisions.ts'
 import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { parseLane } from './lanes.ts'
+import { type Due, deadlineText, dueKey, type Page, pendingPages, putPage, readPages } from './pages.ts'
 import { inParallel, shuffled } from './parallel.ts'
-import {
-  type Due,
-  deadlineText,
-  dueKey,
-  type Page,
-  type Place,
-  pendingPages,
-  placeOfRecord,
-  putPage,
-  readPages,
-  type Shard,
-  type StoredRecord,
-} from './shard.ts'
+import { type Place, placeOfRecord } from './places.ts'
+import type { Shard } from './shard.ts'
 import { chunksOf } from './table.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
@@ -45,14 +34,6 @@ const PAGES_TO_CHOOSE_FROM = 200
 
 /** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
 const PAGES_PER_CHANGE = 4
-
-/** No wait is longer than an hour; what seems to be is from a clock that was ahead. */
-const waits = (until: number, now: number): boolean => until > now && until <= now + HOUR
-
-function isDue({ state, nextAttemptAt, claimedUntil, timestamp, deadline }: StoredRecord, now: number): boolean {
-  const free = !waits(nextAttemptAt, now) && !waits(claimedUntil, now)
-  return state === 'pending' && free && timestamp <= now && deadline > now
-}
 
 export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes> {
   const lanes = new Map<string, Due[]>()
@@ -154,27 +135,12 @@ export async function settle(
       for (const { settlement, index, place } of some) {
         // One that is gone was settled by another process, and so long ago that it was pruned.
         const record = shard.page(place.hour).records.get(place.series)
-        settled[index] = record === undefined ? undefined : settleOne(shard, record, settlement, now)
+        settled[index] = record === undefined ? undefined : settleRecord(shard, record, settlement, now)
       }
       return { result: undefined }
     }),
   )
   return settled.filter(one => one !== undefined)
-}
-
-function settleOne(shard: Shard, record: StoredRecord, settlement: Settlement, now: number): SettledRecord {
-  const { outcome, answer } = settlement
-  const first = record.claim === settlement.record.claim
-  const transition = afterAnswer(factsOf(shard, record), outcome, first)
-  shard.move(record, transition, now)
-  record.answer = answer
-  if (outcome.type === 'metered') record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
-  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
-  if (first) Object.assign(record, { claim: null, claimedUntil: 0 })
-  if (outcome.type === 'not-subscribed') shard.setAccount(record.account, block(shard.account(record.account), now))
-  if (outcome.type === 'metered') shard.unblock(record.account)
-  const { state, reason } = transition
-  return { record: settlement.record, state, ...(reason && { reason }) } as SettledRecord
 }
 
 export async function expire(engine: Engine, now: number): Promise<ExpireResult> {
@@ -186,24 +152,12 @@ export async function expire(engine: Engine, now: number): Promise<ExpireResult>
   const expired = await inParallel(inChanges([...pages.values()]), SHARDS_AT_ONCE, some =>
     change(engine, 'expire records', [partOf(some)], (shard: Shard) => ({
       result: some.flatMap(({ place: { hour } }) =>
-        [...shard.page(hour).records.values()]
-          .filter(record => isOver(record, now))
-          .map(record => {
-            shard.move(record, afterWindow(factsOf(shard, record)), now)
-            return { hour, record }
-          }),
+        expireRecords(shard, shard.page(hour).records.values(), now).map(record => ({ hour, record })),
       ),
     })),
   )
   const held = expired.flat().filter(({ record }) => record.state === 'held')
   return { returned: expired.flat().length - held.length, held: await recordEntries(engine, held) }
-}
-
-function isOver(record: StoredRecord, now: number): boolean {
-  const { state, claimedUntil, deadline, timestamp } = record
-  if (state !== 'pending' || waits(claimedUntil, now)) return false
-  // Where AWS may have taken one that is to come, it can be asked again when its time comes, if that is soon.
-  return deadline <= now || (timestamp > now + HOUR && !inDoubt(record)) || timestamp > now + 24 * HOUR
 }
 
 /** Divides what is to change by shard, and so that one transaction takes each part. */
@@ -218,10 +172,4 @@ function inChanges<Placed extends { readonly place: Pick<Place, 'shard' | 'hour'
 
 function partOf(placed: readonly { readonly place: Pick<Place, 'shard' | 'hour'> }[]): Part {
   return { shard: placed[0]?.place.shard ?? 0, hours: placed.map(({ place }) => place.hour) }
-}
-
-function factsOf(shard: Shard, record: StoredRecord): RecordFacts {
-  const { state, reason, quantity, attempts, refusals, probe } = record
-  const ended = shard.account(record.account).endedAt !== null
-  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended }
 }

@@ -1,31 +1,18 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
-import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
+import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
-import {
-  type Hours,
-  heldPages,
-  type Place,
-  pagesOf,
-  pendingPages,
-  placeOfRecord,
-  readPages,
-  recordId,
-  Shard,
-  type StoredRecord,
-  seriesKey,
-  shardOf,
-  shardsOf,
-  usageOf,
-} from './shard.ts'
+import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
+import { Shard } from './shard.ts'
 import { chunksOf, type Table } from './table.ts'
-import { addAmount, type GatheredUsage, type SeriesUsage } from './usage.ts'
+import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
 /** What the DynamoDB ledger can be asked. */
 
@@ -51,7 +38,7 @@ async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly 
       await fold(engine)
       continue
     }
-    await engine.accounts.know(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
+    await engine.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
     const usage = await readBodies(engine, batches).catch(error => {
       if (error instanceof SupersededError) return undefined
       throw error
@@ -177,7 +164,7 @@ export async function records(engine: Engine, query: RecordsQuery): Promise<Reco
   const limit = limitOf(query)
   const { from, to } = hoursOf(query)
   const { head } = await readHead(engine.table)
-  await engine.accounts.know(head.log)
+  await engine.accounts.readUpTo(head.log)
   const ofSeries = await wantedBy(engine, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
   if (ids !== undefined) {

@@ -1,3 +1,8 @@
+import { addAmount } from '../rules/accounting.ts'
+import { toRows } from './packed-json.ts'
+import { type Hours, hourOfPlace, partitionOf, rangeOf } from './places.ts'
+import type { Key, Table } from './table.ts'
+
 /** Usage added up by hour, dimension and account, these by their numbers. */
 export class GatheredUsage {
   readonly #groups = new Map<string, UsageGroup>()
@@ -77,6 +82,18 @@ export class Amounts {
   }
 }
 
-export function addAmount<Key>(amounts: Map<Key, bigint>, key: Key, amount: bigint): void {
-  amounts.set(key, (amounts.get(key) ?? 0n) + amount)
+/** What a shard's series used in a period's closed hours. */
+export async function usageOf(table: Table, shard: number, hours: Hours): Promise<SeriesUsage[]> {
+  const items = await table.list('read usage', partitionOf(shard), rangeOf('usage', hours))
+  return items.flatMap(({ sk, data }) =>
+    toRows(data as Record<string, unknown[]>).map(({ account, dimension, amount }) => ({
+      ...{ account: account as number, dimension: dimension as number, hour: hourOfPlace(sk) },
+      amount: BigInt(amount as string),
+    })),
+  )
+}
+
+/** Where that is. */
+export async function usageKeys(table: Table, shard: number, hours: Hours): Promise<Key[]> {
+  return await table.list('look for usage', partitionOf(shard), rangeOf('usage', hours))
 }

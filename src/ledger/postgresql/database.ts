@@ -55,7 +55,7 @@ export class Database {
    * As `write`, for what is not to be done twice: its result is kept beside what it did, and found there when the answer
    * to the commit was lost. The result is what JSON can say.
    */
-  once<Result>(doing: string, work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
+  writeOnce<Result>(doing: string, work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
     const id = randomUUID()
     let repeated = false
     return this.write(doing, async transaction => {

@@ -9,6 +9,7 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  Decision,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -28,7 +29,7 @@ import type {
 import { auditEntries } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
 import { Database } from './database.ts'
-import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
+import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
@@ -83,7 +84,7 @@ export class PostgresqlLedger implements Ledger {
     this.clock = {
       now: now === undefined ? here => server.now(here) : async () => now(),
       takeTurns: (...turns) =>
-        database.once('take turns of the quota', transaction => takeTurns(transaction, ...turns)),
+        database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns)),
     }
   }
 
@@ -182,12 +183,8 @@ export class PostgresqlLedger implements Ledger {
     )
   }
 
-  async release(recordId: string, by: AuditNote): Promise<void> {
-    await release(this.#database, recordId, by)
-  }
-
-  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
-    await settleInDoubt(this.#database, recordId, billed, by)
+  async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
+    await decide(this.#database, recordId, decision, by, quantity)
   }
 
   async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
@@ -205,8 +202,8 @@ export class PostgresqlLedger implements Ledger {
   /**
    * To be called once after this database was restored from a backup or to a point in time, while no exporter or gateway
    * runs on it. What was not billed then may have been billed since, by the database that was lost: so every balance is
-   * held in doubt, what was pending counts as attempted, and only what is recorded from the present hour on is billed
-   * by itself.
+   * held as `restored`, what was pending counts as attempted, and only what is recorded from the present hour on is
+   * billed by itself.
    */
   async declareRestored(by: AuditNote): Promise<void> {
     await doubtEverything(this.#database, by)

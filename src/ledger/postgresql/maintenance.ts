@@ -1,14 +1,15 @@
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
-import { lastClosed, restoredTerms } from '../rules/closing.ts'
+import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
+import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
 import { writeAudit } from './audit.ts'
-import { insertRecords } from './closing.ts'
 import { doubtCounters } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
 import { foldJournal } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
-import { type Series, saveSeries, seriesWhere, takeOpenUsage, unclosed } from './series.ts'
+import { loadRecords, savePiece } from './piece.ts'
+import { loadSeries, takeOpenUsage } from './series.ts'
 
 /** Deleting what is old, and what the ledger of a restored database has to doubt. */
 
@@ -41,48 +42,41 @@ export async function prune(database: Database, wanted: number): Promise<number>
 async function deleteInChunks(database: Database, sql: string, before: number): Promise<number> {
   let deleted = 0
   for (let changes = ROWS_PER_PRUNE; changes > 0; deleted += changes) {
-    changes = await database.once('delete what is settled and old', transaction =>
+    changes = await database.writeOnce('delete what is settled and old', transaction =>
       transaction.run(sql, before, ROWS_PER_PRUNE),
     )
   }
   return deleted
 }
 
+/** Holds what may have been billed since a backup; see `Ledger.declareRestored`. */
 export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
   await foldJournal(database)
-  await database.once('doubt what was restored', async transaction => {
+  await database.writeOnce('doubt what was restored', async transaction => {
     const { closedThrough } = await lockLedger(transaction)
     const closed = lastClosed(closedThrough, by.now)
-    await saveSeries(transaction, (await takeOpenUsage(transaction, 0, 'true')).map(unclosed))
+    await savePiece(transaction, await takeOpenUsage(transaction, 0, 'true'))
+    const unsettled = await loadRecords(transaction, "record.state IN ('pending', 'held') ORDER BY record.id")
+    for (const record of unsettled.records) doubtRecord(unsettled, record, by)
+    await savePiece(transaction, unsettled)
     await doubtBalances(transaction, closed, by.now)
-    // What was pending may have been sent since, and what was held released and sent again.
-    await transaction.run(
-      "UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals",
-    )
-    await transaction.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
     await doubtCounters(transaction, by.now)
     await transaction.run('UPDATE ledger SET closed_through = $1', Math.max(closed, hourOf(by.now) - HOUR))
     await writeAudit(transaction, [{ ...by, action: 'restore' }])
   })
 }
 
-/** Holds what customers' balances have. The fraction may have been billed in a later whole, so it is one quantity. */
 async function doubtBalances(transaction: Transaction, closed: number, now: number): Promise<void> {
-  const owed = await seriesWhere(transaction, 0, "account.kind = 'customer' AND series.balance > 0 ORDER BY series.id")
+  const owed = await loadSeries(transaction, 0, "account.kind = 'customer' AND series.balance > 0 ORDER BY series.id")
   const rows = await transaction.all(
-    'SELECT series, array_agg(hour) AS hours FROM record WHERE series = ANY($1::bigint[]) GROUP BY series',
-    owed.map(({ id }) => id),
+    `SELECT series, array_agg(hour) AS hours FROM record WHERE series = ANY($1::bigint[]) AND hour >= $2
+     GROUP BY series`,
+    ...[owed.series.map(({ id }) => id), firstAfterRestore(closed, now)],
   )
   const taken = new Map(rows.map(({ series, hours }) => [series as number, new Set(hours as number[])]))
-  await insertRecords(
-    transaction,
-    owed.map((series: Series) => {
-      const terms = restoredTerms(taken.get(series.id) ?? new Set(), closed, now)
-      return { series, terms, quantity: 1, size: series.balance, held: 'in-doubt', probe: false }
-    }),
-  )
-  await saveSeries(
-    transaction,
-    owed.map(series => unclosed({ ...series, balance: 0n })),
-  )
+  for (const series of owed.series) {
+    const doubted = doubtBalance(series, taken.get(series.id) ?? new Set(), closed, now)
+    if (doubted !== undefined) owed.make(series, doubted.terms, doubted.record)
+  }
+  await savePiece(transaction, owed)
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { HOUR } from '../hours.ts'
 import type {
   ClaimOptions,
   DueLanes,
@@ -9,11 +8,12 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger.ts'
-import { afterAnswer, afterWindow } from '../rules/transitions.ts'
-import { isRecordId, recordEntryOf } from '../sql/rows.ts'
+import { expireRecords, settleRecord } from '../rules/decisions.ts'
+import type { PieceRecord } from '../sql/piece-rows.ts'
+import { dueAt, isRecordId, overAt, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
-import { type MovedRecord, Moves } from './moves.ts'
+import { loadRecords, savePiece } from './piece.ts'
 import { entriesOf, recordsFrom } from './reports.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
@@ -21,15 +21,8 @@ import { entriesOf, recordsFrom } from './reports.ts'
 /** How many records one transaction expires, so that nobody waits for it long. */
 const RECORDS_PER_CHUNK = 5000
 
-/** What may be sent at $1. No wait is longer than an hour; what seems to be is from a clock that was ahead. */
-const DUE = `state = 'pending' AND next_attempt_at NOT BETWEEN $1::bigint + 1 AND $1 + ${HOUR}
-  AND claimed_until NOT BETWEEN $1 + 1 AND $1 + ${HOUR} AND timestamp <= $1 AND deadline > $1`
-
-/** What is over at $1. */
-const OVER = `state = 'pending' AND claimed_until NOT BETWEEN $1::bigint + 1 AND $1 + ${HOUR}
-  -- One that is to come by more than an hour was frozen by a clock that was ahead. Where AWS may have taken it, it can
-  -- be asked again when its time comes, if that is soon.
-  AND (deadline <= $1 OR (timestamp > $1 + ${HOUR} AND attempts = refusals) OR timestamp > $1 + ${24 * HOUR})`
+const DUE = dueAt('$1::bigint')
+const OVER = overAt('$1::bigint')
 
 export async function dueLanes(transaction: Transaction, now: number): Promise<DueLanes> {
   const lanes = await transaction.all(
@@ -50,7 +43,7 @@ export async function dueLanes(transaction: Transaction, now: number): Promise<D
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const { now, limit, claimedUntil } = options
   const claim = randomUUID()
-  return await database.once('claim due records', async transaction => {
+  return await database.writeOnce('claim due records', async transaction => {
     const rows = await transaction.all(
       `WITH due AS (
          SELECT id FROM record
@@ -78,15 +71,15 @@ export async function settle(
   const ids = settlements.map(({ record }) => record.id).filter(isRecordId)
   return await database.write('settle records', async transaction => {
     await lockLedger(transaction)
-    const moves = await Moves.begin(transaction, 'record.id = ANY($1::bigint[]) ORDER BY record.id', ids)
+    const piece = await loadRecords(transaction, 'record.id = ANY($1::bigint[]) ORDER BY record.id', ids)
     const settled = settlements.flatMap(settlement => {
-      const record = moves.record(settlement.record.id)
+      const record = piece.record(settlement.record.id)
       // One that is gone was settled by another process, and so long ago that it was pruned.
       return record !== undefined && isSame(record, settlement.record)
-        ? [settleOne(moves, record, settlement, now)]
+        ? [settleRecord(piece, record, settlement, now)]
         : []
     })
-    await moves.save(transaction)
+    await savePiece(transaction, piece)
     return settled
   })
 }
@@ -95,33 +88,13 @@ export async function settle(
  * A server that takes over with the last transactions lost gives their ids to others: what was sent is told by more
  * than its id.
  */
-function isSame(record: MovedRecord, sent: MeteringRecord): boolean {
+function isSame(record: PieceRecord, sent: MeteringRecord): boolean {
   return (
     record.accountKey === sent.account.key &&
     record.dimension === sent.dimension &&
     record.timestamp === sent.timestamp &&
-    record.facts.quantity === sent.quantity
+    record.quantity === sent.quantity
   )
-}
-
-function settleOne(moves: Moves, record: MovedRecord, settlement: Settlement, now: number): SettledRecord {
-  const { record: sent, outcome, answer } = settlement
-  const first = record.claim === sent.claim
-  const transition = afterAnswer(record.facts, outcome, first)
-  moves.move(record, transition, now)
-  record.answer = answer
-  if (first) {
-    record.claim = null
-    record.claimedUntil = 0
-  }
-  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
-  if (outcome.type === 'not-subscribed') moves.block(record.account, now)
-  if (outcome.type === 'metered') {
-    record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
-    moves.unblock(record.account)
-  }
-  const { state, reason } = transition
-  return { record: sent, state, ...(reason && { reason }) } as SettledRecord
 }
 
 export async function expire(database: Database, now: number): Promise<ExpireResult> {
@@ -131,7 +104,7 @@ export async function expire(database: Database, now: number): Promise<ExpireRes
   const held: number[] = []
   let returned = 0
   for (let more = over !== undefined; more; ) {
-    const expired = await database.once('expire records', transaction => expireSome(transaction, now))
+    const expired = await database.writeOnce('expire records', transaction => expireSome(transaction, now))
     held.push(...expired.held)
     returned += expired.records - expired.held.length
     more = expired.records === RECORDS_PER_CHUNK
@@ -142,13 +115,8 @@ export async function expire(database: Database, now: number): Promise<ExpireRes
 /** Returns how many records there were, and which of them are held. */
 async function expireSome(transaction: Transaction, now: number): Promise<{ records: number; held: number[] }> {
   await lockLedger(transaction)
-  const moves = await Moves.begin(
-    transaction,
-    `${OVER.replaceAll('state', 'record.state')} ORDER BY record.id LIMIT $2`,
-    ...[now, RECORDS_PER_CHUNK],
-  )
-  const { records } = moves
-  for (const record of records) moves.move(record, afterWindow(record.facts), now)
-  await moves.save(transaction)
-  return { records: records.length, held: records.filter(({ facts }) => facts.state === 'held').map(({ id }) => id) }
+  const piece = await loadRecords(transaction, `${OVER} ORDER BY record.id LIMIT $2`, now, RECORDS_PER_CHUNK)
+  const expired = expireRecords(piece, piece.records, now)
+  await savePiece(transaction, piece)
+  return { records: expired.length, held: expired.filter(({ state }) => state === 'held').map(({ id }) => id) }
 }

@@ -215,5 +215,9 @@ CREATE TABLE metered ( -- since when a metric is metered as a product's dimensio
 );
 INSERT INTO metered SELECT product.name, dimension.name, '', metered_since FROM product, dimension;
 DROP TABLE product;
+
+-- What a restore holds has a reason of its own: it was told as in doubt.
+UPDATE record SET reason = 'restored'
+WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
 `,
 ]

@@ -1,9 +1,8 @@
 import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
-import type { Lane } from '../ledger.ts'
-import { type ClosedSeries, type ClosingSeries, unclosed as unclosedTotals } from '../rules/closing.ts'
 import { notRegistered } from '../rules/validation.ts'
-import { SERIES, seriesOf } from '../sql/rows.ts'
+import { Piece } from '../sql/piece.ts'
+import { SERIES } from '../sql/piece-rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
@@ -108,19 +107,9 @@ export async function addUsage(
   )
 }
 
-/** A series, with what closing and deciding need to know of its account and dimension. */
-export interface Series extends ClosingSeries {
-  readonly id: number
-  readonly recorded: bigint
-  readonly account: number
-  readonly product: string
-  readonly identity: Lane['identity']
-}
-
 /** What a series is made of; $1 is the hour of which it may have a record. */
 const seriesFrom = (source: string) =>
-  `SELECT ${SERIES}, account.probe_at,
-          EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken
+  `SELECT ${SERIES}, EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken
    FROM ${source} LEFT JOIN account ON account.id = series.account
    LEFT JOIN dimension ON dimension.id = series.dimension`
 
@@ -129,19 +118,20 @@ const seriesFrom = (source: string) =>
  *
  * @param hour of which they may have a record; $1 in the condition
  */
-export async function seriesWhere(
+export async function loadSeries(
   transaction: Transaction,
   hour: number,
   condition: string,
   ...values: Value[]
-): Promise<Series[]> {
+): Promise<Piece> {
+  const piece = new Piece()
   const rows = await transaction.all(`${seriesFrom('series')} WHERE ${condition}`, hour, ...values)
-  return rows.map(row => seriesWith(row, 0n))
+  for (const row of rows) addWhole(piece, row)
+  return piece
 }
 
 /**
- * Brings the open usage that a condition names into its series' totals. Returns those series with what they have now;
- * whoever calls saves them.
+ * Brings the open usage that a condition names into its series' totals, which whoever calls saves.
  *
  * @param hour of which they may have a record; $1 in the condition
  */
@@ -150,7 +140,7 @@ export async function takeOpenUsage(
   hour: number,
   condition: string,
   ...values: Value[]
-): Promise<Series[]> {
+): Promise<Piece> {
   const rows = await transaction.all(
     `WITH taken AS (DELETE FROM open_usage WHERE ${condition} RETURNING hour, series, amount),
      kept AS (
@@ -158,45 +148,25 @@ export async function takeOpenUsage(
        ON CONFLICT (hour, series) DO UPDATE SET amount = usage.amount + excluded.amount
      ),
      added AS (SELECT series, sum(amount) AS amount FROM taken GROUP BY series)
-     ${seriesFrom('added LEFT JOIN series ON series.id = added.series').replace('SELECT', 'SELECT added.amount,')}
+     ${seriesFrom('added LEFT JOIN series ON series.id = added.series').replace('SELECT', 'SELECT added.amount, added.series AS used,')}
      ORDER BY series.id`,
     hour,
     ...values,
   )
-  return rows.map(row => seriesWith(row, row.amount as bigint))
-}
-
-function seriesWith(row: Row, added: bigint): Series {
-  if (row.kind === null || row.size === null) {
-    throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${row.id}, which is not whole.`)
+  const piece = new Piece()
+  for (const row of rows) {
+    addWhole(piece, row)
+    piece.addUsage(row.used as number, row.amount as bigint)
   }
-  const series = seriesOf(row)
-  return {
-    ...series,
-    recorded: series.recorded + added,
-    balance: series.balance + added,
-    probeAt: row.probe_at as number | null,
-    taken: row.taken as boolean,
-  }
+  return piece
 }
 
-/** A series as it is saved where it is not closed. */
-export function unclosed(series: Series): Series & ClosedSeries {
-  return { ...series, ...unclosedTotals(series) }
-}
-
-/** Writes the totals of series down. */
-export async function saveSeries(
-  transaction: Transaction,
-  saved: readonly (Pick<Series, 'id' | 'recorded'> & ClosedSeries)[],
-): Promise<void> {
-  await transaction.run(
-    `UPDATE series
-     SET recorded = now.recorded, balance = now.balance, approved = now.approved, unfrozen = now.unfrozen
-     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::integer[], $5::boolean[])
-          AS now (id, recorded, balance, approved, unfrozen)
-     WHERE series.id = now.id`,
-    ...[saved.map(({ id }) => id), saved.map(({ recorded }) => recorded), saved.map(({ balance }) => balance)],
-    ...[saved.map(({ approved }) => approved), saved.map(({ unfrozen }) => unfrozen)],
-  )
+/** A series that is there, with its account and dimension. */
+function addWhole(piece: Piece, row: Row): void {
+  if (row.series !== null && row.kind !== null && row.dimension_size !== null) piece.addSeries(row)
+  else
+    throw new LedgerError(
+      'ERR_LEDGER_CORRUPT',
+      `There is usage of series ${row.used ?? row.series}, which is not whole.`,
+    )
 }

@@ -1,10 +1,11 @@
 import type { Account } from '../../usage/account.ts'
+import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf } from '../hours.ts'
 import type {
   HeldReason,
   LedgerStatus,
-  RecordState,
   RecordsQuery,
   StatementLine,
   StatementQuery,
@@ -13,12 +14,48 @@ import type {
 
 /** The arithmetic of the equation, in one place for every engine. */
 
-/** What a record's way from one state to another adds to its series. */
-export function effectOf(from: RecordState, to: RecordState, amount: bigint): { metered: bigint; balance: bigint } {
-  if (from === to) return { metered: 0n, balance: 0n }
-  const balance = (to === 'returned' ? amount : 0n) - (from === 'returned' ? amount : 0n)
-  return { metered: to === 'metered' ? amount : 0n, balance }
+export function addAmount<Key>(amounts: Map<Key, bigint>, key: Key, amount: bigint): void {
+  amounts.set(key, (amounts.get(key) ?? 0n) + amount)
 }
+
+/** The five figures of a series. */
+export interface Figures {
+  readonly recorded: bigint
+  readonly metered: bigint
+  readonly pending: bigint
+  readonly held: bigint
+  readonly balance: bigint
+}
+
+export const NO_FIGURES: Figures = { recorded: 0n, metered: 0n, pending: 0n, held: 0n, balance: 0n }
+
+/**
+ * Refuses to write a series whose figures would not add up: what they change by has to. The change is what a loaded
+ * piece can tell. To sum up all records of a series at each write would cost more than the write, and a ledger that was
+ * broken by other means would stop billing for everybody. An engine that keeps all five figures asserts them from
+ * nothing on, too; the others have the whole equation read by `verify`.
+ *
+ * @param before of the series and its loaded records, as they were read
+ * @param after of the series as it is to be written, and of its records as they are to be written
+ * @throws LedgerError `ERR_LEDGER_EQUATION`, before anything is written
+ */
+export function checkEquation(
+  series: { readonly accountKey: string; readonly dimension: string },
+  before: Figures,
+  after: Figures,
+): void {
+  const change = (figure: keyof Figures) => after[figure] - before[figure]
+  if (change('recorded') === change('metered') + change('pending') + change('held') + change('balance')) return
+  const told = (figure: keyof Figures) => `${figure} ${formatAmount(before[figure])} to ${formatAmount(after[figure])}`
+  throw new LedgerError(
+    'ERR_LEDGER_EQUATION',
+    `The figures of ${series.dimension} of the account "${series.accountKey}" would not add up, expected a change of ` +
+      `recorded = metered + pending + held + balance, got ${FIGURES.map(told).join(', ')}. Nothing was written; ` +
+      'please report it.',
+  )
+}
+
+const FIGURES = ['recorded', 'metered', 'pending', 'held', 'balance'] as const
 
 /** The hours of a period: from the one that holds its beginning up to, but not with, its end. */
 export function hoursOf({ from, to }: Pick<StatementQuery, 'from' | 'to'>): { from: number; to: number } {

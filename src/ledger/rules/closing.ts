@@ -28,12 +28,24 @@ export function finalTerms(options: FinalizeOptions): Terms {
   return { ...options, hour, timestamp, deadline, final: deadline > options.now }
 }
 
-/** Where the balance of a restored ledger is held: the first hour that AWS may still take and the series has no record of. */
-export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms {
-  let hour = Math.max(closed + HOUR, hourOf(now) - 24 * HOUR)
-  while (taken.has(hour)) hour += HOUR
-  return closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: 'restored' })
+/** The first hour that AWS may still take from a restored ledger. */
+export function firstAfterRestore(closed: number, now: number): number {
+  return Math.max(closed + HOUR, hourOf(now) - 24 * HOUR)
 }
+
+/**
+ * Where the balance of a restored ledger is held: the first such hour that the series has no record of.
+ *
+ * @param taken the hours from that one on of which it has a record
+ */
+export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms {
+  let hour = firstAfterRestore(closed, now)
+  while (taken.has(hour)) hour += HOUR
+  return closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: RESTORED })
+}
+
+/** In the place of a region, of what a restore holds: it is never sent. */
+export const RESTORED = 'restored'
 
 /** The last hour that may be closed. */
 export function latestHour({ now, closeDelay }: CloseOptions): number {
@@ -90,8 +102,6 @@ export interface ClosingSeries {
 export interface ClosedSeries {
   readonly balance: bigint
   readonly approved: number
-  /** Whether it has whole units that the next closing is to look for. */
-  readonly unfrozen: boolean
   readonly record?: {
     readonly quantity: number
     /** Why it is held from the start. */
@@ -100,24 +110,25 @@ export interface ClosedSeries {
   }
 }
 
-/** A series that keeps what is in its balance. */
-export function unclosed(series: Pick<ClosingSeries, 'balance' | 'approved' | 'billable' | 'size'>): ClosedSeries {
-  const { balance, approved, billable, size } = series
-  return { balance, approved, unfrozen: billable && balance >= size }
+/** Whether a series has whole units that may become a record: the next closing is to look for it. */
+export function hasWholeUnits({
+  billable,
+  balance,
+  size,
+}: Pick<ClosingSeries, 'billable' | 'balance' | 'size'>): boolean {
+  return billable && balance >= size
 }
 
 /** Makes the whole units of a series' balance a record, where that may be. */
 export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   const { approved, blocked, size, taken } = series
-  const unchanged = unclosed(series)
-  if (!unchanged.unfrozen || taken) return unchanged
+  const unchanged = { balance: series.balance, approved }
+  if (!hasWholeUnits(series) || taken) return unchanged
   if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
-  const { quantity, held } = freeze({ ...series, ended: series.ended && terms.final !== true })
-  const balance = series.balance - BigInt(quantity) * size
+  const { quantity, held } = wholeUnits({ ...series, ended: series.ended && terms.final !== true })
   return {
-    balance,
+    balance: series.balance - BigInt(quantity) * size,
     approved: held === 'over-maximum' ? approved : 0,
-    unfrozen: balance >= size,
     // One that is held from the start is not sent, so it says nothing about the customer.
     record: { quantity, held, probe: blocked && held === null },
   }
@@ -143,7 +154,7 @@ interface Frozen {
  * The whole units of a balance. Since it works on all that is recorded and not frozen, late usage, fractions,
  * returned quantities and what was above the largest quantity go into the next record without a special case.
  */
-function freeze(series: FreezableSeries): Frozen {
+function wholeUnits(series: FreezableSeries): Frozen {
   const whole = series.balance > 0n ? series.balance / series.size : 0n
   const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
   if (series.ended) return { quantity, held: 'agreement-ended' }

@@ -1,36 +1,362 @@
+import { formatAmount } from '../../usage/amount.ts'
+import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import type { RecordState } from '../ledger.ts'
+import { HOUR } from '../hours.ts'
+import type { AuditNote, Decision, HeldReason, RecordState, SettledRecord, Settlement } from '../ledger.ts'
+import { addAmount } from './accounting.ts'
+import { closeSeries, restoredTerms, type Terms } from './closing.ts'
+import { type Blocking, block, putOff, SUBSCRIBED } from './subscription.ts'
+import { afterAnswer, afterWindow, inDoubt, type RecordFacts, type Transition } from './transitions.ts'
 
-/** What a person may decide, in one place for every engine. */
+/**
+ * The book of decisions: what may happen to a record, its series and its account, in one place for every engine. An
+ * engine loads a piece of the ledger, lets these functions change it in memory, and writes the difference; how it gets
+ * at rows, and how it keeps others away meanwhile, is its own.
+ */
 
-interface Judged {
-  readonly id: string
-  readonly state: RecordState
-  readonly reason?: string | null | undefined
+/** A record of the loaded piece. */
+export interface BookedRecord {
+  readonly account: number
+  readonly timestamp: number
+  readonly probe: boolean
+  deadline: number
+  /** Changes, with `size`, only where a part of what a restore held is settled: that was never sent as it is. */
+  quantity: number
+  size: bigint
+  state: RecordState
+  reason: HeldReason | 'expired' | null
+  attempts: number
+  refusals: number
+  nextAttemptAt: number
+  claim: string | null
+  claimedUntil: number
+  answer: string | null
+  meteringRecordId: string | null
 }
 
-export function checkReleasable(record: Judged): void {
-  checkHeld(record)
-  if (record.reason !== 'in-doubt') return
-  throw new LedgerError(
-    'ERR_LEDGER_STATE',
-    `Record ${record.id} is in doubt: AWS may have billed it, and releasing it could bill it twice. Look in ` +
-      'CloudTrail whether it was taken, and settle it as billed or as not billed.',
+/** What a series has of closed hours. Where an engine keeps no sums of records, those of the loaded ones. */
+export interface BookedSeries {
+  readonly account: number
+  readonly firstHour: number
+  recorded: bigint
+  metered: bigint
+  pending: bigint
+  readonly held: Map<HeldReason, bigint>
+  balance: bigint
+  /** The quantity that a person let past the guard. */
+  approved: number
+}
+
+export interface BookedAccount extends Blocking {
+  /** When its agreement ended. */
+  readonly endedAt: number | null
+}
+
+/** The loaded piece. */
+export interface Book<Booked extends BookedRecord> {
+  seriesOf(record: Booked): BookedSeries
+  account(number: number): BookedAccount
+  setAccount(number: number, state: BookedAccount): void
+}
+
+/** A record that a series is to have, in the hour of its terms. */
+export interface NewRecord {
+  readonly quantity: number
+  readonly size: bigint
+  /** Why it is held from the start. */
+  readonly held: HeldReason | null
+  readonly probe: boolean
+}
+
+/** No wait is longer than an hour; what seems to be is from a clock that was ahead. */
+export const LONGEST_PAUSE = HOUR
+/** How far ahead a record may be that AWS may have taken, so that it can be asked again when its time comes. */
+export const FARTHEST_AHEAD = 24 * HOUR
+
+const waits = (until: number, now: number): boolean => until > now && until <= now + LONGEST_PAUSE
+
+/** Whether a record may be sent. */
+export function isDue(record: BookedRecord, now: number): boolean {
+  const { state, nextAttemptAt, claimedUntil, timestamp, deadline } = record
+  const free = !waits(nextAttemptAt, now) && !waits(claimedUntil, now)
+  return state === 'pending' && free && timestamp <= now && deadline > now
+}
+
+/** Whether a record may no longer be sent. */
+export function isOver(record: BookedRecord, now: number): boolean {
+  const { state, claimedUntil, deadline, timestamp } = record
+  if (state !== 'pending' || waits(claimedUntil, now)) return false
+  // One that is to come by more than an hour was frozen by a clock that was ahead.
+  const early = timestamp > now + (inDoubt(record) ? FARTHEST_AHEAD : HOUR)
+  return deadline <= now || early
+}
+
+/** Adds usage of a closed hour, or takes it back. */
+export function addUsage(series: BookedSeries, amount: bigint): void {
+  series.recorded += amount
+  series.balance += amount
+}
+
+/** Makes the whole units of a series' balance a record, where that may be. */
+export function freeze(
+  book: Pick<Book<never>, 'account' | 'setAccount'>,
+  series: BookedSeries,
+  sold: {
+    readonly size: bigint
+    readonly maxQuantity: number | null
+    /** Whether there is a customer to bill. */
+    readonly billable: boolean
+    /** Whether the series has a record of the hour. */
+    readonly taken: boolean
+  },
+  terms: Terms,
+): NewRecord | undefined {
+  const account = book.account(series.account)
+  const { blockedAt, probeAt, endedAt } = account
+  const { balance, approved } = series
+  const closed = closeSeries(
+    { ...sold, balance, approved, probeAt, blocked: blockedAt !== null, ended: endedAt !== null },
+    terms,
   )
+  series.balance = closed.balance
+  series.approved = closed.approved
+  if (closed.record === undefined) return undefined
+  const record = { ...closed.record, size: sold.size }
+  if (record.probe) book.setAccount(series.account, { ...account, probeAt: null })
+  giveNew(series, record)
+  return record
 }
 
-export function checkDoubtful(record: Judged): void {
-  checkHeld(record)
-  if (record.reason === 'in-doubt' || record.reason === 'conflict') return
-  throw new LedgerError(
-    'ERR_LEDGER_STATE',
-    `Record ${record.id} is held as ${record.reason}: AWS has not billed it. Release it when the hindrance is over.`,
-  )
+/** A record of quantity 0, where a series is idle in an hour: late usage has had an hour to come. */
+export function freezeIdle(
+  book: Pick<Book<never>, 'account'>,
+  series: BookedSeries,
+  { size, billable, taken }: { readonly size: bigint; readonly billable: boolean; readonly taken: boolean },
+  { hour, deadline, now }: Terms,
+): NewRecord | undefined {
+  const { blockedAt, endedAt } = book.account(series.account)
+  const current = billable && blockedAt === null && endedAt === null && series.firstHour <= hour
+  return current && !taken && deadline > now ? { quantity: 0, size, held: null, probe: false } : undefined
 }
 
-function checkHeld({ id, state }: Judged): void {
-  if (state === 'held') return
-  throw new LedgerError('ERR_LEDGER_STATE', `Record ${id} is ${state}; expected one that is held.`)
+/** Puts a pending record of an agreement that has ended first. Its terms say until when AWS takes it. */
+export function hasten(record: BookedRecord, { deadline }: Terms): void {
+  record.deadline = Math.min(record.deadline, deadline)
+  record.nextAttemptAt = 0
+}
+
+/** Settles a record by what came of an attempt. */
+export function settleRecord<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  record: Booked,
+  { record: sent, outcome, answer }: Settlement,
+  now: number,
+): SettledRecord {
+  const first = record.claim === sent.claim
+  const transition = afterAnswer(factsOf(book, record), outcome, first)
+  move(book, record, transition, now)
+  record.answer = answer
+  if (first) {
+    record.claim = null
+    record.claimedUntil = 0
+  }
+  const account = book.account(record.account)
+  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
+  if (outcome.type === 'not-subscribed') setBlocking(book, record.account, block(account, now))
+  if (outcome.type === 'metered') {
+    record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
+    unblock(book, record.account)
+  }
+  const { state, reason } = transition
+  return { record: sent, state, ...(reason && { reason }) } as SettledRecord
+}
+
+/** Ends those of some records whose window has closed. Returns them. */
+export function expireRecords<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  records: Iterable<Booked>,
+  now: number,
+): Booked[] {
+  const over = [...records].filter(record => isOver(record, now))
+  for (const record of over) move(book, record, afterWindow(factsOf(book, record)), now)
+  return over
+}
+
+/** What the audit trail says of a decision. */
+export interface Decided {
+  readonly action: 'release' | 'settle'
+  readonly amount: bigint
+  readonly detail: string
+}
+
+export interface DecisionOptions {
+  readonly decision: Decision
+  /** Of what a restore held: how many units AWS has billed of it. */
+  readonly quantity?: number | undefined
+  /** The dimension's. */
+  readonly size: bigint
+}
+
+/** Ends a held record as a person has decided. It keeps the reason for which it was held. */
+export function decideRecord<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  id: string,
+  record: Booked,
+  { decision, quantity, size }: DecisionOptions,
+  { now }: AuditNote,
+): Decided {
+  const amount = amountOf(record)
+  checkDecision(id, record, decision, quantity)
+  const { reason, refusals } = record
+  if (decision === 'release') {
+    move(book, record, { state: 'returned', reason: reason as Transition['reason'], refusals }, now)
+    overcome(book, record)
+    return { action: 'release', amount, detail: reason ?? '' }
+  }
+  const part = quantity === undefined ? amount : BigInt(quantity) * size
+  // AWS may have billed more than was held: what was recorded after the backup is lost, and was billed with it.
+  if (part < amount) divide(book, record, part)
+  const state = decision === 'billed' ? 'metered' : 'returned'
+  move(book, record, { state, reason: reason as Transition['reason'], refusals }, now)
+  const said = decision === 'billed' ? 'billed' : 'not billed'
+  const detail = part < amount ? `${said}: ${formatAmount(part)} of ${formatAmount(amount)}` : said
+  return { action: 'settle', amount, detail }
+}
+
+/** The hindrance is what the person judged to be over. */
+function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): void {
+  if (record.reason === 'not-subscribed') unblock(book, record.account)
+  if (record.reason === 'agreement-ended') {
+    book.setAccount(record.account, { ...book.account(record.account), endedAt: null })
+  }
+  if (record.reason === 'over-maximum') {
+    const series = book.seriesOf(record)
+    series.approved = Math.min(series.approved + record.quantity, MAX_QUANTITY)
+  }
+}
+
+/** Leaves a record only a part of what it holds; the rest goes back to the balance. */
+function divide<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, part: bigint): void {
+  const series = book.seriesOf(record)
+  const rest = amountOf(record) - part
+  give(series, record, -rest)
+  series.balance += rest
+  record.quantity = 1
+  record.size = part
+}
+
+function checkDecision(id: string, record: BookedRecord, decision: Decision, quantity: number | undefined): void {
+  const { state, reason } = record
+  if (state !== 'held') throw inWrongState(`Record ${id} is ${state}; expected one that is held.`)
+  const doubtful = reason === 'in-doubt' || reason === 'restored'
+  if (decision === 'release' && doubtful) {
+    throw inWrongState(
+      `Record ${id} is ${reason === 'restored' ? 'of before a restore' : 'in doubt'}: AWS may have billed it, and ` +
+        'releasing it could bill it twice. Find out what AWS billed, and settle it as billed or as not billed.',
+    )
+  }
+  if (decision !== 'release' && !doubtful && reason !== 'conflict') {
+    throw inWrongState(
+      `Record ${id} is held as ${reason}: AWS has not billed it. Release it when the hindrance is over.`,
+    )
+  }
+  if (quantity === undefined) return
+  if (decision !== 'billed' || reason !== 'restored') {
+    throw inWrongState(`Record ${id} is held as ${reason}: AWS has billed all of it or nothing.`)
+  }
+  if (Number.isSafeInteger(quantity) && quantity > 0) return
+  throw new LedgerError('ERR_LEDGER_INVALID', `Expected a whole quantity above 0 that AWS billed, got ${quantity}.`)
+}
+
+/** Holds what is in a restored series' balance. The fraction may have been billed in a later whole, so it is all one. */
+export function doubtBalance(
+  series: BookedSeries,
+  taken: ReadonlySet<number>,
+  closed: number,
+  now: number,
+): { readonly record: NewRecord; readonly terms: Terms } | undefined {
+  if (series.balance <= 0n) return undefined
+  const record = { quantity: 1, size: series.balance, held: 'restored', probe: false } as const
+  series.balance = 0n
+  giveNew(series, record)
+  return { record, terms: restoredTerms(taken, closed, now) }
+}
+
+/**
+ * What a restored ledger has to doubt of a record: one that was pending may have been sent since, and what one held was
+ * perhaps released and sent with a later hour.
+ */
+export function doubtRecord<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, { now }: AuditNote): void {
+  const { state, refusals } = record
+  if (state === 'pending' && !inDoubt(record)) record.attempts = refusals + 1
+  if (state === 'held') move(book, record, { state, reason: 'restored', refusals }, now)
+}
+
+/** Takes all of a series' balance from what is recorded. Returns how much it was. */
+export function takeBalance(series: BookedSeries, names: { accountKey: string; dimension: string }): bigint {
+  const { balance } = series
+  if (balance <= 0n) {
+    const what = `The balance of ${names.dimension} of the account "${names.accountKey}" is empty.`
+    throw inWrongState(what)
+  }
+  addUsage(series, -balance)
+  return balance
+}
+
+/** What a record is about, in millionths of the base unit. */
+export function amountOf({ quantity, size }: Pick<BookedRecord, 'quantity' | 'size'>): bigint {
+  return BigInt(quantity) * size
+}
+
+/** Gives a record its new state, and its amount to whom it now belongs. */
+function move<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, after: Transition, now: number): void {
+  const { state, reason = null, refusals } = after
+  const changed = record.state !== state
+  if (changed || record.reason !== reason) {
+    const series = book.seriesOf(record)
+    const amount = amountOf(record)
+    give(series, record, -amount)
+    record.state = state
+    record.reason = reason
+    give(series, record, amount)
+  }
+  record.refusals = refusals
+  if (changed && record.probe && state !== 'metered') {
+    setBlocking(book, record.account, putOff(book.account(record.account), now))
+  }
+}
+
+function give(series: BookedSeries, record: BookedRecord, amount: bigint): void {
+  if (record.state === 'returned') series.balance += amount
+  else if (record.state === 'held') addAmount(series.held, record.reason as HeldReason, amount)
+  else series[record.state] += amount
+}
+
+/** What a new record has was taken from the balance. */
+function giveNew(series: BookedSeries, record: NewRecord): void {
+  if (record.held === null) series.pending += amountOf(record)
+  else addAmount(series.held, record.held, amountOf(record))
+}
+
+function unblock(book: Book<never>, account: number): void {
+  if (book.account(account).blockedAt !== null) setBlocking(book, account, SUBSCRIBED)
+}
+
+function setBlocking(book: Book<never>, account: number, blocking: Blocking): void {
+  const before = book.account(account)
+  if (blocking === before) return
+  const { blockedAt, probeAt, probeDelay } = blocking
+  book.setAccount(account, { ...before, blockedAt, probeAt, probeDelay })
+}
+
+function factsOf<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): RecordFacts {
+  const { state, reason, quantity, attempts, refusals, probe } = record
+  const ended = book.account(record.account).endedAt !== null
+  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended }
+}
+
+function inWrongState(message: string): LedgerError {
+  return new LedgerError('ERR_LEDGER_STATE', message)
 }
 
 export function noSuchRecord(id: string): LedgerError {
@@ -42,9 +368,5 @@ export function noSuchUsage(accountKey: string, dimension: string): LedgerError 
 }
 
 export function otherKind(accountKey: string, expected: string): LedgerError {
-  return new LedgerError('ERR_LEDGER_STATE', `Expected an account that is ${expected}, got "${accountKey}".`)
-}
-
-export function balanceEmpty(accountKey: string, dimension: string): LedgerError {
-  return new LedgerError('ERR_LEDGER_STATE', `The balance of ${dimension} of the account "${accountKey}" is empty.`)
+  return inWrongState(`Expected an account that is ${expected}, got "${accountKey}".`)
 }

@@ -1,11 +1,12 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { AuditEntry, Lane, RecordEntry, RecordState } from '../ledger.ts'
-import type { Blocking } from '../rules/subscription.ts'
-import { inDoubt, type RecordFacts } from '../rules/transitions.ts'
+import { HOUR } from '../hours.ts'
+import type { AuditEntry, RecordEntry, RecordState } from '../ledger.ts'
+import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
+import { inDoubt } from '../rules/transitions.ts'
 
 /** What rows of a table say, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
-type Row = Readonly<Record<string, unknown>>
+export type Row = Readonly<Record<string, unknown>>
 
 /** The columns of a customer's account, in a select that joins it. */
 export const CUSTOMER = `account.key AS account_key, account.product, account.account_id, account.customer_identifier,
@@ -71,39 +72,16 @@ export function recordEntryOf(row: Row): RecordEntry {
   }
 }
 
-/** What closing asks of a series, in a select that joins its account and dimension. */
-export const SERIES = `series.id, series.recorded, series.balance, series.approved, account.id AS account, account.kind,
-  account.product, account.license_arn, account.blocked_at, account.ended_at, dimension.size, dimension.max_quantity`
+/** `isDue` as a condition, at an instant that is a parameter. */
+export const dueAt = (now: string) => `state = 'pending' AND timestamp <= ${now} AND deadline > ${now}
+  AND next_attempt_at NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
+  AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}`
 
-export function seriesOf(row: Row) {
-  return {
-    id: row.id as number,
-    recorded: BigInt(row.recorded as string | bigint),
-    balance: BigInt(row.balance as string | bigint),
-    approved: row.approved as number,
-    account: row.account as number,
-    billable: row.kind === 'customer',
-    product: row.product as string,
-    identity: (row.license_arn === null ? 'product-code' : 'licence') as Lane['identity'],
-    blocked: row.blocked_at !== null,
-    ended: row.ended_at !== null,
-    size: BigInt(row.size as string | bigint),
-    maxQuantity: row.max_quantity as number | null,
-  }
-}
-
-/** A record with its account's `ended_at`. */
-export function factsOf(row: Row): RecordFacts {
-  return {
-    state: row.state as RecordState,
-    reason: (row.reason as string | null) ?? undefined,
-    quantity: row.quantity as number,
-    attempts: row.attempts as number,
-    refusals: row.refusals as number,
-    probe: Boolean(row.probe),
-    ended: row.ended_at !== null,
-  }
-}
+/** `isOver` as a condition, at an instant that is a parameter. */
+export const overAt = (now: string) => `state = 'pending'
+  AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
+  AND (deadline <= ${now} OR (timestamp > ${now} + ${HOUR} AND attempts = refusals)
+       OR timestamp > ${now} + ${FARTHEST_AHEAD})`
 
 /** A row of `AUDIT`. */
 export function auditEntryOf(row: Row): AuditEntry {
@@ -117,9 +95,4 @@ export function auditEntryOf(row: Row): AuditEntry {
     ...(row.amount !== null && { amount: BigInt(row.amount as string | bigint) }),
     ...(row.detail !== null && { detail: row.detail as string }),
   }
-}
-
-export function blockingOf(row: Row): Blocking {
-  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
-  return { blockedAt, probeAt, probeDelay } as Blocking
 }

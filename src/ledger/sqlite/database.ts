@@ -152,8 +152,11 @@ function columnsOf(statement: StatementSync): string[] {
 function named(values: readonly SQLOutputValue[], prepared: Prepared): Row {
   // Another process may have brought the schema to a later version, and with it what a * means.
   if (values.length !== prepared.columns.length) prepared.columns = columnsOf(prepared.statement)
+  const { columns } = prepared
   const row: Row = {}
-  for (const [index, name] of prepared.columns.entries()) row[name] = values[index] as SQLOutputValue
+  // Of each row and column: an iterator takes half as long again.
+  for (let index = 0; index < columns.length; index += 1)
+    row[columns[index] as string] = values[index] as SQLOutputValue
   return row
 }
 

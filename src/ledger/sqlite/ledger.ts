@@ -10,6 +10,7 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  Decision,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -30,7 +31,7 @@ import { Appending } from './batches.ts'
 import { closeHours, finalize } from './closing.ts'
 import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
-import { attribute, release, settleInDoubt, writeOff } from './decisions.ts'
+import { attribute, decide, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -105,7 +106,7 @@ export class SqliteLedger implements Ledger {
   }
 
   async expire(now: number): Promise<ExpireResult> {
-    return expire(this.#database, now)
+    return await expire(this.#database, now)
   }
 
   async ping(): Promise<void> {
@@ -132,12 +133,8 @@ export class SqliteLedger implements Ledger {
     return this.#database.read('read the audit trail', () => auditEntries(this.#database, limit))
   }
 
-  async release(recordId: string, by: AuditNote): Promise<void> {
-    release(this.#database, recordId, by)
-  }
-
-  async settleInDoubt(recordId: string, billed: boolean, by: AuditNote): Promise<void> {
-    settleInDoubt(this.#database, recordId, billed, by)
+  async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
+    decide(this.#database, recordId, decision, by, quantity)
   }
 
   async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
@@ -153,7 +150,7 @@ export class SqliteLedger implements Ledger {
   }
 
   async declareRestored(by: AuditNote): Promise<void> {
-    doubtEverything(this.#database, by)
+    await doubtEverything(this.#database, by)
   }
 
   /** Writes a consistent copy while the ledger is in use. */
@@ -172,8 +169,8 @@ export class SqliteLedger implements Ledger {
 
   /**
    * Makes a ledger of a backup. What was not billed when the backup was made may have been billed since, by the ledger
-   * that was lost: so every balance is held in doubt, what was pending counts as attempted, and only what is recorded
-   * from the present hour on is billed by itself.
+   * that was lost: so every balance is held as `restored`, what was pending counts as attempted, and only what is
+   * recorded from the present hour on is billed by itself.
    */
   static async restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
     await new SqliteLedger({ path: from, readOnly: true }).close()

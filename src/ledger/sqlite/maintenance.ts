@@ -3,14 +3,16 @@ import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
-import { lastClosed, restoredTerms } from '../rules/closing.ts'
+import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
+import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
-import { insertRecord } from './closing.ts'
+import type { PieceSeries } from '../sql/piece-rows.ts'
+import { inChunks, takeAllUsage } from './closing.ts'
 import { doubtCounters } from './counters.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
+import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
 import { closedThrough } from './reports.ts'
-import { fold, type Series, saveSeries, seriesWhere } from './series.ts'
 
 /** Deleting what is old, and what a ledger made of a backup has to doubt. */
 
@@ -43,33 +45,48 @@ async function deleteInChunks(database: Database, sql: string, before: number): 
   return deleted
 }
 
-export function doubtEverything(database: Database, by: AuditNote): void {
-  database.write('restore the ledger', () => {
-    for (const series of fold(database, 'true')) saveSeries(database, series)
-    const closed = lastClosed(closedThrough(database), by.now)
-    for (const series of seriesWhere(database, "account.kind = 'customer'")) {
-      if (series.balance <= 0n) continue
-      // The fraction may have been billed in a later whole, so all of the balance is one quantity.
-      const terms = restoredTerms(hoursTaken(database, series), closed, by.now)
-      insertRecord(database, { ...series, size: series.balance }, terms, WHOLE_IN_DOUBT)
-      series.balance = 0n
-      saveSeries(database, series)
+/** Holds what may have been billed since a backup; see `Ledger.declareRestored`. Done again, it goes on where it ended. */
+export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
+  const doing = 'restore the ledger'
+  await takeAllUsage(database)
+  const unsettled = database.all(
+    "SELECT id FROM record WHERE state = 'pending' UNION ALL SELECT id FROM record WHERE state = 'held'",
+  )
+  for await (const some of inTurns(unsettled.map(({ id }) => id as number))) {
+    database.write(doing, () => {
+      const piece = loadRecordsOf(database, some)
+      for (const record of piece.records) doubtRecord(piece, record, by)
+      savePiece(database, piece)
+    })
+  }
+  const closed = lastClosed(closedThrough(database), by.now)
+  await inChunks(database, doing, 0, "account.kind = 'customer'", piece => {
+    const owed = piece.series.filter(({ balance }) => balance > 0n)
+    const taken = hoursTaken(database, owed, firstAfterRestore(closed, by.now))
+    for (const series of owed) {
+      const doubted = doubtBalance(series, taken.get(series.id) ?? new Set(), closed, by.now)
+      if (doubted !== undefined) piece.make(series, doubted.terms, doubted.record)
     }
-    // What was pending may have been sent since, and what was held released and sent again.
-    database.run(`UPDATE record SET attempts = refusals + 1 WHERE state IN ('pending', 'held') AND attempts = refusals`)
-    database.run("UPDATE record SET reason = 'in-doubt' WHERE state = 'held'")
+    savePiece(database, piece)
+  })
+  database.write(doing, () => {
     doubtCounters(database, by.now)
     database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, hourOf(by.now) - HOUR))
     writeAudit(database, 'restore', by, {})
   })
 }
 
-const WHOLE_IN_DOUBT = { quantity: 1, held: 'in-doubt', probe: false } as const
-
-/** The hours that a series has records of. */
-function hoursTaken(database: Database, { id }: Series): ReadonlySet<number> {
-  const rows = database.all('SELECT hour FROM record WHERE series = ?', id)
-  return new Set(rows.map(({ hour }) => hour as number))
+/** The hours from one on that series have records of. */
+function hoursTaken(database: Database, series: readonly PieceSeries[], from: number): Map<number, Set<number>> {
+  const rows = database.all(
+    'SELECT series, hour FROM record WHERE series IN (SELECT value FROM json_each(?)) AND hour >= ?',
+    ...[JSON.stringify(series.map(({ id }) => id)), from],
+  )
+  const taken = new Map<number, Set<number>>()
+  for (const { series, hour } of rows) {
+    taken.set(series as number, (taken.get(series as number) ?? new Set()).add(hour as number))
+  }
+  return taken
 }
 
 /** Makes a file whole before it gets its name. */

@@ -26,8 +26,11 @@ function recordEntries(database: Database, condition: string, ...values: SQLInpu
   return database.all(`${RECORD} WHERE ${condition}`, ...values).map(recordEntryOf)
 }
 
-export function recordEntry(database: Database, id: number): RecordEntry[] {
-  return recordEntries(database, 'record.id = ?', id)
+/** The records with these ids. */
+export function entriesOf(database: Database, ids: readonly number[]): RecordEntry[] {
+  if (ids.length === 0) return []
+  const among = 'record.id IN (SELECT value FROM json_each(?)) ORDER BY record.id'
+  return recordEntries(database, among, JSON.stringify(ids))
 }
 
 export function records(database: Database, query: RecordsQuery): RecordEntry[] {

@@ -237,5 +237,9 @@ INSERT INTO late_delta SELECT counter, start, time, CAST(value AS TEXT) FROM old
 DROP TABLE old_delta;
 
 ALTER TABLE ledger ADD COLUMN restored_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds
+
+-- What a restore holds has a reason of its own: it was told as in doubt.
+UPDATE record SET reason = 'restored'
+WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
 `,
 ]

@@ -1,22 +1,12 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
-import { LedgerError } from '../errors.ts'
-import type { Lane } from '../ledger.ts'
-import { type ClosedSeries, type ClosingSeries, unclosed } from '../rules/closing.ts'
-import { SERIES, seriesOf } from '../sql/rows.ts'
+import { Piece } from '../sql/piece.ts'
+import { SERIES } from '../sql/piece-rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
 
-/** A series, with what closing and deciding need to know of its account and dimension. */
-export interface Series extends Omit<ClosingSeries, 'probeAt' | 'taken'> {
-  readonly id: number
-  recorded: bigint
-  balance: bigint
-  readonly account: number
-  readonly product: string
-  readonly identity: Lane['identity']
-}
+const MILLION = 1_000_000n
 
 export const ADD_TO_WHAT_IS_THERE = `
   ON CONFLICT (hour, series) DO UPDATE
@@ -55,47 +45,57 @@ export function seriesId(database: Database, account: number, dimension: number,
   )
 }
 
-export function seriesWhere(database: Database, condition: string, ...values: SQLInputValue[]): Series[] {
+/**
+ * The series that a condition names.
+ *
+ * @param hour of which they may have a record
+ */
+export function loadSeries(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
+  const piece = new Piece()
   const rows = database.all(
-    `SELECT ${SERIES} FROM series JOIN account ON account.id = series.account
-     JOIN dimension ON dimension.id = series.dimension WHERE ${condition}`,
-    ...values,
+    `SELECT ${SERIES}, EXISTS (SELECT 1 FROM record WHERE record.series = series.id AND record.hour = ?) AS taken
+     FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
+     WHERE ${condition}`,
+    ...[hour, ...values],
   )
-  return rows.map(seriesOf)
+  for (const row of rows) piece.addSeries(row)
+  return piece
 }
 
-/** Brings open usage into its series' totals. Returns those series; whoever calls saves them. */
-export function fold(database: Database, condition: string, ...values: SQLInputValue[]): Series[] {
+/**
+ * Brings the open usage that a condition names into its series' totals, which whoever calls saves.
+ *
+ * @param hour of which they may have a record
+ */
+export function takeOpenUsage(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
   const amounts = database.all(
     `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM open_usage
      WHERE ${condition} GROUP BY series`,
     ...values,
   )
-  if (amounts.length === 0) return []
-  const found = seriesWhere(database, `series.id IN (SELECT series FROM open_usage WHERE ${condition})`, ...values)
-  const byId = new Map(found.map(series => [series.id, series]))
-  for (const row of amounts) {
-    const series = byId.get(row.series as number)
-    if (series === undefined) {
-      throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${row.series}, which is not there.`)
-    }
-    series.recorded += amountOf(row)
-    series.balance += amountOf(row)
-  }
+  if (amounts.length === 0) return new Piece()
+  const ofUsage = `series.id IN (SELECT series FROM open_usage WHERE ${condition})`
+  const piece = loadSeries(database, hour, ofUsage, ...values)
+  for (const row of amounts) piece.addUsage(row.series as number, amountOf(row))
   database.run(
     `INSERT INTO usage (hour, series, whole, millionths)
      SELECT hour, series, whole, millionths FROM open_usage WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,
     ...values,
   )
   database.run(`DELETE FROM open_usage WHERE ${condition}`, ...values)
-  return found
+  return piece
 }
 
-/** Writes a series' totals down. */
-export function saveSeries(database: Database, series: Series, closed: ClosedSeries = unclosed(series)): void {
-  const { balance, approved, unfrozen } = closed
+/** Adds usage of an hour, in millionths. */
+export function addUsage(
+  database: Database,
+  table: 'usage' | 'open_usage',
+  series: number,
+  hour: number,
+  amount: bigint,
+): void {
   database.run(
-    'UPDATE series SET recorded = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
-    ...[String(series.recorded), String(balance), approved, unfrozen ? 1 : 0, series.id],
+    `INSERT INTO ${table} (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
+    ...[hour, series, amount / MILLION, amount % MILLION],
   )
 }

@@ -36,9 +36,9 @@ export class Operator {
       const by = { who: 'operator', why: 'looked at', now: time }
       if (record.reason === 'in-doubt' || record.reason === 'conflict') {
         const taken = billed.get(`${record.region} ${series} ${record.hour}`) === record.quantity
-        await ledger.settleInDoubt(record.id, taken, by)
+        await ledger.decide(record.id, taken ? 'billed' : 'not-billed', by)
       } else if (this.#mended(record, series, time)) {
-        await ledger.release(record.id, by)
+        await ledger.decide(record.id, 'release', by)
       } else continue
       this.decisions++
     }

@@ -203,7 +203,11 @@ async function finish(
     for (const { id, account, dimension, hour } of await ledger.records({ state: 'held', limit: 100_000 })) {
       // What a person would look up in CloudTrail.
       const billed = aws.simulator.billed({ customer: account.accountId ?? '', dimension, hour })
-      await ledger.settleInDoubt(id, billed.length > 0, { who: 'a person', why: 'CloudTrail', now: now() })
+      await ledger.decide(id, billed.length > 0 ? 'billed' : 'not-billed', {
+        who: 'a person',
+        why: 'CloudTrail',
+        now: now(),
+      })
       settled += 1
     }
   }

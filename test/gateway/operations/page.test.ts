@@ -20,7 +20,7 @@ import {
   startBrowser,
   WIDTHS,
 } from './browser.ts'
-import { HOSTILE, HOSTILE_DIMENSION, Scene, trouble } from './support.ts'
+import { HOSTILE, HOSTILE_DIMENSION, restored, Scene, trouble } from './support.ts'
 
 const OPEN_ALL = `for (const details of document.querySelectorAll('details')) details.open = true`
 const prefer = (page: Page, scheme: string) =>
@@ -97,6 +97,14 @@ test('in a browser', async t => {
     )
     assert.match(await text(page, '#unattributed'), /the data points name no customer\s+tokens\s+12\.5/)
     assert.match(await text(page, '#gateway'), /credentials: the role has expired: renew it/)
+  })
+
+  await t.test('after a restore it says what to compare, and not that an answer never came', async t => {
+    const page = await open(t, browser, (await restored(t)).url)
+    await loaded(page)
+    const said = await text(page, '#held')
+    assert.match(said, /restored\s.*since the backup.*settle 1 --billed --quantity <units>/s)
+    assert.doesNotMatch(said, /the answer never came/)
   })
 
   await t.test('what is measured can put nothing into the page but text', async t => {

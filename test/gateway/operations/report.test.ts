@@ -9,7 +9,7 @@ import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
 import type { RecordEntry } from '../../../src/ledger/ledger.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
 import { customer, HOUR, MINUTE, NOW, REQUESTS, TOKENS } from '../../metering/support.ts'
-import { CUSTOMERS, GPU, Scene, trouble } from './support.ts'
+import { CUSTOMERS, GPU, restored, Scene, trouble } from './support.ts'
 
 const hourOf = (hours: readonly HourReport[], time: number) =>
   hours.find(({ hour }) => Date.parse(hour) === Math.floor(time / HOUR) * HOUR) as HourReport
@@ -66,6 +66,22 @@ test('what went well: every figure is the ledger’s, every hour has its counts'
     15,
   )
   assert.equal(lastPass?.endedAt, '2026-06-10T12:19:00.000Z')
+})
+
+test('after a restore: what may have been billed since the backup, and how a part of it is settled', async t => {
+  const { held } = await (await restored(t)).status()
+  const [group, ...others] = held
+  assert.deepEqual([group?.cause, group?.records, others], ['restored', 1, []])
+  assert.match(group?.means ?? '', /what AWS billed for this customer and dimension in this hour and since the backup/)
+  assert.doesNotMatch(group?.means ?? '', /the answer never came/)
+  const [shown] = group?.shown ?? []
+  assert.deepEqual([shown?.customer, shown?.quantity.amount, shown?.attempts], ['100000000001', '2880', 0])
+  assert.deepEqual(
+    group?.commands.map(({ command }) => command),
+    ['--billed', '--billed --quantity <units>', '--not-billed'].map(
+      outcome => `marketplace-meter settle ${shown?.id} ${outcome} --why "…" --ledger /data/ledger.sqlite`,
+    ),
+  )
 })
 
 test('what went wrong: held records with the commands, who waits the longest, what has no customer', async t => {

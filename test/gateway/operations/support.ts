@@ -9,6 +9,7 @@ import { PrometheusReader } from '../../../src/gateway/operations/prometheus.ts'
 import { Readiness, type ReadinessCheck } from '../../../src/gateway/operations/readiness.ts'
 import type { StatusReport } from '../../../src/gateway/operations/report.ts'
 import type { UsageEntry } from '../../../src/ledger/ledger.ts'
+import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import { Reporter } from '../../../src/metering/reporter.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
@@ -194,6 +195,19 @@ export async function trouble(test: TestContext, options: SceneOptions = {}): Pr
     if (hour === 35) away = true
   })
   return scene
+}
+
+/** A gateway whose ledger was lost, and is restored from a backup with four fifths of a GPU hour in the balance. */
+export async function restored(test: TestContext): Promise<Scene> {
+  const lost = await Scene.start(test)
+  await lost.bench.ledger.register([TOKENS, GUARDED, GPU])
+  await lost.append([lost.use(customer(1), GPU, 0.8)])
+  const [from, to] = [`${lost.bench.path}.backup`, `${lost.bench.path}.restored`]
+  await lost.bench.ledger.backup(from)
+  const by = { who: 'ops', why: 'the disk was lost', now: NOW - 30 * HOUR }
+  const ledger = await SqliteLedger.restore({ from, to, ...by })
+  test.after(() => ledger.close())
+  return await Scene.start(test, { ledger })
 }
 
 const STRAYS: readonly UsageEntry['account'][] = [

@@ -101,7 +101,7 @@ export function agreementEnds(name: string, scenario: Scenario): void {
     scenario('a person who releases what it holds says that there is an agreement again', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 4)
       await finalize(scene, hour(3), hour(0) + MINUTE)
-      await scene.ledger.release((await scene.only('held')).id, BY)
+      await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
       await scene.close(3)
       assert.equal(await scene.equation(ALICE, REQUESTS), '4 = 0 + 4 + 0 + 0')
     })

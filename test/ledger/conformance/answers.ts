@@ -66,7 +66,7 @@ export function answers(name: string, scenario: Scenario): void {
       await scene.settle(records, CONFLICT, over)
       const { reason, inDoubt } = await scene.only('held')
       assert.deepEqual({ reason, inDoubt }, { reason: 'conflict', inDoubt: false })
-      await scene.ledger.release((await scene.only('held')).id, BY)
+      await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
     })
 
@@ -94,7 +94,7 @@ export function answers(name: string, scenario: Scenario): void {
         await scene.settle(await claimed(scene), lost(closing(0)), closing(0))
         const [settled] = await scene.send(outcome, closing(0))
         assert.deepEqual([settled?.state, settled?.reason], ['held', 'in-doubt'])
-        await assert.rejects(scene.ledger.release(settled?.record.id ?? '', BY), code('ERR_LEDGER_STATE'))
+        await assert.rejects(scene.ledger.decide(settled?.record.id ?? '', 'release', BY), code('ERR_LEDGER_STATE'))
       })
     }
 
@@ -180,7 +180,7 @@ export function answers(name: string, scenario: Scenario): void {
     scenario('a late Success wins over what a person said', async scene => {
       const records = await claimed(scene)
       await scene.ledger.expire(over)
-      await scene.ledger.settleInDoubt(records[0]?.id ?? '', false, BY)
+      await scene.ledger.decide(records[0]?.id ?? '', 'not-billed', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
       await scene.settle(records, METERED, over)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 7 + 0 + 0 + 0')

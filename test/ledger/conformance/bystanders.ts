@@ -49,7 +49,7 @@ export function bystanders(name: string, scenario: Scenario): void {
     scenario('a guard that is lifted for one holds for the other', async scene => {
       await scene.append(both(150, 0, GUARDED))
       await scene.close(0)
-      await scene.ledger.release(await heldOf(scene), BY)
+      await scene.ledger.decide(await heldOf(scene), 'release', BY)
       await scene.use(BOB, GUARDED, 1, 101)
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, GUARDED), ['1:150 pending', '0:150 returned over-maximum'])
@@ -61,7 +61,7 @@ export function bystanders(name: string, scenario: Scenario): void {
       for (const customer of [ALICE, BOB]) {
         await scene.ledger.finalize(customer, { ...closeOptions(hour(3)), endedAt: hour(0) + MINUTE })
       }
-      await scene.ledger.release(await heldOf(scene), BY)
+      await scene.ledger.decide(await heldOf(scene), 'release', BY)
       await scene.append(both(2, 3))
       await scene.close(3)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['3:6 pending', '0:4 returned agreement-ended'])
@@ -73,7 +73,7 @@ export function bystanders(name: string, scenario: Scenario): void {
       await scene.close(0)
       // So lately that the next hour probes nobody.
       await scene.send(NOT_SUBSCRIBED, closing(1))
-      await scene.ledger.release(await heldOf(scene), BY)
+      await scene.ledger.decide(await heldOf(scene), 'release', BY)
       await scene.append(both(2, 1))
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:6 pending', '0:4 returned not-subscribed'])
@@ -93,7 +93,7 @@ export function bystanders(name: string, scenario: Scenario): void {
       await scene.append(both(7, 0))
       await scene.close(0)
       await scene.send(REFUSED, closing(0))
-      await scene.ledger.release(await heldOf(scene), BY)
+      await scene.ledger.decide(await heldOf(scene), 'release', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
       assert.equal(await scene.equation(BOB, REQUESTS), '7 = 0 + 0 + 7 + 0')
     })
@@ -104,7 +104,7 @@ export function bystanders(name: string, scenario: Scenario): void {
         await scene.close(0)
         await scene.claim(closing(0))
         await scene.ledger.expire(hour(24))
-        await scene.ledger.settleInDoubt(await heldOf(scene), billed, BY)
+        await scene.ledger.decide(await heldOf(scene), billed ? 'billed' : 'not-billed', BY)
         assert.equal(await scene.equation(ALICE, REQUESTS), billed ? '7 = 7 + 0 + 0 + 0' : '7 = 0 + 0 + 0 + 7')
         assert.equal(await scene.equation(BOB, REQUESTS), '7 = 0 + 0 + 7 + 0')
       })
@@ -154,8 +154,7 @@ export function bystanders(name: string, scenario: Scenario): void {
       const [waiting, claimed] = await scene.claim(now, { claimedUntil: now + 10 * MINUTE })
       assert.ok(waiting && claimed)
       await scene.settle([waiting], bounced(now + 20 * MINUTE), now)
-      const { lanes } = await scene.ledger.due(now + 10 * MINUTE)
-      const [lane] = lanes
+      const [lane] = (await scene.ledger.due(now + 10 * MINUTE)).lanes
       assert.ok(lane)
       for (const [minutes, due] of [
         [0, 0],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { MINUTE } from '../../../src/ledger/hours.ts'
+import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import {
   ALICE,
   BOB,
@@ -10,6 +10,7 @@ import {
   closing,
   entry,
   GPU,
+  GUARDED,
   hour,
   METERED,
   NOBODY,
@@ -26,9 +27,9 @@ export function decisions(name: string, scenario: Scenario): void {
       await scene.close(0)
       await scene.send(REFUSED, closing(0))
       const { id } = await scene.only('held')
-      await scene.ledger.release(id, BY)
+      await scene.ledger.decide(id, 'release', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
-      await assert.rejects(scene.ledger.release(id, BY), code('ERR_LEDGER_STATE'))
+      await assert.rejects(scene.ledger.decide(id, 'release', BY), code('ERR_LEDGER_STATE'))
       const [entry] = await scene.ledger.audit()
       assert.deepEqual(entry, {
         ...{ at: BY.now, who: BY.who, why: BY.why, action: 'release', account: ALICE, dimension: 'requests' },
@@ -46,10 +47,10 @@ export function decisions(name: string, scenario: Scenario): void {
         await scene.claim(closing(0))
         await scene.ledger.expire(hour(24))
         const { id } = await scene.only('held')
-        await assert.rejects(scene.ledger.release(id, BY), code('ERR_LEDGER_STATE'))
-        await scene.ledger.settleInDoubt(id, billed, BY)
+        await assert.rejects(scene.ledger.decide(id, 'release', BY), code('ERR_LEDGER_STATE'))
+        await scene.ledger.decide(id, billed ? 'billed' : 'not-billed', BY)
         assert.equal(await scene.equation(ALICE, REQUESTS), billed ? '7 = 7 + 0 + 0 + 0' : '7 = 0 + 0 + 0 + 7')
-        await assert.rejects(scene.ledger.settleInDoubt(id, billed, BY), code('ERR_LEDGER_STATE'))
+        await assert.rejects(scene.ledger.decide(id, billed ? 'billed' : 'not-billed', BY), code('ERR_LEDGER_STATE'))
         const [entry] = await scene.ledger.audit()
         assert.deepEqual([entry?.action, entry?.recordId, entry?.amount], ['settle', id, 7n * UNIT])
         assert.equal(entry?.detail, billed ? 'billed' : 'not billed')
@@ -60,8 +61,8 @@ export function decisions(name: string, scenario: Scenario): void {
       await scene.append([ALICE, BOB].map(account => entry(account, REQUESTS, 0, 7)))
       await scene.close(0)
       const [first, second] = await scene.send(CONFLICT, closing(0))
-      await scene.ledger.settleInDoubt(first?.record.id ?? '', true, BY)
-      await scene.ledger.release(second?.record.id ?? '', BY)
+      await scene.ledger.decide(first?.record.id ?? '', 'billed', BY)
+      await scene.ledger.decide(second?.record.id ?? '', 'release', BY)
       const equations = [await scene.equation(ALICE, REQUESTS), await scene.equation(BOB, REQUESTS)]
       assert.deepEqual(equations.sort(), ['7 = 0 + 0 + 0 + 7', '7 = 7 + 0 + 0 + 0'])
     })
@@ -70,11 +71,11 @@ export function decisions(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 0, 7)
       await scene.close(0)
       const { id } = await scene.only('pending')
-      await assert.rejects(scene.ledger.release(id, BY), code('ERR_LEDGER_STATE'))
-      await assert.rejects(scene.ledger.settleInDoubt(id, true, BY), code('ERR_LEDGER_STATE'))
+      await assert.rejects(scene.ledger.decide(id, 'release', BY), code('ERR_LEDGER_STATE'))
+      await assert.rejects(scene.ledger.decide(id, 'billed', BY), code('ERR_LEDGER_STATE'))
       for (const unknown of ['4711', '', 'x', '1.5']) {
-        await assert.rejects(scene.ledger.release(unknown, BY), code('ERR_LEDGER_NOT_FOUND'))
-        await assert.rejects(scene.ledger.settleInDoubt(unknown, true, BY), code('ERR_LEDGER_NOT_FOUND'))
+        await assert.rejects(scene.ledger.decide(unknown, 'release', BY), code('ERR_LEDGER_NOT_FOUND'))
+        await assert.rejects(scene.ledger.decide(unknown, 'billed', BY), code('ERR_LEDGER_NOT_FOUND'))
       }
       assert.deepEqual(await scene.ledger.audit(), [])
     })
@@ -127,14 +128,91 @@ export function decisions(name: string, scenario: Scenario): void {
       await scene.ledger.declareRestored({ ...BY, now })
       assert.equal(await scene.equation(ALICE, REQUESTS), '8 = 0 + 5 + 3 + 0')
       assert.equal(await scene.equation(NOBODY, REQUESTS), '2 = 0 + 0 + 0 + 2')
-      for (const { state, inDoubt } of await scene.ledger.records()) assert.equal(inDoubt, true, state)
+      assert.equal((await scene.only('pending')).inDoubt, true)
+      const restored = await scene.only('held')
+      assert.deepEqual([restored.reason, restored.attempts, restored.region], ['restored', 0, 'restored'])
+      await assert.rejects(scene.ledger.decide(restored.id, 'release', BY), code('ERR_LEDGER_STATE'))
       assert.equal((await scene.ledger.audit())[0]?.action, 'restore')
       await scene.use(ALICE, REQUESTS, 3, 7)
       await scene.close(3)
       assert.equal(await scene.equation(ALICE, REQUESTS), '15 = 0 + 12 + 3 + 0')
-      const { id } = await scene.only('held')
-      await scene.ledger.settleInDoubt(id, true, BY)
+      await scene.ledger.decide(restored.id, 'billed', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '15 = 3 + 12 + 0 + 0')
+    })
+
+    for (const [quantity, metered, detail] of [
+      [1, 3600, 'billed: 3600 of 9000'],
+      [2, 7200, 'billed: 7200 of 9000'],
+      [3, 9000, 'billed'],
+      [1000, 9000, 'billed'],
+    ] as const) {
+      scenario(`of what a restore holds, AWS may have billed a part: ${quantity} units`, async scene => {
+        await scene.use(ALICE, GPU, 0, 9000)
+        const now = hour(3) + MINUTE
+        await scene.ledger.declareRestored({ ...BY, now })
+        const { id, hour: held } = await scene.only('held')
+        assert.equal(await scene.equation(ALICE, GPU), '9000 = 0 + 0 + 9000 + 0')
+        for (const wrong of [0, -1, 1.5, Number.NaN]) {
+          await assert.rejects(scene.ledger.decide(id, 'billed', BY, wrong), code('ERR_LEDGER_INVALID'))
+        }
+        await assert.rejects(scene.ledger.decide(id, 'not-billed', BY, quantity), code('ERR_LEDGER_STATE'))
+        await scene.ledger.decide(id, 'billed', BY, quantity)
+        assert.equal(await scene.equation(ALICE, GPU), `9000 = ${metered} + 0 + 0 + ${9000 - metered}`)
+        const record = await scene.only('metered')
+        assert.deepEqual([record.id, BigInt(record.quantity) * record.size], [id, BigInt(metered) * UNIT])
+        const [line] = await scene.ledger.statement({ from: held, to: held + HOUR })
+        assert.equal(line?.metered, BigInt(metered) * UNIT)
+        const [entry] = await scene.ledger.audit()
+        assert.deepEqual([entry?.action, entry?.amount, entry?.detail], ['settle', 9000n * UNIT, detail])
+        await assert.rejects(scene.ledger.decide(id, 'billed', BY, quantity), code('ERR_LEDGER_STATE'))
+        // What was not billed goes out with usage to come.
+        await scene.use(ALICE, GPU, 3, 7200)
+        await scene.close(3)
+        const whole = Math.floor((9000 - metered + 7200) / 3600) * 3600
+        assert.equal(
+          await scene.equation(ALICE, GPU),
+          `16200 = ${metered} + ${whole} + 0 + ${16_200 - metered - whole}`,
+        )
+      })
+    }
+
+    scenario('what was held before a restore may have been released and billed since', async scene => {
+      await scene.append([entry(ALICE, GUARDED, 0, 101), entry(BOB, REQUESTS, 0, 7)])
+      await scene.close(0)
+      await scene.send(REFUSED, closing(0))
+      await scene.ledger.declareRestored({ ...BY, now: hour(3) + MINUTE })
+      const held = await scene.ledger.records({ state: 'held' })
+      assert.deepEqual(
+        held.map(({ reason }) => reason),
+        ['restored', 'restored'],
+      )
+      for (const { id } of held) {
+        await assert.rejects(scene.ledger.decide(id, 'release', BY), code('ERR_LEDGER_STATE'))
+        await scene.ledger.decide(id, 'billed', BY, 3)
+      }
+      assert.equal(await scene.equation(ALICE, GUARDED), '101 = 3 + 0 + 0 + 98')
+      assert.equal(await scene.equation(BOB, REQUESTS), '7 = 3 + 0 + 0 + 4')
+    })
+
+    scenario('a restore that is declared again holds nothing twice', async scene => {
+      await scene.append([entry(ALICE, REQUESTS, 0, 3.5), entry(BOB, GUARDED, 0, 101)])
+      await scene.close(0)
+      await scene.use(ALICE, REQUESTS, 1, 2)
+      const now = hour(3) + MINUTE
+      await scene.ledger.declareRestored({ ...BY, now })
+      const before = await scene.ledger.records()
+      await scene.ledger.declareRestored({ ...BY, now })
+      assert.deepEqual(await scene.ledger.records(), before)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5.5 = 0 + 3 + 2.5 + 0')
+    })
+
+    scenario('a part is told only of what a restore holds', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 7)
+      await scene.close(0)
+      await scene.claim(closing(0))
+      await scene.ledger.expire(hour(24))
+      const { id } = await scene.only('held')
+      await assert.rejects(scene.ledger.decide(id, 'billed', BY, 3), code('ERR_LEDGER_STATE'))
     })
 
     scenario('the audit trail has the youngest first', async scene => {

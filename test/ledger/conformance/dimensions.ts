@@ -24,7 +24,7 @@ export function dimensions(name: string, scenario: Scenario): void {
       await scene.close(0)
       await scene.send(REFUSED, closing(0))
       await scene.ledger.register([{ ...TOKENS, size: 1n * UNIT }])
-      await scene.ledger.release((await scene.only('held')).id, BY)
+      await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, TOKENS), ['1:3000 pending', '0:3 returned refused'])
     })

@@ -13,7 +13,7 @@ export function guards(name: string, scenario: Scenario): void {
         [['over-maximum', 101]],
       )
       assert.deepEqual(await scene.claim(closing(0)), [])
-      await scene.ledger.release(held[0]?.id ?? '', BY)
+      await scene.ledger.decide(held[0]?.id ?? '', 'release', BY)
       await scene.use(ALICE, GUARDED, 1, 100)
       await scene.close(1)
       assert.equal(await scene.equation(ALICE, GUARDED), '201 = 0 + 201 + 0 + 0')
@@ -27,7 +27,7 @@ export function guards(name: string, scenario: Scenario): void {
     scenario('a release does not open the guard for more than was released', async scene => {
       await scene.use(ALICE, GUARDED, 0, 150)
       const { held } = await scene.close(0)
-      await scene.ledger.release(held[0]?.id ?? '', BY)
+      await scene.ledger.decide(held[0]?.id ?? '', 'release', BY)
       await scene.use(ALICE, GUARDED, 1, 101)
       assert.deepEqual(
         (await scene.close(1)).held.map(record => record.quantity),
@@ -39,10 +39,7 @@ export function guards(name: string, scenario: Scenario): void {
       await scene.use(ALICE, GUARDED, 0, 150)
       await scene.close(0)
       assert.equal((await scene.only('held')).inDoubt, false)
-      await assert.rejects(
-        scene.ledger.settleInDoubt((await scene.only('held')).id, true, BY),
-        code('ERR_LEDGER_STATE'),
-      )
+      await assert.rejects(scene.ledger.decide((await scene.only('held')).id, 'billed', BY), code('ERR_LEDGER_STATE'))
     })
   })
 }

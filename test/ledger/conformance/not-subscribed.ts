@@ -86,7 +86,7 @@ export function notSubscribed(name: string, scenario: Scenario): void {
     scenario('a person can end it', async scene => {
       await blocked(scene)
       await scene.use(ALICE, GPU, 0, 7200)
-      await scene.ledger.release((await scene.only('held')).id, BY)
+      await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
       await scene.close(1)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 7 + 0 + 0')
       assert.equal(await scene.equation(ALICE, GPU), '7200 = 0 + 7200 + 0 + 0')

@@ -121,8 +121,8 @@ export async function live(ledger: Ledger): Promise<void> {
   await ledger.closeHours({ ...closeOptions(closing(2)), zeroQuantityRecords: true })
   await settleAll(ledger, await claimAll(ledger, closing(2)), () => METERED, closing(2))
   for (const record of await ledger.records({ state: 'held', limit: 3 })) {
-    if (record.reason === 'in-doubt') await ledger.settleInDoubt(record.id, true, by(3))
-    else await ledger.release(record.id, by(4))
+    if (record.reason === 'in-doubt') await ledger.decide(record.id, 'billed', by(3))
+    else await ledger.decide(record.id, 'release', by(4))
   }
   await ledger.expire(hour(30))
 }

@@ -15,11 +15,18 @@ import {
   QueryCommand,
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
+import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
+import { change } from '../../../src/ledger/dynamodb/change.ts'
+import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
+import { EngineClock } from '../../../src/ledger/dynamodb/clock.ts'
+import { Dimensions } from '../../../src/ledger/dynamodb/dimensions.ts'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
-import { pack } from '../../../src/ledger/dynamodb/packed-json.ts'
+import { pack, unpack } from '../../../src/ledger/dynamodb/packed-json.ts'
+import type { Shard } from '../../../src/ledger/dynamodb/shard.ts'
+import { Table } from '../../../src/ledger/dynamodb/table.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
-import type { Ledger, MeteringRecord, StatementLine, UsageBatch } from '../../../src/ledger/ledger.ts'
+import type { Ledger, MeteringRecord, RecordEntry, StatementLine, UsageBatch } from '../../../src/ledger/ledger.ts'
 import type { Account } from '../../../src/usage/account.ts'
 import {
   ALICE,
@@ -355,7 +362,7 @@ if (withoutJava) {
       await settleAll(ledger, await claimAll(ledger, closing(1)), () => refuse, closing(1))
       const [held] = await ledger.records({ state: 'held' })
       const losing = loseAnswers(client, 'TransactWriteItemsCommand')
-      await ledger.release(held?.id ?? '', BY)
+      await ledger.decide(held?.id ?? '', 'release', BY)
       await ledger.attribute(NOBODY.key, REQUESTS.name, ALICE, BY)
       await ledger.writeOff(customers[3]?.key ?? '', TOKENS.name, BY)
       await ledger.append({ writer: '5'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 2, 1)] })
@@ -631,7 +638,9 @@ if (withoutJava) {
       if (account.kind === 'customer') assert.equal(balance, 0n)
     }
     const records = await ledger.records({ limit: 1000 })
-    assert.ok(records.every(({ inDoubt, state }) => inDoubt && (state === 'pending' || state === 'held')))
+    const isDoubted = ({ state, inDoubt, reason }: RecordEntry) =>
+      state === 'pending' ? inDoubt : state === 'held' && reason === 'restored'
+    assert.ok(records.every(isDoubted))
     await ledger.append({
       ...{ writer: '7'.repeat(32), sequence: 1, entries: [entry(ALICE, GPU, 2, 7200)] },
       observations: [point('known', 130, 20)],
@@ -701,6 +710,66 @@ if (withoutJava) {
     )
   })
 
+  test('of a ledger that an earlier version restored, what is held has its reason, and can be settled in part', async () => {
+    const tableName = await server.table(healthy)
+    const ledger = await open(tableName)
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5.5)] })
+    await ledger.declareRestored({ ...BY, now: hour(3) })
+    // As the version before wrote them.
+    const query = {
+      ...{ TableName: tableName, KeyConditionExpression: 'pk = :pk' },
+      ExpressionAttributeValues: { ':pk': { S: 'customers#0' } },
+    }
+    for (const Item of (await healthy.send(new QueryCommand(query))).Items ?? []) {
+      if (Item.data?.B === undefined) continue
+      const data = JSON.parse(JSON.stringify(unpack(Item.data.B)).replaceAll('"restored"', '"in-doubt"'))
+      await healthy.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, data: { B: pack(data) } } }))
+    }
+    const by = async () => (await (await open(tableName)).statement())[0]?.heldByReason
+    assert.deepEqual(await by(), { 'in-doubt': 5_500_000n })
+    const [held] = await ledger.records({ state: 'held' })
+    assert.equal(held?.reason, 'restored')
+    await ledger.decide(held?.id ?? '', 'billed', BY, 2)
+    const [line] = await ledger.statement()
+    assert.deepEqual([line?.metered, line?.held, line?.balance], [2n * UNIT, 0n, 3_500_000n])
+    assert.deepEqual(line?.heldByReason, {})
+  })
+
+  test('a write that would not add up fails, and leaves everything as it was', async () => {
+    const tableName = await server.table(healthy)
+    const ledger = await open(tableName)
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
+    await ledger.closeHours(closeOptions(closing(0)))
+    const before = [await ledger.statement(), await ledger.records()]
+    const clock = new EngineClock(undefined)
+    const table = new Table({
+      ...{ sdk: await loadSdk(), client: healthy, name: tableName, clock },
+      retryTimeout: 1000,
+    })
+    const engine = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
+    await engine.accounts.refresh()
+    await engine.dimensions.all()
+    const faults: ((shard: Shard) => unknown)[] = [
+      // The totals say so, the records do not; the other way round; the totals by themselves.
+      shard => Object.assign(seriesIn(shard), { pending: 0n, metered: 7n * UNIT }),
+      shard => Object.assign(recordIn(shard), { state: 'metered' }),
+      shard => Object.assign(seriesIn(shard), { balance: 1n }),
+    ]
+    for (const fault of faults) {
+      const write = change(engine, 'break the equation', [{ shard: 0, hours: [hour(0)] }], shard => {
+        return { result: fault(shard) }
+      })
+      await assert.rejects(write, (error: LedgerError) => {
+        assert.equal(error.code, 'ERR_LEDGER_EQUATION')
+        assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded .* balance /)
+        return true
+      })
+    }
+    assert.deepEqual([await ledger.statement(), await ledger.records()], before)
+  })
+
   test('the server killed and started again: what was acknowledged is there once', async () => {
     const client = server.client()
     const connection = new Connection(client)
@@ -740,6 +809,9 @@ if (withoutJava) {
     for (const { recorded } of lines) assert.equal(recorded, 12n * UNIT)
   })
 }
+
+const seriesIn = ({ series }: Shard): object => series.values().next().value as object
+const recordIn = ({ pages }: Shard): object => pages.values().next().value?.records.values().next().value as object
 
 function temporaryFolder(): string {
   return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'dynamodb-'))

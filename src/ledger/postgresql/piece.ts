@@ -1,0 +1,132 @@
+import type { BookedAccount } from '../rules/decisions.ts'
+import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
+import { type PieceRecord, RECORD } from '../sql/piece-rows.ts'
+import type { Transaction, Value } from './database.ts'
+
+/** Loading a piece of the PostgreSQL ledger, and writing what was changed of it: a statement for each table. */
+
+/** The records that a condition names, with their series. Whoever calls has the ledger's lock. */
+export async function loadRecords(transaction: Transaction, condition: string, ...values: Value[]): Promise<Piece> {
+  const piece = new Piece()
+  // Claims do not ask for the ledger's lock, so each record has its own.
+  const rows = await transaction.all(
+    `SELECT ${RECORD} FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE ${condition} FOR UPDATE OF record`,
+    ...values,
+  )
+  for (const row of rows) piece.addRecord(row)
+  return piece
+}
+
+/** How many records were made, and the ids of those that are held. */
+export interface FrozenRecords {
+  readonly records: number
+  readonly held: readonly number[]
+}
+
+export const NONE: FrozenRecords = { records: 0, held: [] }
+
+/** Writes what was changed. Returns what it made. */
+export async function savePiece(transaction: Transaction, piece: Piece): Promise<FrozenRecords> {
+  const { records, divided, made, series, accounts } = piece.difference
+  if (records.length > 0) await saveRecords(transaction, records)
+  for (const { id, quantity, size } of divided) {
+    await transaction.run('UPDATE record SET quantity = $1, size = $2 WHERE id = $3', quantity, size, id)
+  }
+  const frozen = made.length === 0 ? NONE : await insertRecords(transaction, made)
+  if (series.length > 0) await saveSeries(transaction, series)
+  if (accounts.length > 0) await saveAccounts(transaction, accounts)
+  return frozen
+}
+
+async function saveRecords(transaction: Transaction, records: readonly PieceRecord[]): Promise<void> {
+  const column = <Name extends keyof PieceRecord>(name: Name) => records.map(record => record[name])
+  await transaction.run(
+    `UPDATE record
+     SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals,
+         deadline = now.deadline, next_attempt_at = now.next_attempt_at, claim = now.claim,
+         claimed_until = now.claimed_until, answer = now.answer, metering_record_id = now.metering_record_id
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[],
+                 $8::uuid[], $9::bigint[], $10::text[], $11::text[])
+          AS now (id, state, reason, attempts, refusals, deadline, next_attempt_at, claim, claimed_until, answer,
+                  metering_record_id)
+     WHERE record.id = now.id`,
+    ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals')],
+    ...[
+      column('deadline'),
+      column('nextAttemptAt'),
+      column('claim'),
+      column('claimedUntil'),
+      column('answer'),
+      column('meteringRecordId'),
+    ],
+  )
+}
+
+async function insertRecords(transaction: Transaction, records: readonly MadeRecord[]): Promise<FrozenRecords> {
+  const lanes = await laneIds(transaction, records)
+  const ofTerms = (name: 'hour' | 'timestamp' | 'deadline') => records.map(({ terms }) => terms[name])
+  const row = await transaction.get(
+    `WITH made AS (
+       INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+       SELECT series, hour, at, deadline, lane, quantity, size, probe,
+              CASE WHEN reason IS NULL THEN 'pending' ELSE 'held' END, reason
+       FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::numeric[],
+                   $8::boolean[], $9::text[])
+            AS new (series, hour, at, deadline, lane, quantity, size, probe, reason)
+       RETURNING id, state
+     ) SELECT count(*) AS records, coalesce(array_agg(id) FILTER (WHERE state = 'held'), '{}') AS held FROM made`,
+    ...[records.map(({ series }) => series.id), ofTerms('hour'), ofTerms('timestamp'), ofTerms('deadline'), lanes],
+    ...[records.map(({ quantity }) => quantity), records.map(({ size }) => size)],
+    ...[records.map(({ probe }) => probe), records.map(({ held }) => held)],
+  )
+  return row as unknown as FrozenRecords
+}
+
+/** The lanes of records, in their order, each of which is made where there is none. */
+async function laneIds(transaction: Transaction, records: readonly MadeRecord[]): Promise<number[]> {
+  const ids = new Map<string, number>()
+  const lanes: number[] = []
+  for (const { series, terms } of records) {
+    const lane = [series.product, series.identity, terms.region]
+    const key = lane.join('\n')
+    const id = ids.get(key) ?? (await laneId(transaction, lane))
+    ids.set(key, id)
+    lanes.push(id)
+  }
+  return lanes
+}
+
+async function laneId(transaction: Transaction, lane: readonly string[]): Promise<number> {
+  const find = 'SELECT id FROM lane WHERE (product, identity, region) = ($1, $2, $3)'
+  const known = await transaction.get(find, ...lane)
+  if (known !== undefined) return known.id as number
+  const made = 'INSERT INTO lane (product, identity, region) VALUES ($1, $2, $3) RETURNING id'
+  return (await transaction.get(made, ...lane))?.id as number
+}
+
+async function saveSeries(transaction: Transaction, series: Difference['series']): Promise<void> {
+  const column = <Name extends keyof Difference['series'][number]>(name: Name) => series.map(one => one[name])
+  await transaction.run(
+    `UPDATE series
+     SET recorded = now.recorded, metered = now.metered, balance = now.balance, approved = now.approved,
+         unfrozen = now.unfrozen
+     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::integer[], $6::boolean[])
+          AS now (id, recorded, metered, balance, approved, unfrozen)
+     WHERE series.id = now.id`,
+    ...[column('id'), column('recorded'), column('metered'), column('balance')],
+    ...[column('approved'), column('unfrozen')],
+  )
+}
+
+async function saveAccounts(transaction: Transaction, accounts: Difference['accounts']): Promise<void> {
+  const column = (name: 'id' | keyof BookedAccount) => accounts.map(account => account[name])
+  await transaction.run(
+    `UPDATE account
+     SET blocked_at = now.blocked_at, probe_at = now.probe_at, probe_delay = now.probe_delay, ended_at = now.ended_at
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+          AS now (id, blocked_at, probe_at, probe_delay, ended_at)
+     WHERE account.id = now.id`,
+    ...[column('id'), column('blockedAt'), column('probeAt'), column('probeDelay'), column('endedAt')],
+  )
+}

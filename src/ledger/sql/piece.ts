@@ -1,0 +1,180 @@
+import { LedgerError } from '../errors.ts'
+import type { HeldReason } from '../ledger.ts'
+import { addAmount, checkEquation, type Figures } from '../rules/accounting.ts'
+import { hasWholeUnits, type Terms } from '../rules/closing.ts'
+import {
+  addUsage,
+  amountOf,
+  type Book,
+  type BookedAccount,
+  freeze,
+  freezeIdle,
+  type NewRecord,
+} from '../rules/decisions.ts'
+import { type PieceRecord, type PieceSeries, recordOf, seriesOf } from './piece-rows.ts'
+import type { Row } from './rows.ts'
+
+export interface MadeRecord extends NewRecord {
+  readonly series: PieceSeries
+  readonly terms: Terms
+}
+
+/** What is to be written of a piece. */
+export interface Difference {
+  readonly records: readonly PieceRecord[]
+  /** Those of them that keep only a part of what they held. */
+  readonly divided: readonly PieceRecord[]
+  readonly made: readonly MadeRecord[]
+  readonly series: readonly (PieceSeries & { readonly unfrozen: boolean })[]
+  readonly accounts: readonly (BookedAccount & { readonly id: number })[]
+}
+
+/**
+ * A piece of the ledger in memory, for the engines that have tables: series with their accounts, and records. What is
+ * decided changes it, and its engine writes the difference. Whoever loads one keeps others from changing it meanwhile.
+ */
+export class Piece implements Book<PieceRecord> {
+  readonly #records = new Map<number, PieceRecord>()
+  readonly #series = new Map<number, LoadedSeries>()
+  readonly #accounts = new Map<number, LoadedAccount>()
+  readonly #made: MadeRecord[] = []
+
+  /** Takes a series in, once; see `SERIES`. */
+  addSeries(row: Row): void {
+    this.#take(row)
+  }
+
+  /** Takes a record in, with its series; see `RECORD`. */
+  addRecord(row: Row): void {
+    const { series, before } = this.#take(row)
+    const record = recordOf(row)
+    this.#records.set(record.id, record)
+    const { state } = record
+    if (state !== 'pending' && state !== 'held') return
+    const amount = amountOf(record)
+    before[state] += amount
+    if (state === 'pending') series.pending += amount
+    else addAmount(series.held, record.reason as HeldReason, amount)
+  }
+
+  #take(row: Row): LoadedSeries {
+    const known = this.#series.get(row.series as number)
+    if (known !== undefined) return known
+    const { series, account, unfrozen } = seriesOf(row)
+    if (!this.#accounts.has(series.account)) this.#accounts.set(series.account, { before: account, now: account })
+    const { recorded, metered, balance, approved } = series
+    const before = { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen }
+    const loaded = { series, before, records: { pending: 0n, held: 0n } }
+    this.#series.set(series.id, loaded)
+    return loaded
+  }
+
+  get records(): PieceRecord[] {
+    return [...this.#records.values()]
+  }
+
+  record(id: string): PieceRecord | undefined {
+    return this.#records.get(Number(id))
+  }
+
+  get series(): PieceSeries[] {
+    return [...this.#series.values()].map(({ series }) => series)
+  }
+
+  seriesOf({ series }: PieceRecord): PieceSeries {
+    return (this.#series.get(series) as LoadedSeries).series
+  }
+
+  account(number: number): BookedAccount {
+    return (this.#accounts.get(number) as LoadedAccount).now
+  }
+
+  setAccount(number: number, state: BookedAccount): void {
+    const account = this.#accounts.get(number) as LoadedAccount
+    account.now = state
+  }
+
+  /** Brings usage of open hours into the totals of its series. */
+  addUsage(id: number, amount: bigint): void {
+    const loaded = this.#series.get(id)
+    if (loaded === undefined) {
+      throw new LedgerError('ERR_LEDGER_CORRUPT', `There is usage of series ${id}, which is not whole.`)
+    }
+    addUsage(loaded.series, amount)
+  }
+
+  /** Makes the whole units of the series' balances records, where they may be. */
+  freeze(terms: Terms): void {
+    for (const series of this.series) this.make(series, terms, freeze(this, series, series, terms))
+  }
+
+  /** Makes records of quantity 0 for the series that are idle. */
+  freezeIdle(terms: Terms): void {
+    for (const series of this.series) this.make(series, terms, freezeIdle(this, series, series, terms))
+  }
+
+  make(series: PieceSeries, terms: Terms, record: NewRecord | undefined): void {
+    if (record !== undefined) this.#made.push({ ...record, series, terms })
+  }
+
+  /** @throws LedgerError `ERR_LEDGER_EQUATION` where what was decided does not add up */
+  get difference(): Difference {
+    this.#addUpRecords()
+    const series: (PieceSeries & { unfrozen: boolean })[] = []
+    for (const { series: one, before, records } of this.#series.values()) {
+      const { recorded, metered, balance } = one
+      checkEquation(one, before, { recorded, metered, pending: records.pending, held: records.held, balance })
+      const unfrozen = hasWholeUnits(one)
+      if (unfrozen !== before.unfrozen || !isUnchanged(one, before)) series.push({ ...one, unfrozen })
+    }
+    return {
+      records: this.records,
+      divided: this.records.filter(({ size, storedSize }) => size !== storedSize),
+      made: this.#made,
+      series,
+      accounts: [...this.#accounts].flatMap(([id, { before, now }]) => (now === before ? [] : [{ ...now, id }])),
+    }
+  }
+
+  /** By themselves, and not by what was given to the series for them. */
+  #addUpRecords(): void {
+    for (const { records } of this.#series.values()) records.pending = records.held = 0n
+    for (const record of this.#records.values()) {
+      const { series, state } = record
+      if (state === 'pending' || state === 'held') this.#add(series, state, amountOf(record))
+    }
+    for (const record of this.#made) {
+      this.#add(record.series.id, record.held === null ? 'pending' : 'held', amountOf(record))
+    }
+  }
+
+  #add(series: number, state: 'pending' | 'held', amount: bigint): void {
+    const { records } = this.#series.get(series) as LoadedSeries
+    records[state] += amount
+  }
+}
+
+/** A series, what it and its records had, and what its records have now. */
+interface LoadedSeries {
+  readonly series: PieceSeries
+  readonly before: { -readonly [Figure in keyof Figures]: bigint } & {
+    readonly approved: number
+    readonly unfrozen: boolean
+  }
+  readonly records: { pending: bigint; held: bigint }
+}
+
+interface LoadedAccount {
+  readonly before: BookedAccount
+  now: BookedAccount
+}
+
+function isUnchanged(series: PieceSeries, before: LoadedSeries['before']): boolean {
+  const { recorded, metered, balance, approved } = before
+  return (
+    series.recorded === recorded &&
+    series.metered === metered &&
+    series.balance === balance &&
+    series.approved === approved
+  )
+}

@@ -1,0 +1,107 @@
+import type { SQLInputValue } from 'node:sqlite'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type MadeRecord, Piece } from '../sql/piece.ts'
+import { type PieceRecord, RECORD } from '../sql/piece-rows.ts'
+import type { Database, Row } from './database.ts'
+
+/** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
+
+/** The records that a condition names, with their series. Whoever calls writes in the same transaction. */
+export function loadRecords(database: Database, condition: string, ...values: SQLInputValue[]): Piece {
+  return pieceOf(database.all(`${RECORDS} WHERE ${condition}`, ...values))
+}
+
+/** The records with these ids, as far as they are there. */
+export function loadRecordsOf(database: Database, ids: readonly number[]): Piece {
+  return pieceOf(database.all(RECORDS_OF, JSON.stringify(ids)))
+}
+
+const RECORDS = `SELECT ${RECORD} FROM record JOIN series ON series.id = record.series
+  JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
+// Always the same text: to find the statement by one that is put together anew takes longer than to run it.
+const RECORDS_OF = `${RECORDS} WHERE record.id IN (SELECT value FROM json_each(?))`
+
+function pieceOf(records: readonly Row[]): Piece {
+  const piece = new Piece()
+  for (const row of records) piece.addRecord(row)
+  return piece
+}
+
+/** How many records one transaction changes, so that no turn of the event loop takes long. */
+const RECORDS_PER_CHUNK = 1000
+
+/** Ids of records in parts, each in a turn of the event loop of its own. */
+export async function* inTurns(ids: readonly number[]): AsyncGenerator<readonly number[]> {
+  for (let start = 0; start < ids.length; start += RECORDS_PER_CHUNK) {
+    if (start > 0) await nextTurn()
+    yield ids.slice(start, start + RECORDS_PER_CHUNK)
+  }
+}
+
+/** Writes what was changed. Returns the records that it made. */
+export function savePiece(database: Database, piece: Piece): SavedRecord[] {
+  const { records, divided, made, series, accounts } = piece.difference
+  for (const record of records) saveRecord(database, record)
+  for (const { id, quantity, size } of divided) {
+    database.run('UPDATE record SET quantity = ?, size = ? WHERE id = ?', quantity, String(size), id)
+  }
+  const lanes = new Map<string, number>()
+  const saved = made.map(record => {
+    const { series, terms, held } = record
+    const lane = [series.product, series.identity, terms.region] as const
+    const key = lane.join('\n')
+    const id = lanes.get(key) ?? laneId(database, lane)
+    lanes.set(key, id)
+    return { id: insertRecord(database, record, id), held: held !== null }
+  })
+  for (const { id, recorded, metered, balance, approved, unfrozen } of series) {
+    database.run(
+      'UPDATE series SET recorded = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
+      ...[String(recorded), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
+    )
+  }
+  for (const { id, blockedAt, probeAt, probeDelay, endedAt } of accounts) {
+    database.run(
+      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, ended_at = ? WHERE id = ?',
+      ...[blockedAt, probeAt, probeDelay, endedAt, id],
+    )
+  }
+  return saved
+}
+
+export interface SavedRecord {
+  readonly id: number
+  readonly held: boolean
+}
+
+function saveRecord(database: Database, record: PieceRecord): void {
+  database.run(
+    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, deadline = ?, next_attempt_at = ?,
+            claim = ?, claimed_until = ?, answer = ?, metering_record_id = ?
+     WHERE id = ?`,
+    ...[record.state, record.reason, record.attempts, record.refusals, record.deadline],
+    ...[record.nextAttemptAt, record.claim, record.claimedUntil, record.answer, record.meteringRecordId, record.id],
+  )
+}
+
+function insertRecord(
+  database: Database,
+  { series, terms, quantity, size, held, probe }: MadeRecord,
+  lane: number,
+): number {
+  return database.insert(
+    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[series.id, terms.hour, terms.timestamp, terms.deadline, lane, quantity, String(size), probe ? 1 : 0],
+    ...[held === null ? 'pending' : 'held', held],
+  )
+}
+
+/** A lane's id; it is made where there is none. */
+function laneId(database: Database, lane: readonly [product: string, identity: string, region: string]): number {
+  const found = database.get('SELECT id FROM lane WHERE product = ? AND identity = ? AND region = ?', ...lane)
+  return (
+    (found?.id as number | undefined) ??
+    database.insert('INSERT INTO lane (product, identity, region) VALUES (?, ?, ?)', ...lane)
+  )
+}
