@@ -147,6 +147,41 @@ export function observeStarted(
   return { state: { kind: 'started', start, counters, wakeAt }, rule, emissions, notes }
 }
 
+/**
+ * The same for the points that most are: of a counter that is alone under its start and name, has spoken before, and
+ * goes on. Undefined for all others.
+ */
+export function continueStarted(
+  { start, counters, wakeAt }: StartedState,
+  stream: string,
+  { time, value }: Knot,
+): StartedState | undefined {
+  const counter = counters[0] as StartedCounter
+  if (counters.length > 1 || wakeAt !== 0 || counter.names[0] !== stream || !isPlain(counter)) return undefined
+  const { names, mark, emitted, points } = counter
+  if (value < mark || time <= counter.time || emitted > value || points === 1) return undefined
+  const next = { names, mark: value, time, emitted: value, points: points < CONVINCING ? points + 1 : points }
+  return { kind: 'started', start, counters: [next], wakeAt }
+}
+
+/** Whether there is nothing to know of a counter but its mark. */
+export function isPlain(counter: StartedCounter): boolean {
+  return (
+    counter.names.length === 1 &&
+    counter.waiter === undefined &&
+    counter.base === undefined &&
+    counter.markedAt === undefined &&
+    counter.first === undefined &&
+    counter.waits === undefined &&
+    counter.recent === undefined &&
+    !counter.proven &&
+    !counter.strange &&
+    !counter.copy &&
+    !counter.apart &&
+    !counter.fell
+  )
+}
+
 /** The end of a wait: what is still not known is decided without. */
 export function wakeStarted(
   before: StartedState,
