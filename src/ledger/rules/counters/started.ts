@@ -1,6 +1,6 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
-import { compatible } from './evidence.ts'
+import { areTwo, compatible } from './evidence.ts'
 import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
 
 /**
@@ -109,10 +109,10 @@ export function observeStarted(
     notes.push({ verdict: 'shared-identity', account: point.account, amount: value })
     return { state: before, rule: 'several-writers', emissions: [], notes }
   }
-  const others = counters.filter(one => one !== mine)
+  const others = counters.filter(one => one !== mine && !isOfAnother(one, point, around))
   const doubted = isDoubted(mine, start, around, legacy)
   if (mine === undefined) {
-    mine = begin(point, counters.length > 0, around, newcomer)
+    mine = begin(point, others.length > 0, around, newcomer)
     counters.push(mine)
   } else {
     const markedAt = mine.markedAt ?? mine.time
@@ -282,6 +282,12 @@ function isSame(counter: StartedCounter, { stream }: Reading, { attributesOf }: 
     const attributes = attributesOf(name)
     return attributes !== undefined && compatible(attributes, stream.attributes)
   })
+}
+
+/** Whether a counter is surely that of another sender. */
+function isOfAnother({ names }: StartedCounter, { stream }: Reading, { attributesOf }: Surroundings): boolean {
+  const attributes = attributesOf(names[0] as string)
+  return attributes !== undefined && areTwo(attributes, stream.attributes)
 }
 
 /** Looks whether the counters of one start are one that is sent twice, or several that are alive at once. */
