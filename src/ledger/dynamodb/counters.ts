@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import type { Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
   type CounterState,
@@ -24,6 +24,7 @@ import {
 } from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
 import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
+import type { CountResult } from './count-result.ts'
 import { foundBefore, LEGACY } from './counters-before.ts'
 import { deltaKey, LATE, minuteOf, treeOfMinute } from './deltas.ts'
 import type { Engine } from './engine.ts'
@@ -31,7 +32,6 @@ import { type Head, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { meteredSince, type Sources } from './products.ts'
 import { type Item, type Key, pause, type Table } from './table.ts'
-import type { SeriesUsage } from './usage.ts'
 
 /**
  * Counters that others keep. What a cut's points come to is found in memory, batch after batch, out of what was
@@ -42,23 +42,6 @@ import type { SeriesUsage } from './usage.ts'
 
 const AT_ONCE = 16
 
-/** What points added, and what of them was not simply counted. */
-export interface Found {
-  readonly usage: readonly SeriesUsage[]
-  readonly notes: readonly FoundNote[]
-  /** When the last of it came, in milliseconds since the epoch, and the last of a batch with deltas; 0 without. */
-  readonly at: number
-  readonly deltasAt: number
-}
-
-export interface FoundNote {
-  readonly account: number
-  readonly dimension: number
-  readonly verdict: NotCounted
-  readonly points: number
-  readonly amount: bigint
-}
-
 const latestOf = (points: readonly Pick<Observation, 'receivedAt'>[]): number =>
   points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
 
@@ -67,7 +50,7 @@ export async function countPoints(
   engine: Engine,
   view: Pick<View, 'head' | 'dimensions'>,
   batches: readonly (readonly Point[])[],
-): Promise<Found> {
+): Promise<CountResult> {
   const { head, dimensions } = view
   const latest = latestOf(batches.flat())
   const deltasAt = latestOf(batches.filter(points => points.some(({ kind }) => kind === 'delta')).flat())
@@ -104,7 +87,7 @@ export async function countPoints(
     if (await memory.isComplete()) {
       await memory.keep()
       const at = due.length > 0 ? Math.max(latest, now) : latest
-      return { ...(await foundOf(engine, sum)), at, deltasAt }
+      return { ...(await numbered(engine, sum)), at, deltasAt }
     }
   }
 }
@@ -156,7 +139,7 @@ class Sum {
 }
 
 /** What points came to, with accounts by number: those that it is held for may be new. */
-async function foundOf({ accounts, dimensions }: Engine, sum: Sum): Promise<Pick<Found, 'usage' | 'notes'>> {
+async function numbered({ accounts, dimensions }: Engine, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
   const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
   const numbers = await accounts.numbersOf(entries.map(({ account }) => account))
   const noted = await accounts.numbersOf(notes.map(({ account }) => account))

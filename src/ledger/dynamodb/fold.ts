@@ -8,7 +8,8 @@ import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
-import { countPoints, type Found } from './counters.ts'
+import type { CountResult } from './count-result.ts'
+import { countPoints } from './counters.ts'
 import { deleteForgotten } from './deltas.ts'
 import { type Engine, nameOf } from './engine.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
@@ -267,9 +268,9 @@ async function applyToShard(
 async function writeNotes(
   { table, accounts }: Engine,
   { head: { cut, at }, dimensions }: View,
-  found: Found,
+  found: CountResult,
 ): Promise<void> {
-  const text = ({ account, dimension, verdict, points, amount }: Found['notes'][number]) =>
+  const text = ({ account, dimension, verdict, points, amount }: CountResult['notes'][number]) =>
     [account, dimension, verdict, points, amount].join(' ')
   const notes = [...found.notes].sort((a, b) => (text(a) < text(b) ? -1 : 1))
   const entries = notes.map(({ account, dimension, verdict, points, amount }, index) => {
@@ -286,7 +287,7 @@ async function writeNotes(
 }
 
 /** The head when a cut is applied. */
-function applied({ accounts }: Engine, head: Head, { usage, notes, deltasAt }: Found): Head {
+function applied({ accounts }: Engine, head: Head, { usage, notes, deltasAt }: CountResult): Head {
   const { closing, closedThrough, forgottenBefore, log } = head
   const notCounted: Partial<Record<NotCounted, number>> = { ...head.notCounted }
   for (const { verdict, points } of notes) notCounted[verdict] = (notCounted[verdict] ?? 0) + points
