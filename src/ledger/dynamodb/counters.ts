@@ -26,8 +26,8 @@ import type { Point } from './batch.ts'
 import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
 import type { CountResult } from './count-result.ts'
 import { foundBefore, LEGACY } from './counters-before.ts'
+import type { Database } from './database.ts'
 import { deltaKey, LATE, minuteOf, treeOfMinute } from './deltas.ts'
-import type { Engine } from './engine.ts'
 import { type Head, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { meteredSince, type Sources } from './products.ts'
@@ -47,7 +47,7 @@ const latestOf = (points: readonly Pick<Observation, 'receivedAt'>[]): number =>
 
 /** Takes the points of a cut's batches, and decides what has waited. However often that is done, it counts once. */
 export async function countPoints(
-  engine: Engine,
+  database: Database,
   view: Pick<View, 'head' | 'dimensions'>,
   batches: readonly (readonly Point[])[],
 ): Promise<CountResult> {
@@ -55,9 +55,9 @@ export async function countPoints(
   const latest = latestOf(batches.flat())
   const deltasAt = latestOf(batches.filter(points => points.some(({ kind }) => kind === 'delta')).flat())
   if (head.begunBefore === head.cut) {
-    const { found, left } = await foundBefore(engine.table, head.cut, batches)
-    await engine.accounts.refresh()
-    const rest = await countPoints(engine, { ...view, head: { ...head, begunBefore: 0 } }, left)
+    const { found, left } = await foundBefore(database.table, head.cut, batches)
+    await database.accounts.refresh()
+    const rest = await countPoints(database, { ...view, head: { ...head, begunBefore: 0 } }, left)
     return {
       ...rest,
       usage: [...found.usage, ...rest.usage],
@@ -68,10 +68,10 @@ export async function countPoints(
   }
   const rounds = batches
     .filter(points => points.length > 0)
-    .map(points => named(engine, dimensions, points))
+    .map(points => named(database, dimensions, points))
     .sort((a, b) => latestOf(a) - latestOf(b))
   const points = rounds.flat()
-  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latestOf(rounds[0] ?? [])))
+  const memory = new Memory(database.table, view, await sourcesOf(database, points, latestOf(rounds[0] ?? [])))
   const waiting = await memory.prepare(points)
   const now = head.closing?.now ?? head.deciding?.now ?? 0
   for (;;) {
@@ -87,12 +87,12 @@ export async function countPoints(
     if (await memory.isComplete()) {
       await memory.keep()
       const at = due.length > 0 ? Math.max(latest, now) : latest
-      return { ...(await numbered(engine, sum)), at, deltasAt }
+      return { ...(await numbered(database, sum)), at, deltasAt }
     }
   }
 }
 
-function named({ accounts }: Engine, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
+function named({ accounts }: Database, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
   return points.map(point => ({
     ...point,
     account: accounts.get(point.account),
@@ -102,7 +102,7 @@ function named({ accounts }: Engine, dimensions: readonly Dimension[], points: r
 
 /** Since when the metrics of points are metered, by product. */
 async function sourcesOf(
-  engine: Engine,
+  database: Database,
   points: readonly Observation[],
   now: number,
 ): Promise<ReadonlyMap<string, Sources>> {
@@ -114,7 +114,7 @@ async function sourcesOf(
     products.set(account.product, metrics.set(`${dimension} ${metric}`, { dimension, metric }))
   }
   const sources = await inParallel([...products], AT_ONCE, async ([product, metrics]) => {
-    return [product, await meteredSince(engine, { product, now, metrics: [...metrics.values()] })] as const
+    return [product, await meteredSince(database, { product, now, metrics: [...metrics.values()] })] as const
   })
   return new Map(sources)
 }
@@ -139,7 +139,7 @@ class Sum {
 }
 
 /** What points came to, with accounts by number: those that it is held for may be new. */
-async function numbered({ accounts, dimensions }: Engine, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
+async function numbered({ accounts, dimensions }: Database, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
   const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
   const numbers = await accounts.numbersOf(entries.map(({ account }) => account))
   const noted = await accounts.numbersOf(notes.map(({ account }) => account))

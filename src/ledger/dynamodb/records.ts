@@ -12,7 +12,7 @@ import type {
 import { expireRecords, isDue, settleRecord } from '../rules/decisions.ts'
 import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
 import { parseLane } from './lanes.ts'
 import { type Due, deadlineText, dueKey, type Page, pendingPages, putPage, readPages } from './pages.ts'
@@ -35,7 +35,7 @@ const PAGES_TO_CHOOSE_FROM = 200
 /** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
 const PAGES_PER_CHANGE = 4
 
-export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes> {
+export async function dueLanes({ table }: Database, now: number): Promise<DueLanes> {
   const lanes = new Map<string, Due[]>()
   for await (const due of pendingPages(table)) {
     if (due.deadline > deadlineText(now)) lanes.set(due.lane, [...(lanes.get(due.lane) ?? []), due])
@@ -57,19 +57,19 @@ export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes
   return { lanes: due, ...(due.length === 0 && next < Number.POSITIVE_INFINITY && { next }) }
 }
 
-export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const claimed: FrozenRecord[] = []
   const claim = randomUUID()
-  for await (const dues of dueInOrder(engine, lane, options.now)) {
-    const pages = await readPages(engine.table, dues)
+  for await (const dues of dueInOrder(database, lane, options.now)) {
+    const pages = await readPages(database.table, dues)
     for (const [index, due] of dues.entries()) {
       const limit = options.limit - claimed.length
       if (limit === 0) break
-      claimed.push(...(await claimPage(engine, due, pages[index], { ...options, limit }, claim)))
+      claimed.push(...(await claimPage(database, due, pages[index], { ...options, limit }, claim)))
     }
     if (claimed.length === options.limit) break
   }
-  return (await recordEntries(engine, claimed)).map(
+  return (await recordEntries(database, claimed)).map(
     ({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
       return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
     },
@@ -80,7 +80,7 @@ export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): 
  * A lane's pending pages, the earliest deadline first, some at a time. Those of one deadline come in any order, so that
  * several callers take different ones.
  */
-async function* dueInOrder({ table }: Engine, lane: Lane, now: number): AsyncGenerator<Due[]> {
+async function* dueInOrder({ table }: Database, lane: Lane, now: number): AsyncGenerator<Due[]> {
   let same: Due[] = []
   for await (const due of pendingPages(table, PAGES_TO_CHOOSE_FROM)) {
     if (due.lane !== lane.id || due.deadline <= deadlineText(now)) continue
@@ -100,7 +100,7 @@ function inChunks<Element>(elements: readonly Element[]): Element[][] {
 
 /** Claims what is due of a page, of one lane and deadline. */
 async function claimPage(
-  { table }: Engine,
+  { table }: Database,
   due: Due,
   read: Page | undefined,
   { now, limit, claimedUntil }: ClaimOptions,
@@ -121,7 +121,7 @@ async function claimPage(
 }
 
 export async function settle(
-  engine: Engine,
+  database: Database,
   settlements: readonly Settlement[],
   now: number,
 ): Promise<SettledRecord[]> {
@@ -131,7 +131,7 @@ export async function settle(
     return place === undefined ? [] : [{ settlement, index, place }]
   })
   await inParallel(inChanges(placed), SHARDS_AT_ONCE, some =>
-    change(engine, 'settle records', [partOf(some)], (shard: Shard) => {
+    change(database, 'settle records', [partOf(some)], (shard: Shard) => {
       for (const { settlement, index, place } of some) {
         // One that is gone was settled by another process, and so long ago that it was pruned.
         const record = shard.page(place.hour).records.get(place.series)
@@ -143,21 +143,21 @@ export async function settle(
   return settled.filter(one => one !== undefined)
 }
 
-export async function expire(engine: Engine, now: number): Promise<ExpireResult> {
+export async function expire(database: Database, now: number): Promise<ExpireResult> {
   const pages = new Map<string, { place: Pick<Place, 'shard' | 'hour'> }>()
-  for await (const { deadline, shard, hour } of pendingPages(engine.table)) {
+  for await (const { deadline, shard, hour } of pendingPages(database.table)) {
     // One that is to come by more than an hour was frozen by a clock that was ahead.
     if (deadline <= deadlineText(now) || hour > hourOf(now)) pages.set(`${shard} ${hour}`, { place: { shard, hour } })
   }
   const expired = await inParallel(inChanges([...pages.values()]), SHARDS_AT_ONCE, some =>
-    change(engine, 'expire records', [partOf(some)], (shard: Shard) => ({
+    change(database, 'expire records', [partOf(some)], (shard: Shard) => ({
       result: some.flatMap(({ place: { hour } }) =>
         expireRecords(shard, shard.page(hour).records.values(), now).map(record => ({ hour, record })),
       ),
     })),
   )
   const held = expired.flat().filter(({ record }) => record.state === 'held')
-  return { returned: expired.flat().length - held.length, held: await recordEntries(engine, held) }
+  return { returned: expired.flat().length - held.length, held: await recordEntries(database, held) }
 }
 
 /** Divides what is to change by shard, and so that one transaction takes each part. */

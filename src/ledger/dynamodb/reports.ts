@@ -3,7 +3,7 @@ import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine
 import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
@@ -30,22 +30,25 @@ interface Books {
 }
 
 /** The series of some accounts or of all, and what is not folded, as they are together at one instant. */
-async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly number[] | undefined): Promise<Books> {
+async function readBooks(
+  database: Database,
+  accounts: (database: Database) => readonly number[] | undefined,
+): Promise<Books> {
   for (;;) {
-    const view = await readView(engine.table)
+    const view = await readView(database.table)
     const batches = waiting(view)
     if (!view.head.applied || batches.some(({ observed }) => observed)) {
-      await fold(engine)
+      await fold(database)
       continue
     }
-    await engine.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
-    const usage = await readBodies(engine, batches).catch(error => {
+    await database.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
+    const usage = await readBodies(database, batches).catch(error => {
       if (error instanceof SupersededError) return undefined
       throw error
     })
-    const some = accounts(engine)
+    const some = accounts(database)
     const shards = await Shard.readSeries(
-      engine.table,
+      database.table,
       some === undefined ? shardsOf(view.head) : [...new Set(some.map(shardOf))],
     )
     // Where others have folded meanwhile, what was waiting may be in the series by now.
@@ -56,35 +59,35 @@ async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly 
 
 const accountsOf =
   ({ customer }: StatementQuery) =>
-  (engine: Engine) =>
-    customer === undefined ? undefined : engine.accounts.find(customer)
+  (database: Database) =>
+    customer === undefined ? undefined : database.accounts.find(customer)
 
-export async function statementLines(engine: Engine, query: StatementQuery): Promise<StatementLine[]> {
+export async function statementLines(database: Database, query: StatementQuery): Promise<StatementLine[]> {
   const period = isPeriod(query)
   const { from, to } = hoursOf(query)
-  const books = await readBooks(engine, accountsOf(query))
-  const wanted = await wantedBy(engine, query)
+  const books = await readBooks(database, accountsOf(query))
+  const wanted = await wantedBy(database, query)
   const statement = new Statement(period)
   const numbers = new Map<string, number>()
   const numberOf = (series: { account: number; dimension: number }) => numbers.get(seriesKey(series)) ?? Number.NaN
-  for (const { account, dimension, ...totals } of seriesIn(engine, books)) {
+  for (const { account, dimension, ...totals } of seriesIn(database, books)) {
     if (!wanted({ account, dimension })) continue
     numbers.set(seriesKey({ account, dimension }), numbers.size)
     const named = books.view.dimensions[dimension] as Dimension
-    statement.addSeries(numbers.size - 1, engine.accounts.get(account), named, totals)
+    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, totals)
   }
   const open = books.shards.flatMap(shard =>
     [...shard.series.values()].flatMap(({ account, dimension, open }) =>
       [...open].map(([hour, amount]) => ({ account, dimension, hour, amount })),
     ),
   )
-  const closed = period ? await usageOfPeriod(engine, books.shards, { from, to }) : []
+  const closed = period ? await usageOfPeriod(database, books.shards, { from, to }) : []
   for (const usage of [...open, ...books.waiting, ...closed]) {
     if (usage.hour >= from && usage.hour < to) statement.addUsage(numberOf(usage), usage.amount)
   }
   if (period) {
     for (const { record } of await recordsOf(
-      engine,
+      database,
       books.shards,
       { from, to },
       Number.POSITIVE_INFINITY,
@@ -106,7 +109,7 @@ export async function statementLines(engine: Engine, query: StatementQuery): Pro
 }
 
 /** The series with their totals, in the order in which they are told. */
-function seriesIn({ accounts }: Engine, { view, shards, waiting }: Books) {
+function seriesIn({ accounts }: Database, { view, shards, waiting }: Books) {
   const series = new Map(
     [...waiting].map(({ account, dimension }) => {
       const none = { account, dimension, recorded: 0n, metered: 0n, balance: 0n }
@@ -126,7 +129,7 @@ function seriesIn({ accounts }: Engine, { view, shards, waiting }: Books) {
 }
 
 async function wantedBy(
-  { accounts, dimensions }: Engine,
+  { accounts, dimensions }: Database,
   { customer, dimension }: StatementQuery,
 ): Promise<(series: { account: number; dimension: number }) => boolean> {
   const numbers = customer === undefined ? undefined : new Set(accounts.find(customer))
@@ -135,13 +138,13 @@ async function wantedBy(
     (numbers === undefined || numbers.has(series.account)) && (number === undefined || number === series.dimension)
 }
 
-async function usageOfPeriod({ table }: Engine, shards: readonly Shard[], hours: Hours): Promise<SeriesUsage[]> {
+async function usageOfPeriod({ table }: Database, shards: readonly Shard[], hours: Hours): Promise<SeriesUsage[]> {
   return (await inParallel(shards, SHARDS_AT_ONCE, ({ number }) => usageOf(table, number, hours))).flat()
 }
 
 /** Records of a period, the youngest hour first; of each shard not many more than are wanted. */
 async function recordsOf(
-  { table }: Engine,
+  { table }: Database,
   shards: readonly Pick<Shard, 'number'>[],
   hours: Hours,
   limit: number,
@@ -159,40 +162,40 @@ async function recordsOf(
   return found.flat()
 }
 
-export async function records(engine: Engine, query: RecordsQuery): Promise<RecordEntry[]> {
+export async function records(database: Database, query: RecordsQuery): Promise<RecordEntry[]> {
   const { state, ids } = query
   const limit = limitOf(query)
   const { from, to } = hoursOf(query)
-  const { head } = await readHead(engine.table)
-  await engine.accounts.readUpTo(head.log)
-  const ofSeries = await wantedBy(engine, query)
+  const { head } = await readHead(database.table)
+  await database.accounts.readUpTo(head.log)
+  const ofSeries = await wantedBy(database, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
   if (ids !== undefined) {
-    const found = (await recordsAt(engine, ids)).filter(
+    const found = (await recordsAt(database, ids)).filter(
       ({ hour, record }) => hour >= from && hour < to && wanted(record),
     )
-    return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+    return await recordEntries(database, found.sort(youngestFirst).slice(0, limit))
   }
-  const accounts = accountsOf(query)(engine)
+  const accounts = accountsOf(query)(database)
   const shards = accounts === undefined ? shardsOf({ customers: head.customers }) : [...new Set(accounts.map(shardOf))]
   const found =
     state === 'pending' || state === 'held'
-      ? await unsettled(engine, state, new Set(shards), { from, to }, limit, wanted)
+      ? await unsettled(database, state, new Set(shards), { from, to }, limit, wanted)
       : await recordsOf(
-          engine,
+          database,
           shards.map(number => ({ number })),
           { from, to },
           limit,
           wanted,
         )
-  return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+  return await recordEntries(database, found.sort(youngestFirst).slice(0, limit))
 }
 
 const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
   b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
 
 /** Those with these ids that are there, each once. */
-async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<FrozenRecord[]> {
+async function recordsAt({ table }: Database, ids: readonly string[]): Promise<FrozenRecord[]> {
   const wanted = new Set(ids)
   const places = [...wanted].flatMap(id => placeOfRecord(id) ?? [])
   const pages = await readPages(table, places)
@@ -205,7 +208,7 @@ async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<Fro
 
 /** By the indexes, so that the settled ones are not gone through. */
 async function unsettled(
-  { table }: Engine,
+  { table }: Database,
   state: 'pending' | 'held',
   shards: ReadonlySet<number>,
   { from, to }: Hours,
@@ -241,15 +244,15 @@ async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise
  * The figures to watch. What others' counters add, and what of it is not counted, is in them when it is folded: when an
  * hour is closed, at the latest.
  */
-export async function statusOf(engine: Engine): Promise<LedgerStatus> {
+export async function statusOf(database: Database): Promise<LedgerStatus> {
   const [pending, held, unattributed, waiting] = await Promise.all([
-    unsettledRecords(engine, 'pending'),
-    unsettledRecords(engine, 'held'),
-    unattributedAmounts(engine),
-    waitingUsage(engine.table),
+    unsettledRecords(database, 'pending'),
+    unsettledRecords(database, 'held'),
+    unattributedAmounts(database),
+    waitingUsage(database.table),
   ])
   const numbers = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
+  const dimensions = await database.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
   const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
     ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
@@ -269,7 +272,7 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
   }
 }
 
-async function unsettledRecords({ table }: Engine, state: 'pending' | 'held'): Promise<FrozenRecord[]> {
+async function unsettledRecords({ table }: Database, state: 'pending' | 'held'): Promise<FrozenRecord[]> {
   const pages = await readPages(table, await unsettledPlaces(table, state))
   return pages.flatMap(page =>
     [...(page?.records.values() ?? [])]
@@ -280,13 +283,13 @@ async function unsettledRecords({ table }: Engine, state: 'pending' | 'held'): P
 
 /** What nobody can be billed for, by dimension, with the head of that instant. */
 async function unattributedAmounts(
-  engine: Engine,
+  database: Database,
 ): Promise<Pick<View['head'], 'closedThrough' | 'notCounted'> & { amounts: Map<number, bigint> }> {
   for (;;) {
-    const { head } = await readHead(engine.table)
-    const batches = (await readUnattributedBatches(engine.table)).filter(batch => !isFolded(head, batch))
-    const shards = await Shard.readSeries(engine.table, shardsOf({ unattributed: head.unattributed }))
-    if (!head.applied) await fold(engine)
+    const { head } = await readHead(database.table)
+    const batches = (await readUnattributedBatches(database.table)).filter(batch => !isFolded(head, batch))
+    const shards = await Shard.readSeries(database.table, shardsOf({ unattributed: head.unattributed }))
+    if (!head.applied) await fold(database)
     if (!head.applied || shards.some(({ cut }) => cut > head.cut)) continue
     const amounts = new Map<number, bigint>()
     for (const shard of shards) {
