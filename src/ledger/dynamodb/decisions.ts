@@ -11,9 +11,9 @@ import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
-import { pendingPages } from './pages.ts'
 import { placeOfRecord, type SeriesNumbers, seriesKey, shardOf } from './places.ts'
 import { type Series, Shard } from './shard.ts'
+import { pendingSheets } from './sheets.ts'
 import { pause } from './table.ts'
 
 /** What is decided about one record or customer: by a person, with an entry in the audit trail, or by its agreement's end. */
@@ -30,7 +30,7 @@ export async function decide(
   const dimensions = await database.dimensions.all()
   const part = { shard: place.shard, hours: [place.hour] }
   await change(database, `decide about record ${recordId}`, [part], (shard: Shard) => {
-    const record = shard.page(place.hour).records.get(place.series)
+    const record = shard.sheet(place.hour).records.get(place.series)
     if (record === undefined) throw noSuchRecord(recordId)
     const { account, dimension } = record
     const { size } = dimensions[dimension] as Dimension
@@ -115,7 +115,7 @@ export async function finalize(
   const dimensions = await database.dimensions.all()
   const part = { shard: shardOf(account), hours: [terms.hour] }
   await takeLateUsage(database, part.shard, series => series.account === account, terms.hour)
-  for await (const { shard, hour } of pendingPages(database.table)) if (shard === part.shard) part.hours.push(hour)
+  for await (const { shard, hour } of pendingSheets(database.table)) if (shard === part.shard) part.hours.push(hour)
   return await change(database, 'finalize a customer', [part], (shard: Shard) => {
     shard.setAccount(account, { ...shard.account(account), endedAt: options.endedAt })
     const all = [...shard.series.values()].filter(series => series.account === account)
@@ -123,8 +123,8 @@ export async function finalize(
       for (const hour of [...series.open.keys()]) if (hour <= terms.hour) shard.takeOpenUsage(series, hour)
     }
     const frozen = freezeSeries(shard, all, terms, { accounts: database.accounts, dimensions })
-    for (const page of shard.pages.values()) {
-      for (const record of page.records.values()) {
+    for (const sheet of shard.sheets.values()) {
+      for (const record of sheet.records.values()) {
         if (record.account === account && record.state === 'pending') hasten(record, terms)
       }
     }

@@ -5,8 +5,8 @@ import { inDoubt } from '../rules/transitions.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { parseLane } from './lanes.ts'
-import { reasonOf } from './pages.ts'
 import { recordId } from './places.ts'
+import { reasonOf } from './sheets.ts'
 
 /** Records as they are told, with the accounts and dimensions that they name. */
 export async function recordEntries(

@@ -255,7 +255,7 @@ async function applyToShard(
       shard.cut = cut
     }
     const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing)
-    await shard.readPages(database.table, hoursOfRecords(next.hours))
+    await shard.readSheets(database.table, hoursOfRecords(next.hours))
     const knowledge = { accounts: database.accounts, dimensions }
     const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
     const writes = shard.writes(series => nameOf(database, series))

@@ -9,10 +9,10 @@ import { addRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
-import { type Page, pagesOf, readPages, removeRecords } from './pages.ts'
 import { inParallel } from './parallel.ts'
 import { seriesKey, shardsOf } from './places.ts'
 import { addUnsettled, NONE, type Shard, type Unsettled } from './shard.ts'
+import { readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
 import { chunksOf, pause } from './table.ts'
 import { usageKeys } from './usage.ts'
 
@@ -20,8 +20,8 @@ import { usageKeys } from './usage.ts'
 
 const SHARDS_AT_ONCE = 8
 
-/** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
-const PAGES_PER_CHANGE = 4
+/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
+const SHEETS_PER_CHANGE = 4
 
 export async function prune(database: Database, wanted: number): Promise<number> {
   const { table } = database
@@ -29,20 +29,24 @@ export async function prune(database: Database, wanted: number): Promise<number>
   const old = { from: 0, to: prunableBefore(wanted, head.closedThrough ?? undefined) }
   const pruned = await inParallel(shardsOf(head), SHARDS_AT_ONCE, async shard => {
     let records = 0
-    for await (const page of pagesOf(table, shard, old)) records += await prunePage(database, shard, page)
+    for await (const sheet of sheetsOf(table, shard, old)) records += await pruneSheet(database, shard, sheet)
     await table.delete('delete what is old', await usageKeys(table, shard, old))
     return records
   })
   return pruned.reduce((sum, records) => sum + records, 0)
 }
 
-/** Deletes the settled records of a page. Returns how many. */
-async function prunePage({ table }: Database, shard: number, read: Page): Promise<number> {
-  for (let page: Page | undefined = read; page !== undefined; [page] = await readPages(table, [{ ...page, shard }])) {
-    const settled = [...page.records].filter(([, { state }]) => state === 'metered' || state === 'returned')
+/** Deletes the settled records of a sheet. Returns how many. */
+async function pruneSheet({ table }: Database, shard: number, read: Sheet): Promise<number> {
+  for (
+    let sheet: Sheet | undefined = read;
+    sheet !== undefined;
+    [sheet] = await readSheets(table, [{ ...sheet, shard }])
+  ) {
+    const settled = [...sheet.records].filter(([, { state }]) => state === 'metered' || state === 'returned')
     if (settled.length === 0) return 0
     const gone = settled.map(([series]) => series)
-    if (await removeRecords(table, shard, page, gone)) return settled.length
+    if (await removeRecords(table, shard, sheet, gone)) return settled.length
   }
   return 0
 }
@@ -79,16 +83,16 @@ async function doubtShard(database: Database, number: number, closed: number, by
   const taken = new Map<string, Set<number>>()
   const unsettled: number[] = []
   const sums = new Map<string, Unsettled>()
-  for await (const page of pagesOf(database.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
-    const { hour, records } = page
+  for await (const sheet of sheetsOf(database.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
+    const { hour, records } = sheet
     for (const series of records.keys()) taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
-    addUnsettled(sums, page)
+    addUnsettled(sums, sheet)
     if ([...records.values()].some(({ state }) => state === 'pending' || state === 'held')) unsettled.push(hour)
   }
-  for (const hours of chunksOf(unsettled, PAGES_PER_CHANGE)) {
+  for (const hours of chunksOf(unsettled, SHEETS_PER_CHANGE)) {
     await change(database, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
-      for (const page of shard.pages.values()) {
-        for (const record of page.records.values()) doubtRecord(shard, record, by)
+      for (const sheet of shard.sheets.values()) {
+        for (const record of sheet.records.values()) doubtRecord(shard, record, by)
       }
       return { result: undefined, also: shard.indexEntries }
     })
@@ -104,7 +108,7 @@ async function doubtShard(database: Database, number: number, closed: number, by
       const doubted = doubtBalance(series, taken.get(key) ?? new Set(), closed, by.now)
       if (doubted === undefined) continue
       const { record, terms } = doubted
-      addRecord(shard.page(terms.hour), series, terms, record, database.accounts)
+      addRecord(shard.sheet(terms.hour), series, terms, record, database.accounts)
     }
     return { result: undefined }
   })

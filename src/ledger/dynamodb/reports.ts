@@ -7,20 +7,20 @@ import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
-import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
 import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
+import { heldSheets, pendingSheets, readSheets, type StoredRecord, sheetsOf } from './sheets.ts'
 import { chunksOf, type Table } from './table.ts'
 import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
 /** What the DynamoDB ledger can be asked. */
 
 const SHARDS_AT_ONCE = 32
-const PAGES_AT_ONCE = 100
+const SHEETS_AT_ONCE = 100
 
-/** About how many records a page has that a query wants. */
-const RECORDS_PER_PAGE = 16
+/** About how many records a sheet has that a query wants. */
+const RECORDS_PER_SHEET = 16
 
 interface Books {
   readonly view: View
@@ -150,10 +150,10 @@ async function recordsOf(
   limit: number,
   wanted: (record: StoredRecord) => boolean,
 ): Promise<FrozenRecord[]> {
-  const pageSize = Math.ceil(limit / RECORDS_PER_PAGE)
+  const pageSize = Math.ceil(limit / RECORDS_PER_SHEET)
   const found = await inParallel(shards, SHARDS_AT_ONCE, async ({ number }) => {
     const records: FrozenRecord[] = []
-    for await (const { hour, records: ofHour } of pagesOf(table, number, hours, pageSize)) {
+    for await (const { hour, records: ofHour } of sheetsOf(table, number, hours, pageSize)) {
       for (const record of ofHour.values()) if (wanted(record)) records.push({ hour, record })
       if (records.length >= limit) break
     }
@@ -198,9 +198,9 @@ const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
 async function recordsAt({ table }: Database, ids: readonly string[]): Promise<FrozenRecord[]> {
   const wanted = new Set(ids)
   const places = [...wanted].flatMap(id => placeOfRecord(id) ?? [])
-  const pages = await readPages(table, places)
+  const sheets = await readSheets(table, places)
   return places.flatMap(({ hour, series }, index) => {
-    const record = pages[index]?.records.get(series)
+    const record = sheets[index]?.records.get(series)
     // A place can be written in several ways, an id in one.
     return record !== undefined && wanted.has(recordId(hour, record)) ? [{ hour, record }] : []
   })
@@ -221,11 +221,11 @@ async function unsettled(
   const found: FrozenRecord[] = []
   for (const some of chunksOf(
     places.sort((a, b) => b.hour - a.hour),
-    PAGES_AT_ONCE,
+    SHEETS_AT_ONCE,
   )) {
-    for (const page of await readPages(table, some)) {
-      for (const record of page?.records.values() ?? []) {
-        if (wanted(record)) found.push({ hour: page?.hour ?? 0, record })
+    for (const sheet of await readSheets(table, some)) {
+      for (const record of sheet?.records.values() ?? []) {
+        if (wanted(record)) found.push({ hour: sheet?.hour ?? 0, record })
       }
     }
     if (found.length >= limit) break
@@ -234,9 +234,9 @@ async function unsettled(
 }
 
 async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise<Pick<Place, 'shard' | 'hour'>[]> {
-  if (state === 'held') return await heldPages(table)
+  if (state === 'held') return await heldSheets(table)
   const places = new Map<string, Pick<Place, 'shard' | 'hour'>>()
-  for await (const { shard, hour } of pendingPages(table)) places.set(`${shard} ${hour}`, { shard, hour })
+  for await (const { shard, hour } of pendingSheets(table)) places.set(`${shard} ${hour}`, { shard, hour })
   return [...places.values()]
 }
 
@@ -273,11 +273,11 @@ export async function statusOf(database: Database): Promise<LedgerStatus> {
 }
 
 async function unsettledRecords({ table }: Database, state: 'pending' | 'held'): Promise<FrozenRecord[]> {
-  const pages = await readPages(table, await unsettledPlaces(table, state))
-  return pages.flatMap(page =>
-    [...(page?.records.values() ?? [])]
+  const sheets = await readSheets(table, await unsettledPlaces(table, state))
+  return sheets.flatMap(sheet =>
+    [...(sheet?.records.values() ?? [])]
       .filter(record => record.state === state)
-      .map(record => ({ hour: page?.hour ?? 0, record })),
+      .map(record => ({ hour: sheet?.hour ?? 0, record })),
   )
 }
 
