@@ -191,15 +191,15 @@ export class Shard implements Book<StoredRecord> {
     const entries = entriesOfSheet(this.number, sheet)
     return [
       putSheet(this.number, sheet),
-      ...[...entries].filter(entry => !before.entries.has(entry)).map(entry => ({ mark: keyOfEntry(entry) })),
-      ...[...before.entries].filter(entry => !entries.has(entry)).map(entry => ({ unmark: keyOfEntry(entry) })),
+      ...[...entries].filter(entry => !before.entries.has(entry)).map(entry => ({ index: keyOfEntry(entry) })),
+      ...[...before.entries].filter(entry => !entries.has(entry)).map(entry => ({ unindex: keyOfEntry(entry) })),
     ]
   }
 
   /** The entries of the indexes that the sheets have which were read: all of them, whether they are there or not. */
   get indexEntries(): Write[] {
     return [...this.sheets.values()].flatMap(sheet =>
-      [...entriesOfSheet(this.number, sheet)].map(entry => ({ mark: keyOfEntry(entry) })),
+      [...entriesOfSheet(this.number, sheet)].map(entry => ({ index: keyOfEntry(entry) })),
     )
   }
 
