@@ -23,7 +23,7 @@ const KEYS_KEPT = 400 * 24 * HOUR
  * Takes usage in: new items for each batch, so that no writer waits for another. What a batch needs is written before;
  * then its key, which must be new, and its place among those to fold, in one transaction.
  */
-export class Appending {
+export class Journal {
   readonly #database: Database
   /** In the names of bodies, so that none is put together from what two processes have written. */
   readonly #process = randomBytes(6).toString('hex')

@@ -38,7 +38,7 @@ import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldObserved } from './fold.ts'
 import { begin, readHead } from './head.ts'
-import { Appending } from './journal.ts'
+import { Journal } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { registerSources, takeTurns } from './products.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -65,7 +65,7 @@ export class DynamoDBLedger implements Ledger {
   readonly folder = undefined
   readonly clock: SharedClock
   readonly #database: Database
-  readonly #appending: Appending
+  readonly #journal: Journal
   readonly #end: () => void
   /** The last hour that is closed, as far as this process knows. */
   #closedThrough: number | undefined
@@ -81,7 +81,7 @@ export class DynamoDBLedger implements Ledger {
       takeTurns: (...turns) => takeTurns(table, ...turns),
     }
     this.#database = database
-    this.#appending = new Appending(database)
+    this.#journal = new Journal(database)
     this.#end = end
   }
 
@@ -120,7 +120,7 @@ export class DynamoDBLedger implements Ledger {
   }
 
   async append(batch: UsageBatch): Promise<void> {
-    await this.#appending.append(batch)
+    await this.#journal.append(batch)
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {
