@@ -8,7 +8,7 @@ export interface Part {
   readonly hours?: readonly number[]
 }
 
-/** What came of looking at shards: they are changed in place. */
+/** The result of a change, beside the shards, which it changes in place. */
 export interface Change<Result> {
   readonly result: Result
   /** What is written together with them. */

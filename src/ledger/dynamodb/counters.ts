@@ -34,7 +34,7 @@ import { meteredSince, type Sources } from './products.ts'
 import { type Item, type Key, pause, type Table } from './table.ts'
 
 /**
- * Counters that others keep. What a cut's points come to is found in memory, batch after batch, out of what was
+ * Counters that others keep. The usage of a cut's points is found in memory, batch after batch, out of what was
  * remembered before the cut: of counters and deltas in trees of cells, of streams in items of their own. Then it is
  * written, each with the number of the cut and with what it was before. So a fold that is done again, or by several at
  * once, finds the same, however much is written already.
@@ -119,7 +119,7 @@ async function sourcesOf(
   return new Map(sources)
 }
 
-/** Adds up what sets of points come to. */
+/** The sum of several sets of points. */
 class Sum {
   readonly entries = new Map<string, UsageEntry>()
   readonly notes = new Map<string, ObservationNote>()
@@ -138,7 +138,7 @@ class Sum {
   }
 }
 
-/** What points came to, with accounts by number: those that it is held for may be new. */
+/** A sum with accounts by number: those that usage is held for may be new. */
 async function numbered({ accounts, dimensions }: Database, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
   const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
   const numbers = await accounts.numbersOf(entries.map(({ account }) => account))

@@ -4,7 +4,7 @@ import type { Dimensions } from './dimensions.ts'
 import type { SeriesNumbers } from './places.ts'
 import type { Table } from './table.ts'
 
-/** What every part of the ledger works with. */
+/** The table, and what this process knows of its accounts, dimensions and clock: every part of the ledger gets it. */
 export interface Database {
   readonly table: Table
   readonly accounts: Accounts

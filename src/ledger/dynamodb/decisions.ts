@@ -16,7 +16,7 @@ import { type Series, Shard } from './shard.ts'
 import { pendingSheets } from './sheets.ts'
 import { pause } from './table.ts'
 
-/** What is decided about one record or customer: by a person, with an entry in the audit trail, or by its agreement's end. */
+/** Decisions about one record or customer: a person's, with an entry in the audit trail, and its agreement's end. */
 
 export async function decide(
   database: Database,

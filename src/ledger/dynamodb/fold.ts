@@ -69,7 +69,7 @@ export async function fold(database: Database, closing?: CloseOptions, deciding?
   }
 }
 
-/** The same where points of others' counters wait: what they come to is found only then. */
+/** The same, but only where points of others' counters wait: their usage is known only when they are folded. */
 export async function foldObserved(database: Database): Promise<void> {
   const view = await readView(database.table)
   if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(database)

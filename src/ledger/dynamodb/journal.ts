@@ -20,7 +20,7 @@ const CHUNK = 350 * 1024
 const KEYS_KEPT = 400 * 24 * HOUR
 
 /**
- * Takes usage in: new items for each batch, so that no writer waits for another. What a batch needs is written before;
+ * The journal: new items for each batch, so that no writer waits for another. What a batch needs is written before;
  * then its key, which must be new, and its place among those to fold, in one transaction.
  */
 export class Journal {

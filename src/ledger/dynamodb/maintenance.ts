@@ -16,7 +16,7 @@ import { readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
 import { chunksOf, pause } from './table.ts'
 import { usageKeys } from './usage.ts'
 
-/** Deleting what is old, and what a ledger made of a backup has to doubt. */
+/** Pruning, and the doubts of a ledger that was made of a backup. */
 
 const SHARDS_AT_ONCE = 8
 

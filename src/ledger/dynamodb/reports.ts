@@ -14,7 +14,7 @@ import { heldSheets, pendingSheets, readSheets, type StoredRecord, sheetsOf } fr
 import { chunksOf, type Table } from './table.ts'
 import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
-/** What the DynamoDB ledger can be asked. */
+/** The DynamoDB ledger's reports: statement, records and status. */
 
 const SHARDS_AT_ONCE = 32
 const SHEETS_AT_ONCE = 100

@@ -151,7 +151,7 @@ export class Shard implements Book<StoredRecord> {
   }
 
   /**
-   * What is to be written, nothing where nothing changed.
+   * The writes of what was changed.
    *
    * @param nameOf for the person who reads of a series that does not add up
    * @throws LedgerError `ERR_LEDGER_EQUATION`

@@ -50,7 +50,7 @@ export class Sheet {
 const DUE = 'due'
 const HELD = 'held'
 
-/** An entry of the index of what is pending: the earliest deadline first. */
+/** An entry of the index of pending records: the earliest deadline first. */
 export interface Due {
   readonly key: string
   readonly deadline: string
@@ -71,13 +71,13 @@ function dueOf(sk: string): Due {
   return { key: sk, deadline, hour: Number(hour) * HOUR, shard: Number(shard), lane }
 }
 
-/** What is pending, the earliest deadline first. */
+/** The sheets that have pending records, the earliest deadline first. */
 export async function* pendingSheets(table: Table, pageSize?: number): AsyncGenerator<Due> {
   const range = pageSize === undefined ? {} : { pageSize }
   for await (const { sk } of table.query('look for pending records', DUE, range)) yield dueOf(sk)
 }
 
-/** Where records are held. */
+/** The sheets that have held records. */
 export async function heldSheets(table: Table): Promise<{ shard: number; hour: number }[]> {
   return (await table.list('look for held records', HELD)).map(({ sk }) => {
     const [hour, shard] = sk.split('#').map(Number) as [number, number]

@@ -32,7 +32,7 @@ interface SeriesLookup {
   readonly account: Account
 }
 
-/** Takes usage in. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
+/** The batches of usage. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
 export class Batches {
   readonly #database: Database
   readonly #dimensions = new Map<string, number>()
