@@ -236,7 +236,13 @@ export class Observing {
       const values: SQLInputValue[] = []
       const rows = saved.slice(first, first + ROWS_PER_INSERT)
       for (const { id, kept } of rows) {
-        values.push(id, packState(kept.state), dimensionId(kept.dimension), kept.wakeAt, String(kept.waiting))
+        values.push(
+          id,
+          packState(kept.state),
+          dimensionId(kept.dimension),
+          kept.wakeAt,
+          kept.waiting === 0n ? null : String(kept.waiting),
+        )
       }
       this.#database.run(
         `INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)
@@ -340,7 +346,7 @@ export function waitingUsage(database: Database): { dimension: string; amount: b
     `SELECT name AS dimension, waiting FROM counter_state JOIN dimension ON dimension.id = counter_state.dimension
      WHERE wake_at > 0`,
   )) {
-    sums.set(dimension as string, (sums.get(dimension as string) ?? 0n) + BigInt(waiting as string))
+    sums.set(dimension as string, (sums.get(dimension as string) ?? 0n) + BigInt((waiting as string | null) ?? 0))
   }
   return [...sums].filter(([, amount]) => amount > 0n).map(([dimension, amount]) => ({ dimension, amount }))
 }

@@ -190,7 +190,7 @@ CREATE TABLE counter_state (
   state TEXT NOT NULL,
   dimension INTEGER NOT NULL REFERENCES dimension,
   wake_at INTEGER NOT NULL, -- when what waits is decided at the latest, in milliseconds; 0 when nothing waits
-  waiting TEXT NOT NULL -- how much that is
+  waiting TEXT -- how much that is
 ) STRICT;
 CREATE INDEX counter_waiting ON counter_state (wake_at) WHERE wake_at > 0;
 

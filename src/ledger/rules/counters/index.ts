@@ -549,17 +549,10 @@ function heldAccount(account: Account, reason: HeldVerdict): Account {
 export function checkObservations(points: readonly Observation[]): void {
   const streams = new Set<Stream>()
   for (const point of points) {
-    const { counter, series = counter, stream, kind, start, time, receivedAt, value, maxGap = 0 } = point
-    const whole = [start, time, receivedAt, maxGap].every(Number.isSafeInteger)
-    const timely =
-      start >= 0 && start <= LAST_START && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
-    const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
-    const named =
-      isName(counter) &&
-      (series === counter || isName(series)) &&
-      (stream === undefined || streams.has(stream) || isStream(stream))
-    if (stream !== undefined) streams.add(stream)
-    if (!whole || !timely || !safe || !named || !OBSERVATION_KINDS.includes(kind)) {
+    const { counter, series, stream, kind, start, time, receivedAt, value, maxGap } = point
+    if (stream !== undefined && !streams.has(stream) && isStream(stream)) streams.add(stream)
+    const known = stream === undefined || streams.has(stream)
+    if (!known || !isNamed(point) || !isTimely(point) || !OBSERVATION_KINDS.includes(kind)) {
       const got = JSON.stringify({ counter, series, stream, kind, start, time, receivedAt, maxGap })
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
@@ -575,6 +568,26 @@ export function checkObservations(points: readonly Observation[]): void {
     }
   }
 }
+
+function isTimely({ start, time, receivedAt, maxGap = 0 }: Observation): boolean {
+  return (
+    Number.isSafeInteger(start) &&
+    Number.isSafeInteger(time) &&
+    Number.isSafeInteger(receivedAt) &&
+    Number.isSafeInteger(maxGap) &&
+    start >= 0 &&
+    start <= LAST_START &&
+    time > 0 &&
+    receivedAt >= 0 &&
+    receivedAt <= LAST_INSTANT &&
+    maxGap >= 0 &&
+    start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
+  )
+}
+
+const isNamed = ({ counter, series }: Observation): boolean =>
+  series === undefined ? isName(counter) : counter.length === 32 && TWO_NAMES.test(counter + series)
+const TWO_NAMES = /^[0-9a-f]{64}$/
 
 const isName = (name: string): boolean => /^[0-9a-f]{32}$/.test(name)
 

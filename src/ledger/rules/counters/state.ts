@@ -25,30 +25,47 @@ export function packState(state: CounterState): string {
   const [only] = state.kind === 'started' && state.counters.length === 1 ? state.counters : []
   if (state.kind === 'started' && only !== undefined && isPlain(only)) {
     const { names, mark, time, emitted, points } = only
-    return `${PLAIN}${state.start} ${mark} ${time} ${emitted} ${points} ${names[0]}`
+    const name = shortName(names[0] as string)
+    // They are written again with each point, so they are short.
+    const rest = emitted === mark ? '' : ` ${emitted}`
+    return `${PLAIN}${name}${points}${state.start.toString(36)} ${(time - state.start).toString(36)} ${textOf(mark)}${rest}`
   }
   return OTHER + JSON.stringify(state, (_, one) => (typeof one === 'bigint' ? `${one}n` : one))
 }
 
 export function unpackState(text: string): CounterState {
-  if (text[0] === PLAIN) {
-    const [start, mark, time, emitted, points, name] = text.slice(1).split(' ') as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-    ]
-    const counter = {
-      ...{ names: [name], mark: BigInt(mark), time: Number(time), emitted: BigInt(emitted), points: Number(points) },
-    }
-    return { kind: 'started', start: Number(start), counters: [counter], wakeAt: 0 }
+  if (text[0] !== PLAIN) {
+    return JSON.parse(text.slice(1), (_, one) =>
+      typeof one === 'string' && /^-?\d+n$/.test(one) ? BigInt(one.slice(0, -1)) : one,
+    )
   }
-  return JSON.parse(text.slice(1), (_, one) =>
-    typeof one === 'string' && /^-?\d+n$/.test(one) ? BigInt(one.slice(0, -1)) : one,
-  )
+  const [begun, since, marked, rest] = text.slice(PLAIN_NAME + 1).split(' ') as [string, string, string, string?]
+  const start = Number.parseInt(begun, 36)
+  const mark = amountOf(marked)
+  const counter = {
+    names: [Buffer.from(text.slice(1, PLAIN_NAME), 'base64url').toString('hex')],
+    ...{ mark, time: start + Number.parseInt(since, 36), emitted: rest === undefined ? mark : BigInt(rest) },
+    points: Number(text[PLAIN_NAME]),
+  }
+  return { kind: 'started', start, counters: [counter], wakeAt: 0 }
 }
+
+/** Where the name of a plain state ends: 16 bytes in base64. */
+const PLAIN_NAME = 23
+
+/** Mostly it is the same stream as before. */
+let last = { name: '', short: '' }
+function shortName(name: string): string {
+  if (name !== last.name) last = { name, short: Buffer.from(name, 'hex').toString('base64url') }
+  return last.short
+}
+
+/** A value in as few characters as is quick; one that is no number's has a letter before it that no other has. */
+const textOf = (value: bigint): string =>
+  value <= Number.MAX_SAFE_INTEGER ? Number(value).toString(36) : `${LARGE}${value}`
+const amountOf = (text: string): bigint =>
+  text[0] === LARGE ? BigInt(text.slice(1)) : BigInt(Number.parseInt(text, 36))
+const LARGE = '+'
 
 export function packStream(state: StreamState): string {
   return JSON.stringify(state)
