@@ -1,6 +1,7 @@
 import { hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { distance } from '../../text/time.ts'
@@ -25,6 +26,7 @@ export interface HeadlineFacts {
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
+  readonly alarms: readonly RecentAlarm[]
   readonly checks: readonly CheckResult[]
 }
 
@@ -54,13 +56,14 @@ export function headlineOf(facts: HeadlineFacts): Headline {
 }
 
 /** In the order of their urgency. */
-const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | undefined)[] = [
+const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
   notAddingUp,
   notReady,
   pendingLate,
   notClosing,
   laneTroubles,
   passFailed,
+  counterAlarms,
   heldOrUnattributed,
   dryRun,
 ]
@@ -131,6 +134,14 @@ function passFailed({ lastPass }: HeadlineFacts): Finding | undefined {
     title: 'All of it is kept, but the last metering pass failed.',
     detail: `The last pass ended with ${lastPass.error}. It is tried again by itself.`,
   }
+}
+
+function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
+  return alarms.map(({ verdict, at }) => {
+    const { title, usage, mend } = COUNTER_ALARMS[verdict]
+    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
+    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
+  })
 }
 
 function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
