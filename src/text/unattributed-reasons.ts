@@ -9,7 +9,7 @@ export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> 
   'old-counter': 'a new counter that began long before: it may be a known one under another name',
   'too-late': 'deltas so late that nobody can tell whether they were counted',
   'several-writers':
-    'several processes count under one name, and nobody can tell how much of it was used: give each a ' +
-    "service.instance.id (a scraped target its own instance), compare with the application's own records, then " +
+    'several processes count under one name, so nobody knows how much of it was used: first give each a ' +
+    "service.instance.id (a scraped target an instance), then compare with the application's own records, and " +
     'attribute it or write it off',
 }

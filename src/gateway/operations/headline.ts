@@ -61,9 +61,9 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   notReady,
   pendingLate,
   notClosing,
+  counterAlarms,
   laneTroubles,
   passFailed,
-  counterAlarms,
   heldOrUnattributed,
   dryRun,
 ]
@@ -111,6 +111,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
   }
 }
 
+function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
+  return alarms.map(({ verdict, at }) => {
+    const { title, usage, mend } = COUNTER_ALARMS[verdict]
+    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
+    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
+  })
+}
+
 function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
   if (troubles.length === 0) return undefined
   // A product whose customers have licences and others has two lanes, which fail alike.
@@ -136,15 +144,7 @@ function passFailed({ lastPass }: HeadlineFacts): Finding | undefined {
   }
 }
 
-function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
-  return alarms.map(({ verdict, at }) => {
-    const { title, usage, mend } = COUNTER_ALARMS[verdict]
-    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
-    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
-  })
-}
-
-function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
+function heldOrUnattributed({ status, alarms }: HeadlineFacts): Finding | undefined {
   const held = status.held.reduce((sum, { records }) => sum + records, 0)
   const unattributed = status.unattributed.some(({ amount }) => amount !== 0n)
   const parts = [
@@ -155,7 +155,7 @@ function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
   return {
     level: 'attention',
     title: `All but ${parts.join(' and ')}.`,
-    detail: `Nothing is lost, but a person has to decide about ${parts.join(' and ')}: what to do is below.`,
+    detail: `${alarms.length > 0 ? 'A' : 'Nothing is lost, but a'} person has to decide about ${parts.join(' and ')}: what to do is below.`,
   }
 }
 
