@@ -9,6 +9,7 @@ import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { folder, run } from '../cli/support.ts'
 import { encode, type Metric, nanoseconds, type Point } from '../counters/otlp.ts'
+import { override } from '../exporter/support.ts'
 import {
   complaintsOf,
   LOW_CONTRAST,
@@ -40,11 +41,22 @@ class Watched {
     this.now = now
   }
 
-  static async start(t: TestContext, path = join(folder(t), 'ledger.sqlite'), now = START): Promise<Watched> {
+  /** @param passes what its metering passes wait for */
+  static async start(
+    t: TestContext,
+    { path = join(folder(t), 'ledger.sqlite'), now = START, passes = Promise.resolve() } = {},
+  ): Promise<Watched> {
     const watched = new Watched(path, now)
+    const log = (level: string) => (message: string) => {
+      watched.logged.push(`${level}: ${message}`)
+      watched.#look()
+    }
+    const logger = { error: log('error'), warn: log('warn'), info() {}, debug() {}, verbose() {} }
+    diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
     const ledger = new SqliteLedger({ path })
     const gateway = await Gateway.start({
-      ...{ ledger, region: 'us-east-1', productCode: 'prod', now: () => watched.now, http: { port: 0 } },
+      ledger: override(ledger, { closeHours: options => passes.then(() => ledger.closeHours(options)) }),
+      ...{ region: 'us-east-1', productCode: 'prod', now: () => watched.now, http: { port: 0 } },
       ledgerAddress: path,
       dimensions: { tokens: { unit: '{token}', from: { metric: 'tokens' } } },
       customer: ({ customer }) => (customer === undefined ? undefined : { accountId: String(customer) }),
@@ -57,12 +69,6 @@ class Watched {
       wakeInterval: 10,
     })
     watched.url = `http://${gateway.addresses.http}`
-    const log = (level: string) => (message: string) => {
-      watched.logged.push(`${level}: ${message}`)
-      watched.#look()
-    }
-    const logger = { error: log('error'), warn: log('warn'), info() {}, debug() {}, verbose() {} }
-    diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
     t.after(async () => {
       await gateway.close()
       await ledger.close()
@@ -220,11 +226,19 @@ test('an alarm is said once an hour, what was found meanwhile too, and by a gate
   const [, second = ''] = await watched.lines(2)
   assert.match(second, /under one name\. 1 more finding \(/)
 
-  const other = await Watched.start(t, watched.path, watched.now)
+  const other = await Watched.start(t, { path: watched.path, now: watched.now })
   await other.metrics(NOT_COUNTED('shared-identity', 2))
   assert.deepEqual(other.logged, [])
   await other.export(CAROL, 100, 20, 110)
   assert.match((await other.lines(1))[0] ?? '', /under one name\. 1 more finding \(/)
+})
+
+test('what comes before the first metering pass is said too', async t => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const watched = await Watched.start(t, { passes: promise })
+  await watched.export(ALICE, 100, 20, 110)
+  resolve()
+  await watched.lines(1)
 })
 
 test('an alarm is shown for a day', async t => {
