@@ -25,7 +25,7 @@ metering: { endpoint: 'http://127.0.0.1:1' }
 `
 const HTTP_ONLY = CONFIG.replace('grpc: 127.0.0.1:0', 'grpc: off')
 
-/** Usage of now: what was used before the gateway began is none. */
+/** Used now: what was used before the gateway began to meter is none of its usage. */
 const tokens = () =>
   JSON.stringify({
     resourceMetrics: [
