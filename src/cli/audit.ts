@@ -13,7 +13,7 @@ interface Options extends CommonOptions {
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description('who did what, when and why, the youngest first')
+    .description("who did what, and what was found of others' counters, the youngest first")
     .addOption(ledgerOption())
     .option('--limit <number>', 'at most so many', limit, 100)
     .addOption(formatOption('table', 'json', 'csv'))

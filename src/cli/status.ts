@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
+import { recentAlarms } from '../metering/counter-alarms.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
@@ -20,13 +21,13 @@ export function statusCommand(): Command {
     .addOption(nowOption())
     .action(async (options: Options) => {
       const { ledger: address, format } = options
-      const report = await withLedger(address, 'read', async ledger => ({
-        name: ledgerName(address),
-        size: fileSize(address),
-        now: nowOf(options),
-        status: await ledger.status(),
-        dimensions: await readDimensions(ledger),
-      }))
+      const report = await withLedger(address, 'read', async ledger => {
+        const now = nowOf(options)
+        const status = await ledger.status()
+        const alarms = await recentAlarms(ledger, status, now)
+        const dimensions = await readDimensions(ledger)
+        return { name: ledgerName(address), size: fileSize(address), now, status, alarms, dimensions }
+      })
       print(format === 'json' ? json(statusJson(report)) : statusText(report, screen().paint))
     })
 }

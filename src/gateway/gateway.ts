@@ -144,6 +144,7 @@ class Pipeline {
       now: await this.#ledger.clock.now(this.#options.now()),
       metrics: this.#mapper.sources,
     })
+    await this.#report()
   }
 
   operations(
@@ -196,8 +197,12 @@ class Pipeline {
 
   async #passed(begunAt: number, error: unknown): Promise<void> {
     this.#activity.passed(begunAt, error)
+    if (error === undefined) await this.#report()
+    else this.reporter.ledgerFault(error)
+  }
+
+  async #report(): Promise<void> {
     try {
-      if (error !== undefined) throw error
       this.reporter.status(await this.#ledger.status())
     } catch (error) {
       this.reporter.ledgerFault(error)

@@ -4,6 +4,7 @@ import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import type { MapReport } from '../usage/mapping.ts'
+import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 
@@ -19,6 +20,8 @@ export class Reporter {
   #ended = false
   readonly #saidAt = new Map<string, number>()
   #status: LedgerStatus | undefined
+  /** How many points there were of each alarm when it was said, or when this process began. */
+  #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
   readonly #callbacks: (() => void)[] = []
 
@@ -78,6 +81,23 @@ export class Reporter {
 
   status(status: LedgerStatus): void {
     if (this.#instruments !== undefined) this.#status = status
+    this.#alarms(status)
+  }
+
+  /** What came before the first status was said by who was there. */
+  #alarms({ notCounted }: LedgerStatus): void {
+    const points = new Map(ALARM_VERDICTS.map(verdict => [verdict, notCounted[verdict] ?? 0]))
+    const before = this.#alarmed ?? points
+    for (const verdict of ALARM_VERDICTS) {
+      const { level, title, usage, mend } = COUNTER_ALARMS[verdict]
+      const known = before.get(verdict) ?? 0
+      const more = (points.get(verdict) ?? 0) - known
+      const message =
+        `${title} ${more} more ${more === 1 ? 'finding' : 'findings'} (${verdict}). ${usage} ${mend}. ` +
+        '"marketplace-meter audit" says where.'
+      if (more > 0 && !this.#say(level, verdict, message)) points.set(verdict, known)
+    }
+    this.#alarmed = points
   }
 
   ledgerFault(error: unknown): void {
@@ -174,12 +194,14 @@ export class Reporter {
     diag.error(`Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`)
   }
 
-  #say(level: 'warn' | 'error', about: string, message: string): void {
+  /** Whether it was said, and not within this hour already. */
+  #say(level: 'warn' | 'error', about: string, message: string): boolean {
     const now = this.#now()
     const before = this.#saidAt.get(about)
-    if (before !== undefined && now >= before && now - before < HOUR) return
+    if (before !== undefined && now >= before && now - before < HOUR) return false
     this.#saidAt.set(about, now)
     diag[level](withoutCustomers(message))
+    return true
   }
 
   end(): void {
@@ -243,10 +265,15 @@ function instruments(meterProvider: MeterProvider) {
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
         description: "Usage without a customer by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
+      waiting: meter.createObservableGauge('marketplace.usage.waiting', {
+        description:
+          "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
+      }),
       notCounted: meter.createObservableCounter('marketplace.usage.not_counted', {
         unit: '{data_point}',
         description:
-          "Data points of others' counters that were not simply counted, by reason; the audit trail has each.",
+          "Data points of others' counters that were not simply counted; the audit trail has each. By reason: baseline, " +
+          `old-counter, too-late, gap, and for an alarm ${ALARM_VERDICTS.join(', ')}.`,
       }),
     },
   }
@@ -265,6 +292,7 @@ const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observa
   unattributed: ({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
   },
+  waiting: ({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }]),
   notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
 }
 

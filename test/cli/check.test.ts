@@ -307,6 +307,25 @@ describe('check --payload', () => {
     assert.deepEqual([nothing.status, nothing.stdout], [0, 'No rule names any of its metrics.\n'])
   })
 
+  test('says what is wrong with counters that several processes share, and of what is held why', () => {
+    const values = [1000, 1005, 1010, 10, 1015, 1020]
+    const points = values.map((value, index) => ({ ...point(60 * (index + 1), value), startTimeUnixNano: '0' }))
+    const request = decodeJson(JSON.stringify(payload(sum('my.tokens', '', 2, ...points))), () => true)
+    const findings = findingsOf(new UsageMapper(USAGE, { gauges: true }), [request]).points
+    assert.deepEqual(
+      findings.map(({ rule, reason }) => [rule, reason]),
+      [
+        ['first-contact', 'baseline'],
+        ['by-values', undefined],
+        ['by-values', undefined],
+        ['waits', 'waits'],
+        ['several-writers', 'shared-identity'],
+        ['several-writers', 'several-writers'],
+      ],
+    )
+    for (const { message } of findings.slice(4)) assert.match(message ?? '', /give each a service\.instance\.id/)
+  })
+
   test('agrees with what a gateway brings into its ledger', async t => {
     const mapper = () => new UsageMapper(USAGE, { gauges: true })
     const request = decodeJson(JSON.stringify(EVERYTHING), () => true)

@@ -58,6 +58,7 @@ tokens-processed, in 1,000 token
 Without a customer: nobody is billed for it until you attribute it or write it off
   ACCOUNT     REASON       DIMENSION         BALANCE  IN
   u-fc273356  no-customer  tokens-processed      2.5  1,000 token
+  no-customer: the data points name no customer
   What the data points said:
     u-fc273356  {"tenant":"acme"}
 
@@ -208,7 +209,7 @@ test('the status names what to look at first', () => {
     closedThrough: NOW - 2 * HOUR,
     notCounted: {},
   }
-  assert.deepEqual(problemsOf({ now: NOW, status: fine }), [])
+  assert.deepEqual(problemsOf({ now: NOW, status: fine, alarms: [] }), [])
   const bad: LedgerStatus = {
     pending: [figure],
     held: [{ ...figure, reason: 'refused' }],
@@ -218,9 +219,11 @@ test('the status names what to look at first', () => {
     closedThrough: LATEST - 4 * HOUR,
     notCounted: {},
   }
-  assert.deepEqual(problemsOf({ now: NOW, status: bad }), [
+  const alarms = [{ verdict: 'shared-identity', at: NOW - 12 * 60_000 }] as const
+  assert.deepEqual(problemsOf({ now: NOW, status: bad, alarms }), [
     'Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h): marketplace-meter records --state pending',
     'No hour was closed since 2026-11-21T04Z: is an exporter running?',
+    'Several processes count under one name. Last seen 12 min ago. Give each process a service.instance.id, and each scraped target an instance of its own: marketplace-meter audit',
     '2 records are held: marketplace-meter held',
     'Usage has no customer: marketplace-meter statement, then attribute or write-off',
   ])

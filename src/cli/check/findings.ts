@@ -12,6 +12,7 @@ import {
   type SharedStart,
   type StreamState,
 } from '../../ledger/rules/counters/index.ts'
+import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
 import type { Account, UnattributedReason } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { UsageMapper } from '../../usage/mapper.ts'
@@ -186,7 +187,8 @@ class Counters implements CounterMemory {
     const [note] = notes
     if (note !== undefined) return { account, amount, rule, reason: note.verdict, message: explain(note) }
     if (account.kind === 'unattributed' && amount > 0n) {
-      return { account, amount, rule, reason: account.reason, message: unattributed ?? '' }
+      const { reason } = account
+      return { account, amount, rule, reason, message: unattributed ?? UNATTRIBUTED_REASONS[reason] }
     }
     if (amount > 0n) return { account, amount, rule }
     const still = point.kind === 'gauge' && isFirst ? 'first-level' : 'nothing-new'

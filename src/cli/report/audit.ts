@@ -8,13 +8,14 @@ import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 
-/** What persons did, for a person. */
+/** What persons did, and what was found of others' counters, for a person. */
 export function auditTable(
   entries: readonly AuditEntry[],
   dimensions: ReadonlyMap<string, Dimension>,
   options: TableOptions = {},
 ): string {
-  if (entries.length === 0) return 'No entries: nobody has released, settled, attributed or written off anything.'
+  if (entries.length === 0)
+    return 'No entries: nobody has decided anything, and every point of a counter was simply counted.'
   const quantity = ({ amount, dimension = '' }: AuditEntry) => {
     const size = dimensions.get(dimension)?.size
     return amount === undefined || size === undefined ? '-' : quantityText(amount, size)

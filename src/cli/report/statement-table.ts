@@ -5,6 +5,7 @@ import { printable } from '../../text/printable.ts'
 import { baseScale, quantityScale, type Scale } from '../../text/quantity.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { shortTime } from '../../text/time.ts'
+import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
 import type { Period } from '../period.ts'
 import { equationText } from './equation-text.ts'
 import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
@@ -115,10 +116,12 @@ function unattributedSection(
     { title: 'BALANCE', of: row => scaleOf(row.dimension).text(row.balance), number: true },
     { title: 'IN', of: row => printable(scaleOf(row.dimension).unit) },
   ]
+  const reasons = new Set(rows.map(row => row.account.reason))
   const evidence = new Map(rows.map(row => [row.account.key, row.account]))
   return [
     'Without a customer: nobody is billed for it until you attribute it or write it off',
     indented(table(columns, rows, options)),
+    ...[...reasons].map(reason => `  ${reason}: ${UNATTRIBUTED_REASONS[reason]}`),
     '  What the data points said:',
     ...[...evidence.values()].map(
       account => `    ${accountLabel(account)}  ${printable(account.evidence) || '(nothing)'}`,

@@ -1,6 +1,7 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { sizeText } from '../../text/size.ts'
@@ -15,6 +16,7 @@ export interface LedgerOverview {
   readonly size: number | undefined
   readonly now: number
   readonly status: LedgerStatus
+  readonly alarms: readonly RecentAlarm[]
   readonly dimensions: ReadonlyMap<string, Dimension>
 }
 
@@ -32,6 +34,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
             ...(records === undefined ? [] : [`in ${records} ${records === 1 ? 'record' : 'records'}`]),
           ].join(' '),
         )
+  const notCounted = Object.entries(status.notCounted).filter(([, points]) => points > 0)
   const rows: [string, string[]][] = [
     ['Ledger', [size === undefined ? name : `${name}, ${sizeText(size)}`]],
     ['Closed through', [closedThrough === undefined ? 'no hour yet' : hourText(closedThrough, now)]],
@@ -39,6 +42,8 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Pending', figures(status.pending)],
     ['Held', figures(status.held)],
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
+    ['Waiting', figures(status.waiting)],
+    ['Not counted', notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${reason}: ${points}`)],
   ]
   const facts = rows.map(([name, texts]) => `${name.padEnd(16)}${texts.join(`\n${' '.repeat(16)}`)}`)
   const problems = problemsOf(report)
@@ -50,7 +55,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
 }
 
 /** What needs a person, the most urgent first. */
-export function problemsOf({ now, status }: Pick<LedgerOverview, 'now' | 'status'>): string[] {
+export function problemsOf({ now, status, alarms }: Pick<LedgerOverview, 'now' | 'status' | 'alarms'>): string[] {
   const problems: string[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -61,6 +66,10 @@ export function problemsOf({ now, status }: Pick<LedgerOverview, 'now' | 'status
   // The ledger does not know the delay that its exporters are configured with.
   if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
     problems.push(`No hour was closed since ${shortTime(status.closedThrough as number)}: is an exporter running?`)
+  }
+  for (const { verdict, at } of alarms) {
+    const { title, mend } = COUNTER_ALARMS[verdict]
+    problems.push(`${title} Last seen ${distance(at, now)}. ${mend}: marketplace-meter audit`)
   }
   const held = status.held.reduce((sum, { records }) => sum + records, 0)
   if (held > 0) problems.push(`${held} ${held === 1 ? 'record is' : 'records are'} held: marketplace-meter held`)
@@ -81,7 +90,10 @@ function windowText(hour: number, now: number): string {
 /** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
 export function statusJson(report: LedgerOverview): object {
   const { name, size, now, status } = report
-  const figure = ({ amount, ...rest }: LedgerStatus['pending'][number]) => ({ ...rest, amount: formatAmount(amount) })
+  const figure = <Rest extends object>({ amount, ...rest }: Rest & { readonly amount: bigint }) => ({
+    ...rest,
+    amount: formatAmount(amount),
+  })
   return {
     at: iso(now),
     ledger: name,
@@ -90,7 +102,9 @@ export function statusJson(report: LedgerOverview): object {
     oldestPendingHour: status.oldestPendingHour === undefined ? null : iso(status.oldestPendingHour),
     pending: status.pending.map(figure),
     held: status.held.map(figure),
-    unattributed: status.unattributed.map(({ dimension, amount }) => ({ dimension, amount: formatAmount(amount) })),
+    unattributed: status.unattributed.map(figure),
+    waiting: status.waiting.map(figure),
+    notCounted: status.notCounted,
     problems: problemsOf(report),
   }
 }

@@ -1,6 +1,7 @@
 import { hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { distance } from '../../text/time.ts'
@@ -25,6 +26,7 @@ export interface HeadlineFacts {
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
+  readonly alarms: readonly RecentAlarm[]
   readonly checks: readonly CheckResult[]
 }
 
@@ -54,11 +56,12 @@ export function headlineOf(facts: HeadlineFacts): Headline {
 }
 
 /** In the order of their urgency. */
-const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | undefined)[] = [
+const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
   notAddingUp,
   notReady,
   pendingLate,
   notClosing,
+  counterAlarms,
   laneTroubles,
   passFailed,
   heldOrUnattributed,
@@ -108,6 +111,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
   }
 }
 
+function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
+  return alarms.map(({ verdict, at }) => {
+    const { title, usage, mend } = COUNTER_ALARMS[verdict]
+    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
+    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
+  })
+}
+
 function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
   if (troubles.length === 0) return undefined
   // A product whose customers have licences and others has two lanes, which fail alike.
@@ -133,7 +144,7 @@ function passFailed({ lastPass }: HeadlineFacts): Finding | undefined {
   }
 }
 
-function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
+function heldOrUnattributed({ status, alarms }: HeadlineFacts): Finding | undefined {
   const held = status.held.reduce((sum, { records }) => sum + records, 0)
   const unattributed = status.unattributed.some(({ amount }) => amount !== 0n)
   const parts = [
@@ -144,7 +155,7 @@ function heldOrUnattributed({ status }: HeadlineFacts): Finding | undefined {
   return {
     level: 'attention',
     title: `All but ${parts.join(' and ')}.`,
-    detail: `Nothing is lost, but a person has to decide about ${parts.join(' and ')}: what to do is below.`,
+    detail: `${alarms.length > 0 ? 'A' : 'Nothing is lost, but a'} person has to decide about ${parts.join(' and ')}: what to do is below.`,
   }
 }
 

@@ -1,5 +1,6 @@
 import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Activity, LaneTrouble } from './activity.ts'
@@ -7,6 +8,7 @@ import { CachedValue } from './cached-value.ts'
 import { type Advice, shellWord } from './command.ts'
 import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
+import type { Quantity } from './quantity.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
 import {
   type DimensionReport,
@@ -15,7 +17,14 @@ import {
   type UnattributedReport,
   unattributedCommands,
 } from './totals.ts'
-import { type HeldReport, heldReports, readUnsettled, type UnsettledCustomer, unsettledCustomers } from './unsettled.ts'
+import {
+  type HeldReport,
+  heldReports,
+  quantityIn,
+  readUnsettled,
+  type UnsettledCustomer,
+  unsettledCustomers,
+} from './unsettled.ts'
 
 /** What `GET /status.json` answers. Times are ISO 8601 in UTC, and null where there is none. */
 export interface StatusReport {
@@ -43,6 +52,8 @@ export interface StatusReport {
   readonly unattributed: readonly UnattributedReport[]
   readonly unattributedCount: number
   readonly unattributedCommands: readonly Advice[]
+  /** What others' counters have counted that cannot be told yet to be usage. */
+  readonly waiting: readonly { readonly dimension: string; readonly quantity: Quantity; readonly unit: string }[]
   /** Points of others' counters that were not simply counted, by why. */
   readonly notCounted: LedgerStatus['notCounted']
   readonly activity: ActivityReport
@@ -70,7 +81,7 @@ export interface ActivityReport {
 }
 
 export interface StatusOptions {
-  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records'>
+  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit'>
   /** Those that are configured; of others the ledger is asked. */
   readonly dimensions: readonly Dimension[]
   readonly activity: Activity
@@ -96,6 +107,7 @@ const REFRESH_INTERVAL = 5 * SECOND
 /** What changes from minute to minute. */
 interface Recent {
   readonly status: LedgerStatus
+  readonly alarms: readonly RecentAlarm[]
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
   readonly hours: readonly HourReport[]
@@ -123,12 +135,13 @@ export class StatusReader {
   async read(): Promise<StatusReport> {
     const { activity, readiness, now, closeDelay, dryRun = false, refreshInterval = REFRESH_INTERVAL } = this.#options
     const totals = await this.#totals.get()
-    const { status, unsettled, hours } = await this.#recent.get()
+    const { status, alarms, unsettled, hours } = await this.#recent.get()
     const checks = await readiness.results()
     const at = now()
     const { lastPass } = activity.passes()
-    const facts = { now: at, closeDelay, dryRun, status, totals, troubles: activity.troubles(), lastPass, checks }
-    const { closedThrough, oldestPendingHour: oldest, pending, held, notCounted } = status
+    const troubles = activity.troubles()
+    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, alarms, checks }
+    const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
       refreshSeconds: refreshInterval / SECOND,
@@ -145,6 +158,10 @@ export class StatusReader {
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,
       unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),
+      waiting: waiting.map(({ dimension, amount }) => ({
+        dimension,
+        ...quantityIn(amount, totals.dimensions.get(dimension)),
+      })),
       notCounted,
       activity: activityReport(activity),
       checks,
@@ -158,9 +175,10 @@ export class StatusReader {
     // One that is still to come was closed by a clock that was ahead, and does not count.
     const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
     const status = { ...figures, ...closed }
+    const alarms = await recentAlarms(ledger, status, time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
-    return { status, unsettled, hours }
+    return { status, alarms, unsettled, hours }
   }
 
   #command(command: string): string {

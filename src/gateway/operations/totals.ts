@@ -2,6 +2,7 @@ import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
 import { difference } from '../../ledger/rules/equation.ts'
 import { accountLabel } from '../../text/account.ts'
 import { printable } from '../../text/printable.ts'
+import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
 import type { UnattributedReason } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -35,6 +36,8 @@ export interface UnattributedReport {
   /** A short name that the commands take. */
   readonly account: string
   readonly reason: UnattributedReason
+  /** The reason in words. */
+  readonly means: string
   /** What the data points said, as JSON. */
   readonly evidence: string
   readonly dimension: string
@@ -77,6 +80,7 @@ export async function readTotals(
       unattributed.push({
         account: accountLabel(line.account),
         reason: line.account.reason,
+        means: UNATTRIBUTED_REASONS[line.account.reason],
         evidence: printable(line.account.evidence),
         dimension: line.dimension.name,
         quantity: quantityOf(line.balance, line.dimension),

@@ -144,7 +144,7 @@ function customerOf(account: RecordEntry['account']) {
 }
 
 /** A dimension that the ledger has learnt of since its totals were read is shown in base units. */
-function quantityIn(amount: bigint, dimension: Dimension | undefined): { quantity: Quantity; unit: string } {
+export function quantityIn(amount: bigint, dimension: Dimension | undefined): { quantity: Quantity; unit: string } {
   if (dimension !== undefined) return { quantity: quantityOf(amount, dimension), unit: unitOf(dimension) }
   const text = formatAmount(amount)
   return { quantity: { amount: text, quantity: text }, unit: 'in base units' }

@@ -272,7 +272,7 @@ test('in a browser', async t => {
 })
 
 /** A ledger that cannot be read while it is said to be broken. */
-function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'statement' | 'records'> } {
+function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit'> } {
   const answer =
     <Result>(result: Result) =>
     async () => {
@@ -280,7 +280,7 @@ function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'sta
       return result
     }
   const status = answer({ pending: [], held: [], unattributed: [], waiting: [], notCounted: {} })
-  return { ledger: { status, statement: answer([]), records: answer([]) } }
+  return { ledger: { status, statement: answer([]), records: answer([]), audit: answer([]) } }
 }
 
 async function accessible(t: TestContext, browser: Browser, scene: Scene): Promise<void> {

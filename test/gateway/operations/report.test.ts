@@ -191,6 +191,10 @@ function reading(scene: Scene) {
         limits.push(query?.limit ?? Number.POSITIVE_INFINITY)
         return ledger.records(query)
       },
+      audit: () => {
+        asked.push('audit')
+        return ledger.audit()
+      },
     },
     dimensions: [TOKENS],
     activity: scene.activity,
@@ -276,6 +280,7 @@ const CALM: HeadlineFacts = {
   },
   troubles: [],
   lastPass: undefined,
+  alarms: [],
   checks: [],
 }
 const figure = { dimension: 'tokens', records: 2, quantity: 5n, amount: 5n }
@@ -303,6 +308,17 @@ for (const [level, title, change] of [
     'good',
     'Everything that was measured is billed or on its way.',
     { status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 0n }] } },
+  ],
+  [
+    'attention',
+    'Several processes count under one name.',
+    {
+      alarms: [
+        { verdict: 'shared-identity', at: NOW - MINUTE },
+        { verdict: 'clock-ahead', at: NOW },
+      ],
+      status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] },
+    },
   ],
   ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],
   [

@@ -36,6 +36,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <section aria-labelledby="usage-title">
 <h2 id="usage-title">Where usage stands <small id="totals-at"></small></h2>
 <div id="usage" class="cards"></div>
+<div id="waiting"></div>
 <details><summary>What the words mean</summary>
 <dl class="words">
 <dt>Recorded</dt><dd>All usage that the ledger has acknowledged, since it began.</dd>
@@ -43,6 +44,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <dt>Pending</dt><dd>In records that have no final answer yet.</dd>
 <dt>Held</dt><dd>A person has to decide.</dd>
 <dt>Balance</dt><dd>Not in a record yet: open hours, fractions of a unit, what came late, what has no customer.</dd>
+<dt>Waiting</dt><dd>Counted by others, and not recorded: whether it is usage cannot be told yet.</dd>
 </dl>
 </details>
 </section>

@@ -330,6 +330,14 @@ export function showStatus(): void {
     return `Adds up for ${series === 1 ? 'the one account.' : `each of ${grouped(series)} accounts.`}`
   }
 
+  function waiting(list: StatusReport['waiting']): Child {
+    if (list.length === 0) return undefined
+    const each = list.map(entry => `${measured(entry)} of ${entry.dimension}`)
+    return none(
+      `Waiting: ${each.join(', ')}. The next points of the senders tell whether it is usage, or an hour does.`,
+    )
+  }
+
   interface Customer {
     readonly customer: string
     readonly licence?: string
@@ -431,17 +439,9 @@ export function showStatus(): void {
   }
 
   type Unattributed = StatusReport['unattributed'][number]
-  const UNATTRIBUTED_REASONS: Readonly<Record<Unattributed['reason'], string>> = {
-    'no-customer': 'the data points name no customer',
-    'malformed-customer': 'what names the customer is no account id or licence',
-    overflow: 'the SDK had too many attribute sets and folded these',
-    'resolver-failed': 'the customer could not be looked up',
-    'old-counter': 'a new counter that began long before: it may be a known one under another name',
-    'too-late': 'deltas so late that nobody can tell whether they were counted',
-  }
   const UNATTRIBUTED_COLUMNS: readonly Column<Unattributed>[] = [
     { title: 'Account', class: 'line', of: row => row.account },
-    { title: 'Why', of: row => UNATTRIBUTED_REASONS[row.reason] ?? row.reason },
+    { title: 'Why', class: 'anywhere', of: row => row.means },
     { title: 'Dimension', class: 'anywhere', of: row => row.dimension },
     { title: 'Quantity', number: true, of: row => row.quantity.quantity },
     { title: 'What the data points said', class: 'anywhere', of: row => h('code', {}, row.evidence) },
@@ -457,7 +457,7 @@ export function showStatus(): void {
     return h(
       'div',
       { class: 'group' },
-      h('p', {}, 'Nobody is billed for it until a person says whose it is. Then mend what sends it.'),
+      h('p', {}, 'Nobody is billed for it until a person says whose it is. Mend what sends it, or more will come.'),
       commandList(commands),
       table('Usage without a customer', UNATTRIBUTED_COLUMNS, list, 'stacked'),
       total > list.length &&
@@ -493,6 +493,11 @@ export function showStatus(): void {
     'too-late': ['delta that came too late', 'deltas that came too late'],
     conflict: ['contradictory delta', 'contradictory deltas'],
     gap: ['gap of a gauge', 'gaps of gauges'],
+    'shared-identity': ['finding of several processes under one name', 'findings of several processes under one name'],
+    'sent-twice': ['counter that comes under two names', 'counters that come under two names'],
+    'moving-start': ['start that moves with each export', 'starts that move with each export'],
+    'clock-ahead': ['point from a time that has not come', 'points from a time that has not come'],
+    'out-of-range': ['rise by more than anybody uses', 'rises by more than anybody uses'],
   }
 
   type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted'>
@@ -576,6 +581,7 @@ export function showStatus(): void {
     section('usage', totals.dimensions, list =>
       list.length > 0 ? list.map(usage) : none('No dimensions are configured, and none have usage.'),
     )
+    section('waiting', report.waiting, waiting)
     section('held', { groups: report.held, total: heldRecords }, held)
     section('customers', report.customers, customers)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report

@@ -1,0 +1,15 @@
+import type { UnattributedReason } from '../usage/account.ts'
+
+/** Why nobody can be billed for usage, and what to do before a person decides on it. */
+export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> = {
+  'no-customer': 'the data points name no customer',
+  'malformed-customer': 'what names the customer is no account id or licence',
+  overflow: 'the SDK had too many attribute sets and folded these',
+  'resolver-failed': 'the customer could not be looked up',
+  'old-counter': 'a new counter that began long before: it may be a known one under another name',
+  'too-late': 'deltas so late that nobody can tell whether they were counted',
+  'several-writers':
+    'several processes count under one name, so nobody knows how much of it was used: first give each a ' +
+    "service.instance.id (a scraped target an instance), then compare with the application's own records, and " +
+    'attribute it or write it off',
+}
