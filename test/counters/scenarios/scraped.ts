@@ -207,7 +207,10 @@ export const SCRAPED: readonly Scenario[] = [
     const collector = new Collector(stage, NONE)
     const messages = [0, 1, 2].map(n => {
       const pod = oldPod(stage).serve(BOB, { from: 40 + 10 * n, to: 240, heap: 100 * n })
-      return collector.scrapes(new Target({ pods: [pod], instance: `inference-${n}.inference:8000` }), { ...SCRAPES, every: 6 })
+      return collector.scrapes(new Target({ pods: [pod], instance: `inference-${n}.inference:8000` }), {
+        ...SCRAPES,
+        every: 6,
+      })
     })
     return { deliveries: direct(stage, merged(...messages)) }
   }),

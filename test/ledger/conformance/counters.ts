@@ -9,6 +9,7 @@ import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
+  BY,
   CAROL,
   closeOptions,
   closing,
@@ -101,8 +102,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
 
     scenario('one that came beside others counts when these have gone on, be it when its wait ends', async scene => {
-      const stream = { key: '5e'.repeat(16), target: '5e'.repeat(6), metric: '', attributes: '{}' }
-      const beside = (name: string, minute: number, value: number) => ({ ...point(name, 0, minute, value), stream })
+      const beside = (name: string, minute: number, value: number) => ({
+        ...point(name, 0, minute, value),
+        stream: STREAM,
+      })
       await scene.observe([beside('a', 1, 5)], [ALICE, REQUESTS, 5])
       await scene.observe([beside('b', 2, 7)])
       await scene.observe([beside('a', 3, 6)], [ALICE, REQUESTS, 1])
@@ -143,6 +146,49 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       const total = 2n ** 119n + 1n
       await scene.observe([{ ...point('a', -100, 1, 0), value: total }])
       await scene.observe([{ ...point('a', -100, 2, 0), value: total + 3n * UNIT }], [ALICE, REQUESTS, 3])
+    })
+
+    scenario('what is more than anybody uses at once is said, and what follows counts', async scene => {
+      await scene.observe([{ ...point('a', 0, 1, 0), value: 2n ** 73n }])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'out-of-range': 1 })
+      await scene.observe([{ ...point('a', 0, 2, 0), value: 2n ** 73n + 3n * UNIT }], [ALICE, REQUESTS, 3])
+    })
+
+    scenario('a time that has not come is told, and counts in the hour of its receipt', async scene => {
+      await scene.observe([{ ...point('a', 0, 121, 5), receivedAt: hour(0) + MINUTE }], [ALICE, REQUESTS, 5])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'clock-ahead': 1 })
+      await scene.close(0)
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:5 pending'])
+    })
+
+    scenario('of each counter that a lost ledger may have counted, the next rise is held', async scene => {
+      await scene.observe([point('known', 0, 1, 100)], [ALICE, REQUESTS, 100])
+      await scene.ledger.declareRestored({ ...BY, now: hour(1) })
+      await scene.observe([point('known', 0, 61, 130)], [heldAs('old-counter'), REQUESTS, 30])
+      await scene.observe([point('known', 0, 62, 131)], [ALICE, REQUESTS, 1])
+      await scene.observe([point('unknown', 5, 61, 40)], [heldAs('old-counter'), REQUESTS, 40])
+      await scene.observe([point('young', 61, 62, 7)], [ALICE, REQUESTS, 7])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'old-counter': 2 })
+    })
+
+    scenario('after a restore, collections of before prove nothing', async scene => {
+      const of = (name: string, minute: number, value: number) => ({
+        ...point(name, -100, minute, value),
+        stream: STREAM,
+      })
+      await scene.observe([of('a', 1, 1000)])
+      await scene.ledger.declareRestored({ ...BY, now: hour(1) })
+      // The first rise of the one may have been billed; the other may have come before.
+      await scene.observe([of('a', 61, 1010), of('b', 61, 500)], [heldAs('old-counter'), REQUESTS, 10])
+      await scene.observe([of('a', 62, 1020), of('b', 62, 501)], [ALICE, REQUESTS, 11])
+      await scene.observe([of('a', 63, 1030), of('b', 63, 502)], [ALICE, REQUESTS, 11])
+      await scene.observe([of('b', 64, 503)], [ALICE, REQUESTS, 1])
+    })
+
+    scenario('one that did not say its stream goes on when it does', async scene => {
+      await scene.observe([point('a', 0, 1, 5), point('b', -100, 1, 50)], [ALICE, REQUESTS, 5])
+      const said = (name: string, start: number, value: number) => ({ ...point(name, start, 2, value), stream: STREAM })
+      await scene.observe([said('a', 0, 7), said('b', -100, 53)], [ALICE, REQUESTS, 5])
     })
 
     scenario('usage of nobody is kept as such', async scene => {
@@ -433,6 +479,8 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
   })
 }
 
+const STREAM = { key: '5e'.repeat(16), target: '5e'.repeat(6), metric: '', attributes: '{}' }
+
 const micros = (minute: number) => (START + minute * MINUTE) * 1000
 
 /** A point of a cumulative counter of requests, of minutes after the tests' first hour began. */
@@ -452,7 +500,7 @@ function point(
 }
 
 /** Where usage of Alice's waits for a person. */
-function heldAs(reason: 'too-late'): Account {
+function heldAs(reason: 'too-late' | 'old-counter'): Account {
   const evidence = JSON.stringify({ customer: ALICE.key })
   return {
     ...{ kind: 'unattributed', product: PRODUCT, reason, evidence },
