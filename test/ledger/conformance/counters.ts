@@ -133,7 +133,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
 
     scenario('usage goes to the hour of the point, and who pays may change', async scene => {
-      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([{ ...point('a', 0, 1, 5), receivedAt: hour(1) + MINUTE }], [ALICE, REQUESTS, 5])
       await scene.observe([{ ...point('a', 0, 61, 12), account: BOB }], [BOB, REQUESTS, 7])
       await scene.close(0)
       await scene.send(METERED, closing(0))
@@ -342,6 +342,53 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
   })
 
+  describe(`${name}: what is old is summed up, or forgotten`, () => {
+    const DAYS = 28 * 60
+    const scraped = (minute: number, value: number, start = 0) => ({
+      ...point('s', 0, minute, value),
+      ...{ kind: 'scraped' as const, start: start === 0 ? 0 : micros(start) + 1 },
+    })
+
+    scenario('what was before an old restart stays counted', async scene => {
+      const minutes = Array.from({ length: 20 }, (_, n) => (n < 19 ? n + 4 : DAYS))
+      const points = [
+        scraped(1, 1000),
+        scraped(2, 1010),
+        scraped(3, 1020),
+        ...minutes.map((at, n) => scraped(at, n + 1)),
+      ]
+      await scene.observe(points, [ALICE, REQUESTS, 40])
+      await scene.observe([scraped(DAYS + 1, 25)], [ALICE, REQUESTS, 5])
+    })
+
+    scenario('so does what a gauge came to more than a day ago', async scene => {
+      const levels = [1, 2, 3, DAYS, DAYS + 1].map(minute => ({
+        ...{ ...point('g', 0, minute, 1, GPU), kind: 'gauge' as const, start: 0 },
+        ...{ maxGap: 120_000_000 },
+      }))
+      scene.books.expect(ALICE, GPU.name, 180n * UNIT)
+      await scene.observe(levels)
+      scene.books.expect(ALICE, GPU.name, 120n * UNIT)
+      await scene.close(DAYS / 60 + 1)
+    })
+
+    scenario('a start of a target that speaks after it was forgotten is held', async scene => {
+      await scene.observe(
+        [2, 3, 4].map(minute => scraped(minute, 10 * minute, 1)),
+        [ALICE, REQUESTS, 40],
+      )
+      await scene.observe(
+        [101, 102, 103].map(minute => scraped(minute, minute, 100)),
+        [ALICE, REQUESTS, 103],
+      )
+      await scene.observe(
+        [1, 2, 3].map(n => scraped(DAYS + n, n, DAYS)),
+        [ALICE, REQUESTS, 3],
+      )
+      await scene.observe([scraped(DAYS + 5, 50, 1)], [heldAs('old-counter'), REQUESTS, 50])
+    })
+  })
+
   describe(`${name}: deltas`, () => {
     const delta = (from: number, to: number, value: number) => ({
       ...point('d', from, to, value),
@@ -405,6 +452,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([level(70, 0), level(40, 0.5), level(10, 9)], [ALICE, GPU, 15])
       await scene.observe([level(100, 1)])
       assert.equal(await scene.equation(ALICE, GPU), '75 = 0 + 0 + 0 + 75')
+    })
+
+    scenario('a level of before metering began counts from then on', async scene => {
+      await scene.observe([level(-30, 2), level(-10, 2), level(20, 2)], [ALICE, GPU, 40])
     })
 
     scenario('a late level divides its interval', async scene => {
