@@ -101,6 +101,14 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.deepEqual((await scene.ledger.status()).waiting, [])
     })
 
+    scenario('runs of one export each, of unequal length, are no start that moves', async scene => {
+      await scene.observe([point('a', 10, 13, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 20, 31, 8)])
+      await scene.observe([point('a', 40, 59, 9)])
+      scene.books.expect(ALICE, REQUESTS.name, 17n * UNIT)
+      await scene.close(1)
+    })
+
     scenario('one that came beside others counts when these have gone on, be it when its wait ends', async scene => {
       const beside = (name: string, minute: number, value: number) => ({
         ...point(name, 0, minute, value),
@@ -339,6 +347,35 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([scraped(1, 100)])
       await scene.observe([scraped(2, 110, -50)], [ALICE, REQUESTS, 10])
       await scene.observe([scraped(3, 115, -50)], [ALICE, REQUESTS, 5])
+    })
+  })
+
+  describe(`${name}: starts of a target`, () => {
+    const of = (name: string, start: number, minute: number, value: number) => ({
+      ...point(name, 0, minute, value),
+      ...{ kind: 'scraped' as const, start: micros(start) + 1, stream: STREAM },
+    })
+
+    scenario('one under which two that are known go on is none', async scene => {
+      for (const [minute, adds] of [0, 20, 20].entries()) {
+        const points = ['s', 't'].map(name => of(name, -100, minute + 1, 100 + 10 * minute))
+        await scene.observe(points, [ALICE, REQUESTS, adds])
+      }
+      for (const minute of [11, 12, 13, 14]) {
+        const points = ['s', 't'].map(name => of(name, 10, minute, 119 + minute - 10))
+        await scene.observe(points, [ALICE, REQUESTS, minute === 11 ? 0 : 2])
+      }
+    })
+
+    scenario('one that another fell under is real, also where a counter is higher than it was', async scene => {
+      const values = { s: [100, 5], t: [100, 150], u: [100, 160] } as const
+      const read = (start: number, minute: number, run: 0 | 1) =>
+        Object.entries(values).map(([name, heights]) => of(name, start, minute, heights[run]))
+      await scene.observe(read(-100, 1, 0))
+      await scene.observe(read(-100, 2, 0))
+      await scene.observe(read(10, 11, 1), [ALICE, REQUESTS, 5 + 50 + 60])
+      await scene.observe(read(10, 12, 1))
+      await scene.observe(read(10, 13, 1), [ALICE, REQUESTS, 200])
     })
   })
 
