@@ -165,8 +165,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     scenario('a time that has not come is told, and counts in the hour of its receipt', async scene => {
       await scene.observe([{ ...point('a', 0, 121, 5), receivedAt: hour(0) + MINUTE }], [ALICE, REQUESTS, 5])
       assert.deepEqual((await scene.ledger.status()).notCounted, { 'clock-ahead': 1 })
+      // Clocks differ by some minutes.
+      await scene.observe([{ ...point('b', 0, 61, 2), receivedAt: hour(1) - MINUTE }], [ALICE, REQUESTS, 2])
       await scene.close(0)
-      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:5 pending'])
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:7 pending'])
     })
 
     scenario('of each counter that a lost ledger may have counted, the next rise is held', async scene => {
@@ -195,7 +197,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
 
     scenario('one that did not say its stream goes on when it does', async scene => {
       await scene.observe([point('a', 0, 1, 5), point('b', -100, 1, 50)], [ALICE, REQUESTS, 5])
-      const said = (name: string, start: number, value: number) => ({ ...point(name, start, 2, value), stream: STREAM })
+      const said = (name: string, start: number, value: number) => ({
+        ...point(name, start, 2, value),
+        ...{ series: createHash('md5').update(`series ${name}`).digest('hex'), stream: STREAM },
+      })
       await scene.observe([said('a', 0, 7), said('b', -100, 53)], [ALICE, REQUESTS, 5])
     })
 
@@ -321,6 +326,44 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 40n * UNIT }])
     })
 
+    scenario('a fall that is not likely waits for more than its hour', async scene => {
+      await scene.observe(
+        [1000, 1010, 1020, 498].map((value, n) => scraped(n + 1, value)),
+        [ALICE, REQUESTS, 20],
+      )
+      await scene.close(0)
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 498n * UNIT }])
+      scene.books.expect(ALICE, REQUESTS.name, 498n * UNIT)
+      await scene.close(19)
+    })
+
+    scenario(
+      'an old height that comes back in a jump is of another: what rises is held, until one is alone',
+      async scene => {
+        await scene.observe(
+          [1000, 1010, 1020, 500, 1030].map((value, n) => scraped(n + 1, value)),
+          [ALICE, REQUESTS, 20],
+        )
+        assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1, 'shared-identity': 1 })
+        const held = heldAs('several-writers')
+        await scene.observe([scraped(6, 1040)], [held, REQUESTS, 10])
+        await scene.observe([scraped(7, 505)])
+        await scene.observe(
+          [20, 40, 60, 68].map((minute, n) => scraped(minute, 510 + 5 * n)),
+          [held, REQUESTS, 20],
+        )
+        await scene.observe([scraped(69, 530)], [ALICE, REQUESTS, 5])
+      },
+    )
+
+    scenario('of many points those are remembered that a fall is between', async scene => {
+      const values = Array.from({ length: 50 }, (_, n) => (n < 3 ? 1000 + 10 * n : n))
+      await scene.observe(
+        values.map((value, n) => scraped(n + 1, value)),
+        [ALICE, REQUESTS, 20 + 49],
+      )
+    })
+
     scenario('points that are not younger are left out', async scene => {
       await scene.observe([scraped(1, 100)])
       await scene.observe([scraped(3, 130)], [ALICE, REQUESTS, 30])
@@ -365,6 +408,13 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
         const points = ['s', 't'].map(name => of(name, 10, minute, 119 + minute - 10))
         await scene.observe(points, [ALICE, REQUESTS, minute === 11 ? 0 : 2])
       }
+    })
+
+    scenario('one in whole seconds that only this target says is real', async scene => {
+      const read = (minute: number) => ['s', 't'].map(name => ({ ...of(name, 10, minute, 50), start: micros(10) }))
+      await scene.observe(read(11))
+      await scene.observe(read(12))
+      await scene.observe(read(13), [ALICE, REQUESTS, 100])
     })
 
     scenario('one that another fell under is real, also where a counter is higher than it was', async scene => {
@@ -491,6 +541,15 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.equal(await scene.equation(ALICE, GPU), '75 = 0 + 0 + 0 + 75')
     })
 
+    scenario('a clock that is always ahead is believed in its own order', async scene => {
+      const ahead = (second: number, value: number, received = second) => ({
+        ...level(second + 7200, value),
+        receivedAt: START + received * SECOND,
+      })
+      const levels = [ahead(30, 1), ahead(60, 1), ahead(90, 1), ahead(120, 1), ahead(150, 3, 180), ahead(180, 1)]
+      await scene.observe(levels.toReversed(), [ALICE, GPU, 90 + 30 + 90])
+    })
+
     scenario('a level of before metering began counts from then on', async scene => {
       await scene.observe([level(-30, 2), level(-10, 2), level(20, 2)], [ALICE, GPU, 40])
     })
@@ -588,7 +647,7 @@ function point(
 }
 
 /** Where usage of Alice's waits for a person. */
-function heldAs(reason: 'too-late' | 'old-counter'): Account {
+function heldAs(reason: 'too-late' | 'old-counter' | 'several-writers'): Account {
   const evidence = JSON.stringify({ customer: ALICE.key })
   return {
     ...{ kind: 'unattributed', product: PRODUCT, reason, evidence },
