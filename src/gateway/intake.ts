@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
-import type { Stream } from '../ledger/rules/counters/evidence.ts'
+import { LAST_START, type Stream } from '../ledger/rules/counters/index.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
 import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
@@ -114,7 +114,7 @@ class ResourceReader {
       const { attributes } = point
       const counters = this.#counters as MetricCounters
       const { counter, series } = counters.name(attributes, rule.value, dimension)
-      const [kind, start, time] = [this.#kindOf(point), microseconds(point.startTime), microseconds(point.time)]
+      const [kind, start, time] = [this.#kindOf(point), startOf(point), microseconds(point.time)]
       const { stream } = counters
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
@@ -152,7 +152,8 @@ class ResourceReader {
 
   #read(point: OtlpPoint): void {
     this.#point = point
-    if (point.time < 1000n) this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
+    if (point.time < 1000n || point.time > LAST_TIME)
+      this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
     else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
     // Of a gauge it says that the level has ended.
     else if (this.#type === 'gauge') this.#mapping.point(point.attributes, 0, undefined)
@@ -223,3 +224,9 @@ function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; 
 }
 
 const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
+
+/** No ledger keeps a time beyond it: one that no clock shows must not be in the way of others' points. */
+const LAST_TIME = BigInt(LAST_START) * 1000n
+
+/** A start that no clock shows is none. */
+const startOf = ({ startTime }: OtlpPoint): number => (startTime > LAST_TIME ? 0 : microseconds(startTime))

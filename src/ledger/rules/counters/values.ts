@@ -174,10 +174,9 @@ function insert(state: Draft, { time, value }: Knot): void {
   if (earlier?.time === time && earlier.value === value) return
   knots.splice(at, 0, { time, value })
   while (knots.length > MOST_KNOTS) {
-    const spare = knots.findIndex((knot, index) => {
-      const [left, right] = [knots[index - 1], knots[index + 1]]
-      return left !== undefined && right !== undefined && left.value <= knot.value && knot.value <= right.value
-    })
+    // Of each stretch some are kept: they tell what is usual.
+    let spare = knots.findIndex((_, index) => rises(knots, index - 1, index + 3))
+    if (spare < 0) spare = knots.findIndex((_, index) => rises(knots, index - 1, index + 1))
     if (spare < 0) break
     knots.splice(spare, 1)
   }
@@ -188,6 +187,15 @@ function insert(state: Draft, { time, value }: Knot): void {
   state.knots = [first]
   state.base = first.value
   state.settled = state.emitted
+}
+
+/** Whether values never fall between two places, both of which are there. */
+function rises(knots: readonly Knot[], from: number, to: number): boolean {
+  if (from < 0 || to >= knots.length) return false
+  for (let index = from; index < to; index += 1) {
+    if ((knots[index] as Knot).value > (knots[index + 1] as Knot).value) return false
+  }
+  return true
 }
 
 /** Adds what is new to usage, and says what waits. */
