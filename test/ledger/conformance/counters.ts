@@ -195,6 +195,18 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([of('b', 64, 503)], [ALICE, REQUESTS, 1])
     })
 
+    scenario('of services that share a start each counts for itself, at once', async scene => {
+      const of = (service: string, minute: number, value: number) => {
+        const counter = createHash('md5').update(service).digest('hex')
+        const attributes = JSON.stringify({ 'resource service.name': service, 'resource service.instance.id': '1' })
+        const stream = { ...STREAM, key: counter, attributes }
+        return { ...point('a', 0, minute, value), counter, series: '5e'.repeat(16), stream }
+      }
+      await scene.observe([of('chat', 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([of('search', 2, 7)], [ALICE, REQUESTS, 7])
+      await scene.observe([of('chat', 3, 6), of('search', 3, 8)], [ALICE, REQUESTS, 2])
+    })
+
     scenario('one that did not say its stream goes on when it does', async scene => {
       await scene.observe([point('a', 0, 1, 5), point('b', -100, 1, 50)], [ALICE, REQUESTS, 5])
       const said = (name: string, start: number, value: number) => ({
