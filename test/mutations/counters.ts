@@ -44,7 +44,7 @@ export const COUNTERS: readonly Mutation[] = [
     'remember no members of a start',
     'nobody goes on beside a new customer, and what he used is held',
     ['members: withOne(known?.members, series, MOST_MEMBERS)', 'members: []'],
-    situation('sdk/late-customers-go'),
+    situation('sdk/late-customers-'),
   ),
   mistake(
     'evidence',
@@ -142,7 +142,7 @@ export const COUNTERS: readonly Mutation[] = [
     'let a collection that is known prove nothing',
     'late customers of an old process lose what they used first',
     ['counter.proven ||= around.wentOnAt(counter.names, first.time) || undefined', ''],
-    situation('sdk/old-process-late-customers-go'),
+    situation('sdk/old-process-late-customers-'),
   ),
   mistake(
     'started',
@@ -373,7 +373,7 @@ export const COUNTERS: readonly Mutation[] = [
     'take points in the order of their arrival',
     'each that a queue has overtaken is a fall',
     ['if (one.time < time || (one.time', 'if (one.time > 0 || (one.time'],
-    situation('scraped/outage-ten-consumers-none'),
+    situation('scraped/outage-ten-consumers-'),
   ),
   mistake(
     'values',
@@ -386,7 +386,7 @@ export const COUNTERS: readonly Mutation[] = [
     'values',
     'forget points that are needed',
     'a fall is lost, and with it what was counted before it',
-    ['rises(knots, index - 1, index + 1)', 'index > 0'],
+    ['rises(knots, index - 1, index + 3)', 'index > 0'],
     everyEngine('of many points'),
   ),
   mistake(
@@ -556,6 +556,6 @@ export const COUNTERS: readonly Mutation[] = [
     name: 'gateway: trust what a scraper says of starts',
     sin: 'a Collector that starts anew bills what its targets had counted',
     edits: [{ file: 'gateway/intake.ts', text: 'return this.#scraped || startTime', instead: 'return startTime' }],
-    caughtBy: [situation('scraped/collector-upgrade')],
+    caughtBy: [situation('scraped/start-time-metric-fallback')],
   },
 ]
