@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { type DiagLogFunction, DiagLogLevel, diag } from '@opentelemetry/api'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { HOUR, hourOf, MINUTE } from '../../src/ledger/hours.ts'
@@ -139,14 +140,13 @@ class Run {
   async post(gateway: number, body: string): Promise<void> {
     const { url } = this.#running[gateway] as Running
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-      const text = await answer.text()
-      if (answer.ok) {
+      const { status, text } = await send(url, body)
+      if (status === 200) {
         if (text.includes('errorMessage')) this.#alarms.add('partial success')
         return
       }
-      this.#alarms.add(`status ${answer.status}`)
-      if (![429, 502, 503, 504].includes(answer.status)) return
+      this.#alarms.add(`status ${status}`)
+      if (![429, 502, 503, 504].includes(status)) return
     }
     // A Collector would send it for ever, and all that is queued behind would wait.
     this.#faults.push('a request is never taken')
@@ -198,6 +198,21 @@ class Run {
     }))
     return { Results: results, UnprocessedRecords: [] }
   }
+}
+
+/** As `fetch` does, at half of its price: there are thousands of requests in a run. */
+function send(url: string, body: string): Promise<{ readonly status: number; readonly text: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  const sent = request(url, { method: 'POST', headers }, answer => {
+    let text = ''
+    answer.setEncoding('utf8').on('data', part => {
+      text += part
+    })
+    answer.once('end', () => resolve({ status: answer.statusCode ?? 0, text })).once('error', reject)
+  })
+  sent.once('error', reject).end(body)
+  return promise
 }
 
 async function stop({ gateway, ledger }: Running): Promise<void> {

@@ -1,3 +1,5 @@
+import { COUNTERS } from './counters.ts'
+
 /** A deliberate mistake in the source, and the tests that have to find it. */
 export interface Mutation {
   readonly name: string
@@ -245,40 +247,6 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [OUTAGES, CONFORMANCE],
   },
   {
-    name: 'count a cumulative point whole each time',
-    sin: 'each point of another’s counter bills its whole history',
-    edits: edit('ledger/rules/counters/index.ts', 'counted(value - mark)', 'counted(value)'),
-    caughtBy: [CONFORMANCE],
-  },
-  {
-    name: 'count a replayed delta again',
-    sin: 'points come at least once, and each time bills them',
-    edits: edit(
-      'ledger/rules/counters/index.ts',
-      'return before === value ? REPEATED :',
-      "return before === value ? { amount: value, verdict: 'repeated' } :",
-    ),
-    caughtBy: [CONFORMANCE],
-  },
-  {
-    name: 'take the lower value of a start as the mark',
-    sin: 'what was counted since the start is counted again by the next point',
-    edits: [
-      ...edit('ledger/rules/counters/index.ts', 'value > state.mark ? value', 'value < state.mark ? value'),
-      ...edit('ledger/rules/counters/index.ts', 'value > mark ? value', 'value < mark ? value'),
-    ],
-    caughtBy: [CONFORMANCE],
-  },
-  {
-    name: "bridge a gauge's gap",
-    sin: 'time is billed of which nobody knows the level',
-    edits: edit(
-      'ledger/rules/counters/index.ts',
-      "  if (elapsed > maxGap) return { amount: 0n, verdict: 'gap', state: { ...level, rest: state.rest } }\n",
-    ),
-    caughtBy: [CONFORMANCE],
-  },
-  {
     name: 'skip the bisection',
     sin: 'one bad record holds 24 good ones',
     edits: edit('metering/cycle.ts', 'if (refused && records.length > 1) {', 'if (refused && records.length < 1) {'),
@@ -422,4 +390,5 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: edit('ledger/dynamodb/head.ts', 'if (await isWhole(table, view)) return view', 'return view'),
     caughtBy: [`${DYNAMODB}#no batch comes before`],
   },
+  ...COUNTERS,
 ]

@@ -21,7 +21,7 @@ function old(stage: Stage, to = 178): Application {
   return application.serve(DAVE, { from: 62, to, heap: 25_000 })
 }
 
-const oldExports = (stage: Stage) => old(stage).exports({ every: 5, from: 1, to: 181 })
+const oldExports = (stage: Stage, every = 5) => old(stage).exports({ every, from: 1, to: 181 })
 
 const restartsAt = (stage: Stage, minutes: readonly number[], more: Omit<Restart, 'at' | 'gateway'> = {}): Restart[] =>
   minutes.map(minute => ({ at: stage.at(minute), gateway: 0, ...more }))
@@ -76,21 +76,21 @@ export const QUEUES: readonly Scenario[] = [
     'exact',
     'All of a process that is younger than the ledger counts.',
     stage => ({
-      deliveries: split(stage, direct(stage, young(stage).exports({ every: 5, to: 181 })), 3),
+      deliveries: split(stage, direct(stage, young(stage).exports({ every: 8, to: 181 })), 3),
     }),
   ),
   scenario(
     'queues/split-old-process',
     'exact',
     'The parts of its first collection have one time: none of its series is new in it.',
-    stage => ({ deliveries: split(stage, direct(stage, oldExports(stage)), 3) }),
+    stage => ({ deliveries: split(stage, direct(stage, oldExports(stage, 8)), 3) }),
   ),
   scenario(
     'queues/split-old-process-first-part-late',
     'bounded',
     'In the second collection the series of the late part look new, and are not: only the late part tells.',
     stage => {
-      const deliveries = split(stage, direct(stage, oldExports(stage)), 3)
+      const deliveries = split(stage, direct(stage, oldExports(stage, 8)), 3)
       const [first, ...others] = deliveries
       return { deliveries: first === undefined ? [] : inOrder([{ ...first, at: first.at + 8 * 60_000 }, ...others]) }
     },

@@ -73,9 +73,9 @@ function several(stage: Stage, heights: readonly number[]): Target {
   return new Target({ pods, answering: 'any', instance: 'inference:8000' })
 }
 
-/** Behind a Service the old pod and the new one are for six minutes, then only the new one. */
+/** Behind a Service the old pod and the new one are for eleven minutes, then only the new one. */
 function rollout(stage: Stage): Target {
-  const pods = [oldPod(stage, { ended: 76 }), successor(stage, 70)]
+  const pods = [oldPod(stage, { ended: 50 }), successor(stage, 39)]
   return new Target({ pods, answering: 'any', instance: 'inference:8000' })
 }
 
@@ -207,7 +207,10 @@ export const SCRAPED: readonly Scenario[] = [
     const collector = new Collector(stage, NONE)
     const messages = [0, 1, 2].map(n => {
       const pod = oldPod(stage).serve(BOB, { from: 40 + 10 * n, to: 240, heap: 100 * n })
-      return collector.scrapes(new Target({ pods: [pod], instance: `inference-${n}.inference:8000` }), SCRAPES)
+      return collector.scrapes(new Target({ pods: [pod], instance: `inference-${n}.inference:8000` }), {
+        ...SCRAPES,
+        every: 6,
+      })
     })
     return { deliveries: direct(stage, merged(...messages)) }
   }),
@@ -438,8 +441,8 @@ export const SCRAPED: readonly Scenario[] = [
   scenario(
     'scraped/rollout-behind-a-service',
     'alarm',
-    'For six minutes two pods answer in turn, then only the new one: the old height came back before it fell for good.',
-    stage => withBystander(stage, NONE, rollout(stage), { ...SCRAPES, every: 2, to: 111 }),
+    'For eleven minutes two pods answer in turn, then only the new one: the old height came back before it fell for good.',
+    stage => withBystander(stage, NONE, rollout(stage), { ...SCRAPES, every: 3, to: 115 }),
   ),
   // On the way.
   ...([NONE, CREATED, FIRST_SCRAPE, TRUE_RESET] as const).map(options =>

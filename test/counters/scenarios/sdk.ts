@@ -83,12 +83,12 @@ function forked(stage: Stage, ownPid: boolean) {
   )
   const messages = [first, ...workers].map((worker, index) => {
     worker.serve(ALICE, { from: 2, to: 118, rate: 8 + 9 * index })
-    return worker.exports({ every: 5, from: 6 + 0.1 * index, to: 120 })
+    return worker.exports({ every: 8, from: 6 + 0.1 * index, to: 120 })
   })
   const bystander = new Application(stage, { sdk: GO, started: 2, instance: 'assistant-9' })
   bystander.serve(BYSTANDER, { from: 3, to: 118 })
   return {
-    deliveries: direct(stage, merged(...messages, bystander.exports({ every: 5, to: 120 }))),
+    deliveries: direct(stage, merged(...messages, bystander.exports({ every: 8, to: 120 }))),
     expected: { bystanders: [BYSTANDER] },
   }
 }

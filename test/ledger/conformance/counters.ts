@@ -9,6 +9,7 @@ import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
+  BY,
   CAROL,
   closeOptions,
   closing,
@@ -100,9 +101,19 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.deepEqual((await scene.ledger.status()).waiting, [])
     })
 
+    scenario('runs of one export each, of unequal length, are no start that moves', async scene => {
+      await scene.observe([point('a', 10, 13, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([point('a', 20, 31, 8)])
+      await scene.observe([point('a', 40, 59, 9)])
+      scene.books.expect(ALICE, REQUESTS.name, 17n * UNIT)
+      await scene.close(1)
+    })
+
     scenario('one that came beside others counts when these have gone on, be it when its wait ends', async scene => {
-      const stream = { key: '5e'.repeat(16), target: '5e'.repeat(6), metric: '', attributes: '{}' }
-      const beside = (name: string, minute: number, value: number) => ({ ...point(name, 0, minute, value), stream })
+      const beside = (name: string, minute: number, value: number) => ({
+        ...point(name, 0, minute, value),
+        stream: STREAM,
+      })
       await scene.observe([beside('a', 1, 5)], [ALICE, REQUESTS, 5])
       await scene.observe([beside('b', 2, 7)])
       await scene.observe([beside('a', 3, 6)], [ALICE, REQUESTS, 1])
@@ -130,7 +141,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
     })
 
     scenario('usage goes to the hour of the point, and who pays may change', async scene => {
-      await scene.observe([point('a', 0, 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([{ ...point('a', 0, 1, 5), receivedAt: hour(1) + MINUTE }], [ALICE, REQUESTS, 5])
       await scene.observe([{ ...point('a', 0, 61, 12), account: BOB }], [BOB, REQUESTS, 7])
       await scene.close(0)
       await scene.send(METERED, closing(0))
@@ -143,6 +154,66 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       const total = 2n ** 119n + 1n
       await scene.observe([{ ...point('a', -100, 1, 0), value: total }])
       await scene.observe([{ ...point('a', -100, 2, 0), value: total + 3n * UNIT }], [ALICE, REQUESTS, 3])
+    })
+
+    scenario('what is more than anybody uses at once is said, and what follows counts', async scene => {
+      await scene.observe([{ ...point('a', 0, 1, 0), value: 2n ** 73n }])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'out-of-range': 1 })
+      await scene.observe([{ ...point('a', 0, 2, 0), value: 2n ** 73n + 3n * UNIT }], [ALICE, REQUESTS, 3])
+    })
+
+    scenario('a time that has not come is told, and counts in the hour of its receipt', async scene => {
+      await scene.observe([{ ...point('a', 0, 121, 5), receivedAt: hour(0) + MINUTE }], [ALICE, REQUESTS, 5])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'clock-ahead': 1 })
+      // Clocks differ by some minutes.
+      await scene.observe([{ ...point('b', 0, 61, 2), receivedAt: hour(1) - MINUTE }], [ALICE, REQUESTS, 2])
+      await scene.close(0)
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), ['0:7 pending'])
+    })
+
+    scenario('of each counter that a lost ledger may have counted, the next rise is held', async scene => {
+      for (const minute of [1, 2]) await scene.observe([point('known', 0, minute, 50 * minute)], [ALICE, REQUESTS, 50])
+      await scene.ledger.declareRestored({ ...BY, now: hour(1) })
+      await scene.observe([point('known', 0, 61, 130)], [heldAs('old-counter'), REQUESTS, 30])
+      await scene.observe([point('known', 0, 62, 131)], [ALICE, REQUESTS, 1])
+      await scene.observe([point('unknown', 5, 61, 40)], [heldAs('old-counter'), REQUESTS, 40])
+      await scene.observe([point('young', 61, 62, 7)], [ALICE, REQUESTS, 7])
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'old-counter': 2 })
+    })
+
+    scenario('after a restore, collections of before prove nothing', async scene => {
+      const of = (name: string, minute: number, value: number) => ({
+        ...point(name, -100, minute, value),
+        stream: STREAM,
+      })
+      await scene.observe([of('a', 1, 1000)])
+      await scene.ledger.declareRestored({ ...BY, now: hour(1) })
+      // The first rise of the one may have been billed; the other may have come before.
+      await scene.observe([of('a', 61, 1010), of('b', 61, 500)], [heldAs('old-counter'), REQUESTS, 10])
+      await scene.observe([of('a', 62, 1020), of('b', 62, 501)], [ALICE, REQUESTS, 11])
+      await scene.observe([of('a', 63, 1030), of('b', 63, 502)], [ALICE, REQUESTS, 11])
+      await scene.observe([of('b', 64, 503)], [ALICE, REQUESTS, 1])
+    })
+
+    scenario('of services that share a start each counts for itself, at once', async scene => {
+      const of = (service: string, minute: number, value: number) => {
+        const counter = createHash('md5').update(service).digest('hex')
+        const attributes = JSON.stringify({ 'resource service.name': service, 'resource service.instance.id': '1' })
+        const stream = { ...STREAM, key: counter, attributes }
+        return { ...point('a', 0, minute, value), counter, series: '5e'.repeat(16), stream }
+      }
+      await scene.observe([of('chat', 1, 5)], [ALICE, REQUESTS, 5])
+      await scene.observe([of('search', 2, 7)], [ALICE, REQUESTS, 7])
+      await scene.observe([of('chat', 3, 6), of('search', 3, 8)], [ALICE, REQUESTS, 2])
+    })
+
+    scenario('one that did not say its stream goes on when it does', async scene => {
+      await scene.observe([point('a', 0, 1, 5), point('b', -100, 1, 50)], [ALICE, REQUESTS, 5])
+      const said = (name: string, start: number, value: number) => ({
+        ...point(name, start, 2, value),
+        ...{ series: createHash('md5').update(`series ${name}`).digest('hex'), stream: STREAM },
+      })
+      await scene.observe([said('a', 0, 7), said('b', -100, 53)], [ALICE, REQUESTS, 5])
     })
 
     scenario('usage of nobody is kept as such', async scene => {
@@ -267,6 +338,55 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 40n * UNIT }])
     })
 
+    scenario('a fall that is not likely waits for more than its hour', async scene => {
+      await scene.observe(
+        [1000, 1010, 1020, 498].map((value, n) => scraped(n + 1, value)),
+        [ALICE, REQUESTS, 20],
+      )
+      await scene.close(0)
+      assert.deepEqual((await scene.ledger.status()).waiting, [{ dimension: 'requests', amount: 498n * UNIT }])
+      scene.books.expect(ALICE, REQUESTS.name, 498n * UNIT)
+      await scene.close(19)
+    })
+
+    scenario(
+      'an old height that comes back in a jump is of another: what rises is held, until one is alone',
+      async scene => {
+        await scene.observe(
+          [1000, 1010, 1020, 500, 1030].map((value, n) => scraped(n + 1, value)),
+          [ALICE, REQUESTS, 20],
+        )
+        assert.deepEqual((await scene.ledger.status()).notCounted, { baseline: 1, 'shared-identity': 1 })
+        const held = heldAs('several-writers')
+        await scene.observe([scraped(6, 1040)], [held, REQUESTS, 10])
+        await scene.observe([scraped(7, 505)])
+        await scene.observe(
+          [20, 40, 60, 68].map((minute, n) => scraped(minute, 510 + 5 * n)),
+          [held, REQUESTS, 20],
+        )
+        await scene.observe([scraped(69, 530)], [ALICE, REQUESTS, 5])
+      },
+    )
+
+    scenario('of many points those are remembered that a fall is between', async scene => {
+      const values = Array.from({ length: 50 }, (_, n) => (n < 3 ? 1000 + 10 * n : n))
+      await scene.observe(
+        values.map((value, n) => scraped(n + 1, value)),
+        [ALICE, REQUESTS, 20 + 49],
+      )
+    })
+
+    scenario('a clock that is always ahead is believed in its own order', async scene => {
+      const ahead = (minute: number, value: number, received = minute) => ({
+        ...scraped(minute + 120, value),
+        receivedAt: START + received * MINUTE,
+      })
+      const points = [ahead(1, 100), ahead(2, 110), ahead(3, 120), ahead(4, 130)]
+      // A restart, of which the second point comes first.
+      points.push(ahead(6, 20), ahead(5, 5, 6.5), ahead(7, 25), ahead(8, 30))
+      await scene.observe(points.toReversed(), [ALICE, REQUESTS, 30 + 30])
+    })
+
     scenario('points that are not younger are left out', async scene => {
       await scene.observe([scraped(1, 100)])
       await scene.observe([scraped(3, 130)], [ALICE, REQUESTS, 30])
@@ -293,6 +413,89 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([scraped(1, 100)])
       await scene.observe([scraped(2, 110, -50)], [ALICE, REQUESTS, 10])
       await scene.observe([scraped(3, 115, -50)], [ALICE, REQUESTS, 5])
+    })
+  })
+
+  describe(`${name}: starts of a target`, () => {
+    const of = (name: string, start: number, minute: number, value: number) => ({
+      ...point(name, 0, minute, value),
+      ...{ kind: 'scraped' as const, start: micros(start) + 1, stream: STREAM },
+    })
+
+    scenario('one under which two that are known go on is none', async scene => {
+      for (const [minute, adds] of [0, 20, 20].entries()) {
+        const points = ['s', 't'].map(name => of(name, -100, minute + 1, 100 + 10 * minute))
+        await scene.observe(points, [ALICE, REQUESTS, adds])
+      }
+      for (const minute of [11, 12, 13, 14]) {
+        const points = ['s', 't'].map(name => of(name, 10, minute, 119 + minute - 10))
+        await scene.observe(points, [ALICE, REQUESTS, minute === 11 ? 0 : 2])
+      }
+    })
+
+    scenario('one in whole seconds that only this target says is real', async scene => {
+      const read = (minute: number) => ['s', 't'].map(name => ({ ...of(name, 10, minute, 50), start: micros(10) }))
+      await scene.observe(read(11))
+      await scene.observe(read(12))
+      await scene.observe(read(13), [ALICE, REQUESTS, 100])
+    })
+
+    scenario('one that another fell under is real, also where a counter is higher than it was', async scene => {
+      const values = { s: [100, 5], t: [100, 150], u: [100, 160] } as const
+      const read = (start: number, minute: number, run: 0 | 1) =>
+        Object.entries(values).map(([name, heights]) => of(name, start, minute, heights[run]))
+      await scene.observe(read(-100, 1, 0))
+      await scene.observe(read(-100, 2, 0))
+      await scene.observe(read(10, 11, 1), [ALICE, REQUESTS, 5 + 50 + 60])
+      await scene.observe(read(10, 12, 1))
+      await scene.observe(read(10, 13, 1), [ALICE, REQUESTS, 200])
+    })
+  })
+
+  describe(`${name}: what is old is summed up, or forgotten`, () => {
+    const DAYS = 28 * 60
+    const scraped = (minute: number, value: number, start = 0) => ({
+      ...point('s', 0, minute, value),
+      ...{ kind: 'scraped' as const, start: start === 0 ? 0 : micros(start) + 1 },
+    })
+
+    scenario('what was before an old restart stays counted', async scene => {
+      const minutes = Array.from({ length: 20 }, (_, n) => (n < 19 ? n + 4 : DAYS))
+      const points = [
+        scraped(1, 1000),
+        scraped(2, 1010),
+        scraped(3, 1020),
+        ...minutes.map((at, n) => scraped(at, n + 1)),
+      ]
+      await scene.observe(points, [ALICE, REQUESTS, 40])
+      await scene.observe([scraped(DAYS + 1, 25)], [ALICE, REQUESTS, 5])
+    })
+
+    scenario('so does what a gauge came to more than a day ago', async scene => {
+      const levels = [1, 2, 3, DAYS, DAYS + 1].map(minute => ({
+        ...{ ...point('g', 0, minute, 1, GPU), kind: 'gauge' as const, start: 0 },
+        ...{ maxGap: 120_000_000 },
+      }))
+      scene.books.expect(ALICE, GPU.name, 180n * UNIT)
+      await scene.observe(levels)
+      scene.books.expect(ALICE, GPU.name, 120n * UNIT)
+      await scene.close(DAYS / 60 + 1)
+    })
+
+    scenario('a start of a target that speaks after it was forgotten is held', async scene => {
+      await scene.observe(
+        [2, 3, 4].map(minute => scraped(minute, 10 * minute, 1)),
+        [ALICE, REQUESTS, 40],
+      )
+      await scene.observe(
+        [101, 102, 103].map(minute => scraped(minute, minute, 100)),
+        [ALICE, REQUESTS, 103],
+      )
+      await scene.observe(
+        [1, 2, 3].map(n => scraped(DAYS + n, n, DAYS)),
+        [ALICE, REQUESTS, 3],
+      )
+      await scene.observe([scraped(DAYS + 5, 50, 1)], [heldAs('old-counter'), REQUESTS, 50])
     })
   })
 
@@ -359,6 +562,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([level(70, 0), level(40, 0.5), level(10, 9)], [ALICE, GPU, 15])
       await scene.observe([level(100, 1)])
       assert.equal(await scene.equation(ALICE, GPU), '75 = 0 + 0 + 0 + 75')
+    })
+
+    scenario('a level of before metering began counts from then on', async scene => {
+      await scene.observe([level(-30, 2), level(-10, 2), level(20, 2)], [ALICE, GPU, 40])
     })
 
     scenario('a late level divides its interval', async scene => {
@@ -433,6 +640,8 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
   })
 }
 
+const STREAM = { key: '5e'.repeat(16), target: '5e'.repeat(6), metric: '', attributes: '{}' }
+
 const micros = (minute: number) => (START + minute * MINUTE) * 1000
 
 /** A point of a cumulative counter of requests, of minutes after the tests' first hour began. */
@@ -452,7 +661,7 @@ function point(
 }
 
 /** Where usage of Alice's waits for a person. */
-function heldAs(reason: 'too-late'): Account {
+function heldAs(reason: 'too-late' | 'old-counter' | 'several-writers'): Account {
   const evidence = JSON.stringify({ customer: ALICE.key })
   return {
     ...{ kind: 'unattributed', product: PRODUCT, reason, evidence },

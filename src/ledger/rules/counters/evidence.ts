@@ -92,8 +92,10 @@ export function learn(before: StreamState | undefined, told: readonly Evidence[]
     if (one.continues) times.add(one.time)
     if (one.began !== undefined) starts = withStart(starts, one.time, one.began)
     if (one.ahead === undefined) continue
-    aheads = Math.abs(one.ahead - ahead) <= LARGEST_SKEW ? aheads + 1 : 1
-    ahead = one.ahead
+    const usual = Math.abs(one.ahead - ahead) <= LARGEST_SKEW
+    aheads = usual ? aheads + 1 : 1
+    // A point that comes late is ahead by less.
+    ahead = usual ? Math.max(ahead, one.ahead) : one.ahead
   }
   if (times.size > 0) {
     for (const time of collections) times.add(time)
