@@ -1,13 +1,14 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { amountOf } from '../rules/decisions.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
-import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
+import { heldPages, pagesOf, pendingPages, readPages, reasonOf, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
 import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
@@ -90,9 +91,9 @@ export async function statementLines(engine: Engine, query: StatementQuery): Pro
       Number.POSITIVE_INFINITY,
       () => true,
     )) {
-      const { state, reason, quantity, size } = record
+      const { state } = record
       if (state === 'returned') continue
-      statement.addRecords(numberOf(record), state, reason as HeldReason | null, BigInt(quantity) * size)
+      statement.addRecords(numberOf(record), state, reasonOf(record) as HeldReason | null, amountOf(record))
     }
   } else {
     for (const { series } of books.shards) {
@@ -101,8 +102,21 @@ export async function statementLines(engine: Engine, query: StatementQuery): Pro
         for (const [reason, amount] of one.held) statement.addRecords(numberOf(one), 'held', reason, amount)
       }
     }
+    for (const record of await restoredBefore(engine, books.shards)) {
+      statement.addRecords(numberOf(record), 'held', 'in-doubt', -amountOf(record))
+      statement.addRecords(numberOf(record), 'held', 'restored', amountOf(record))
+    }
   }
   return statement.lines()
+}
+
+/** What an earlier version's restore holds stands in the totals as in doubt, until its page is written again. */
+async function restoredBefore(engine: Engine, shards: readonly Shard[]): Promise<StoredRecord[]> {
+  const doubtful = shards.some(({ series }) =>
+    [...series.values()].some(({ held }) => (held.get('in-doubt') ?? 0n) > 0n),
+  )
+  const held = doubtful ? await unsettledRecords(engine, 'held') : []
+  return held.flatMap(({ record }) => (reasonOf(record) === record.reason ? [] : [record]))
 }
 
 /** The series with their totals, in the order in which they are told. */
@@ -251,9 +265,9 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
   const numbers = [...pending, ...held].map(({ record }) => record.dimension)
   const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
-  const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
-    ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
-    ...{ records: 1, amount: BigInt(quantity) * size },
+  const unsettled = [...pending, ...held].map(({ record }) => ({
+    ...{ state: record.state as 'pending' | 'held', dimension: name(record.dimension) },
+    ...{ reason: reasonOf(record) as HeldReason | null, records: 1, amount: amountOf(record) },
   }))
   const named = [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount }))
   const hours = pending.map(({ hour }) => hour)
