@@ -96,27 +96,29 @@ export async function statementLines(engine: Engine, query: StatementQuery): Pro
       statement.addRecords(numberOf(record), state, reasonOf(record) as HeldReason | null, amountOf(record))
     }
   } else {
+    await nameRestored(engine, books.shards)
     for (const { series } of books.shards) {
       for (const one of series.values()) {
         statement.addRecords(numberOf(one), 'pending', null, one.pending)
-        for (const [reason, amount] of one.held) statement.addRecords(numberOf(one), 'held', reason, amount)
+        for (const [reason, amount] of one.held) {
+          if (amount > 0n) statement.addRecords(numberOf(one), 'held', reason, amount)
+        }
       }
-    }
-    for (const record of await restoredBefore(engine, books.shards)) {
-      statement.addRecords(numberOf(record), 'held', 'in-doubt', -amountOf(record))
-      statement.addRecords(numberOf(record), 'held', 'restored', amountOf(record))
     }
   }
   return statement.lines()
 }
 
 /** What an earlier version's restore holds stands in the totals as in doubt, until its page is written again. */
-async function restoredBefore(engine: Engine, shards: readonly Shard[]): Promise<StoredRecord[]> {
-  const doubtful = shards.some(({ series }) =>
-    [...series.values()].some(({ held }) => (held.get('in-doubt') ?? 0n) > 0n),
-  )
-  const held = doubtful ? await unsettledRecords(engine, 'held') : []
-  return held.flatMap(({ record }) => (reasonOf(record) === record.reason ? [] : [record]))
+async function nameRestored(engine: Engine, shards: readonly Shard[]): Promise<void> {
+  const all = new Map(shards.flatMap(({ series }) => [...series]))
+  if (![...all.values()].some(({ held }) => (held.get('in-doubt') ?? 0n) > 0n)) return
+  for (const { record } of await unsettledRecords(engine, 'held')) {
+    const series = all.get(seriesKey(record))
+    if (series === undefined || reasonOf(record) === record.reason) continue
+    addAmount(series.held, 'in-doubt', -amountOf(record))
+    addAmount(series.held, 'restored', amountOf(record))
+  }
 }
 
 /** The series with their totals, in the order in which they are told. */
