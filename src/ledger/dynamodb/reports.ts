@@ -1,6 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { amountOf } from '../rules/decisions.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
@@ -10,7 +11,7 @@ import { readHead, readUnattributedBatches, readView, SupersededError, type View
 import { inParallel } from './parallel.ts'
 import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
-import { heldSheets, pendingSheets, readSheets, type StoredRecord, sheetsOf } from './sheets.ts'
+import { heldSheets, pendingSheets, readSheets, reasonOf, type StoredRecord, sheetsOf } from './sheets.ts'
 import { chunksOf, type Table } from './table.ts'
 import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
@@ -93,19 +94,34 @@ export async function statementLines(database: Database, query: StatementQuery):
       Number.POSITIVE_INFINITY,
       () => true,
     )) {
-      const { state, reason, quantity, size } = record
+      const { state } = record
       if (state === 'returned') continue
-      statement.addRecords(numberOf(record), state, reason as HeldReason | null, BigInt(quantity) * size)
+      statement.addRecords(numberOf(record), state, reasonOf(record) as HeldReason | null, amountOf(record))
     }
   } else {
+    await nameRestored(database, books.shards)
     for (const { series } of books.shards) {
       for (const one of series.values()) {
         statement.addRecords(numberOf(one), 'pending', null, one.pending)
-        for (const [reason, amount] of one.held) statement.addRecords(numberOf(one), 'held', reason, amount)
+        for (const [reason, amount] of one.held) {
+          if (amount > 0n) statement.addRecords(numberOf(one), 'held', reason, amount)
+        }
       }
     }
   }
   return statement.lines()
+}
+
+/** What an earlier version's restore holds stands in the totals as in doubt, until its page is written again. */
+async function nameRestored(database: Database, shards: readonly Shard[]): Promise<void> {
+  const all = new Map(shards.flatMap(({ series }) => [...series]))
+  if (![...all.values()].some(({ held }) => (held.get('in-doubt') ?? 0n) > 0n)) return
+  for (const { record } of await unsettledRecords(database, 'held')) {
+    const series = all.get(seriesKey(record))
+    if (series === undefined || reasonOf(record) === record.reason) continue
+    addAmount(series.held, 'in-doubt', -amountOf(record))
+    addAmount(series.held, 'restored', amountOf(record))
+  }
 }
 
 /** The series with their totals, in the order in which they are told. */
@@ -254,9 +270,9 @@ export async function statusOf(database: Database): Promise<LedgerStatus> {
   const numbers = [...pending, ...held].map(({ record }) => record.dimension)
   const dimensions = await database.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
-  const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
-    ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
-    ...{ records: 1, amount: BigInt(quantity) * size },
+  const unsettled = [...pending, ...held].map(({ record }) => ({
+    ...{ state: record.state as 'pending' | 'held', dimension: name(record.dimension) },
+    ...{ reason: reasonOf(record) as HeldReason | null, records: 1, amount: amountOf(record) },
   }))
   const named = [...unattributed.amounts].map(([dimension, amount]) => ({ dimension: name(dimension), amount }))
   const hours = pending.map(({ hour }) => hour)

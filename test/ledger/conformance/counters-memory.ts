@@ -63,6 +63,21 @@ export function countersMemory(name: string, scenario: Scenario): void {
       )
     })
 
+    counting(
+      'starts that move with each export are followed by their values, also when each comes twice',
+      async scene => {
+        // What waits at first is in the total at the latest when they are found to be none.
+        scene.books.paused = true
+        for (const n of [1, 2, 3, 4, 5, 6]) {
+          const exported = point('a', { from: n, at: n + 1 }, 10 * n)
+          await scene.observe([exported])
+          await scene.observe([exported])
+        }
+        scene.books.expect(ALICE, REQUESTS.name, 60n * UNIT)
+        scene.books.paused = false
+      },
+    )
+
     counting("nothing of a gauge's integral is lost to a restart in its middle", async scene => {
       // A thousandth of a millionth each, a thousand times.
       const tick = (n: number): Observation => ({

@@ -343,7 +343,7 @@ class Counting {
     tell(last === undefined ? {} : { continues: true })
     const outcome = observeValues(values, reading, around, { legacy, adopted })
     const { began } = outcome
-    if (began !== undefined) tell({ began: { start, series: key.slice(0, 19), exported: false, ...began } })
+    if (began !== undefined) tell({ began: { start, series: key, exported: false, ...began } })
     if (kind === 'scraped' && start !== 0 && start % 1_000_000 === 0 && began !== undefined) {
       this.#sharedStarts.set(start, shareStart(this.#sharedStart(start), stream.target))
     }
@@ -364,7 +364,12 @@ class Counting {
     const known = started?.counters.find(({ names }) => names.includes(stream.key)) ?? started?.counters[0]
     const old = started === undefined ? this.#legacy(point) : undefined
     const mark = old?.marks.get(start)
-    const legacy = old === undefined || mark === undefined ? undefined : { ...old, mark }
+    // One of more starts than it remembered: what it had of it is not known any more.
+    const forgotten = old !== undefined && start <= old.forgotten
+    const legacy =
+      old === undefined || (mark === undefined && !forgotten)
+        ? undefined
+        : { ...old, mark: mark ?? 0n, doubted: old.doubted || forgotten }
     let moves = false
     const beside =
       started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))

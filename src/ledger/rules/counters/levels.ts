@@ -29,6 +29,8 @@ export interface LevelsState {
   readonly wakeAt: number
   readonly waiter?: Waiter | undefined
   readonly waiting?: bigint | undefined
+  /** Of one that the first schema had: what is not younger, its rules have decided on. */
+  readonly legacy?: number | undefined
   /** The longest time that a level holds, in microseconds. */
   readonly maxGap: number
 }
@@ -41,6 +43,7 @@ export function observeLevel(
 ): Outcome<LevelsState> {
   const { time, value, maxGap, account, receivedAt } = point
   const known = before ?? begin(legacy, maxGap)
+  if (time <= (known.legacy ?? 0)) return { state: known, rule: 'level', emissions: [], notes: [] }
   const levels = [...known.levels]
   let at = levels.length
   while (at > 0 && (levels[at - 1] as Knot).time > time) at -= 1
@@ -74,7 +77,8 @@ function begin(legacy: (Legacy & Knot & { readonly rest: bigint }) | undefined, 
     ...{ kind: 'levels', levels: [], settled: 0n, emitted: 0n, decided: 0, told: 0, wakeAt: 0, maxGap },
   }
   if (legacy === undefined) return state
-  return { ...state, levels: [{ time: legacy.time, value: legacy.value }], settled: legacy.rest }
+  const { time, value, rest } = legacy
+  return { ...state, levels: [{ time, value }], settled: rest, legacy: time }
 }
 
 function count(before: LevelsState, { since }: Surroundings, account: Account, doubted: boolean): Outcome<LevelsState> {

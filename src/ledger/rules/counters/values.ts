@@ -31,6 +31,8 @@ export interface ValuesState {
   readonly knots: readonly Knot[]
   /** What of the first knot's value is none of its usage, once that is known. */
   readonly base?: bigint | undefined
+  /** Of one that the first schema had: what is not younger, its rules have decided on. */
+  readonly decided?: number | undefined
   /** Whether its first value was told not to be billed. */
   readonly noted?: boolean | undefined
   /** Usage by values of before the first knot. */
@@ -108,6 +110,7 @@ export function observeValues(
   const { account, receivedAt } = point
   const notes: Note[] = []
   const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
+  if (point.time <= (state.decided ?? 0)) return { state: before ?? state, rule: 'by-values', emissions: [], notes }
   const last = state.knots.at(-1)
   const doubted =
     last === undefined ? false : last.time < around.restored || (before === undefined && legacy?.doubted === true)
@@ -158,7 +161,7 @@ function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined
   }
   if (legacy === undefined) return FRESH
   const { time, value } = legacy
-  return { ...FRESH, knots: [{ time, value }], base: value, points: CONVINCING }
+  return { ...FRESH, knots: [{ time, value }], base: value, decided: time, points: CONVINCING }
 }
 
 /** Puts a point where its time belongs. Of points of one time the lower comes first. */
