@@ -25,9 +25,9 @@ test('each mutant changes what is there, and no two are the same', () => {
   for (const change of [
     '* → /',
     '1000n → 1001n',
-    'series.balance <= 0n → false',
+    'doubted !== undefined → false',
     'doubtCounters(database, by.now) → doubtCounters(database)',
-    'saveSeries(database, series) → ;',
+    'savePiece(database, piece) → ;',
     'await write(partial) → (write(partial))',
     ' AND  →  OR ',
   ]) {
