@@ -88,8 +88,10 @@ class ResourceReader {
   readonly #product: string
   /** An SDK knows when its counters began, if only to the millisecond. */
   readonly #fromSdk: boolean
-  /** What is scraped, where the resource says that it is. */
-  readonly #target: string | undefined
+  /** A service's instance, whatever else is said of it. */
+  readonly #instance: string | undefined
+  /** Whether the resource says that it is scraped, as it may of an SDK's exporter for scrapers, too. */
+  readonly #isTarget: boolean
   // Of the metric and the point that are being read.
   #counters: MetricCounters | undefined
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
@@ -108,7 +110,8 @@ class ResourceReader {
     this.#names = names
     this.#product = mapper.product
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
-    this.#target = this.#fromSdk ? undefined : targetOf(resource)
+    this.#instance = instanceOf(resource)
+    this.#isTarget = this.#instance !== undefined && TARGET_ATTRIBUTES.some(key => resource[key] !== undefined)
     const add: Add = (account, { name: dimension }, value, rule) => {
       const point = this.#point as OtlpPoint
       const { attributes } = point
@@ -133,7 +136,7 @@ class ResourceReader {
       this.#mapping.ignore(points.length)
       return
     }
-    this.#scraped = SCRAPER.test(scope.name) || this.#target !== undefined
+    this.#scraped = SCRAPER.test(scope.name) || this.#isTarget
     const named = [
       scope.name,
       this.#versionOf(scope),
@@ -168,7 +171,7 @@ class ResourceReader {
   #identityOf(name: string, scope: OtlpScopeMetrics, metric: OtlpMetric): MetricIdentity {
     const { type, temporality, monotonic } = metric
     if (this.#scraped) {
-      const target = this.#target ?? this.#resource
+      const target = this.#instance ?? this.#resource
       const measurement = [this.#product, 'scraped', metric.name, type].join('\n')
       return { name, measurement, stream: streamOf(`${target}\n${metric.name}`, target, metric.name, {}) }
     }
@@ -179,7 +182,7 @@ class ResourceReader {
       ...(scope.version && { version: scope.version }),
       ...(metric.unit && { unit: metric.unit }),
     }
-    return { name, measurement, stream: streamOf(name, name, metric.name, attributes) }
+    return { name, measurement, stream: streamOf(name, this.#instance ?? name, metric.name, attributes) }
   }
 
   /**
@@ -192,11 +195,11 @@ class ResourceReader {
   }
 }
 
-/** A target of a scrape is its service and its instance, whatever else is said of it. */
-function targetOf(resource: Attributes): string | undefined {
+/** A target of a scrape is its service and its instance, as is whoever says no start of its counters. */
+function instanceOf(resource: Attributes): string | undefined {
   const { 'service.name': service, 'service.instance.id': instance } = resource
   if (service === undefined || instance === undefined) return undefined
-  return TARGET_ATTRIBUTES.some(key => resource[key] !== undefined) ? canonical({ service, instance }) : undefined
+  return canonical({ service, instance })
 }
 
 const prefixed = (prefix: string, attributes: Attributes): Attributes =>

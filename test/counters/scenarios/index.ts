@@ -3,6 +3,7 @@ import { CLOCKS } from './clocks.ts'
 import { DELTAS } from './deltas.ts'
 import { GAUGES } from './gauges.ts'
 import { NAMES } from './names.ts'
+import { OTHERS } from './others.ts'
 import { QUEUES } from './queues.ts'
 import type { Scenario } from './scenario.ts'
 import { SCRAPED } from './scraped.ts'
@@ -17,4 +18,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...QUEUES,
   ...CLOCKS,
   ...AMOUNTS,
+  ...OTHERS,
 ]

@@ -624,7 +624,7 @@ export function explain({ verdict }: ObservationNote): string {
     case 'old-counter':
       return 'counters that may have been billed before, under another name or by a ledger that was lost: a person has to attribute the usage or write it off'
     case 'too-late':
-      return 'deltas from so long ago that nobody can tell whether they were billed: a person has to attribute the usage or write it off'
+      return 'points from so long ago that nobody can tell whether they were billed: a person has to attribute what deltas say, or write it off'
     case 'conflict':
       return 'deltas that were counted before with another value: two producers share one identity, or one is broken'
     case 'gap':

@@ -1,7 +1,17 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
 import { compatible } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
+import {
+  type Emission,
+  type Knot,
+  MEMORY,
+  type Note,
+  type Outcome,
+  type Reading,
+  type Rule,
+  type Surroundings,
+  type Waiter,
+} from './reading.ts'
 
 /**
  * A counter that says when it began: its mark, the highest value since, tells all, whatever order points come in. Under
@@ -91,7 +101,8 @@ export function observeStarted(
   around: Surroundings,
   newcomer: Newcomer = {},
 ): Outcome<StartedState> {
-  const { start, time, value, stream } = point
+  const { start, value, stream } = point
+  let { time } = point
   const { legacy } = newcomer
   const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
@@ -108,6 +119,11 @@ export function observeStarted(
   if (mine === undefined && before !== undefined && counters.length >= MOST_COUNTERS) {
     notes.push({ verdict: 'shared-identity', account: point.account, amount: value })
     return { state: before, rule: 'several-writers', emissions: [], notes }
+  }
+  // A time from before what is remembered orders nothing.
+  if (before !== undefined && mine !== undefined && time < mine.time - MEMORY) {
+    if (value <= mine.mark) return { state: before, rule, emissions: [], notes }
+    time = mine.time
   }
   const others = counters.filter(one => one !== mine)
   const doubted = isDoubted(mine, start, around, legacy)
@@ -137,7 +153,7 @@ export function observeStarted(
     mine.base = value
     if (mine.waits === 'collection') mine.waits = undefined
   }
-  if (others.length > 0) compare(mine, others, point, notes)
+  if (others.length > 0) compare(mine, others, { ...point, time }, notes)
   decide(mine, around, start, false, notes, point.account)
   const emissions = emit(mine, start, around, point, doubted)
   if (mine.waiter !== undefined) rule = 'waits'

@@ -1,7 +1,17 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
 import { wentOnAt } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
+import {
+  type Emission,
+  type Knot,
+  MEMORY,
+  type Note,
+  type Outcome,
+  type Reading,
+  type Rule,
+  type Surroundings,
+  type Waiter,
+} from './reading.ts'
 import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /**
@@ -11,9 +21,7 @@ import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /** How many points are remembered. Of a stretch that only rises, those between its ends tell nothing. */
 const MOST_KNOTS = 32
-const MOST_EPOCHS = 16
-/** For how long a queue may hold points back, in microseconds: then what is old is summed up. */
-const MEMORY = 26 * HOUR * 1000
+const MOST_EPOCHS = 128
 /** A rise, or what has been counted since a restart, is like the others up to so many times the usual. */
 const UNLIKELY = 6
 /** A fall to so many tenths of what was, that comes back at once, is none. */
@@ -33,8 +41,9 @@ export interface ValuesState {
   readonly base?: bigint | undefined
   /** Whether its first value was told not to be billed. */
   readonly noted?: boolean | undefined
-  /** Usage by values of before the first knot. */
+  /** Usage by values of before the first knot, and up to when it is summed up: nothing older can be divided any more. */
   readonly settled: bigint
+  readonly settledTo?: number | undefined
   /** What was added to usage, and what is held. */
   readonly emitted: bigint
   readonly held: bigint
@@ -109,6 +118,11 @@ export function observeValues(
   const notes: Note[] = []
   const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
   const last = state.knots.at(-1)
+  // What is so old says nothing that was not summed up with what came after it.
+  if (last !== undefined && point.time < Math.max(state.settledTo ?? 0, last.time - MEMORY)) {
+    if (point.value > last.value) notes.push({ verdict: 'too-late', account, amount: point.value - last.value })
+    return { state: before ?? state, rule: 'by-values', emissions: [], notes }
+  }
   const doubted =
     last === undefined ? false : last.time < around.restored || (before === undefined && legacy?.doubted === true)
   if (state.disturbed > 0) {
@@ -154,11 +168,20 @@ export function wakeValues(before: ValuesState, around: Surroundings, now: numbe
 function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined): ValuesState {
   if (adopted !== undefined && adopted.knots.length > 0) {
     const base = adopted.whole ? 0n : (adopted.knots[0] as Knot).value
-    return { ...FRESH, knots: adopted.knots, base, emitted: adopted.emitted, startless: true, points: CONVINCING }
+    const settledTo = (adopted.knots[0] as Knot).time
+    return {
+      ...FRESH,
+      knots: adopted.knots,
+      base,
+      settledTo,
+      emitted: adopted.emitted,
+      startless: true,
+      points: CONVINCING,
+    }
   }
   if (legacy === undefined) return FRESH
   const { time, value } = legacy
-  return { ...FRESH, knots: [{ time, value }], base: value, points: CONVINCING }
+  return { ...FRESH, knots: [{ time, value }], base: value, settledTo: time, points: CONVINCING }
 }
 
 /** Puts a point where its time belongs. Of points of one time the lower comes first. */
@@ -173,6 +196,8 @@ function insert(state: Draft, { time, value }: Knot): void {
   const earlier = knots[at - 1]
   if (earlier?.time === time && earlier.value === value) return
   knots.splice(at, 0, { time, value })
+  // It is the first that is known now, so what it says is what was before.
+  if (at === 0 && knots.length > 1 && state.base) state.base = value
   while (knots.length > MOST_KNOTS) {
     const spare = knots.findIndex((knot, index) => {
       const [left, right] = [knots[index - 1], knots[index + 1]]
@@ -188,6 +213,7 @@ function insert(state: Draft, { time, value }: Knot): void {
   state.knots = [first]
   state.base = first.value
   state.settled = state.emitted
+  state.settledTo = first.time
 }
 
 /** Adds what is new to usage, and says what waits. */
@@ -224,6 +250,7 @@ function count(
       state.settled = usage
       state.base = (state.knots.at(-1) as Knot).value
       state.knots = state.knots.slice(-1)
+      state.settledTo = (state.knots[0] as Knot).time
       waiting = 0n
       if (found.rises > 0n) hold(found.rises, 'several-writers')
       state.toldAt = time
@@ -370,6 +397,7 @@ function settle(state: Draft, base: bigint | undefined): void {
   if (fall < 0 || (knots[fall] as Knot).time > Math.min(end - MEMORY, state.believed || end)) return
   state.settled += (knots[fall - 1] as Knot).value - base
   state.knots = knots.slice(fall)
+  state.settledTo = (knots[fall] as Knot).time
   state.base = 0n
 }
 
@@ -390,6 +418,7 @@ function disturb(state: Draft, { time, value, account }: Reading, notes: Note[])
   if (alone) {
     state.disturbed = 0
     state.settled = state.emitted
+    state.settledTo = time
     state.startless = true
   }
   if (state.untold > 0n && (alone || time - state.toldAt > CALM)) {
