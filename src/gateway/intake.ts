@@ -11,6 +11,9 @@ import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
 /** When a sender is to come back after a fault of the ledger, in seconds. */
 const RETRY_AFTER = 5
 
+/** No ledger has times of the next century, in nanoseconds. */
+const LAST_TIME = BigInt(Date.UTC(2100, 0)) * 1_000_000n
+
 /** The scope of what the Collector's Prometheus receiver scrapes; a target may say scopes of its own. */
 const SCRAPER = /\/prometheusreceiver$/
 /** What it says of a target in the resource: the one or the other, by its version. */
@@ -155,7 +158,8 @@ class ResourceReader {
 
   #read(point: OtlpPoint): void {
     this.#point = point
-    if (point.time < 1000n) this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
+    if (point.time < 1000n || point.time > LAST_TIME || point.startTime > LAST_TIME)
+      this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
     else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
     // Of a gauge it says that the level has ended.
     else if (this.#type === 'gauge') this.#mapping.point(point.attributes, 0, undefined)

@@ -278,7 +278,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
     case 'no-value':
       return `${metric} has a point without a recorded value: its series has ended, or its producer could not be read.`
     case 'no-time':
-      return `${metric} has a point without a time, so that it cannot be told from others. Look at its producer.`
+      return `${metric} has a point without a time of this century, so that it cannot be told from others. Look at its producer.`
     case 'no-temporality':
       return `${metric} does not say whether it is cumulative or a delta. Look at its producer.`
     case 'no-count':

@@ -169,9 +169,9 @@ export function withoutStream({ series: _, stream: __, ...point }: Observation):
   return point
 }
 
-/** A start that is the time of its point is none where it is a Collector's. */
+/** A start that is the time of its point, or long after it, is none where it is a Collector's. */
 function startOf({ start, time, kind }: Observation): number {
-  return kind === 'scraped' && start === time ? 0 : start
+  return kind === 'scraped' && (start === time || start > time + LARGEST_SKEW) ? 0 : start
 }
 
 /** Takes points of any number of counters, in any order. The same points give the same, however they are divided. */
@@ -276,6 +276,11 @@ class Counting {
     const time = timeOf(known, point.time, receivedAt)
     const key = stateKey(point, known)
     const before = this.#state(key)
+    // A counter cannot have begun later than it speaks, but for a clock that was set back meanwhile.
+    if (start > point.time + LARGEST_SKEW && before === undefined && !known?.starts.some(one => one.start === start)) {
+      this.#note(account, dimension, 'clock-ahead', value)
+      return 'first-contact'
+    }
     const since = this.#memory.since(account.product, dimension, stream.metric) * 1000
     const around = this.#around(since, stream.key, kind === 'scraped')
     const reading = { start, time, value, stream, account, receivedAt }
@@ -636,7 +641,7 @@ export function explain({ verdict }: ObservationNote): string {
     case 'moving-start':
       return 'counters whose start moves with each export: they are followed by their values'
     case 'clock-ahead':
-      return "points from a time that has not come: they count as of when they came; set the sender's clock"
+      return "points from a time that has not come: they count as of when they came, but for what says that it began later than it speaks; set the sender's clock"
     case 'out-of-range':
       return 'a counter that rose by more than anybody uses at once: it is not billed'
   }

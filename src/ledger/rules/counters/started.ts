@@ -23,7 +23,7 @@ export const LONGEST_DOUBT = HOUR
 /** So many points of a new counter, or under a new start, and what was in doubt at the first of them is decided. */
 export const CONVINCING = 3
 /** How many points are remembered of counters that share their start, to see whether they are one. */
-const RECENT = 4
+const RECENT = 8
 /** So many names of a counter are remembered, and so many counters of one start; what is beyond is told. */
 const MOST_NAMES = 32
 const MOST_COUNTERS = 64
@@ -108,6 +108,7 @@ export function observeStarted(
   const notes: Note[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
   let rule: Rule = 'goes-on'
+  let known: { readonly time: number; readonly highest: Knot } | undefined
   if (mine === undefined) {
     mine = counters.find(one => one.copy !== true && isSame(one, point, around))
     if (mine !== undefined) {
@@ -133,6 +134,7 @@ export function observeStarted(
   } else {
     const markedAt = mine.markedAt ?? mine.time
     const falls = (value < mine.mark && time > markedAt) || (value > mine.mark && time < mine.time)
+    known = { time: mine.time, highest: { time: markedAt, value: mine.mark } }
     if (falls && !mine.fell) {
       mine.fell = true
       const amount = value < mine.mark ? mine.mark - value : value - mine.mark
@@ -153,6 +155,7 @@ export function observeStarted(
     mine.base = value
     if (mine.waits === 'collection') mine.waits = undefined
   }
+  if (others.length === 0) watch(mine, { time, value }, known, point.account, notes)
   if (others.length > 0) compare(mine, others, { ...point, time }, notes)
   decide(mine, around, start, false, notes, point.account)
   const emissions = emit(mine, start, around, point, doubted)
@@ -263,6 +266,31 @@ function isSame(counter: StartedCounter, { stream }: Reading, { attributesOf }: 
     const attributes = attributesOf(name)
     return attributes !== undefined && compatible(attributes, stream.attributes)
   })
+}
+
+/** Points that were overtaken tell of a fall, too: as many as come between two in order are looked at. */
+function watch(
+  mine: Draft,
+  point: Knot,
+  known: { readonly time: number; readonly highest: Knot } | undefined,
+  account: Account,
+  notes: Note[],
+): void {
+  if (known === undefined || mine.fell) return
+  if (point.time > known.time) {
+    mine.recent = undefined
+    return
+  }
+  const overtaken = [...(mine.recent ?? []), known.highest]
+  const other = overtaken.find(
+    ({ time, value }) => (time < point.time && value > point.value) || (time > point.time && value < point.value),
+  )
+  mine.recent = [...(mine.recent ?? []), point].slice(-RECENT)
+  if (other === undefined) return
+  mine.fell = true
+  mine.recent = undefined
+  const amount = point.value > other.value ? point.value - other.value : other.value - point.value
+  notes.push({ verdict: 'shared-identity', account, amount })
 }
 
 /** Looks whether the counters of one start are one that is sent twice, or several that are alive at once. */

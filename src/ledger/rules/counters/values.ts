@@ -78,6 +78,8 @@ interface Epoch {
   readonly points: number
   /** What of its mark is not its usage, as long as its start is not believed; the mark of the start that it goes on from. */
   readonly doubted?: bigint | undefined
+  /** It goes on from a start that is younger: it is one only where both are alive, which is seen by a fall. */
+  readonly back?: boolean | undefined
   /** Of one that began before metering: the highest value of before. */
   readonly base?: bigint | undefined
   /** It speaks again after it was forgotten: what it counts is held. */
@@ -463,6 +465,7 @@ function withStart(
   const epoch: Epoch = {
     ...{ start, first: { time, value }, mark: value, time, points: 1 },
     ...(doubted !== undefined && { doubted }),
+    ...(wentOn && last !== undefined && start < last.start && { back: true }),
     ...(start < since && time < since && { base: value }),
     ...(late && { late }),
   }
@@ -489,14 +492,18 @@ function byStarts(state: Draft, around: Surroundings, convinced: boolean, decide
   for (const epoch of state.epochs) {
     if (epoch.late) continue
     const sure = decided || epoch.points >= CONVINCING
-    const known = epoch.start < around.since ? convinced : sure
+    const goesOn = epoch.back === true && !fallsAfter(state.knots, epoch.first.time)
+    const known = (epoch.start < around.since ? convinced : sure) && !goesOn
     const counted = ofEpoch(epoch, around.since, around, known)
     usage += counted
-    if (!known) waiting += ofEpoch(epoch, around.since, around, true) - counted
+    if (!known && !(goesOn && sure)) waiting += ofEpoch(epoch, around.since, around, true) - counted
   }
   if (decided) state.epochs = state.epochs.map(epoch => ({ ...epoch, points: CONVINCING }))
   return { usage, waiting }
 }
+
+const fallsAfter = (knots: readonly Knot[], time: number): boolean =>
+  knots.some((knot, index) => knot.time > time && knot.value < (knots[index - 1]?.value ?? 0n))
 
 /** What of a start's mark is usage. */
 function ofEpoch(
