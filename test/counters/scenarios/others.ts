@@ -97,7 +97,8 @@ export const OTHERS: readonly Scenario[] = [
   }),
   scenario('others/sdk-20-old-replicas', 'exact', 'old starts, one name, late customers', stage => {
     const messages = Array.from({ length: 20 }, (_, index) => {
-      const application = old(stage, -900 + index, ALICE)
+      const application = new Application(stage, { sdk: GO, started: -900 + index })
+      application.serve(ALICE, { from: -890, to: -2, rate: 1 }).serve(ALICE, { from: 4, to: 188 })
       application.serve(CAROL, { from: 60 + index * 3, to: 180, rate: 3 })
       return application.exports({ every: 10, from: 1 + index * 0.1, to: 190 })
     })

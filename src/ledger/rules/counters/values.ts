@@ -1,5 +1,5 @@
 import type { Account } from '../../../usage/account.ts'
-import { HOUR } from '../../hours.ts'
+import { HOUR, MINUTE } from '../../hours.ts'
 import { wentOnAt } from './evidence.ts'
 import {
   type Emission,
@@ -21,11 +21,15 @@ import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /** How many points are remembered. Of a stretch that only rises, those between its ends tell nothing. */
 const MOST_KNOTS = 32
+const FIRST_RISES = 4
 const MOST_EPOCHS = 128
 /** A rise, or what has been counted since a restart, is like the others up to so many times the usual. */
 const UNLIKELY = 6
 /** A fall to so many tenths of what was, that comes back at once, is none. */
 const NEARLY = 9n
+/** Two scrapers' clocks are no further apart, in microseconds; what dips deeper so often is several who count. */
+const NEAR = MINUTE * 1000
+const MOST_DIPS = 2
 /** What is not likely waits for more points for as long as lets AWS's window be used, in milliseconds. */
 const LAST_CALL = 18 * HOUR
 /** After so long without a jump or fall, whoever counts is alone, in microseconds. */
@@ -60,6 +64,8 @@ export interface ValuesState {
   /** Since when nobody can say whose points are whose: the last jump or fall, and the usual rise of before. */
   readonly disturbed: number
   readonly rate: number
+  /** Whether it was told that it falls and comes back again and again. */
+  readonly dips?: boolean | undefined
   /** What was not counted since it was last told, and when that was. */
   readonly untold: bigint
   readonly toldAt: number
@@ -201,10 +207,13 @@ function insert(state: Draft, { time, value }: Knot): void {
   // It is the first that is known now, so what it says is what was before.
   if (at === 0 && knots.length > 1 && state.base) state.base = value
   while (knots.length > MOST_KNOTS) {
-    const spare = knots.findIndex((knot, index) => {
+    const isSpare = (knot: Knot, index: number) => {
       const [left, right] = [knots[index - 1], knots[index + 1]]
       return left !== undefined && right !== undefined && left.value <= knot.value && knot.value <= right.value
-    })
+    }
+    // The first rises stay, too: by them it is known what is usual.
+    const later = knots.findIndex((knot, index) => index > FIRST_RISES && isSpare(knot, index))
+    const spare = later < 0 ? knots.findIndex(isSpare) : later
     if (spare < 0) break
     knots.splice(spare, 1)
   }
@@ -258,6 +267,10 @@ function count(
       state.toldAt = time
       notes.push({ verdict: 'shared-identity', account, amount: found.jumps })
     } else if (decided !== 'no' && found.waiting === 0n) state.believed = time
+    if (found.dips > MOST_DIPS && !state.dips) {
+      state.dips = true
+      notes.push({ verdict: 'shared-identity', account, amount: 0n })
+    }
     settle(state, base)
   }
   const amount = usage - state.emitted
@@ -304,6 +317,8 @@ interface Followed {
   readonly rises: bigint
   readonly jumps: bigint
   readonly rate: number
+  /** How often it fell by more than clocks that differ make of it, and was back at once. */
+  readonly dips: number
 }
 
 interface Fall {
@@ -323,7 +338,7 @@ interface Fall {
 function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: Decided): Followed {
   const rates: number[] = []
   let falls: Fall[] = []
-  let usage = 0n
+  let [usage, dips] = [0n, 0]
   const begun = knots.findIndex(({ time }) => time >= since)
   const first = begun > 0 ? begun : 1
   if (begun <= 0) usage = (knots[0] as Knot).value - base
@@ -345,8 +360,10 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
       if (rise > 0n) rates.push(Number(rise) / (right.time - left.time || 1))
       continue
     }
-    const near = back.low * 10n >= back.height * NEARLY
+    const depth = Number(back.height - back.low)
+    const near = back.low * 10n >= back.height * NEARLY || depth <= rate * UNLIKELY * NEAR
     if (near && index - back.at <= 2) {
+      if (depth > rate * NEAR) dips += 1
       usage = back.usage + (right.value - back.height)
       falls = falls.filter(({ at }) => at < back.at)
     } else if (back.likely && Number(rise) <= limit) {
@@ -365,7 +382,7 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
         if (more > 0n && Number(more) <= rate * UNLIKELY * (high.time - low.time)) rises += more
         else jumps += more > 0n ? more : high.value
       }
-      return { usage: begun.usage, waiting: 0n, several: true, rises, jumps, rate }
+      return { usage: begun.usage, waiting: 0n, several: true, rises, jumps, rate, dips }
     }
   }
   // A fall to nearly what was, that nothing could have been counted to since, is another scraper's clock: it waits for
@@ -379,9 +396,9 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
       const told = knots.length - 1 - at >= 2
       return !(decided === 'all' || (likely && told) || (decided === 'likely' && (likely || told)))
     })
-  if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
-  if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
-  return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0 }
+  if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0, dips }
+  if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0, dips }
+  return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0, dips }
 }
 
 /** The usual rise, in units of a microsecond: none is known before there were two. */
