@@ -109,7 +109,7 @@ function count(before: LevelsState, { since }: Surroundings, account: Account, d
     if (elapsed > 0) {
       const held = left.value * BigInt(Math.min(elapsed, maxGap))
       // What is longer than usual may still be divided by a late point.
-      if (right.time <= decidedTo || elapsed <= step + step / 2) {
+      if (right.time <= decidedTo || elapsed <= step + step / 2 || levels.length - index > MOST_LEVELS) {
         usage += held
         // What is counted stays so, whatever is usual later.
         if (waiting === 0n) decidedTo = Math.max(decidedTo, right.time)

@@ -145,6 +145,8 @@ export function observeStarted(
     if (isFirst(mine, start, time, around.since)) {
       mine.first = { time, value }
       mine.proven = undefined
+      // Of an earlier point, the others of its collection may be yet to come.
+      if (start < around.since && mine.base === undefined) mine.waits = 'collection'
     }
     if (time !== mine.time && mine.points < CONVINCING) mine.points += 1
     if (value > mine.mark) mine.mark = value

@@ -126,8 +126,9 @@ export function observeValues(
   const notes: Note[] = []
   const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
   const last = state.knots.at(-1)
-  // What is so old says nothing that was not summed up with what came after it.
-  if (last !== undefined && point.time < Math.max(state.settledTo ?? 0, last.time - MEMORY)) {
+  // What is so old says nothing that was not summed up with what came after it, but for a start of its own.
+  const old = last !== undefined && point.time < Math.max(state.settledTo ?? 0, last.time - MEMORY)
+  if (last !== undefined && old && (point.start === 0 || state.startless)) {
     if (point.value > last.value) notes.push({ verdict: 'too-late', account, amount: point.value - last.value })
     return { state: before ?? state, rule: 'by-values', emissions: [], notes }
   }
@@ -140,7 +141,7 @@ export function observeValues(
   const began = point.start === 0 ? undefined : withStart(state, point, around, notes)
   if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
   if (state.points < CONVINCING && !state.knots.some(({ time }) => time === point.time)) state.points += 1
-  insert(state, point)
+  if (!old) insert(state, point)
   const emissions = count(state, point, around, doubted, 'no', notes)
   if (!state.disturbed && state.waiting) {
     state.waiter = { account, since: around.since, at: state.waiter?.at ?? receivedAt }
