@@ -7,3 +7,8 @@ export abstract class MarketplaceMeteringError extends Error {
     this.name = new.target.name
   }
 }
+
+/** An option is not what it has to be. Thrown when the exporter is made, never when a bill is due. */
+export class ConfigurationError extends MarketplaceMeteringError {
+  readonly code = 'ERR_CONFIGURATION'
+}

@@ -4,6 +4,7 @@ import type {
   PushMetricExporter,
   ResourceMetrics,
 } from '@opentelemetry/sdk-metrics'
+import { configurationError, show } from './check.ts'
 import { MarketplaceMeteringError } from './errors.ts'
 import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, mayPass } from './ledger/errors.ts'
@@ -15,7 +16,6 @@ import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
 import { formatAmount } from './usage/amount.ts'
-import { configurationError, show } from './usage/check.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { CustomerIdentity } from './usage/options.ts'
 import { dropUnnamed } from './usage/views.ts'

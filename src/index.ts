@@ -1,4 +1,4 @@
-export { MarketplaceMeteringError } from './errors.ts'
+export { ConfigurationError, MarketplaceMeteringError } from './errors.ts'
 export { AWSMarketplaceMetricExporter, UsageLostError } from './exporter.ts'
 export {
   InferenceMeter,
@@ -18,7 +18,6 @@ export type * from './marketplace/registration.ts'
 export type { AWSMarketplaceMetricExporterOptions } from './metering/options.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
-export { ConfigurationError } from './usage/errors.ts'
 export * from './usage/instruments.ts'
 export type {
   AttributeSource,

@@ -1,6 +1,6 @@
 import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
+import { show } from './check.ts'
 import { MarketplaceMeteringError } from './errors.ts'
-import { show } from './usage/check.ts'
 import {
   ACCOUNT_ID_ATTRIBUTE,
   CUSTOMER_IDENTIFIER_ATTRIBUTE,

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
-import type { Stream } from '../ledger/rules/counters/evidence.ts'
+import type { Stream } from '../ledger/rules/counters/index.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
 import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
@@ -11,7 +11,7 @@ import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
 /** When a sender is to come back after a fault of the ledger, in seconds. */
 const RETRY_AFTER = 5
 
-/** No ledger has times of the next century, in nanoseconds. */
+/** No ledger keeps times of the next century, in nanoseconds: they must not be in the way of others' points. */
 const LAST_TIME = BigInt(Date.UTC(2100, 0)) * 1_000_000n
 
 /** The scope of what the Collector's Prometheus receiver scrapes; a target may say scopes of its own. */
@@ -120,7 +120,7 @@ class ResourceReader {
       const { attributes } = point
       const counters = this.#counters as MetricCounters
       const { counter, series } = counters.name(attributes, rule.value, dimension)
-      const [kind, start, time] = [this.#kindOf(point), microseconds(point.startTime), microseconds(point.time)]
+      const [kind, start, time] = [this.#kindOf(point), startOf(point), microseconds(point.time)]
       const { stream } = counters
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
@@ -158,7 +158,8 @@ class ResourceReader {
 
   #read(point: OtlpPoint): void {
     this.#point = point
-    if (point.time < 1000n || point.time > LAST_TIME || point.startTime > LAST_TIME)
+    const begins = this.#type === 'cumulative' ? point.startTime : 0n
+    if (point.time < 1000n || point.time > LAST_TIME || begins > LAST_TIME)
       this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
     else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
     // Of a gauge it says that the level has ended.
@@ -230,3 +231,6 @@ function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; 
 }
 
 const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
+
+/** Of a delta or a level, a start that no clock shows is none. */
+const startOf = ({ startTime }: OtlpPoint): number => (startTime > LAST_TIME ? 0 : microseconds(startTime))

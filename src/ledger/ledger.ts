@@ -42,7 +42,7 @@ export interface Ledger {
   /** Freezes what a customer still owes when its agreement ends, the open hour included, and puts it first. */
   finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult>
 
-  /** What there is to send at `now`, or when there is. */
+  /** The lanes that have records to send at `now`, or, without any, when the next one has. */
   due(now: number): Promise<DueLanes>
 
   /**
@@ -51,7 +51,7 @@ export interface Ledger {
    */
   claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]>
 
-  /** Writes down what came of attempts. Returns what each record is now, but for those that were pruned meanwhile. */
+  /** Writes down the outcomes of attempts. Returns the new state of each record that was not pruned meanwhile. */
   settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]>
 
   /**
@@ -61,19 +61,19 @@ export interface Ledger {
   expire(now: number): Promise<ExpireResult>
 
   /**
-   * Resolves where usage can be taken: the ledger, or the spool before it, can be read. One row is, and nothing changes,
-   * however often it is asked.
+   * Resolves where usage can be taken: the ledger, or the spool before it, can be read. It reads one row and changes
+   * nothing, however often it is asked.
    */
   ping(): Promise<void>
   /** The figures to watch. Its cost does not grow with history. */
   status(): Promise<LedgerStatus>
   /** All that were ever registered, as they are now, in the order in which they came. */
   dimensions(): Promise<Dimension[]>
-  /** Where each unit stands. */
+  /** The five figures of each series, for a period or since the ledger began. */
   statement(query?: StatementQuery): Promise<StatementLine[]>
   /** Usage records, the youngest hour first. */
   records(query?: RecordsQuery): Promise<RecordEntry[]>
-  /** What persons did, the youngest first. */
+  /** The decisions of persons, and what the ledger noted of others' counters, the youngest first. */
   audit(query?: { limit?: number }): Promise<AuditEntry[]>
 
   /**
@@ -246,7 +246,7 @@ export interface MeteringRecord {
 export interface Settlement {
   readonly record: MeteringRecord
   readonly outcome: Outcome
-  /** What came back, for the person who reads the record's history. */
+  /** AWS's answer, for the person who reads the record's history. */
   readonly answer: string
 }
 
@@ -308,7 +308,7 @@ export interface LedgerStatus {
 }
 
 /**
- * What records of a dimension come to, whatever size each of them was frozen with. So it is an amount: quantities of
+ * The sum of a dimension's records, whatever size each of them was frozen with. So it is an amount: quantities of
  * different sizes have no sum.
  */
 export interface UnsettledFigure {

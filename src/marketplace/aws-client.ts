@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../usage/errors.ts'
+import { ConfigurationError } from '../errors.ts'
 import type { MeteringClient } from './client.ts'
 
 const PACKAGE = '@aws-sdk/client-marketplace-metering'

@@ -1,6 +1,6 @@
 import { AwsV4Signer } from 'aws4fetch'
 import * as v from 'valibot'
-import { check } from '../usage/check.ts'
+import { check } from '../check.ts'
 import { type Operation, type OperationResult, readAnswer } from './answer.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
 import { clockSkewOf, describeSkew } from './clock-skew.ts'

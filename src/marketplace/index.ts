@@ -1,6 +1,6 @@
 /** A client for AWS Marketplace Metering without the AWS SDK. It needs the package `aws4fetch`. */
 
-export { ConfigurationError } from '../usage/errors.ts'
+export { ConfigurationError } from '../errors.ts'
 export type * from './client.ts'
 export type { Credentials, CredentialsProvider, Fetch } from './credentials.ts'
 export {

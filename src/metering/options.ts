@@ -1,10 +1,10 @@
 import { diag, type MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
+import { check } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOption } from '../marketplace/region.ts'
-import { check } from '../usage/check.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
 export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {

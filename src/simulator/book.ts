@@ -69,7 +69,7 @@ interface Entry {
   foreign: boolean
 }
 
-interface Page {
+interface SeriesHours {
   series: Series
   /** By the hour's start. */
   hours: Map<number, Entry>
@@ -82,7 +82,7 @@ export class Book {
   readonly #idPrefix: string
   #taken = 0
   /** By owner, then by dimension. */
-  readonly #pages = new Map<string, Map<string, Page>>()
+  readonly #series = new Map<string, Map<string, SeriesHours>>()
 
   /** @param idPrefix 8 hexadecimal digits that this book's ids begin with */
   constructor(idPrefix: string) {
@@ -96,7 +96,7 @@ export class Book {
    * @returns the `MeteringRecordId`, or nothing if the hour is taken with another quantity
    */
   meter(owner: string, series: Series, entry: Omit<Entry, 'meteringRecordId'>): string | undefined {
-    const { hours } = this.#page(owner, series)
+    const { hours } = this.#hoursOf(owner, series)
     const hour = hourOf(entry.timestamp)
     const first = hours.get(hour)
     if (first !== undefined) return first.quantity === entry.quantity ? first.meteringRecordId : undefined
@@ -109,7 +109,7 @@ export class Book {
   /** Takes over what another book has billed. What this one already has stays. */
   load(owner: string, record: BilledRecord): void {
     const { hour: _, timestamp, takenAt, quantity, meteringRecordId, foreign, ...series } = record
-    const { hours } = this.#page(owner, series)
+    const { hours } = this.#hoursOf(owner, series)
     const at = Date.parse(timestamp)
     const hour = hourOf(at)
     if (hours.has(hour)) return
@@ -146,24 +146,24 @@ export class Book {
     return [...totals.values()]
   }
 
-  #page(owner: string, series: Series): Page {
-    let dimensions = this.#pages.get(owner)
+  #hoursOf(owner: string, series: Series): SeriesHours {
+    let dimensions = this.#series.get(owner)
     if (dimensions === undefined) {
       dimensions = new Map()
-      this.#pages.set(owner, dimensions)
+      this.#series.set(owner, dimensions)
     }
-    let page = dimensions.get(series.dimension)
-    if (page === undefined) {
-      page = { series, hours: new Map() }
-      dimensions.set(series.dimension, page)
+    let known = dimensions.get(series.dimension)
+    if (known === undefined) {
+      known = { series, hours: new Map() }
+      dimensions.set(series.dimension, known)
     }
-    return page
+    return known
   }
 
   *#select(filter: BilledFilter): Generator<{ series: Series; hour: number; entry: Entry }> {
     const { region, product, customer, dimension, hour, from, to } = validated(billedFilterSchema, filter, 'filter')
     const only = hour === undefined ? undefined : hourOf(hour)
-    for (const dimensions of this.#pages.values()) {
+    for (const dimensions of this.#series.values()) {
       for (const { series, hours } of dimensions.values()) {
         if (region !== undefined && series.region !== region) continue
         if (product !== undefined && series.product !== product) continue

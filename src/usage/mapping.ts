@@ -16,7 +16,6 @@ export type UnbillableReason =
   | 'no-sum'
   | 'no-count'
   // Of metrics that came as OTLP:
-  | 'no-value'
   | 'no-time'
   | 'no-temporality'
 
@@ -275,10 +274,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} is in ${JSON.stringify(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
     case 'no-sum':
       return `${metric} has a point without a sum, which ${dimension.name} asks for. Record it as a counter, or have the rule ask for value: 'count'.`
-    case 'no-value':
-      return `${metric} has a point without a recorded value: its series has ended, or its producer could not be read.`
     case 'no-time':
-      return `${metric} has a point without a time of this century, so that it cannot be told from others. Look at its producer.`
+      return `${metric} has a point without a time, or of one that no clock shows, so that it cannot be told from others. Look at its producer's clock.`
     case 'no-temporality':
       return `${metric} does not say whether it is cumulative or a delta. Look at its producer.`
     case 'no-count':
@@ -288,7 +285,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
     case 'negative':
       return `${metric} has a point below zero, which cannot be billed. Look at where it is recorded.`
     case 'out-of-range':
-      return `${metric} has a point above 2^62 millionths of ${dimension.baseUnit}, which cannot be real. Look at where it is recorded.`
+      return `${metric} has a point above what is measured of ${dimension.baseUnit}, which cannot be real. Look at where it is recorded.`
   }
 }
 

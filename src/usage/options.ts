@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check } from './check.ts'
+import { check } from '../check.ts'
 import { MAX_QUANTITY } from './dimension.ts'
 import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
+import { configurationError, show } from '../check.ts'
 import { toAmount } from './amount.ts'
-import { configurationError, show } from './check.ts'
 import type { Dimension } from './dimension.ts'
 import { DEFAULT_DIMENSIONS, type DimensionOptions } from './options.ts'
 import { familyOf, PRESETS, type PresetName, thingsOf } from './presets.ts'

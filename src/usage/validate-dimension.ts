@@ -1,5 +1,5 @@
-import { show } from './check.ts'
-import { ConfigurationError } from './errors.ts'
+import { show } from '../check.ts'
+import { ConfigurationError } from '../errors.ts'
 import { INFERENCE_DIMENSIONS } from './instruments.ts'
 
 /**

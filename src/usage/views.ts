@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
-import { configurationError, show } from './check.ts'
+import { configurationError, show } from '../check.ts'
 import { customerSources } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'

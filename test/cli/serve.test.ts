@@ -25,30 +25,32 @@ metering: { endpoint: 'http://127.0.0.1:1' }
 `
 const HTTP_ONLY = CONFIG.replace('grpc: 127.0.0.1:0', 'grpc: off')
 
-const TOKENS = JSON.stringify({
-  resourceMetrics: [
-    {
-      resource: { attributes: [{ key: 'account', value: { stringValue: '111122223333' } }] },
-      scopeMetrics: [
-        {
-          scope: { name: 'app' },
-          metrics: [
-            {
-              name: 'my.tokens',
-              sum: {
-                aggregationTemporality: 1,
-                isMonotonic: true,
-                dataPoints: [{ startTimeUnixNano: '1', timeUnixNano: `${Date.now()}000000`, asInt: '250' }],
+/** Used now: what was used before the gateway began to meter is none of its usage. */
+const tokens = () =>
+  JSON.stringify({
+    resourceMetrics: [
+      {
+        resource: { attributes: [{ key: 'account', value: { stringValue: '111122223333' } }] },
+        scopeMetrics: [
+          {
+            scope: { name: 'app' },
+            metrics: [
+              {
+                name: 'my.tokens',
+                sum: {
+                  aggregationTemporality: 1,
+                  isMonotonic: true,
+                  dataPoints: [{ startTimeUnixNano: '1', timeUnixNano: `${Date.now()}000000`, asInt: '250' }],
+                },
               },
-            },
-          ],
-        },
-      ],
-    },
-  ],
-})
+            ],
+          },
+        ],
+      },
+    ],
+  })
 
-const send = (address: string, headers: Record<string, string> = {}, body = TOKENS) =>
+const send = (address: string, headers: Record<string, string> = {}, body = tokens()) =>
   fetch(`http://${address}/v1/metrics`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
@@ -161,7 +163,7 @@ describe('serve', { concurrency: 2 }, () => {
     const { http } = await serving.ready()
     serving.stopReading()
     // What it has to say of this one goes nowhere.
-    assert.equal((await send(http, {}, TOKENS.replace('111122223333', '12'))).status, 200)
+    assert.equal((await send(http, {}, tokens().replace('111122223333', '12'))).status, 200)
     assert.equal((await send(http)).status, 200)
     assert.equal(await serving.stop(), 0)
   })
@@ -198,7 +200,7 @@ describe('serve', { concurrency: 2 }, () => {
     const env = { OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20own' }
     const serving = new Serving(t, `${HTTP_ONLY}telemetry: { endpoint: '${endpoint}/' }\n`, env)
     // Its customer is none, which it has a metric for.
-    const stray = TOKENS.replace('111122223333', '12')
+    const stray = tokens().replace('111122223333', '12')
     await send((await serving.ready()).http, {}, stray)
     assert.equal(await serving.stop(), 0)
     const named = new Serving(t, HTTP_ONLY, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })

@@ -313,6 +313,24 @@ test('what comes while a batch is being written goes into the next, all of it in
   assert.ok(desk.batches.length <= 2, `${desk.batches.length} batches`)
 })
 
+test('a time that no clock shows is refused, as is a total's start, and neither is in the way of other points', async () => {
+  await using desk = await Desk.open()
+  const never = 2n ** 63n - 1n
+  const year2200 = BigInt(Date.UTC(2200, 0)) * 1_000_000n
+  for (const temporality of ['delta', 'cumulative'] as const) {
+    for (const time of [never, year2200]) {
+      const good = point(60, 5n, { attributes: { ...ALICE, time: String(time), temporality } })
+      const said = await desk.take(metric('tokens', [point(60, 7n, { time }), good], { temporality }))
+      assert.match(said, /^1 rejected: tokens has a point without a time, or of one that no clock shows/)
+    }
+    const started = point(60, 1n, { startTime: year2200, attributes: { ...BOB, temporality } })
+    const said = await desk.take(metric('tokens', [started], { temporality }))
+    if (temporality === 'delta') assert.equal(said, '')
+    else assert.match(said, /^1 rejected: tokens has a point without a time, or of one that no clock shows/)
+  }
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '20', '222222222222 tokens': '1' })
+})
+
 test('reading says what each point would come to, and changes nothing', async () => {
   await using desk = await Desk.open()
   const reading = read(

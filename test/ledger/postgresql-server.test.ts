@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { inspect } from 'node:util'
 import pg from 'pg'
-import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
+import type { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import type { CounterSources, Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
 import { packBatch, unpackBatch } from '../../src/ledger/postgresql/batch.ts'
@@ -15,10 +15,12 @@ import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
+import { code } from './conformance/scenario.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
 import { Fleet } from './postgresql/fleet.ts'
 import { PostgresqlLedgers } from './postgresql/under-test.ts'
 import { startJob } from './postgresql/worker.ts'
+import { checkRestored, equations, useBeforeBackup } from './restored.ts'
 import {
   ALICE,
   BOB,
@@ -36,9 +38,9 @@ import {
   REQUESTS,
   TOKENS,
   UNIT,
+  WRITER,
 } from './scene.ts'
 
-const WRITER = '0123456789abcdef0123456789abcdef'
 /** A batch's body as the version before wrote it, with a point of each kind. */
 const FIRST_LAYOUT =
   'i/IAAICqqqrqn823w80PfvGDnNUA3PzkYH7ZTn6zmx8MFMAdTBXczQHc1FxNFRwcHBzADn72y8VPBze/+MHBzf1wcwA/OfjZtTzT9a6vHNiYg4/BYr' +
@@ -48,12 +50,6 @@ const FIRST_LAYOUT =
 const ledgers = await PostgresqlLedgers.start()
 after(() => ledgers[Symbol.asyncDispose]())
 const { pool, server } = ledgers
-
-const code = (code: LedgerErrorCode) => (error: unknown) => {
-  assert.ok(error instanceof LedgerError, `expected a LedgerError, got ${error}`)
-  assert.equal(error.code, code, error.message)
-  return true
-}
 
 /** Runs SQL beside the ledger, in its schema. */
 async function sql(schema: string, text: string): Promise<pg.QueryResult> {
@@ -78,14 +74,6 @@ async function somebodyWaits(): Promise<boolean> {
   const { rowCount } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
   return (rowCount ?? 0) > 0
 }
-
-const equations = async (ledger: Ledger): Promise<Record<string, number[]>> =>
-  Object.fromEntries(
-    (await ledger.statement()).map(({ account, dimension, recorded, metered, pending, held, balance }) => [
-      `${account.key} ${dimension.name}`,
-      [recorded, metered, pending, held, balance].map(amount => Number(amount / UNIT)),
-    ]),
-  )
 
 describe('opening', () => {
   test('ten replicas that start at once make one ledger', async () => {
@@ -916,15 +904,10 @@ describe('a database that was restored', () => {
     const books = new Books()
     const lost = await original('lost')
     const ledger = audited(lost, books)
-    const append = async (ledger: Ledger, sequence: number, n: number) => {
-      const entries = [entry(ALICE, REQUESTS, n, 5), entry(BOB, TOKENS, n, 1500), entry(NOBODY, REQUESTS, n, 2)]
-      await ledger.append({ writer: WRITER, sequence, entries })
-    }
-    await append(ledger, 1, 0)
-    await ledger.closeHours(closeOptions(closing(0)))
-    books.paused = true
-    // In the journal only.
-    await append(ledger, 2, 1)
+    await useBeforeBackup(ledger, () => {
+      // In the journal only.
+      books.paused = true
+    })
     books.paused = false
     await lost.close()
     const now = hour(5) + 20 * MINUTE
@@ -932,29 +915,7 @@ describe('a database that was restored', () => {
     const opened = await PostgresqlLedger.open({ connectionString })
     await opened.declareRestored({ ...BY, now })
     const restored = audited(opened, books)
-    const [alice, bob, nobody] = [`${ALICE.key} requests`, `${BOB.key} tokens`, `${NOBODY.key} requests`]
-    assert.deepEqual(await equations(restored), {
-      ...{ [alice]: [10, 0, 5, 5, 0], [bob]: [3000, 0, 1000, 2000, 0], [nobody]: [4, 0, 0, 0, 4] },
-    })
-    const held = await restored.records({ state: 'held' })
-    assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['restored', 1, 2000n * UNIT],
-      ['restored', 1, 5n * UNIT],
-    ])
-    for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
-    assert.equal((await restored.audit())[0]?.action, 'restore')
-
-    // The hours since are not frozen; usage of the present one is billed as ever.
-    assert.equal((await restored.closeHours(closeOptions(now))).records, 0)
-    await append(restored, 3, 3)
-    await append(restored, 4, 5)
-    assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
-    await restored.expire(hour(24))
-    for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
-    }
-    assert.deepEqual((await equations(restored))[alice], [20, 0, 10, 0, 10])
-    assert.deepEqual((await equations(restored))[bob], [6000, 3000, 3000, 0, 0])
+    await checkRestored(restored, now)
     await opened.close()
   })
 

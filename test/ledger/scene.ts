@@ -50,6 +50,8 @@ export const ERIN: CustomerAccount = {
 export const NOBODY: UnattributedAccount = {
   ...{ kind: 'unattributed', key: 'prod-1,no-customer', product: 'prod-1', reason: 'no-customer', evidence: '{}' },
 }
+/** The writer of a test's batches, where there is one. */
+export const WRITER = '0123456789abcdef0123456789abcdef'
 export const BY = { who: 'ops', why: 'a test', now: hour(5) }
 
 /** A ledger of an engine, for one test. */
@@ -237,3 +239,17 @@ export const sources = (product: string, now: number) => ({
   ...{ product, now },
   metrics: DIMENSIONS.map(({ name }) => ({ dimension: name, metric: '' })),
 })
+
+/** Sends two records of each lane that has any due, and each is metered. Returns how many it has sent. */
+export async function sendSome(ledger: Ledger, now: number): Promise<number> {
+  let sent = 0
+  for (const lane of (await ledger.due(now)).lanes) {
+    const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
+    sent += records.length
+    await ledger.settle(
+      records.map(record => ({ record, outcome: METERED, answer: 'Success' })),
+      now,
+    )
+  }
+  return sent
+}

@@ -28,6 +28,7 @@ import { loadRecords, savePiece } from '../../src/ledger/sqlite/piece.ts'
 import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
+import { checkRestored, useBeforeBackup } from './restored.ts'
 import {
   ALICE,
   BOB,
@@ -45,13 +46,11 @@ import {
   REFUSED,
   REQUESTS,
   sources,
-  TOKENS,
   UNIT,
+  WRITER,
 } from './scene.ts'
 import { TemporaryFolder } from './sqlite-under-test.ts'
 import { runJob, startJob } from './worker.ts'
-
-const WRITER = '0123456789abcdef0123456789abcdef'
 
 /** A ledger with a little of everything, closed. */
 async function makeLedger(path: string): Promise<void> {
@@ -544,52 +543,13 @@ describe('backup and restore', () => {
     const books = new Books()
     const ledger = audited(new SqliteLedger({ path }), books)
     await ledger.register(DIMENSIONS)
-    const append = async (
-      ledger: typeof books extends never ? never : { append: SqliteLedger['append'] },
-      sequence: number,
-      n: number,
-    ) => {
-      const entries = [entry(ALICE, REQUESTS, n, 5), entry(BOB, TOKENS, n, 1500), entry(NOBODY, REQUESTS, n, 2)]
-      await ledger.append({ writer: WRITER, sequence, entries })
-    }
-    await append(ledger, 1, 0)
-    await ledger.closeHours(closeOptions(closing(0)))
-    await append(ledger, 2, 1)
+    await useBeforeBackup(ledger)
     await ledger.backup(from)
 
     const now = hour(5) + 20 * MINUTE
     await (await SqliteLedger.restore({ ...BY, from, to, now })).close()
     const restored = audited(new SqliteLedger({ path: to }), books)
-    const line = async (customer: string) => {
-      const [line] = await restored.statement({ customer })
-      return [line?.recorded, line?.metered, line?.pending, line?.held, line?.balance].map(one =>
-        Number((one ?? 0n) / UNIT),
-      )
-    }
-    assert.deepEqual(await line(ALICE.key), [10, 0, 5, 5, 0])
-    assert.deepEqual(await line(BOB.key), [3000, 0, 1000, 2000, 0])
-    assert.deepEqual(await line(NOBODY.key), [4, 0, 0, 0, 4])
-    const held = await restored.records({ state: 'held' })
-    assert.deepEqual(held.map(({ reason, quantity, size }) => [reason, quantity, size]).sort(), [
-      ['restored', 1, 2000n * UNIT],
-      ['restored', 1, 5n * UNIT],
-    ])
-    for (const record of await restored.records({ state: 'pending' })) assert.equal(record.inDoubt, true)
-    assert.equal((await restored.audit())[0]?.action, 'restore')
-
-    // The hours since are not frozen; usage of the present one is billed as ever.
-    assert.equal((await restored.closeHours(closeOptions(now))).records, 0)
-    await append(restored, 3, 3)
-    await append(restored, 4, 5)
-    assert.equal((await restored.closeHours(closeOptions(closing(5)))).records, 2)
-    assert.deepEqual(await line(ALICE.key), [20, 0, 15, 5, 0])
-    await restored.expire(hour(24))
-    assert.deepEqual(await line(ALICE.key), [20, 0, 10, 10, 0])
-    for (const { id, dimension } of await restored.records({ state: 'held' })) {
-      await restored.decide(id, dimension === 'tokens' ? 'billed' : 'not-billed', BY)
-    }
-    assert.deepEqual(await line(ALICE.key), [20, 0, 10, 0, 10])
-    assert.deepEqual(await line(BOB.key), [6000, 3000, 3000, 0, 0])
+    await checkRestored(restored, now)
     await restored.close()
     await ledger.close()
   })

@@ -4,10 +4,9 @@ import { rmSync, writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { LedgerError } from '../../src/ledger/errors.ts'
-import { MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
-import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, METERED, REQUESTS, TOKENS } from './scene.ts'
+import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSome, TOKENS } from './scene.ts'
 
 /** What tests have another process do with a ledger: `node worker.ts <job> <path> …`. It prints what came of it. */
 const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown>> = {
@@ -76,14 +75,7 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
       await ledger.closeHours(closeOptions(closing(n)))
       // The same for all: to one that is an hour ahead, the claims of another would be over.
       const now = closing(10)
-      for (const lane of (await ledger.due(now)).lanes) {
-        const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
-        sent += records.length
-        await ledger.settle(
-          records.map(record => ({ record, outcome: METERED, answer: 'Success' })),
-          now,
-        )
-      }
+      sent += await sendSome(ledger, now)
     }
     await ledger.close()
     return { sent }

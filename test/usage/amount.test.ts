@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { ConfigurationError } from '../../src/errors.ts'
 import { formatAmount, MAX_AMOUNT, parseAmount, toAmount } from '../../src/usage/amount.ts'
-import { ConfigurationError } from '../../src/usage/errors.ts'
 import { KNOWN_UNITS, parseUnit, type Unit } from '../../src/usage/units.ts'
 
 const unit = (symbol: string) => parseUnit(symbol) as Unit

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigurationError } from '../../src/usage/errors.ts'
+import { ConfigurationError } from '../../src/errors.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { PRESETS } from '../../src/usage/presets.ts'

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import * as v from 'valibot'
-import { check } from '../../usage/check.ts'
+import { check } from '../../check.ts'
 import type { BearerTokens } from './bearer.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
 import { InFlight } from './in-flight.ts'

@@ -32,7 +32,7 @@ export interface TlsOptions {
   readonly ca?: string | Buffer | undefined
 }
 
-export interface CloseOptions {
+export interface DrainOptions {
   /** How long to wait for requests that are being received or answered, in milliseconds. */
   readonly deadlineMs: number
 }
@@ -45,5 +45,5 @@ export interface Receiver {
    * Takes no more connections, answers what was accepted, and ends. What is not answered at the deadline is cut off:
    * its sender has to send it again.
    */
-  close(options: CloseOptions): Promise<void>
+  close(options: DrainOptions): Promise<void>
 }

@@ -1,6 +1,6 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { AuditEntry, AuditNote } from '../ledger.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import type { Key, Write } from './table.ts'
 
 /** The audit trail: an item for each entry, in the order in which they were made by DynamoDB's clock. */
@@ -29,7 +29,7 @@ let made = 0
 
 /** Writes down what a person did, together with it. */
 export function auditWrite(
-  { clock }: Engine,
+  { clock }: Database,
   action: AuditEntry['action'],
   { who, why, now }: AuditNote,
   what: {
@@ -50,7 +50,7 @@ export function auditWrite(
   return { put: auditKey(clock.now(), name), over: undefined, data }
 }
 
-export async function auditEntries({ table, accounts, dimensions }: Engine, limit: number): Promise<AuditEntry[]> {
+export async function auditEntries({ table, accounts, dimensions }: Database, limit: number): Promise<AuditEntry[]> {
   const items = await table.list('read the audit trail', PARTITION, { newestFirst: true, limit })
   const entries = items.map(({ data }) => data as StoredAudit)
   await accounts.refresh()

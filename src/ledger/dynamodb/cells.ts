@@ -1,3 +1,4 @@
+import type { NotCounted } from '../ledger.ts'
 import { SupersededError } from './head.ts'
 import { pack, textOf, toColumns, toRows } from './packed-json.ts'
 import { inParallel } from './parallel.ts'
@@ -39,6 +40,18 @@ export interface StoredCell {
   /** Whether its rows are in the cells of the next digit. */
   readonly divided: boolean
   readonly rows?: Record<string, unknown[]>
+}
+
+/** A cell as the version before has written it: what is remembered, and what its points added. */
+export interface CellBefore {
+  readonly cut: number
+  readonly divided: boolean
+  readonly found?: {
+    readonly usage: readonly (readonly [number, number, number, string])[]
+    readonly notes: readonly (readonly [number, number, NotCounted, number, string])[]
+  }
+  readonly states: readonly (readonly [string, string])[]
+  readonly deltas: readonly (readonly [string, string, boolean])[]
 }
 
 /** A row, and what it was before the cell's last cut: '' where there was none, null where it is the same. */

@@ -1,4 +1,4 @@
-import { type Engine, nameOf } from './engine.ts'
+import { type Database, nameOf } from './database.ts'
 import { type Series, Shard } from './shard.ts'
 import { pause, type Write } from './table.ts'
 
@@ -8,7 +8,7 @@ export interface Part {
   readonly hours?: readonly number[]
 }
 
-/** What came of looking at shards: they are changed in place. */
+/** The result of a change, beside the shards, which it changes in place. */
 export interface Change<Result> {
   readonly result: Result
   /** What is written together with them. */
@@ -17,16 +17,16 @@ export interface Change<Result> {
 
 /** Changes shards together, over what was read of them: where somebody else was faster, it looks again. */
 export async function change<Result>(
-  engine: Engine,
+  database: Database,
   doing: string,
   parts: readonly Part[],
   work: (...shards: Shard[]) => Change<Result>,
 ): Promise<Result> {
-  const { table } = engine
+  const { table } = database
   for (let failures = 1; ; failures += 1) {
     const shards = await Promise.all(parts.map(({ shard, hours }) => Shard.read(table, shard, hours)))
     const { result, also = [] } = work(...shards)
-    const writes = [...shards.flatMap(shard => shard.writes(series => nameOf(engine, series))), ...also]
+    const writes = [...shards.flatMap(shard => shard.writes(series => nameOf(database, series))), ...also]
     if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result
     await pause(failures)
   }
@@ -37,13 +37,13 @@ const HOURS_AT_ONCE = 20
 
 /** Brings open usage of series into their totals, the oldest hours first, until the rest fits one transaction. */
 export async function takeLateUsage(
-  engine: Engine,
+  database: Database,
   number: number,
   wanted: (series: Series) => boolean = () => true,
   latest = Number.POSITIVE_INFINITY,
 ): Promise<void> {
   for (let more = true; more; ) {
-    more = await change(engine, 'take late usage', [{ shard: number }], (shard: Shard) => {
+    more = await change(database, 'take late usage', [{ shard: number }], (shard: Shard) => {
       const series = [...shard.series.values()].filter(wanted)
       const open = new Set(series.flatMap(({ open }) => [...open.keys()].filter(hour => hour <= latest)))
       if (open.size <= HOURS_AT_ONCE) return { result: false }

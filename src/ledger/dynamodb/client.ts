@@ -1,5 +1,5 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { ConfigurationError } from '../../usage/errors.ts'
+import { ConfigurationError } from '../../errors.ts'
 
 const PACKAGE = '@aws-sdk/client-dynamodb'
 

@@ -5,9 +5,9 @@ import { closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from
 import { freeze, freezeIdle, type NewRecord } from '../rules/decisions.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
-import type { Page, StoredRecord } from './pages.ts'
 import { type SeriesNumbers, seriesKey } from './places.ts'
 import type { Series, Shard } from './shard.ts'
+import type { Sheet, StoredRecord } from './sheets.ts'
 
 /** Closing the hours of a shard: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -82,17 +82,22 @@ export function freezeSeries(
   { accounts, dimensions }: Knowledge,
   rule: typeof freeze | typeof freezeIdle = freeze,
 ): FrozenRecord[] {
-  const page = shard.page(terms.hour)
+  const sheet = shard.sheet(terms.hour)
   return [...all].flatMap(series => {
     const { size, maxQuantity = null } = dimensions[series.dimension] as Dimension
-    const sold = { size, maxQuantity, billable: isCustomer(series.account), taken: page.records.has(seriesKey(series)) }
+    const sold = {
+      size,
+      maxQuantity,
+      billable: isCustomer(series.account),
+      taken: sheet.records.has(seriesKey(series)),
+    }
     const record = rule(shard, series, sold, terms)
-    return record === undefined ? [] : [addRecord(page, series, terms, record, accounts)]
+    return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
   })
 }
 
 export function addRecord(
-  page: Page,
+  sheet: Sheet,
   { account, dimension }: SeriesNumbers,
   { timestamp, deadline, region }: Terms,
   { quantity, size, held, probe }: NewRecord,
@@ -104,6 +109,6 @@ export function addRecord(
     ...{ state: held === null ? 'pending' : 'held', reason: held, attempts: 0, refusals: 0, nextAttemptAt: 0 },
     ...{ claim: null, claimedUntil: 0, answer: null, meteringRecordId: null },
   }
-  page.records.set(seriesKey(record), record)
-  return { hour: page.hour, record }
+  sheet.records.set(seriesKey(record), record)
+  return { hour: sheet.hour, record }
 }

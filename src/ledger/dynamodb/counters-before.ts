@@ -1,8 +1,7 @@
 import { HOUR } from '../hours.ts'
-import type { NotCounted } from '../ledger.ts'
 import type { Point } from './batch.ts'
-import type { Tree } from './cells.ts'
-import type { Found } from './counters.ts'
+import type { CellBefore, Tree } from './cells.ts'
+import type { CountResult } from './count-result.ts'
 import { deltaKey, minuteOf, treeOfMinute } from './deltas.ts'
 import { inParallel } from './parallel.ts'
 import type { Table } from './table.ts'
@@ -17,24 +16,12 @@ export const LEGACY: Tree = {
   rowsBefore: data => new Map((data as CellBefore).states.map(([key, text]) => [key, { text, waits: null }])),
 }
 
-/** A cell as it has written it: what is remembered, and what its points came to. */
-export interface CellBefore {
-  readonly cut: number
-  readonly divided: boolean
-  readonly found?: {
-    readonly usage: readonly (readonly [number, number, number, string])[]
-    readonly notes: readonly (readonly [number, number, NotCounted, number, string])[]
-  }
-  readonly states: readonly (readonly [string, string])[]
-  readonly deltas: readonly (readonly [string, string, boolean])[]
-}
-
 /** What it has found of a cut that it had begun with, and the points that it has left. */
 export async function foundBefore(
   table: Table,
   cut: number,
   batches: readonly (readonly Point[])[],
-): Promise<{ found: Pick<Found, 'usage' | 'notes'>; left: (readonly Point[])[] }> {
+): Promise<{ found: Pick<CountResult, 'usage' | 'notes'>; left: (readonly Point[])[] }> {
   const taken = new Set<Point>()
   const found: CellBefore['found'][] = []
   const look = async (tree: Tree, digits: string, points: readonly Point[]): Promise<void> => {

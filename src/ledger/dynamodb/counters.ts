@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { NotCounted, Observation, UsageEntry } from '../ledger.ts'
+import type { Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
   type CounterState,
@@ -24,17 +24,17 @@ import {
 } from '../rules/counters/index.ts'
 import type { Point } from './batch.ts'
 import { keepRows, type Row, readRows, readWaiting, type Tree, waitingPlace } from './cells.ts'
+import type { CountResult } from './count-result.ts'
 import { foundBefore, LEGACY } from './counters-before.ts'
+import type { Database } from './database.ts'
 import { deltaKey, LATE, minuteOf, treeOfMinute } from './deltas.ts'
-import type { Engine } from './engine.ts'
 import { type Head, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { meteredSince, type Sources } from './products.ts'
 import { type Item, type Key, pause, type Table } from './table.ts'
-import type { SeriesUsage } from './usage.ts'
 
 /**
- * Counters that others keep. What a cut's points come to is found in memory, batch after batch, out of what was
+ * Counters that others keep. The usage of a cut's points is found in memory, batch after batch, out of what was
  * remembered before the cut: of counters and deltas in trees of cells, of streams in items of their own. Then it is
  * written, each with the number of the cut and with what it was before. So a fold that is done again, or by several at
  * once, finds the same, however much is written already.
@@ -42,39 +42,22 @@ import type { SeriesUsage } from './usage.ts'
 
 const AT_ONCE = 16
 
-/** What points added, and what of them was not simply counted. */
-export interface Found {
-  readonly usage: readonly SeriesUsage[]
-  readonly notes: readonly FoundNote[]
-  /** When the last of it came, in milliseconds since the epoch, and the last of a batch with deltas; 0 without. */
-  readonly at: number
-  readonly deltasAt: number
-}
-
-export interface FoundNote {
-  readonly account: number
-  readonly dimension: number
-  readonly verdict: NotCounted
-  readonly points: number
-  readonly amount: bigint
-}
-
 const latestOf = (points: readonly Pick<Observation, 'receivedAt'>[]): number =>
   points.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0)
 
 /** Takes the points of a cut's batches, and decides what has waited. However often that is done, it counts once. */
 export async function countPoints(
-  engine: Engine,
+  database: Database,
   view: Pick<View, 'head' | 'dimensions'>,
   batches: readonly (readonly Point[])[],
-): Promise<Found> {
+): Promise<CountResult> {
   const { head, dimensions } = view
   const latest = latestOf(batches.flat())
   const deltasAt = latestOf(batches.filter(points => points.some(({ kind }) => kind === 'delta')).flat())
   if (head.begunBefore === head.cut) {
-    const { found, left } = await foundBefore(engine.table, head.cut, batches)
-    await engine.accounts.refresh()
-    const rest = await countPoints(engine, { ...view, head: { ...head, begunBefore: 0 } }, left)
+    const { found, left } = await foundBefore(database.table, head.cut, batches)
+    await database.accounts.refresh()
+    const rest = await countPoints(database, { ...view, head: { ...head, begunBefore: 0 } }, left)
     return {
       ...rest,
       usage: [...found.usage, ...rest.usage],
@@ -85,10 +68,10 @@ export async function countPoints(
   }
   const rounds = batches
     .filter(points => points.length > 0)
-    .map(points => named(engine, dimensions, points))
+    .map(points => named(database, dimensions, points))
     .sort((a, b) => latestOf(a) - latestOf(b))
   const points = rounds.flat()
-  const memory = new Memory(engine.table, view, await sourcesOf(engine, points, latestOf(rounds[0] ?? [])))
+  const memory = new Memory(database.table, view, await sourcesOf(database, points, latestOf(rounds[0] ?? [])))
   const waiting = await memory.prepare(points)
   const now = head.closing?.now ?? head.deciding?.now ?? 0
   for (;;) {
@@ -104,12 +87,12 @@ export async function countPoints(
     if (await memory.isComplete()) {
       await memory.keep()
       const at = due.length > 0 ? Math.max(latest, now) : latest
-      return { ...(await foundOf(engine, sum)), at, deltasAt }
+      return { ...(await numbered(database, sum)), at, deltasAt }
     }
   }
 }
 
-function named({ accounts }: Engine, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
+function named({ accounts }: Database, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
   return points.map(point => ({
     ...point,
     account: accounts.get(point.account),
@@ -119,7 +102,7 @@ function named({ accounts }: Engine, dimensions: readonly Dimension[], points: r
 
 /** Since when the metrics of points are metered, by product. */
 async function sourcesOf(
-  engine: Engine,
+  database: Database,
   points: readonly Observation[],
   now: number,
 ): Promise<ReadonlyMap<string, Sources>> {
@@ -131,12 +114,12 @@ async function sourcesOf(
     products.set(account.product, metrics.set(`${dimension} ${metric}`, { dimension, metric }))
   }
   const sources = await inParallel([...products], AT_ONCE, async ([product, metrics]) => {
-    return [product, await meteredSince(engine, { product, now, metrics: [...metrics.values()] })] as const
+    return [product, await meteredSince(database, { product, now, metrics: [...metrics.values()] })] as const
   })
   return new Map(sources)
 }
 
-/** Adds up what sets of points come to. */
+/** The sum of several sets of points. */
 class Sum {
   readonly entries = new Map<string, UsageEntry>()
   readonly notes = new Map<string, ObservationNote>()
@@ -155,8 +138,8 @@ class Sum {
   }
 }
 
-/** What points came to, with accounts by number: those that it is held for may be new. */
-async function foundOf({ accounts, dimensions }: Engine, sum: Sum): Promise<Pick<Found, 'usage' | 'notes'>> {
+/** A sum with accounts by number: those that usage is held for may be new. */
+async function numbered({ accounts, dimensions }: Database, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
   const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
   const numbers = await accounts.numbersOf(entries.map(({ account }) => account))
   const noted = await accounts.numbersOf(notes.map(({ account }) => account))

@@ -8,18 +8,18 @@ import { countAccounts, isCustomer } from './accounts.ts'
 import { auditWrite } from './audit.ts'
 import { change, takeLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
-import { pendingPages } from './pages.ts'
 import { placeOfRecord, type SeriesNumbers, seriesKey, shardOf } from './places.ts'
 import { type Series, Shard } from './shard.ts'
+import { pendingSheets } from './sheets.ts'
 import { pause } from './table.ts'
 
-/** What is decided about one record or customer: by a person, with an entry in the audit trail, or by its agreement's end. */
+/** Decisions about one record or customer: a person's, with an entry in the audit trail, and its agreement's end. */
 
 export async function decide(
-  engine: Engine,
+  database: Database,
   recordId: string,
   decision: Decision,
   by: AuditNote,
@@ -27,59 +27,64 @@ export async function decide(
 ): Promise<void> {
   const place = placeOfRecord(recordId)
   if (place === undefined) throw noSuchRecord(recordId)
-  const dimensions = await engine.dimensions.all()
+  const dimensions = await database.dimensions.all()
   const part = { shard: place.shard, hours: [place.hour] }
-  await change(engine, `decide about record ${recordId}`, [part], (shard: Shard) => {
-    const record = shard.page(place.hour).records.get(place.series)
+  await change(database, `decide about record ${recordId}`, [part], (shard: Shard) => {
+    const record = shard.sheet(place.hour).records.get(place.series)
     if (record === undefined) throw noSuchRecord(recordId)
     const { account, dimension } = record
     const { size } = dimensions[dimension] as Dimension
     const { action, ...said } = decideRecord(shard, recordId, record, { decision, quantity, size }, by)
-    return { result: undefined, also: [auditWrite(engine, action, by, { account, dimension, recordId, ...said })] }
+    return { result: undefined, also: [auditWrite(database, action, by, { account, dimension, recordId, ...said })] }
   })
 }
 
 export async function attribute(
-  engine: Engine,
+  database: Database,
   accountKey: string,
   dimension: string,
   customer: CustomerAccount,
   by: AuditNote,
 ): Promise<bigint> {
-  const from = await seriesNamed(engine, accountKey, dimension)
+  const from = await seriesNamed(database, accountKey, dimension)
   if (isCustomer(from.account)) throw otherKind(accountKey, 'unattributed')
-  const [to = 0] = await engine.accounts.numbersOf([customer])
-  await countInHead(engine, to)
+  const [to = 0] = await database.accounts.numbersOf([customer])
+  await countInHead(database, to)
   const parts = [{ shard: shardOf(from.account) }, { shard: shardOf(to) }]
-  return await change(engine, `attribute usage of ${accountKey}`, parts, (shard: Shard, other: Shard) => {
+  return await change(database, `attribute usage of ${accountKey}`, parts, (shard: Shard, other: Shard) => {
     const amount = takeWholeBalance(shard, from, by, { accountKey, dimension })
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
     other.addOpenUsage({ account: to, dimension: from.dimension, hour: hourOf(by.now), amount })
     return {
       result: amount,
-      also: [auditWrite(engine, 'attribute', by, { ...from, amount, detail: customer.key })],
+      also: [auditWrite(database, 'attribute', by, { ...from, amount, detail: customer.key })],
     }
   })
 }
 
-export async function writeOff(engine: Engine, accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
-  const series = await seriesNamed(engine, accountKey, dimension)
+export async function writeOff(
+  database: Database,
+  accountKey: string,
+  dimension: string,
+  by: AuditNote,
+): Promise<bigint> {
+  const series = await seriesNamed(database, accountKey, dimension)
   const part = { shard: shardOf(series.account) }
-  return await change(engine, `write off the balance of ${accountKey}`, [part], (shard: Shard) => {
+  return await change(database, `write off the balance of ${accountKey}`, [part], (shard: Shard) => {
     const amount = takeWholeBalance(shard, series, by, { accountKey, dimension })
-    return { result: amount, also: [auditWrite(engine, 'write-off', by, { ...series, amount })] }
+    return { result: amount, also: [auditWrite(database, 'write-off', by, { ...series, amount })] }
   })
 }
 
 /** A series by names, with all that was acknowledged of it folded. */
-async function seriesNamed(engine: Engine, accountKey: string, dimension: string): Promise<SeriesNumbers> {
-  await fold(engine)
-  const account = await engine.accounts.numberOfKey(accountKey)
-  const number = await engine.dimensions.find(dimension)
-  const [shard] = account === undefined ? [] : await Shard.readSeries(engine.table, [shardOf(account)])
+async function seriesNamed(database: Database, accountKey: string, dimension: string): Promise<SeriesNumbers> {
+  await fold(database)
+  const account = await database.accounts.numberOfKey(accountKey)
+  const number = await database.dimensions.find(dimension)
+  const [shard] = account === undefined ? [] : await Shard.readSeries(database.table, [shardOf(account)])
   const found = shard?.series.get(seriesKey({ account: account ?? -1, dimension: number ?? -1 }))
   if (found === undefined) throw noSuchUsage(accountKey, dimension)
-  await takeLateUsage(engine, shardOf(found.account), series => seriesKey(series) === seriesKey(found))
+  await takeLateUsage(database, shardOf(found.account), series => seriesKey(series) === seriesKey(found))
   return { account: found.account, dimension: found.dimension }
 }
 
@@ -99,27 +104,27 @@ function takeWholeBalance(
 
 /** Freezes what a customer still owes when its agreement ends, and puts it first. */
 export async function finalize(
-  engine: Engine,
+  database: Database,
   customer: CustomerAccount,
   options: FinalizeOptions,
 ): Promise<FrozenRecord[]> {
-  await fold(engine, undefined, { accountKey: customer.key, now: options.now })
+  await fold(database, undefined, { accountKey: customer.key, now: options.now })
   const terms = finalTerms(options)
-  const [account = 0] = await engine.accounts.numbersOf([customer])
-  await countInHead(engine, account)
-  const dimensions = await engine.dimensions.all()
+  const [account = 0] = await database.accounts.numbersOf([customer])
+  await countInHead(database, account)
+  const dimensions = await database.dimensions.all()
   const part = { shard: shardOf(account), hours: [terms.hour] }
-  await takeLateUsage(engine, part.shard, series => series.account === account, terms.hour)
-  for await (const { shard, hour } of pendingPages(engine.table)) if (shard === part.shard) part.hours.push(hour)
-  return await change(engine, 'finalize a customer', [part], (shard: Shard) => {
+  await takeLateUsage(database, part.shard, series => series.account === account, terms.hour)
+  for await (const { shard, hour } of pendingSheets(database.table)) if (shard === part.shard) part.hours.push(hour)
+  return await change(database, 'finalize a customer', [part], (shard: Shard) => {
     shard.setAccount(account, { ...shard.account(account), endedAt: options.endedAt })
     const all = [...shard.series.values()].filter(series => series.account === account)
     for (const series of all) {
       for (const hour of [...series.open.keys()]) if (hour <= terms.hour) shard.takeOpenUsage(series, hour)
     }
-    const frozen = freezeSeries(shard, all, terms, { accounts: engine.accounts, dimensions })
-    for (const page of shard.pages.values()) {
-      for (const record of page.records.values()) {
+    const frozen = freezeSeries(shard, all, terms, { accounts: database.accounts, dimensions })
+    for (const sheet of shard.sheets.values()) {
+      for (const record of sheet.records.values()) {
         if (record.account === account && record.state === 'pending') hasten(record, terms)
       }
     }
@@ -128,7 +133,7 @@ export async function finalize(
 }
 
 /** Makes sure that the head counts an account, so that whoever goes through all series comes by it. */
-async function countInHead({ table, accounts }: Engine, account: number): Promise<void> {
+async function countInHead({ table, accounts }: Database, account: number): Promise<void> {
   for (let failures = 1; ; failures += 1) {
     const { head, version } = await readHead(table)
     const counted = countAccounts(head, [account])

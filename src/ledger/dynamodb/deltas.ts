@@ -1,7 +1,6 @@
 import { MINUTE } from '../hours.ts'
 import type { Observation } from '../ledger.ts'
-import type { Row, StoredCell, Tree } from './cells.ts'
-import type { CellBefore } from './counters-before.ts'
+import type { CellBefore, Row, StoredCell, Tree } from './cells.ts'
 import { inParallel } from './parallel.ts'
 import { END, type Item, type Table } from './table.ts'
 

@@ -3,14 +3,14 @@ import type { Dimension } from '../../usage/dimension.ts'
 import type { RecordEntry } from '../ledger.ts'
 import { inDoubt } from '../rules/transitions.ts'
 import type { FrozenRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { parseLane } from './lanes.ts'
-import { reasonOf } from './pages.ts'
 import { recordId } from './places.ts'
+import { reasonOf } from './sheets.ts'
 
 /** Records as they are told, with the accounts and dimensions that they name. */
 export async function recordEntries(
-  { accounts, dimensions }: Engine,
+  { accounts, dimensions }: Database,
   records: readonly FrozenRecord[],
 ): Promise<RecordEntry[]> {
   const named = records.map(({ record }) => record)

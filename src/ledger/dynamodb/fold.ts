@@ -8,9 +8,10 @@ import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
-import { countPoints, type Found } from './counters.ts'
+import type { CountResult } from './count-result.ts'
+import { countPoints } from './counters.ts'
+import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
-import { type Engine, nameOf } from './engine.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { inParallel, shuffled } from './parallel.ts'
@@ -47,13 +48,13 @@ export interface Folded {
  * Brings all that was acknowledged before into the series and, on these terms, closes hours or decides what counters
  * have waiting.
  */
-export async function fold(engine: Engine, closing?: CloseOptions, deciding?: Deciding): Promise<Folded> {
+export async function fold(database: Database, closing?: CloseOptions, deciding?: Deciding): Promise<Folded> {
   const frozen: FrozenRecord[] = []
   const tries = new Map<string, number>()
   for (;;) {
-    const view = await readView(engine.table)
+    const view = await readView(database.table)
     try {
-      const head = await foldSome(engine, view, { closing, deciding }, frozen)
+      const head = await foldSome(database, view, { closing, deciding }, frozen)
       if (head !== undefined) return { frozen, closedThrough: head.closedThrough }
     } catch (error) {
       if (!(error instanceof SupersededError)) throw error
@@ -68,10 +69,10 @@ export async function fold(engine: Engine, closing?: CloseOptions, deciding?: De
   }
 }
 
-/** The same where points of others' counters wait: what they come to is found only then. */
-export async function foldObserved(engine: Engine): Promise<void> {
-  const view = await readView(engine.table)
-  if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(engine)
+/** The same, but only where points of others' counters wait: their usage is known only when they are folded. */
+export async function foldObserved(database: Database): Promise<void> {
+  const view = await readView(database.table)
+  if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(database)
 }
 
 interface Wanted {
@@ -80,20 +81,25 @@ interface Wanted {
 }
 
 /** Does what is next. Returns the head when all is done. */
-async function foldSome(engine: Engine, view: View, wanted: Wanted, frozen: FrozenRecord[]): Promise<Head | undefined> {
+async function foldSome(
+  database: Database,
+  view: View,
+  wanted: Wanted,
+  frozen: FrozenRecord[],
+): Promise<Head | undefined> {
   if (!view.head.applied) {
-    await apply(engine, view, frozen)
+    await apply(database, view, frozen)
     return undefined
   }
-  const next = await nextCut(engine, view, wanted)
+  const next = await nextCut(database, view, wanted)
   if (next === undefined) return view.head
   // What is left of the last cut, where the process has died that finished it: the next one does not name it.
-  await sweep(engine, view)
-  const version = await engine.table.write('make a cut', [{ put: HEAD, over: view.version, data: next.head }])
+  await sweep(database, view)
+  const version = await database.table.write('make a cut', [{ put: HEAD, over: view.version, data: next.head }])
   if (version === undefined) return undefined
-  const head = await apply(engine, { ...view, head: next.head, version }, frozen)
+  const head = await apply(database, { ...view, head: next.head, version }, frozen)
   if (head === undefined) return undefined
-  await sweep(engine, { ...view, head })
+  await sweep(database, { ...view, head })
   return next.last ? head : undefined
 }
 
@@ -115,7 +121,7 @@ export function isFolded({ batches }: Head, { writer, sequence }: Batch): boolea
 
 /** The next cut, and whether it has all that is wanted. */
 async function nextCut(
-  { table, clock }: Engine,
+  { table, clock }: Database,
   view: View,
   { closing, deciding }: Wanted,
 ): Promise<{ head: Head; last: boolean } | undefined> {
@@ -146,23 +152,23 @@ async function nextCut(
 }
 
 /** Brings what a cut says where it belongs, whoever has begun with it. Returns the head when it is done. */
-async function apply(engine: Engine, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
+async function apply(database: Database, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
   const { head, dimensions } = view
   const batches = batchesOf(view)
-  await engine.accounts.readUpTo(head.log)
-  const { usage, points } = await readBodies(engine, batches)
-  const found = await countPoints(engine, view, points)
+  await database.accounts.readUpTo(head.log)
+  const { usage, points } = await readBodies(database, batches)
+  const found = await countPoints(database, view, points)
   const bySeries = Map.groupBy([...usage, ...found.usage], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
   await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
     const terms = { cut: head.cut, dimensions, closing }
-    await applyToShard(engine, shard, bySeries.get(shard) ?? [], terms, frozen)
+    await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
-  await writeNotes(engine, view, found)
-  const next = applied(engine, head, found)
-  const version = await engine.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
-  if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(engine.table, next.forgottenBefore)
+  await writeNotes(database, view, found)
+  const next = applied(database, head, found)
+  const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
+  if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(database.table, next.forgottenBefore)
   return version === undefined ? undefined : next
 }
 
@@ -179,14 +185,14 @@ function batchesOf({ head, batches }: View): Batch[] {
 
 /** Adds up the usage of batches, and gathers the points in each of them. */
 export async function readBodies(
-  engine: Engine,
+  database: Database,
   batches: readonly Batch[],
 ): Promise<{ usage: GatheredUsage; points: (readonly Point[])[] }> {
   const usage = new GatheredUsage()
   const points: (readonly Point[])[] = []
   const byWriter = [...Map.groupBy(batches.entries(), ([, { writer }]) => writer).values()]
   await inParallel(byWriter, BODIES_AT_ONCE, async numbered => {
-    for await (const { index, batch, body } of bodiesOfWriter(engine, numbered)) {
+    for await (const { index, batch, body } of bodiesOfWriter(database, numbered)) {
       try {
         points[index] = await unpackBatch(body, usage)
       } catch (cause) {
@@ -200,7 +206,7 @@ export async function readBodies(
 
 /** The bodies of a writer's batches, one after the other. */
 async function* bodiesOfWriter(
-  { table }: Engine,
+  { table }: Database,
   numbered: readonly [number, Batch][],
 ): AsyncGenerator<{ index: number; batch: Batch; body: Uint8Array }> {
   const elsewhere = numbered.filter(([, { chunks }]) => chunks > 0)
@@ -234,7 +240,7 @@ interface Applying {
 
 /** Brings a shard its part of a cut. Adds what is frozen here. */
 async function applyToShard(
-  engine: Engine,
+  database: Database,
   number: number,
   usage: readonly SeriesUsage[],
   { cut, dimensions, closing }: Applying,
@@ -242,18 +248,18 @@ async function applyToShard(
 ): Promise<void> {
   const latest = closing === undefined ? [] : [latestHour(closing.options)]
   for (let failures = 0, more = true; more; ) {
-    const shard = await Shard.read(engine.table, number, latest)
+    const shard = await Shard.read(database.table, number, latest)
     if (shard.cut > cut) throw new SupersededError()
     if (shard.cut < cut && usage.length > 0) {
       for (const one of usage) shard.addOpenUsage(one)
       shard.cut = cut
     }
     const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing)
-    await shard.readPages(engine.table, hoursOfRecords(next.hours))
-    const knowledge = { accounts: engine.accounts, dimensions }
+    await shard.readSheets(database.table, hoursOfRecords(next.hours))
+    const knowledge = { accounts: database.accounts, dimensions }
     const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
-    const writes = shard.writes(series => nameOf(engine, series))
-    if (writes.length === 0 || (await engine.table.write('bring a cut to series', writes)) !== undefined) {
+    const writes = shard.writes(series => nameOf(database, series))
+    if (writes.length === 0 || (await database.table.write('bring a cut to series', writes)) !== undefined) {
       frozen.push(...records)
       more = next.more
     } else {
@@ -265,11 +271,11 @@ async function applyToShard(
 
 /** Says in the audit trail what was not simply counted, once for each series and why. */
 async function writeNotes(
-  { table, accounts }: Engine,
+  { table, accounts }: Database,
   { head: { cut, at }, dimensions }: View,
-  found: Found,
+  found: CountResult,
 ): Promise<void> {
-  const text = ({ account, dimension, verdict, points, amount }: Found['notes'][number]) =>
+  const text = ({ account, dimension, verdict, points, amount }: CountResult['notes'][number]) =>
     [account, dimension, verdict, points, amount].join(' ')
   const notes = [...found.notes].sort((a, b) => (text(a) < text(b) ? -1 : 1))
   const entries = notes.map(({ account, dimension, verdict, points, amount }, index) => {
@@ -286,7 +292,7 @@ async function writeNotes(
 }
 
 /** The head when a cut is applied. */
-function applied({ accounts }: Engine, head: Head, { usage, notes, deltasAt }: Found): Head {
+function applied({ accounts }: Database, head: Head, { usage, notes, deltasAt }: CountResult): Head {
   const { closing, closedThrough, forgottenBefore, log } = head
   const notCounted: Partial<Record<NotCounted, number>> = { ...head.notCounted }
   for (const { verdict, points } of notes) notCounted[verdict] = (notCounted[verdict] ?? 0) + points
@@ -304,7 +310,7 @@ function applied({ accounts }: Engine, head: Head, { usage, notes, deltasAt }: F
 }
 
 /** Deletes the batches of a cut that is applied: the bodies first, so that none is forgotten. */
-async function sweep({ table }: Engine, { head, batches }: Pick<View, 'head' | 'batches'>): Promise<void> {
+async function sweep({ table }: Database, { head, batches }: Pick<View, 'head' | 'batches'>): Promise<void> {
   const folded = batches.filter(batch => isFolded(head, batch))
   if (folded.length === 0) return
   await table.delete('delete folded batches', folded.flatMap(chunksOfBody))

@@ -5,7 +5,7 @@ import { addAmount } from '../rules/accounting.ts'
 import { checkObservations } from '../rules/counters/index.ts'
 import { batchMissing, checkEntry, checkKey, keyReused } from '../rules/validation.ts'
 import { packBatch } from './batch.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { type BatchHeader, placeOf, placeOfBatch } from './head.ts'
 import type { Key } from './table.ts'
 import { GatheredUsage } from './usage.ts'
@@ -20,18 +20,18 @@ const CHUNK = 350 * 1024
 const KEYS_KEPT = 400 * 24 * HOUR
 
 /**
- * Takes usage in: new items for each batch, so that no writer waits for another. What a batch needs is written before;
+ * The journal: new items for each batch, so that no writer waits for another. What a batch needs is written before;
  * then its key, which must be new, and its place among those to fold, in one transaction.
  */
-export class Appending {
-  readonly #engine: Engine
+export class Journal {
+  readonly #database: Database
   /** In the names of bodies, so that none is put together from what two processes have written. */
   readonly #process = randomBytes(6).toString('hex')
   /** The last batch of each writer, as far as this process knows; undefined after an unknown outcome. */
   readonly #last = new Map<string, number | undefined>()
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(database: Database) {
+    this.#database = database
   }
 
   async append(batch: UsageBatch): Promise<void> {
@@ -42,7 +42,7 @@ export class Appending {
     if (sequence <= last) return await this.#compare(batch, header.digest)
     this.#last.set(writer, undefined)
     const bodies = header.chunks === 0 ? { body } : await this.#putBody(header, body)
-    const { clock, table } = this.#engine
+    const { clock, table } = this.#database
     const written = await table.write(`append batch ${sequence}`, [
       { put: keyOf(batch), over: undefined, data: header.digest, expires: clock.now() + KEYS_KEPT },
       {
@@ -59,11 +59,11 @@ export class Appending {
     const { writer, sequence, entries, observations = [] } = batch
     for (const entry of entries) checkEntry(entry)
     checkObservations(observations)
-    const dimensions = await this.#engine.dimensions.numbersOf(
+    const dimensions = await this.#database.dimensions.numbersOf(
       new Set([...entries, ...observations].map(({ dimension }) => dimension)),
     )
     const numbersOf = async (named: readonly Pick<Observation, 'account'>[]) =>
-      await this.#engine.accounts.numbersOf(named.map(({ account }) => account))
+      await this.#database.accounts.numbersOf(named.map(({ account }) => account))
     const accounts = await numbersOf(entries)
     const usage = new GatheredUsage()
     const unattributed = new Map<number, bigint>()
@@ -81,7 +81,7 @@ export class Appending {
     const { body, digest } = await packBatch(usage, points)
     const chunks = body.length <= SMALL_BODY ? 0 : Math.ceil(body.length / CHUNK)
     const header = {
-      ...{ writer, sequence, digest, chunks, bytes: body.length, ...this.#engine.accounts.known },
+      ...{ writer, sequence, digest, chunks, bytes: body.length, ...this.#database.accounts.known },
       attempt: `${this.#process}-${digest}`,
       unattributedAmounts: [...unattributed].map(([dimension, amount]) => [dimension, String(amount)] as const),
       observed: points.length > 0,
@@ -94,7 +94,7 @@ export class Appending {
     const chunks = chunksOfBody(header).map((put, index) => {
       return { put, over: undefined, body: body.subarray(index * CHUNK, (index + 1) * CHUNK) }
     })
-    await Promise.all(chunks.map(chunk => this.#engine.table.write(`append batch ${header.sequence}`, [chunk])))
+    await Promise.all(chunks.map(chunk => this.#database.table.write(`append batch ${header.sequence}`, [chunk])))
     return {}
   }
 
@@ -104,7 +104,7 @@ export class Appending {
     if (known !== undefined && sequence <= known + 1) return known
     if (!this.#last.has(writer) && sequence === 1) return 0
     const newest = { newestFirst: true, limit: 1 }
-    const [key] = await this.#engine.table.list('look for the last batch', keysOf(writer), newest)
+    const [key] = await this.#database.table.list('look for the last batch', keysOf(writer), newest)
     const last = Number(key?.sk ?? 0)
     this.#last.set(writer, last)
     return last
@@ -112,7 +112,7 @@ export class Appending {
 
   /** Refuses a batch whose key was used with other content. */
   async #compare(batch: UsageBatch, digest: string): Promise<void> {
-    const [key] = await this.#engine.table.get('look for a batch', [keyOf(batch)])
+    const [key] = await this.#database.table.get('look for a batch', [keyOf(batch)])
     if (key !== undefined && key.data !== digest) throw keyReused(batch)
   }
 }

@@ -31,14 +31,14 @@ import { auditEntries } from './audit.ts'
 import { type ClientOptions, loadSdk, makeClient } from './client.ts'
 import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
+import type { Database } from './database.ts'
 import { attribute, decide, finalize, writeOff } from './decisions.ts'
 import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
-import type { Engine } from './engine.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldObserved } from './fold.ts'
 import { begin, readHead } from './head.ts'
-import { Appending } from './journal.ts'
+import { Journal } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { registerSources, takeTurns } from './products.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -64,14 +64,14 @@ const RETRY_TIMEOUT = 10_000
 export class DynamoDBLedger implements Ledger {
   readonly folder = undefined
   readonly clock: SharedClock
-  readonly #engine: Engine
-  readonly #appending: Appending
+  readonly #database: Database
+  readonly #journal: Journal
   readonly #end: () => void
   /** The last hour that is closed, as far as this process knows. */
   #closedThrough: number | undefined
 
-  private constructor(engine: Engine, end: () => void) {
-    const { table, clock } = engine
+  private constructor(database: Database, end: () => void) {
+    const { table, clock } = database
     this.clock = {
       // To within a second: as DynamoDB's answers tell it.
       now: async () => {
@@ -80,8 +80,8 @@ export class DynamoDBLedger implements Ledger {
       },
       takeTurns: (...turns) => takeTurns(table, ...turns),
     }
-    this.#engine = engine
-    this.#appending = new Appending(engine)
+    this.#database = database
+    this.#journal = new Journal(database)
     this.#end = end
   }
 
@@ -109,55 +109,55 @@ export class DynamoDBLedger implements Ledger {
       end()
       throw error
     }
-    const engine = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
-    return new DynamoDBLedger(engine, end)
+    const database = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
+    return new DynamoDBLedger(database, end)
   }
 
   async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
     // Before: a dimension that is new was not sold when the version before began to meter the product.
-    if (counters !== undefined) await registerSources(this.#engine, counters)
-    await this.#engine.dimensions.register(dimensions)
+    if (counters !== undefined) await registerSources(this.#database, counters)
+    await this.#database.dimensions.register(dimensions)
   }
 
   async append(batch: UsageBatch): Promise<void> {
-    await this.#appending.append(batch)
+    await this.#journal.append(batch)
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     // Closed hours stay closed, so that most passes of a cycle need not ask.
     if (latestHour(options) <= lastClosed(this.#closedThrough, options.now)) return { records: 0, held: [] }
-    const { frozen, closedThrough } = await fold(this.#engine, options)
+    const { frozen, closedThrough } = await fold(this.#database, options)
     this.#closedThrough = closedThrough ?? undefined
     return await this.#closeResult(frozen)
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
-    return await this.#closeResult(await finalize(this.#engine, customer, options))
+    return await this.#closeResult(await finalize(this.#database, customer, options))
   }
 
   async #closeResult(frozen: readonly FrozenRecord[]): Promise<CloseResult> {
     const held = frozen.filter(({ record }) => record.state === 'held')
-    return { records: frozen.length, held: await recordEntries(this.#engine, held) }
+    return { records: frozen.length, held: await recordEntries(this.#database, held) }
   }
 
   async due(now: number): Promise<DueLanes> {
-    return await dueLanes(this.#engine, now)
+    return await dueLanes(this.#database, now)
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-    return await claim(this.#engine, lane, options)
+    return await claim(this.#database, lane, options)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
-    return await settle(this.#engine, settlements, now)
+    return await settle(this.#database, settlements, now)
   }
 
   async expire(now: number): Promise<ExpireResult> {
-    return await expire(this.#engine, now)
+    return await expire(this.#database, now)
   }
 
   async ping(): Promise<void> {
-    await readHead(this.#engine.table)
+    await readHead(this.#database.table)
   }
 
   /**
@@ -165,40 +165,40 @@ export class DynamoDBLedger implements Ledger {
    * the next hour is closed, or a statement is read.
    */
   async status(): Promise<LedgerStatus> {
-    return await statusOf(this.#engine)
+    return await statusOf(this.#database)
   }
 
   async dimensions(): Promise<Dimension[]> {
-    return [...(await this.#engine.dimensions.all())]
+    return [...(await this.#database.dimensions.all())]
   }
 
   async statement(query: StatementQuery = {}): Promise<StatementLine[]> {
-    return await statementLines(this.#engine, query)
+    return await statementLines(this.#database, query)
   }
 
   async records(query: RecordsQuery = {}): Promise<RecordEntry[]> {
-    return await records(this.#engine, query)
+    return await records(this.#database, query)
   }
 
   async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
-    await foldObserved(this.#engine)
-    return await auditEntries(this.#engine, limit)
+    await foldObserved(this.#database)
+    return await auditEntries(this.#database, limit)
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
-    await decide(this.#engine, recordId, decision, by, quantity)
+    await decide(this.#database, recordId, decision, by, quantity)
   }
 
   async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
-    return await attribute(this.#engine, accountKey, dimension, customer, by)
+    return await attribute(this.#database, accountKey, dimension, customer, by)
   }
 
   async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
-    return await writeOff(this.#engine, accountKey, dimension, by)
+    return await writeOff(this.#database, accountKey, dimension, by)
   }
 
   async prune(before: number): Promise<number> {
-    return await prune(this.#engine, before)
+    return await prune(this.#database, before)
   }
 
   /**
@@ -207,11 +207,11 @@ export class DynamoDBLedger implements Ledger {
    * is recorded from the present hour on is billed by itself. No other process may use the table meanwhile.
    */
   async declareRestored(by: AuditNote): Promise<void> {
-    await doubtEverything(this.#engine, by)
+    await doubtEverything(this.#database, by)
   }
 
   async close(): Promise<void> {
-    this.#engine.table.close()
+    this.#database.table.close()
     this.#end()
   }
 }

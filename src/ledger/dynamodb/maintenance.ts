@@ -6,43 +6,47 @@ import { prunableBefore } from '../rules/retention.ts'
 import { auditWrite } from './audit.ts'
 import { change, takeLateUsage } from './change.ts'
 import { addRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
-import { type Page, pagesOf, readPages, removeRecords } from './pages.ts'
 import { inParallel } from './parallel.ts'
 import { seriesKey, shardsOf } from './places.ts'
 import { addUnsettled, NONE, type Shard, type Unsettled } from './shard.ts'
+import { readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
 import { chunksOf, pause } from './table.ts'
 import { usageKeys } from './usage.ts'
 
-/** Deleting what is old, and what a ledger made of a backup has to doubt. */
+/** Pruning, and the doubts of a ledger that was made of a backup. */
 
 const SHARDS_AT_ONCE = 8
 
-/** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
-const PAGES_PER_CHANGE = 4
+/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
+const SHEETS_PER_CHANGE = 4
 
-export async function prune(engine: Engine, wanted: number): Promise<number> {
-  const { table } = engine
+export async function prune(database: Database, wanted: number): Promise<number> {
+  const { table } = database
   const { head } = await readHead(table)
   const old = { from: 0, to: prunableBefore(wanted, head.closedThrough ?? undefined) }
   const pruned = await inParallel(shardsOf(head), SHARDS_AT_ONCE, async shard => {
     let records = 0
-    for await (const page of pagesOf(table, shard, old)) records += await prunePage(engine, shard, page)
+    for await (const sheet of sheetsOf(table, shard, old)) records += await pruneSheet(database, shard, sheet)
     await table.delete('delete what is old', await usageKeys(table, shard, old))
     return records
   })
   return pruned.reduce((sum, records) => sum + records, 0)
 }
 
-/** Deletes the settled records of a page. Returns how many. */
-async function prunePage({ table }: Engine, shard: number, read: Page): Promise<number> {
-  for (let page: Page | undefined = read; page !== undefined; [page] = await readPages(table, [{ ...page, shard }])) {
-    const settled = [...page.records].filter(([, { state }]) => state === 'metered' || state === 'returned')
+/** Deletes the settled records of a sheet. Returns how many. */
+async function pruneSheet({ table }: Database, shard: number, read: Sheet): Promise<number> {
+  for (
+    let sheet: Sheet | undefined = read;
+    sheet !== undefined;
+    [sheet] = await readSheets(table, [{ ...sheet, shard }])
+  ) {
+    const settled = [...sheet.records].filter(([, { state }]) => state === 'metered' || state === 'returned')
     if (settled.length === 0) return 0
     const gone = settled.map(([series]) => series)
-    if (await removeRecords(table, shard, page, gone)) return settled.length
+    if (await removeRecords(table, shard, sheet, gone)) return settled.length
   }
   return 0
 }
@@ -51,22 +55,22 @@ async function prunePage({ table }: Engine, shard: number, read: Page): Promise<
  * Holds what may have been billed since a backup was made, by the ledger that was lost; see
  * `Ledger.declareRestored`. Done again, it goes on where it ended.
  */
-export async function doubtEverything(engine: Engine, by: AuditNote): Promise<void> {
-  await fold(engine)
-  const { head } = await readHead(engine.table)
+export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
+  await fold(database)
+  const { head } = await readHead(database.table)
   const closed = lastClosed(head.closedThrough ?? undefined, by.now)
   const { customers } = head
-  await inParallel(shardsOf({ customers }), SHARDS_AT_ONCE, shard => doubtShard(engine, shard, closed, by))
+  await inParallel(shardsOf({ customers }), SHARDS_AT_ONCE, shard => doubtShard(database, shard, closed, by))
   for (let failures = 1; ; failures += 1) {
-    const { head, version } = await readHead(engine.table)
+    const { head, version } = await readHead(database.table)
     const data = {
       ...head,
       closedThrough: Math.max(closed, hourOf(by.now) - HOUR),
       forgottenBefore: Math.max(head.forgottenBefore, by.now * 1000),
       restored: Math.max(head.restored, by.now),
     }
-    const writes = [{ put: HEAD, over: version, data }, auditWrite(engine, 'restore', by)]
-    if ((await engine.table.write('restore the ledger', writes)) !== undefined) return
+    const writes = [{ put: HEAD, over: version, data }, auditWrite(database, 'restore', by)]
+    if ((await database.table.write('restore the ledger', writes)) !== undefined) return
     await pause(failures)
   }
 }
@@ -75,28 +79,28 @@ export async function doubtEverything(engine: Engine, by: AuditNote): Promise<vo
  * DynamoDB does not promise that a table is put back with whole transactions. What is not settled is as its records
  * say, and whatever else the totals have is doubted.
  */
-async function doubtShard(engine: Engine, number: number, closed: number, by: AuditNote): Promise<void> {
+async function doubtShard(database: Database, number: number, closed: number, by: AuditNote): Promise<void> {
   const taken = new Map<string, Set<number>>()
   const unsettled: number[] = []
   const sums = new Map<string, Unsettled>()
-  for await (const page of pagesOf(engine.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
-    const { hour, records } = page
+  for await (const sheet of sheetsOf(database.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
+    const { hour, records } = sheet
     for (const series of records.keys()) taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
-    addUnsettled(sums, page)
+    addUnsettled(sums, sheet)
     if ([...records.values()].some(({ state }) => state === 'pending' || state === 'held')) unsettled.push(hour)
   }
-  for (const hours of chunksOf(unsettled, PAGES_PER_CHANGE)) {
-    await change(engine, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
-      for (const page of shard.pages.values()) {
-        for (const record of page.records.values()) doubtRecord(shard, record, by)
+  for (const hours of chunksOf(unsettled, SHEETS_PER_CHANGE)) {
+    await change(database, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
+      for (const sheet of shard.sheets.values()) {
+        for (const record of sheet.records.values()) doubtRecord(shard, record, by)
       }
       return { result: undefined, also: shard.indexEntries }
     })
   }
-  await takeLateUsage(engine, number)
+  await takeLateUsage(database, number)
   const termsOf = (series: string) => restoredTerms(taken.get(series) ?? new Set(), closed, by.now)
   const hours = [...new Set([...taken.keys(), ''].map(series => termsOf(series).hour))]
-  await change(engine, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
+  await change(database, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
     for (const series of shard.series.values()) {
       const key = seriesKey(series)
       for (const hour of [...series.open.keys()]) shard.takeOpenUsage(series, hour)
@@ -104,7 +108,7 @@ async function doubtShard(engine: Engine, number: number, closed: number, by: Au
       const doubted = doubtBalance(series, taken.get(key) ?? new Set(), closed, by.now)
       if (doubted === undefined) continue
       const { record, terms } = doubted
-      addRecord(shard.page(terms.hour), series, terms, record, engine.accounts)
+      addRecord(shard.sheet(terms.hour), series, terms, record, database.accounts)
     }
     return { result: undefined }
   })

@@ -3,7 +3,7 @@ import { END, type Key, type Range } from './table.ts'
 
 /**
  * Where series and their records are. The series of a few accounts share an item, their shard; beside it is an item for
- * each hour, a page, with the records of all these series.
+ * each hour, a sheet, with the records of all these series.
  */
 
 /** How many accounts share a shard: with three dimensions, their series take one or two kilobytes. */
@@ -31,7 +31,7 @@ export const partitionOf = (shard: number): string =>
   `${shard % 2 === 0 ? 'customers' : 'unattributed'}#${Math.floor(shard / 2)}`
 export const hourText = (hour: number): string => String(hour / HOUR).padStart(10, '0')
 export const stateKey = (shard: number): Key => ({ pk: partitionOf(shard), sk: 'state' })
-export const pageKey = (shard: number, hour: number): Key => ({
+export const sheetKey = (shard: number, hour: number): Key => ({
   pk: partitionOf(shard),
   sk: `records#${hourText(hour)}`,
 })

@@ -1,7 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { CounterSources } from '../ledger.ts'
 import { LONGEST_WAIT } from '../rules/retention.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { textOf } from './packed-json.ts'
 import { type Item, pause, type Table } from './table.ts'
 
@@ -11,21 +11,21 @@ import { type Item, pause, type Table } from './table.ts'
 export type Sources = readonly (readonly [dimension: string, metric: string, since: number])[]
 
 /** Writes down since when metrics are metered: `now`, where they were not before. */
-export async function registerSources(engine: Engine, { product, now, metrics }: CounterSources): Promise<void> {
+export async function registerSources(database: Database, { product, now, metrics }: CounterSources): Promise<void> {
   // What the version before said of any metric was of those that are named now.
   const named = new Set(metrics.filter(({ metric }) => metric !== '').map(({ dimension }) => dimension))
-  await changeSources(engine, product, sources => {
+  await changeSources(database, product, sources => {
     return withMetrics(sources, metrics, now).filter(([dimension, metric]) => metric !== '' || !named.has(dimension))
   })
 }
 
 /** Since when metrics are metered: `now`, where they were not before. */
-export async function meteredSince(engine: Engine, { product, now, metrics }: CounterSources): Promise<Sources> {
-  return await changeSources(engine, product, sources => withMetrics(sources, metrics, now))
+export async function meteredSince(database: Database, { product, now, metrics }: CounterSources): Promise<Sources> {
+  return await changeSources(database, product, sources => withMetrics(sources, metrics, now))
 }
 
 async function changeSources(
-  { table, dimensions }: Engine,
+  { table, dimensions }: Database,
   product: string,
   change: (sources: Sources) => Sources,
 ): Promise<Sources> {

@@ -12,38 +12,38 @@ import type {
 import { expireRecords, isDue, settleRecord } from '../rules/decisions.ts'
 import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
 import { parseLane } from './lanes.ts'
-import { type Due, deadlineText, dueKey, type Page, pendingPages, putPage, readPages } from './pages.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { type Place, placeOfRecord } from './places.ts'
 import type { Shard } from './shard.ts'
+import { type Due, deadlineText, dueKey, pendingSheets, putSheet, readSheets, type Sheet } from './sheets.ts'
 import { chunksOf } from './table.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
 
 const SHARDS_AT_ONCE = 16
 
-/** How many pages are looked through first for what is due, and how many then at once where it was not in these. */
-const PAGES_FIRST = 4
-const PAGES_THEN = 50
+/** How many sheets are looked through first for what is due, and how many then at once where it was not in these. */
+const SHEETS_FIRST = 4
+const SHEETS_THEN = 50
 
-/** From how many pages of one deadline a caller takes any. */
-const PAGES_TO_CHOOSE_FROM = 200
+/** From how many sheets of one deadline a caller takes any. */
+const SHEETS_TO_CHOOSE_FROM = 200
 
-/** How many pages one transaction changes: it has at most 100 items, and a page some for each product. */
-const PAGES_PER_CHANGE = 4
+/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
+const SHEETS_PER_CHANGE = 4
 
-export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes> {
+export async function dueLanes({ table }: Database, now: number): Promise<DueLanes> {
   const lanes = new Map<string, Due[]>()
-  for await (const due of pendingPages(table)) {
+  for await (const due of pendingSheets(table)) {
     if (due.deadline > deadlineText(now)) lanes.set(due.lane, [...(lanes.get(due.lane) ?? []), due])
   }
   let next = Number.POSITIVE_INFINITY
   const found = await inParallel([...lanes], SHARDS_AT_ONCE, async ([lane, dues]) => {
     for (const some of inChunks(dues)) {
-      const records = (await readPages(table, some)).flatMap(page => [...(page?.records.values() ?? [])])
+      const records = (await readSheets(table, some)).flatMap(sheet => [...(sheet?.records.values() ?? [])])
       const ofLane = records.filter(record => record.lane === lane && record.state === 'pending')
       if (ofLane.some(record => isDue(record, now))) return [parseLane(lane)]
       // Where none is due, all were looked at.
@@ -57,19 +57,19 @@ export async function dueLanes({ table }: Engine, now: number): Promise<DueLanes
   return { lanes: due, ...(due.length === 0 && next < Number.POSITIVE_INFINITY && { next }) }
 }
 
-export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const claimed: FrozenRecord[] = []
   const claim = randomUUID()
-  for await (const dues of dueInOrder(engine, lane, options.now)) {
-    const pages = await readPages(engine.table, dues)
+  for await (const dues of dueInOrder(database, lane, options.now)) {
+    const sheets = await readSheets(database.table, dues)
     for (const [index, due] of dues.entries()) {
       const limit = options.limit - claimed.length
       if (limit === 0) break
-      claimed.push(...(await claimPage(engine, due, pages[index], { ...options, limit }, claim)))
+      claimed.push(...(await claimSheet(database, due, sheets[index], { ...options, limit }, claim)))
     }
     if (claimed.length === options.limit) break
   }
-  return (await recordEntries(engine, claimed)).map(
+  return (await recordEntries(database, claimed)).map(
     ({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
       return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
     },
@@ -77,14 +77,14 @@ export async function claim(engine: Engine, lane: Lane, options: ClaimOptions): 
 }
 
 /**
- * A lane's pending pages, the earliest deadline first, some at a time. Those of one deadline come in any order, so that
+ * A lane's pending sheets, the earliest deadline first, some at a time. Those of one deadline come in any order, so that
  * several callers take different ones.
  */
-async function* dueInOrder({ table }: Engine, lane: Lane, now: number): AsyncGenerator<Due[]> {
+async function* dueInOrder({ table }: Database, lane: Lane, now: number): AsyncGenerator<Due[]> {
   let same: Due[] = []
-  for await (const due of pendingPages(table, PAGES_TO_CHOOSE_FROM)) {
+  for await (const due of pendingSheets(table, SHEETS_TO_CHOOSE_FROM)) {
     if (due.lane !== lane.id || due.deadline <= deadlineText(now)) continue
-    if (same.length === PAGES_TO_CHOOSE_FROM || (same[0] ?? due).deadline !== due.deadline) {
+    if (same.length === SHEETS_TO_CHOOSE_FROM || (same[0] ?? due).deadline !== due.deadline) {
       yield* inChunks(shuffled(same))
       same = []
     }
@@ -94,26 +94,26 @@ async function* dueInOrder({ table }: Engine, lane: Lane, now: number): AsyncGen
 }
 
 function inChunks<Element>(elements: readonly Element[]): Element[][] {
-  const first = elements.slice(0, PAGES_FIRST)
-  return [...(first.length > 0 ? [first] : []), ...chunksOf(elements.slice(PAGES_FIRST), PAGES_THEN)]
+  const first = elements.slice(0, SHEETS_FIRST)
+  return [...(first.length > 0 ? [first] : []), ...chunksOf(elements.slice(SHEETS_FIRST), SHEETS_THEN)]
 }
 
-/** Claims what is due of a page, of one lane and deadline. */
-async function claimPage(
-  { table }: Engine,
+/** Claims what is due of a sheet, of one lane and deadline. */
+async function claimSheet(
+  { table }: Database,
   due: Due,
-  read: Page | undefined,
+  read: Sheet | undefined,
   { now, limit, claimedUntil }: ClaimOptions,
   claim: string,
 ): Promise<FrozenRecord[]> {
-  for (let page = read; page !== undefined; [page] = await readPages(table, [due])) {
-    const { hour, records } = page
+  for (let sheet = read; sheet !== undefined; [sheet] = await readSheets(table, [due])) {
+    const { hour, records } = sheet
     const some = [...records.values()]
       .filter(record => dueKey(due.shard, hour, record) === due.key && isDue(record, now))
       .slice(0, limit)
     if (some.length === 0) return []
     for (const record of some) Object.assign(record, { attempts: record.attempts + 1, claim, claimedUntil })
-    const written = await table.write('claim due records', [putPage(due.shard, page)])
+    const written = await table.write('claim due records', [putSheet(due.shard, sheet)])
     if (written !== undefined) return some.map(record => ({ hour, record }))
     // Somebody else was faster; some may be left.
   }
@@ -121,7 +121,7 @@ async function claimPage(
 }
 
 export async function settle(
-  engine: Engine,
+  database: Database,
   settlements: readonly Settlement[],
   now: number,
 ): Promise<SettledRecord[]> {
@@ -131,10 +131,10 @@ export async function settle(
     return place === undefined ? [] : [{ settlement, index, place }]
   })
   await inParallel(inChanges(placed), SHARDS_AT_ONCE, some =>
-    change(engine, 'settle records', [partOf(some)], (shard: Shard) => {
+    change(database, 'settle records', [partOf(some)], (shard: Shard) => {
       for (const { settlement, index, place } of some) {
         // One that is gone was settled by another process, and so long ago that it was pruned.
-        const record = shard.page(place.hour).records.get(place.series)
+        const record = shard.sheet(place.hour).records.get(place.series)
         settled[index] = record === undefined ? undefined : settleRecord(shard, record, settlement, now)
       }
       return { result: undefined }
@@ -143,21 +143,21 @@ export async function settle(
   return settled.filter(one => one !== undefined)
 }
 
-export async function expire(engine: Engine, now: number): Promise<ExpireResult> {
-  const pages = new Map<string, { place: Pick<Place, 'shard' | 'hour'> }>()
-  for await (const { deadline, shard, hour } of pendingPages(engine.table)) {
+export async function expire(database: Database, now: number): Promise<ExpireResult> {
+  const sheets = new Map<string, { place: Pick<Place, 'shard' | 'hour'> }>()
+  for await (const { deadline, shard, hour } of pendingSheets(database.table)) {
     // One that is to come by more than an hour was frozen by a clock that was ahead.
-    if (deadline <= deadlineText(now) || hour > hourOf(now)) pages.set(`${shard} ${hour}`, { place: { shard, hour } })
+    if (deadline <= deadlineText(now) || hour > hourOf(now)) sheets.set(`${shard} ${hour}`, { place: { shard, hour } })
   }
-  const expired = await inParallel(inChanges([...pages.values()]), SHARDS_AT_ONCE, some =>
-    change(engine, 'expire records', [partOf(some)], (shard: Shard) => ({
+  const expired = await inParallel(inChanges([...sheets.values()]), SHARDS_AT_ONCE, some =>
+    change(database, 'expire records', [partOf(some)], (shard: Shard) => ({
       result: some.flatMap(({ place: { hour } }) =>
-        expireRecords(shard, shard.page(hour).records.values(), now).map(record => ({ hour, record })),
+        expireRecords(shard, shard.sheet(hour).records.values(), now).map(record => ({ hour, record })),
       ),
     })),
   )
   const held = expired.flat().filter(({ record }) => record.state === 'held')
-  return { returned: expired.flat().length - held.length, held: await recordEntries(engine, held) }
+  return { returned: expired.flat().length - held.length, held: await recordEntries(database, held) }
 }
 
 /** Divides what is to change by shard, and so that one transaction takes each part. */
@@ -166,7 +166,7 @@ function inChanges<Placed extends { readonly place: Pick<Place, 'shard' | 'hour'
 ): Placed[][] {
   return [...Map.groupBy(placed, ({ place }) => place.shard).values()].flatMap(ofShard => {
     const hours = [...Map.groupBy(ofShard, ({ place }) => place.hour).values()]
-    return chunksOf(hours, PAGES_PER_CHANGE).map(some => some.flat())
+    return chunksOf(hours, SHEETS_PER_CHANGE).map(some => some.flat())
   })
 }
 

@@ -3,24 +3,24 @@ import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine
 import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
-import type { Engine } from './engine.ts'
+import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
 import { fold, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
-import { heldPages, pagesOf, pendingPages, readPages, type StoredRecord } from './pages.ts'
 import { inParallel } from './parallel.ts'
 import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
+import { heldSheets, pendingSheets, readSheets, type StoredRecord, sheetsOf } from './sheets.ts'
 import { chunksOf, type Table } from './table.ts'
 import { type GatheredUsage, type SeriesUsage, usageOf } from './usage.ts'
 
-/** What the DynamoDB ledger can be asked. */
+/** The DynamoDB ledger's reports: statement, records and status. */
 
 const SHARDS_AT_ONCE = 32
-const PAGES_AT_ONCE = 100
+const SHEETS_AT_ONCE = 100
 
-/** About how many records a page has that a query wants. */
-const RECORDS_PER_PAGE = 16
+/** About how many records a sheet has that a query wants. */
+const RECORDS_PER_SHEET = 16
 
 interface Books {
   readonly view: View
@@ -30,22 +30,25 @@ interface Books {
 }
 
 /** The series of some accounts or of all, and what is not folded, as they are together at one instant. */
-async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly number[] | undefined): Promise<Books> {
+async function readBooks(
+  database: Database,
+  accounts: (database: Database) => readonly number[] | undefined,
+): Promise<Books> {
   for (;;) {
-    const view = await readView(engine.table)
+    const view = await readView(database.table)
     const batches = waiting(view)
     if (!view.head.applied || batches.some(({ observed }) => observed)) {
-      await fold(engine)
+      await fold(database)
       continue
     }
-    await engine.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
-    const usage = await readBodies(engine, batches).catch(error => {
+    await database.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
+    const usage = await readBodies(database, batches).catch(error => {
       if (error instanceof SupersededError) return undefined
       throw error
     })
-    const some = accounts(engine)
+    const some = accounts(database)
     const shards = await Shard.readSeries(
-      engine.table,
+      database.table,
       some === undefined ? shardsOf(view.head) : [...new Set(some.map(shardOf))],
     )
     // Where others have folded meanwhile, what was waiting may be in the series by now.
@@ -56,35 +59,35 @@ async function readBooks(engine: Engine, accounts: (engine: Engine) => readonly 
 
 const accountsOf =
   ({ customer }: StatementQuery) =>
-  (engine: Engine) =>
-    customer === undefined ? undefined : engine.accounts.find(customer)
+  (database: Database) =>
+    customer === undefined ? undefined : database.accounts.find(customer)
 
-export async function statementLines(engine: Engine, query: StatementQuery): Promise<StatementLine[]> {
+export async function statementLines(database: Database, query: StatementQuery): Promise<StatementLine[]> {
   const period = isPeriod(query)
   const { from, to } = hoursOf(query)
-  const books = await readBooks(engine, accountsOf(query))
-  const wanted = await wantedBy(engine, query)
+  const books = await readBooks(database, accountsOf(query))
+  const wanted = await wantedBy(database, query)
   const statement = new Statement(period)
   const numbers = new Map<string, number>()
   const numberOf = (series: { account: number; dimension: number }) => numbers.get(seriesKey(series)) ?? Number.NaN
-  for (const { account, dimension, ...totals } of seriesIn(engine, books)) {
+  for (const { account, dimension, ...totals } of seriesIn(database, books)) {
     if (!wanted({ account, dimension })) continue
     numbers.set(seriesKey({ account, dimension }), numbers.size)
     const named = books.view.dimensions[dimension] as Dimension
-    statement.addSeries(numbers.size - 1, engine.accounts.get(account), named, totals)
+    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, totals)
   }
   const open = books.shards.flatMap(shard =>
     [...shard.series.values()].flatMap(({ account, dimension, open }) =>
       [...open].map(([hour, amount]) => ({ account, dimension, hour, amount })),
     ),
   )
-  const closed = period ? await usageOfPeriod(engine, books.shards, { from, to }) : []
+  const closed = period ? await usageOfPeriod(database, books.shards, { from, to }) : []
   for (const usage of [...open, ...books.waiting, ...closed]) {
     if (usage.hour >= from && usage.hour < to) statement.addUsage(numberOf(usage), usage.amount)
   }
   if (period) {
     for (const { record } of await recordsOf(
-      engine,
+      database,
       books.shards,
       { from, to },
       Number.POSITIVE_INFINITY,
@@ -106,7 +109,7 @@ export async function statementLines(engine: Engine, query: StatementQuery): Pro
 }
 
 /** The series with their totals, in the order in which they are told. */
-function seriesIn({ accounts }: Engine, { view, shards, waiting }: Books) {
+function seriesIn({ accounts }: Database, { view, shards, waiting }: Books) {
   const series = new Map(
     [...waiting].map(({ account, dimension }) => {
       const none = { account, dimension, recorded: 0n, metered: 0n, balance: 0n }
@@ -126,7 +129,7 @@ function seriesIn({ accounts }: Engine, { view, shards, waiting }: Books) {
 }
 
 async function wantedBy(
-  { accounts, dimensions }: Engine,
+  { accounts, dimensions }: Database,
   { customer, dimension }: StatementQuery,
 ): Promise<(series: { account: number; dimension: number }) => boolean> {
   const numbers = customer === undefined ? undefined : new Set(accounts.find(customer))
@@ -135,22 +138,22 @@ async function wantedBy(
     (numbers === undefined || numbers.has(series.account)) && (number === undefined || number === series.dimension)
 }
 
-async function usageOfPeriod({ table }: Engine, shards: readonly Shard[], hours: Hours): Promise<SeriesUsage[]> {
+async function usageOfPeriod({ table }: Database, shards: readonly Shard[], hours: Hours): Promise<SeriesUsage[]> {
   return (await inParallel(shards, SHARDS_AT_ONCE, ({ number }) => usageOf(table, number, hours))).flat()
 }
 
 /** Records of a period, the youngest hour first; of each shard not many more than are wanted. */
 async function recordsOf(
-  { table }: Engine,
+  { table }: Database,
   shards: readonly Pick<Shard, 'number'>[],
   hours: Hours,
   limit: number,
   wanted: (record: StoredRecord) => boolean,
 ): Promise<FrozenRecord[]> {
-  const pageSize = Math.ceil(limit / RECORDS_PER_PAGE)
+  const pageSize = Math.ceil(limit / RECORDS_PER_SHEET)
   const found = await inParallel(shards, SHARDS_AT_ONCE, async ({ number }) => {
     const records: FrozenRecord[] = []
-    for await (const { hour, records: ofHour } of pagesOf(table, number, hours, pageSize)) {
+    for await (const { hour, records: ofHour } of sheetsOf(table, number, hours, pageSize)) {
       for (const record of ofHour.values()) if (wanted(record)) records.push({ hour, record })
       if (records.length >= limit) break
     }
@@ -159,45 +162,45 @@ async function recordsOf(
   return found.flat()
 }
 
-export async function records(engine: Engine, query: RecordsQuery): Promise<RecordEntry[]> {
+export async function records(database: Database, query: RecordsQuery): Promise<RecordEntry[]> {
   const { state, ids } = query
   const limit = limitOf(query)
   const { from, to } = hoursOf(query)
-  const { head } = await readHead(engine.table)
-  await engine.accounts.readUpTo(head.log)
-  const ofSeries = await wantedBy(engine, query)
+  const { head } = await readHead(database.table)
+  await database.accounts.readUpTo(head.log)
+  const ofSeries = await wantedBy(database, query)
   const wanted = (record: StoredRecord) => (state === undefined || record.state === state) && ofSeries(record)
   if (ids !== undefined) {
-    const found = (await recordsAt(engine, ids)).filter(
+    const found = (await recordsAt(database, ids)).filter(
       ({ hour, record }) => hour >= from && hour < to && wanted(record),
     )
-    return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+    return await recordEntries(database, found.sort(youngestFirst).slice(0, limit))
   }
-  const accounts = accountsOf(query)(engine)
+  const accounts = accountsOf(query)(database)
   const shards = accounts === undefined ? shardsOf({ customers: head.customers }) : [...new Set(accounts.map(shardOf))]
   const found =
     state === 'pending' || state === 'held'
-      ? await unsettled(engine, state, new Set(shards), { from, to }, limit, wanted)
+      ? await unsettled(database, state, new Set(shards), { from, to }, limit, wanted)
       : await recordsOf(
-          engine,
+          database,
           shards.map(number => ({ number })),
           { from, to },
           limit,
           wanted,
         )
-  return await recordEntries(engine, found.sort(youngestFirst).slice(0, limit))
+  return await recordEntries(database, found.sort(youngestFirst).slice(0, limit))
 }
 
 const youngestFirst = (a: FrozenRecord, b: FrozenRecord) =>
   b.hour - a.hour || b.record.account - a.record.account || b.record.dimension - a.record.dimension
 
 /** Those with these ids that are there, each once. */
-async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<FrozenRecord[]> {
+async function recordsAt({ table }: Database, ids: readonly string[]): Promise<FrozenRecord[]> {
   const wanted = new Set(ids)
   const places = [...wanted].flatMap(id => placeOfRecord(id) ?? [])
-  const pages = await readPages(table, places)
+  const sheets = await readSheets(table, places)
   return places.flatMap(({ hour, series }, index) => {
-    const record = pages[index]?.records.get(series)
+    const record = sheets[index]?.records.get(series)
     // A place can be written in several ways, an id in one.
     return record !== undefined && wanted.has(recordId(hour, record)) ? [{ hour, record }] : []
   })
@@ -205,7 +208,7 @@ async function recordsAt({ table }: Engine, ids: readonly string[]): Promise<Fro
 
 /** By the indexes, so that the settled ones are not gone through. */
 async function unsettled(
-  { table }: Engine,
+  { table }: Database,
   state: 'pending' | 'held',
   shards: ReadonlySet<number>,
   { from, to }: Hours,
@@ -218,11 +221,11 @@ async function unsettled(
   const found: FrozenRecord[] = []
   for (const some of chunksOf(
     places.sort((a, b) => b.hour - a.hour),
-    PAGES_AT_ONCE,
+    SHEETS_AT_ONCE,
   )) {
-    for (const page of await readPages(table, some)) {
-      for (const record of page?.records.values() ?? []) {
-        if (wanted(record)) found.push({ hour: page?.hour ?? 0, record })
+    for (const sheet of await readSheets(table, some)) {
+      for (const record of sheet?.records.values() ?? []) {
+        if (wanted(record)) found.push({ hour: sheet?.hour ?? 0, record })
       }
     }
     if (found.length >= limit) break
@@ -231,9 +234,9 @@ async function unsettled(
 }
 
 async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise<Pick<Place, 'shard' | 'hour'>[]> {
-  if (state === 'held') return await heldPages(table)
+  if (state === 'held') return await heldSheets(table)
   const places = new Map<string, Pick<Place, 'shard' | 'hour'>>()
-  for await (const { shard, hour } of pendingPages(table)) places.set(`${shard} ${hour}`, { shard, hour })
+  for await (const { shard, hour } of pendingSheets(table)) places.set(`${shard} ${hour}`, { shard, hour })
   return [...places.values()]
 }
 
@@ -241,15 +244,15 @@ async function unsettledPlaces(table: Table, state: 'pending' | 'held'): Promise
  * The figures to watch. What others' counters add, and what of it is not counted, is in them when it is folded: when an
  * hour is closed, at the latest.
  */
-export async function statusOf(engine: Engine): Promise<LedgerStatus> {
+export async function statusOf(database: Database): Promise<LedgerStatus> {
   const [pending, held, unattributed, waiting] = await Promise.all([
-    unsettledRecords(engine, 'pending'),
-    unsettledRecords(engine, 'held'),
-    unattributedAmounts(engine),
-    waitingUsage(engine.table),
+    unsettledRecords(database, 'pending'),
+    unsettledRecords(database, 'held'),
+    unattributedAmounts(database),
+    waitingUsage(database.table),
   ])
   const numbers = [...pending, ...held].map(({ record }) => record.dimension)
-  const dimensions = await engine.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
+  const dimensions = await database.dimensions.upTo([...numbers, ...unattributed.amounts.keys(), ...waiting.keys()])
   const name = (number: number) => (dimensions[number] as Dimension).name
   const unsettled = [...pending, ...held].map(({ record: { state, dimension, reason, quantity, size } }) => ({
     ...{ state: state as 'pending' | 'held', dimension: name(dimension), reason: reason as HeldReason | null },
@@ -269,24 +272,24 @@ export async function statusOf(engine: Engine): Promise<LedgerStatus> {
   }
 }
 
-async function unsettledRecords({ table }: Engine, state: 'pending' | 'held'): Promise<FrozenRecord[]> {
-  const pages = await readPages(table, await unsettledPlaces(table, state))
-  return pages.flatMap(page =>
-    [...(page?.records.values() ?? [])]
+async function unsettledRecords({ table }: Database, state: 'pending' | 'held'): Promise<FrozenRecord[]> {
+  const sheets = await readSheets(table, await unsettledPlaces(table, state))
+  return sheets.flatMap(sheet =>
+    [...(sheet?.records.values() ?? [])]
       .filter(record => record.state === state)
-      .map(record => ({ hour: page?.hour ?? 0, record })),
+      .map(record => ({ hour: sheet?.hour ?? 0, record })),
   )
 }
 
 /** What nobody can be billed for, by dimension, with the head of that instant. */
 async function unattributedAmounts(
-  engine: Engine,
+  database: Database,
 ): Promise<Pick<View['head'], 'closedThrough' | 'notCounted'> & { amounts: Map<number, bigint> }> {
   for (;;) {
-    const { head } = await readHead(engine.table)
-    const batches = (await readUnattributedBatches(engine.table)).filter(batch => !isFolded(head, batch))
-    const shards = await Shard.readSeries(engine.table, shardsOf({ unattributed: head.unattributed }))
-    if (!head.applied) await fold(engine)
+    const { head } = await readHead(database.table)
+    const batches = (await readUnattributedBatches(database.table)).filter(batch => !isFolded(head, batch))
+    const shards = await Shard.readSeries(database.table, shardsOf({ unattributed: head.unattributed }))
+    if (!head.applied) await fold(database)
     if (!head.applied || shards.some(({ cut }) => cut > head.cut)) continue
     const amounts = new Map<number, bigint>()
     for (const shard of shards) {

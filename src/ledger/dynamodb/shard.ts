@@ -5,8 +5,8 @@ import { addAmount, checkEquation, type Figures, NO_FIGURES } from '../rules/acc
 import { addUsage, amountOf, type Book, type BookedAccount, type BookedSeries } from '../rules/decisions.ts'
 import { SUBSCRIBED } from '../rules/subscription.ts'
 import { textOf, toColumns, toRows } from './packed-json.ts'
-import { entriesOfPage, keyOfEntry, Page, putPage, reasonOf, type StoredRecord, textOfPage } from './pages.ts'
-import { hourOfPlace, hourText, pageKey, partitionOf, type SeriesNumbers, seriesKey, stateKey } from './places.ts'
+import { hourOfPlace, hourText, partitionOf, type SeriesNumbers, seriesKey, sheetKey, stateKey } from './places.ts'
+import { entriesOfSheet, keyOfEntry, putSheet, reasonOf, Sheet, type StoredRecord, textOfSheet } from './sheets.ts'
 import type { Item, Table, Write } from './table.ts'
 import type { SeriesUsage } from './usage.ts'
 
@@ -27,14 +27,14 @@ export class Shard implements Book<StoredRecord> {
   /** The last cut whose usage is in it. */
   cut: number
   readonly series: Map<string, Series>
-  readonly pages = new Map<number, Page>()
+  readonly sheets = new Map<number, Sheet>()
   readonly #accounts: Map<number, BookedAccount>
   /** Usage that went into the totals, by hour. */
   readonly #usage = new Map<number, SeriesUsage[]>()
   readonly #version: string | undefined
   readonly #stateBefore: string
-  readonly #pagesBefore = new Map<number, { text: string; entries: ReadonlySet<string> }>()
-  /** What the series had, and their records on the pages that were read. */
+  readonly #sheetsBefore = new Map<number, { text: string; entries: ReadonlySet<string> }>()
+  /** What the series had, and their records on the sheets that were read. */
   readonly #totalsBefore: Map<string, Figures>
   readonly #recordsBefore = new Map<string, Unsettled>()
 
@@ -51,10 +51,10 @@ export class Shard implements Book<StoredRecord> {
 
   /** Reads a shard, with its records of these hours. */
   static async read(table: Table, number: number, hours: Iterable<number> = []): Promise<Shard> {
-    const keys = [...new Set(hours)].map(hour => pageKey(number, hour))
+    const keys = [...new Set(hours)].map(hour => sheetKey(number, hour))
     const items = new Map((await table.get('read series', [stateKey(number), ...keys])).map(item => [item.sk, item]))
     const shard = new Shard(number, items.get('state'))
-    for (const { sk } of keys) shard.#addPage(new Page(hourOfPlace(sk), items.get(sk)))
+    for (const { sk } of keys) shard.#addSheet(new Sheet(hourOfPlace(sk), items.get(sk)))
     return shard
   }
 
@@ -68,22 +68,22 @@ export class Shard implements Book<StoredRecord> {
   }
 
   /** Reads the records of more hours. */
-  async readPages(table: Table, hours: Iterable<number>): Promise<void> {
-    const missing = [...new Set(hours)].filter(hour => !this.pages.has(hour))
+  async readSheets(table: Table, hours: Iterable<number>): Promise<void> {
+    const missing = [...new Set(hours)].filter(hour => !this.sheets.has(hour))
     if (missing.length === 0) return
     const items = await table.get(
       'read records',
-      missing.map(hour => pageKey(this.number, hour)),
+      missing.map(hour => sheetKey(this.number, hour)),
     )
     const found = new Map(items.map(item => [hourOfPlace(item.sk), item]))
-    for (const hour of missing) this.#addPage(new Page(hour, found.get(hour)))
+    for (const hour of missing) this.#addSheet(new Sheet(hour, found.get(hour)))
   }
 
-  #addPage(page: Page): void {
-    this.pages.set(page.hour, page)
-    this.#pagesBefore.set(page.hour, { text: textOfPage(page), entries: entriesOfPage(this.number, page) })
-    addUnsettled(this.#recordsBefore, page)
-    for (const record of page.records.values()) {
+  #addSheet(sheet: Sheet): void {
+    this.sheets.set(sheet.hour, sheet)
+    this.#sheetsBefore.set(sheet.hour, { text: textOfSheet(sheet), entries: entriesOfSheet(this.number, sheet) })
+    addUnsettled(this.#recordsBefore, sheet)
+    for (const record of sheet.records.values()) {
       if (record.state !== 'held' || reasonOf(record) === record.reason) continue
       const { held } = this.seriesOf(record)
       addAmount(held, 'in-doubt', -amountOf(record))
@@ -92,10 +92,10 @@ export class Shard implements Book<StoredRecord> {
     }
   }
 
-  page(hour: number): Page {
-    const page = this.pages.get(hour)
-    if (page === undefined) throw new Error(`the records of hour ${hour} were not read`)
-    return page
+  sheet(hour: number): Sheet {
+    const sheet = this.sheets.get(hour)
+    if (sheet === undefined) throw new Error(`the records of hour ${hour} were not read`)
+    return sheet
   }
 
   account(number: number): BookedAccount {
@@ -135,7 +135,7 @@ export class Shard implements Book<StoredRecord> {
     this.#usage.set(hour, [...(this.#usage.get(hour) ?? []), { account, dimension, hour, amount }])
   }
 
-  /** Makes a series' totals what its records say, on all of its pages. */
+  /** Makes a series' totals what its records say, on all of its sheets. */
   restate(series: Series, { pending, held }: Unsettled): void {
     const heldBefore = totalsOf(series).held
     series.balance += series.pending - pending + heldBefore - held
@@ -151,7 +151,7 @@ export class Shard implements Book<StoredRecord> {
   }
 
   /**
-   * What is to be written, nothing where nothing changed.
+   * The writes of what was changed.
    *
    * @param nameOf for the person who reads of a series that does not add up
    * @throws LedgerError `ERR_LEDGER_EQUATION`
@@ -162,7 +162,7 @@ export class Shard implements Book<StoredRecord> {
     if (textOf(this.#state) !== this.#stateBefore) {
       writes.push({ put: stateKey(this.number), over: this.#version, data: this.#state })
     }
-    for (const page of this.pages.values()) writes.push(...this.#writesOf(page))
+    for (const sheet of this.sheets.values()) writes.push(...this.#writesOf(sheet))
     for (const [hour, usage] of this.#usage) {
       const rows = usage.map(({ account, dimension, amount }) => ({ account, dimension, amount }))
       // By the version of the series that it comes with, there is nothing yet.
@@ -172,10 +172,10 @@ export class Shard implements Book<StoredRecord> {
     return writes
   }
 
-  /** All five figures are in the totals; what these have of records is compared with the pages that were read, too. */
+  /** All five figures are in the totals; what these have of records is compared with the sheets that were read, too. */
   #checkSeries(nameOf: (series: SeriesNumbers) => { accountKey: string; dimension: string }): void {
     const records = new Map<string, Unsettled>()
-    for (const page of this.pages.values()) addUnsettled(records, page)
+    for (const sheet of this.sheets.values()) addUnsettled(records, sheet)
     for (const [key, series] of this.series) {
       const [before, after] = [this.#totalsBefore.get(key) ?? NO_FIGURES, totalsOf(series)]
       const [recordsBefore, recordsAfter] = [this.#recordsBefore.get(key) ?? NONE, records.get(key) ?? NONE]
@@ -185,21 +185,21 @@ export class Shard implements Book<StoredRecord> {
     }
   }
 
-  #writesOf(page: Page): Write[] {
-    const before = this.#pagesBefore.get(page.hour)
-    if (before === undefined || textOfPage(page) === before.text) return []
-    const entries = entriesOfPage(this.number, page)
+  #writesOf(sheet: Sheet): Write[] {
+    const before = this.#sheetsBefore.get(sheet.hour)
+    if (before === undefined || textOfSheet(sheet) === before.text) return []
+    const entries = entriesOfSheet(this.number, sheet)
     return [
-      putPage(this.number, page),
-      ...[...entries].filter(entry => !before.entries.has(entry)).map(entry => ({ mark: keyOfEntry(entry) })),
-      ...[...before.entries].filter(entry => !entries.has(entry)).map(entry => ({ unmark: keyOfEntry(entry) })),
+      putSheet(this.number, sheet),
+      ...[...entries].filter(entry => !before.entries.has(entry)).map(entry => ({ index: keyOfEntry(entry) })),
+      ...[...before.entries].filter(entry => !entries.has(entry)).map(entry => ({ unindex: keyOfEntry(entry) })),
     ]
   }
 
-  /** The entries of the indexes that the pages have which were read: all of them, whether they are there or not. */
+  /** The entries of the indexes that the sheets have which were read: all of them, whether they are there or not. */
   get indexEntries(): Write[] {
-    return [...this.pages.values()].flatMap(page =>
-      [...entriesOfPage(this.number, page)].map(entry => ({ mark: keyOfEntry(entry) })),
+    return [...this.sheets.values()].flatMap(sheet =>
+      [...entriesOfSheet(this.number, sheet)].map(entry => ({ index: keyOfEntry(entry) })),
     )
   }
 
@@ -230,9 +230,9 @@ export interface Unsettled {
 
 export const NONE: Unsettled = { pending: 0n, held: 0n }
 
-/** Adds what the records of a page have, by series. */
-export function addUnsettled(sums: Map<string, Unsettled>, page: Page): void {
-  for (const [series, record] of page.records) {
+/** Adds what the records of a sheet have, by series. */
+export function addUnsettled(sums: Map<string, Unsettled>, sheet: Sheet): void {
+  for (const [series, record] of sheet.records) {
     const { state } = record
     if (state !== 'pending' && state !== 'held') continue
     const sum = sums.get(series) ?? NONE

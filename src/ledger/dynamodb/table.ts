@@ -52,8 +52,8 @@ export type Write =
   /** Deletes an item, of the version that was read. */
   | { readonly remove: Key; readonly over: string }
   /** Sets or deletes an entry of an index: only together with what it points at, whose version is checked. */
-  | { readonly mark: Key }
-  | { readonly unmark: Key }
+  | { readonly index: Key }
+  | { readonly unindex: Key }
 
 export interface Range {
   /** Places from it on. */
@@ -212,8 +212,8 @@ export class Table {
 
   #actionOf(write: Write, version: string): TransactWriteItem {
     const TableName = this.name
-    if ('mark' in write) return { Put: { TableName, Item: keyOf(write.mark) } }
-    if ('unmark' in write) return { Delete: { TableName, Key: keyOf(write.unmark) } }
+    if ('index' in write) return { Put: { TableName, Item: keyOf(write.index) } }
+    if ('unindex' in write) return { Delete: { TableName, Key: keyOf(write.unindex) } }
     const condition =
       write.over === undefined
         ? { ConditionExpression: 'attribute_not_exists(pk)' }

@@ -2,7 +2,7 @@ import type { AuditEntry, AuditNote } from '../ledger.ts'
 import { AUDIT, auditEntryOf } from '../sql/rows.ts'
 import type { Transaction } from './database.ts'
 
-/** What persons did, and what the ledger found of others' counters. */
+/** The audit trail: decisions of persons, and what the ledger noted of others' counters. */
 
 export interface NewAudit extends AuditNote {
   readonly action: AuditEntry['action']

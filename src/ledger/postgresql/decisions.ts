@@ -11,7 +11,7 @@ import { loadRecords, savePiece } from './piece.ts'
 import { openHours } from './reports.ts'
 import { addUsage, loadSeries, seriesIds, takeOpenUsage } from './series.ts'
 
-/** What only a person can decide, each with an entry in the audit trail. */
+/** Decisions that only a person can make, each with an entry in the audit trail. */
 
 export async function decide(
   database: Database,
@@ -63,7 +63,7 @@ export async function writeOff(
   })
 }
 
-/** Decides once what becomes of a series' balance, with all in it that was acknowledged. Returns the balance it had. */
+/** Decides once about a series' balance, with all in it that was acknowledged. Returns the balance it had. */
 async function decideBalance(
   database: Database,
   doing: string,

@@ -1,6 +1,6 @@
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
 
-/** What can go wrong with a PostgreSQL server or on the way to it, and whether it passes by itself. */
+/** Faults of a PostgreSQL server and of the way to it, and which of them pass by themselves. */
 
 export interface Fault {
   readonly code: LedgerErrorCode

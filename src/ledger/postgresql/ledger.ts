@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'node:tls'
+import { ConfigurationError } from '../../errors.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { ConfigurationError } from '../../usage/errors.ts'
 import type {
   AuditEntry,
   AuditNote,

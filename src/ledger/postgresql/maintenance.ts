@@ -11,7 +11,7 @@ import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { loadRecords, savePiece } from './piece.ts'
 import { loadSeries, takeOpenUsage } from './series.ts'
 
-/** Deleting what is old, and what the ledger of a restored database has to doubt. */
+/** Pruning, and the doubts of a ledger whose database was restored. */
 
 /** How many rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000

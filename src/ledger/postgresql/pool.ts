@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls'
-import { ConfigurationError } from '../../usage/errors.ts'
+import { ConfigurationError } from '../../errors.ts'
 
 /** A pool of connections as `pg` has it, as far as the ledger uses it. */
 export interface PostgresqlPool {

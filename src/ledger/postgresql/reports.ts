@@ -6,7 +6,10 @@ import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
 
-/** What the PostgreSQL ledger can be asked. Callers fold the journal first, and give one unchanging view. */
+/**
+ * The PostgreSQL ledger's reports: statement, records and status. Callers fold the journal first, and give one
+ * unchanging view.
+ */
 
 /** What record entries are made of. */
 export const recordsFrom = (source: string) => `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}

@@ -3,7 +3,7 @@ import { HOUR, hourOf, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
 import type { CloseOptions, FinalizeOptions, HeldReason } from '../ledger.ts'
 import { probeIsDue } from './subscription.ts'
 
-/** Which hours are closed, and what becomes of their series, in one place for every engine. */
+/** Closing: which hours are over, and how a series' balance is frozen into a record, in one place for every engine. */
 
 /** The hour that usage is frozen into, and the terms. */
 export interface Terms extends CloseOptions {

@@ -145,7 +145,7 @@ export function hasten(record: BookedRecord, { deadline }: Terms): void {
   record.nextAttemptAt = 0
 }
 
-/** Settles a record by what came of an attempt. */
+/** Settles a record by the outcome of an attempt. */
 export function settleRecord<Booked extends BookedRecord>(
   book: Book<Booked>,
   record: Booked,
@@ -268,7 +268,7 @@ function checkDecision(id: string, record: BookedRecord, decision: Decision, qua
   throw new LedgerError('ERR_LEDGER_INVALID', `Expected a whole quantity above 0 that AWS billed, got ${quantity}.`)
 }
 
-/** Holds what is in a restored series' balance. The fraction may have been billed in a later whole, so it is all one. */
+/** Holds a restored series' whole balance as one record, since the fraction may have been billed in a later whole. */
 export function doubtBalance(
   series: BookedSeries,
   taken: ReadonlySet<number>,

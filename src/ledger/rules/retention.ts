@@ -1,6 +1,6 @@
 import { HOUR, MINUTE } from '../hours.ts'
 
-/** What ledgers keep and for how long, in one place for every engine. */
+/** How long ledgers keep records and digests, in one place for every engine. */
 
 /** How long the digests of batches are kept; the sequence that tells a repeated batch is kept for good. */
 export const DIGESTS_KEPT = 48 * HOUR
@@ -8,7 +8,7 @@ export const DIGESTS_KEPT = 48 * HOUR
 /** How long after an hour its records stay at least: as long as AWS takes it. */
 const PRUNED_AFTER = 24 * HOUR
 
-/** Before which hour records may go, of those that somebody wants to. */
+/** The hour before which records may be deleted: `wanted`, or an earlier one. */
 export function prunableBefore(wanted: number, closedThrough: number | undefined): number {
   // An hour that AWS may still take stays: without its record it could be frozen and billed once more.
   return closedThrough === undefined ? 0 : Math.min(wanted, closedThrough - PRUNED_AFTER)

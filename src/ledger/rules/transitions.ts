@@ -1,7 +1,7 @@
 import type { HeldReason, Outcome, RecordState } from '../ledger.ts'
 
 /**
- * What becomes of a record, in one place for every engine.
+ * The states of a record: how an answer, or the end of its window, changes them, in one place for every engine.
  *
  * A record is *in doubt* while one of its attempts has no answer that proves it was not taken: then only `Success`
  * tells that AWS billed it and only `DuplicateRecord` that it did not, and whatever else ends it makes it held.
@@ -26,8 +26,8 @@ export interface Transition {
 }
 
 /**
- * What `outcome`, the answer to one attempt, makes of a record. `first` when it comes under the record's present claim,
- * which it ends: only then does it count among the refusals, since an answer that was written down twice would
+ * The state of a record after `outcome`, the answer to one attempt. `first` when it comes under the record's present
+ * claim, which it ends: only then does it count among the refusals, since an answer that was written down twice would
  * otherwise hide an attempt that has none.
  */
 export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolean): Transition {
@@ -44,7 +44,7 @@ export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolea
   return end(record, outcome.type, refusals, outcome.type === 'not-subscribed' && record.probe)
 }
 
-/** What the end of its window makes of a pending record. */
+/** The state of a pending record after the end of its window. */
 export function afterWindow(record: RecordFacts): Transition {
   if (record.ended) return end(record, 'agreement-ended', record.refusals, false)
   if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)

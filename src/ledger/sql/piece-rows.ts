@@ -2,7 +2,7 @@ import type { Lane, RecordState } from '../ledger.ts'
 import type { BookedAccount, BookedRecord, BookedSeries } from '../rules/decisions.ts'
 import type { Row } from './rows.ts'
 
-/** What rows tell a loaded piece of the ledger. */
+/** The rows of a loaded piece of the ledger. */
 
 /** A record as a row told it. */
 export interface PieceRecord extends BookedRecord {

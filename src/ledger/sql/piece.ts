@@ -19,7 +19,7 @@ export interface MadeRecord extends NewRecord {
   readonly terms: Terms
 }
 
-/** What is to be written of a piece. */
+/** The rows of a piece that were changed or made. */
 export interface Difference {
   readonly records: readonly PieceRecord[]
   /** Those of them that keep only a part of what they held. */

@@ -5,7 +5,7 @@ import type { AuditEntry, RecordEntry, RecordState } from '../ledger.ts'
 import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
 import { inDoubt } from '../rules/transitions.ts'
 
-/** What rows of a table say, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
+/** Values of tables' rows, in one place for the engines that have tables. Sizes and amounts are decimal text or bigint. */
 export type Row = Readonly<Record<string, unknown>>
 
 /** The columns of a customer's account, in a select that joins it. */

@@ -26,14 +26,14 @@ interface UsageRow {
 }
 const COLUMNS = 4
 
-/** A series that a transaction has looked up or made, which its failure takes back. */
-interface Found {
+/** A series whose id a transaction has looked up or made; its failure forgets it. */
+interface SeriesLookup {
   readonly series: WeakMap<Account, number>
   readonly account: Account
 }
 
-/** Takes usage in. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
-export class Appending {
+/** The batches of usage. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
+export class Batches {
   readonly #database: Database
   readonly #dimensions = new Map<string, number>()
   /** For each dimension, the series of the accounts that are in use. By object: an account's key takes longer to find. */
@@ -72,17 +72,17 @@ export class Appending {
   /** Returns how many counters were decided. */
   #decide(now: number, accountKey?: string): number {
     if (!this.#observing.anyWaits(now, accountKey)) return 0
-    const found: Found[] = []
+    const lookups: SeriesLookup[] = []
     try {
       const observed = this.#database.write('decide what has waited', () => {
         const observed = this.#observing.decide(now, name => this.#dimensionId(name), accountKey)
-        this.#addObserved(observed, found)
+        this.#addObserved(observed, lookups)
         return observed
       })
       observed.committed()
       return observed.counters
     } catch (error) {
-      this.#forget(found)
+      this.#forget(lookups)
       throw error
     }
   }
@@ -107,54 +107,54 @@ export class Appending {
     checkKey(batch)
     const observations = batch.observations ?? []
     checkObservations(observations)
-    const found: Found[] = []
+    const lookups: SeriesLookup[] = []
     try {
       const observed = this.#database.write(`append batch ${batch.sequence}`, () => {
-        const rows = this.#rowsOf(batch.entries, found)
+        const rows = this.#rowsOf(batch.entries, lookups)
         if (!this.#acknowledge(batch, rows)) return undefined
         this.#addOpenUsage(rows)
-        return observations.length === 0 ? undefined : this.#observe(observations, found)
+        return observations.length === 0 ? undefined : this.#observe(observations, lookups)
       })
       observed?.committed()
     } catch (error) {
-      this.#forget(found)
+      this.#forget(lookups)
       throw error
     }
   }
 
   /** The series that a transaction brought went with it. */
-  #forget(found: readonly Found[]): void {
-    for (const { series, account } of found) series.delete(account)
+  #forget(lookups: readonly SeriesLookup[]): void {
+    for (const { series, account } of lookups) series.delete(account)
     this.#observing.forget()
   }
 
   /** Adds what points of others' counters come to. */
-  #observe(points: readonly Observation[], found: Found[]): Observed {
+  #observe(points: readonly Observation[], lookups: SeriesLookup[]): Observed {
     for (const { dimension } of points) this.#dimensionId(dimension)
     const observed = this.#observing.observe(points, name => this.#dimensionId(name))
-    this.#addObserved(observed, found)
+    this.#addObserved(observed, lookups)
     return observed
   }
 
-  #addObserved(observed: Observed, found: Found[]): void {
-    this.#addOpenUsage(this.#rowsOf(observed.entries, found))
+  #addObserved(observed: Observed, lookups: SeriesLookup[]): void {
+    this.#addOpenUsage(this.#rowsOf(observed.entries, lookups))
     for (const note of observed.notes) {
       const { account, dimension, verdict, amount, points } = note
-      const series = this.#seriesOf(account, dimension, hourOf(observed.at), found)
+      const series = this.#seriesOf(account, dimension, hourOf(observed.at), lookups)
       const by = { who: 'ledger', why: explain(note), now: observed.at }
       writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
     }
   }
 
   /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */
-  #rowsOf(entries: readonly UsageEntry[], found: Found[]): number[] {
+  #rowsOf(entries: readonly UsageEntry[], lookups: SeriesLookup[]): number[] {
     const rows: UsageRow[] = []
     let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
     let inOrder = true
     for (const entry of entries) {
       checkEntry(entry)
       const { account, dimension, hour, amount } = entry
-      const series = this.#seriesOf(account, dimension, hour, found)
+      const series = this.#seriesOf(account, dimension, hour, lookups)
       const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
       inOrder &&= byHourAndSeries(last, row) <= 0
       rows.push(row)
@@ -200,7 +200,7 @@ export class Appending {
     }
   }
 
-  #seriesOf(account: Account, dimension: string, hour: number, found: Found[]): number {
+  #seriesOf(account: Account, dimension: string, hour: number, lookups: SeriesLookup[]): number {
     let series = this.#series.get(dimension)
     if (series === undefined) {
       series = new WeakMap()
@@ -210,7 +210,7 @@ export class Appending {
     if (id === undefined) {
       id = seriesId(this.#database, accountId(this.#database, account), this.#dimensionId(dimension), hour)
       series.set(account, id)
-      found.push({ series, account })
+      lookups.push({ series, account })
     }
     return id
   }

@@ -7,7 +7,7 @@ import type { Database } from './database.ts'
 import { loadRecords, savePiece } from './piece.ts'
 import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage } from './series.ts'
 
-/** What only a person can decide, each with an entry in the audit trail. */
+/** Decisions that only a person can make, each with an entry in the audit trail. */
 
 export function decide(
   database: Database,

@@ -27,7 +27,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
-import { Appending } from './batches.ts'
+import { Batches } from './batches.ts'
 import { closeHours, finalize } from './closing.ts'
 import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
@@ -59,7 +59,7 @@ export class SqliteLedger implements Ledger {
   readonly folder: string | undefined
   readonly clock: SharedClock
   readonly #database: Database
-  readonly #appending: Appending
+  readonly #batches: Batches
 
   /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
   constructor(options: SqliteLedgerOptions) {
@@ -72,24 +72,24 @@ export class SqliteLedger implements Ledger {
       takeTurns: async (...turns) => database.write('take turns of the quota', () => takeTurns(database, ...turns)),
     }
     this.#database = database
-    this.#appending = new Appending(database)
+    this.#batches = new Batches(database)
   }
 
   async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
-    this.#appending.register(dimensions, counters)
+    this.#batches.register(dimensions, counters)
   }
 
   async append(batch: UsageBatch): Promise<void> {
-    this.#appending.append(batch)
+    this.#batches.append(batch)
   }
 
   async closeHours(options: CloseOptions): Promise<CloseResult> {
-    if (this.#appending.anyWaits(options.now)) await this.#appending.decideWaiting(options.now)
+    if (this.#batches.anyWaits(options.now)) await this.#batches.decideWaiting(options.now)
     return await closeHours(this.#database, options)
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
-    this.#appending.decideWaitingOf(customer.key, options.now)
+    this.#batches.decideWaitingOf(customer.key, options.now)
     return finalize(this.#database, customer, options)
   }
 

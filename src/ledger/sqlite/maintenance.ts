@@ -14,7 +14,7 @@ import { writeAudit } from './decisions.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
 import { closedThrough } from './reports.ts'
 
-/** Deleting what is old, and what a ledger made of a backup has to doubt. */
+/** Pruning, and the doubts of a ledger that was made of a backup. */
 
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
@@ -45,7 +45,7 @@ async function deleteInChunks(database: Database, sql: string, before: number): 
   return deleted
 }
 
-/** Holds what may have been billed since a backup; see `Ledger.declareRestored`. Done again, it goes on where it ended. */
+/** Holds what may have been billed since a backup; see `Ledger.declareRestored`. Done again, it continues. */
 export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
   const doing = 'restore the ledger'
   await takeAllUsage(database)

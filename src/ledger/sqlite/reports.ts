@@ -15,7 +15,7 @@ import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, isRecordId, recor
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
 
-/** What the SQLite ledger can be asked. Callers give one unchanging view. */
+/** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
 const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
   FROM record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series

@@ -3,8 +3,8 @@ import { describe } from 'node:test'
 import { HOUR } from '../../../src/ledger/hours.ts'
 import type { UsageBatch } from '../../../src/ledger/ledger.ts'
 import { MAX_QUANTITY } from '../../../src/usage/dimension.ts'
-import { ALICE, BOB, closing, entry, hour, METERED, REQUESTS, TOKENS } from '../scene.ts'
-import { code, type Scenario, WRITER } from './scenario.ts'
+import { ALICE, BOB, closing, entry, hour, METERED, REQUESTS, TOKENS, WRITER } from '../scene.ts'
+import { code, type Scenario } from './scenario.ts'
 
 export function appends(name: string, scenario: Scenario): void {
   describe(`${name}: appending`, () => {

@@ -5,7 +5,6 @@ import { HOUR } from '../../../src/ledger/hours.ts'
 import { type LedgerUnderTest, Scene } from '../scene.ts'
 
 export const DAY = 24 * HOUR
-export const WRITER = '0123456789abcdef0123456789abcdef'
 
 /** A test with a scene of its own. */
 export type Scenario = (title: string, play: (scene: Scene) => Promise<void>) => void
@@ -21,6 +20,6 @@ export function scenarios(open: () => Promise<LedgerUnderTest>): Scenario {
 
 export const code = (code: LedgerErrorCode) => (error: unknown) => {
   assert.ok(error instanceof LedgerError, `expected a LedgerError, got ${error}`)
-  assert.equal(error.code, code)
+  assert.equal(error.code, code, error.message)
   return true
 }

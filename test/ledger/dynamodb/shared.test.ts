@@ -673,8 +673,8 @@ if (withoutJava) {
     await use(1)
     await ledger.closeHours(closeOptions(closing(1)))
     await use(2)
-    const page = `records#${String(hour(1) / HOUR).padStart(10, '0')}`
-    const before = [await shardItem(0, page), await shardItem(1, 'state')]
+    const sheet = `records#${String(hour(1) / HOUR).padStart(10, '0')}`
+    const before = [await shardItem(0, sheet), await shardItem(1, 'state')]
     const records = await claimAll(ledger, closing(1))
     const answerOf = ({ quantity }: MeteringRecord) => (quantity % 5 === 0 ? REFUSED : METERED)
     await settleAll(ledger, records, answerOf, closing(1))
@@ -811,7 +811,7 @@ if (withoutJava) {
 }
 
 const seriesIn = ({ series }: Shard): object => series.values().next().value as object
-const recordIn = ({ pages }: Shard): object => pages.values().next().value?.records.values().next().value as object
+const recordIn = ({ sheets }: Shard): object => sheets.values().next().value?.records.values().next().value as object
 
 function temporaryFolder(): string {
   return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'dynamodb-'))

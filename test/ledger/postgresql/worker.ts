@@ -1,9 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { MINUTE } from '../../../src/ledger/hours.ts'
 import { PostgresqlLedger } from '../../../src/ledger/postgresql/ledger.ts'
-import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, METERED, REQUESTS, TOKENS } from '../scene.ts'
+import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSome, TOKENS } from '../scene.ts'
 
 /** What tests have another process do with a ledger: `node worker.ts <job> <connection string> <schema> <number>`. */
 const JOBS: Record<string, (ledger: PostgresqlLedger, number: string) => Promise<unknown>> = {
@@ -21,14 +20,7 @@ const JOBS: Record<string, (ledger: PostgresqlLedger, number: string) => Promise
       if (sequence % 6 !== 5) continue
       const now = closing(n)
       await ledger.closeHours(closeOptions(now))
-      for (const lane of (await ledger.due(now)).lanes) {
-        const records = await ledger.claim(lane, { now, limit: 2, claimedUntil: now + MINUTE })
-        sent += records.length
-        await ledger.settle(
-          records.map(record => ({ record, outcome: METERED, answer: 'Success' })),
-          now,
-        )
-      }
+      sent += await sendSome(ledger, now)
     }
     return sent
   },

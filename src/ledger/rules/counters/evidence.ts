@@ -165,6 +165,14 @@ export function compatible(one: string, other: string): boolean {
   })
 }
 
+/** Whether two names are surely two senders': each says its own service or instance. */
+export function areTwo(one: string, other: string): boolean {
+  const [a, b] = [JSON.parse(one), JSON.parse(other)] as Record<string, unknown>[]
+  return OWN.some(key => a?.[key] !== undefined && b?.[key] !== undefined && a[key] !== b[key])
+}
+
+const OWN = ['resource service.name', 'resource service.instance.id']
+
 /** The targets, at most two, that a start in whole seconds was said of. */
 export interface SharedStart {
   readonly targets: readonly string[]

@@ -19,7 +19,7 @@ import {
 } from './evidence.ts'
 import { observeLevel, wakeLevels } from './levels.ts'
 import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
-import { observeStarted, waitingOfStarted, wakeStarted } from './started.ts'
+import { continueStarted, observeStarted, type StartedCounter, waitingOfStarted, wakeStarted } from './started.ts'
 import { type CounterState, type LegacyState, legacyOf } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
@@ -112,7 +112,8 @@ export function stateKey(point: Observation, stream?: StreamState): string {
   return startedKey(series, start)
 }
 
-const startedKey = (series: string, start: number) => series.slice(0, 19) + start.toString(16).padStart(13, '0')
+const startedKey = (series: string, start: number) => series.slice(0, 19) + startDigits(start)
+const startDigits = (start: number) => start.toString(16).padStart(13, '0')
 const valuesKey = (series: string, { target }: Stream) => `${series.slice(0, 19)}f${target}`
 
 /** All states that may be asked for when these points are counted, as far as is known of their streams. */
@@ -200,6 +201,8 @@ class Counting {
   /** The collection of each stream that is being counted. */
   readonly #told = new Map<string, number>()
   readonly #sharedStarts = new Map<number, SharedStart>()
+  #suffix = { start: -1, digits: '' }
+  #lastSince = { product: '', dimension: '', metric: '', since: 0 }
   /** Of streams that are not known yet. */
   readonly #attributes = new Map<string, string>()
 
@@ -209,7 +212,7 @@ class Counting {
 
   observe(points: readonly Observation[]): ObservedSet {
     for (const point of inOrder(points)) {
-      const rule = point.kind === 'delta' ? this.#delta(point) : this.#counter(point)
+      const rule = point.kind === 'delta' ? this.#delta(point) : (this.#continue(point) ?? this.#counter(point))
       this.#memory.taken?.(point, rule)
     }
     return this.#result()
@@ -256,13 +259,48 @@ class Counting {
       return 'delta'
     }
     this.#deltas.set(key, point)
-    if (time < this.#memory.since(account.product, dimension, streamOf(point).metric) * 1000) {
+    if (time < this.#since(account.product, dimension, streamOf(point).metric)) {
       this.#note(account, dimension, 'baseline', value)
       return 'first-contact'
     }
     const held = time < this.#memory.forgottenBefore ? ('too-late' as const) : undefined
     this.#emit({ account, amount: value, ...(held && { held }) }, dimension, hourObserved(point))
     return 'delta'
+  }
+
+  /** What most points are, without all that others need. */
+  #continue(point: Observation): Rule | undefined {
+    const { account, dimension, kind, start, time, value, receivedAt, series = point.counter } = point
+    if (kind !== 'cumulative' || start === 0 || time - receivedAt * 1000 > LARGEST_SKEW) return undefined
+    const stream = streamOf(point)
+    if (this.#evidence.has(stream.key)) return undefined
+    const known = this.#stream(stream.key)
+    if (known?.startless || (known !== undefined && known.aheads > 0)) return undefined
+    const key = this.#startedKey(series, start)
+    const before = this.#state(key)
+    if (before?.kind !== 'started' || start < this.#since(account.product, dimension, stream.metric)) return undefined
+    const counter = before.counters[0] as StartedCounter
+    if (counter.time < this.#memory.restored || value - counter.emitted > LARGEST_RISE) return undefined
+    const state = continueStarted(before, stream.key, point)
+    if (state === undefined) return undefined
+    this.#states.set(key, { state, dimension, wakeAt: 0, waiting: 0n })
+    if (value > counter.emitted) this.#usage.add(account, dimension, hourObserved(point), value - counter.emitted)
+    return 'goes-on'
+  }
+
+  /** Most points have the start of the one before. */
+  #startedKey(series: string, start: number): string {
+    if (start !== this.#suffix.start) this.#suffix = { start, digits: startDigits(start) }
+    return series.slice(0, 19) + this.#suffix.digits
+  }
+
+  /** When metering began, in microseconds: mostly it is asked of the same as before. */
+  #since(product: string, dimension: string, metric: string): number {
+    const last = this.#lastSince
+    if (last.product === product && last.dimension === dimension && last.metric === metric) return last.since
+    const since = this.#memory.since(product, dimension, metric) * 1000
+    this.#lastSince = { product, dimension, metric, since }
+    return since
   }
 
   #counter(point: Observation): Rule {
@@ -281,7 +319,7 @@ class Counting {
       this.#note(account, dimension, 'clock-ahead', value)
       return 'first-contact'
     }
-    const since = this.#memory.since(account.product, dimension, stream.metric) * 1000
+    const since = this.#since(account.product, dimension, stream.metric)
     const around = this.#around(since, stream.key, kind === 'scraped')
     const reading = { start, time, value, stream, account, receivedAt }
     if (known === undefined) this.#attributes.set(stream.key, stream.attributes)
@@ -521,7 +559,10 @@ export function checkObservations(points: readonly Observation[]): void {
     const timely =
       start >= 0 && start <= LAST_START && time > 0 && receivedAt >= 0 && receivedAt <= LAST_INSTANT && maxGap >= 0
     const safe = start + time + receivedAt + maxGap < Number.MAX_SAFE_INTEGER
-    const named = isName(counter) && isName(series) && (stream === undefined || streams.has(stream) || isStream(stream))
+    const named =
+      isName(counter) &&
+      (series === counter || isName(series)) &&
+      (stream === undefined || streams.has(stream) || isStream(stream))
     if (stream !== undefined) streams.add(stream)
     if (!whole || !timely || !safe || !named || !OBSERVATION_KINDS.includes(kind)) {
       const got = JSON.stringify({ counter, series, stream, kind, start, time, receivedAt, maxGap })
@@ -598,9 +639,14 @@ class UsageSum {
   readonly entries: { -readonly [Member in keyof UsageEntry]: UsageEntry[Member] }[] = []
   /** Where the entries of an hour are: by dimension and account. */
   readonly #places = new Map<number, Map<string, Map<string, number>>>()
+  /** Mostly it is the same hour and dimension as before. */
+  #last = { hour: -1, dimension: '', accounts: new Map<string, number>() }
 
   add(account: Account, dimension: string, hour: number, amount: bigint): void {
-    const accounts = made(made(this.#places, hour), dimension)
+    if (this.#last.hour !== hour || this.#last.dimension !== dimension) {
+      this.#last = { hour, dimension, accounts: made(made(this.#places, hour), dimension) }
+    }
+    const { accounts } = this.#last
     const place = accounts.get(account.key)
     if (place === undefined) {
       accounts.set(account.key, this.entries.length)

@@ -1,6 +1,6 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
-import { compatible } from './evidence.ts'
+import { areTwo, compatible } from './evidence.ts'
 import {
   type Emission,
   type Knot,
@@ -126,10 +126,10 @@ export function observeStarted(
     if (value <= mine.mark) return { state: before, rule, emissions: [], notes }
     time = mine.time
   }
-  const others = counters.filter(one => one !== mine)
+  const others = counters.filter(one => one !== mine && !isOfAnother(one, point, around))
   const doubted = isDoubted(mine, start, around, legacy)
   if (mine === undefined) {
-    mine = begin(point, counters.length > 0, around, newcomer)
+    mine = begin(point, others.length > 0, around, newcomer)
     counters.push(mine)
   } else {
     const markedAt = mine.markedAt ?? mine.time
@@ -166,6 +166,41 @@ export function observeStarted(
   const waits = counters.some(isWaiting)
   const wakeAt = waits ? before?.wakeAt || point.receivedAt + LONGEST_DOUBT : 0
   return { state: { kind: 'started', start, counters, wakeAt }, rule, emissions, notes }
+}
+
+/**
+ * The same for the points that most are: of a counter that is alone under its start and name, has spoken before, and
+ * goes on. Undefined for all others.
+ */
+export function continueStarted(
+  { start, counters, wakeAt }: StartedState,
+  stream: string,
+  { time, value }: Knot,
+): StartedState | undefined {
+  const counter = counters[0] as StartedCounter
+  if (counters.length > 1 || wakeAt !== 0 || counter.names[0] !== stream || !isPlain(counter)) return undefined
+  const { names, mark, emitted, points } = counter
+  if (value < mark || time <= counter.time || emitted > value || points === 1) return undefined
+  const next = { names, mark: value, time, emitted: value, points: points < CONVINCING ? points + 1 : points }
+  return { kind: 'started', start, counters: [next], wakeAt }
+}
+
+/** Whether there is nothing to know of a counter but its mark. */
+export function isPlain(counter: StartedCounter): boolean {
+  return (
+    counter.names.length === 1 &&
+    counter.waiter === undefined &&
+    counter.base === undefined &&
+    counter.markedAt === undefined &&
+    counter.first === undefined &&
+    counter.waits === undefined &&
+    counter.recent === undefined &&
+    !counter.proven &&
+    !counter.strange &&
+    !counter.copy &&
+    !counter.apart &&
+    !counter.fell
+  )
 }
 
 /** The end of a wait: what is still not known is decided without. */
@@ -293,6 +328,12 @@ function watch(
   mine.recent = undefined
   const amount = point.value > other.value ? point.value - other.value : other.value - point.value
   notes.push({ verdict: 'shared-identity', account, amount })
+}
+
+/** Whether a counter is surely that of another sender. */
+function isOfAnother({ names }: StartedCounter, { stream }: Reading, { attributesOf }: Surroundings): boolean {
+  const attributes = attributesOf(names[0] as string)
+  return attributes !== undefined && areTwo(attributes, stream.attributes)
 }
 
 /** Looks whether the counters of one start are one that is sent twice, or several that are alive at once. */

@@ -1,7 +1,7 @@
 import type { StreamState } from './evidence.ts'
 import type { LevelsState } from './levels.ts'
 import type { Knot } from './reading.ts'
-import type { Legacy, StartedCounter, StartedState } from './started.ts'
+import { isPlain, type Legacy, type StartedCounter, type StartedState } from './started.ts'
 import type { ValuesState } from './values.ts'
 
 /** States as text, for engines to keep. Another layout gets another first letter. */
@@ -80,22 +80,6 @@ export function unpackState(text: string): CounterState {
     typeof one === 'string' && /^-?\d+n$/.test(one) ? BigInt(one.slice(0, -1)) : one,
   )
   return text[0] === LEVELS ? { ...state, levels: unpackLevels(state.levels) } : state
-}
-
-function isPlain(counter: StartedCounter): boolean {
-  if (counter.names.length !== 1 || counter.waiter !== undefined) return false
-  return (
-    counter.base === undefined &&
-    counter.markedAt === undefined &&
-    counter.first === undefined &&
-    counter.waits === undefined &&
-    !counter.strange &&
-    !counter.copy &&
-    !counter.apart &&
-    !counter.recent &&
-    !counter.proven &&
-    !counter.fell
-  )
 }
 
 export function packStream(state: StreamState): string {

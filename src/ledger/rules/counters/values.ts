@@ -21,7 +21,6 @@ import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /** How many points are remembered. Of a stretch that only rises, those between its ends tell nothing. */
 const MOST_KNOTS = 32
-const FIRST_RISES = 4
 const MOST_EPOCHS = 128
 /** A rise, or what has been counted since a restart, is like the others up to so many times the usual. */
 const UNLIKELY = 6
@@ -208,13 +207,9 @@ function insert(state: Draft, { time, value }: Knot): void {
   // It is the first that is known now, so what it says is what was before.
   if (at === 0 && knots.length > 1 && state.base) state.base = value
   while (knots.length > MOST_KNOTS) {
-    const isSpare = (knot: Knot, index: number) => {
-      const [left, right] = [knots[index - 1], knots[index + 1]]
-      return left !== undefined && right !== undefined && left.value <= knot.value && knot.value <= right.value
-    }
-    // The first rises stay, too: by them it is known what is usual.
-    const later = knots.findIndex((knot, index) => index > FIRST_RISES && isSpare(knot, index))
-    const spare = later < 0 ? knots.findIndex(isSpare) : later
+    // Of each stretch some are kept: they tell what is usual.
+    let spare = knots.findIndex((_, index) => rises(knots, index - 1, index + 3))
+    if (spare < 0) spare = knots.findIndex((_, index) => rises(knots, index - 1, index + 1))
     if (spare < 0) break
     knots.splice(spare, 1)
   }
@@ -226,6 +221,15 @@ function insert(state: Draft, { time, value }: Knot): void {
   state.base = first.value
   state.settled = state.emitted
   state.settledTo = first.time
+}
+
+/** Whether values never fall between two places, both of which are there. */
+function rises(knots: readonly Knot[], from: number, to: number): boolean {
+  if (from < 0 || to >= knots.length) return false
+  for (let index = from; index < to; index += 1) {
+    if ((knots[index] as Knot).value > (knots[index + 1] as Knot).value) return false
+  }
+  return true
 }
 
 /** Adds what is new to usage, and says what waits. */

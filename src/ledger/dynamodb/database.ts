@@ -4,8 +4,8 @@ import type { Dimensions } from './dimensions.ts'
 import type { SeriesNumbers } from './places.ts'
 import type { Table } from './table.ts'
 
-/** What every part of the ledger works with. */
-export interface Engine {
+/** The table, and what this process knows of its accounts, dimensions and clock: every part of the ledger gets it. */
+export interface Database {
   readonly table: Table
   readonly accounts: Accounts
   readonly dimensions: Dimensions
@@ -14,7 +14,7 @@ export interface Engine {
 
 /** A series for a person, by its numbers where this process does not know more. */
 export function nameOf(
-  { accounts, dimensions }: Engine,
+  { accounts, dimensions }: Database,
   { account, dimension }: SeriesNumbers,
 ): { accountKey: string; dimension: string } {
   return { accountKey: accounts.keyOf(account), dimension: dimensions.nameOf(dimension) }

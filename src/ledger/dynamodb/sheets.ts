@@ -8,15 +8,15 @@ import {
   hourOfPlace,
   hourText,
   type Place,
-  pageKey,
   partitionOf,
   rangeOf,
   type SeriesNumbers,
   seriesKey,
+  sheetKey,
 } from './places.ts'
 import type { Item, Key, Table, Write } from './table.ts'
 
-/** The records of a shard, a page for each hour, and the indexes by which those without an end are found. */
+/** The records of a shard, a sheet for each hour, and the indexes by which those without an end are found. */
 
 export interface StoredRecord extends BookedRecord, SeriesNumbers {
   readonly account: number
@@ -29,7 +29,7 @@ export function reasonOf({ reason, lane }: StoredRecord): StoredRecord['reason']
 }
 
 /** The records of a shard's series of one hour, by series. */
-export class Page {
+export class Sheet {
   readonly hour: number
   readonly version: string | undefined
   readonly records: Map<string, StoredRecord>
@@ -50,7 +50,7 @@ export class Page {
 const DUE = 'due'
 const HELD = 'held'
 
-/** An entry of the index of what is pending: the earliest deadline first. */
+/** An entry of the index of pending records: the earliest deadline first. */
 export interface Due {
   readonly key: string
   readonly deadline: string
@@ -59,7 +59,7 @@ export interface Due {
   readonly lane: string
 }
 
-/** The key by which records of a page are found that are pending. */
+/** The key by which records of a sheet are found that are pending. */
 export function dueKey(shard: number, hour: number, { deadline, lane }: StoredRecord): string {
   return [deadlineText(deadline), hourText(hour), shard, lane].join('#')
 }
@@ -71,70 +71,70 @@ function dueOf(sk: string): Due {
   return { key: sk, deadline, hour: Number(hour) * HOUR, shard: Number(shard), lane }
 }
 
-/** What is pending, the earliest deadline first. */
-export async function* pendingPages(table: Table, pageSize?: number): AsyncGenerator<Due> {
+/** The sheets that have pending records, the earliest deadline first. */
+export async function* pendingSheets(table: Table, pageSize?: number): AsyncGenerator<Due> {
   const range = pageSize === undefined ? {} : { pageSize }
   for await (const { sk } of table.query('look for pending records', DUE, range)) yield dueOf(sk)
 }
 
-/** Where records are held. */
-export async function heldPages(table: Table): Promise<{ shard: number; hour: number }[]> {
+/** The sheets that have held records. */
+export async function heldSheets(table: Table): Promise<{ shard: number; hour: number }[]> {
   return (await table.list('look for held records', HELD)).map(({ sk }) => {
     const [hour, shard] = sk.split('#').map(Number) as [number, number]
     return { hour: hour * HOUR, shard }
   })
 }
 
-/** The pages at these places, as far as they are there. */
-export async function readPages(
+/** The sheets at these places, as far as they are there. */
+export async function readSheets(
   table: Table,
   places: readonly Pick<Place, 'shard' | 'hour'>[],
-): Promise<(Page | undefined)[]> {
-  const keys = places.map(({ shard, hour }) => pageKey(shard, hour))
+): Promise<(Sheet | undefined)[]> {
+  const keys = places.map(({ shard, hour }) => sheetKey(shard, hour))
   const name = ({ pk, sk }: Key) => `${pk} ${sk}`
-  // One page may be asked for by several names.
+  // One sheet may be asked for by several names.
   const items = await table.get('read records', [...new Map(keys.map(key => [name(key), key])).values()])
   const found = new Map(items.map(item => [name(item), item]))
   return places.map(({ hour }, index) => {
     const item = found.get(name(keys[index] as Key))
-    return item === undefined ? undefined : new Page(hour, item)
+    return item === undefined ? undefined : new Sheet(hour, item)
   })
 }
 
-/** A shard's pages of a period, the youngest hour first. */
-export async function* pagesOf(table: Table, shard: number, hours: Hours, pageSize?: number): AsyncGenerator<Page> {
+/** A shard's sheets of a period, the youngest hour first. */
+export async function* sheetsOf(table: Table, shard: number, hours: Hours, pageSize?: number): AsyncGenerator<Sheet> {
   const range = { ...rangeOf('records', hours), newestFirst: true, ...(pageSize !== undefined && { pageSize }) }
   for await (const item of table.query('read records', partitionOf(shard), range)) {
-    yield new Page(hourOfPlace(item.sk), item)
+    yield new Sheet(hourOfPlace(item.sk), item)
   }
 }
 
-/** Takes records from a page. False where somebody else has changed it since. */
+/** Takes records from a sheet. False where somebody else has changed it since. */
 export async function removeRecords(
   table: Table,
   shard: number,
-  page: Page,
+  sheet: Sheet,
   series: readonly string[],
 ): Promise<boolean> {
-  for (const one of series) page.records.delete(one)
-  const over = page.version ?? ''
-  const write = page.records.size === 0 ? { remove: pageKey(shard, page.hour), over } : putPage(shard, page)
+  for (const one of series) sheet.records.delete(one)
+  const over = sheet.version ?? ''
+  const write = sheet.records.size === 0 ? { remove: sheetKey(shard, sheet.hour), over } : putSheet(shard, sheet)
   return (await table.write('delete what is settled and old', [write])) !== undefined
 }
 
-/** Writes a page's records; by itself only what changes neither their state nor their deadline. */
-export function putPage(shard: number, page: Page): Write {
-  return { put: pageKey(shard, page.hour), over: page.version, data: toColumns([...page.records.values()]) }
+/** Writes a sheet's records; by itself only what changes neither their state nor their deadline. */
+export function putSheet(shard: number, sheet: Sheet): Write {
+  return { put: sheetKey(shard, sheet.hour), over: sheet.version, data: toColumns([...sheet.records.values()]) }
 }
 
-export const textOfPage = (page: Page): string => textOf([...page.records.values()])
+export const textOfSheet = (sheet: Sheet): string => textOf([...sheet.records.values()])
 
-/** The entries of the indexes that a page has. */
-export function entriesOfPage(shard: number, page: Page): ReadonlySet<string> {
+/** The entries of the indexes that a sheet has. */
+export function entriesOfSheet(shard: number, sheet: Sheet): ReadonlySet<string> {
   const entries = new Set<string>()
-  for (const record of page.records.values()) {
-    if (record.state === 'pending') entries.add(`${DUE} ${dueKey(shard, page.hour, record)}`)
-    if (record.state === 'held') entries.add(`${HELD} ${hourText(page.hour)}#${shard}`)
+  for (const record of sheet.records.values()) {
+    if (record.state === 'pending') entries.add(`${DUE} ${dueKey(shard, sheet.hour, record)}`)
+    if (record.state === 'held') entries.add(`${HELD} ${hourText(sheet.hour)}#${shard}`)
   }
   return entries
 }
