@@ -313,7 +313,7 @@ test('what comes while a batch is being written goes into the next, all of it in
   assert.ok(desk.batches.length <= 2, `${desk.batches.length} batches`)
 })
 
-test('a time that no clock shows is refused, as is a total's start, and neither is in the way of other points', async () => {
+test('a time that no clock shows is refused, as is the start of a total, and neither is in the way of other points', async () => {
   await using desk = await Desk.open()
   const never = 2n ** 63n - 1n
   const year2200 = BigInt(Date.UTC(2200, 0)) * 1_000_000n
