@@ -210,8 +210,17 @@ function instanceOf(resource: Attributes): string | undefined {
 const prefixed = (prefix: string, attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).map(([key, value]) => [prefix + key, value]))
 
+/** Of what is beyond, in characters, a digest is kept; and of a name with more than that, that it is another's. */
+const LONGEST_VALUE = 100
+const LONGEST_ATTRIBUTES = 10_000
+
 function streamOf(name: string, target: string, metric: string, attributes: Attributes): Stream {
-  return { key: digest(name), target: digest(target).slice(0, 12), metric, attributes: JSON.stringify(attributes) }
+  const key = digest(name)
+  const text = JSON.stringify(attributes, (_, one) =>
+    typeof one === 'string' && one.length > LONGEST_VALUE ? digest(one) : one,
+  )
+  const short = text.length > LONGEST_ATTRIBUTES ? JSON.stringify({ name: key }) : text
+  return { key, target: digest(target).slice(0, 12), metric, attributes: short }
 }
 
 /** Why no point of a metric can be billed. */

@@ -331,6 +331,23 @@ test('a time that no clock shows is refused, as is the start of a total, and nei
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '20', '222222222222 tokens': '1' })
 })
 
+test('what is remembered of a name is short, however much it says, and names that differ in it differ', async () => {
+  await using desk = await Desk.open()
+  const streamOf = (resource: Attributes) =>
+    read(desk.mapper, request([metric('tokens', [point(60, 5n)])], 'app', resource), START + HOUR).observations[0]
+      ?.stream
+  const long = (text: string) => streamOf({ 'service.name': text.repeat(100_000), pod: 'a' })
+  const many = (text: string) =>
+    streamOf(Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`label.${n}`, text])))
+  for (const of of [long, many]) {
+    const [one, other] = [of('a'), of('b')]
+    assert.ok((one?.attributes.length ?? 0) < 11_000)
+    assert.notEqual(one?.attributes, other?.attributes)
+    assert.deepEqual(of('a'), one)
+  }
+  assert.equal(JSON.parse(long('a')?.attributes ?? '')['resource pod'], 'a')
+})
+
 test('reading says what each point would come to, and changes nothing', async () => {
   await using desk = await Desk.open()
   const reading = read(
