@@ -339,11 +339,11 @@ test('what is remembered of a name is short, however much it says, and names tha
   const long = (text: string) => streamOf({ 'service.name': text.repeat(100_000), pod: 'a' })
   const many = (text: string) =>
     streamOf(Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`label.${n}`, text])))
-  for (const of of [long, many]) {
-    const [one, other] = [of('a'), of('b')]
+  for (const named of [long, many]) {
+    const [one, other] = [named('a'), named('b')]
     assert.ok((one?.attributes.length ?? 0) < 11_000)
     assert.notEqual(one?.attributes, other?.attributes)
-    assert.deepEqual(of('a'), one)
+    assert.deepEqual(named('a'), one)
   }
   assert.equal(JSON.parse(long('a')?.attributes ?? '')['resource pod'], 'a')
 })
