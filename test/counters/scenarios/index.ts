@@ -3,8 +3,8 @@ import { CLOCKS } from './clocks.ts'
 import { DELTAS } from './deltas.ts'
 import { GAUGES } from './gauges.ts'
 import { NAMES } from './names.ts'
-import { OTHERS } from './others.ts'
 import { QUEUES } from './queues.ts'
+import { RARER } from './rarer.ts'
 import type { Scenario } from './scenario.ts'
 import { SCRAPED } from './scraped.ts'
 import { SDK } from './sdk.ts'
@@ -18,5 +18,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...QUEUES,
   ...CLOCKS,
   ...AMOUNTS,
-  ...OTHERS,
+  ...RARER,
 ]
