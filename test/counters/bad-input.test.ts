@@ -24,8 +24,10 @@ const LONGEST = 5
 const SECOND = 1_000_000
 const HUGE = 2n ** 119n
 
-const digits = (n: number, length = 32) => n.toString(16).padStart(length, '0')
+const digits = (n: number, length = 32) => n.toString(16).padStart(8, '0').padEnd(length, '0')
 const account = customerAccount({ product: 'prod-1', accountId: '111111111111' })
+/** Who has nothing to do with it. */
+const bystander = customerAccount({ product: 'prod-1', accountId: '222222222222' })
 
 function stream(n: number, attributes = '{}', target = digits(n, 12)): Stream {
   return { key: digits(n + 1), target, metric: 'tokens', attributes }
@@ -55,7 +57,7 @@ function ledger() {
     legacy: () => undefined,
     delta: ({ counter, start, time }) => deltas.get(`${counter} ${start} ${time}`),
   }
-  const seen = { largest: 0, billed: 0n, held: 0n, told: new Map<string, number>(), time: 0, points: 0 }
+  const seen = { largest: 0, billed: 0n, bystander: 0n, held: 0n, told: new Map<string, number>(), time: 0, points: 0 }
   const keep = (set: ReturnType<typeof observeAll>) => {
     for (const [key, kept] of set.states) {
       // As an engine reads it again.
@@ -71,7 +73,8 @@ function ledger() {
     for (const [start, shared] of set.sharedStarts) sharedStarts.set(start, shared)
     for (const delta of set.deltas) deltas.set(`${delta.counter} ${delta.start} ${delta.time}`, delta.value)
     for (const { account, amount } of set.entries) {
-      if (account.kind === 'customer') seen.billed += amount
+      if (account.key === bystander.key) seen.bystander += amount
+      else if (account.kind === 'customer') seen.billed += amount
       else seen.held += amount
     }
     for (const { verdict, points } of set.notes) seen.told.set(verdict, (seen.told.get(verdict) ?? 0) + points)
@@ -168,9 +171,16 @@ const FLOODS: Readonly<Record<string, readonly Observation[]>> = {
 for (const [name, points] of Object.entries(FLOODS)) {
   test(`${name}: what is remembered and the time for each point are bounded`, () => {
     const { takeAll, wake, seen } = ledger()
-    takeAll(points)
+    takeAll(
+      points.flatMap((one, n) => {
+        const other = { ...{ counter: digits(1), series: digits(1), stream: stream(9999) }, account: bystander }
+        const own = { ...other, kind: 'cumulative', start: at(2) } as const
+        return n % 100 === 0 ? [one, point(60 + n, BigInt(n), own)] : [one]
+      }),
+    )
     wake(START + 40 * HOUR)
     wake(START + 90 * HOUR)
+    assert.equal(seen.bystander, BigInt(points.length - 100), 'a bystander is billed otherwise')
     assert.ok(seen.largest < LARGEST_STATE, `expected states below ${LARGEST_STATE}, got ${seen.largest}`)
     const each = seen.time / seen.points
     assert.ok(each < LONGEST, `expected less than ${LONGEST} ms for a point, got ${each}`)
