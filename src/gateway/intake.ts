@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
-import { LAST_START, type Stream } from '../ledger/rules/counters/index.ts'
+import type { Stream } from '../ledger/rules/counters/index.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
 import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
@@ -10,6 +10,9 @@ import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
 
 /** When a sender is to come back after a fault of the ledger, in seconds. */
 const RETRY_AFTER = 5
+
+/** No ledger keeps times of the next century, in nanoseconds: they must not be in the way of others' points. */
+const LAST_TIME = BigInt(Date.UTC(2100, 0)) * 1_000_000n
 
 /** The scope of what the Collector's Prometheus receiver scrapes; a target may say scopes of its own. */
 const SCRAPER = /\/prometheusreceiver$/
@@ -88,8 +91,10 @@ class ResourceReader {
   readonly #product: string
   /** An SDK knows when its counters began, if only to the millisecond. */
   readonly #fromSdk: boolean
-  /** What is scraped, where the resource says that it is. */
-  readonly #target: string | undefined
+  /** A service's instance, whatever else is said of it. */
+  readonly #instance: string | undefined
+  /** Whether the resource says that it is scraped, as it may of an SDK's exporter for scrapers, too. */
+  readonly #isTarget: boolean
   // Of the metric and the point that are being read.
   #counters: MetricCounters | undefined
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
@@ -108,7 +113,8 @@ class ResourceReader {
     this.#names = names
     this.#product = mapper.product
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
-    this.#target = this.#fromSdk ? undefined : targetOf(resource)
+    this.#instance = instanceOf(resource)
+    this.#isTarget = this.#instance !== undefined && TARGET_ATTRIBUTES.some(key => resource[key] !== undefined)
     const add: Add = (account, { name: dimension }, value, rule) => {
       const point = this.#point as OtlpPoint
       const { attributes } = point
@@ -133,7 +139,7 @@ class ResourceReader {
       this.#mapping.ignore(points.length)
       return
     }
-    this.#scraped = SCRAPER.test(scope.name) || this.#target !== undefined
+    this.#scraped = SCRAPER.test(scope.name) || this.#isTarget
     const named = [
       scope.name,
       this.#versionOf(scope),
@@ -152,7 +158,8 @@ class ResourceReader {
 
   #read(point: OtlpPoint): void {
     this.#point = point
-    if (point.time < 1000n || point.time > LAST_TIME)
+    const begins = this.#type === 'cumulative' ? point.startTime : 0n
+    if (point.time < 1000n || point.time > LAST_TIME || begins > LAST_TIME)
       this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
     else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
     // Of a gauge it says that the level has ended.
@@ -169,7 +176,7 @@ class ResourceReader {
   #identityOf(name: string, scope: OtlpScopeMetrics, metric: OtlpMetric): MetricIdentity {
     const { type, temporality, monotonic } = metric
     if (this.#scraped) {
-      const target = this.#target ?? this.#resource
+      const target = this.#instance ?? this.#resource
       const measurement = [this.#product, 'scraped', metric.name, type].join('\n')
       return { name, measurement, stream: streamOf(`${target}\n${metric.name}`, target, metric.name, {}) }
     }
@@ -180,7 +187,7 @@ class ResourceReader {
       ...(scope.version && { version: scope.version }),
       ...(metric.unit && { unit: metric.unit }),
     }
-    return { name, measurement, stream: streamOf(name, name, metric.name, attributes) }
+    return { name, measurement, stream: streamOf(name, this.#instance ?? name, metric.name, attributes) }
   }
 
   /**
@@ -193,18 +200,27 @@ class ResourceReader {
   }
 }
 
-/** A target of a scrape is its service and its instance, whatever else is said of it. */
-function targetOf(resource: Attributes): string | undefined {
+/** A target of a scrape is its service and its instance, as is whoever says no start of its counters. */
+function instanceOf(resource: Attributes): string | undefined {
   const { 'service.name': service, 'service.instance.id': instance } = resource
   if (service === undefined || instance === undefined) return undefined
-  return TARGET_ATTRIBUTES.some(key => resource[key] !== undefined) ? canonical({ service, instance }) : undefined
+  return canonical({ service, instance })
 }
 
 const prefixed = (prefix: string, attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).map(([key, value]) => [prefix + key, value]))
 
+/** Of what is beyond, in characters, a digest is kept; and of a name with more than that, that it is another's. */
+const LONGEST_VALUE = 100
+const LONGEST_ATTRIBUTES = 10_000
+
 function streamOf(name: string, target: string, metric: string, attributes: Attributes): Stream {
-  return { key: digest(name), target: digest(target).slice(0, 12), metric, attributes: JSON.stringify(attributes) }
+  const key = digest(name)
+  const text = JSON.stringify(attributes, (_, one) =>
+    typeof one === 'string' && one.length > LONGEST_VALUE ? digest(one) : one,
+  )
+  const short = text.length > LONGEST_ATTRIBUTES ? JSON.stringify({ name: key }) : text
+  return { key, target: digest(target).slice(0, 12), metric, attributes: short }
 }
 
 /** Why no point of a metric can be billed. */
@@ -225,8 +241,5 @@ function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; 
 
 const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
 
-/** No ledger keeps a time beyond it: one that no clock shows must not be in the way of others' points. */
-const LAST_TIME = BigInt(LAST_START) * 1000n
-
-/** A start that no clock shows is none. */
+/** Of a delta or a level, a start that no clock shows is none. */
 const startOf = ({ startTime }: OtlpPoint): number => (startTime > LAST_TIME ? 0 : microseconds(startTime))

@@ -73,7 +73,8 @@ export function messagesOf(stage: Stage, writer: Writer, index: number): Message
       const answering = kind === 'balanced' ? 'any' : 'youngest'
       const target = new Target({ pods, answering, instance: `inference-${index}:8000` })
       const collector = new Collector(stage, { starts: kind === 'created' ? 'created' : 'none' })
-      return collector.scrapes(target, { from: 1, to: END, every: EVERY })
+      // Two more scrapes tell of a fall.
+      return collector.scrapes(target, { from: 1, to: END + 20, every: EVERY })
     }
     case 'forked': {
       const options = { ...common(writer, index), sdk: PYTHON_OLD, started: 1 }

@@ -313,7 +313,7 @@ test('what comes while a batch is being written goes into the next, all of it in
   assert.ok(desk.batches.length <= 2, `${desk.batches.length} batches`)
 })
 
-test('a time that no clock shows is refused, a start is none, and neither is in the way of other points', async () => {
+test('a time that no clock shows is refused, as is the start of a total, and neither is in the way of other points', async () => {
   await using desk = await Desk.open()
   const never = 2n ** 63n - 1n
   const year2200 = BigInt(Date.UTC(2200, 0)) * 1_000_000n
@@ -324,9 +324,28 @@ test('a time that no clock shows is refused, a start is none, and neither is in 
       assert.match(said, /^1 rejected: tokens has a point without a time, or of one that no clock shows/)
     }
     const started = point(60, 1n, { startTime: year2200, attributes: { ...BOB, temporality } })
-    assert.equal(await desk.take(metric('tokens', [started], { temporality })), '')
+    const said = await desk.take(metric('tokens', [started], { temporality }))
+    if (temporality === 'delta') assert.equal(said, '')
+    else assert.match(said, /^1 rejected: tokens has a point without a time, or of one that no clock shows/)
   }
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '20', '222222222222 tokens': '1' })
+})
+
+test('what is remembered of a name is short, however much it says, and names that differ in it differ', async () => {
+  await using desk = await Desk.open()
+  const streamOf = (resource: Attributes) =>
+    read(desk.mapper, request([metric('tokens', [point(60, 5n)])], 'app', resource), START + HOUR).observations[0]
+      ?.stream
+  const long = (text: string) => streamOf({ 'service.name': text.repeat(100_000), pod: 'a' })
+  const many = (text: string) =>
+    streamOf(Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`label.${n}`, text])))
+  for (const named of [long, many]) {
+    const [one, other] = [named('a'), named('b')]
+    assert.ok((one?.attributes.length ?? 0) < 11_000)
+    assert.notEqual(one?.attributes, other?.attributes)
+    assert.deepEqual(named('a'), one)
+  }
+  assert.equal(JSON.parse(long('a')?.attributes ?? '')['resource pod'], 'a')
 })
 
 test('reading says what each point would come to, and changes nothing', async () => {

@@ -1,3 +1,4 @@
+import { HOUR } from '../../../src/ledger/hours.ts'
 import { type Delivery, type Message, nanoseconds } from '../otlp.ts'
 import { ALICE, BOB, type Stage } from '../stage.ts'
 import { direct, queue, repeated, spread, together } from '../transports.ts'
@@ -83,6 +84,29 @@ export const GAUGES: readonly Scenario[] = [
     deliveries: direct(stage, gauge(stage)),
     restarts: [30, 61, 90].map((minute, n) => ({ at: stage.at(minute), gateway: 0, killed: n === 1 })),
   })),
+  scenario(
+    'gauges/repeats-days-later',
+    'exact',
+    'What is summed up is not divided again, whatever comes of its time.',
+    stage => {
+      const deliveries = direct(stage, gauge(stage, { to: 2400, every: 4 }))
+      return {
+        deliveries: together(
+          deliveries,
+          deliveries.slice(0, 150).map(one => ({ ...one, at: one.at + 35 * HOUR })),
+        ),
+      }
+    },
+  ),
+  scenario('gauges/pair', 'exact', 'Two Collectors scrape one gauge, one of them sends late.', stage => {
+    const deliveries = direct(stage, gauge(stage, { every: 1 }))
+    return { deliveries: together(deliveries.map((one, n) => (n % 2 === 0 ? one : { ...one, at: one.at + 95_000 }))) }
+  }),
+  scenario('gauges/one-stamp-a-year-behind', 'exact', 'A time that nothing remembers orders nothing.', stage => {
+    const level = (minute: number) => (Math.floor(minute / 20) % 2 === 0 ? 1 : 0.5)
+    const stamp = (at: number, minute: number) => (minute === 51 ? at - 365 * 24 * HOUR : at)
+    return { deliveries: direct(stage, gauge(stage, { level, stamp })) }
+  }),
   scenario(
     'gauges/silent-for-an-hour',
     'bounded',

@@ -4,6 +4,7 @@ import { DELTAS } from './deltas.ts'
 import { GAUGES } from './gauges.ts'
 import { NAMES } from './names.ts'
 import { QUEUES } from './queues.ts'
+import { RARER } from './rarer.ts'
 import type { Scenario } from './scenario.ts'
 import { SCRAPED } from './scraped.ts'
 import { SDK } from './sdk.ts'
@@ -17,4 +18,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...QUEUES,
   ...CLOCKS,
   ...AMOUNTS,
+  ...RARER,
 ]

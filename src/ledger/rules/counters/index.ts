@@ -170,9 +170,9 @@ export function withoutStream({ series: _, stream: __, ...point }: Observation):
   return point
 }
 
-/** A start that is the time of its point is none where it is a Collector's. */
+/** A start that is the time of its point, or long after it, is none where it is a Collector's. */
 function startOf({ start, time, kind }: Observation): number {
-  return kind === 'scraped' && start === time ? 0 : start
+  return kind === 'scraped' && (start === time || start > time + LARGEST_SKEW) ? 0 : start
 }
 
 /** Takes points of any number of counters, in any order. The same points give the same, however they are divided. */
@@ -314,6 +314,11 @@ class Counting {
     const time = timeOf(known, point.time, receivedAt)
     const key = stateKey(point, known)
     const before = this.#state(key)
+    // A counter cannot have begun later than it speaks, but for a clock that was set back meanwhile.
+    if (start > point.time + LARGEST_SKEW && before === undefined && !known?.starts.some(one => one.start === start)) {
+      this.#note(account, dimension, 'clock-ahead', value)
+      return 'first-contact'
+    }
     const since = this.#since(account.product, dimension, stream.metric)
     const around = this.#around(since, stream.key, kind === 'scraped')
     const reading = { start, time, value, stream, account, receivedAt }
@@ -688,19 +693,19 @@ export function explain({ verdict }: ObservationNote): string {
     case 'old-counter':
       return 'counters that may have been billed before, under another name or by a ledger that was lost: a person has to attribute the usage or write it off'
     case 'too-late':
-      return 'deltas from so long ago that nobody can tell whether they were billed: a person has to attribute the usage or write it off'
+      return 'points from so long ago that nobody can tell whether they were billed: a person has to attribute what deltas say, or write it off'
     case 'conflict':
       return 'deltas that were counted before with another value: two producers share one identity, or one is broken'
     case 'gap':
       return 'gauges that were silent for longer than the rule may bridge: that time is not billed'
     case 'shared-identity':
-      return 'several processes count under one name, so that nobody can say whose points are whose: give each a service.instance.id (a scraped target its own instance); what rose is held, what jumped is not billed'
+      return 'several processes count under one name, so that nobody can say whose points are whose: give each a service.instance.id (a scraped target its own instance); nothing is billed that may not have been used, what may have been is held'
     case 'sent-twice':
       return 'a counter that comes under two names with the same values at the same times: it is counted once; let one Collector send it'
     case 'moving-start':
       return 'counters whose start moves with each export: they are followed by their values'
     case 'clock-ahead':
-      return "points from a time that has not come: they count as of when they came; set the sender's clock"
+      return "points from a time that has not come: they count as of when they came, but for what says that it began later than it speaks; set the sender's clock"
     case 'out-of-range':
       return 'a counter that rose by more than anybody uses at once: it is not billed'
   }

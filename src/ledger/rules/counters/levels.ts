@@ -1,6 +1,15 @@
 import type { Account } from '../../../usage/account.ts'
-import { HOUR, MINUTE } from '../../hours.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Surroundings, Waiter } from './reading.ts'
+import { MINUTE } from '../../hours.ts'
+import {
+  type Emission,
+  type Knot,
+  MEMORY,
+  type Note,
+  type Outcome,
+  type Reading,
+  type Surroundings,
+  type Waiter,
+} from './reading.ts'
 import { type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /**
@@ -9,8 +18,7 @@ import { type Legacy, LONGEST_DOUBT } from './started.ts'
  * interval.
  */
 
-/** For how long, in microseconds, and how many at most. */
-const MEMORY = 26 * HOUR * 1000
+/** So many at most. */
 const MOST_LEVELS = 2000
 /** How far points are apart where nothing is known yet: as exporters and scrapers have it. */
 const USUAL_STEP = MINUTE * 1000
@@ -22,6 +30,8 @@ export interface LevelsState {
   readonly levels: readonly Knot[]
   /** What is before the first of them, and all that was added to usage, in millionths of a millionth. */
   readonly settled: bigint
+  /** Up to when that is, in microseconds: what is older divides nothing any more. */
+  readonly settledTo?: number | undefined
   readonly emitted: bigint
   /** Up to which level waits have ended, and silences were told, in microseconds. */
   readonly decided: number
@@ -29,8 +39,6 @@ export interface LevelsState {
   readonly wakeAt: number
   readonly waiter?: Waiter | undefined
   readonly waiting?: bigint | undefined
-  /** Of one that the first schema had: what is not younger, its rules have decided on. */
-  readonly legacy?: number | undefined
   /** The longest time that a level holds, in microseconds. */
   readonly maxGap: number
 }
@@ -43,7 +51,8 @@ export function observeLevel(
 ): Outcome<LevelsState> {
   const { time, value, maxGap, account, receivedAt } = point
   const known = before ?? begin(legacy, maxGap)
-  if (time <= (known.legacy ?? 0)) return { state: known, rule: 'level', emissions: [], notes: [] }
+  if (time < Math.max(known.settledTo ?? 0, (known.levels.at(-1)?.time ?? 0) - MEMORY))
+    return { state: known, rule: 'level', emissions: [], notes: [] }
   const levels = [...known.levels]
   let at = levels.length
   while (at > 0 && (levels[at - 1] as Knot).time > time) at -= 1
@@ -77,8 +86,12 @@ function begin(legacy: (Legacy & Knot & { readonly rest: bigint }) | undefined, 
     ...{ kind: 'levels', levels: [], settled: 0n, emitted: 0n, decided: 0, told: 0, wakeAt: 0, maxGap },
   }
   if (legacy === undefined) return state
-  const { time, value, rest } = legacy
-  return { ...state, levels: [{ time, value }], settled: rest, legacy: time }
+  return {
+    ...state,
+    levels: [{ time: legacy.time, value: legacy.value }],
+    settled: legacy.rest,
+    settledTo: legacy.time + 1,
+  }
 }
 
 function count(before: LevelsState, { since }: Surroundings, account: Account, doubted: boolean): Outcome<LevelsState> {
@@ -96,7 +109,7 @@ function count(before: LevelsState, { since }: Surroundings, account: Account, d
     if (elapsed > 0) {
       const held = left.value * BigInt(Math.min(elapsed, maxGap))
       // What is longer than usual may still be divided by a late point.
-      if (right.time <= decidedTo || elapsed <= step + step / 2) {
+      if (right.time <= decidedTo || elapsed <= step + step / 2 || levels.length - index > MOST_LEVELS) {
         usage += held
         // What is counted stays so, whatever is usual later.
         if (waiting === 0n) decidedTo = Math.max(decidedTo, right.time)
@@ -120,6 +133,7 @@ function count(before: LevelsState, { since }: Surroundings, account: Account, d
     ...rest,
     ...{ levels: levels.slice(keep), settled, decided: decidedTo, told, wakeAt: 0 },
     emitted: amount > 0n ? before.emitted + amount * MILLION : before.emitted,
+    ...(keep > 0 && { settledTo: (levels[keep] as Knot).time }),
     ...(waiting > 0n && { waiting: waiting / MILLION, wakeAt: before.wakeAt, waiter: before.waiter }),
   }
   return { state, rule: state.waiting === undefined ? 'level' : 'waits', emissions, notes }

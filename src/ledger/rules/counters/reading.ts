@@ -1,8 +1,12 @@
 import type { Account } from '../../../usage/account.ts'
+import { HOUR } from '../../hours.ts'
 import type { NotCounted } from '../../ledger.ts'
 import type { Stream, StreamState } from './evidence.ts'
 
 /** What counters of all kinds are asked and answer. Times are microseconds since the epoch where nothing else is said. */
+
+/** For how long a queue may hold points back, in microseconds: what is older is not put into order any more. */
+export const MEMORY = 26 * HOUR * 1000
 
 export interface Knot {
   readonly time: number

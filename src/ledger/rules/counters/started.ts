@@ -1,7 +1,17 @@
 import type { Account } from '../../../usage/account.ts'
 import { HOUR } from '../../hours.ts'
 import { areTwo, compatible } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
+import {
+  type Emission,
+  type Knot,
+  MEMORY,
+  type Note,
+  type Outcome,
+  type Reading,
+  type Rule,
+  type Surroundings,
+  type Waiter,
+} from './reading.ts'
 
 /**
  * A counter that says when it began: its mark, the highest value since, tells all, whatever order points come in. Under
@@ -13,10 +23,12 @@ export const LONGEST_DOUBT = HOUR
 /** So many points of a new counter, or under a new start, and what was in doubt at the first of them is decided. */
 export const CONVINCING = 3
 /** How many points are remembered of counters that share their start, to see whether they are one. */
-const RECENT = 4
+const RECENT = 8
 /** So many names of a counter are remembered, and so many counters of one start; what is beyond is told. */
 const MOST_NAMES = 32
 const MOST_COUNTERS = 64
+/** What goes on being wrong is told again after so long, in microseconds. */
+const TOLD_AGAIN = HOUR * 1000
 /** So many points at the same time with the same value, and two names are one counter's. */
 const COPIED = 2
 
@@ -63,8 +75,8 @@ export interface StartedCounter {
   readonly copy?: boolean | undefined
   /** Whether nobody went on beside it when it began: it proves nothing of others. */
   readonly apart?: boolean | undefined
-  /** Whether it has fallen, which one counter alone does not. */
-  readonly fell?: boolean | undefined
+  /** When it was last told that it has fallen, which one counter alone does not. */
+  readonly fell?: number | undefined
 }
 
 type Draft = { -readonly [Member in keyof StartedCounter]: StartedCounter[Member] }
@@ -91,12 +103,14 @@ export function observeStarted(
   around: Surroundings,
   newcomer: Newcomer = {},
 ): Outcome<StartedState> {
-  const { start, time, value, stream } = point
+  const { start, value, stream } = point
+  let { time } = point
   const { legacy } = newcomer
   const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
   let rule: Rule = 'goes-on'
+  let known: { readonly time: number; readonly highest: Knot } | undefined
   if (mine === undefined) {
     mine = counters.find(one => one.copy !== true && isSame(one, point, around))
     if (mine !== undefined) {
@@ -109,6 +123,11 @@ export function observeStarted(
     notes.push({ verdict: 'shared-identity', account: point.account, amount: value })
     return { state: before, rule: 'several-writers', emissions: [], notes }
   }
+  // A time from before what is remembered orders nothing.
+  if (before !== undefined && mine !== undefined && time < mine.time - MEMORY) {
+    if (value <= mine.mark) return { state: before, rule, emissions: [], notes }
+    time = mine.time
+  }
   const others = counters.filter(one => one !== mine && !isOfAnother(one, point, around))
   const doubted = isDoubted(mine, start, around, legacy)
   if (mine === undefined) {
@@ -117,8 +136,9 @@ export function observeStarted(
   } else {
     const markedAt = mine.markedAt ?? mine.time
     const falls = (value < mine.mark && time > markedAt) || (value > mine.mark && time < mine.time)
-    if (falls && !mine.fell) {
-      mine.fell = true
+    known = { time: mine.time, highest: { time: markedAt, value: mine.mark } }
+    if (falls && time - (mine.fell ?? Number.NEGATIVE_INFINITY) >= TOLD_AGAIN) {
+      mine.fell = time
       const amount = value < mine.mark ? mine.mark - value : value - mine.mark
       notes.push({ verdict: 'shared-identity', account: point.account, amount })
     }
@@ -127,6 +147,8 @@ export function observeStarted(
     if (isFirst(mine, start, time, around.since)) {
       mine.first = { time, value }
       mine.proven = undefined
+      // Of an earlier point, the others of its collection may be yet to come.
+      if (start < around.since && mine.base === undefined) mine.waits = 'collection'
     }
     if (time !== mine.time && mine.points < CONVINCING) mine.points += 1
     if (value > mine.mark) mine.mark = value
@@ -137,7 +159,8 @@ export function observeStarted(
     mine.base = value
     if (mine.waits === 'collection') mine.waits = undefined
   }
-  if (others.length > 0) compare(mine, others, point, notes)
+  if (others.length === 0) watch(mine, { time, value }, known, point.account, notes)
+  if (others.length > 0) compare(mine, others, { ...point, time }, notes)
   decide(mine, around, start, false, notes, point.account)
   const emissions = emit(mine, start, around, point, doubted)
   if (mine.waiter !== undefined) rule = 'waits'
@@ -178,7 +201,7 @@ export function isPlain(counter: StartedCounter): boolean {
     !counter.strange &&
     !counter.copy &&
     !counter.apart &&
-    !counter.fell
+    counter.fell === undefined
   )
 }
 
@@ -282,6 +305,31 @@ function isSame(counter: StartedCounter, { stream }: Reading, { attributesOf }: 
     const attributes = attributesOf(name)
     return attributes !== undefined && compatible(attributes, stream.attributes)
   })
+}
+
+/** Points that were overtaken tell of a fall, too: as many as come between two in order are looked at. */
+function watch(
+  mine: Draft,
+  point: Knot,
+  known: { readonly time: number; readonly highest: Knot } | undefined,
+  account: Account,
+  notes: Note[],
+): void {
+  if (known === undefined || point.time - (mine.fell ?? Number.NEGATIVE_INFINITY) < TOLD_AGAIN) return
+  if (point.time > known.time) {
+    mine.recent = undefined
+    return
+  }
+  const overtaken = [...(mine.recent ?? []), known.highest]
+  const other = overtaken.find(
+    ({ time, value }) => (time < point.time && value > point.value) || (time > point.time && value < point.value),
+  )
+  mine.recent = [...(mine.recent ?? []), point].slice(-RECENT)
+  if (other === undefined) return
+  mine.fell = point.time
+  mine.recent = undefined
+  const amount = point.value > other.value ? point.value - other.value : other.value - point.value
+  notes.push({ verdict: 'shared-identity', account, amount })
 }
 
 /** Whether a counter is surely that of another sender. */

@@ -20,6 +20,8 @@ export interface LegacyState extends Legacy, Knot {
 /** Most counters have one name, one start, and nothing that waits. */
 const PLAIN = 'p'
 const OTHER = 'j'
+/** A gauge has many levels: they are written as what each differs by in time, and its value. */
+const LEVELS = 'l'
 
 export function packState(state: CounterState): string {
   const [only] = state.kind === 'started' && state.counters.length === 1 ? state.counters : []
@@ -30,14 +32,44 @@ export function packState(state: CounterState): string {
     const rest = emitted === mark ? '' : ` ${emitted}`
     return `${PLAIN}${name}${points}${state.start.toString(36)} ${(time - state.start).toString(36)} ${textOf(mark)}${rest}`
   }
-  return OTHER + JSON.stringify(state, (_, one) => (typeof one === 'bigint' ? `${one}n` : one))
+  if (state.kind === 'levels') return LEVELS + toJson({ ...state, levels: packLevels(state.levels) })
+  return OTHER + toJson(state)
+}
+
+const toJson = (state: object) => JSON.stringify(state, (_, one) => (typeof one === 'bigint' ? `${one}n` : one))
+
+function packLevels(levels: readonly Knot[]): string {
+  let last = 0
+  return levels
+    .map(({ time, value }) => {
+      const later = time - last
+      last = time
+      return `${later.toString(36)} ${value.toString(36)}`
+    })
+    .join(',')
+}
+
+function unpackLevels(text: string): Knot[] {
+  let last = 0
+  return text.split(',').map(one => {
+    const [later, value] = one.split(' ') as [string, string]
+    last += Number.parseInt(later, 36)
+    return { time: last, value: numberOf(value) }
+  })
+}
+
+/** Of digits in base 36. */
+function numberOf(text: string): bigint {
+  if (text.length <= 10) return BigInt(Number.parseInt(text, 36))
+  return numberOf(text.slice(0, -10)) * 36n ** 10n + BigInt(Number.parseInt(text.slice(-10), 36))
 }
 
 export function unpackState(text: string): CounterState {
   if (text[0] !== PLAIN) {
-    return JSON.parse(text.slice(1), (_, one) =>
+    const state = JSON.parse(text.slice(1), (_, one) =>
       typeof one === 'string' && /^-?\d+n$/.test(one) ? BigInt(one.slice(0, -1)) : one,
     )
+    return text[0] === LEVELS ? { ...state, levels: unpackLevels(state.levels) } : state
   }
   const [begun, since, marked, rest] = text.slice(PLAIN_NAME + 1).split(' ') as [string, string, string, string?]
   const start = Number.parseInt(begun, 36)

@@ -1,7 +1,17 @@
 import type { Account } from '../../../usage/account.ts'
-import { HOUR } from '../../hours.ts'
+import { HOUR, MINUTE } from '../../hours.ts'
 import { wentOnAt } from './evidence.ts'
-import type { Emission, Knot, Note, Outcome, Reading, Rule, Surroundings, Waiter } from './reading.ts'
+import {
+  type Emission,
+  type Knot,
+  MEMORY,
+  type Note,
+  type Outcome,
+  type Reading,
+  type Rule,
+  type Surroundings,
+  type Waiter,
+} from './reading.ts'
 import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /**
@@ -11,13 +21,14 @@ import { CONVINCING, type Legacy, LONGEST_DOUBT } from './started.ts'
 
 /** How many points are remembered. Of a stretch that only rises, those between its ends tell nothing. */
 const MOST_KNOTS = 32
-const MOST_EPOCHS = 16
-/** For how long a queue may hold points back, in microseconds: then what is old is summed up. */
-const MEMORY = 26 * HOUR * 1000
+const MOST_EPOCHS = 128
 /** A rise, or what has been counted since a restart, is like the others up to so many times the usual. */
 const UNLIKELY = 6
 /** A fall to so many tenths of what was, that comes back at once, is none. */
 const NEARLY = 9n
+/** Two scrapers' clocks are no further apart, in microseconds; what dips deeper so often is several who count. */
+const NEAR = MINUTE * 1000
+const MOST_DIPS = 2
 /** What is not likely waits for more points for as long as lets AWS's window be used, in milliseconds. */
 const LAST_CALL = 18 * HOUR
 /** After so long without a jump or fall, whoever counts is alone, in microseconds. */
@@ -35,8 +46,9 @@ export interface ValuesState {
   readonly decided?: number | undefined
   /** Whether its first value was told not to be billed. */
   readonly noted?: boolean | undefined
-  /** Usage by values of before the first knot. */
+  /** Usage by values of before the first knot, and up to when it is summed up: nothing older can be divided any more. */
   readonly settled: bigint
+  readonly settledTo?: number | undefined
   /** What was added to usage, and what is held. */
   readonly emitted: bigint
   readonly held: bigint
@@ -53,6 +65,8 @@ export interface ValuesState {
   /** Since when nobody can say whose points are whose: the last jump or fall, and the usual rise of before. */
   readonly disturbed: number
   readonly rate: number
+  /** Whether it was told that it falls and comes back again and again. */
+  readonly dips?: boolean | undefined
   /** What was not counted since it was last told, and when that was. */
   readonly untold: bigint
   readonly toldAt: number
@@ -71,6 +85,8 @@ interface Epoch {
   readonly points: number
   /** What of its mark is not its usage, as long as its start is not believed; the mark of the start that it goes on from. */
   readonly doubted?: bigint | undefined
+  /** It goes on from a start that is younger: it is one only where both are alive, which is seen by a fall. */
+  readonly back?: boolean | undefined
   /** Of one that began before metering: the highest value of before. */
   readonly base?: bigint | undefined
   /** It speaks again after it was forgotten: what it counts is held. */
@@ -112,8 +128,16 @@ export function observeValues(
   const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
   if (point.time <= (state.decided ?? 0)) return { state: before ?? state, rule: 'by-values', emissions: [], notes }
   const last = state.knots.at(-1)
+  // What is so old says nothing that was not summed up with what came after it, but for a start of its own.
+  const old = last !== undefined && point.time < Math.max(state.settledTo ?? 0, last.time - MEMORY)
+  if (last !== undefined && old && (point.start === 0 || state.startless)) {
+    if (point.value > last.value) notes.push({ verdict: 'too-late', account, amount: point.value - last.value })
+    return { state: before ?? state, rule: 'by-values', emissions: [], notes }
+  }
   const doubted =
-    last === undefined ? false : last.time < around.restored || (before === undefined && legacy?.doubted === true)
+    last === undefined
+      ? point.start >= around.since && point.start < around.restored
+      : last.time < around.restored || (before === undefined && legacy?.doubted === true)
   if (state.disturbed > 0) {
     const emissions = disturb(state, point, notes)
     return { state, rule: 'several-writers', emissions, notes }
@@ -121,7 +145,7 @@ export function observeValues(
   const began = point.start === 0 ? undefined : withStart(state, point, around, notes)
   if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
   if (state.points < CONVINCING && !state.knots.some(({ time }) => time === point.time)) state.points += 1
-  insert(state, point)
+  if (!old) insert(state, point)
   const emissions = count(state, point, around, doubted, 'no', notes)
   if (!state.disturbed && state.waiting) {
     state.waiter = { account, since: around.since, at: state.waiter?.at ?? receivedAt }
@@ -157,7 +181,16 @@ export function wakeValues(before: ValuesState, around: Surroundings, now: numbe
 function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined): ValuesState {
   if (adopted !== undefined && adopted.knots.length > 0) {
     const base = adopted.whole ? 0n : (adopted.knots[0] as Knot).value
-    return { ...FRESH, knots: adopted.knots, base, emitted: adopted.emitted, startless: true, points: CONVINCING }
+    const settledTo = (adopted.knots[0] as Knot).time
+    return {
+      ...FRESH,
+      knots: adopted.knots,
+      base,
+      settledTo,
+      emitted: adopted.emitted,
+      startless: true,
+      points: CONVINCING,
+    }
   }
   if (legacy === undefined) return FRESH
   const { time, value } = legacy
@@ -176,6 +209,8 @@ function insert(state: Draft, { time, value }: Knot): void {
   const earlier = knots[at - 1]
   if (earlier?.time === time && earlier.value === value) return
   knots.splice(at, 0, { time, value })
+  // It is the first that is known now, so what it says is what was before.
+  if (at === 0 && knots.length > 1 && state.base) state.base = value
   while (knots.length > MOST_KNOTS) {
     // Of each stretch some are kept: they tell what is usual.
     let spare = knots.findIndex((_, index) => rises(knots, index - 1, index + 3))
@@ -190,6 +225,7 @@ function insert(state: Draft, { time, value }: Knot): void {
   state.knots = [first]
   state.base = first.value
   state.settled = state.emitted
+  state.settledTo = first.time
 }
 
 /** Whether values never fall between two places, both of which are there. */
@@ -235,11 +271,16 @@ function count(
       state.settled = usage
       state.base = (state.knots.at(-1) as Knot).value
       state.knots = state.knots.slice(-1)
+      state.settledTo = (state.knots[0] as Knot).time
       waiting = 0n
       if (found.rises > 0n) hold(found.rises, 'several-writers')
       state.toldAt = time
       notes.push({ verdict: 'shared-identity', account, amount: found.jumps })
     } else if (decided !== 'no' && found.waiting === 0n) state.believed = time
+    if (found.dips > MOST_DIPS && !state.dips) {
+      state.dips = true
+      notes.push({ verdict: 'shared-identity', account, amount: 0n })
+    }
     settle(state, base)
   }
   const amount = usage - state.emitted
@@ -286,6 +327,8 @@ interface Followed {
   readonly rises: bigint
   readonly jumps: bigint
   readonly rate: number
+  /** How often it fell by more than clocks that differ make of it, and was back at once. */
+  readonly dips: number
 }
 
 interface Fall {
@@ -305,7 +348,7 @@ interface Fall {
 function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: Decided): Followed {
   const rates: number[] = []
   let falls: Fall[] = []
-  let usage = 0n
+  let [usage, dips] = [0n, 0]
   const begun = knots.findIndex(({ time }) => time >= since)
   const first = begun > 0 ? begun : 1
   if (begun <= 0) usage = (knots[0] as Knot).value - base
@@ -327,8 +370,10 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
       if (rise > 0n) rates.push(Number(rise) / (right.time - left.time || 1))
       continue
     }
-    const near = back.low * 10n >= back.height * NEARLY
+    const depth = Number(back.height - back.low)
+    const near = back.low * 10n >= back.height * NEARLY || depth <= rate * UNLIKELY * NEAR
     if (near && index - back.at <= 2) {
+      if (depth > rate * NEAR) dips += 1
       usage = back.usage + (right.value - back.height)
       falls = falls.filter(({ at }) => at < back.at)
     } else if (back.likely && Number(rise) <= limit) {
@@ -347,7 +392,7 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
         if (more > 0n && Number(more) <= rate * UNLIKELY * (high.time - low.time)) rises += more
         else jumps += more > 0n ? more : high.value
       }
-      return { usage: begun.usage, waiting: 0n, several: true, rises, jumps, rate }
+      return { usage: begun.usage, waiting: 0n, several: true, rises, jumps, rate, dips }
     }
   }
   // A fall to nearly what was, that nothing could have been counted to since, is another scraper's clock: it waits for
@@ -361,9 +406,9 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
       const told = knots.length - 1 - at >= 2
       return !(decided === 'all' || (likely && told) || (decided === 'likely' && (likely || told)))
     })
-  if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
-  if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0 }
-  return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0 }
+  if (near !== undefined) return { usage: near.usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0, dips }
+  if (open === undefined) return { usage, waiting: 0n, rises: 0n, jumps: 0n, rate: 0, dips }
+  return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0, dips }
 }
 
 /** The usual rise, in units of a microsecond: none is known before there were two. */
@@ -381,6 +426,7 @@ function settle(state: Draft, base: bigint | undefined): void {
   if (fall < 0 || (knots[fall] as Knot).time > Math.min(end - MEMORY, state.believed || end)) return
   state.settled += (knots[fall - 1] as Knot).value - base
   state.knots = knots.slice(fall)
+  state.settledTo = (knots[fall] as Knot).time
   state.base = 0n
 }
 
@@ -401,6 +447,7 @@ function disturb(state: Draft, { time, value, account }: Reading, notes: Note[])
   if (alone) {
     state.disturbed = 0
     state.settled = state.emitted
+    state.settledTo = time
     state.startless = true
   }
   if (state.untold > 0n && (alone || time - state.toldAt > CALM)) {
@@ -445,6 +492,7 @@ function withStart(
   const epoch: Epoch = {
     ...{ start, first: { time, value }, mark: value, time, points: 1 },
     ...(doubted !== undefined && { doubted }),
+    ...(wentOn && last !== undefined && start < last.start && { back: true }),
     ...(start < since && time < since && { base: value }),
     ...(late && { late }),
   }
@@ -471,14 +519,18 @@ function byStarts(state: Draft, around: Surroundings, convinced: boolean, decide
   for (const epoch of state.epochs) {
     if (epoch.late) continue
     const sure = decided || epoch.points >= CONVINCING
-    const known = epoch.start < around.since ? convinced : sure
+    const goesOn = epoch.back === true && !fallsAfter(state.knots, epoch.first.time)
+    const known = (epoch.start < around.since ? convinced : sure) && !goesOn
     const counted = ofEpoch(epoch, around.since, around, known)
     usage += counted
-    if (!known) waiting += ofEpoch(epoch, around.since, around, true) - counted
+    if (!known && !(goesOn && sure)) waiting += ofEpoch(epoch, around.since, around, true) - counted
   }
   if (decided) state.epochs = state.epochs.map(epoch => ({ ...epoch, points: CONVINCING }))
   return { usage, waiting }
 }
+
+const fallsAfter = (knots: readonly Knot[], time: number): boolean =>
+  knots.some((knot, index) => knot.time > time && knot.value < (knots[index - 1]?.value ?? 0n))
 
 /** What of a start's mark is usage. */
 function ofEpoch(
