@@ -423,6 +423,8 @@ export const RARER: readonly Scenario[] = [
       'One fall that two scrapers see, one of them by another clock.',
       stage => {
         const pods = [oldPod(stage, { ended: 70 }), successor(stage, 71).serve(BOB, { from: 100, to: 148, heap: 77 })]
+        // Between the two scrapes that see the fall.
+        pods[1]?.series[0]?.counter.count(stage.at(71) + 30_250, 6)
         return { deliveries: pair(stage, NONE, new Target({ pods }), { clock }) }
       },
     ),
