@@ -218,7 +218,7 @@ export const COUNTERS: readonly Mutation[] = [
     'started',
     'say nothing of a fall under one start',
     'workers that share a name and a start are billed short in silence',
-    ['if (falls && !mine.fell) {', 'if (falls && mine.fell) {'],
+    ['if (falls && time -', 'if (falls && mine.fell !== undefined && time -'],
     situation('sdk/forked-workers-one-start'),
   ),
   mistake(

@@ -61,6 +61,15 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([point('a', 0, 4, 110)], [ALICE, REQUESTS, 10])
     })
 
+    scenario('workers that share a name and a start are told of, and again an hour later', async scene => {
+      const fall = (minute: number) => [point('a', 0, minute, 100), point('a', 0, minute + 1, 60)]
+      await scene.observe(fall(1), [ALICE, REQUESTS, 100])
+      await scene.observe(fall(30))
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'shared-identity': 1 })
+      await scene.observe(fall(62))
+      assert.deepEqual((await scene.ledger.status()).notCounted, { 'shared-identity': 2 })
+    })
+
     scenario('each start counts for itself, whatever their order', async scene => {
       await scene.observe([point('a', 0, 5, 50)], [ALICE, REQUESTS, 50])
       await scene.observe([point('a', 20, 21, 3)], [ALICE, REQUESTS, 3])
