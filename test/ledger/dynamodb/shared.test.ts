@@ -79,8 +79,8 @@ import { DynamoDBLocal, withoutJava } from './server.ts'
  */
 const ALL = process.env.LEDGER_FAULTS === 'all'
 const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
-/** Of the requests at which a process sleeps, each so many-th is tried. */
-const EACH = ALL ? 1 : 4
+/** Of the requests at which a process sleeps, and of the writes at which it dies, each so many-th is tried. */
+const [EACH, EACH_WRITE] = ALL ? [1, 1] : [8, 2]
 
 const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
 
@@ -107,7 +107,7 @@ if (withoutJava) {
   }
 
   /**
-   * Has a process die at its first write, at its second, and so on until it comes to its end; each time in a new
+   * Has a process die at its first write, at a later one, and so on until it comes to its end; each time in a new
    * table, where another process then goes on.
    */
   const dieEverywhere = async (
@@ -116,7 +116,7 @@ if (withoutJava) {
     work: (mortal: Ledger) => Promise<unknown>,
     goOn: (other: Ledger, write: number) => Promise<unknown>,
   ): Promise<number> => {
-    for (let write = 1; ; write += 1) {
+    for (let write = 1; ; write += EACH_WRITE) {
       const tableName = await server.table(healthy)
       const other = await open(tableName)
       await prepare(other)
