@@ -49,12 +49,14 @@ export class CounterNames {
 interface Named extends CounterName {
   readonly value: string
   readonly dimension: string
+  /** The one that was made before of the same attributes. */
+  readonly before: Named | undefined
 }
 
 export class MetricCounters {
   readonly stream: Stream
   readonly #identity: MetricIdentity
-  readonly #named = new Map<Attributes, Named[]>()
+  readonly #named = new Map<Attributes, Named>()
   readonly #made: () => void
 
   /** @param made called for each name that is remembered */
@@ -67,14 +69,12 @@ export class MetricCounters {
   /** @param value which of the point's values is read */
   name(attributes: Attributes, value: string, dimension: string): CounterName {
     if (!Object.isFrozen(attributes)) return this.#nameOf(attributes, value, dimension)
-    let named = this.#named.get(attributes)
-    if (named === undefined) {
-      named = []
-      this.#named.set(attributes, named)
+    const last = this.#named.get(attributes)
+    for (let one = last; one !== undefined; one = one.before) {
+      if (one.value === value && one.dimension === dimension) return one
     }
-    for (const one of named) if (one.value === value && one.dimension === dimension) return one
-    const name = { ...this.#nameOf(attributes, value, dimension), value, dimension }
-    named.push(name)
+    const name = { ...this.#nameOf(attributes, value, dimension), value, dimension, before: last }
+    this.#named.set(attributes, name)
     this.#made()
     return name
   }

@@ -100,6 +100,8 @@ class ResourceReader {
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
   #scraped = false
   #point: OtlpPoint | undefined
+  readonly #starts = new Microseconds()
+  readonly #times = new Microseconds()
 
   constructor(
     mapper: UsageMapper,
@@ -120,7 +122,10 @@ class ResourceReader {
       const { attributes } = point
       const counters = this.#counters as MetricCounters
       const { counter, series } = counters.name(attributes, rule.value, dimension)
-      const [kind, start, time] = [this.#kindOf(point), startOf(point), microseconds(point.time)]
+      const kind = this.#kindOf(point)
+      // Of a delta or a level, a start that no clock shows is none.
+      const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
+      const time = this.#times.of(point.time)
       const { stream } = counters
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
@@ -239,7 +244,16 @@ function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; 
   return { rejectedDataPoints: rejected, message: [...messages].join(' ') }
 }
 
-const microseconds = (nanoseconds: bigint): number => Number(nanoseconds / 1000n)
+/** Most points have the time of the one before. */
+class Microseconds {
+  #nanoseconds = 0n
+  #microseconds = 0
 
-/** Of a delta or a level, a start that no clock shows is none. */
-const startOf = ({ startTime }: OtlpPoint): number => (startTime > LAST_TIME ? 0 : microseconds(startTime))
+  of(nanoseconds: bigint): number {
+    if (nanoseconds !== this.#nanoseconds) {
+      this.#nanoseconds = nanoseconds
+      this.#microseconds = Number(nanoseconds / 1000n)
+    }
+    return this.#microseconds
+  }
+}

@@ -4,6 +4,9 @@ import { encode } from '../gateway/otlp/proto.ts'
 /** When the counters of the points began, in milliseconds since the epoch. */
 export const BEGAN = Date.UTC(2026, 5, 10, 12)
 
+/** Between two exports, in milliseconds. So short that no round of a benchmark is ahead of the gateway's clock. */
+const INTERVAL = 5_000
+
 export interface PointsOptions {
   readonly points: number
   /** The n-th export of the counters: each has counted more. */
@@ -16,8 +19,9 @@ export interface PointsOptions {
 
 /** What an SDK sends of cumulative counters: an ExportMetricsServiceRequest in protobuf, four attributes a point. */
 export function requestOf({ points, round, metrics = 1, sender = 0 }: PointsOptions): Buffer {
-  const time = String(BigInt(BEGAN + (round + 1) * 60_000) * 1_000_000n)
-  const startTime = String(BigInt(BEGAN) * 1_000_000n)
+  const time = String(BigInt(BEGAN + (round + 1) * INTERVAL) * 1_000_000n)
+  // No two processes begin at the same instant.
+  const startTime = String(BigInt(BEGAN + sender) * 1_000_000n)
   const of = (metric: number) =>
     Array.from({ length: points / metrics }, (_, number) => ({
       attributes: [

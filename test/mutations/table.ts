@@ -105,6 +105,18 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [SEQUENCES, WRITER],
   },
   {
+    name: 'leave the mark of a counter that is written whole',
+    sin: 'a mark from before hides what the counter has counted since',
+    edits: edit('ledger/sqlite/counters.ts', 'DELETE FROM counter_mark WHERE', 'DELETE FROM counter_mark WHERE 0 AND'),
+    caughtBy: ['test/ledger/sqlite.test.ts#one that rises for long'],
+  },
+  {
+    name: 'write only the mark of a counter of which more has changed',
+    sin: 'a counter that is new is forgotten, and billed again',
+    edits: edit('ledger/rules/counters/index.ts', 'waiting, risen: false }', 'waiting, risen: true }'),
+    caughtBy: ['test/ledger/sqlite.test.ts#one that rises for long'],
+  },
+  {
     name: 'drop the idempotency key',
     sin: 'a batch that is repeated after an unknown outcome counts twice',
     edits: edit('ledger/sqlite/batches.ts', '        if (!this.#acknowledge(batch, rows)) return undefined\n'),

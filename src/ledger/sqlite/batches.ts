@@ -4,7 +4,7 @@ import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
 import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf, checkObservations, explain } from '../rules/counters/index.ts'
+import { bytesOf, checkPoints, explain } from '../rules/counters/index.ts'
 import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
@@ -106,7 +106,7 @@ export class Batches {
   append(batch: UsageBatch): void {
     checkKey(batch)
     const observations = batch.observations ?? []
-    checkObservations(observations)
+    checkPoints(observations)
     const lookups: SeriesLookup[] = []
     try {
       const observed = this.#database.write(`append batch ${batch.sequence}`, () => {

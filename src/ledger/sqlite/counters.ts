@@ -12,6 +12,7 @@ import {
   observeAll,
   packState,
   packStream,
+  risenTo,
   type StreamState,
   unpackLegacy,
   unpackState,
@@ -192,11 +193,14 @@ export class Observing {
 
   #look(key: string): Known | undefined {
     const row = this.#database.get(
-      'SELECT id, state FROM counter JOIN counter_state USING (id) WHERE key = ?',
+      `SELECT id, state, mark, time FROM counter JOIN counter_state USING (id) LEFT JOIN counter_mark USING (id)
+       WHERE key = ?`,
       counterKey(key),
     )
     if (row === undefined) return undefined
-    const known = { id: row.id as number, state: unpackState(row.state as string) }
+    const state = unpackState(row.state as string)
+    const { mark, time } = row as { mark: number | null; time: number }
+    const known = { id: row.id as number, state: mark === null ? state : risenTo(state, { mark: BigInt(mark), time }) }
     // It is as the ledger has it, whatever becomes of this transaction.
     this.#known.set(key, known)
     return known
@@ -232,25 +236,33 @@ export class Observing {
     }
     // In the order of the ids, so that neighbours share a page.
     saved.sort((a, b) => a.id - b.id)
-    for (let first = 0; first < saved.length; first += ROWS_PER_INSERT) {
-      const values: SQLInputValue[] = []
-      const rows = saved.slice(first, first + ROWS_PER_INSERT)
-      for (const { id, kept } of rows) {
-        values.push(
-          id,
-          packState(kept.state),
-          dimensionId(kept.dimension),
-          kept.wakeAt,
-          kept.waiting === 0n ? null : String(kept.waiting),
-        )
-      }
-      this.#database.run(
-        `INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)
-         VALUES ${rows.map(() => '(?, ?, ?, ?, ?)').join(', ')}`,
-        ...values,
-      )
+    const marks: number[] = []
+    const whole: Saved[] = []
+    for (const one of saved) {
+      const risen = one.kept.risen ? markOf(one.kept.state) : undefined
+      if (risen === undefined) whole.push(one)
+      else marks.push(one.id, Number(risen.mark), risen.time)
+    }
+    this.#insert('counter_mark', ['id', 'mark', 'time'], marks)
+    const rows = whole.flatMap(({ id, kept: { state, dimension, wakeAt, waiting } }): SQLInputValue[] => [
+      ...[id, packState(state), dimensionId(dimension), wakeAt, waiting === 0n ? null : String(waiting)],
+    ])
+    this.#insert('counter_state', ['id', 'state', 'dimension', 'wake_at', 'waiting'], rows)
+    if (whole.length > 0) {
+      const ids = JSON.stringify(whole.map(({ id }) => id))
+      this.#database.run('DELETE FROM counter_mark WHERE id IN (SELECT value FROM json_each(?))', ids)
     }
     return saved
+  }
+
+  /** Inserts rows, or replaces them. Their values come one after the other. */
+  #insert(table: string, columns: readonly string[], values: readonly SQLInputValue[]): void {
+    const places = `(${columns.map(() => '?').join(', ')})`
+    for (let first = 0; first < values.length; first += ROWS_PER_INSERT * columns.length) {
+      const some = values.slice(first, first + ROWS_PER_INSERT * columns.length)
+      const rows = Array(some.length / columns.length).fill(places)
+      this.#database.run(`INSERT OR REPLACE INTO ${table} (${columns.join(', ')}) VALUES ${rows.join(', ')}`, ...some)
+    }
   }
 
   #idOf(counter: string): number {
@@ -278,6 +290,12 @@ export class Observing {
     this.#database.run('DELETE FROM delta WHERE time < ?', before)
     this.#database.run('UPDATE ledger SET deltas_forgotten_before = ?', before)
   }
+}
+
+/** What a counter has risen to, where SQLite's integers and JavaScript's numbers hold it. */
+function markOf(state: CounterState): { mark: bigint; time: number } | undefined {
+  const counter = state.kind === 'started' ? state.counters[0] : undefined
+  return counter !== undefined && counter.mark <= Number.MAX_SAFE_INTEGER ? counter : undefined
 }
 
 function legacyOf({ start, mark, time, value, more }: Row): LegacyState {

@@ -242,4 +242,12 @@ ALTER TABLE ledger ADD COLUMN restored_at INTEGER NOT NULL DEFAULT 0; -- in mill
 UPDATE record SET reason = 'restored'
 WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
 `,
+  `
+-- Most counters only rise from one export to the next: that is written here, and their states are left as they are.
+CREATE TABLE counter_mark ( -- since the state was written
+  id INTEGER PRIMARY KEY,
+  mark INTEGER NOT NULL,
+  time INTEGER NOT NULL -- in microseconds
+) STRICT;
+`,
 ]

@@ -256,6 +256,19 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([point('a', 0, 2, 11)], [ALICE, REQUESTS, 1])
     })
 
+    scenario('one that rises for long, falls and rises again is remembered after each point', async scene => {
+      const values = [10, 20, 30, 40, 50, 45, 60, 70, 2 ** 33, 2 ** 34, 2 ** 34 + 10]
+      let mark = 0
+      for (const [index, value] of values.entries()) {
+        const rise = Math.max(0, value - mark)
+        const expected = rise === 0 ? [] : [[ALICE, REQUESTS, rise] as const]
+        await scene.observe([point('a', 0, index + 1, value)], ...expected)
+        await scene.reopen()
+        mark = Math.max(mark, value)
+      }
+      await scene.observe([point('a', 0, values.length, mark)])
+    })
+
     scenario('a batch with points is known again, and refused under a used key', async scene => {
       const batch = { writer: 'cd'.repeat(16), sequence: 1, entries: [], observations: [point('a', 0, 1, 10)] }
       scene.books.expect(ALICE, REQUESTS.name, 10n * UNIT)

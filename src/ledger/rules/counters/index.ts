@@ -19,7 +19,14 @@ import {
 } from './evidence.ts'
 import { observeLevel, wakeLevels } from './levels.ts'
 import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
-import { continueStarted, observeStarted, type StartedCounter, waitingOfStarted, wakeStarted } from './started.ts'
+import {
+  CONVINCING,
+  continueStarted,
+  observeStarted,
+  type StartedCounter,
+  waitingOfStarted,
+  wakeStarted,
+} from './started.ts'
 import { type CounterState, type LegacyState, legacyOf } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
@@ -30,6 +37,7 @@ export {
   type LegacyState,
   packState,
   packStream,
+  risenTo,
   unpackLegacy,
   unpackState,
   unpackStream,
@@ -78,6 +86,8 @@ export interface KeptState {
   /** When what waits is to be decided, in milliseconds since the epoch, and how much that is; 0 when nothing waits. */
   readonly wakeAt: number
   readonly waiting: bigint
+  /** Whether nothing but its only counter's mark and time is other than the engine has it: it has emitted its mark. */
+  readonly risen: boolean
 }
 
 /** What a set of points comes to: for the engine to keep in one transaction. */
@@ -200,6 +210,8 @@ class Counting {
   readonly #streams = new Map<string, StreamState>()
   /** The collection of each stream that is being counted. */
   readonly #told = new Map<string, number>()
+  /** The last stream that was found to be usual, until a point tells of any. */
+  #usual: Stream | undefined
   readonly #sharedStarts = new Map<number, SharedStart>()
   #suffix = { start: -1, digits: '' }
   #lastSince = { product: '', dimension: '', metric: '', since: 0 }
@@ -251,6 +263,7 @@ class Counting {
   }
 
   #delta(point: Observation): Rule {
+    checkNames(point)
     const { account, dimension, counter, start, time, value } = point
     const key = `${counter} ${start} ${time}`
     const before = this.#deltas.get(key)?.value ?? this.#memory.delta(point)
@@ -273,19 +286,27 @@ class Counting {
     const { account, dimension, kind, start, time, value, receivedAt, series = point.counter } = point
     if (kind !== 'cumulative' || start === 0 || time - receivedAt * 1000 > LARGEST_SKEW) return undefined
     const stream = streamOf(point)
-    if (this.#evidence.has(stream.key)) return undefined
-    const known = this.#stream(stream.key)
-    if (known?.startless || (known !== undefined && known.aheads > 0)) return undefined
+    if (stream !== this.#usual && !this.#isUsual(stream)) return undefined
     const key = this.#startedKey(series, start)
-    const before = this.#state(key)
+    const kept = this.#states.get(key)
+    const before = kept === undefined ? this.#memory.state(key) : kept.state
     if (before?.kind !== 'started' || start < this.#since(account.product, dimension, stream.metric)) return undefined
     const counter = before.counters[0] as StartedCounter
     if (counter.time < this.#memory.restored || value - counter.emitted > LARGEST_RISE) return undefined
     const state = continueStarted(before, stream.key, point)
     if (state === undefined) return undefined
-    this.#states.set(key, { state, dimension, wakeAt: 0, waiting: 0n })
+    const risen = (kept?.risen ?? true) && counter.points === CONVINCING
+    this.#states.set(key, { state, dimension, wakeAt: 0, waiting: 0n, risen })
     if (value > counter.emitted) this.#usage.add(account, dimension, hourObserved(point), value - counter.emitted)
     return 'goes-on'
+  }
+
+  /** Whether nothing is told of a stream, and nothing known, that its points could not simply go on with. */
+  #isUsual(stream: Stream): boolean {
+    const known = this.#stream(stream.key)
+    const usual = !this.#evidence.has(stream.key) && !known?.startless && (known?.aheads ?? 0) === 0
+    this.#usual = usual ? stream : undefined
+    return usual
   }
 
   /** Most points have the start of the one before. */
@@ -304,6 +325,8 @@ class Counting {
   }
 
   #counter(point: Observation): Rule {
+    checkNames(point)
+    this.#usual = undefined
     const { account, dimension, kind, value, receivedAt, maxGap = 0 } = point
     const stream = streamOf(point)
     // Points come by their times: what earlier collections tell is known in later ones.
@@ -498,7 +521,7 @@ class Counting {
     for (const { account, verdict, amount } of notes) this.#note(account, dimension, verdict, amount)
     if (state === before) return rule
     const waiting = state.wakeAt === 0 ? 0n : waitingOf(state)
-    this.#states.set(key, { state, dimension, wakeAt: state.wakeAt, waiting })
+    this.#states.set(key, { state, dimension, wakeAt: state.wakeAt, waiting, risen: false })
     return rule
   }
 
@@ -557,19 +580,20 @@ function heldAccount(account: Account, reason: HeldVerdict): Account {
  * the way of all that comes after it when its journal is folded.
  */
 export function checkObservations(points: readonly Observation[]): void {
+  checkPoints(points)
+  for (const point of points) checkNames(point)
+}
+
+/** The same but for their names, which are checked where they are looked up for the first time. */
+export function checkPoints(points: readonly Observation[]): void {
   const streams = new Set<Stream>()
+  let last: Stream | undefined
   for (const point of points) {
-    const { counter, series, stream, kind, start, time, receivedAt, value, maxGap } = point
-    if (stream !== undefined && !streams.has(stream) && isStream(stream)) streams.add(stream)
-    const known = stream === undefined || streams.has(stream)
-    if (!known || !isNamed(point) || !isTimely(point) || !OBSERVATION_KINDS.includes(kind)) {
-      const got = JSON.stringify({ counter, series, stream, kind, start, time, receivedAt, maxGap })
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        'Expected an observation with a counter of 32 hexadecimal digits, a known kind and times in whole numbers, got ' +
-          `${got}.`,
-      )
-    }
+    const { stream, kind, value } = point
+    if (stream !== undefined && stream !== last && !streams.has(stream) && isStream(stream)) streams.add(stream)
+    const known = stream === undefined || stream === last || streams.has(stream)
+    if (!known || !isTimely(point) || !OBSERVATION_KINDS.includes(kind)) throw notAnObservation(point)
+    last = stream
     if (typeof value !== 'bigint' || value < 0n || value > MAX_TOTAL) {
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
@@ -577,6 +601,29 @@ export function checkObservations(points: readonly Observation[]): void {
       )
     }
   }
+}
+
+function checkNames(point: Observation): void {
+  const { counter, series } = point
+  if (!isName(counter) || (series !== undefined && !isName(series))) throw notAnObservation(point)
+}
+
+function notAnObservation({
+  counter,
+  series,
+  stream,
+  kind,
+  start,
+  time,
+  receivedAt,
+  maxGap,
+}: Observation): LedgerError {
+  const got = JSON.stringify({ counter, series, stream, kind, start, time, receivedAt, maxGap })
+  return new LedgerError(
+    'ERR_LEDGER_INVALID',
+    'Expected an observation with a counter of 32 hexadecimal digits, a known kind and times in whole numbers, got ' +
+      `${got}.`,
+  )
 }
 
 function isTimely({ start, time, receivedAt, maxGap = 0 }: Observation): boolean {
@@ -595,11 +642,8 @@ function isTimely({ start, time, receivedAt, maxGap = 0 }: Observation): boolean
   )
 }
 
-const isNamed = ({ counter, series }: Observation): boolean =>
-  series === undefined ? isName(counter) : counter.length === 32 && TWO_NAMES.test(counter + series)
-const TWO_NAMES = /^[0-9a-f]{64}$/
-
-const isName = (name: string): boolean => /^[0-9a-f]{32}$/.test(name)
+const NAME = /^[0-9a-f]{32}$/
+const isName = (name: string): boolean => NAME.test(name)
 
 /** A state's key has 13 hexadecimal digits for it, in microseconds: until 2112. */
 export const LAST_START = 2 ** 52 - 1
@@ -622,8 +666,7 @@ function isObject(text: string): boolean {
 
 /** The bytes of a counter's name. */
 export function counterKey(counter: string): Buffer {
-  const key = Buffer.from(counter, 'hex')
-  if (key.length === 16) return key
+  if (isName(counter)) return Buffer.from(counter, 'hex')
   throw new LedgerError('ERR_LEDGER_INVALID', `Expected a counter of 32 hexadecimal digits, got "${counter}".`)
 }
 

@@ -270,13 +270,20 @@ function isDoubted(
   return start < restored && start >= since
 }
 
+/** The names of a counter that has one. Those of a stream share them: there are many. */
+export function onlyName(name: string): readonly string[] {
+  if (lastNames[0] !== name) lastNames = [name]
+  return lastNames
+}
+let lastNames: readonly string[] = []
+
 function begin(
   { start, time, value, stream }: Reading,
   alongside: boolean,
   { since }: Surroundings,
   { legacy, moves, beside }: Newcomer,
 ): Draft {
-  const counter: Draft = { names: [stream.key], mark: value, time, emitted: 0n, points: 1 }
+  const counter: Draft = { names: onlyName(stream.key), mark: value, time, emitted: 0n, points: 1 }
   if (legacy !== undefined) {
     // Its rules have decided on what it had.
     if (start < since) counter.base = legacy.mark

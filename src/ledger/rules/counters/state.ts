@@ -1,7 +1,8 @@
+import { LedgerError } from '../../errors.ts'
 import type { StreamState } from './evidence.ts'
 import type { LevelsState } from './levels.ts'
 import type { Knot } from './reading.ts'
-import { isPlain, type Legacy, type StartedCounter, type StartedState } from './started.ts'
+import { isPlain, type Legacy, onlyName, type StartedCounter, type StartedState } from './started.ts'
 import type { ValuesState } from './values.ts'
 
 /** States as text, for engines to keep. Another layout gets another first letter. */
@@ -75,11 +76,23 @@ export function unpackState(text: string): CounterState {
   const start = Number.parseInt(begun, 36)
   const mark = amountOf(marked)
   const counter = {
-    names: [Buffer.from(text.slice(1, PLAIN_NAME), 'base64url').toString('hex')],
+    names: onlyName(Buffer.from(text.slice(1, PLAIN_NAME), 'base64url').toString('hex')),
     ...{ mark, time: start + Number.parseInt(since, 36), emitted: rest === undefined ? mark : BigInt(rest) },
     points: Number(text[PLAIN_NAME]),
   }
   return { kind: 'started', start, counters: [counter], wakeAt: 0 }
+}
+
+/** The state of a counter that has only risen since: all of its mark was added to usage. */
+export function risenTo(state: CounterState, { mark, time }: Pick<StartedCounter, 'mark' | 'time'>): StartedState {
+  const [only] = state.kind === 'started' ? state.counters : []
+  if (state.kind !== 'started' || only === undefined || state.counters.length > 1 || !isPlain(only)) {
+    throw new LedgerError(
+      'ERR_LEDGER_CORRUPT',
+      `The ledger has a mark of a counter that has not only risen: ${toJson(state)}`,
+    )
+  }
+  return { ...state, counters: [{ ...only, mark, time, emitted: mark }] }
 }
 
 /** Where the name of a plain state ends: 16 bytes in base64. */
