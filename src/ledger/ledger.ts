@@ -386,7 +386,7 @@ export type NotCounted =
   | 'gap'
   /** Several processes count under one name. What rises is held as unattributed usage, what jumps is not counted. */
   | 'shared-identity'
-  /** The same counter comes under two names; it is counted once. */
+  /** The same counter comes twice, under two names or by two writers; it is counted once. */
   | 'sent-twice'
   /** A sender's starts move with each export. */
   | 'moving-start'

@@ -40,7 +40,7 @@ export const COUNTER_ALARMS: Readonly<Record<AlarmVerdict, CounterAlarm>> = {
   },
   'sent-twice': {
     level: 'warn',
-    title: 'A counter comes under two names.',
+    title: 'A counter comes twice.',
     usage: 'The values and times are the same: it is counted once.',
     mend: `Let one Collector send it. Are they two processes? ${OWN_NAMES}`,
   },

@@ -249,7 +249,7 @@ class Memory implements CounterMemory {
   async prepare(points: readonly Observation[]): Promise<readonly string[]> {
     for (const point of points) {
       if (point.kind === 'delta') this.delta(point)
-      else this.stream(streamOf(point).key)
+      this.stream(streamOf(point).key)
       if (point.kind === 'scraped' && point.start % SECOND_OF_STARTS === 0) this.sharedStart(point.start)
     }
     await this.isComplete()

@@ -54,7 +54,7 @@ export class LoadedCounters implements CounterMemory {
   async load(batches: readonly (readonly Observation[])[]): Promise<void> {
     const points = batches.flat()
     const counted = points.filter(({ kind }) => kind !== 'delta')
-    await this.#loadStreams(counted.map(point => streamOf(point).key))
+    await this.#loadStreams(points.map(point => streamOf(point).key))
     const keys = keysOf(points, key => this.stream(key))
     await this.#loadRows('counter', keys, unpackState, this.#states)
     await this.loadBeside([...keys].flatMap(key => this.#states.get(key) ?? []))

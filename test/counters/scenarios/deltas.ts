@@ -1,6 +1,6 @@
 import { Application, type ApplicationOptions, GO, JAVASCRIPT, merged, REQUESTS, TOKENS } from '../sdk.ts'
 import { ALICE, BOB, BYSTANDER, type Stage } from '../stage.ts'
-import { direct, queue, repeated, split, spread } from '../transports.ts'
+import { direct, inOrder, queue, repeated, split, spread } from '../transports.ts'
 import { type Scenario, scenario } from './scenario.ts'
 
 const DELTA = { ...TOKENS, temporality: 'delta' } as const
@@ -91,6 +91,22 @@ export const DELTAS: readonly Scenario[] = [
       other.serve(BYSTANDER, { from: 2, to: 118 })
       const messages = [first, second, other].map(one => one.exports({ every: 5, to: 120 }))
       return { deliveries: direct(stage, merged(...messages)), expected: { bystanders: [BYSTANDER] } }
+    },
+  ),
+  scenario(
+    'deltas/two-writers-with-equal-values',
+    'alarm',
+    'All that one says the other says, too: it counts once, and is told.',
+    stage => {
+      const made = new Application(stage, { sdk: GO, started: 1, metric: DELTA }).serve(ALICE, { from: 2, to: 118 })
+      const other = new Application(stage, { sdk: GO, started: 1, metric: DELTA, instance: 'assistant-9' })
+      other.serve(BYSTANDER, { from: 2, to: 118 })
+      const both = direct(stage, made.exports({ every: 5, to: 120 }))
+      const deliveries = inOrder([
+        ...repeated(stage, both, 1, 1),
+        ...direct(stage, other.exports({ every: 5, to: 120 })),
+      ])
+      return { deliveries, expected: { bystanders: [BYSTANDER] } }
     },
   ),
 ]

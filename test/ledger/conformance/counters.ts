@@ -548,6 +548,23 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([delta(0, 2, 5), delta(1, 3, 7), delta(2, 4, 1)], [ALICE, REQUESTS, 13])
     })
 
+    scenario('those that all come twice are told, once an hour, and a retry is not', async scene => {
+      const of = (minute: number) => ({ ...delta(minute, minute + 1, 5), stream: STREAM })
+      const told = async () => (await scene.ledger.status()).notCounted['sent-twice'] ?? 0
+      const twice = async (minute: number) => {
+        await scene.observe([of(minute)], [ALICE, REQUESTS, 5])
+        await scene.observe([of(minute)])
+      }
+      for (const minute of [0, 1]) await twice(minute)
+      await scene.observe([of(2)], [ALICE, REQUESTS, 5])
+      for (const minute of [3, 4, 5]) await twice(minute)
+      assert.equal(await told(), 0)
+      for (const minute of [6, 7, 8]) await twice(minute)
+      assert.equal(await told(), 1)
+      for (const minute of [66, 67]) await twice(minute)
+      assert.equal(await told(), 2)
+    })
+
     scenario('one from longer ago than deltas are remembered is held for a person, once', async scene => {
       const day = 24 * 60
       await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])

@@ -1,4 +1,4 @@
-import { MINUTE, SECOND } from '../../hours.ts'
+import { HOUR, MINUTE, SECOND } from '../../hours.ts'
 
 /**
  * What is known of streams: a resource's metric, or a scraped target's. Not what its counters come to, but what tells of
@@ -17,6 +17,9 @@ export const LARGEST_SKEW = 5 * MINUTE * 1000
 const USUAL = 3
 /** So many starts in a row that each have one point, and none a fall, are none: they move with each export. */
 const MOVING = 3
+
+/** So many collections of deltas in a row that came twice, and it is no retry of a sender's. */
+const TWICE = 3
 
 /** Where points come from. */
 export interface Stream {
@@ -42,6 +45,16 @@ export interface StreamState {
   /** How far its clock is ahead, in microseconds, and how many points in a row have said so. */
   readonly ahead: number
   readonly aheads: number
+  /** The last collections of deltas, the youngest last. */
+  readonly deltas?: readonly DeltaCollection[] | undefined
+  /** When it was last told that they come twice. */
+  readonly toldTwice?: number | undefined
+}
+
+export interface DeltaCollection {
+  readonly time: number
+  /** Whether one of its deltas came again. */
+  readonly again: boolean
 }
 
 export interface StreamStart {
@@ -75,6 +88,8 @@ export interface Evidence {
   readonly ahead?: number
   /** A start in whole seconds that may be a Collector's own. */
   readonly sharedStart?: number
+  /** That it is a delta: whether it came before, and whether it is told that all come twice. */
+  readonly delta?: { readonly again: boolean; readonly toldTwice: boolean }
 }
 
 const UNKNOWN: Omit<StreamState, 'attributes'> = {
@@ -84,13 +99,17 @@ const UNKNOWN: Omit<StreamState, 'attributes'> = {
 /** What is known of a stream after all that points have told of it, in any order. */
 export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState {
   const { stream } = told[0] as Evidence
-  let { startless, starts, first, collections, ahead, aheads } = before ?? UNKNOWN
+  let { startless, starts, first, collections, ahead, aheads, deltas, toldTwice } = before ?? UNKNOWN
   const times = new Set<number>()
   for (const one of told) {
     first = first === 0 ? one.time : Math.min(first, one.time)
     startless ||= one.startless === true
     if (one.continues) times.add(one.time)
     if (one.began !== undefined) starts = withStart(starts, one.time, one.began)
+    if (one.delta !== undefined) {
+      deltas = withDelta(deltas, one.time, one.delta.again)
+      if (one.delta.toldTwice) toldTwice = one.time
+    }
     if (one.ahead === undefined) continue
     const usual = Math.abs(one.ahead - ahead) <= LARGEST_SKEW
     aheads = usual ? aheads + 1 : 1
@@ -102,7 +121,24 @@ export function learn(before: StreamState | undefined, told: readonly Evidence[]
     collections = [...times].sort((a, b) => a - b).slice(-MOST_COLLECTIONS)
   }
   startless ||= starts.some(({ wentOn, fell }) => wentOn.length > 1 && !fell) || isMoving(starts)
-  return { attributes: stream.attributes, startless, starts, first, collections, ahead, aheads }
+  return {
+    ...{ attributes: stream.attributes, startless, starts, first, collections, ahead, aheads },
+    ...(deltas && { deltas }),
+    ...(toldTwice && { toldTwice }),
+  }
+}
+
+function withDelta(deltas: readonly DeltaCollection[] = [], time: number, again: boolean): readonly DeltaCollection[] {
+  const known = deltas.find(one => one.time === time)
+  if (known !== undefined && (known.again || !again)) return deltas
+  return [...deltas.filter(one => one !== known), { time, again }].sort((a, b) => a.time - b.time).slice(-TWICE - 1)
+}
+
+/** Whether all of the last collections of deltas before one came twice, and that is still to be told of it. */
+export function comesTwice({ deltas = [], toldTwice }: StreamState, time: number): boolean {
+  const last = deltas.filter(one => one.time < time).slice(-TWICE)
+  const told = toldTwice !== undefined && time - toldTwice < HOUR * 1000
+  return last.length === TWICE && last.every(({ again }) => again) && !told
 }
 
 function withStart(

@@ -6,6 +6,7 @@ import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
 import { OBSERVATION_KINDS } from '../observation-kinds.ts'
 import { LAST_INSTANT } from '../validation.ts'
 import {
+  comesTwice,
   type Evidence,
   isUsual,
   LARGEST_SKEW,
@@ -215,6 +216,12 @@ class Counting {
   readonly #sharedStarts = new Map<number, SharedStart>()
   #suffix = { start: -1, digits: '' }
   #lastSince = { product: '', dimension: '', metric: '', since: 0 }
+  /** Most deltas are of the collection of the one before. */
+  #lastDelta: { stream?: Stream; time: number; again: boolean; twice: boolean } = {
+    time: 0,
+    again: false,
+    twice: false,
+  }
   /** Of streams that are not known yet. */
   readonly #attributes = new Map<string, string>()
 
@@ -267,8 +274,10 @@ class Counting {
     const { account, dimension, counter, start, time, value } = point
     const key = `${counter} ${start} ${time}`
     const before = this.#deltas.get(key)?.value ?? this.#memory.delta(point)
+    const twice = this.#tellDelta(point, before !== undefined)
     if (before !== undefined) {
       if (before !== value) this.#note(account, dimension, 'conflict', value)
+      else if (twice) this.#note(account, dimension, 'sent-twice', value)
       return 'delta'
     }
     this.#deltas.set(key, point)
@@ -279,6 +288,21 @@ class Counting {
     const held = time < this.#memory.forgottenBefore ? ('too-late' as const) : undefined
     this.#emit({ account, amount: value, ...(held && { held }) }, dimension, hourObserved(point))
     return 'delta'
+  }
+
+  /** Returns whether to tell that the deltas of its stream come twice, as those of two writers with one name do. */
+  #tellDelta({ stream, time, receivedAt }: Observation, again: boolean): boolean {
+    if (stream === undefined) return false
+    const at = Math.min(time, receivedAt * 1000)
+    const last = this.#lastDelta
+    if (last.stream === stream && last.time === at && last.again === again) return last.twice
+    if ((this.#told.get(stream.key) ?? at) < at) this.#learn(stream.key)
+    this.#told.set(stream.key, at)
+    const known = this.#stream(stream.key)
+    const twice = again && known !== undefined && comesTwice(known, at)
+    this.#tell({ stream, time: at, delta: { again, toldTwice: twice } })
+    this.#lastDelta = { stream, time: at, again, twice }
+    return twice
   }
 
   /** What most points are, without all that others need. */
@@ -744,7 +768,7 @@ export function explain({ verdict }: ObservationNote): string {
     case 'shared-identity':
       return 'several processes count under one name, so that nobody can say whose points are whose: give each a service.instance.id (a scraped target its own instance); nothing is billed that may not have been used, what may have been is held'
     case 'sent-twice':
-      return 'a counter that comes under two names with the same values at the same times: it is counted once; let one Collector send it'
+      return 'a counter that comes twice, with the same values at the same times: it is counted once; let one Collector send it, and give each process a service.instance.id'
     case 'moving-start':
       return 'counters whose start moves with each export: they are followed by their values'
     case 'clock-ahead':

@@ -494,7 +494,7 @@ export function showStatus(): void {
     conflict: ['contradictory delta', 'contradictory deltas'],
     gap: ['gap of a gauge', 'gaps of gauges'],
     'shared-identity': ['finding of several processes under one name', 'findings of several processes under one name'],
-    'sent-twice': ['counter that comes under two names', 'counters that come under two names'],
+    'sent-twice': ['counter that comes twice', 'counters that come twice'],
     'moving-start': ['start that moves with each export', 'starts that move with each export'],
     'clock-ahead': ['point from a time that has not come', 'points from a time that has not come'],
     'out-of-range': ['rise by more than anybody uses', 'rises by more than anybody uses'],
