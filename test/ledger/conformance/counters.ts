@@ -317,6 +317,13 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       ...{ kind: 'scraped' as const, start: start === 0 ? 0 : micros(start) },
     })
 
+    scenario('what begins anew after quiet minutes comes to its old height, and counts', async scene => {
+      const before = Array.from({ length: 42 }, (_, n) => scraped(n + 1, 2300 * (n + 1)))
+      const quiet = [scraped(43, 96_773), scraped(44, 96_995)]
+      const after = Array.from({ length: 35 }, (_, n) => scraped(n + 46, 3154 + 2900 * n))
+      await scene.observe([...before, ...quiet, ...after], [ALICE, REQUESTS, 96_995 - 2300 + 101_754])
+    })
+
     scenario('the first point is a baseline, then increases count, and a decrease begins anew', async scene => {
       await scene.observe([scraped(1, 1000)])
       await scene.observe([scraped(2, 1010)], [ALICE, REQUESTS, 10])

@@ -346,7 +346,7 @@ interface Fall {
  * several who count; if at once and nearly, it was none.
  */
 function byValues(knots: readonly Knot[], base: bigint, since: number, believed: number, decided: Decided): Followed {
-  const rates: number[] = []
+  const stretches: Rise[] = []
   let falls: Fall[] = []
   let [usage, dips] = [0n, 0]
   const begun = knots.findIndex(({ time }) => time >= since)
@@ -356,7 +356,7 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
   for (let index = first; index < knots.length; index += 1) {
     const [left, right] = [knots[index - 1] as Knot, knots[index] as Knot]
     const rise = right.value - left.value
-    const rate = usualOf(rates)
+    const rate = usualOf(stretches)
     const limit = rate * UNLIKELY * (right.time - left.time)
     if (rise < 0n) {
       falls.push({ at: index, height: left.value, usage, likely: Number(right.value) <= limit, low: right.value })
@@ -367,7 +367,7 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
     const back = falls.findLast(({ height }) => left.value < height && right.value >= height)
     if (back === undefined) {
       usage += rise
-      if (rise > 0n) rates.push(Number(rise) / (right.time - left.time || 1))
+      if (rise > 0n) stretches.push(riseOf(left, right))
       continue
     }
     const depth = Number(back.height - back.low)
@@ -411,10 +411,29 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
   return { usage: open.usage, waiting: usage - open.usage, rises: 0n, jumps: 0n, rate: 0, dips }
 }
 
-/** The usual rise, in units of a microsecond: none is known before there were two. */
-function usualOf(rates: readonly number[]): number {
-  if (rates.length < 2) return 0
-  return [...rates].sort((a, b) => a - b)[Math.floor(rates.length / 2)] as number
+/** How much a stretch rose in a microsecond, and how long it was. */
+interface Rise {
+  readonly rate: number
+  readonly time: number
+}
+
+function riseOf(left: Knot, right: Knot): Rise {
+  const time = right.time - left.time || 1
+  return { rate: Number(right.value - left.value) / time, time }
+}
+
+/**
+ * The usual rise, in units of a microsecond: half of the time it rises by no more. A stretch whose points are not
+ * remembered stands for all of them. None is known before there were two.
+ */
+function usualOf(stretches: readonly Rise[]): number {
+  if (stretches.length < 2) return 0
+  let rest = stretches.reduce((sum, { time }) => sum + time, 0) / 2
+  for (const { rate, time } of [...stretches].sort((a, b) => a.rate - b.rate)) {
+    rest -= time
+    if (rest < 0) return rate
+  }
+  return 0
 }
 
 /** Sums up what is before a restart that is so old that no point of before it comes any more. */
