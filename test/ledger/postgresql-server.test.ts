@@ -13,6 +13,7 @@ import { loadRecords, savePiece } from '../../src/ledger/postgresql/piece.ts'
 import type { PostgresqlPool } from '../../src/ledger/postgresql/pool.ts'
 import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
+import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
@@ -1064,7 +1065,7 @@ test('a write that would not add up fails, and leaves everything as it was', asy
   })
   const faults: ((piece: Piece) => unknown)[] = [
     ({ records }) => Object.assign(records[0] as object, { state: 'metered' }),
-    ({ series }) => Object.assign(series[0] as object, { balance: 1n }),
+    piece => Object.assign(piece.seriesOf(piece.records[0] as PieceRecord), { balance: 1n }),
   ]
   for (const fault of faults) {
     const write = database.write('break the equation', async transaction => {

@@ -21,6 +21,7 @@ import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
+import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
 import { Database } from '../../src/ledger/sqlite/database.ts'
 import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -728,12 +729,13 @@ describe('a write that would not add up', () => {
     await ledger.closeHours(closeOptions(closing(0)))
     const before = [await ledger.statement(), await ledger.records()]
     const database = new Database(openLedgerFile(folder.file(), { busyTimeout: 0, readOnly: false }))
+    const seriesOf = (piece: Piece): object => piece.seriesOf(piece.records[0] as PieceRecord)
     const faults: ((piece: Piece) => unknown)[] = [
       ({ records }) => Object.assign(records[0] as object, { state: 'metered' }),
       ({ records }) => Object.assign(records[0] as object, { state: 'returned', reason: 'expired' }),
-      ({ series }) => Object.assign(series[0] as object, { balance: 1n }),
-      ({ series }) => Object.assign(series[0] as object, { recorded: 0n }),
-      ({ series }) => Object.assign(series[0] as object, { metered: 7n * UNIT }),
+      piece => Object.assign(seriesOf(piece), { balance: 1n }),
+      piece => Object.assign(seriesOf(piece), { recorded: 0n }),
+      piece => Object.assign(seriesOf(piece), { metered: 7n * UNIT }),
     ]
     for (const fault of faults) {
       const write = () =>

@@ -9,7 +9,7 @@ import type {
   Settlement,
 } from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
-import type { PieceRecord } from '../sql/piece-rows.ts'
+import type { PieceRecord, PieceSeries } from '../sql/piece-rows.ts'
 import { dueAt, isRecordId, overAt, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
@@ -75,7 +75,7 @@ export async function settle(
     const settled = settlements.flatMap(settlement => {
       const record = piece.record(settlement.record.id)
       // One that is gone was settled by another process, and so long ago that it was pruned.
-      return record !== undefined && isSame(record, settlement.record)
+      return record !== undefined && isSame(record, piece.seriesOf(record), settlement.record)
         ? [settleRecord(piece, record, settlement, now)]
         : []
     })
@@ -88,10 +88,10 @@ export async function settle(
  * A server that takes over with the last transactions lost gives their ids to others: what was sent is told by more
  * than its id.
  */
-function isSame(record: PieceRecord, sent: MeteringRecord): boolean {
+function isSame(record: PieceRecord, series: PieceSeries, sent: MeteringRecord): boolean {
   return (
-    record.accountKey === sent.account.key &&
-    record.dimension === sent.dimension &&
+    series.accountKey === sent.account.key &&
+    series.dimension === sent.dimension &&
     record.timestamp === sent.timestamp &&
     record.quantity === sent.quantity
   )

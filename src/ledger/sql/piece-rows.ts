@@ -8,36 +8,40 @@ import type { Row } from './rows.ts'
 export interface PieceRecord extends BookedRecord {
   readonly id: number
   readonly series: number
-  readonly accountKey: string
-  readonly dimension: string
   /** As it was read. */
   readonly storedSize: bigint
 }
 
-/** A series as a row told it, with its account and dimension. */
+/** What a series has, as a row told it, with its account. */
 export interface PieceSeries extends BookedSeries {
   readonly id: number
   readonly accountKey: string
-  readonly product: string
-  readonly identity: Lane['identity']
   /** Whether there is a customer to bill. */
   readonly billable: boolean
   readonly dimension: string
   readonly size: bigint
+}
+
+/** A series with all that its usage is sold by. */
+export interface SoldSeries extends PieceSeries {
+  readonly product: string
+  readonly identity: Lane['identity']
   readonly maxQuantity: number | null
   /** Whether it has a record of the hour that it was asked for. */
   readonly taken: boolean
 }
 
-/** The columns of a series of a loaded piece, in a select that joins its account and dimension. */
-export const SERIES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
+/** The columns of what a series of a loaded piece has, in a select that joins its account and dimension. */
+export const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
   series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
-  dimension.max_quantity, account.key AS account_key, account.kind, account.product, account.license_arn,
-  account.blocked_at, account.probe_at, account.probe_delay, account.ended_at`
+  account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.ended_at`
 
-/** A row with `SERIES`, and whether the series has a record of an hour as `taken`, where that is asked. */
-export function seriesOf(row: Row): { series: PieceSeries; account: BookedAccount; unfrozen: boolean } {
-  const series = {
+/** The same, and by what it is sold. */
+export const SERIES = `${FIGURES}, dimension.max_quantity, account.product, account.license_arn`
+
+/** A row with `FIGURES`. */
+export function figuresOf(row: Row): PieceSeries {
+  return {
     id: row.series as number,
     account: row.account as number,
     accountKey: row.account_key as string,
@@ -49,22 +53,32 @@ export function seriesOf(row: Row): { series: PieceSeries; account: BookedAccoun
     balance: BigInt(row.balance as string | bigint),
     approved: row.approved as number,
     billable: row.kind === 'customer',
-    product: row.product as string,
-    identity: (row.license_arn === null ? 'product-code' : 'licence') as Lane['identity'],
     dimension: row.dimension as string,
     size: BigInt(row.dimension_size as string | bigint),
+  }
+}
+
+/** A row with `SERIES`, and whether the series has a record of an hour as `taken`, where that is asked. */
+export function soldOf(row: Row): SoldSeries {
+  return {
+    ...figuresOf(row),
+    product: row.product as string,
+    identity: row.license_arn === null ? 'product-code' : 'licence',
     maxQuantity: row.max_quantity as number | null,
     taken: Boolean(row.taken),
   }
-  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay, ended_at: endedAt } = row
-  const account = { blockedAt, probeAt, probeDelay, endedAt } as BookedAccount
-  return { series, account, unfrozen: Boolean(row.unfrozen) }
 }
 
-/** The columns of a record of a loaded piece, in a select that joins its series, account and dimension. */
+/** The account of a row with `FIGURES`. */
+export function bookedAccountOf(row: Row): BookedAccount {
+  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay, ended_at: endedAt } = row
+  return { blockedAt, probeAt, probeDelay, endedAt } as BookedAccount
+}
+
+/** The columns of a record of a loaded piece. */
 export const RECORD = `record.id, record.quantity, record.size, record.timestamp, record.deadline, record.probe,
   record.state, record.reason, record.attempts, record.refusals, record.next_attempt_at, record.claim,
-  record.claimed_until, record.answer, record.metering_record_id, ${SERIES}`
+  record.claimed_until, record.answer, record.metering_record_id`
 
 /** A row with `RECORD`. */
 export function recordOf(row: Row): PieceRecord {
@@ -73,8 +87,6 @@ export function recordOf(row: Row): PieceRecord {
     id: row.id as number,
     series: row.series as number,
     account: row.account as number,
-    accountKey: row.account_key as string,
-    dimension: row.dimension as string,
     timestamp: row.timestamp as number,
     deadline: row.deadline as number,
     quantity: row.quantity as number,

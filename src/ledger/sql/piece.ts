@@ -11,11 +11,19 @@ import {
   freezeIdle,
   type NewRecord,
 } from '../rules/decisions.ts'
-import { type PieceRecord, type PieceSeries, recordOf, seriesOf } from './piece-rows.ts'
+import {
+  bookedAccountOf,
+  figuresOf,
+  type PieceRecord,
+  type PieceSeries,
+  recordOf,
+  type SoldSeries,
+  soldOf,
+} from './piece-rows.ts'
 import type { Row } from './rows.ts'
 
 export interface MadeRecord extends NewRecord {
-  readonly series: PieceSeries
+  readonly series: SoldSeries
   readonly terms: Terms
 }
 
@@ -36,17 +44,21 @@ export interface Difference {
 export class Piece implements Book<PieceRecord> {
   readonly #records = new Map<number, PieceRecord>()
   readonly #series = new Map<number, LoadedSeries>()
+  readonly #sold: SoldSeries[] = []
   readonly #accounts = new Map<number, LoadedAccount>()
   readonly #made: MadeRecord[] = []
 
   /** Takes a series in, once; see `SERIES`. */
   addSeries(row: Row): void {
-    this.#take(row)
+    if (this.#series.has(row.series as number)) return
+    const sold = soldOf(row)
+    this.#sold.push(sold)
+    this.#take(sold, row)
   }
 
-  /** Takes a record in, with its series; see `RECORD`. */
+  /** Takes a record in, with its series; see `RECORD` and `FIGURES`. */
   addRecord(row: Row): void {
-    const { series, before } = this.#take(row)
+    const { series, before } = this.#series.get(row.series as number) ?? this.#take(figuresOf(row), row)
     const record = recordOf(row)
     this.#records.set(record.id, record)
     const { state } = record
@@ -57,13 +69,13 @@ export class Piece implements Book<PieceRecord> {
     else addAmount(series.held, record.reason as HeldReason, amount)
   }
 
-  #take(row: Row): LoadedSeries {
-    const known = this.#series.get(row.series as number)
-    if (known !== undefined) return known
-    const { series, account, unfrozen } = seriesOf(row)
-    if (!this.#accounts.has(series.account)) this.#accounts.set(series.account, { before: account, now: account })
+  #take(series: PieceSeries, row: Row): LoadedSeries {
+    if (!this.#accounts.has(series.account)) {
+      const account = bookedAccountOf(row)
+      this.#accounts.set(series.account, { before: account, now: account })
+    }
     const { recorded, metered, balance, approved } = series
-    const before = { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen }
+    const before = { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen: Boolean(row.unfrozen) }
     const loaded = { series, before, records: { pending: 0n, held: 0n } }
     this.#series.set(series.id, loaded)
     return loaded
@@ -77,8 +89,9 @@ export class Piece implements Book<PieceRecord> {
     return this.#records.get(Number(id))
   }
 
-  get series(): PieceSeries[] {
-    return [...this.#series.values()].map(({ series }) => series)
+  /** Those that were taken in by themselves. */
+  get series(): readonly SoldSeries[] {
+    return this.#sold
   }
 
   seriesOf({ series }: PieceRecord): PieceSeries {
@@ -113,7 +126,7 @@ export class Piece implements Book<PieceRecord> {
     for (const series of this.series) this.make(series, terms, freezeIdle(this, series, series, terms))
   }
 
-  make(series: PieceSeries, terms: Terms, record: NewRecord | undefined): void {
+  make(series: SoldSeries, terms: Terms, record: NewRecord | undefined): void {
     if (record !== undefined) this.#made.push({ ...record, series, terms })
   }
 

@@ -59,13 +59,29 @@ export class Database {
     const waiting = this.#waiting
     this.#waiting = []
     const doing = [...new Set(waiting.map(one => one.doing))].join(' and ')
+    let answers: readonly (() => void)[]
+    let working = false
     try {
-      const answers = this.write(doing, () => waiting.map(one => this.#inSavepoint(one)))
-      // Not before: the commit may fail.
-      for (const answer of answers) answer()
+      try {
+        answers = this.write(doing, () =>
+          waiting.map(({ work, resolve }) => {
+            working = true
+            const result = work()
+            working = false
+            return () => resolve(result)
+          }),
+        )
+      } catch (error) {
+        if (!working) throw error
+        // All of it is undone, and done again without what fails. Mostly nothing does, and savepoints take time.
+        answers = this.write(doing, () => waiting.map(one => this.#inSavepoint(one)))
+      }
     } catch (error) {
       for (const { reject } of waiting) reject(error)
+      return
     }
+    // Not before: the commit may fail.
+    for (const answer of answers) answer()
   }
 
   /** Returns what answers the caller. */

@@ -6,7 +6,7 @@ import type { AuditNote } from '../ledger.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
-import type { PieceSeries } from '../sql/piece-rows.ts'
+import type { SoldSeries } from '../sql/piece-rows.ts'
 import { inChunks, takeAllUsage } from './closing.ts'
 import { doubtCounters } from './counters.ts'
 import type { Database } from './database.ts'
@@ -77,7 +77,7 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
 }
 
 /** The hours from one on that series have records of. */
-function hoursTaken(database: Database, series: readonly PieceSeries[], from: number): Map<number, Set<number>> {
+function hoursTaken(database: Database, series: readonly SoldSeries[], from: number): Map<number, Set<number>> {
   const rows = database.all(
     'SELECT series, hour FROM record WHERE series IN (SELECT value FROM json_each(?)) AND hour >= ?',
     ...[JSON.stringify(series.map(({ id }) => id)), from],
