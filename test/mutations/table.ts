@@ -187,7 +187,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'tell what the commit may still undo',
     sin: 'a record is sent whose attempt nobody will know of',
-    edits: edit('ledger/sqlite/database.ts', 'return () => resolve(result)', 'resolve(result)\n      return () => {}'),
+    edits: edit(
+      'ledger/sqlite/database.ts',
+      'working = false\n            return () => resolve(result)',
+      'working = false\n            resolve(result)\n            return () => {}',
+    ),
     caughtBy: [TOGETHER],
   },
   {
