@@ -410,10 +410,10 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
         ...scraped(minute + 120, value),
         receivedAt: START + received * MINUTE,
       })
-      const points = [ahead(1, 100), ahead(2, 110), ahead(3, 120), ahead(4, 130)]
-      // A restart, of which the second point comes first.
-      points.push(ahead(6, 20), ahead(5, 5, 6.5), ahead(7, 25), ahead(8, 30))
-      await scene.observe(points.toReversed(), [ALICE, REQUESTS, 30 + 30])
+      const points = [ahead(1, 1000), ahead(2, 1010), ahead(3, 1020), ahead(4, 1030)]
+      // A restart, of which the second point comes first: where it came, the counter would have fallen twice.
+      points.push(ahead(6, 95), ahead(5, 5, 6.5), ahead(7, 180), ahead(8, 185))
+      await scene.observe(points.toReversed(), [ALICE, REQUESTS, 30 + 185])
     })
 
     scenario('points that are not younger are left out', async scene => {
