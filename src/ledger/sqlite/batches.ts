@@ -13,10 +13,6 @@ import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
 
 const MILLION = 1_000_000n
 
-/** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
-const ROWS_PER_INSERT = 100
-const INSERT_FULL = insertOf(ROWS_PER_INSERT)
-
 /** A row of open usage. */
 interface UsageRow {
   readonly hour: number
@@ -24,7 +20,6 @@ interface UsageRow {
   readonly whole: number
   readonly millionths: number
 }
-const COLUMNS = 4
 
 /** A series whose id a transaction has looked up or made; its failure forgets it. */
 interface SeriesLookup {
@@ -193,11 +188,8 @@ export class Batches {
   }
 
   #addOpenUsage(rows: readonly number[]): void {
-    for (let start = 0; start < rows.length; start += ROWS_PER_INSERT * COLUMNS) {
-      const values = rows.slice(start, start + ROWS_PER_INSERT * COLUMNS)
-      const count = values.length / COLUMNS
-      this.#database.run(count === ROWS_PER_INSERT ? INSERT_FULL : insertOf(count), ...values)
-    }
+    // What is bound are doubles. The table's types make integers of them before anything is added, or refuse them.
+    this.#database.insertRows('INSERT INTO open_usage (hour, series, whole, millionths)', 4, rows, ADD_TO_WHAT_IS_THERE)
   }
 
   #seriesOf(account: Account, dimension: string, hour: number, lookups: SeriesLookup[]): number {
@@ -224,12 +216,6 @@ export class Batches {
     }
     return id
   }
-}
-
-/** What is bound are doubles. The table's types make integers of them before anything is added, or refuse them. */
-function insertOf(rows: number): string {
-  const places = Array(rows).fill('(?, ?, ?, ?)').join(', ')
-  return `INSERT INTO open_usage (hour, series, whole, millionths) VALUES ${places} ${ADD_TO_WHAT_IS_THERE}`
 }
 
 function byHourAndSeries(one: UsageRow, other: UsageRow): number {

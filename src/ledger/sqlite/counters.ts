@@ -27,7 +27,6 @@ import type { Database, Row } from './database.ts'
 
 /** How many counters, and how many streams, are kept in memory. */
 const MOST_KNOWN = 1_000_000
-const ROWS_PER_INSERT = 100
 /** How many that have waited long enough one transaction decides. */
 const WAKES_PER_CHUNK = 1000
 
@@ -243,26 +242,16 @@ export class Observing {
       if (risen === undefined) whole.push(one)
       else marks.push(one.id, Number(risen.mark), risen.time)
     }
-    this.#insert('counter_mark', ['id', 'mark', 'time'], marks)
+    this.#database.insertRows('INSERT OR REPLACE INTO counter_mark (id, mark, time)', 3, marks)
     const rows = whole.flatMap(({ id, kept: { state, dimension, wakeAt, waiting } }): SQLInputValue[] => [
       ...[id, packState(state), dimensionId(dimension), wakeAt, waiting === 0n ? null : String(waiting)],
     ])
-    this.#insert('counter_state', ['id', 'state', 'dimension', 'wake_at', 'waiting'], rows)
+    this.#database.insertRows('INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)', 5, rows)
     if (whole.length > 0) {
       const ids = JSON.stringify(whole.map(({ id }) => id))
       this.#database.run('DELETE FROM counter_mark WHERE id IN (SELECT value FROM json_each(?))', ids)
     }
     return saved
-  }
-
-  /** Inserts rows, or replaces them. Their values come one after the other. */
-  #insert(table: string, columns: readonly string[], values: readonly SQLInputValue[]): void {
-    const places = `(${columns.map(() => '?').join(', ')})`
-    for (let first = 0; first < values.length; first += ROWS_PER_INSERT * columns.length) {
-      const some = values.slice(first, first + ROWS_PER_INSERT * columns.length)
-      const rows = Array(some.length / columns.length).fill(places)
-      this.#database.run(`INSERT OR REPLACE INTO ${table} (${columns.join(', ')}) VALUES ${rows.join(', ')}`, ...some)
-    }
   }
 
   #idOf(counter: string): number {
@@ -277,14 +266,11 @@ export class Observing {
     const forgottenBefore = this.#database.get('SELECT deltas_forgotten_before AS time FROM ledger')?.time as number
     for (const late of [false, true]) {
       const rows = deltas.filter(({ time }) => time < forgottenBefore === late)
-      for (let first = 0; first < rows.length; first += ROWS_PER_INSERT) {
-        const some = rows.slice(first, first + ROWS_PER_INSERT)
-        this.#database.run(
-          `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
-           VALUES ${some.map(() => '(?, ?, ?, ?)').join(', ')}`,
-          ...some.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, String(value)]),
-        )
-      }
+      this.#database.insertRows(
+        `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)`,
+        4,
+        rows.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, String(value)]),
+      )
     }
     const before = Math.max((now - DELTA_MEMORY) * 1000, forgottenBefore)
     this.#database.run('DELETE FROM delta WHERE time < ?', before)
