@@ -1,6 +1,6 @@
 import type { BookedAccount } from '../rules/decisions.ts'
 import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
-import { FIGURES, type PieceRecord, RECORD } from '../sql/piece-rows.ts'
+import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Transaction, Value } from './database.ts'
 
 /** Loading a piece of the PostgreSQL ledger, and writing what was changed of it: a statement for each table. */
@@ -9,11 +9,7 @@ import type { Transaction, Value } from './database.ts'
 export async function loadRecords(transaction: Transaction, condition: string, ...values: Value[]): Promise<Piece> {
   const piece = new Piece()
   // Claims do not ask for the ledger's lock, so each record has its own.
-  const rows = await transaction.all(
-    `SELECT ${RECORD}, ${FIGURES} FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
-     JOIN dimension ON dimension.id = series.dimension WHERE ${condition} FOR UPDATE OF record`,
-    ...values,
-  )
+  const rows = await transaction.all(`${RECORDS} WHERE ${condition} FOR UPDATE OF record`, ...values)
   for (const row of rows) piece.addRecord(row)
   return piece
 }

@@ -32,7 +32,7 @@ export interface SoldSeries extends PieceSeries {
 }
 
 /** The columns of what a series of a loaded piece has, in a select that joins its account and dimension. */
-export const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
+const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
   series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
   account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.ended_at`
 
@@ -75,12 +75,14 @@ export function bookedAccountOf(row: Row): BookedAccount {
   return { blockedAt, probeAt, probeDelay, endedAt } as BookedAccount
 }
 
-/** The columns of a record of a loaded piece. */
-export const RECORD = `record.id, record.quantity, record.size, record.timestamp, record.deadline, record.probe,
+/** Records of a loaded piece, with `FIGURES`. What is to be loaded follows. */
+export const RECORDS = `SELECT record.id, record.quantity, record.size, record.timestamp, record.deadline, record.probe,
   record.state, record.reason, record.attempts, record.refusals, record.next_attempt_at, record.claim,
-  record.claimed_until, record.answer, record.metering_record_id`
+  record.claimed_until, record.answer, record.metering_record_id, ${FIGURES}
+  FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
+  JOIN dimension ON dimension.id = series.dimension`
 
-/** A row with `RECORD`. */
+/** A row of `RECORDS`. */
 export function recordOf(row: Row): PieceRecord {
   const size = BigInt(row.size as string | bigint)
   return {

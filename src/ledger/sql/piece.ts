@@ -56,7 +56,7 @@ export class Piece implements Book<PieceRecord> {
     this.#take(sold, row)
   }
 
-  /** Takes a record in, with its series; see `RECORD` and `FIGURES`. */
+  /** Takes a record in, with its series; see `RECORDS`. */
   addRecord(row: Row): void {
     const { series, before } = this.#series.get(row.series as number) ?? this.#take(figuresOf(row), row)
     const record = recordOf(row)

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MadeRecord, Piece } from '../sql/piece.ts'
-import { FIGURES, type PieceRecord, RECORD } from '../sql/piece-rows.ts'
+import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Database, Row } from './database.ts'
 
 /** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
@@ -16,8 +16,6 @@ export function loadRecordsOf(database: Database, ids: readonly number[]): Piece
   return pieceOf(database.all(RECORDS_OF, JSON.stringify(ids)))
 }
 
-const RECORDS = `SELECT ${RECORD}, ${FIGURES} FROM record JOIN series ON series.id = record.series
-  JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
 // Always the same text: to find the statement by one that is put together anew takes longer than to run it.
 const RECORDS_OF = `${RECORDS} WHERE record.id IN (SELECT value FROM json_each(?))`
 
