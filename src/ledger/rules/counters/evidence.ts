@@ -17,7 +17,6 @@ export const LARGEST_SKEW = 5 * MINUTE * 1000
 const USUAL = 3
 /** So many starts in a row that each have one point, and none a fall, are none: they move with each export. */
 const MOVING = 3
-
 /** So many collections of deltas in a row that came twice, and it is no retry of a sender's. */
 const TWICE = 3
 

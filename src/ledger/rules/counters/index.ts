@@ -614,10 +614,12 @@ export function checkPoints(points: readonly Observation[]): void {
   let last: Stream | undefined
   for (const point of points) {
     const { stream, kind, value } = point
-    if (stream !== undefined && stream !== last && !streams.has(stream) && isStream(stream)) streams.add(stream)
-    const known = stream === undefined || stream === last || streams.has(stream)
-    if (!known || !isTimely(point) || !OBSERVATION_KINDS.includes(kind)) throw notAnObservation(point)
+    if (stream !== undefined && stream !== last && !streams.has(stream)) {
+      if (!isStream(stream)) throw notAnObservation(point)
+      streams.add(stream)
+    }
     last = stream
+    if (!isTimely(point) || !OBSERVATION_KINDS.includes(kind)) throw notAnObservation(point)
     if (typeof value !== 'bigint' || value < 0n || value > MAX_TOTAL) {
       throw new LedgerError(
         'ERR_LEDGER_INVALID',

@@ -356,18 +356,19 @@ function byValues(knots: readonly Knot[], base: bigint, since: number, believed:
   for (let index = first; index < knots.length; index += 1) {
     const [left, right] = [knots[index - 1] as Knot, knots[index] as Knot]
     const rise = right.value - left.value
-    const rate = usualOf(stretches)
-    const limit = rate * UNLIKELY * (right.time - left.time)
-    if (rise < 0n) {
-      falls.push({ at: index, height: left.value, usage, likely: Number(right.value) <= limit, low: right.value })
-      usage += right.value
-      continue
-    }
-    falls = falls.map(fall => (left.value < fall.low ? { ...fall, low: left.value } : fall))
+    if (rise >= 0n) falls = falls.map(fall => (left.value < fall.low ? { ...fall, low: left.value } : fall))
+    // A fall comes back to no height.
     const back = falls.findLast(({ height }) => left.value < height && right.value >= height)
-    if (back === undefined) {
+    if (rise >= 0n && back === undefined) {
       usage += rise
       if (rise > 0n) stretches.push(riseOf(left, right))
+      continue
+    }
+    const rate = usualOf(stretches)
+    const limit = rate * UNLIKELY * (right.time - left.time)
+    if (back === undefined) {
+      falls.push({ at: index, height: left.value, usage, likely: Number(right.value) <= limit, low: right.value })
+      usage += right.value
       continue
     }
     const depth = Number(back.height - back.low)
