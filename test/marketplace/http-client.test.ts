@@ -268,8 +268,8 @@ test('secrets are in no error, though AWS repeats what it was sent', async t => 
     response.writeHead(400).end(JSON.stringify({ __type: 'InvalidSignatureException', message }))
   })
   const sender = client({ endpoint: url, credentials })
-  for (const call of [send(sender), sender.resolveCustomer({ RegistrationToken: 'registration' })]) {
-    const text = inspect(await errorOf(call), { depth: 10 })
+  for (const call of [() => send(sender), () => sender.resolveCustomer({ RegistrationToken: 'registration' })]) {
+    const text = inspect(await errorOf(call()), { depth: 10 })
     assert.match(text, /canonical: .*x-amz-target/)
     assert.doesNotMatch(text, /sessiontoken|wJalr/)
   }
