@@ -14,6 +14,7 @@ import { GatewayConfigError, type Problem, problemsIn } from './config/errors.ts
 import { LEDGER, SETTING_NAMES, settingsSchema } from './config/schema.ts'
 import { isObject, REFERENCE, readReference, readText, withoutSecrets } from './config/secrets.ts'
 import { MAX_GAP, USAGE_NAMES, USAGE_SHAPE } from './config/usage-shape.ts'
+import type { TokenSender } from './otlp/senders.ts'
 
 /** What a gateway's configuration file says, checked, with what holds where it says nothing. Times in milliseconds. */
 export interface GatewayConfig extends Required<Pick<Settings, 'listen' | 'metering' | 'telemetry' | 'statusPage'>> {
@@ -28,7 +29,7 @@ type Settings = v.InferOutput<typeof settingsSchema>
 /** What the configuration file refers to. */
 export interface References {
   readonly ledger: string
-  readonly tokens?: readonly string[]
+  readonly senders?: readonly TokenSender[]
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string }
 }
 
@@ -97,7 +98,9 @@ export class GatewayConfigFile {
     if (problems.length > 0) throw problemsIn(this.path, problems)
     return {
       ledger: address as string,
-      ...(tokens !== undefined && { tokens: tokens as string[] }),
+      ...(tokens !== undefined && {
+        senders: tokens.map((token, index) => ({ name: `token-${index + 1}`, token: token as string })),
+      }),
       ...(tls !== undefined && { tls }),
     }
   }

@@ -14,12 +14,13 @@ import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
 import { operationsHandler } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
 import { Readiness } from './operations/readiness.ts'
-import type { GatewayOptions, ListenOptions } from './options.ts'
-import { BearerTokens } from './otlp/bearer.ts'
+import type { GatewayOptions } from './options.ts'
 import { ByteBudget } from './otlp/budget.ts'
 import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
 import { startHttpReceiver } from './otlp/http-receiver.ts'
 import type { Receiver } from './otlp/options.ts'
+import type { Refused } from './otlp/refusal.ts'
+import { Senders } from './otlp/senders.ts'
 
 /** How long requests that were accepted may take to be answered when the gateway is closed. */
 const CLOSE_TIMEOUT = 10 * SECOND
@@ -62,14 +63,17 @@ export class Gateway {
     const pipeline = new Pipeline(options)
     await pipeline.begin()
     const receivers: { http?: Receiver; grpc?: Receiver } = {}
+    const senders = new Senders(options.senders)
     const common = {
+      senders,
+      onRefused: (refused: Refused) => pipeline.reporter.refused(refused),
       sink: pipeline.intake,
       onError: (error: unknown) => pipeline.reporter.receiverFault(error),
       budget: new ByteBudget(),
     }
     try {
       if (http !== undefined) {
-        receivers.http = await startHttpReceiver({ ...common, ...http, other: pipeline.operations(options, http) })
+        receivers.http = await startHttpReceiver({ ...common, ...http, other: pipeline.operations(options, senders) })
       }
       if (grpc !== undefined) receivers.grpc = await startGrpcReceiver({ ...common, ...grpc })
     } catch (error) {
@@ -105,7 +109,18 @@ class Pipeline {
   readonly #meterProvider: MeterProvider
 
   constructor(options: GatewayOptions) {
-    const { http, grpc, statusPage, minFreeBytes, readers = [], resource, ledgerAddress, ledger, ...rest } = options
+    const {
+      http,
+      grpc,
+      senders,
+      statusPage,
+      minFreeBytes,
+      readers = [],
+      resource,
+      ledgerAddress,
+      ledger,
+      ...rest
+    } = options
     this.#options = parseOptions({ ...rest, ledger })
     this.#ledger = ledger
     this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
@@ -147,14 +162,10 @@ class Pipeline {
     await this.#report()
   }
 
-  operations(
-    { statusPage = true, minFreeBytes = MIN_FREE_BYTES, ledgerAddress }: GatewayOptions,
-    { tokens }: ListenOptions,
-  ) {
+  operations({ statusPage = true, minFreeBytes = MIN_FREE_BYTES, ledgerAddress }: GatewayOptions, senders: Senders) {
     const { folder } = this.#ledger
     const { closeDelay, dryRun } = this.#options
     const { now } = this.#metering
-    const known = tokens === undefined ? undefined : new BearerTokens(tokens)
     const handler = operationsHandler({
       ...{
         ledger: this.#ledger,
@@ -174,10 +185,10 @@ class Pipeline {
       ),
       metrics: () => this.#prometheus.text(),
       ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
-      ...(known !== undefined && {
+      ...(senders.asked && {
         authorize: (request: IncomingMessage) => {
           const token = presentedToken(request)
-          return token !== undefined && known.admit(`Bearer ${token}`)
+          return token !== undefined && senders.admit(`Bearer ${token}`) !== undefined
         },
       }),
     })

@@ -2,6 +2,7 @@ import type { MeterProviderOptions, MetricReader } from '@opentelemetry/sdk-metr
 import type { Ledger } from '../ledger/ledger.ts'
 import type { AWSMarketplaceMetricExporterOptions } from '../metering/options.ts'
 import type { ReceiverOptions } from './otlp/options.ts'
+import type { TokenSender } from './otlp/senders.ts'
 
 type ExporterOptions = Omit<AWSMarketplaceMetricExporterOptions, 'ledger' | 'meterProvider' | 'dropUnnamed'>
 
@@ -13,6 +14,10 @@ export interface GatewayOptions extends ExporterOptions {
   readonly http?: ListenOptions
   /** Where OTLP over gRPC is taken. */
   readonly grpc?: ListenOptions
+  /**
+   * Who may send, each by a bearer token. By default everybody who reaches the gateway is one sender, `anyone`.
+   */
+  readonly senders?: readonly TokenSender[]
   /** The status page, at `/` of the HTTP address. On by default. */
   readonly statusPage?: boolean
   /**
@@ -28,7 +33,4 @@ export interface GatewayOptions extends ExporterOptions {
   readonly ledgerAddress?: string
 }
 
-export type ListenOptions = Pick<
-  ReceiverOptions,
-  'host' | 'port' | 'tokens' | 'tls' | 'maxBodyBytes' | 'maxConnections'
->
+export type ListenOptions = Pick<ReceiverOptions, 'host' | 'port' | 'tls' | 'maxBodyBytes' | 'maxConnections'>

@@ -73,6 +73,17 @@ export class Reporter {
     }
   }
 
+  /** A request of a sender that was turned away. */
+  refused({ transport, code, sender, message }: RefusedRequest): void {
+    this.#instruments?.refused.add(1, { transport, code, ...(sender !== undefined && { sender }) })
+    const whose = sender === undefined ? '' : ` of ${sender}`
+    this.#say(
+      'warn',
+      `refused ${transport} ${code} ${sender}`,
+      `Refused: a request${whose} over ${transport}. ${message}`,
+    )
+  }
+
   exported(points: number, error: unknown): void {
     const failure = error === undefined ? {} : { 'error.type': errorType(error) }
     this.#instruments?.exported.add(points, { ...this.#component, ...failure })
@@ -210,6 +221,14 @@ export class Reporter {
   }
 }
 
+/** A request that a gateway has refused. */
+export interface RefusedRequest {
+  readonly transport: string
+  readonly code: string
+  readonly sender: string | undefined
+  readonly message: string
+}
+
 /** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
 const COMPONENT_TYPE = 'aws_marketplace_metric_exporter'
 let components = 0
@@ -220,6 +239,10 @@ function instruments(meterProvider: MeterProvider) {
     exported: meter.createCounter('otel.sdk.exporter.metric_data_point.exported', {
       unit: '{data_point}',
       description: 'Data points whose usage is durable; with error.type those that were not yet.',
+    }),
+    refused: meter.createCounter('marketplace.gateway.refused', {
+      unit: '{request}',
+      description: 'Requests of senders that were turned away, by transport, code and sender.',
     }),
     unbillable: meter.createCounter('marketplace.usage.unbillable', {
       unit: '{data_point}',

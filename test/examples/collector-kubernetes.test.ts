@@ -220,7 +220,8 @@ test('the gateway answers the probes, without a token', async () => {
   const ledger = new SqliteLedger({ path: folder.file() })
   const client = simulatorClient(new MarketplaceSimulator())
   const gateway = await Gateway.start({
-    ...{ productCode: 'prod', region: 'us-east-1', client, ledger, http: { port: 0, tokens: ['a-token'] } },
+    ...{ productCode: 'prod', region: 'us-east-1', client, ledger, http: { port: 0 } },
+    senders: [{ name: 'collector', token: 'a-token' }],
   })
   try {
     const probes = MANIFESTS.flatMap(name => workloadsIn(objectsOf(name)))

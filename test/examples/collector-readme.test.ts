@@ -42,10 +42,11 @@ test('the commands that send usage are right', async () => {
   const [product, now, metrics] = ['your-product-code', Date.now() - MINUTE, mapper.sources]
   await ledger.register(mapper.dimensions, { product, now, metrics })
   const [usage = '', trial = ''] = commands.filter(command => command.includes('curl'))
-  const common = { ...options, ledger, client }
+  const { senders: _, ...open } = options
+  const common = { ...open, ledger, client }
   // A Collector has no token.
   const collector = await Gateway.start({ ...common, http: { port: 0 } })
-  const gateway = await Gateway.start({ ...common, http: { port: 0, tokens: [TOKEN] } })
+  const gateway = await Gateway.start({ ...common, http: { port: 0 }, senders: [{ name: 'collector', token: TOKEN }] })
   try {
     assert.equal(await sendTo(collector.addresses.http, `${usage}\n${usage.slice(usage.indexOf('curl'))}`), '{}{}')
     const lines = await ledger.statement()

@@ -42,9 +42,12 @@ test('every file is YAML', () => {
 
 for (const which of CASES) {
   test(`the gateway takes gateway-${which}.yaml`, () => {
-    const { http, grpc, region, productCode } = gatewayOf(which)
+    const { http, grpc, region, productCode, senders } = gatewayOf(which)
     assert.deepEqual({ http: http?.port, grpc, region }, { http: 4328, grpc: undefined, region: 'us-east-1' })
-    assert.deepEqual(http?.tokens, ['a-token'])
+    assert.deepEqual(
+      senders?.map(({ token }) => token),
+      ['a-token'],
+    )
     assert.equal(productCode, 'your-product-code')
   })
 

@@ -409,7 +409,10 @@ describe('what a file refers to', () => {
     assert.equal(file.config.ledger, `\${env:LEDGER}`)
     assert.deepEqual(file.readReferences(ENV), {
       ledger: 'postgresql://meter:hunter4@db/x',
-      tokens: ['hunter2', 'hunter3'],
+      senders: [
+        { name: 'token-1', token: 'hunter2' },
+        { name: 'token-2', token: 'hunter3' },
+      ],
       tls: { cert: SECRETS['tls.crt'], key: SECRETS['tls.key'], ca: SECRETS['tls.crt'] },
     })
     const { ledger } = file.readReferences({ ...ENV, LEDGER: 'ledger.sqlite' })

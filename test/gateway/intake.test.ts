@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Attributes } from '@opentelemetry/api'
-import { Intake, read } from '../../src/gateway/intake.ts'
+import { Intake } from '../../src/gateway/intake.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest } from '../../src/gateway/otlp/metrics.ts'
+import { ANYONE } from '../../src/gateway/otlp/senders.ts'
 import { UnavailableError } from '../../src/gateway/otlp/sink.ts'
+import { read } from '../../src/gateway/reading.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE, SECOND } from '../../src/ledger/hours.ts'
 import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
@@ -63,7 +65,7 @@ class Desk implements AsyncDisposable {
   }
 
   async take(...metrics: OtlpMetric[]): Promise<string> {
-    const { rejectedDataPoints, message } = await this.intake.accept(request(metrics))
+    const { rejectedDataPoints, message } = await this.intake.accept(request(metrics), ANYONE)
     return message === '' ? '' : `${rejectedDataPoints} rejected: ${message}`
   }
 
@@ -127,10 +129,10 @@ test('what tells counters apart: resource, scope, name, unit, type and temporali
     request([metric('tokens', five, { temporality: 'delta' })]),
     request([metric('tokens', five, { type: 'histogram' })]),
   ]
-  for (const one of [...requests, ...requests]) await desk.intake.accept(one)
+  for (const one of [...requests, ...requests]) await desk.intake.accept(one, ANYONE)
   // Of two hosts with one start each has to speak after the other has.
-  await desk.intake.accept(request([metric('tokens', [point(120, 5n)])], 'app', { host: 'a' }))
-  await desk.intake.accept(request([metric('tokens', [point(121, 5n)])], 'app', { host: 'b' }))
+  await desk.intake.accept(request([metric('tokens', [point(120, 5n)])], 'app', { host: 'a' }), ANYONE)
+  await desk.intake.accept(request([metric('tokens', [point(121, 5n)])], 'app', { host: 'b' }), ANYONE)
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '30' })
 })
 
@@ -159,6 +161,7 @@ test('what the Prometheus receiver says of starts is not trusted', async () => {
         [metric('tokens', [point(second, sum, { from })])],
         'github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver',
       ),
+      ANYONE,
     )
   await scraped(60, 1000, 60)
   await scraped(120, 1010, 60)
@@ -173,7 +176,7 @@ test("a scraper's version is no part of a counter", async () => {
     const scope = 'github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver'
     const metrics = [metric('tokens', [point(second, sum, { startTime: 0n })])]
     const scopes = [{ name: scope, version, attributes: {}, metrics }]
-    return desk.intake.accept({ resourceMetrics: [{ resource: {}, scopes }] })
+    return desk.intake.accept({ resourceMetrics: [{ resource: {}, scopes }] }, ANYONE)
   }
   await scraped('0.159.0', 60, 100)
   await scraped('0.160.0', 120, 130)
@@ -184,8 +187,8 @@ test("a scraper's version is no part of a counter", async () => {
 test('a start that is the time of the first point is real where an SDK says so', async () => {
   await using desk = await Desk.open()
   const counted = async (resource: Attributes) => {
-    await desk.intake.accept(request([metric('tokens', [point(60, 5n, { from: 60 })])], 'app', resource))
-    await desk.intake.accept(request([metric('tokens', [point(120, 7n, { from: 60 })])], 'app', resource))
+    await desk.intake.accept(request([metric('tokens', [point(60, 5n, { from: 60 })])], 'app', resource), ANYONE)
+    await desk.intake.accept(request([metric('tokens', [point(120, 7n, { from: 60 })])], 'app', resource), ANYONE)
     return (await desk.recorded())['111111111111 tokens']
   }
   assert.equal(await counted({ 'telemetry.sdk.language': 'nodejs' }), '7')

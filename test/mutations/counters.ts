@@ -535,27 +535,27 @@ export const COUNTERS: readonly Mutation[] = [
   {
     name: 'gateway: name a target by all that its resource says',
     sin: 'an attribute that a Collector adds is another target, and its counters begin anew',
-    edits: [{ file: 'gateway/intake.ts', text: 'canonical({ service, instance })', instead: 'canonical(resource)' }],
+    edits: [{ file: 'gateway/reading.ts', text: 'canonical({ service, instance })', instead: 'canonical(resource)' }],
     caughtBy: [situation('scraped/collector-upgrade')],
   },
   {
     name: 'gateway: take the start of an SDK for a Collector’s where it is the point’s time',
     sin: 'what was counted by the first export of a short process is lost',
     edits: [
-      { file: 'gateway/intake.ts', text: '(startTime === time && !this.#fromSdk)', instead: 'startTime === time' },
+      { file: 'gateway/reading.ts', text: '(startTime === time && !this.#fromSdk)', instead: 'startTime === time' },
     ],
     caughtBy: [`${INTAKE}#a start that is the time`],
   },
   {
     name: 'gateway: believe a start that is the point’s time where no SDK speaks',
     sin: 'each export counts the whole history again',
-    edits: [{ file: 'gateway/intake.ts', text: ' || (startTime === time && !this.#fromSdk)', instead: '' }],
+    edits: [{ file: 'gateway/reading.ts', text: ' || (startTime === time && !this.#fromSdk)', instead: '' }],
     caughtBy: [INTAKE],
   },
   {
     name: 'gateway: trust what a scraper says of starts',
     sin: 'a Collector that starts anew bills what its targets had counted',
-    edits: [{ file: 'gateway/intake.ts', text: 'return this.#scraped || startTime', instead: 'return startTime' }],
+    edits: [{ file: 'gateway/reading.ts', text: 'return this.#scraped || startTime', instead: 'return startTime' }],
     caughtBy: [situation('scraped/start-time-metric-fallback')],
   },
 ]

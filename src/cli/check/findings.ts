@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
-import { read } from '../../gateway/intake.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest } from '../../gateway/otlp/metrics.ts'
+import { read } from '../../gateway/reading.ts'
 import type { NotCounted, Observation } from '../../ledger/ledger.ts'
 import {
   type CounterMemory,

@@ -4,14 +4,13 @@ import type { GatewayOptions, ListenOptions } from '../../gateway/options.ts'
 import { HOUR } from '../../ledger/hours.ts'
 
 /** What a configuration file says, as the gateway takes it. */
-export function gatewayOptions(config: GatewayConfig, { tokens, tls }: References): Omit<GatewayOptions, 'ledger'> {
+export function gatewayOptions(config: GatewayConfig, { senders, tls }: References): Omit<GatewayOptions, 'ledger'> {
   const { usage, region, listen, statusPage } = config
   const { endpoint: _, retention, ...metering } = config.metering
   const { http, grpc, maxBodySize } = listen
   const at = ({ host, port }: Address): ListenOptions => ({
     ...{ host, port },
     ...(maxBodySize !== undefined && { maxBodyBytes: maxBodySize }),
-    ...(tokens !== undefined && { tokens }),
     ...(tls !== undefined && { tls }),
   })
   return {
@@ -19,6 +18,7 @@ export function gatewayOptions(config: GatewayConfig, { tokens, tls }: Reference
     ...(metering as Defined<typeof metering>),
     ...(retention !== undefined && { retentionDays: retention / (24 * HOUR) }),
     ...{ region, statusPage },
+    ...(senders !== undefined && { senders }),
     ...(http !== null && { http: at(http) }),
     ...(grpc !== null && { grpc: at(grpc) }),
   }

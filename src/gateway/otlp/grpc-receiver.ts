@@ -3,16 +3,16 @@ import type * as Grpc from '@grpc/grpc-js'
 import * as v from 'valibot'
 import { check } from '../../check.ts'
 import { ConfigurationError } from '../../errors.ts'
-import type { BearerTokens } from './bearer.ts'
 import { InFlight } from './in-flight.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions, TlsOptions } from './options.ts'
-import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
+import { checkTls, receiverEntries } from './parse-options.ts'
 import { decodeProtobuf } from './protobuf.ts'
 import { takeIn } from './reception.ts'
 import { comeBack, Refusal, toRefusal, UNAUTHENTICATED } from './refusal.ts'
 import { encodeAcceptance, encodeRefusal } from './response-encoding.ts'
+import { ANYONE, type Sender, type Senders } from './senders.ts'
 
 export type GrpcReceiverOptions = ReceiverOptions
 
@@ -34,28 +34,28 @@ const schema = v.strictObject(receiverEntries(4317))
  * @throws {ListenError} where it cannot listen
  */
 export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<Receiver> {
-  const { host, port, tls, tokens, sink, onError, budget, maxBodyBytes, maxConnections, requestTimeout } = check(
+  const { host, port, tls, senders, sink, onError, budget, maxBodyBytes, maxConnections, requestTimeout } = check(
     schema,
     options,
   )
   checkTls(tls)
-  const admitted = bearerTokens(tokens)
   const grpc = await load()
   const inFlight = new InFlight()
   const known = new KnownAttributes()
 
-  const take = async (body: Buffer): Promise<Uint8Array> => {
+  const take = async (body: Buffer, sender: Sender): Promise<Uint8Array> => {
     const hold = budget.open()
     try {
       hold.add(body.length)
-      const acceptance = await takeIn(sink, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, known))
+      const acceptance = await takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, known))
       return encodeAcceptance(acceptance, 'protobuf')
     } finally {
       hold.release()
     }
   }
-  const handler: Grpc.handleUnaryCall<Buffer, Uint8Array> = ({ request }, callback) => {
-    const answered = take(request).then(
+  const handler: Grpc.handleUnaryCall<Buffer, Uint8Array> = ({ request, metadata }, callback) => {
+    const sender = senders.admit(authorizationOf(metadata)) ?? ANYONE
+    const answered = take(request, sender).then(
       answer => callback(null, answer),
       error => callback(statusOf(grpc, toRefusal(error, onError))),
     )
@@ -63,7 +63,7 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<R
   }
   const server = new grpc.Server({
     'grpc.max_receive_message_length': maxBodyBytes,
-    interceptors: [arriving(grpc, admitted, requestTimeout)],
+    interceptors: [arriving(grpc, senders, requestTimeout)],
   })
   // The messages themselves, so that what is no message is answered as what it is.
   server.register(
@@ -115,8 +115,10 @@ function credentials(grpc: Library, tls: TlsOptions | undefined): Grpc.ServerCre
   return grpc.ServerCredentials.createSsl(ca === undefined ? null : Buffer.from(ca), [pair], ca !== undefined)
 }
 
+const authorizationOf = (metadata: Grpc.Metadata) => metadata.get('authorization')[0]?.toString()
+
 /** Refuses, before their message is read, calls of who may not send, and those whose message does not arrive. */
-function arriving(grpc: Library, tokens: BearerTokens | undefined, timeout: number): Grpc.ServerInterceptor {
+function arriving(grpc: Library, senders: Senders, timeout: number): Grpc.ServerInterceptor {
   return (_method, call) =>
     new grpc.ServerInterceptingCall(call, {
       start(next) {
@@ -125,7 +127,7 @@ function arriving(grpc: Library, tokens: BearerTokens | undefined, timeout: numb
         const timer = setTimeout(late, timeout)
         next({
           onReceiveMetadata(metadata, pass) {
-            if (tokens === undefined || tokens.admit(metadata.get('authorization')[0]?.toString())) {
+            if (senders.admit(authorizationOf(metadata)) !== undefined) {
               pass(metadata)
               return
             }

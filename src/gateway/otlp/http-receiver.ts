@@ -2,14 +2,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https'
 import * as v from 'valibot'
 import { check } from '../../check.ts'
-import type { BearerTokens } from './bearer.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
 import { InFlight } from './in-flight.ts'
 import { decodeJson } from './json.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { listen, socketsOf } from './listen.ts'
 import type { Receiver, ReceiverOptions } from './options.ts'
-import { bearerTokens, checkTls, receiverEntries } from './parse-options.ts'
+import { checkTls, receiverEntries } from './parse-options.ts'
 import { decodeProtobuf } from './protobuf.ts'
 import { takeIn } from './reception.ts'
 import { INVALID_ARGUMENT, NOT_FOUND, Refusal, toRefusal, UNAUTHENTICATED, UNIMPLEMENTED } from './refusal.ts'
@@ -47,9 +46,9 @@ const schema = v.strictObject({
  * @throws {ListenError} where it cannot listen
  */
 export async function startHttpReceiver(options: HttpReceiverOptions): Promise<Receiver> {
-  const { host, port, tls, maxConnections, tokens, ...rest } = check(schema, options)
+  const { host, port, tls, maxConnections, ...rest } = check(schema, options)
   checkTls(tls)
-  const endpoint = new MetricsEndpoint({ ...rest, tokens: bearerTokens(tokens) })
+  const endpoint = new MetricsEndpoint(rest)
   const { requestTimeout } = rest
   const settings = {
     keepAlive: true,
@@ -84,8 +83,8 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
 
 type Settings = Pick<
   v.InferOutput<typeof schema>,
-  'sink' | 'onError' | 'maxBodyBytes' | 'budget' | 'requestTimeout' | 'path' | 'other'
-> & { readonly tokens: BearerTokens | undefined }
+  'sink' | 'onError' | 'onRefused' | 'senders' | 'maxBodyBytes' | 'budget' | 'requestTimeout' | 'path' | 'other'
+>
 
 /** Answers requests with metrics, and hands on those for other paths. */
 class MetricsEndpoint {
@@ -124,9 +123,10 @@ class MetricsEndpoint {
 
   /** Returns the body of the response. */
   async #take(request: IncomingMessage, format: Format | undefined): Promise<Uint8Array> {
-    const { sink, tokens, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
+    const { sink, senders, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
     if (request.method !== 'POST') throw new Refusal(UNIMPLEMENTED, `Expected POST, got ${request.method}`)
-    if (tokens !== undefined && !tokens.admit(request.headers.authorization)) {
+    const sender = senders.admit(request.headers.authorization)
+    if (sender === undefined) {
       throw new Refusal(UNAUTHENTICATED, 'Expected the header authorization with a bearer token that is good here')
     }
     if (format === undefined) {
@@ -139,8 +139,8 @@ class MetricsEndpoint {
       const limits = { maxBytes, timeout, hold }
       const body = unpack(await readBody(request, limits), encoding, limits)
       const acceptance = await (format === 'json'
-        ? takeIn(sink, body.toString(), decodeJson)
-        : takeIn(sink, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, this.#known)))
+        ? takeIn(sink, sender, body.toString(), decodeJson)
+        : takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, this.#known)))
       return encodeAcceptance(acceptance, format)
     } finally {
       hold.release()

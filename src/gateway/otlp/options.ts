@@ -1,4 +1,6 @@
 import type { ByteBudget } from './budget.ts'
+import type { Refused } from './refusal.ts'
+import type { Senders } from './senders.ts'
 import type { MetricsSink } from './sink.ts'
 
 /** What both receivers are told. */
@@ -10,8 +12,10 @@ export interface ReceiverOptions {
   readonly host?: string
   /** Default OTLP's own, 4318 for HTTP and 4317 for gRPC. 0 is any that is free. */
   readonly port?: number
-  /** Senders have to present one of these as bearer token. By default none is asked for. */
-  readonly tokens?: readonly string[]
+  /** Called with each request that was refused, whoever is to blame. */
+  readonly onRefused?: (refused: Refused) => void
+  /** Who may send. By default everybody who reaches it. */
+  readonly senders?: Senders
   /** By default there is no TLS. */
   readonly tls?: TlsOptions
   /** The largest request, unpacked, in bytes. 20 MiB by default, as OTLP recommends. */

@@ -1,10 +1,10 @@
 import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
-import { configurationError } from '../../check.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { BearerTokens } from './bearer.ts'
 import { ByteBudget } from './budget.ts'
 import type { TlsOptions } from './options.ts'
+import type { Refused } from './refusal.ts'
+import { Senders } from './senders.ts'
 import type { MetricsSink } from './sink.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -28,24 +28,16 @@ export const receiverEntries = (port: number) => ({
     'a sink with wants(metricName) and accept(request)',
   ),
   onError: func<(error: unknown) => void>('a function that is told of errors'),
+  onRefused: v.optional(func<(refused: Refused) => void>('a function that is told of refusals'), () => () => {}),
   host: v.optional(v.pipe(v.string(), v.nonEmpty()), '127.0.0.1'),
   port: v.optional(integer(0, 65_535), port),
-  // A schema would show what is wrong with them.
-  tokens: v.optional(v.any()),
+  senders: v.optional(v.instance(Senders), () => new Senders()),
   tls: v.optional(v.strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
   maxBodyBytes: v.optional(integer(1, 256 * MEBIBYTE), 20 * MEBIBYTE),
   budget: v.optional(v.instance(ByteBudget), () => new ByteBudget()),
   maxConnections: v.optional(integer(1, 1_000_000), 10_000),
   requestTimeout: v.optional(integer(10, 600_000), 30_000),
 })
-
-/** Who may send. @throws {ConfigurationError} */
-export function bearerTokens(tokens: unknown): BearerTokens | undefined {
-  if (tokens === undefined) return undefined
-  const good = Array.isArray(tokens) && tokens.length > 0 && tokens.every(token => typeof token === 'string' && token)
-  if (!good) throw configurationError(['tokens: expected a list of one or more strings that are not empty'])
-  return new BearerTokens(tokens)
-}
 
 /** @throws {ConfigurationError} for what is no certificate with its key */
 export function checkTls(tls: TlsOptions | undefined): void {

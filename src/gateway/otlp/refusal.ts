@@ -47,6 +47,16 @@ export class Refusal extends Error {
   }
 }
 
+/** A request that was refused, for whoever counts them. */
+export interface Refused {
+  readonly transport: 'http' | 'grpc'
+  /** Its name among the codes of gRPC, such as `UNAUTHENTICATED`, or the HTTP status where that says more. */
+  readonly code: string
+  /** Undefined where it is not known. */
+  readonly sender: string | undefined
+  readonly message: string
+}
+
 /** Not now: more is being received than there is memory for, or it arrives too slowly. */
 export function comeBack(message: string): Refusal {
   return new Refusal(UNAVAILABLE, message, { retryAfterSeconds: 1 })

@@ -1,5 +1,6 @@
 import { MarketplaceMeteringError } from '../../errors.ts'
 import type { OtlpRequest } from './metrics.ts'
+import type { Sender } from './senders.ts'
 
 /** Where received metrics go. */
 export interface MetricsSink {
@@ -11,7 +12,7 @@ export interface MetricsSink {
    * `UnavailableError` when it cannot take any of it now; any other error is a fault of our own and is reported, and the
    * sender is told to come back as well.
    */
-  accept(request: OtlpRequest): Promise<Acceptance>
+  accept(request: OtlpRequest, sender: Sender): Promise<Acceptance>
 }
 
 export interface Acceptance {

@@ -4,6 +4,7 @@ import { type GrpcReceiverOptions, startGrpcReceiver } from '../../../src/gatewa
 import { type HttpReceiverOptions, startHttpReceiver } from '../../../src/gateway/otlp/http-receiver.ts'
 import type { OtlpRequest } from '../../../src/gateway/otlp/metrics.ts'
 import type { Receiver } from '../../../src/gateway/otlp/options.ts'
+import { Senders } from '../../../src/gateway/otlp/senders.ts'
 import type { Acceptance, MetricsSink } from '../../../src/gateway/otlp/sink.ts'
 import { decode } from './proto.ts'
 
@@ -23,6 +24,11 @@ export class RecordingSink implements MetricsSink {
     this.accepted.push(request)
     return answer
   }
+}
+
+/** Senders with these tokens, called `sender-1` and so on. */
+export function sendersWith(...tokens: string[]): Senders {
+  return new Senders(tokens.map((token, index) => ({ name: `sender-${index + 1}`, token })))
 }
 
 /** Has the sink answer only when it is let: `asked` resolves when it is asked first. */
