@@ -11,9 +11,10 @@ import type { Rule } from '../usage/rule.ts'
 import { closest } from './config/closest-word.ts'
 import { ConfigDocument } from './config/document.ts'
 import { GatewayConfigError, type Problem, problemsIn } from './config/errors.ts'
-import { LEDGER, SETTING_NAMES, settingsSchema } from './config/schema.ts'
+import { LEDGER, SENDER_NAMES, SETTING_NAMES, settingsSchema } from './config/schema.ts'
 import { isObject, REFERENCE, readReference, readText, withoutSecrets } from './config/secrets.ts'
 import { MAX_GAP, USAGE_NAMES, USAGE_SHAPE } from './config/usage-shape.ts'
+import { TOKEN, TOKEN_EXPECTED } from './config/values.ts'
 import type { TokenSender } from './otlp/senders.ts'
 
 /** What a gateway's configuration file says, checked, with what holds where it says nothing. Times in milliseconds. */
@@ -25,6 +26,7 @@ export interface GatewayConfig extends Required<Pick<Settings, 'listen' | 'meter
 }
 
 type Settings = v.InferOutput<typeof settingsSchema>
+export type TokenEntry = NonNullable<Settings['listen']['tokens']>[number]
 
 /** What the configuration file refers to. */
 export interface References {
@@ -67,6 +69,17 @@ export class GatewayConfigFile {
     throw problemsIn(path, problems)
   }
 
+  /** The files of tokens, certificates and keys, which others may renew. */
+  get renewable(): string[] {
+    const { tokens = [], tls = {} } = this.config.listen
+    const references = tokens.map(entry => (typeof entry === 'string' ? entry : entry.token))
+    const files = [
+      ...references.flatMap(reference => fileOf(reference) ?? []),
+      ...Object.values(tls as Record<string, string>),
+    ]
+    return files.map(file => resolve(dirname(this.path), file))
+  }
+
   /**
    * Reads the environment's variables and the files that the file refers to.
    *
@@ -87,9 +100,21 @@ export class GatewayConfigFile {
     const address = REFERENCE.test(ledger)
       ? attempt('ledger', () => inFolder(folder, readReference(ledger, folder, env)))
       : ledger
-    const tokens = listen.tokens?.map((token, index) =>
-      attempt(`listen.tokens.${index}`, () => readToken(token, folder, env)),
-    )
+    const senders = listen.tokens?.map((entry, index) => {
+      if (typeof entry === 'string') {
+        const token = attempt(`listen.tokens.${index}`, () => readToken(entry, folder, env))
+        return { name: `token-${index + 1}`, token: token as string }
+      }
+      const token = attempt(`listen.tokens.${index}.token`, () => readToken(entry.token, folder, env))
+      return senderOf(entry, token as string)
+    })
+    for (const [index, { token }] of (senders ?? []).entries()) {
+      const first = senders?.findIndex(other => other.token === token)
+      if (first === index || token === undefined) continue
+      attempt(`listen.tokens.${index}`, () => {
+        throw new Error(`expected a token of its own, got the one of listen.tokens.${first}`)
+      })
+    }
     const pem = Object.entries(listen.tls ?? {}).map(([name, file]) => {
       return [name, attempt(`listen.tls.${name}`, () => readText(resolve(folder, file as string)))]
     })
@@ -98,15 +123,15 @@ export class GatewayConfigFile {
     if (problems.length > 0) throw problemsIn(this.path, problems)
     return {
       ledger: address as string,
-      ...(tokens !== undefined && {
-        senders: tokens.map((token, index) => ({ name: `token-${index + 1}`, token: token as string })),
-      }),
+      ...(senders !== undefined && { senders }),
       ...(tls !== undefined && { tls }),
     }
   }
 }
 
 type Report = (message: string) => void
+
+const fileOf = (reference: string) => /^\$\{file:([^}]+)\}$/.exec(reference)?.[1]
 
 /** Undefined where something is wrong that others depend on; what is wrong is reported. */
 function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report: Report): GatewayConfig | undefined {
@@ -118,7 +143,8 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   const given = env.AWS_REGION || env.AWS_DEFAULT_REGION
   const settings = attempt(() => check(settingsSchema, { ...(given && { region: given }), ...written }), report)
   const usage = usageOf(written, report)
-  attempt(() => new UsageMapper(usage, { gauges: true }), report)
+  const mapper = attempt(() => new UsageMapper(usage, { gauges: true }), report)
+  if (mapper !== undefined) checkDimensions(settings?.listen.tokens, mapper, report)
   if (!given && !('region' in written)) report(`region: expected ${REGION_EXPECTED}, got neither`)
   if (!env.MARKETPLACE_LEDGER && !('ledger' in written)) {
     report(`ledger: expected ${LEDGER}, here or in MARKETPLACE_LEDGER, got neither`)
@@ -128,6 +154,18 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   // That of the environment is relative to the working directory, as for other commands.
   const ledger = settings.ledger === undefined ? env.MARKETPLACE_LEDGER : inFolder(folder, settings.ledger)
   return ledger === undefined ? undefined : { usage, region, ledger, listen, metering, telemetry, statusPage }
+}
+
+/** A dimension that there is not would permit nothing, in silence. */
+function checkDimensions(tokens: readonly TokenEntry[] | undefined, mapper: UsageMapper, report: Report): void {
+  const known = mapper.dimensions.map(({ name }) => name)
+  for (const [index, entry] of (tokens ?? []).entries()) {
+    const { dimensions = [] } = typeof entry === 'string' ? {} : entry
+    for (const [place, name] of dimensions.entries()) {
+      if (known.includes(name)) continue
+      report(`listen.tokens.${index}.dimensions.${place}: expected one of ${known.join(', ')}, got ${show(name)}`)
+    }
+  }
 }
 
 function attempt<Value>(read: () => Value, report: Report): Value | undefined {
@@ -141,10 +179,16 @@ function attempt<Value>(read: () => Value, report: Report): Value | undefined {
   }
 }
 
+/** The options in places of their own. */
+const NAMES: readonly [RegExp, readonly string[]][] = [
+  [/^(dimensions|customer)\./, USAGE_NAMES],
+  [/^listen\.tokens\./, SENDER_NAMES],
+]
+
 /** What was meant by an option that there is not. */
 function suggestion(message: string): string {
   const [, name] = /([^.]+): there is no such option$/.exec(message) ?? []
-  const known = /^(dimensions|customer)\./.test(message) ? USAGE_NAMES : SETTING_NAMES
+  const known = NAMES.find(([place]) => place.test(message))?.[1] ?? SETTING_NAMES
   const meant = name && !known.includes(name) && closest(name, known)
   return meant ? ` (did you mean ${meant}?)` : ''
 }
@@ -180,13 +224,21 @@ function inFolder(folder: string, address: string): string {
   return path === undefined ? address : resolve(folder, path)
 }
 
-/** What an HTTP header can have. */
-const TOKEN = /^[\x21-\x7e]+$/
+/** A sender as the gateway takes it. */
+function senderOf(entry: Exclude<TokenEntry, string>, token: string): TokenSender {
+  const { name, customers, dimensions, limits } = entry
+  return {
+    ...{ name, token },
+    ...(customers !== undefined && { customers: new Set(customers) }),
+    ...(dimensions !== undefined && { dimensions: new Set(dimensions) }),
+    ...(limits !== undefined && { limits: { customers: limits.customersPerDay, series: limits.seriesPerDay } }),
+  }
+}
 
 function readToken(reference: string, folder: string, env: NodeJS.ProcessEnv): string {
   const token = readReference(reference, folder, env)
   if (TOKEN.test(token)) return token
-  throw new Error(`expected a token of visible ASCII characters in ${reference}, got others`)
+  throw new Error(`expected ${TOKEN_EXPECTED} in ${reference}, got another`)
 }
 
 function checkCertificate(tls: NonNullable<References['tls']>): void {

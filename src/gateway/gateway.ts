@@ -7,6 +7,7 @@ import { Metering } from '../metering/metering.ts'
 import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
 import { UsageMapper } from '../usage/mapper.ts'
+import { checkSenders } from './check-senders.ts'
 import { Intake } from './intake.ts'
 import { presentedToken } from './operations/access.ts'
 import { Activity } from './operations/activity.ts'
@@ -18,9 +19,9 @@ import type { GatewayOptions } from './options.ts'
 import { ByteBudget } from './otlp/budget.ts'
 import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
 import { startHttpReceiver } from './otlp/http-receiver.ts'
-import type { Receiver } from './otlp/options.ts'
+import type { Receiver, TlsOptions } from './otlp/options.ts'
 import type { Refused } from './otlp/refusal.ts'
-import { Senders } from './otlp/senders.ts'
+import { ANYONE, CERTIFIED, Senders, type TokenSender } from './otlp/senders.ts'
 
 /** How long requests that were accepted may take to be answered when the gateway is closed. */
 const CLOSE_TIMEOUT = 10 * SECOND
@@ -30,6 +31,12 @@ const LONGEST_WITHOUT_PASS = 10 * MINUTE
 /** Enough for what comes until somebody makes room. */
 const MIN_FREE_BYTES = 32e6
 
+/** What may change while a gateway runs. */
+export interface Renewal {
+  readonly senders?: readonly TokenSender[] | undefined
+  readonly tls?: TlsOptions | undefined
+}
+
 const PAGE_PATHS = new Set(['/', '/status.json'])
 
 /** Takes OTLP metrics from any language, and meters them through AWS Marketplace: the same rules, ledger and cycle. */
@@ -37,11 +44,13 @@ export class Gateway {
   /** Where it listens. */
   readonly addresses: { readonly http?: string; readonly grpc?: string }
   readonly #pipeline: Pipeline
+  readonly #senders: Senders
   readonly #receivers: readonly Receiver[]
   #closed: Promise<void> | undefined
 
-  private constructor(pipeline: Pipeline, receivers: { http?: Receiver; grpc?: Receiver }) {
+  private constructor(pipeline: Pipeline, senders: Senders, receivers: { http?: Receiver; grpc?: Receiver }) {
     this.#pipeline = pipeline
+    this.#senders = senders
     this.#receivers = Object.values(receivers)
     this.addresses = Object.fromEntries(
       Object.entries(receivers).map(([name, { host, port }]) => [
@@ -63,7 +72,9 @@ export class Gateway {
     const pipeline = new Pipeline(options)
     await pipeline.begin()
     const receivers: { http?: Receiver; grpc?: Receiver } = {}
-    const senders = new Senders(options.senders)
+    if (options.senders !== undefined) checkSenders(options.senders)
+    const certified = [http, grpc].every(one => one === undefined || one.tls?.ca !== undefined)
+    const senders = new Senders(options.senders, certified ? CERTIFIED : ANYONE)
     const common = {
       senders,
       onRefused: (refused: Refused) => pipeline.reporter.refused(refused),
@@ -81,7 +92,20 @@ export class Gateway {
       await pipeline.end(0)
       throw error
     }
-    return new Gateway(pipeline, receivers)
+    return new Gateway(pipeline, senders, receivers)
+  }
+
+  /**
+   * From now on these may send, and nobody else; no connection ends. Whether tokens are asked for at all stays as it was
+   * when the gateway was started.
+   *
+   * @throws ConfigurationError and all is as before
+   */
+  renew({ senders }: Renewal): void {
+    if (senders !== undefined) checkSenders(senders)
+    if ((senders !== undefined) !== this.#senders.asked)
+      throw configurationError([`senders: expected ${this.#senders.asked ? 'some' : 'none'}, as when it was started`])
+    this.#senders.replace(senders)
   }
 
   /** Answers what was accepted, sends what is due, and ends. The ledger stays open: it is its owner's. */
@@ -145,6 +169,8 @@ class Pipeline {
     this.intake = new Intake({
       ...{ mapper: this.#mapper, ledger, now },
       report: report => this.reporter.mapped(report),
+      fault: error => this.reporter.receiverFault(error),
+      feeds: async () => {},
       accepted: points => {
         const youngest = points.reduce((youngest, { time }) => Math.max(youngest, time / 1000), 0)
         this.#activity.received(points.length, youngest === 0 ? undefined : youngest)

@@ -1,11 +1,14 @@
 import type { Ledger, Observation } from '../ledger/ledger.ts'
+import type { CustomerAccount } from '../usage/account.ts'
+import { MAX_TOTAL } from '../usage/amount.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
-import type { MapReport } from '../usage/mapping.ts'
-import { CounterNames } from './counter-names.ts'
-import { ObservationWriter } from './observation-writer.ts'
+import type { MapReport, Unbillable } from '../usage/mapping.ts'
+import { Admission, type SenderFigures } from './admission.ts'
+import { CounterNames, digest } from './counter-names.ts'
+import { ObservationWriter, type RefusedObservation } from './observation-writer.ts'
 import type { OtlpRequest } from './otlp/metrics.ts'
 import type { Sender } from './otlp/senders.ts'
-import { type MetricsSink, UnavailableError } from './otlp/sink.ts'
+import { type Acceptance, type MetricsSink, UnavailableError } from './otlp/sink.ts'
 import { read } from './reading.ts'
 
 /** When a sender is to come back after a fault of the ledger, in seconds. */
@@ -17,9 +20,13 @@ export interface IntakeOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number
   /** Gets what could not be billed, and why. */
-  readonly report: (report: MapReport) => void
+  readonly report: (report: MapReport, sender: Sender) => void
   /** Called when they are durable. */
-  readonly accepted: (observations: readonly Observation[]) => void
+  readonly accepted: (observations: readonly Observation[], sender: Sender) => void
+  /** Gets what kept the ledger from taking a request. */
+  readonly fault: (error: unknown) => void
+  /** Writes down, durably, whom a sender feeds; called before its usage is, once a day for each customer. */
+  readonly feeds: (sender: Sender, customers: readonly CustomerAccount[]) => Promise<void>
 }
 
 /** Turns OTLP metrics into observations of counters, and brings them into the ledger before they are answered. */
@@ -27,33 +34,118 @@ export class Intake implements MetricsSink {
   readonly #mapper: UsageMapper
   readonly #writer: ObservationWriter
   readonly #names = new CounterNames()
+  readonly #admission: Admission
   readonly #options: IntakeOptions
 
   constructor(options: IntakeOptions) {
     this.#options = options
     this.#mapper = options.mapper
     this.#writer = new ObservationWriter(options.ledger)
+    this.#admission = new Admission(options.mapper.product, options.now)
   }
 
   wants(metricName: string): boolean {
     return this.#mapper.names(metricName)
   }
 
-  async accept(request: OtlpRequest, _sender: Sender): Promise<{ rejectedDataPoints: number; message: string }> {
-    const { observations, reports } = read(this.#mapper, request, this.#options.now(), this.#names)
-    for (const report of reports) this.#options.report(report)
+  /** What each sender has brought today. */
+  senders(): SenderFigures[] {
+    return this.#admission.figures()
+  }
+
+  async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
+    const { now, report, accepted } = this.#options
+    const admission = this.#admission.of(sender)
+    const { observations, reports } = read(this.#mapper, request, now(), this.#names, (account, dimension, point) =>
+      admission.admit(account, dimension, point),
+    )
+    for (const one of reports) report(one, sender)
+    const bad = await this.#write(withOneBeyond(observations), sender, admission.takeFresh(), fresh =>
+      admission.giveBack(fresh),
+    )
+    const noRoom = bad.length === 0 ? [] : [noRoomFor(bad)]
+    for (const one of noRoom) report(one, sender)
+    accepted(observations, sender)
+    return answerOf([...reports, ...noRoom])
+  }
+
+  async #write(
+    observations: readonly Observation[],
+    sender: Sender,
+    fresh: readonly CustomerAccount[],
+    giveBack: (fresh: readonly CustomerAccount[]) => void,
+  ): Promise<readonly RefusedObservation[]> {
+    if (observations.length === 0) return []
     try {
-      if (observations.length > 0) await this.#writer.write(observations)
+      if (fresh.length > 0) {
+        await this.#options.feeds(sender, fresh).catch(error => {
+          giveBack(fresh)
+          throw error
+        })
+      }
+      return await this.#writer.write(observations)
     } catch (error) {
+      this.#options.fault(error)
       throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
     }
-    this.#options.accepted(observations)
-    return answerOf(reports)
   }
 }
 
+/**
+ * Deltas beyond a sender's limits as one for each dimension: their series are what the ledger is to be spared. Its name
+ * is made of all of them, so that the same request counts once, however often it comes.
+ */
+function withOneBeyond(observations: readonly Observation[]): readonly Observation[] {
+  const beyond = observations.filter(isBeyond)
+  if (beyond.length === 0) return observations
+  const ones = Object.values(Object.groupBy(beyond, ({ dimension }) => dimension)).flatMap(points =>
+    points === undefined ? [] : sumsOf(points),
+  )
+  return [...observations.filter(one => !isBeyond(one)), ...ones]
+}
+
+const isBeyond = ({ account, kind }: Observation) =>
+  kind === 'delta' && account.kind === 'unattributed' && account.reason === 'sender-limit'
+
+/** Their sum, as one delta or as few as have room for it. */
+function sumsOf(points: readonly Observation[]): Observation[] {
+  const sums: Observation[] = []
+  let some: Observation[] = []
+  let value = 0n
+  const end = () => {
+    const [first] = some
+    if (first === undefined) return
+    const name = digest(some.map(one => `${one.counter} ${one.start} ${one.time} ${one.value}`).join('\n'))
+    const start = some.reduce((earliest, one) => Math.min(earliest, one.start), first.start)
+    const time = some.reduce((latest, one) => Math.max(latest, one.time), first.time)
+    const { account, dimension, receivedAt } = first
+    sums.push({ counter: name, kind: 'delta', account, dimension, start, time, receivedAt, value })
+    some = []
+    value = 0n
+  }
+  for (const point of points) {
+    if (value + point.value > MAX_TOTAL) end()
+    some.push(point)
+    value += point.value
+  }
+  end()
+  return sums
+}
+
+/** Points that were read, and that no ledger can take. */
+function noRoomFor(refused: readonly RefusedObservation[]): MapReport {
+  const metrics = Object.groupBy(refused, ({ observation: { stream, dimension } }) => stream?.metric ?? dimension)
+  const unbillable = Object.entries(metrics).map(
+    ([metric, points = []]): Unbillable => ({
+      ...{ reason: 'no-room', metric, points: points.length },
+      message: `${metric} has a point that the ledger has no room for: ${points[0]?.error.message}`,
+    }),
+  )
+  return { points: 0, ignored: 0, unbillable, unattributed: [], twoSources: [] }
+}
+
 /** What is said to the sender: points that cannot be billed are rejected, and never come again. */
-function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; message: string } {
+function answerOf(reports: readonly MapReport[]): Acceptance {
   const unbillable = reports.flatMap(report => report.unbillable)
   const messages = new Set([...unbillable, ...reports.flatMap(report => report.unattributed)].map(one => one.message))
   const rejected = unbillable.reduce((sum, { points }) => sum + points, 0)

@@ -1,5 +1,18 @@
 import { newWriterId } from '../ledger/clients/writer-id.ts'
+import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
+
+/** A point that no ledger can take, whenever it comes. */
+export interface RefusedObservation {
+  readonly observation: Observation
+  readonly error: Error
+}
+
+interface Request {
+  readonly observations: readonly Observation[]
+  readonly resolve: (refused: readonly RefusedObservation[]) => void
+  readonly reject: (error: unknown) => void
+}
 
 /**
  * Brings points of others' counters into a ledger, those of many requests in one batch while the one before is being
@@ -10,7 +23,7 @@ export class ObservationWriter {
   readonly #ledger: Ledger
   #writer = newWriterId()
   #sequence = 0
-  #waiting: Observation[] = []
+  #waiting: Request[] = []
   #gathering: Promise<void> | undefined
   #writing: Promise<void> = Promise.resolve()
 
@@ -18,20 +31,72 @@ export class ObservationWriter {
     this.#ledger = ledger
   }
 
-  /** Resolves when they are durable. Rejects with the ledger's error when they may not be. */
-  write(observations: readonly Observation[]): Promise<void> {
-    for (const observation of observations) this.#waiting.push(observation)
+  /**
+   * Resolves when they are durable, but for those that it returns. Rejects with the ledger's error when they may not be.
+   */
+  write(observations: readonly Observation[]): Promise<readonly RefusedObservation[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly RefusedObservation[]>()
+    this.#waiting.push({ observations, resolve, reject })
     if (this.#gathering === undefined) {
-      this.#gathering = this.#writing.then(() => this.#append())
-      this.#writing = this.#gathering.catch(() => {})
+      this.#gathering = this.#writing.then(() => this.#turn())
+      this.#writing = this.#gathering
     }
-    return this.#gathering
+    return promise
   }
 
-  async #append(): Promise<void> {
-    const observations = this.#waiting
+  /** What one request brought is not to be in the way of others': where all cannot be written, each is by itself. */
+  async #turn(): Promise<void> {
+    const requests = this.#waiting
     this.#waiting = []
     this.#gathering = undefined
+    try {
+      await this.#append(requests.flatMap(({ observations }) => observations))
+      for (const { resolve } of requests) resolve([])
+    } catch (error) {
+      if (isAway(error)) for (const { reject } of requests) reject(error)
+      else for (const request of requests) await this.#alone(request)
+    }
+  }
+
+  async #alone({ observations, resolve, reject }: Request): Promise<void> {
+    try {
+      resolve(await this.#divide(observations))
+    } catch (error) {
+      reject(error)
+    }
+  }
+
+  /** Writes what can be written of them, and finds those that cannot. */
+  async #divide(observations: readonly Observation[]): Promise<RefusedObservation[]> {
+    try {
+      await this.#append(observations)
+      return []
+    } catch (error) {
+      if (isAway(error)) throw error
+      const [observation] = observations
+      if (observations.length === 1 && observation !== undefined) {
+        // A fault that is none of the point's comes again as what it is, and so does its sender.
+        if (isOfPoint(error)) return [{ observation, error: error as Error }]
+        throw error
+      }
+      const half = observations.length >> 1
+      const first = await this.#settled(observations.slice(0, half))
+      const second = await this.#settled(observations.slice(half))
+      for (const part of [first, second]) if (!Array.isArray(part)) throw part.error
+      return [...(first as RefusedObservation[]), ...(second as RefusedObservation[])]
+    }
+  }
+
+  /** So that a fault in one half keeps nothing of the other from the ledger. */
+  async #settled(observations: readonly Observation[]): Promise<RefusedObservation[] | { readonly error: unknown }> {
+    try {
+      return await this.#divide(observations)
+    } catch (error) {
+      return { error }
+    }
+  }
+
+  async #append(observations: readonly Observation[]): Promise<void> {
     try {
       await this.#ledger.append({ writer: this.#writer, sequence: this.#sequence + 1, entries: [], observations })
       this.#sequence += 1
@@ -42,4 +107,18 @@ export class ObservationWriter {
       throw error
     }
   }
+}
+
+/** Whether the ledger cannot take anything now, whatever it is given. */
+function isAway(error: unknown): boolean {
+  return error instanceof LedgerError && !OF_WHAT_IS_GIVEN.has(error.code)
+}
+
+/** `ERR_LEDGER_EQUATION` is a fault of ours with one series: others are not to wait for it. */
+const OF_WHAT_IS_GIVEN = new Set(['ERR_LEDGER_INVALID', 'ERR_LEDGER_EQUATION'])
+
+/** Whether it is the point that is at fault: a value that the ledger, or a language's own types, have no room for. */
+function isOfPoint(error: unknown): boolean {
+  if (error instanceof LedgerError) return error.code === 'ERR_LEDGER_INVALID'
+  return error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError
 }

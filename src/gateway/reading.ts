@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Observation } from '../ledger/ledger.ts'
 import type { Stream } from '../ledger/rules/counters/index.ts'
+import type { Account } from '../usage/account.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
 import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
@@ -21,16 +22,24 @@ export interface Reading {
   readonly reports: readonly MapReport[]
 }
 
+/** Whose usage a point is, or why it is refused. */
+export type Admit = (
+  account: Account,
+  dimension: string,
+  point: Pick<Observation, 'counter' | 'kind'>,
+) => Account | UnbillableReason
+
 /** Reads a request: nothing is counted before the ledger has the observations. */
 export function read(
   mapper: UsageMapper,
   request: OtlpRequest,
   receivedAt: number,
   names = new CounterNames(),
+  admit: Admit = account => account,
 ): Reading {
   const observations: Observation[] = []
   const reports = request.resourceMetrics.map(({ resource, scopes }) => {
-    const reader = new ResourceReader(mapper, resource, receivedAt, names, observations)
+    const reader = new ResourceReader(mapper, resource, receivedAt, names, observations, admit)
     for (const scope of scopes) for (const metric of scope.metrics) reader.read(scope, metric)
     return reader.report
   })
@@ -63,6 +72,7 @@ class ResourceReader {
     receivedAt: number,
     names: CounterNames,
     observations: Observation[],
+    admit: Admit,
   ) {
     this.#attributes = resource
     this.#resource = canonical(resource)
@@ -71,18 +81,21 @@ class ResourceReader {
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
     this.#instance = instanceOf(resource)
     this.#isTarget = this.#instance !== undefined && TARGET_ATTRIBUTES.some(key => resource[key] !== undefined)
-    const add: Add = (account, { name: dimension }, value, rule) => {
+    const add: Add = (named, { name: dimension }, value, rule) => {
       const point = this.#point as OtlpPoint
       const { attributes } = point
       const counters = this.#counters as MetricCounters
       const { counter, series } = counters.name(attributes, rule.value, dimension)
       const kind = this.#kindOf(point)
+      const account = admit(named, dimension, { counter, kind })
+      if (typeof account === 'string') return account
       // Of a delta or a level, a start that no clock shows is none.
       const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
       const time = this.#times.of(point.time)
       const { stream } = counters
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
+      return undefined
     }
     this.#mapping = mapper.begin(resource, add, { totals: true })
   }

@@ -8,6 +8,9 @@ export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> 
   'resolver-failed': 'the customer could not be looked up',
   'old-counter': 'a new counter that began long before: it may be a known one under another name',
   'too-late': 'deltas so late that nobody can tell whether they were counted',
+  'sender-limit':
+    'its sender had more customers or series in a day than it may have: first look whether they are real, and raise ' +
+    'the limits of its token if they are',
   'several-writers':
     'several processes count under one name, so nobody knows how much of it was used: first give each a ' +
     "service.instance.id (a scraped target an instance), then compare with the application's own records, and " +

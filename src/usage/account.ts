@@ -31,7 +31,7 @@ export interface UnattributedAccount {
   readonly evidence: string
 }
 
-export type UnattributedReason = UnnamedReason | 'old-counter' | 'too-late' | 'several-writers'
+export type UnattributedReason = UnnamedReason | 'old-counter' | 'too-late' | 'several-writers' | 'sender-limit'
 
 /** Why no customer could be named. For the other reasons the customer is known, and what it owes is not: see `NotCounted`. */
 export type UnnamedReason = 'no-customer' | 'malformed-customer' | 'overflow' | 'resolver-failed'

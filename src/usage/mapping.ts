@@ -18,6 +18,11 @@ export type UnbillableReason =
   // Of metrics that came as OTLP:
   | 'no-time'
   | 'no-temporality'
+  // Of senders:
+  | 'not-permitted'
+  | 'too-many-series'
+  // Of ledgers:
+  | 'no-room'
 
 /** The figures of one collection. */
 export interface MapReport {
@@ -68,10 +73,18 @@ interface ReadyRule {
 }
 
 /**
+ * Takes an amount, or says why not.
+ *
  * @param rule which of the point's values it is, and how it counts
  * @param tally the same for the same account and dimension
  */
-export type Add = (account: Account, dimension: Dimension, amount: bigint, rule: CompiledRule, tally: Tally) => void
+export type Add = (
+  account: Account,
+  dimension: Dimension,
+  amount: bigint,
+  rule: CompiledRule,
+  tally: Tally,
+) => UnbillableReason | undefined
 
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
@@ -153,7 +166,8 @@ export class Mapping {
         : this.#customers.read(attributes, this.#resource)
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
-      this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
+      const refused = this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
+      if (refused !== undefined) this.#unbillable(refused, dimension.dimension)
     }
     if (!asked) this.report.ignored += 1
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
@@ -278,6 +292,12 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has a point without a time, or of one that no clock shows, so that it cannot be told from others. Look at its producer's clock.`
     case 'no-temporality':
       return `${metric} does not say whether it is cumulative or a delta. Look at its producer.`
+    case 'not-permitted':
+      return `${metric} has usage of customers or of ${dimension.name} that its sender may not bill. Look at what its token permits, in listen.tokens: who has it, and is it theirs?`
+    case 'too-many-series':
+      return `${metric} has more series in a day than its sender may have. What they count is taken when there is room: find what makes them, or raise the limit of its token, in listen.tokens.`
+    case 'no-room':
+      return `${metric} has a point that the ledger has no room for. Look at where it is recorded.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
     case 'not-a-number':

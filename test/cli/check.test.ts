@@ -129,6 +129,7 @@ Dimensions  tokens-1k: 1,000 token, held above 1,000,000
 Customer    accountId: attribute account of the point, else of its resource
 Listens     HTTP at 0.0.0.0:4318
             without TLS, with a token
+            token-1 may bill any customer
 Ledger      postgresql://db/usage
 `,
     )

@@ -20,9 +20,19 @@ export class Serving {
   readonly #exit: Promise<number | null>
   #look: () => void = () => {}
 
-  /** @param args what runs instead of the command */
-  constructor(t: TestContext, config: string, env: NodeJS.ProcessEnv = {}, args = [MAIN, 'serve']) {
+  /**
+   * @param args what runs instead of the command
+   * @param files beside the configuration, by name
+   */
+  constructor(
+    t: TestContext,
+    config: string,
+    env: NodeJS.ProcessEnv = {},
+    args = [MAIN, 'serve'],
+    files: Readonly<Record<string, string>> = {},
+  ) {
     this.folder = folder(t)
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(this.folder, name), text)
     const path = join(this.folder, 'gateway.yaml')
     writeFileSync(path, config)
     this.#child = spawn(process.execPath, [...args, '--config', path], {

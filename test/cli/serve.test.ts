@@ -127,11 +127,15 @@ describe('serve', { concurrency: 2 }, () => {
         'grpc: off',
         `grpc: off, tokens: ['\${env:TOKEN}', '\${env:OTHER}']`,
       )
-    const serving = new Serving(t, config, { TOKEN: 'hunter2', OTHER: 'hunter3', OTEL_LOG_LEVEL: 'error' })
+    const serving = new Serving(t, config, {
+      TOKEN: 'hunter2-hunter2-hunter2',
+      OTHER: 'hunter3-hunter3-hunter3',
+      OTEL_LOG_LEVEL: 'error',
+    })
     const address = (await serving.ready()).http.replace('0.0.0.0', '127.0.0.1')
     assert.equal((await send(address)).status, 401)
     assert.equal((await send(address, { authorization: 'Bearer hunter4' })).status, 401)
-    assert.equal((await send(address, { authorization: 'Bearer hunter3' })).status, 200)
+    assert.equal((await send(address, { authorization: 'Bearer hunter3-hunter3-hunter3' })).status, 200)
     serving.kill('SIGINT')
     assert.equal(await serving.exit(), 0)
     assert.match(
@@ -142,6 +146,29 @@ describe('serve', { concurrency: 2 }, () => {
     assert.match(serving.text, /info {2}SIGINT: answering/)
     assert.doesNotMatch(serving.text, /hunter|111122223333/)
     assert.deepEqual(await recorded(serving), [['prod,111122223333', 'tokens', '250']])
+  })
+
+  test('reads tokens again at SIGHUP and when their file changes, and goes on where they are wrong', async t => {
+    const config = HTTP_ONLY.replace('grpc: off', `grpc: off, tokens: [{ name: eu, token: '\${file:token}' }]`)
+    const serving = new Serving(t, config, {}, undefined, { token: 'first-token-of-eu' })
+    const { http } = await serving.ready()
+    await serving.logged(/The token of eu may bill any customer: listen\.tokens can say which/)
+    const answer = async (token: string) => (await send(http, { authorization: `Bearer ${token}` })).status
+    assert.equal(await answer('first-token-of-eu'), 200)
+    writeFileSync(join(serving.folder, 'token'), 'short')
+    serving.kill('SIGHUP')
+    await serving.logged(
+      /tokens and certificates stay as they were\. .*7:\d+: listen\.tokens\.0\.token: expected a token of/,
+    )
+    assert.equal(await answer('first-token-of-eu'), 200)
+    writeFileSync(join(serving.folder, 'token'), 'second-token-of-eu')
+    await serving.logged(/A file of tokens or certificates has changed: from now on the tokens of eu are good/)
+    assert.deepEqual([await answer('first-token-of-eu'), await answer('second-token-of-eu')], [401, 200])
+    writeFileSync(join(serving.folder, 'gateway.yaml'), `${config}statusPage: false\n`)
+    serving.kill('SIGHUP')
+    await serving.logged(/gateway\.yaml says more that is new: only tokens and certificates change without a restart/)
+    assert.equal(await serving.stop(), 0)
+    assert.doesNotMatch(serving.text, /token-of-eu/)
   })
 
   test('warns of an address that everybody may send to', async t => {

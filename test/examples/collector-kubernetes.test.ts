@@ -221,7 +221,7 @@ test('the gateway answers the probes, without a token', async () => {
   const client = simulatorClient(new MarketplaceSimulator())
   const gateway = await Gateway.start({
     ...{ productCode: 'prod', region: 'us-east-1', client, ledger, http: { port: 0 } },
-    senders: [{ name: 'collector', token: 'a-token' }],
+    senders: [{ name: 'collector', token: 'a-token-of-the-tests' }],
   })
   try {
     const probes = MANIFESTS.flatMap(name => workloadsIn(objectsOf(name)))

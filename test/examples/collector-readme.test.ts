@@ -17,7 +17,7 @@ import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 
 const FILE = fileURLToPath(new URL('../../examples/collector/README.md', import.meta.url))
 const README = readFileSync(FILE, 'utf8')
-const TOKEN = 'a-token'
+const TOKEN = 'a-token-of-the-tests'
 const run = promisify(execFile)
 
 const commands = [...README.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text as string)

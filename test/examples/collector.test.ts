@@ -12,7 +12,7 @@ import type { Rule } from '../../src/usage/rule.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = join(ROOT, 'examples/collector')
-const ENV = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: 'ledger.sqlite', METERING_TOKEN: 'a-token' }
+const ENV = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: 'ledger.sqlite', METERING_TOKEN: 'a-token-of-the-tests' }
 const CASES = ['billing', 'vllm']
 
 // biome-ignore lint/suspicious/noExplicitAny: files of others' formats are looked at, not typed
@@ -46,7 +46,7 @@ for (const which of CASES) {
     assert.deepEqual({ http: http?.port, grpc, region }, { http: 4328, grpc: undefined, region: 'us-east-1' })
     assert.deepEqual(
       senders?.map(({ token }) => token),
-      ['a-token'],
+      ['a-token-of-the-tests'],
     )
     assert.equal(productCode, 'your-product-code')
   })

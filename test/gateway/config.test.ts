@@ -126,6 +126,7 @@ const PRESET = `expected a rule or the name of a preset (${Object.keys(PRESETS).
 const UNIT = `expected a unit (${KNOWN_UNITS})`
 const ADDRESS = "expected an address such as 127.0.0.1:4318 or '[::]:4317', or off"
 const REFERENCES = `\${env:NAME} or \${file:path}`
+const CUSTOMER = 'expected an AWS account id of 12 digits in quotes, a licence or a customer identifier'
 const TOKEN = `expected ${REFERENCES}, since secrets do not belong into this file, got a Secret`
 const LEDGER = `expected a path, postgresql://… or dynamodb://table; or ${REFERENCES} where there is a password in it`
 const SIZE = 'expected a size from 1KiB to 128MiB with its unit, such as 512KiB or 16MiB'
@@ -262,6 +263,28 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
     - 22222
     - { hunter2: hunter2 }`,
     ...[8, 9, 10, 11, 12].map((line, index) => `${line}:7: listen.tokens.${index}: ${TOKEN}`),
+  ],
+  [
+    `listen:
+  tokens:
+    - { name: a, token: hunter2 }
+    - { name: a b, token: '\${env:A}', customer: '\${env:B}' }
+    - { name: c, token: '\${env:A}', customers: [111122223333, '11112222333'], limits: { customersPerDay: 0 } }
+    - { name: c, token: '\${env:A}', dimensions: [tokenz] }`,
+    `8:25: listen.tokens.0.token: ${TOKEN}`,
+    '9:15: listen.tokens.1.name: expected a name of up to 63 letters, digits, dots, dashes and underscores, got "a b"',
+    '9:39: listen.tokens.1.customer: there is no such option (did you mean customers?)',
+    `10:49: listen.tokens.2.customers.0: ${CUSTOMER}, got 111122223333`,
+    `10:63: listen.tokens.2.customers.1: ${CUSTOMER}, got "11112222333"`,
+    '10:106: listen.tokens.2.limits.customersPerDay: expected a whole number from 1, got 0',
+  ],
+  [
+    `listen: { tokens: [{ name: c, token: '\${env:A}' }, { name: c, token: '\${env:B}' }] }`,
+    `6:19: listen.tokens: expected names that are not used twice, got ${JSON.stringify(['A', 'B'].map(name => ({ name: 'c', token: `\${env:${name}}` })))}`,
+  ],
+  [
+    `listen: { tokens: [{ name: c, token: '\${env:A}', dimensions: [tokenz] }] }`,
+    '6:63: listen.tokens.0.dimensions.0: expected one of tokens, got "tokenz"',
   ],
   ['tokens: [hunter2]', '6:1: tokens: there is no such option'],
   ['listen: [tokens: [hunter2]]', '6:10: listen.0: there is no such option'],
@@ -401,8 +424,8 @@ describe('what a file refers to', () => {
     for (const [name, text] of Object.entries(secrets)) writeFileSync(join(folder, name), text)
     return file
   }
-  const SECRETS = { token: 'hunter3\n', 'tls.crt': contents('tls.crt'), 'tls.key': contents('tls.key') }
-  const ENV = { TOKEN: 'hunter2', LEDGER: 'postgresql://meter:hunter4@db/x' }
+  const SECRETS = { token: 'hunter3-hunter3-hunter3\n', 'tls.crt': contents('tls.crt'), 'tls.key': contents('tls.key') }
+  const ENV = { TOKEN: 'hunter2-hunter2-hunter2', LEDGER: 'postgresql://meter:hunter4@db/x' }
 
   test('is read from the environment and from files beside it', t => {
     const file = withSecrets(t, SECRETS)
@@ -410,8 +433,8 @@ describe('what a file refers to', () => {
     assert.deepEqual(file.readReferences(ENV), {
       ledger: 'postgresql://meter:hunter4@db/x',
       senders: [
-        { name: 'token-1', token: 'hunter2' },
-        { name: 'token-2', token: 'hunter3' },
+        { name: 'token-1', token: 'hunter2-hunter2-hunter2' },
+        { name: 'token-2', token: 'hunter3-hunter3-hunter3' },
       ],
       tls: { cert: SECRETS['tls.crt'], key: SECRETS['tls.key'], ca: SECRETS['tls.crt'] },
     })
@@ -443,12 +466,43 @@ describe('what a file refers to', () => {
       return found
     }
     assert.deepEqual(wrong({ token: '\n' }), ['9:7: listen.tokens.1: /secrets/token is empty'])
-    assert.deepEqual(wrong({ token: 'hunter2\nhunter3\n' }, { ...ENV, TOKEN: 'hunter 2' }), [
-      `8:7: listen.tokens.0: expected a token of visible ASCII characters in \${env:TOKEN}, got others`,
-      `9:7: listen.tokens.1: expected a token of visible ASCII characters in \${file:secrets/token}, got others`,
+    assert.deepEqual(wrong({ token: 'hunter2-hunter2\nhunter3-hunter3\n' }, { ...ENV, TOKEN: 'hunter2' }), [
+      `8:7: listen.tokens.0: expected a token of 16 or more visible ASCII characters in \${env:TOKEN}, got another`,
+      `9:7: listen.tokens.1: expected a token of 16 or more visible ASCII characters in \${file:secrets/token}, got another`,
     ])
     const certificate = '11:5: listen.tls: expected a certificate and its key in PEM; OpenSSL says: '
+    const both = { ...ENV, TOKEN: 'hunter3-hunter3-hunter3' }
+    assert.deepEqual(wrong({}, both), [
+      '9:7: listen.tokens.1: expected a token of its own, got the one of listen.tokens.0',
+    ])
     assert.deepEqual(wrong({ 'tls.key': contents('other.key') }), [`${certificate}key values mismatch`])
     assert.deepEqual(wrong({ 'tls.key': 'hunter2' }), [`${certificate}unsupported`])
+  })
+
+  test('may be of senders with names and rights', t => {
+    const file = read(
+      t,
+      `${MINIMAL}listen:
+  tokens:
+    - \${env:TOKEN}
+    - name: eu-cluster
+      token: \${env:TOKEN_EU}
+      customers: ['111122223333', 'arn:aws:license-manager::1:license:l-1', cUsToMeR]
+      dimensions: [tokens]
+      limits: { customersPerDay: 5, seriesPerDay: 100 }
+    - { name: prometheus, token: '\${env:TOKEN_P}', customers: [] }
+`,
+    )
+    const env = { TOKEN: 'a'.repeat(16), TOKEN_EU: 'b'.repeat(16), TOKEN_P: 'c'.repeat(16) }
+    assert.deepEqual(file.readReferences(env).senders, [
+      { name: 'token-1', token: env.TOKEN },
+      {
+        ...{ name: 'eu-cluster', token: env.TOKEN_EU },
+        customers: new Set(['111122223333', 'arn:aws:license-manager::1:license:l-1', 'cUsToMeR']),
+        dimensions: new Set(['tokens']),
+        limits: { customers: 5, series: 100 },
+      },
+      { name: 'prometheus', token: env.TOKEN_P, customers: new Set() },
+    ])
   })
 })

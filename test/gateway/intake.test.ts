@@ -41,13 +41,19 @@ class Desk implements AsyncDisposable {
   readonly mapper = new UsageMapper({ productCode: 'prod-1', dimensions: DIMENSIONS }, { gauges: true })
   now = START
   readonly batches: UsageBatch[] = []
+  /** What a ledger does with a batch that it cannot take. */
+  before: (batch: UsageBatch) => void = () => {}
+  failToFeed = false
   fault: (() => void) | undefined
+  readonly faults: unknown[] = []
+  readonly feeds: string[][] = []
   readonly ledger: Ledger = new Proxy<Ledger>(this.file, {
     get: (_, name: keyof Ledger) => {
       const member = this.file[name]
       if (name !== 'append') return typeof member === 'function' ? member.bind(this.file) : member
       return async (batch: UsageBatch) => {
         this.batches.push(batch)
+        this.before(batch)
         await this.file.append(batch)
         this.fault?.()
       }
@@ -56,6 +62,11 @@ class Desk implements AsyncDisposable {
   readonly intake = new Intake({
     ...{ mapper: this.mapper, ledger: this.ledger, now: () => this.now },
     ...{ report: () => {}, accepted: () => {} },
+    fault: error => this.faults.push(error),
+    feeds: async (sender, customers) => {
+      if (this.failToFeed) throw new LedgerError('ERR_LEDGER_BUSY', 'locked')
+      this.feeds.push([sender.name, ...customers.map(({ key }) => key)])
+    },
   })
 
   static async open(): Promise<Desk> {
@@ -269,6 +280,65 @@ test('while the ledger fails, senders are told to come back, and what comes agai
   await desk.take(...first)
   await desk.take(metric('tokens', [point(120, 9n)]))
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '11' })
+})
+
+test('a point that the ledger has no room for is refused by itself, and is in no other’s way', async () => {
+  await using desk = await Desk.open()
+  // As a value does that no column has room for.
+  const poisoned = (batch: UsageBatch) => batch.observations?.some(({ value }) => value === 13_000_000n)
+  desk.before = batch => {
+    if (poisoned(batch)) throw new LedgerError('ERR_LEDGER_INVALID', 'a value does not fit')
+  }
+  const of = (model: string, value: bigint) => point(60, value, { attributes: { ...ALICE, model } })
+  const answers = await Promise.all([
+    desk.take(metric('tokens', [point(60, 1n, { attributes: BOB })])),
+    desk.take(metric('tokens', [of('a', 2n), of('b', 13n), of('c', 4n), of('d', 8n)])),
+    desk.take(metric('tokens', [point(60, 16n, { attributes: { ...BOB, model: 'e' } })])),
+  ])
+  assert.deepEqual(answers, [
+    '',
+    '1 rejected: tokens has a point that the ledger has no room for: a value does not fit',
+    '',
+  ])
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '14', '222222222222 tokens': '17' })
+  assert.deepEqual(desk.faults, [])
+})
+
+test('a fault with one series keeps nothing of others out, and its sender comes back', async () => {
+  await using desk = await Desk.open()
+  desk.before = batch => {
+    if (batch.observations?.some(({ value }) => value === 13_000_000n)) {
+      throw new LedgerError('ERR_LEDGER_EQUATION', 'a series does not add up')
+    }
+  }
+  const broken = metric('tokens', [point(60, 13n), point(60, 4n, { attributes: { ...ALICE, model: 'a' } })])
+  const [good, bad] = await Promise.allSettled([
+    desk.take(metric('tokens', [point(60, 1n, { attributes: BOB })])),
+    desk.take(broken),
+  ])
+  assert.equal(good?.status, 'fulfilled')
+  assert.ok(bad?.status === 'rejected' && bad.reason instanceof UnavailableError)
+  assert.equal((desk.faults[0] as LedgerError).code, 'ERR_LEDGER_EQUATION')
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '4', '222222222222 tokens': '1' })
+  desk.before = () => {}
+  await desk.take(broken)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '17', '222222222222 tokens': '1' })
+})
+
+test('whom a sender feeds is written down before its usage is, each customer once a day', async () => {
+  await using desk = await Desk.open()
+  await desk.take(metric('tokens', [point(60, 5n), point(60, 1n, { attributes: BOB })]))
+  await desk.take(metric('tokens', [point(120, 6n)]))
+  assert.deepEqual(desk.feeds, [['anyone', 'prod-1,111111111111', 'prod-1,222222222222']])
+  desk.now += 24 * HOUR
+  desk.failToFeed = true
+  const later = metric('tokens', [point(24 * 3600, 7n)])
+  await assert.rejects(desk.take(later), UnavailableError)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '6', '222222222222 tokens': '1' })
+  desk.failToFeed = false
+  await desk.take(later)
+  assert.deepEqual(desk.feeds.slice(1), [['anyone', 'prod-1,111111111111']])
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '7', '222222222222 tokens': '1' })
 })
 
 test('after a fault of the ledger that follows a success, each batch has its own points under a key of its own', async () => {

@@ -477,7 +477,10 @@ test('metrics born in Prometheus: every spelling of the name, no unit', async ()
 test('metrics of another shape go through begin()', () => {
   const mapper = new UsageMapper({ productCode: 'p' })
   const amounts: bigint[] = []
-  const mapping = mapper.begin({}, (_account, _dimension, amount) => amounts.push(amount))
+  const mapping = mapper.begin({}, (_account, _dimension, amount) => {
+    amounts.push(amount)
+    return undefined
+  })
   assert.equal(mapping.metric('scope', 'other', '', undefined), false)
   mapping.ignore(3)
   assert.equal(mapping.metric('scope', 'marketplace.inference.tokens', '{token}', undefined), true)

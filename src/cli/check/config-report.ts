@@ -1,6 +1,6 @@
 import { REFERENCE } from '../../gateway/config/secrets.ts'
 import { type Address, hostAndPort } from '../../gateway/config/values.ts'
-import type { GatewayConfig } from '../../gateway/config.ts'
+import type { GatewayConfig, TokenEntry } from '../../gateway/config.ts'
 import { ledgerName } from '../../ledger/open.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityScale } from '../../text/quantity.ts'
@@ -60,7 +60,21 @@ function listenText({ http, grpc, tls, tokens }: GatewayConfig['listen']): strin
     tls === undefined ? 'without TLS' : tls.ca === undefined ? 'with TLS' : 'with TLS and certificates of senders'
   const asked =
     tokens === undefined ? 'without tokens' : `with ${tokens.length === 1 ? 'a token' : `${tokens.length} tokens`}`
-  return [[...at('HTTP', http), ...at('gRPC', grpc)].join(', '), `${secured}, ${asked}`]
+  const rights = (tokens ?? []).flatMap((entry, index) => rightsText(entry, index))
+  return [[...at('HTTP', http), ...at('gRPC', grpc)].join(', '), `${secured}, ${asked}`, ...rights]
+}
+
+/** What a sender may do, unless it may do all. */
+function rightsText(entry: TokenEntry, index: number): string {
+  if (typeof entry === 'string') return `token-${index + 1} may bill any customer`
+  const { name, customers, dimensions } = entry
+  const whom =
+    customers === undefined
+      ? 'any customer'
+      : customers.length === 0
+        ? 'nobody, and looks at the page and the metrics'
+        : `${customers.length} ${customers.length === 1 ? 'customer' : 'customers'}`
+  return `${name} may bill ${whom}${dimensions === undefined ? '' : `, for ${dimensions.join(', ')}`}`
 }
 
 const ledgerText = ({ ledger }: GatewayConfig) => (REFERENCE.test(ledger) ? ledger : ledgerName(ledger))

@@ -28,6 +28,13 @@ export function greeting(
       said.push(['warn', `Whoever reaches ${address} can have usage billed: set listen.tokens or listen.tls.ca.`])
     }
   }
+  const anyCustomer = (tokens ?? []).flatMap((entry, index) =>
+    typeof entry === 'string' ? [`token-${index + 1}`] : entry.customers === undefined ? [entry.name] : [],
+  )
+  if (anyCustomer.length > 0) {
+    const whose = anyCustomer.length === 1 ? 'The token' : 'Each of the tokens'
+    said.push(['info', `${whose} of ${anyCustomer.join(', ')} may bill any customer: listen.tokens can say which.`])
+  }
   const product = usage.productCode ?? usage.product
   said.push(['info', `Meters ${product} in ${region}. Usage is kept in ${ledger}`])
   if (metering.endpoint !== undefined) {

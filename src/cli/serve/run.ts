@@ -11,6 +11,7 @@ import { gatewayOptions } from './gateway-options.ts'
 import { greeting } from './greeting.ts'
 import { logDiag, logLevelOf } from './log.ts'
 import { ownMetrics, ownResource } from './own-metrics.ts'
+import { renewing } from './renewal.ts'
 import { Signals } from './signals.ts'
 
 /** Runs a gateway until a signal asks it to stop, which may take `stopLimit` milliseconds. */
@@ -35,8 +36,10 @@ export async function serve(path: string, env: NodeJS.ProcessEnv, stopLimit: num
       ...(shown === references.ledger && { ledgerAddress: shown }),
     })
     const stop = signals.next()
+    const end = renewing(gateway, file, env)
     for (const [level, message] of greeting(config, gateway.addresses, shown)) diag[level](message)
     diag.info(`${await stop}: answering what was accepted. A second signal ends it at once.`)
+    end()
     endWithin(stopLimit)
     await gateway.close()
   } finally {

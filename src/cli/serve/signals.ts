@@ -8,6 +8,8 @@ export class Signals {
 
   // Also before there is anything to wait for: the first process of a container ignores what it has no handler for.
   constructor() {
+    // Nothing is to be read again before there is a gateway, which is no reason to end.
+    process.on('SIGHUP', () => {})
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => this.#received(signal))
   }
 

@@ -1,16 +1,22 @@
-import { toJsonSchema } from '@valibot/to-json-schema'
+import { type ConversionConfig, toJsonSchema } from '@valibot/to-json-schema'
 import * as v from 'valibot'
-import { SETTINGS } from './schema.ts'
+import { EITHER_TOKEN, SETTINGS, TOKEN_ENTRY } from './schema.ts'
 import { SOURCE, USAGE_SHAPE } from './usage-shape.ts'
 
 /** The JSON schema of the configuration file, for editors. What it cannot say, only `check` finds. */
 export function jsonSchema(): object {
-  const schema = toJsonSchema(v.strictObject({ ...USAGE_SHAPE, ...SETTINGS }), {
+  const config: ConversionConfig = {
     typeMode: 'input',
     definitions: { source: SOURCE },
     // Checks of our own have no equal there.
     ignoreActions: ['check'],
-  })
+    // Nor has a schema that depends on the value.
+    overrideSchema: ({ valibotSchema }) =>
+      valibotSchema === TOKEN_ENTRY
+        ? toJsonSchema(EITHER_TOKEN, { typeMode: 'input', ignoreActions: ['check'] })
+        : undefined,
+  }
+  const schema = toJsonSchema(v.strictObject({ ...USAGE_SHAPE, ...SETTINGS }), config)
   return {
     ...schema,
     title: 'Configuration of the AWS Marketplace metering gateway',

@@ -1,9 +1,10 @@
 import * as v from 'valibot'
 import { isLedgerAddress } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
+import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN } from '../../usage/options.ts'
 import { described } from './description.ts'
-import { REFERENCE, REFERENCES } from './secrets.ts'
-import { address, duration, endpoint, size } from './values.ts'
+import { isObject, REFERENCE, REFERENCES, Secret } from './secrets.ts'
+import { address, duration, endpoint, NAME, NAME_EXPECTED, size } from './values.ts'
 
 /** The options of the configuration file that are not about usage. */
 
@@ -17,6 +18,48 @@ const ledger = v.pipe(
 
 const TOKEN = `${REFERENCES}, since secrets do not belong into this file`
 const token = v.pipe(v.string(TOKEN), v.regex(REFERENCE, TOKEN))
+
+const CUSTOMER = 'an AWS account id of 12 digits in quotes, a licence or a customer identifier'
+const limit = v.pipe(v.number('a whole number from 1'), v.safeInteger(), v.minValue(1, 'a whole number from 1'))
+
+const limits = v.strictObject({
+  customersPerDay: described(v.optional(limit), 'How many customers it may have in a day. 10000 by default.'),
+  seriesPerDay: described(v.optional(limit), 'How many series it may have in a day. 1000000 by default.'),
+})
+
+const sender = v.strictObject({
+  name: described(
+    v.pipe(v.string(NAME_EXPECTED), v.regex(NAME, NAME_EXPECTED)),
+    'What the sender is called in the log, in metrics and in the audit trail.',
+  ),
+  token: described(token, `Its bearer token, as ${REFERENCES}.`),
+  customers: described(
+    v.optional(v.array(v.pipe(v.string(CUSTOMER), v.check(isCustomer, CUSTOMER)))),
+    'Whose usage it may send: account ids, licences or customer identifiers. Without it, any customer of the product; ' +
+      'none with an empty list, for who only looks.',
+  ),
+  dimensions: described(v.optional(v.array(v.string())), 'What it may send usage of. Without it, all dimensions.'),
+  limits: described(v.optional(limits), 'Beyond them its usage is kept for a person to look at.'),
+})
+
+function isCustomer(text: string): boolean {
+  if (/^\d+$/.test(text)) return ACCOUNT_ID.test(text)
+  return LICENSE_ARN.test(text) || CUSTOMER_IDENTIFIER.test(text)
+}
+
+/** A token alone, or one with a name and rights. Which of the two is meant is told by what it is, so that errors are. */
+export const TOKEN_ENTRY = v.lazy(value => (isObject(value) && !(value instanceof Secret) ? sender : token))
+/** The same for editors. */
+export const EITHER_TOKEN = v.union([token, sender])
+
+function eachNameOnce(entries: v.InferOutput<typeof TOKEN_ENTRY>[]): boolean {
+  const names = entries.flatMap(entry => (typeof entry === 'string' ? [] : [entry.name]))
+  return new Set(names).size === names.length
+}
+
+const TOKENS =
+  `Who may send, each by a bearer token: as ${REFERENCES}, or with a name and rights. Without them everybody who ` +
+  'reaches the gateway may bill any customer.'
 
 const tls = v.strictObject({
   cert: described(path, 'The certificate, as PEM, with those that it is signed by.'),
@@ -32,8 +75,14 @@ const listen = v.strictObject({
   grpc: described(v.optional(address, '127.0.0.1:4317'), 'Where OTLP over gRPC is taken; or off.'),
   maxBodySize: described(v.optional(size('1KiB', '128MiB')), 'The largest request, unpacked. 20MiB by default.'),
   tokens: described(
-    v.optional(v.pipe(v.array(token), v.nonEmpty('at least one token'))),
-    `Bearer tokens, each as ${REFERENCES}: any of them lets a request in. Without them all are let in.`,
+    v.optional(
+      v.pipe(
+        v.array(TOKEN_ENTRY),
+        v.nonEmpty('at least one token'),
+        v.check(eachNameOnce, 'names that are not used twice'),
+      ),
+    ),
+    TOKENS,
   ),
   tls: described(v.optional(tls), 'Without it, requests come in plain text.'),
 })
@@ -111,3 +160,5 @@ export const settingsSchema = v.strictObject({
 export const SETTING_NAMES = [settingsSchema, listen, tls, metering, telemetry].flatMap(({ entries }) =>
   Object.keys(entries),
 )
+
+export const SENDER_NAMES = [sender, limits].flatMap(({ entries }) => Object.keys(entries))

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { closest } from './closest-word.ts'
 
 /** Where a secret is: `${env:NAME}`, or `${file:path}`. */
 export const REFERENCE = /^\$\{(env|file):([^}]+)\}$/
 export const REFERENCES = `\${env:NAME} or \${file:path}`
 
 /** Stands in for a text that must not be shown: messages call it `a Secret`. */
-class Secret {}
+export class Secret {}
 
 /** What was read, without what must not be shown: tokens in plain text, and passwords in addresses. */
 export function withoutSecrets(value: unknown): unknown {
@@ -19,9 +20,21 @@ const USAGE: ReadonlySet<string> = new Set(['dimensions', 'customer'])
 /** @param tokens whether what is named so is bearer tokens */
 function hide(value: unknown, tokens: boolean, isToken: boolean): unknown {
   if (Array.isArray(value)) return value.map(item => hide(item, tokens, isToken))
-  if (isToken) return REFERENCE.test(String(value)) ? value : new Secret()
+  if (isToken) return isObject(value) ? hideEntry(value) : REFERENCE.test(String(value)) ? value : new Secret()
   if (isObject(value)) return mapObject(value, (item, key) => hide(item, tokens, tokens && key === 'tokens'))
   return PASSWORD.test(String(value)) ? new Secret() : value
+}
+
+/** What a token with a name and rights may have. */
+const ENTRY: readonly string[] = ['name', 'token', 'customers', 'dimensions', 'limits']
+
+/** Of what is no such thing nothing is shown, since its keys may be the tokens. */
+function hideEntry(value: object): unknown {
+  if (Object.keys(value).some(key => !ENTRY.includes(key) && closest(key, ENTRY) === undefined)) return new Secret()
+  return mapObject(value, (item, key) => {
+    if (ENTRY.includes(key) && key !== 'token') return item
+    return REFERENCE.test(String(item)) ? item : new Secret()
+  })
 }
 
 const PASSWORD = /:\/\/[^/\s]*:[^/\s]*@|[?&]password=/i

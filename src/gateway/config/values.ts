@@ -88,3 +88,11 @@ function isEndpoint(text: string): boolean {
   const url = URL.parse(text)
   return url !== null && /^https?:$/.test(url.protocol) && url.username + url.password + url.search + url.hash === ''
 }
+
+/** What an HTTP header can have, and nobody guesses. */
+export const TOKEN = /^[\x21-\x7e]{16,}$/
+export const TOKEN_EXPECTED = 'a token of 16 or more visible ASCII characters'
+
+/** A name of a sender. */
+export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+export const NAME_EXPECTED = 'a name of up to 63 letters, digits, dots, dashes and underscores'

@@ -13,8 +13,8 @@ export interface Sender {
 }
 
 export interface SenderLimits {
-  readonly customers?: number
-  readonly series?: number
+  readonly customers?: number | undefined
+  readonly series?: number | undefined
 }
 
 /** A sender that is known by a bearer token. */
@@ -24,15 +24,20 @@ export interface TokenSender extends Sender {
 
 const SCHEME = /^bearer +/i
 
-/** Who sends where no token is asked for: everybody who reaches the gateway, or has a certificate, is one sender. */
+/** Who sends where no token is asked for: everybody who reaches the gateway is one sender. */
 export const ANYONE: Sender = { name: 'anyone' }
+/** Everybody who has a certificate. */
+export const CERTIFIED: Sender = { name: 'certificate' }
 
 /** Those who may send, each by its token. Tokens are compared in a time that tells nothing of them. */
 export class Senders {
   #known: readonly { readonly digest: Buffer; readonly sender: Sender }[] | undefined
 
-  /** @param senders without them everybody is let in, as `ANYONE` */
-  constructor(senders?: readonly TokenSender[]) {
+  readonly #unnamed: Sender
+
+  /** @param unnamed who sends without a token, where there are no senders with one */
+  constructor(senders?: readonly TokenSender[], unnamed = ANYONE) {
+    this.#unnamed = unnamed
     this.replace(senders)
   }
 
@@ -48,7 +53,7 @@ export class Senders {
 
   /** Whose token an `authorization` header carries. */
   admit(authorization: string | undefined): Sender | undefined {
-    if (this.#known === undefined) return ANYONE
+    if (this.#known === undefined) return this.#unnamed
     if (authorization === undefined || !SCHEME.test(authorization)) return undefined
     const given = digest(authorization.replace(SCHEME, '').trimEnd())
     let admitted: Sender | undefined

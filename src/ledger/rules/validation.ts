@@ -43,7 +43,7 @@ export function checkDimension(dimension: Dimension, known: Pick<Dimension, 'bas
 }
 
 export function notRegistered(dimension: string): LedgerError {
-  return new LedgerError('ERR_LEDGER_INVALID', `Expected a registered dimension, got "${dimension}".`)
+  return new LedgerError('ERR_LEDGER_NOT_FOUND', `Expected a registered dimension, got "${dimension}".`)
 }
 
 /** @param next the sequence that the writer's next batch has */

@@ -1,0 +1,129 @@
+import { HOUR } from '../ledger/hours.ts'
+import type { Observation } from '../ledger/ledger.ts'
+import { type Account, type CustomerAccount, type UnattributedAccount, unattributedAccount } from '../usage/account.ts'
+import type { UnbillableReason } from '../usage/mapping.ts'
+import type { Sender } from './otlp/senders.ts'
+
+/** In a day, where a sender's own limits do not say otherwise: more than any that is known to be real. */
+export const DEFAULT_LIMITS = { customers: 10_000, series: 1_000_000 } as const
+
+/** From this share of a limit on, somebody should look. */
+const NEARLY = 0.8
+
+const DAY = 24 * HOUR
+
+/** What a sender has brought today. */
+export interface SenderFigures {
+  readonly sender: string
+  readonly customers: number
+  readonly series: number
+  readonly limits: { readonly customers: number; readonly series: number }
+  /** Which of the limits is nearly reached, or is. */
+  readonly near: readonly ('customers' | 'series')[]
+}
+
+/**
+ * What senders may bill, and for how many customers and series in a day of UTC. A sender that is broken, or whose token
+ * has leaked, would otherwise fill the ledger with customers and counters that there are not.
+ */
+export class Admission {
+  readonly #now: () => number
+  readonly #product: string
+  readonly #senders = new Map<string, SenderAdmission>()
+  #day = 0
+
+  /** @param now milliseconds since the epoch */
+  constructor(product: string, now: () => number) {
+    this.#product = product
+    this.#now = now
+  }
+
+  /** Of a sender as it is now: its rights may have changed. */
+  of(sender: Sender): SenderAdmission {
+    const day = Math.floor(this.#now() / DAY)
+    if (day !== this.#day) this.#senders.clear()
+    this.#day = day
+    let admission = this.#senders.get(sender.name)
+    if (admission === undefined) {
+      admission = new SenderAdmission(this.#product, sender)
+      this.#senders.set(sender.name, admission)
+    }
+    admission.sender = sender
+    return admission
+  }
+
+  figures(): SenderFigures[] {
+    return [...this.#senders.values()].map(admission => admission.figures())
+  }
+}
+
+export class SenderAdmission {
+  sender: Sender
+  readonly #beyond: UnattributedAccount
+  readonly #customers = new Set<string>()
+  readonly #series = new Set<string>()
+  #fresh: CustomerAccount[] = []
+
+  constructor(product: string, sender: Sender) {
+    this.sender = sender
+    this.#beyond = unattributedAccount(product, 'sender-limit', JSON.stringify({ sender: sender.name }))
+  }
+
+  /** Whose usage a point is, or why it is refused. */
+  admit(
+    account: Account,
+    dimension: string,
+    { counter, kind }: Pick<Observation, 'counter' | 'kind'>,
+  ): Account | UnbillableReason {
+    const { customers, dimensions } = this.sender
+    if (dimensions !== undefined && !dimensions.has(dimension)) return 'not-permitted'
+    // Who may bill nobody may not do so by way of a person, either.
+    if (customers !== undefined && !(account.kind === 'customer' ? mayBill(customers, account) : customers.size > 0)) {
+      return 'not-permitted'
+    }
+    if (!this.#series.has(counter)) {
+      if (this.#series.size < this.#limits.series) this.#series.add(counter)
+      // What a delta says is not said again. A running total comes with what it has counted, once there is room.
+      else return kind === 'delta' ? this.#beyond : 'too-many-series'
+    }
+    if (account.kind !== 'customer' || this.#customers.has(account.key)) return account
+    if (this.#customers.size >= this.#limits.customers) return this.#beyond
+    this.#customers.add(account.key)
+    this.#fresh.push(account)
+    return account
+  }
+
+  /** The customers that it has sent usage of today for the first time, since this was asked last. */
+  takeFresh(): readonly CustomerAccount[] {
+    const fresh = this.#fresh
+    this.#fresh = []
+    return fresh
+  }
+
+  /** What was taken is not written down anywhere. */
+  giveBack(fresh: readonly CustomerAccount[]): void {
+    this.#fresh.push(...fresh)
+  }
+
+  figures(): SenderFigures {
+    const limits = this.#limits
+    const [customers, series] = [this.#customers.size, this.#series.size]
+    const near = (
+      [
+        ['customers', customers],
+        ['series', series],
+      ] as const
+    ).flatMap(([name, count]) => (count >= NEARLY * limits[name] ? [name] : []))
+    return { sender: this.sender.name, customers, series, limits, near }
+  }
+
+  get #limits() {
+    const { customers = DEFAULT_LIMITS.customers, series = DEFAULT_LIMITS.series } = this.sender.limits ?? {}
+    return { customers, series }
+  }
+}
+
+function mayBill(customers: ReadonlySet<string>, account: CustomerAccount): boolean {
+  const { accountId = '', customerIdentifier = '', licenseArn = '' } = account
+  return customers.has(accountId) || customers.has(customerIdentifier) || customers.has(licenseArn)
+}

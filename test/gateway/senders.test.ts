@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { Gateway } from '../../src/gateway/gateway.ts'
+import type { GatewayOptions } from '../../src/gateway/options.ts'
+import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { formatAmount } from '../../src/usage/amount.ts'
+import { folder } from '../cli/support.ts'
+import { encode, type Metric, nanoseconds, type Point } from '../counters/otlp.ts'
+
+const DAY = 24 * HOUR
+const START = Date.UTC(2026, 5, 10, 12, 10)
+const [ALICE, BOB, CAROL] = ['200100100100', '200200200200', '200300300300'] as const
+const COLLECTOR = 'token-of-the-collector'
+const PARTNER = 'token-of-the-partner-'
+const VIEWER = 'token-of-the-viewer--'
+
+/** A real gateway with senders, on a clock that stands still until it is moved. */
+class Post {
+  now = START
+  readonly ledger: SqliteLedger
+  gateway = {} as Gateway
+
+  private constructor(ledger: SqliteLedger) {
+    this.ledger = ledger
+  }
+
+  static async open(t: TestContext, options: Partial<GatewayOptions> = {}): Promise<Post> {
+    const ledger = new SqliteLedger({ path: join(folder(t), 'ledger.sqlite') })
+    const post = new Post(ledger)
+    post.gateway = await Gateway.start({
+      ...{ ledger, region: 'us-east-1', productCode: 'prod', http: { port: 0 }, now: () => post.now },
+      dimensions: {
+        tokens: { unit: '{token}', from: { metric: 'tokens' } },
+        requests: { unit: '{request}', from: { metric: 'requests' } },
+      },
+      customer: ({ customer }) => (customer === undefined ? undefined : { accountId: String(customer) }),
+      dryRun: true,
+      senders: [
+        { name: 'collector', token: COLLECTOR },
+        {
+          ...{ name: 'partner', token: PARTNER },
+          ...{ customers: new Set([ALICE]), dimensions: new Set(['tokens']) },
+        },
+        { name: 'viewer', token: VIEWER, customers: new Set() },
+      ],
+      ...options,
+    })
+    t.after(async () => {
+      await post.gateway.close()
+      await ledger.close()
+    })
+    return post
+  }
+
+  /** The answer, in short. */
+  async send(token: string | undefined, points: readonly Point[]): Promise<string> {
+    const response = await fetch(`http://${this.gateway.addresses.http}/v1/metrics`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+      body: encode(points),
+    })
+    const { partialSuccess: { rejectedDataPoints, errorMessage } = {} } = (await response.json()) as {
+      partialSuccess?: { rejectedDataPoints: string; errorMessage: string }
+    }
+    return `${response.status}${rejectedDataPoints === undefined ? '' : ` ${rejectedDataPoints}: ${errorMessage}`}`
+  }
+
+  point(customer: string | undefined, value: number, rest: Partial<Point> = {}): Point {
+    const metric: Metric = { name: 'tokens', unit: '{token}', type: 'sum', temporality: 'delta' }
+    return {
+      ...{ resource: { 'service.name': 'chat' }, scope: { name: 'app' }, metric },
+      attributes: customer === undefined ? {} : { customer },
+      ...{ start: nanoseconds(this.now - MINUTE), time: nanoseconds(this.now), value, ...rest },
+    }
+  }
+
+  async recorded(): Promise<Record<string, string>> {
+    const lines = await this.ledger.statement()
+    return Object.fromEntries(
+      lines
+        .filter(({ recorded }) => recorded > 0n)
+        .map(({ account, dimension, recorded }) => [
+          `${account.kind === 'customer' ? account.accountId : account.key} ${dimension.name}`,
+          formatAmount(recorded),
+        ]),
+    )
+  }
+}
+
+const REQUESTS: Metric = { name: 'requests', unit: '{request}', type: 'sum', temporality: 'delta' }
+const TOTAL: Metric = { name: 'tokens', unit: '{token}', type: 'sum', temporality: 'cumulative' }
+
+test('a sender bills what its token permits, and what it does not is refused point by point', async t => {
+  const post = await Post.open(t)
+  assert.equal(await post.send('token-of-nobody-at-all', [post.point(ALICE, 1)]), '401')
+  assert.equal(await post.send(COLLECTOR, [post.point(BOB, 7), post.point(ALICE, 1, { metric: REQUESTS })]), '200')
+  const answer = await post.send(PARTNER, [
+    post.point(ALICE, 5),
+    post.point(BOB, 100),
+    post.point(ALICE, 200, { metric: REQUESTS, attributes: { customer: ALICE, model: 'b' } }),
+    post.point(undefined, 3),
+  ])
+  assert.match(
+    answer,
+    /^200 2: tokens has usage of customers or of tokens that its sender may not bill\. .*listen\.tokens/,
+  )
+  assert.deepEqual(await post.recorded(), {
+    [`${ALICE} tokens`]: '5',
+    [`${BOB} tokens`]: '7',
+    [`${ALICE} requests`]: '1',
+    // A person decides whose it is.
+    'prod,unattributed=no-customer,{} tokens': '3',
+  })
+})
+
+test('who only looks bills nobody, not even by way of a person', async t => {
+  const post = await Post.open(t)
+  assert.match(await post.send(VIEWER, [post.point(ALICE, 5), post.point(undefined, 5)]), /^200 2: /)
+  assert.deepEqual(await post.recorded(), {})
+})
+
+test('customers beyond what a sender has in a day are nobody’s until a person has looked', async t => {
+  const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { customers: 2 } }] })
+  const all = [post.point(ALICE, 1), post.point(BOB, 2), post.point(CAROL, 4), post.point('200400400400', 8)]
+  assert.equal(await post.send(COLLECTOR, all), '200')
+  // What comes again counts once, and who was known goes on.
+  assert.equal(await post.send(COLLECTOR, all), '200')
+  post.now += MINUTE
+  assert.equal(await post.send(COLLECTOR, [post.point(BOB, 16), post.point(CAROL, 32)]), '200')
+  const beyond = 'prod,unattributed=sender-limit,{"sender":"a"} tokens'
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '1', [`${BOB} tokens`]: '18', [beyond]: '44' })
+  post.now += DAY
+  assert.equal(await post.send(COLLECTOR, [post.point(CAROL, 64)]), '200')
+  assert.deepEqual((await post.recorded())[`${CAROL} tokens`], '64')
+})
+
+test('series beyond a day’s: deltas are kept as one, totals are told to wait, and nothing counts twice', async t => {
+  const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { series: 2 } }] })
+  const model = (model: string, value: number, metric?: Metric) =>
+    post.point(ALICE, value, { attributes: { customer: ALICE, model }, ...(metric && { metric }) })
+  const some = [model('a', 1), model('b', 2), model('c', 4), model('d', 8)]
+  assert.equal(await post.send(COLLECTOR, some), '200')
+  assert.equal(await post.send(COLLECTOR, some), '200')
+  const total = [model('e', 100, TOTAL), model('a', 1)]
+  assert.match(await post.send(COLLECTOR, total), /^200 1: tokens has more series in a day than its sender may have/)
+  const beyond = 'prod,unattributed=sender-limit,{"sender":"a"} tokens'
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '3', [beyond]: '12' })
+  // With room, a total brings all that it has counted.
+  post.now += DAY
+  const late = post.point(ALICE, 107, {
+    ...{ attributes: { customer: ALICE, model: 'e' }, metric: TOTAL },
+    start: nanoseconds(START),
+  })
+  await post.send(COLLECTOR, [late])
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '110', [beyond]: '12' })
+})
+
+test('tokens are renewed while it runs, and wrong ones change nothing', async t => {
+  const post = await Post.open(t)
+  const others = [{ name: 'collector', token: 'another-token-of-it' }]
+  post.gateway.renew({ senders: others })
+  assert.equal(await post.send(COLLECTOR, [post.point(ALICE, 1)]), '401')
+  assert.equal(await post.send('another-token-of-it', [post.point(ALICE, 2)]), '200')
+  assert.throws(() => post.gateway.renew({ senders: [{ name: 'collector', token: 'short' }] }), {
+    message: 'Invalid options: senders.0.token: expected a token of 16 or more visible ASCII characters',
+  })
+  assert.throws(() => post.gateway.renew({}), /expected some, as when it was started/)
+  assert.equal(await post.send('another-token-of-it', [post.point(BOB, 2)]), '200')
+})
