@@ -225,6 +225,8 @@ export interface ClaimOptions {
   readonly now: number
   readonly limit: number
   readonly claimedUntil: number
+  /** Only those of which so many attempts have no answer: from `from` to less than `below`. */
+  readonly unanswered?: { readonly from: number; readonly below: number }
 }
 
 /** An immutable record on its way to AWS. */
@@ -241,6 +243,8 @@ export interface MeteringRecord {
   readonly deadline: number
   /** How often it was attempted, this time included. */
   readonly attempts: number
+  /** How many of them have no answer that proves that it was not taken, this one included. */
+  readonly unanswered: number
 }
 
 export interface Settlement {

@@ -1,3 +1,4 @@
+import { hourOf } from '../ledger/hours.ts'
 import type { Lane, MeteringRecord, Outcome } from '../ledger/ledger.ts'
 import type {
   AnsweredRecord,
@@ -55,12 +56,11 @@ export function readAnswers(
 
 function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult | undefined): BatchAnswers {
   const nonsense = new Set<string>()
-  const asked = records.map(record => ({ record, identity: identityOf(usageRecordOf(record)) }))
-  const said = new Map<string, RecordAnswer[]>(asked.map(({ identity }) => [identity, []]))
+  const asked = records.map(record => ({ record, sent: usageRecordOf(record), said: [] as RecordAnswer[] }))
   const note = (about: AnsweredRecord | null | undefined, answer: RecordAnswer): void => {
-    const known = said.get(identityOf(about ?? {}))
+    const known = asked.find(({ sent }) => repeats(about ?? {}, sent))
     if (known === undefined) nonsense.add('an answer to a record that was not sent')
-    else known.push(answer)
+    else known.said.push(answer)
   }
   for (const one of listOf(result, 'Results', nonsense)) {
     const { Status: status, UsageRecord: about, MeteringRecordId: id } = one ?? {}
@@ -73,8 +73,7 @@ function read(records: readonly MeteringRecord[], result: BatchMeterUsageResult 
     }
   }
   for (const one of listOf(result, 'UnprocessedRecords', nonsense)) note(one, { said: 'unprocessed' })
-  const answers = asked.map(({ record, identity }): BatchAnswers['answers'][number] => {
-    const found = said.get(identity) ?? []
+  const answers = asked.map(({ record, said: found }): BatchAnswers['answers'][number] => {
     if (found.length === 1 && found[0] !== undefined) return { record, ...found[0] }
     nonsense.add(found.length === 0 ? 'a record without an answer' : 'several answers to a record')
     return { record, said: 'nothing' }
@@ -94,17 +93,16 @@ function listOf<Name extends 'Results' | 'UnprocessedRecords'>(
   return []
 }
 
-/** All that AWS repeats of a record; one that is repeated with another quantity is another record. */
-function identityOf(record: AnsweredRecord): string {
-  const time = record.Timestamp instanceof Date ? record.Timestamp.getTime() : Number.NaN
-  return JSON.stringify([
-    record.CustomerAWSAccountId || null,
-    record.CustomerIdentifier || null,
-    record.LicenseArn || null,
-    record.Dimension,
-    Math.floor(time / 1000),
-    record.Quantity,
-  ])
+/** What AWS has one quantity for. */
+const NAMES = ['CustomerAWSAccountId', 'CustomerIdentifier', 'LicenseArn', 'Dimension', 'Quantity'] as const
+
+/**
+ * Whether an answer is about a record: all that was sent comes again, its time to the hour, which is all that AWS tells
+ * records apart by. What the answer says beyond that is AWS's own; another quantity is another record.
+ */
+function repeats(answered: AnsweredRecord, sent: UsageRecord): boolean {
+  const hour = ({ Timestamp }: AnsweredRecord) => (Timestamp instanceof Date ? hourOf(Timestamp.getTime()) : undefined)
+  return NAMES.every(name => sent[name] === undefined || answered[name] === sent[name]) && hour(answered) === hour(sent)
 }
 
 export function outcomeOf(

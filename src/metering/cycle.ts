@@ -1,5 +1,6 @@
 import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
 import type {
+  ClaimOptions,
   CloseOptions,
   Lane,
   Ledger,
@@ -67,6 +68,11 @@ const RETRY_LONGEST = 5 * MINUTE
 /** After a refusal that a person has to mend. */
 const MEND_SHORTEST = 30 * SECOND
 const MEND_LONGEST = 15 * MINUTE
+/** So many attempts without an answer are no accident. */
+const SUSPICIOUS = 3
+const UNSUSPICIOUS = { from: 0, below: SUSPICIOUS }
+const DOUBTED = { from: 1, below: SUSPICIOUS }
+const DOUBTFUL = { from: 1, below: 2 ** 31 - 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
@@ -91,6 +97,8 @@ export class MeteringCycle {
   readonly #options: MeteringCycleOptions
   readonly #random: () => number
   readonly #laneFaults = new Map<string, LaneFault>()
+  /** Those whose last request was answered. */
+  readonly #answering = new Set<string>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
   #prunedAt = Number.NEGATIVE_INFINITY
@@ -170,7 +178,7 @@ export class MeteringCycle {
 
   /** Sends batch after batch while there are full ones; each that is answered calls in another to do the same beside it. */
   async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
-    const { ledger, now, pacer, requestTimeout } = this.#options
+    const { now, pacer, requestTimeout } = this.#options
     const { lane, sendable } = sending
     let written: Promise<boolean> | undefined
     for (let full = true; full && sendable(); ) {
@@ -180,12 +188,12 @@ export class MeteringCycle {
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
       // Beside the answers to what was sent last: a ledger can write both down at once.
       const [records, wroteAnswers = true] = await Promise.all([
-        ledger.claim(lane, { now: now(), limit, claimedUntil }),
+        this.#claim(lane, { now: now(), limit, claimedUntil }),
         written,
       ])
       if (records.length === 0) return
       full = records.length === limit && wroteAnswers
-      const settlements = await this.#send(sending, records)
+      const settlements = await this.#sendApart(sending, records)
       written = tasks.begin(this.#writeAnswers(settlements))
       // Only now: while AWS does not answer, no more records than these are in doubt.
       if (full && sendable()) callAnother()
@@ -193,8 +201,38 @@ export class MeteringCycle {
   }
 
   /**
-   * Sends records and returns the outcome of each. Where one of them makes AWS refuse all, the halves go by themselves,
-   * down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
+   * What AWS has often left without an answer comes after all else, or it would be in the way of the same records in
+   * each process that begins. While a lane fails it is tried with what is in doubt already, so that nothing else gets
+   * into doubt.
+   */
+  async #claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
+    const { ledger } = this.#options
+    const orders = this.#laneFaults.has(lane.id) ? [DOUBTED, DOUBTFUL] : [UNSUSPICIOUS]
+    for (const unanswered of orders) {
+      const records = await ledger.claim(lane, { ...options, unanswered })
+      if (records.length > 0) return records
+    }
+    return ledger.claim(lane, options)
+  }
+
+  /**
+   * Sends records, those that were attempted more often with fewer others and later: one that AWS never answers would
+   * keep all from an answer that share its request, in this process and in each that comes after it.
+   */
+  async #sendApart(sending: Sending, records: readonly MeteringRecord[]): Promise<Settlement[]> {
+    const { now, pacer } = this.#options
+    const settlements: Settlement[] = []
+    for (const [index, some] of sharing(records).entries()) {
+      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region)
+      if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
+      else settlements.push(...some.map(record => notSent(record, now())))
+    }
+    return settlements
+  }
+
+  /**
+   * Sends records and returns the outcome of each. Where one of them makes AWS refuse all, or fail over all while it
+   * answers others, the halves go by themselves, down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
    *
    * @param repeated whether the client tried these records before by itself, and did not tell the outcome
    */
@@ -217,7 +255,10 @@ export class MeteringCycle {
     const read = readAnswers(records, result)
     if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense })
     const answered = read.answers.some(answer => answer.said !== 'nothing')
-    if (answered) this.#laneFaults.delete(lane.id)
+    if (answered) {
+      this.#laneFaults.delete(lane.id)
+      this.#answering.add(lane.id)
+    }
     const pausedUntil = answered ? 0 : this.#pause(lane, 'unknown')
     return read.answers.map(({ record, ...answer }) => {
       const terms = {
@@ -233,19 +274,21 @@ export class MeteringCycle {
   async #failed(
     sending: Sending,
     records: readonly MeteringRecord[],
-    { fault, repeated }: FaultOfRequest,
+    { fault, repeated, failedOver }: FaultOfRequest,
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
     const { lane, sendable } = sending
     const refused = fault === 'refused' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
-    if (refused && records.length > 1) {
+    // While AWS answers others, it is something in this request that it fails over.
+    const itsOwn = failedOver && this.#answering.has(lane.id)
+    if ((refused || itsOwn) && records.length > 1) {
       const middle = Math.ceil(records.length / 2)
       const settlements: Settlement[] = []
       for (const half of [records.slice(0, middle), records.slice(middle)]) {
         if (sendable()) await pacer.turn(lane.region)
-        if (sendable()) settlements.push(...(await this.#send(sending, half, repeated)))
+        if (sendable()) settlements.push(...(await this.#send(sending, half, !notTaken)))
         else
           settlements.push(
             ...half.map(record => ({ record, outcome: { type: 'retry' as const, at: now(), notTaken }, answer })),
@@ -254,7 +297,9 @@ export class MeteringCycle {
       return settlements
     }
     if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer })
-    const pausedUntil = refused ? undefined : this.#pause(lane, fault)
+    // Until another is answered nobody knows that it was this record, and not all of AWS since.
+    this.#answering.delete(lane.id)
+    const pausedUntil = refused ? undefined : itsOwn ? 0 : this.#pause(lane, fault)
     return records.map(record => {
       if (fault === 'refused' && !repeated) return { record, outcome: { type: 'refused' }, answer }
       const at =
@@ -303,6 +348,24 @@ export class MeteringCycle {
     }
     this.#options.report({ type: 'settled', records: settled })
   }
+}
+
+/** Records in the order in which they are sent, those together that may share a request. */
+function sharing(records: readonly MeteringRecord[]): MeteringRecord[][] {
+  const requests: MeteringRecord[][] = []
+  for (const record of records.toSorted((a, b) => a.unanswered - b.unanswered)) {
+    const last = requests.at(-1)
+    // This attempt is counted, and one answer may always be lost.
+    const most = Math.max(1, MAX_RECORDS >> Math.max(0, record.unanswered - 2))
+    if (last !== undefined && last.length < most) last.push(record)
+    else requests.push([record])
+  }
+  return requests
+}
+
+/** Of a record whose turn did not come: what is counted as an attempt was none. */
+function notSent(record: MeteringRecord, at: number): Settlement {
+  return { record, outcome: { type: 'retry', at, notTaken: true }, answer: 'not sent: others failed before' }
 }
 
 /** Waits for all, also where one rejects: what is still under way must not meet the next pass. */

@@ -52,6 +52,8 @@ export interface FaultOfRequest {
   readonly fault: Fault
   /** Whether the client tried before by itself, and this is the fault of its last attempt only. */
   readonly repeated: boolean
+  /** Whether AWS's service has failed over the request, rather than the way to it. */
+  readonly failedOver: boolean
 }
 
 interface AnyError {
@@ -59,7 +61,7 @@ interface AnyError {
   code?: unknown
   syscall?: unknown
   errors?: unknown
-  $metadata?: { attempts?: number }
+  $metadata?: { attempts?: number; httpStatusCode?: number }
 }
 
 /** What to make of an error that `batchMeterUsage` rejected with. */
@@ -68,10 +70,11 @@ export function faultOf(error: unknown): FaultOfRequest {
     const { name, $metadata } = membersOf(error)
     const named = FAULTS.find(([names]) => typeof name === 'string' && names.test(name))?.[1]
     const fault = neverSent(error) ? 'not-sent' : (named ?? 'unknown')
-    return { fault, repeated: ($metadata?.attempts ?? 1) > 1 }
+    const failedOver = fault === 'unknown' && ($metadata?.httpStatusCode ?? 0) >= 500
+    return { fault, repeated: ($metadata?.attempts ?? 1) > 1, failedOver }
   } catch {
     // An error whose members throw.
-    return { fault: 'unknown', repeated: true }
+    return { fault: 'unknown', repeated: true, failedOver: false }
   }
 }
 

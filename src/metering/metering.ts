@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { LedgerClock } from '../ledger/clients/clock.ts'
 import { HOUR, hourOf, SECOND } from '../ledger/hours.ts'
 import type { CloseOptions } from '../ledger/ledger.ts'
@@ -8,6 +9,8 @@ import { Pacer } from './pacer.ts'
 
 /** AWS takes 10 requests a second for an account and region. */
 const REQUESTS_PER_SECOND = 10
+/** Between two passes that follow each other, in milliseconds. */
+const SHORTEST_WAIT = 10
 /** So that answers which take a second, as from another continent, leave none of that unused. */
 const REQUESTS_AT_ONCE = REQUESTS_PER_SECOND
 
@@ -73,11 +76,31 @@ export class Metering {
     // Held while it waits: AbortSignal.timeout alone would let the process end in the middle of it.
     const hold = setTimeout(() => {}, timeout + SECOND)
     try {
-      await Promise.race([this.#pass(deadline), over])
+      await Promise.race([this.#passes(deadline, performance.now() + timeout), over])
     } finally {
       clearTimeout(hold)
       this.#background = new AbortController()
     }
+  }
+
+  /** Passes until nothing is due that could be sent in time: a fault that lasts for a moment is waited out. */
+  async #passes(deadline: AbortSignal, end: number): Promise<void> {
+    for (;;) {
+      await this.#pass(deadline)
+      const next = await this.#cycle.nextPassAt().catch(() => Number.POSITIVE_INFINITY)
+      const wait = next - this.now()
+      if (deadline.aborted || performance.now() + wait >= end) return
+      if (!(await this.#moves(Math.max(wait, SHORTEST_WAIT), deadline))) return
+    }
+  }
+
+  /** Waits, unless the clock that is given stands still: on it no time comes. */
+  async #moves(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+    const begun = this.now()
+    await sleep(SHORTEST_WAIT, undefined, { signal }).catch(() => {})
+    if (this.now() === begun) return false
+    await sleep(Math.max(0, milliseconds - SHORTEST_WAIT), undefined, { signal }).catch(() => {})
+    return !signal.aborted
   }
 
   /** No pass begins by itself any more. */

@@ -49,7 +49,8 @@ const NAMES: Record<Exclude<Fault, 'not-sent'>, readonly string[]> = {
 
 for (const [fault, names] of Object.entries(NAMES)) {
   test(`an error by name: ${fault}`, () => {
-    for (const name of names) assert.deepEqual(faultOf(awsError(name)), { fault, repeated: false }, name)
+    for (const name of names)
+      assert.deepEqual(faultOf(awsError(name)), { fault, repeated: false, failedOver: false }, name)
   })
 }
 
@@ -68,6 +69,14 @@ test('a request never left this machine only where each address says so', () => 
     [awsError('AggregateError', { errors: [], code: 'ECONNREFUSED' }), 'not-sent'],
   ]
   for (const [error, fault] of cases) assert.equal(faultOf(error).fault, fault, JSON.stringify(error))
+})
+
+test('AWS has failed over a request only where AWS itself says so', () => {
+  const failed = (name: string, $metadata: object) => faultOf(awsError(name, { $metadata })).failedOver
+  assert.equal(failed('InternalServiceErrorException', { httpStatusCode: 500 }), true)
+  assert.equal(failed('InternalServiceErrorException', {}), false)
+  assert.equal(failed('SyntaxError', { httpStatusCode: 200 }), false)
+  assert.equal(failed('ThrottlingException', { httpStatusCode: 503 }), false)
 })
 
 test('a client that tried before by itself says so', () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { hourOf } from '../../src/ledger/hours.ts'
+import type { UsageRecord } from '../../src/marketplace/client.ts'
 import type { FaultKind } from '../../src/simulator/index.ts'
 import {
   answering,
@@ -7,6 +9,7 @@ import {
   Bench,
   customer,
   HOUR,
+  licenceArn,
   MINUTE,
   PRODUCT,
   REQUESTS,
@@ -381,4 +384,80 @@ test('quantities of several dimensions and fractions: what is metered times the 
     assert.deepEqual([quantity, records], dimension === 'tokens' ? [5, 2] : [7, 1])
   }
   assert.equal(new Set(wired(bench.sent)).size, bench.sent.length)
+})
+
+/** What AWS may say beside what it was asked, or less exactly, of a record that is the same for it. */
+const echoes: [string, (record: UsageRecord) => object][] = [
+  ['its time rounded to the hour', record => ({ ...record, Timestamp: new Date(hourOf(record.Timestamp.getTime())) })],
+  ['the older identifier beside the account', record => ({ ...record, CustomerIdentifier: 'abc' })],
+  ['the licence beside the account', record => ({ ...record, LicenseArn: licenceArn(1) })],
+  ['a member that is not known yet', record => ({ ...record, UsageAllocations: [], Currency: 'USD' })],
+]
+for (const [what, echo] of echoes) {
+  test(`${what} is still the answer`, async t => {
+    const bench = new Bench(t, {
+      send: send => async (request, options) => {
+        const { Results = [] } = await send(request, options)
+        return {
+          Results: Results.map(one => ({ ...one, UsageRecord: echo(one.UsageRecord as UsageRecord) as UsageRecord })),
+        }
+      },
+    })
+    await bench.use(five, 3)
+    await bench.pass()
+    assert.deepEqual(await bench.states(), { metered: 5 })
+    assert.deepEqual(bench.eventsOf('nonsense'), [])
+  })
+}
+
+test('a record that AWS never answers holds up no other, in its request and in those of processes to come', async t => {
+  const all = Array.from({ length: 60 }, (_, number) => customer(number))
+  const bad = all[3]?.accountId
+  const bench = new Bench(t, {
+    send: send => async (request, options) => {
+      if (request.UsageRecords.some(({ CustomerAWSAccountId }) => CustomerAWSAccountId === bad)) {
+        throw awsError('InternalServiceErrorException', { $metadata: { httpStatusCode: 500 } })
+      }
+      return send(request, options)
+    },
+  })
+  for (let hour = 1; hour <= 12; hour++) {
+    await bench.use(all, 10)
+    // A process that sends for some seconds, and ends.
+    bench.cycle = bench.newCycle()
+    await bench.passes(4, 2 * SECOND)
+    const lines = await bench.ledger.statement()
+    const others = lines.filter(({ account }) => account.kind === 'customer' && account.accountId !== bad)
+    assert.equal(
+      others.reduce((sum, line) => sum + line.metered, 0n),
+      BigInt(59 * 10 * hour) * 1_000_000n,
+    )
+    await bench.passes(0, 0)
+    bench.now += HOUR - 8 * SECOND
+  }
+})
+
+test('where AWS fails over everything, a request is not divided for long', async t => {
+  let failing = false
+  const bench = new Bench(t, {
+    send: send => async (request, options) => {
+      if (failing) throw awsError('InternalServiceErrorException', { $metadata: { httpStatusCode: 500 } })
+      return send(request, options)
+    },
+  })
+  await bench.use([customer(0)], 1)
+  await bench.pass()
+  failing = true
+  bench.now += HOUR
+  await bench.use(
+    Array.from({ length: 100 }, (_, number) => customer(number)),
+    1,
+  )
+  bench.now += HOUR
+  bench.sent.length = 0
+  await bench.pass()
+  assert.ok(bench.sent.length <= 10, `${bench.sent.length} requests`)
+  failing = false
+  await bench.passes(8, 20 * MINUTE)
+  await bench.assertAllBilled()
 })

@@ -10,6 +10,7 @@ import type {
   Settlement,
 } from '../ledger.ts'
 import { expireRecords, isDue, settleRecord } from '../rules/decisions.ts'
+import { ANY_UNANSWERED } from '../rules/transitions.ts'
 import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
@@ -70,8 +71,9 @@ export async function claim(database: Database, lane: Lane, options: ClaimOption
     if (claimed.length === options.limit) break
   }
   return (await recordEntries(database, claimed)).map(
-    ({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
-      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
+    ({ id, account, dimension, quantity, timestamp, deadline, attempts }, index) => {
+      const unanswered = attempts - (claimed[index] as FrozenRecord).record.refusals
+      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
     },
   )
 }
@@ -103,13 +105,14 @@ async function claimSheet(
   { table }: Database,
   due: Due,
   read: Sheet | undefined,
-  { now, limit, claimedUntil }: ClaimOptions,
+  { now, limit, claimedUntil, unanswered: { from, below } = ANY_UNANSWERED }: ClaimOptions,
   claim: string,
 ): Promise<FrozenRecord[]> {
   for (let sheet = read; sheet !== undefined; [sheet] = await readSheets(table, [due])) {
     const { hour, records } = sheet
     const some = [...records.values()]
       .filter(record => dueKey(due.shard, hour, record) === due.key && isDue(record, now))
+      .filter(({ attempts, refusals }) => attempts - refusals >= from && attempts - refusals < below)
       .slice(0, limit)
     if (some.length === 0) return []
     for (const record of some) Object.assign(record, { attempts: record.attempts + 1, claim, claimedUntil })

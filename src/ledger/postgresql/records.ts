@@ -9,6 +9,7 @@ import type {
   Settlement,
 } from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
+import { ANY_UNANSWERED } from '../rules/transitions.ts'
 import type { PieceRecord, PieceSeries } from '../sql/piece-rows.ts'
 import { dueAt, isRecordId, overAt, recordEntryOf } from '../sql/rows.ts'
 import type { Database, Transaction } from './database.ts'
@@ -41,13 +42,14 @@ export async function dueLanes(transaction: Transaction, now: number): Promise<D
 }
 
 export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-  const { now, limit, claimedUntil } = options
+  const { now, limit, claimedUntil, unanswered: { from, below } = ANY_UNANSWERED } = options
   const claim = randomUUID()
   return await database.writeOnce('claim due records', async transaction => {
     const rows = await transaction.all(
       `WITH due AS (
          SELECT id FROM record
          WHERE lane = (SELECT id FROM lane WHERE product = $2 AND identity = $3 AND region = $4) AND ${DUE}
+           AND attempts - refusals >= $8 AND attempts - refusals < $9
          ORDER BY deadline, id LIMIT $5 FOR UPDATE SKIP LOCKED
        ),
        claimed AS (
@@ -55,9 +57,13 @@ export async function claim(database: Database, lane: Lane, options: ClaimOption
          FROM due WHERE record.id = due.id RETURNING record.*
        ) ${recordsFrom('claimed')} ORDER BY record.deadline, record.id`,
       ...[now, lane.product, lane.identity, lane.region, limit, claim, claimedUntil],
+      from,
+      below,
     )
-    return rows.map(recordEntryOf).map(({ id, account, dimension, quantity, timestamp, deadline, attempts }) => {
-      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts }
+    return rows.map(row => {
+      const { id, account, dimension, quantity, timestamp, deadline, attempts } = recordEntryOf(row)
+      const unanswered = attempts - (row.refusals as number)
+      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
     })
   })
 }

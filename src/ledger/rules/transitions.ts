@@ -51,6 +51,9 @@ export function afterWindow(record: RecordFacts): Transition {
   return { state: 'returned', reason: 'expired', refusals: record.refusals }
 }
 
+/** What a claim takes where it does not say. No record has so many attempts, and PostgreSQL's integers end there. */
+export const ANY_UNANSWERED = { from: 0, below: 2 ** 31 - 1 } as const
+
 export function inDoubt(record: Pick<RecordFacts, 'attempts' | 'refusals'>): boolean {
   return record.attempts > record.refusals
 }

@@ -10,6 +10,7 @@ import type {
   Settlement,
 } from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
+import { ANY_UNANSWERED } from '../rules/transitions.ts'
 import { CUSTOMER, customerOf, dueAt, overAt } from '../sql/rows.ts'
 import type { Database } from './database.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
@@ -19,11 +20,11 @@ import { entriesOf } from './reports.ts'
 
 const DUE = dueAt('?1')
 const OVER = overAt('?1')
-const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts,
+const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts, record.refusals,
     dimension.name AS dimension, ${CUSTOMER}
   FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
   JOIN dimension ON dimension.id = series.dimension
-  WHERE lane = ?2 AND ${DUE} ORDER BY deadline, record.id LIMIT ?3`
+  WHERE lane = ?2 AND ${DUE} AND attempts - refusals >= ?4 AND attempts - refusals < ?5 ORDER BY deadline, record.id LIMIT ?3`
 
 export function dueLanes(database: Database, now: number): DueLanes {
   const lanes = database.all(
@@ -51,8 +52,9 @@ export function dueLanes(database: Database, now: number): DueLanes {
 
 export function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
   const claim = randomUUID()
+  const { from, below } = options.unanswered ?? ANY_UNANSWERED
   return database.writeTogether('claim due records', () => {
-    const due = database.all(CLAIMABLE, ...[options.now, Number(lane.id), options.limit])
+    const due = database.all(CLAIMABLE, ...[options.now, Number(lane.id), options.limit, from, below])
     database.run(
       `UPDATE record SET attempts = attempts + 1, claim = ?, claimed_until = ?
        WHERE id IN (SELECT value FROM json_each(?))`,
@@ -67,6 +69,7 @@ export function claim(database: Database, lane: Lane, options: ClaimOptions): Pr
       timestamp: row.timestamp as number,
       deadline: row.deadline as number,
       attempts: (row.attempts as number) + 1,
+      unanswered: (row.attempts as number) + 1 - (row.refusals as number),
     }))
   })
 }

@@ -78,7 +78,8 @@ export function appends(name: string, scenario: Scenario): void {
       ]) {
         const newcomer = { ...good, account: BOB }
         const batch = { writer: WRITER, sequence: 1, entries: [newcomer, good, bad] }
-        await assert.rejects(scene.ledger.append(batch), code('ERR_LEDGER_INVALID'))
+        const expected = bad.dimension === 'unheard-of' ? 'ERR_LEDGER_NOT_FOUND' : 'ERR_LEDGER_INVALID'
+        await assert.rejects(scene.ledger.append(batch), code(expected))
       }
       for (const [writer, sequence] of [
         ['abc', 1],

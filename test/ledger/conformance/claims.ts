@@ -53,6 +53,7 @@ export function claims(name: string, scenario: Scenario): void {
       assert.deepEqual({ attempts, inDoubt }, { attempts: 1, inDoubt: true })
     })
 
+    const ANY = { claim: '', attempts: 0, unanswered: 0 }
     scenario('what was sent can be sent again, identically', async scene => {
       await scene.use(DORA, TOKENS, 0, 5000)
       await scene.close(0)
@@ -62,8 +63,30 @@ export function claims(name: string, scenario: Scenario): void {
       await scene.ledger.register([{ ...TOKENS, size: UNIT }])
       await scene.reopen()
       const [second] = await scene.claim(closing(0) + MINUTE)
-      assert.deepEqual({ ...second, claim: '', attempts: 0 }, { ...first, claim: '', attempts: 0 })
+      assert.deepEqual({ ...second, ...ANY }, { ...first, ...ANY })
       assert.deepEqual(second?.account, DORA)
+    })
+
+    scenario('a claim may be of what was left without an answer so often', async scene => {
+      for (const n of [0, 1, 2]) await scene.use(ALICE, REQUESTS, n, 1)
+      await scene.close(2)
+      const now = closing(2)
+      const unanswered = async (from: number, below: number) => {
+        const { lanes } = await scene.ledger.due(now)
+        const options = { now, limit: 25, claimedUntil: now, unanswered: { from, below } }
+        const claims = await Promise.all(lanes.map(lane => scene.ledger.claim(lane, options)))
+        return claims.flat().map(record => [record.timestamp, record.unanswered])
+      }
+      const [first, second] = await scene.claim(now, { limit: 2 })
+      await scene.settle(first ? [first] : [], lost(now), now)
+      await scene.settle(second ? [second] : [], { type: 'retry', at: now, notTaken: true }, now)
+      assert.deepEqual(await unanswered(1, 2), [[hour(1) - 1000, 2]])
+      assert.deepEqual(await unanswered(1, 2), [])
+      assert.deepEqual(await unanswered(0, 1), [
+        [hour(2) - 1000, 1],
+        [hour(3) - 1000, 1],
+      ])
+      assert.deepEqual((await unanswered(0, 9)).length, 3)
     })
 
     scenario('the earliest deadline goes first, as many as are asked for', async scene => {
