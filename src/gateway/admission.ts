@@ -41,8 +41,7 @@ export class Admission {
   /** Of a sender as it is now: its rights may have changed. */
   of(sender: Sender): SenderAdmission {
     const day = Math.floor(this.#now() / DAY)
-    if (day !== this.#day) this.#senders.clear()
-    this.#day = day
+    if (day !== this.#day) this.#beginDay(day)
     let admission = this.#senders.get(sender.name)
     if (admission === undefined) {
       admission = new SenderAdmission(this.#product, sender)
@@ -52,7 +51,17 @@ export class Admission {
     return admission
   }
 
+  #beginDay(day: number): void {
+    this.#day = day
+    for (const { sender } of [...this.#senders.values()]) {
+      this.#senders.set(sender.name, new SenderAdmission(this.#product, sender))
+    }
+  }
+
+  /** Of each that has sent since this process began. */
   figures(): SenderFigures[] {
+    const day = Math.floor(this.#now() / DAY)
+    if (day !== this.#day) this.#beginDay(day)
     return [...this.#senders.values()].map(admission => admission.figures())
   }
 }
