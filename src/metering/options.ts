@@ -22,6 +22,11 @@ export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
   /** For the exporter's own metrics. None by default. */
   meterProvider?: MeterProvider
   /**
+   * Say warnings and errors on the console's stderr where `diag` of `@opentelemetry/api` has no logger, each kind once
+   * an hour. On by default.
+   */
+  consoleWarnings?: boolean
+  /**
    * Have the reader aggregate only instruments with a view, and drop the others: the MeterProvider needs
    * `billingViews(…)` then, or nothing is billed. Off by default: what no rule names is collected and ignored.
    */
@@ -59,6 +64,7 @@ export interface ParsedOptions {
   readonly ledger: Ledger | string
   readonly now: () => number
   readonly meterProvider: MeterProvider | undefined
+  readonly consoleWarnings: boolean
   readonly dropUnnamed: boolean
   readonly closeDelay: number
   readonly deadlineMargin: number
@@ -131,6 +137,7 @@ const schema = v.object({
   ),
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
+  consoleWarnings: v.optional(v.boolean(), true),
   dropUnnamed: v.optional(v.boolean(), false),
   closeDelay: v.optional(milliseconds(0, HOUR), CLOSE_DELAY),
   deadlineMargin: v.optional(milliseconds(0, HOUR), DEADLINE_MARGIN),

@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, MAX_TOTAL, toAmount } from './amount.ts'
+import { type Arrivals, countUnmatched, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
@@ -65,6 +66,7 @@ interface ReadyRule {
   /** The unit of the values, if it converts to the dimension's. */
   readonly unit: Unit | undefined
   readonly source: number
+  readonly arrived: Source
 }
 
 /**
@@ -77,12 +79,13 @@ export type Add = (account: Account, dimension: Dimension, amount: bigint, rule:
 export class Mapping {
   readonly report: MapReport = { points: 0, ignored: 0, unbillable: [], unattributed: [], twoSources: [] }
   readonly #rules: Rules
+  readonly #arrivals: Arrivals
   readonly #customers: CustomerReader
   readonly #sources: Map<string, number>
   readonly #resource: Attributes
   readonly #add: Add
   readonly #totals: boolean
-  #name = ''
+  #metric: NamedMetric | undefined
   #unit = ''
   #problem: UnbillableReason | undefined
   #gauge = false
@@ -91,6 +94,7 @@ export class Mapping {
   /** @param totals whether they are running totals, which may begin with 0 and go beyond what a single amount can be */
   constructor(
     rules: Rules,
+    arrivals: Arrivals,
     customers: CustomerReader,
     sources: Map<string, number>,
     resource: Attributes,
@@ -98,6 +102,7 @@ export class Mapping {
     totals: boolean,
   ) {
     this.#rules = rules
+    this.#arrivals = arrivals
     this.#customers = customers
     this.#sources = sources
     this.#resource = resource
@@ -111,12 +116,16 @@ export class Mapping {
    */
   metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined, gauge = false): boolean {
     const feeds = this.#rules.feeds.get(name)
-    if (feeds === undefined) return false
-    this.#name = name
+    if (feeds === undefined) {
+      this.#arrivals.unnamed(name)
+      return false
+    }
+    this.#metric = this.#arrivals.metrics.get(name) as NamedMetric
+    this.#metric.family.heard += 1
     this.#unit = unit
     this.#problem = problem
     this.#gauge = gauge
-    this.#feeds = feeds.map(feed => this.#ready(feed, scope, unit))
+    this.#feeds = feeds.map(feed => this.#ready(feed, scope, name, unit))
     return true
   }
 
@@ -134,6 +143,7 @@ export class Mapping {
     problem: UnbillableReason | undefined = this.#problem,
   ): void {
     this.report.points += 1
+    const metric = this.#metric as NamedMetric
     const overflow = isOverflow(attributes)
     let known: TrackedAccount | undefined
     let asked = false
@@ -142,6 +152,7 @@ export class Mapping {
       const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
       if (ready === undefined) continue
       asked = true
+      ready.arrived.points += 1
       const amount = problem ?? amountOf(ready, this.#gauge, sum, count, this.#totals ? MAX_TOTAL : undefined)
       if (typeof amount === 'string') {
         this.#unbillable(amount, dimension.dimension)
@@ -155,11 +166,15 @@ export class Mapping {
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
       this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
     }
-    if (!asked) this.report.ignored += 1
+    if (asked) metric.taken += 1
+    else {
+      this.report.ignored += 1
+      countUnmatched(metric, attributes)
+    }
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
   }
 
-  #ready({ dimension, rules }: Feed, scope: string, own: string): ReadyFeed {
+  #ready({ dimension, rules }: Feed, scope: string, name: string, own: string): ReadyFeed {
     return {
       dimension,
       rules: rules.map(rule => {
@@ -168,6 +183,7 @@ export class Mapping {
           rule,
           unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
           source: this.#sourceOf(rule.source, scope),
+          arrived: this.#arrivals.source(rule, name),
         }
       }),
     }
@@ -211,7 +227,7 @@ export class Mapping {
   }
 
   #unbillable(reason: UnbillableReason, dimension: Dimension): void {
-    const metric = this.#name
+    const { name: metric } = this.#metric as NamedMetric
     let entry = this.report.unbillable.find(entry => entry.reason === reason && entry.metric === metric)
     if (entry === undefined) {
       entry = { reason, metric, points: 0, message: explain(reason, metric, this.#unit, dimension) }
