@@ -11,7 +11,7 @@ import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-ala
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
-import { type Refusals, type RefusedRequest, refusalAdvice, Supply } from './supply.ts'
+import { type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
 export interface ReporterOptions {
   /** What is known of what comes in. */
@@ -131,7 +131,7 @@ export class Reporter {
       'warn',
       `refused ${transport} ${code} ${sender}`,
       `Refused: ${more} ${more === 1 ? 'request' : 'requests'}${whose} over ${transport} (${code}).${all} ` +
-        `${more === 1 ? 'It' : 'The last'} was told: ${message}. ${refusalAdvice(code)}`,
+        `${more === 1 ? 'It' : 'The last'} was told: ${sentence(message)}. ${refusalAdvice(code)}`,
     )
   }
 

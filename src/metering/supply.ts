@@ -133,7 +133,7 @@ export class Supply {
       senders: [...this.#senders].map(([name, { count, lastAt }]) => ({ name, points: count, lastAt })),
       refused: [...this.#refused.values()].map(({ told: _, toldAt: __, message, ...rest }) => ({
         ...rest,
-        message: printable(message, LONGEST_MESSAGE),
+        message: sentence(message),
       })),
       unbillable: [...this.#unbillable.values()],
     }
@@ -171,6 +171,9 @@ export interface SupplyFigures {
   readonly refused: readonly Omit<Readonly<Refusals>, 'told' | 'toldAt'>[]
   readonly unbillable: readonly Readonly<UnbillablePoints>[]
 }
+
+/** What somebody was told, without its full stop: ours follows. */
+export const sentence = (message: string) => printable(message, LONGEST_MESSAGE).replace(/\.$/, '')
 
 /** What to do about refused requests, by the code of gRPC or the status of HTTP. */
 export function refusalAdvice(code: string): string {

@@ -109,8 +109,12 @@ export class Arrivals {
   }
 }
 
-/** A point has come that none of the rules of its metric takes. */
-export function countUnmatched(metric: NamedMetric, attributes: Attributes): void {
+/** A point has come, and a rule takes it or none does. */
+export function countPoint(metric: NamedMetric, attributes: Attributes, taken: boolean): void {
+  if (taken) {
+    metric.taken += 1
+    return
+  }
   metric.unmatched += 1
   for (const { conditions } of metric.rules) {
     for (const { key, accepts } of conditions) {

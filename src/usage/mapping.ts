@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, MAX_TOTAL, toAmount } from './amount.ts'
-import { type Arrivals, countUnmatched, type NamedMetric, type Source } from './arrivals.ts'
+import { type Arrivals, countPoint, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
@@ -85,7 +85,8 @@ export class Mapping {
   readonly #resource: Attributes
   readonly #add: Add
   readonly #totals: boolean
-  #metric: NamedMetric | undefined
+  #name = ''
+  #named: NamedMetric | undefined
   #unit = ''
   #problem: UnbillableReason | undefined
   #gauge = false
@@ -120,8 +121,9 @@ export class Mapping {
       this.#arrivals.unnamed(name)
       return false
     }
-    this.#metric = this.#arrivals.metrics.get(name) as NamedMetric
-    this.#metric.family.heard += 1
+    this.#named = this.#arrivals.metrics.get(name) as NamedMetric
+    this.#named.family.heard += 1
+    this.#name = name
     this.#unit = unit
     this.#problem = problem
     this.#gauge = gauge
@@ -143,7 +145,6 @@ export class Mapping {
     problem: UnbillableReason | undefined = this.#problem,
   ): void {
     this.report.points += 1
-    const metric = this.#metric as NamedMetric
     const overflow = isOverflow(attributes)
     let known: TrackedAccount | undefined
     let asked = false
@@ -166,11 +167,8 @@ export class Mapping {
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
       this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
     }
-    if (asked) metric.taken += 1
-    else {
-      this.report.ignored += 1
-      countUnmatched(metric, attributes)
-    }
+    if (!asked) this.report.ignored += 1
+    countPoint(this.#named as NamedMetric, attributes, asked)
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
   }
 
@@ -227,7 +225,7 @@ export class Mapping {
   }
 
   #unbillable(reason: UnbillableReason, dimension: Dimension): void {
-    const { name: metric } = this.#metric as NamedMetric
+    const metric = this.#name
     let entry = this.report.unbillable.find(entry => entry.reason === reason && entry.metric === metric)
     if (entry === undefined) {
       entry = { reason, metric, points: 0, message: explain(reason, metric, this.#unit, dimension) }
