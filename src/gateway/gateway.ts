@@ -149,8 +149,9 @@ class Pipeline {
     this.intake = new Intake({
       ...{ mapper: this.#mapper, ledger, now },
       report: report => this.reporter.mapped(report),
-      accepted: points => {
+      accepted: (points, sender) => {
         this.#supply.look()
+        this.reporter.received(sender.name, points.length)
         const youngest = points.reduce((youngest, { time }) => Math.max(youngest, time / 1000), 0)
         this.#activity.received(points.length, youngest === 0 ? undefined : youngest)
       },

@@ -19,7 +19,7 @@ export interface IntakeOptions {
   /** Gets what could not be billed, and why. */
   readonly report: (report: MapReport) => void
   /** Called when they are durable. */
-  readonly accepted: (observations: readonly Observation[]) => void
+  readonly accepted: (observations: readonly Observation[], sender: Sender) => void
 }
 
 /** Turns OTLP metrics into observations of counters, and brings them into the ledger before they are answered. */
@@ -39,7 +39,7 @@ export class Intake implements MetricsSink {
     return this.#mapper.names(metricName)
   }
 
-  async accept(request: OtlpRequest, _sender: Sender): Promise<{ rejectedDataPoints: number; message: string }> {
+  async accept(request: OtlpRequest, sender: Sender): Promise<{ rejectedDataPoints: number; message: string }> {
     const { observations, reports } = read(this.#mapper, request, this.#options.now(), this.#names)
     for (const report of reports) this.#options.report(report)
     try {
@@ -47,7 +47,7 @@ export class Intake implements MetricsSink {
     } catch (error) {
       throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
     }
-    this.#options.accepted(observations)
+    this.#options.accepted(observations, sender)
     return answerOf(reports)
   }
 }

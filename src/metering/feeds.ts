@@ -106,12 +106,13 @@ export class Feeds {
 
   #nothing(now: number): SupplyAlarm {
     const { lastAt } = this.#heard
-    const since =
-      lastAt === undefined ? `since the start, ${distance(this.#startedAt, now)}` : `since ${distance(lastAt, now)}`
     return {
       key: 'nothing',
       every: DAY,
-      title: `No metrics have come ${since}.`,
+      title:
+        lastAt === undefined
+          ? `No metrics have come since the start, ${distance(this.#startedAt, now)}.`
+          : `No metrics come any more: the last came ${distance(lastAt, now)}.`,
       detail:
         'What nobody sends is not billed. If somebody should, look at the senders: are they up, do they send to here, do ' +
         'they hand on these metrics?',
@@ -159,7 +160,7 @@ export class Feeds {
       return {
         key: `silent ${group} ${metrics[0]}`,
         every: DAY,
-        title: `Nothing has come for ${rule} of ${dimension} since ${last}.`,
+        title: `Nothing comes any more for ${rule} of ${dimension}: the last came ${last}.`,
         detail:
           `${dimension} was fed by ${listed(metrics)}, ${pulse.count.toLocaleString('en-US')} data points, the last ` +
           `${last}.${goesOn}${attributes}${nearText(this.#nearest(group, metrics))} If an upgrade has renamed it, mend the rule; ` +
@@ -170,14 +171,14 @@ export class Feeds {
 
   #unmatched(now: number): SupplyAlarm[] {
     return this.#metrics.flatMap(({ metric, taken, unmatched }) => {
-      const { firstAt } = unmatched
+      const { firstAt, lastAt = now } = unmatched
       if (firstAt === undefined) return []
       // Of what a rule took once it is told that it is silent.
       if (taken.count > 0 || now - firstAt < HOUR) return []
       const name = shown(metric.name)
       return {
         key: `unmatched ${name}`,
-        every: HOUR,
+        every: now - lastAt < HOUR ? HOUR : DAY,
         title: `No rule takes what comes of ${name}.`,
         detail:
           `${metric.unmatched.toLocaleString('en-US')} data points of ${name} have come, the first ${distance(firstAt, now)}, ` +

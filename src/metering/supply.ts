@@ -153,7 +153,7 @@ export class Supply {
       return {
         key: `sender ${name}`,
         every: DAY,
-        title: `The sender ${name} has sent nothing since ${last}.`,
+        title: `The sender ${name} sends nothing any more: the last came ${last}.`,
         detail:
           `${count.toLocaleString('en-US')} data points of ${name} came, the last ${last}. What it measures is not billed ` +
           'before it comes: is it up, and does it reach this gateway? If it is gone for good, take its token out.',
@@ -190,6 +190,13 @@ export function refusalAdvice(code: string): string {
     case 'UNAVAILABLE':
     case '503':
       return 'The sender is to come back by itself. If it goes on, look at the ledger, and at how much is sent.'
+    case 'PERMISSION_DENIED':
+    case '403':
+      return 'It asked for what it may not have: find out who it is, or give it the right.'
+    case 'CONNECTIONS':
+      return 'If these are senders, have them keep fewer connections, and close none that is in use; else find out who it is.'
+    case 'TLS':
+      return 'If it is a sender, look at its TLS: does it use https, does it trust the certificate, does it have one of its own?'
     default:
       return 'Mend what sends it: what is refused is not billed.'
   }
