@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { DiagLogLevel, diag } from '@opentelemetry/api'
+import type { Page } from 'puppeteer-core'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
@@ -9,6 +10,17 @@ import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { folder } from '../cli/support.ts'
 import { encode, nanoseconds } from '../counters/otlp.ts'
+import {
+  complaintsOf,
+  LOW_CONTRAST,
+  loaded,
+  open,
+  picture,
+  STICKING_OUT,
+  shows,
+  startBrowser,
+  WIDTHS,
+} from './operations/browser.ts'
 
 const START = Date.UTC(2026, 5, 10, 12, 10)
 const CUSTOMER = '200100100100'
@@ -107,6 +119,23 @@ class Fed {
 
   async metrics(headers = {}): Promise<string> {
     return (await fetch(`${this.url}/metrics`, { headers })).text()
+  }
+}
+
+/** What a real browser shows. */
+async function onThePage(t: TestContext, { url }: Fed, look: (page: Page) => Promise<void>): Promise<void> {
+  const browser = await startBrowser(t)
+  if (browser === undefined) return
+  for (const width of Object.values(WIDTHS)) {
+    await t.test(`on a page of ${width} px`, async t => {
+      const page = await open(t, browser, url, { width })
+      await loaded(page)
+      await look(page)
+      assert.deepEqual(complaintsOf(page), [])
+      assert.deepEqual(await page.evaluate(STICKING_OUT), [])
+      assert.deepEqual(await page.evaluate(LOW_CONTRAST), [])
+      await picture(page, `supply-${width}`)
+    })
   }
 }
 
@@ -269,6 +298,10 @@ test('refused requests and nothing measured: the page says so, the log once an h
   await fed.passes()
   assert.equal(fed.logged.length, 4)
   assert.match(fed.logged[2] ?? '', /^warn: Refused: 39 requests over http \(.*\)\. 40 since 2026-06-10T12:10/)
+  await onThePage(t, fed, async page => {
+    await shows(page, '#sources', /tokens\s.*vllm\.tokens\s.*vllm:prompt_tokens or \d+ other names\s.*0\s.*never/s)
+    await shows(page, '#refused', /unknown\s.*http\s.*(400|INVALID_ARGUMENT)\s.*40\s/s)
+  })
   // An hour after the last one the first sentence is about something else, and still does not hide it.
   const later = (await fed.status()).headline
   assert.equal(later.title, 'Nothing has been measured yet.')
