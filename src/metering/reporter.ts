@@ -11,7 +11,7 @@ import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-ala
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
-import { type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
+import { isLogin, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
 export interface ReporterOptions {
   /** What is known of what comes in. */
@@ -118,7 +118,7 @@ export class Reporter {
     for (const refusals of this.#supply.refusals) this.#tellRefused(refusals)
   }
 
-  #tellRefused(refusals: Refusals, every = LOGIN_CODES.has(refusals.code) ? MINUTE : HOUR): void {
+  #tellRefused(refusals: Refusals, every = isLogin(refusals.code) ? MINUTE : HOUR): void {
     const now = this.#now()
     const { transport, code, sender, message, requests, told, toldAt, since } = refusals
     if (requests === told || (now >= toldAt && now - toldAt < every)) return
@@ -285,8 +285,6 @@ export class Reporter {
   }
 }
 
-/** Failed logins are told every minute: somebody may be trying tokens. */
-const LOGIN_CODES = new Set(['UNAUTHENTICATED', '401'])
 /** Of a message, in characters. */
 const LONGEST_MESSAGE = 2000
 

@@ -29,6 +29,8 @@ export interface Refusals {
   /** What the last one was told. */
   message: string
   requests: number
+  /** Of them those since there was none for an hour. */
+  recent: number
   readonly since: number
   at: number
   /** How many of them the operator was told of, and when. */
@@ -88,20 +90,12 @@ export class Supply {
     const at = this.#now()
     let refusals = this.#refused.get(key)
     if (refusals === undefined) {
-      refusals = {
-        transport,
-        code,
-        sender,
-        message,
-        requests: 0,
-        since: at,
-        at,
-        told: 0,
-        toldAt: Number.NEGATIVE_INFINITY,
-      }
+      const counts = { requests: 0, recent: 0, told: 0, toldAt: Number.NEGATIVE_INFINITY }
+      refusals = { transport, code, sender, message, since: at, at, ...counts }
       setBounded(this.#refused, key, refusals)
     }
     refusals.requests += 1
+    refusals.recent = at - refusals.at < HOUR ? refusals.recent + 1 : 1
     refusals.at = at
     refusals.message = message
     return refusals
@@ -174,6 +168,9 @@ export interface SupplyFigures {
 
 /** What somebody was told, without its full stop: ours follows. */
 export const sentence = (message: string) => printable(message, LONGEST_MESSAGE).replace(/\.$/, '')
+
+/** Of logins that fail: somebody may be trying tokens, or has just been asked for one. */
+export const isLogin = (code: string): boolean => code === 'UNAUTHENTICATED' || code === '401'
 
 /** What to do about refused requests, by the code of gRPC or the status of HTTP. */
 export function refusalAdvice(code: string): string {

@@ -302,10 +302,19 @@ test('refused requests and nothing measured: the page says so, the log once an h
     await shows(page, '#sources', /tokens\s.*vllm\.tokens\s.*vllm:prompt_tokens or \d+ other names\s.*0\s.*never/s)
     await shows(page, '#refused', /unknown\s.*http\s.*(400|INVALID_ARGUMENT)\s.*40\s/s)
   })
-  // An hour after the last one the first sentence is about something else, and still does not hide it.
+  // Where nothing is measured they stay in the first sentence for a day, and then beside it.
+  assert.equal(await titleOf(fed), '43 requests were refused.')
+  fed.now += 24 * HOUR
+  await fed.passes()
   const later = (await fed.status()).headline
-  assert.equal(later.title, 'Nothing has been measured yet.')
-  assert.match(later.details.join(), /43 requests were refused since the start\./)
+  assert.notEqual(later.title, '43 requests were refused.')
+  await fed.send([PROMPT, GENERATION])
+  assert.equal(await titleOf(fed), GOOD)
+  await fed.post('{')
+  assert.equal(await titleOf(fed), '41 requests were refused.')
+  fed.now += HOUR
+  await fed.passes()
+  assert.equal(await titleOf(fed), GOOD)
 })
 
 test('logins that fail are told every minute, and who sends is told by name', async t => {

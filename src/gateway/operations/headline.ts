@@ -4,7 +4,7 @@ import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/late
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
-import { refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
+import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
@@ -50,7 +50,7 @@ export function headlineOf(facts: HeadlineFacts): Headline {
     const { level, title } = gravest
     return { level, title, details: [...trouble, ...attention].map(({ detail }) => detail) }
   }
-  if (facts.totals.reports.every(({ recorded }) => recorded.amount === '0')) {
+  if (isNothingRecorded(facts.totals)) {
     return {
       level: 'empty',
       title: 'Nothing has been measured yet.',
@@ -62,6 +62,8 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   }
   return { level: 'good', title: 'Everything that was measured is billed or on its way.', details: goodNews(facts) }
 }
+
+const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ recorded }) => recorded.amount === '0')
 
 /** In the order of their urgency. */
 const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
@@ -134,6 +136,8 @@ function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
 const SHOWN = 24 * HOUR
 /** What was turned away of who knows whom, such as somebody who tries ports. */
 const SHOWN_OF_STRANGERS = HOUR
+/** So many failed logins are more than somebody's who looks at the page. */
+const LOGINS = 5
 
 function unbillable({ now, supply }: HeadlineFacts): Finding[] {
   const recent = supply.unbillable.filter(({ at }) => now - at < SHOWN)
@@ -148,10 +152,13 @@ function supplyAlarms({ supplyAlarms }: HeadlineFacts): Finding[] {
   return supplyAlarms.map(({ title, detail }) => ({ level: 'attention', title, detail }))
 }
 
-function refusedRequests({ now, supply }: HeadlineFacts): Finding[] {
-  const recent = supply.refused.filter(
-    ({ at, sender }) => now - at < (sender === undefined ? SHOWN_OF_STRANGERS : SHOWN),
-  )
+function refusedRequests({ now, supply, totals }: HeadlineFacts): Finding[] {
+  const nothing = isNothingRecorded(totals)
+  const recent = supply.refused.filter(({ at, sender, code, recent }) => {
+    if (sender !== undefined || nothing) return now - at < SHOWN
+    // A browser learns by its first refusal that it is to ask for a token.
+    return now - at < SHOWN_OF_STRANGERS && !(isLogin(code) && recent < LOGINS)
+  })
   const total = recent.reduce((sum, { requests }) => sum + requests, 0)
   return recent.map(({ transport, code, sender = 'an unknown sender', requests, since, at, message }) => ({
     level: 'attention',
