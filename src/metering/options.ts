@@ -1,10 +1,11 @@
-import { diag, type MeterProvider } from '@opentelemetry/api'
+import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
 import { check } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOption } from '../marketplace/region.ts'
+import { notice } from '../notice.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
 export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
@@ -113,7 +114,10 @@ function steady(now: () => number): () => number {
   return () => {
     const time = read(now)
     if (time === undefined && !failing) {
-      diag.error('The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.')
+      notice(
+        'error',
+        'The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.',
+      )
     }
     failing = time === undefined
     last = time ?? last
