@@ -153,6 +153,7 @@ function supplyAlarms({ supplyAlarms }: HeadlineFacts): Finding[] {
 }
 
 function refusedRequests({ now, supply, totals }: HeadlineFacts): Finding[] {
+  if (supply.refused.length === 0) return []
   const nothing = isNothingRecorded(totals)
   const recent = supply.refused.filter(({ at, sender, code, recent }) => {
     if (sender !== undefined || nothing) return now - at < SHOWN
