@@ -15,6 +15,8 @@ import { isPlausibleEnd, PLAUSIBLE_END } from './metering/agreement-end.ts'
 import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
+import { Supply } from './metering/supply.ts'
+import { hasDiagLogger, notice } from './notice.ts'
 import { formatAmount } from './usage/amount.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { CustomerIdentity } from './usage/options.ts'
@@ -50,6 +52,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly #ledger: Ledger
   readonly #ownsLedger: boolean
   readonly #writer: UsageWriter
+  readonly #supply: Supply
   readonly #reporter: Reporter
   readonly #metering: Metering
   #registered = false
@@ -76,7 +79,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       passed: (_, error) => this.#passed(error),
       fault: error => this.#reporter.ledgerFault(error),
     })
-    this.#reporter = new Reporter(this.#options.meterProvider, this.#metering.now)
+    const { meterProvider, consoleWarnings } = this.#options
+    this.#supply = new Supply(this.#metering.now, this.#mapper.arrivals)
+    this.#reporter = new Reporter(meterProvider, this.#metering.now, { supply: this.#supply, consoleWarnings })
+    if (consoleWarnings || hasDiagLogger()) tellOfDisabledSdk()
   }
 
   selectAggregationTemporality(): AggregationTemporality {
@@ -96,6 +102,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const report = this.#mapper.map(metrics, (account, { name }, amount, _, tally) =>
       this.#writer.add(account, name, time, amount, tally),
     )
+    this.#supply.look()
     this.#reporter.mapped(report)
     this.#bringIn()
       .then(
@@ -182,6 +189,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   async #passed(error: unknown): Promise<void> {
+    this.#reporter.look()
     try {
       if (error !== undefined) throw error
       if (this.#options.meterProvider !== undefined) this.#reporter.status(await this.#ledger.status())
@@ -210,6 +218,19 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
     return `usage of ${series.size} series (${each.join(', ')}, in base units)`
   }
+}
+
+let toldOfDisabledSdk = false
+
+function tellOfDisabledSdk(): void {
+  if (toldOfDisabledSdk || process.env.OTEL_SDK_DISABLED?.trim().toLowerCase() !== 'true') return
+  toldOfDisabledSdk = true
+  notice(
+    'error',
+    'OTEL_SDK_DISABLED is true, and there is an exporter that bills: NodeSDK starts no metrics then, so that nothing is ' +
+      'measured and NOBODY IS BILLED, unless the exporter is on a MeterProvider that the application has made itself. ' +
+      'Take the variable out.',
+  )
 }
 
 const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer')

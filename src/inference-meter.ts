@@ -1,6 +1,7 @@
 import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
 import { show } from './check.ts'
 import { MarketplaceMeteringError } from './errors.ts'
+import { notice } from './notice.ts'
 import {
   ACCOUNT_ID_ATTRIBUTE,
   CUSTOMER_IDENTIFIER_ATTRIBUTE,
@@ -50,12 +51,17 @@ export class InferenceMeter {
   readonly #instruments: InferenceInstruments
   readonly #now: () => number
 
-  /** @param meter a meter, or the provider to get one from */
+  /**
+   * @param meter a meter, or the provider to get one from. One that records nothing, as OpenTelemetry gives before its
+   * SDK has started, is told once as an error of `diag`, or on the console.
+   */
   constructor(meter: Meter | MeterProvider, { now = () => performance.now() }: InferenceMeterOptions = {}) {
     this.#instruments = inferenceInstruments(
       'getMeter' in meter ? meter.getMeter('opentelemetry-exporter-aws-marketplace') : meter,
     )
     this.#now = now
+    // Of a meter that records nothing, of whichever copy of the API, all counters are the same object.
+    if (this.#instruments.requests === this.#instruments.tokens) tellOfNothing()
   }
 
   /** @param count a whole number */
@@ -141,6 +147,19 @@ export class InferenceMeter {
     ended(true)
     return result
   }
+}
+
+let toldOfNothing = false
+
+function tellOfNothing(): void {
+  if (toldOfNothing) return
+  toldOfNothing = true
+  notice(
+    'error',
+    'InferenceMeter has a meter that records nothing: no usage of it is counted, and nobody is billed. Make it after the ' +
+      'SDK has started, or pass it the MeterProvider that the exporter is on. Is OTEL_SDK_DISABLED set, or is ' +
+      '@opentelemetry/api there twice ("npm ls @opentelemetry/api")? Then no SDK is found.',
+  )
 }
 
 /** A frozen copy: the SDK keeps attributes by reference, and one that changes later would change who pays. */

@@ -6,6 +6,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { Metering } from '../metering/metering.ts'
 import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
+import { Supply } from '../metering/supply.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { checkSenders } from './check-senders.ts'
 import { Intake } from './intake.ts'
@@ -129,6 +130,7 @@ class Pipeline {
   readonly #mapper: UsageMapper
   readonly #metering: Metering
   readonly #activity: Activity
+  readonly #supply: Supply
   readonly #prometheus = new PrometheusReader()
   readonly #meterProvider: MeterProvider
 
@@ -164,14 +166,18 @@ class Pipeline {
       fault: error => this.reporter.ledgerFault(error),
     })
     const { now } = this.#metering
-    this.reporter = new Reporter(this.#meterProvider, now)
+    this.#supply = new Supply(now, this.#mapper.arrivals)
+    const { consoleWarnings } = this.#options
+    this.reporter = new Reporter(this.#meterProvider, now, { supply: this.#supply, consoleWarnings })
     this.#activity = new Activity(now)
     this.intake = new Intake({
       ...{ mapper: this.#mapper, ledger, now },
       report: report => this.reporter.mapped(report),
       fault: error => this.reporter.receiverFault(error),
       feeds: async () => {},
-      accepted: points => {
+      accepted: (points, sender) => {
+        this.#supply.look()
+        this.reporter.received(sender.name, points.length)
         const youngest = points.reduce((youngest, { time }) => Math.max(youngest, time / 1000), 0)
         this.#activity.received(points.length, youngest === 0 ? undefined : youngest)
       },
@@ -197,6 +203,7 @@ class Pipeline {
         ledger: this.#ledger,
         dimensions: this.#mapper.dimensions,
         activity: this.#activity,
+        supply: this.#supply,
         now,
         closeDelay,
         dryRun,
@@ -234,6 +241,7 @@ class Pipeline {
 
   async #passed(begunAt: number, error: unknown): Promise<void> {
     this.#activity.passed(begunAt, error)
+    this.reporter.look()
     if (error === undefined) await this.#report()
     else this.reporter.ledgerFault(error)
   }

@@ -1,10 +1,11 @@
-import { diag, type MeterProvider } from '@opentelemetry/api'
+import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
 import { check } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOption } from '../marketplace/region.ts'
+import { notice } from '../notice.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
 export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
@@ -21,6 +22,11 @@ export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
   now?: () => number
   /** For the exporter's own metrics. None by default. */
   meterProvider?: MeterProvider
+  /**
+   * Say warnings and errors on the console's stderr where `diag` of `@opentelemetry/api` has no logger, each kind once
+   * an hour. On by default.
+   */
+  consoleWarnings?: boolean
   /**
    * Have the reader aggregate only instruments with a view, and drop the others: the MeterProvider needs
    * `billingViews(…)` then, or nothing is billed. Off by default: what no rule names is collected and ignored.
@@ -59,6 +65,7 @@ export interface ParsedOptions {
   readonly ledger: Ledger | string
   readonly now: () => number
   readonly meterProvider: MeterProvider | undefined
+  readonly consoleWarnings: boolean
   readonly dropUnnamed: boolean
   readonly closeDelay: number
   readonly deadlineMargin: number
@@ -107,7 +114,10 @@ function steady(now: () => number): () => number {
   return () => {
     const time = read(now)
     if (time === undefined && !failing) {
-      diag.error('The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.')
+      notice(
+        'error',
+        'The option now fails to return milliseconds since the epoch. Nothing is metered until it does again.',
+      )
     }
     failing = time === undefined
     last = time ?? last
@@ -131,6 +141,7 @@ const schema = v.object({
   ),
   now: v.optional(clock, () => Date.now),
   meterProvider: v.optional(withMethods<MeterProvider>('a MeterProvider', 'getMeter')),
+  consoleWarnings: v.optional(v.boolean(), true),
   dropUnnamed: v.optional(v.boolean(), false),
   closeDelay: v.optional(milliseconds(0, HOUR), CLOSE_DELAY),
   deadlineMargin: v.optional(milliseconds(0, HOUR), DEADLINE_MARGIN),

@@ -1,12 +1,24 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
-import { HOUR } from '../ledger/hours.ts'
+import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
+import { printable } from '../text/printable.ts'
+import { iso } from '../text/time.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
+import type { FeedFigures } from './feeds.ts'
+import { isLogin, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
+
+export interface ReporterOptions {
+  /** What is known of what comes in. */
+  readonly supply?: Supply
+  /** Whether warnings go to the console where `diag` has no logger, each kind once an hour. On by default. */
+  readonly consoleWarnings?: boolean
+}
 
 /**
  * The exporter's own telemetry: metrics through the OpenTelemetry API, and messages through `diag`. Neither names a
@@ -14,19 +26,28 @@ import { TROUBLES } from './faults.ts'
  */
 export class Reporter {
   readonly #now: () => number
+  readonly #supply: Supply
+  readonly #consoleWarnings: boolean
   readonly #component: Attributes
   readonly #meterProvider: MeterProvider | undefined
   #made: ReturnType<typeof instruments> | undefined
   #ended = false
   readonly #saidAt = new Map<string, number>()
+  readonly #onConsoleAt = new Map<string, number>()
   #status: LedgerStatus | undefined
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
   readonly #callbacks: (() => void)[] = []
 
-  constructor(meterProvider: MeterProvider | undefined, now: () => number) {
+  constructor(
+    meterProvider: MeterProvider | undefined,
+    now: () => number,
+    { supply = new Supply(now), consoleWarnings = true }: ReporterOptions = {},
+  ) {
     this.#now = now
+    this.#supply = supply
+    this.#consoleWarnings = consoleWarnings
     this.#component = {
       'otel.component.type': COMPONENT_TYPE,
       'otel.component.name': `${COMPONENT_TYPE}/${components++}`,
@@ -47,19 +68,24 @@ export class Reporter {
   }
 
   #observe(result: ObservableResult, gauge: Gauge): void {
-    if (this.#status === undefined) return
     const observed = this.#observed.get(gauge) ?? new Map<string, { attributes: Attributes; value: number }>()
     this.#observed.set(gauge, observed)
     // The SDK repeats the last value of what is no longer observed, so that what is over has to be said to be 0.
     for (const one of observed.values()) one.value = 0
-    for (const [value, attributes] of OBSERVATIONS[gauge](this.#status, this.#now())) {
+    for (const [value, attributes] of OBSERVATIONS[gauge]({
+      status: this.#status,
+      supply: this.#supply,
+      now: this.#now(),
+    })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
     }
     for (const { attributes, value } of observed.values()) result.observe(value, attributes)
   }
 
   mapped(report: MapReport): void {
-    for (const { reason, metric, points, message } of report.unbillable) {
+    for (const unbillable of report.unbillable) {
+      const { reason, metric, points, message } = unbillable
+      this.#supply.unbillable(unbillable)
       this.#instruments?.unbillable.add(points, { reason, metric })
       this.#say('error', `${reason} ${metric}`, `Not billed: ${points} data points. ${message}`)
     }
@@ -67,20 +93,45 @@ export class Reporter {
       this.#instruments?.unattributedPoints.add(points, { reason })
       this.#say('error', reason, message)
     }
-    for (const { dimension, sources, message } of report.twoSources) {
+    for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
-      this.#say('warn', `${dimension.name} ${sources}`, message)
+      this.#say('warn', `two sources ${dimension.name}`, message)
     }
   }
 
-  /** A request of a sender that was turned away. */
-  refused({ transport, code, sender, message }: RefusedRequest): void {
+  /** A request of a sender that was turned away: said once an hour for each kind, and logins that fail once a minute. */
+  refused(request: RefusedRequest): void {
+    const { transport, code, sender } = request
     this.#instruments?.refused.add(1, { transport, code, ...(sender !== undefined && { sender }) })
+    this.#tellRefused(this.#supply.refused(request))
+  }
+
+  /** A sender's points are durable. */
+  received(sender: string, points: number): void {
+    this.#instruments?.receivedPoints.add(points, { sender: this.#supply.received(sender, points) })
+  }
+
+  /** Says what no event but the time tells: to be called every minute or so. */
+  look(): void {
+    for (const { key, every, title, detail } of this.#supply.alarms())
+      this.#say('warn', key, `${title} ${detail}`, every)
+    for (const refusals of this.#supply.refusals) this.#tellRefused(refusals)
+  }
+
+  #tellRefused(refusals: Refusals, every = isLogin(refusals.code) ? MINUTE : HOUR): void {
+    const now = this.#now()
+    const { transport, code, sender, message, requests, told, toldAt, since } = refusals
+    if (requests === told || (now >= toldAt && now - toldAt < every)) return
+    const more = requests - told
     const whose = sender === undefined ? '' : ` of ${sender}`
-    this.#say(
+    const all = told === 0 ? '' : ` ${requests} since ${iso(since)}.`
+    refusals.told = requests
+    refusals.toldAt = now
+    this.#tell(
       'warn',
       `refused ${transport} ${code} ${sender}`,
-      `Refused: a request${whose} over ${transport}. ${message}`,
+      `Refused: ${more} ${more === 1 ? 'request' : 'requests'}${whose} over ${transport} (${code}).${all} ` +
+        `${more === 1 ? 'It' : 'The last'} was told: ${sentence(message)}. ${refusalAdvice(code)}`,
     )
   }
 
@@ -142,7 +193,11 @@ export class Reporter {
         return
       case 'returned':
         this.#instruments?.records.add(event.records, { outcome: 'expired' })
-        diag.warn(`${event.records} usage records could not be sent in time. Their usage goes into the next hour.`)
+        this.#tell(
+          'warn',
+          'returned',
+          `${event.records} usage records could not be sent in time. Their usage goes into the next hour.`,
+        )
         return
       case 'held':
         for (const record of event.records) {
@@ -163,7 +218,9 @@ export class Reporter {
           if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
           if (state === 'held') this.#held(record, reason as HeldReason)
           else if (reason === 'conflict') {
-            diag.warn(
+            this.#tell(
+              'warn',
+              'conflict',
               `Somebody else metered this hour of the customer: the ${record.quantity} of ${record.dimension} of record ` +
                 `${record.id} go into the next hour.`,
             )
@@ -202,31 +259,41 @@ export class Reporter {
 
   #held({ id, dimension, quantity }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>, reason: HeldReason): void {
     const means = paragraph(HELD_ADVICE[reason].means)
-    diag.error(`Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`)
+    this.#tell(
+      'error',
+      `held ${reason}`,
+      `Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`,
+    )
   }
 
-  /** Whether it was said, and not within this hour already. */
-  #say(level: 'warn' | 'error', about: string, message: string): boolean {
-    const now = this.#now()
-    const before = this.#saidAt.get(about)
-    if (before !== undefined && now >= before && now - before < HOUR) return false
-    this.#saidAt.set(about, now)
-    diag[level](withoutCustomers(message))
+  /** Whether it was said, and not within this time already. */
+  #say(level: NoticeLevel, about: string, message: string, every = HOUR): boolean {
+    if (!isDue(this.#saidAt, about, this.#now(), every)) return false
+    this.#tell(level, about, message)
     return true
+  }
+
+  #tell(level: NoticeLevel, kind: string, message: string): void {
+    if (!hasDiagLogger() && !(this.#consoleWarnings && isDue(this.#onConsoleAt, kind, this.#now(), HOUR))) return
+    notice(level, printable(withoutCustomers(message), LONGEST_MESSAGE))
   }
 
   end(): void {
     this.#ended = true
+    for (const refusals of this.#supply.refusals) this.#tellRefused(refusals, 0)
     for (const remove of this.#callbacks) remove()
   }
 }
 
-/** A request that a gateway has refused. */
-export interface RefusedRequest {
-  readonly transport: string
-  readonly code: string
-  readonly sender: string | undefined
-  readonly message: string
+/** Of a message, in characters. */
+const LONGEST_MESSAGE = 2000
+
+/** Whether something is to be said, which it then is. A clock that went back silences nothing. */
+function isDue(saidAt: Map<string, number>, about: string, now: number, every: number): boolean {
+  const before = saidAt.get(about)
+  if (before !== undefined && now >= before && now - before < every) return false
+  saidAt.set(about, now)
+  return true
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ */
@@ -243,6 +310,10 @@ function instruments(meterProvider: MeterProvider) {
     refused: meter.createCounter('marketplace.gateway.refused', {
       unit: '{request}',
       description: 'Requests of senders that were turned away, by transport, code and sender.',
+    }),
+    receivedPoints: meter.createCounter('marketplace.gateway.received_points', {
+      unit: '{data_point}',
+      description: 'Data points of metrics that are named in rules, acknowledged, by sender.',
     }),
     unbillable: meter.createCounter('marketplace.usage.unbillable', {
       unit: '{data_point}',
@@ -292,6 +363,23 @@ function instruments(meterProvider: MeterProvider) {
         description:
           "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
       }),
+      lastFed: meter.createObservableGauge('marketplace.usage.last_fed.age', {
+        unit: 's',
+        description:
+          "How long ago the last data point came that a dimension's rule takes, by the metric's first name: since the start where none has.",
+      }),
+      fedPoints: meter.createObservableCounter('marketplace.usage.fed_points', {
+        unit: '{data_point}',
+        description: "Data points that a dimension's rule has taken, by the metric's first name.",
+      }),
+      unmatchedPoints: meter.createObservableCounter('marketplace.usage.unmatched_points', {
+        unit: '{data_point}',
+        description: 'Data points of metrics that rules name, with attributes that none of them takes.',
+      }),
+      lastReceived: meter.createObservableGauge('marketplace.gateway.last_received.age', {
+        unit: 's',
+        description: 'How long ago the last data points of a sender came.',
+      }),
       notCounted: meter.createObservableCounter('marketplace.usage.not_counted', {
         unit: '{data_point}',
         description:
@@ -305,18 +393,41 @@ function instruments(meterProvider: MeterProvider) {
 type Gauge = keyof ReturnType<typeof instruments>['gauges']
 type Observation = [value: number, attributes: Attributes]
 
-const OBSERVATIONS: Record<Gauge, (status: LedgerStatus, now: number) => Observation[]> = {
-  pendingRecords: ({ pending }) => [[pending.reduce((sum, figure) => sum + figure.records, 0), {}]],
-  pending: ({ pending }) => pending.map(({ dimension, amount }) => [baseUnits(amount), { dimension }]),
-  held: ({ held }) => held.map(({ dimension, reason, amount }) => [baseUnits(amount), { dimension, reason }]),
-  oldestPending: ({ oldestPendingHour }, now) => {
+interface Facts {
+  readonly status: LedgerStatus | undefined
+  readonly supply: Supply
+  readonly now: number
+}
+
+const ofStatus =
+  (observe: (status: LedgerStatus, now: number) => Observation[]) =>
+  ({ status, now }: Facts): Observation[] =>
+    status === undefined ? [] : observe(status, now)
+
+const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
+  pendingRecords: ofStatus(({ pending }) => [[pending.reduce((sum, figure) => sum + figure.records, 0), {}]]),
+  pending: ofStatus(({ pending }) => pending.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
+  held: ofStatus(({ held }) => held.map(({ dimension, reason, amount }) => [baseUnits(amount), { dimension, reason }])),
+  oldestPending: ofStatus(({ oldestPendingHour }, now) => {
     return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
-  },
-  unattributed: ({ unattributed }) => {
+  }),
+  unattributed: ofStatus(({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
-  },
-  waiting: ({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }]),
-  notCounted: ({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }]),
+  }),
+  waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
+  notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
+  lastFed: ({ supply, now }) =>
+    supply.figures().sources.map(source => [age(source.lastAt ?? supply.startedAt, now), feedAttributes(source)]),
+  fedPoints: ({ supply }) => supply.figures().sources.map(source => [source.points, feedAttributes(source)]),
+  unmatchedPoints: ({ supply }) => supply.figures().unmatched.map(({ metric, points }) => [points, { metric }]),
+  lastReceived: ({ supply, now }) =>
+    supply.figures().senders.map(({ name, lastAt = now }) => [age(lastAt, now), { sender: name }]),
+}
+
+const age = (time: number, now: number) => Math.max(0, now - time) / 1000
+
+function feedAttributes({ dimension, rule, metrics: [metric = ''] }: FeedFigures): Attributes {
+  return { dimension, source: rule, metric }
 }
 
 const baseUnits = (amount: bigint) => Number(amount) / 1e6

@@ -3,6 +3,7 @@ import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { configurationError, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
+import { Arrivals } from './arrivals.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
@@ -19,6 +20,8 @@ export class UsageMapper {
   readonly #customers: CustomerReader
   /** The product code, or the seller's own label for a product with licences. */
   readonly product: string
+  /** What has come so far, by rule. */
+  readonly arrivals: Arrivals
   /** The names of sources, each told by its place from 1 on. */
   readonly #sources = new Map<string, number>()
 
@@ -31,6 +34,7 @@ export class UsageMapper {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.product = (rest.productCode ?? rest.product) as string
     this.#rules = compileRules(dimensions)
+    this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     if (!gauges) refuseIntegrals(this.#rules)
     this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
   }
@@ -77,12 +81,14 @@ export class UsageMapper {
 
   /** The same for metrics of another shape, which the caller goes through by himself. */
   begin(resource: Attributes, add: Add, { totals = false } = {}): Mapping {
-    return new Mapping(this.#rules, this.#customers, this.#sources, resource, add, totals)
+    return new Mapping(this.#rules, this.arrivals, this.#customers, this.#sources, resource, add, totals)
   }
 
-  /** Whether a rule names the metric. */
+  /** Whether a rule names a metric that has come. One that none does is remembered among the arrivals. */
   names(metric: string): boolean {
-    return this.#rules.feeds.has(metric)
+    const named = this.#rules.feeds.has(metric)
+    if (!named) this.arrivals.unnamed(metric)
+    return named
   }
 }
 

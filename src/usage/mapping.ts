@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
 import { type AmountProblem, MAX_TOTAL, toAmount } from './amount.ts'
+import { type Arrivals, countPoint, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
@@ -70,6 +71,7 @@ interface ReadyRule {
   /** The unit of the values, if it converts to the dimension's. */
   readonly unit: Unit | undefined
   readonly source: number
+  readonly arrived: Source
 }
 
 /**
@@ -90,12 +92,14 @@ export type Add = (
 export class Mapping {
   readonly report: MapReport = { points: 0, ignored: 0, unbillable: [], unattributed: [], twoSources: [] }
   readonly #rules: Rules
+  readonly #arrivals: Arrivals
   readonly #customers: CustomerReader
   readonly #sources: Map<string, number>
   readonly #resource: Attributes
   readonly #add: Add
   readonly #totals: boolean
   #name = ''
+  #named: NamedMetric | undefined
   #unit = ''
   #problem: UnbillableReason | undefined
   #gauge = false
@@ -104,6 +108,7 @@ export class Mapping {
   /** @param totals whether they are running totals, which may begin with 0 and go beyond what a single amount can be */
   constructor(
     rules: Rules,
+    arrivals: Arrivals,
     customers: CustomerReader,
     sources: Map<string, number>,
     resource: Attributes,
@@ -111,6 +116,7 @@ export class Mapping {
     totals: boolean,
   ) {
     this.#rules = rules
+    this.#arrivals = arrivals
     this.#customers = customers
     this.#sources = sources
     this.#resource = resource
@@ -124,12 +130,17 @@ export class Mapping {
    */
   metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined, gauge = false): boolean {
     const feeds = this.#rules.feeds.get(name)
-    if (feeds === undefined) return false
+    if (feeds === undefined) {
+      this.#arrivals.unnamed(name)
+      return false
+    }
+    this.#named = this.#arrivals.metrics.get(name) as NamedMetric
+    this.#named.family.heard += 1
     this.#name = name
     this.#unit = unit
     this.#problem = problem
     this.#gauge = gauge
-    this.#feeds = feeds.map(feed => this.#ready(feed, scope, unit))
+    this.#feeds = feeds.map(feed => this.#ready(feed, scope, name, unit))
     return true
   }
 
@@ -155,6 +166,7 @@ export class Mapping {
       const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
       if (ready === undefined) continue
       asked = true
+      ready.arrived.points += 1
       const amount = problem ?? amountOf(ready, this.#gauge, sum, count, this.#totals ? MAX_TOTAL : undefined)
       if (typeof amount === 'string') {
         this.#unbillable(amount, dimension.dimension)
@@ -170,10 +182,11 @@ export class Mapping {
       if (refused !== undefined) this.#unbillable(refused, dimension.dimension)
     }
     if (!asked) this.report.ignored += 1
+    countPoint(this.#named as NamedMetric, attributes, asked)
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
   }
 
-  #ready({ dimension, rules }: Feed, scope: string, own: string): ReadyFeed {
+  #ready({ dimension, rules }: Feed, scope: string, name: string, own: string): ReadyFeed {
     return {
       dimension,
       rules: rules.map(rule => {
@@ -182,6 +195,7 @@ export class Mapping {
           rule,
           unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
           source: this.#sourceOf(rule.source, scope),
+          arrived: this.#arrivals.source(rule, name),
         }
       }),
     }

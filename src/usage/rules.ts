@@ -14,6 +14,8 @@ const DEFAULT_MAX_GAP = 300_000
 export interface CompiledRule {
   /** Where it comes from, for messages: a preset's name, or the option's path. */
   readonly label: string
+  /** Whether it is a preset's. */
+  readonly preset: boolean
   /** What it counts is counted once by all rules of this name: a preset's family, or the option's path. */
   readonly source: string
   readonly metrics: ReadonlySet<string>
@@ -105,7 +107,7 @@ function compileDimension(path: string, options: DimensionOptions, unit: Unit, p
   const presets: PresetName[] = []
   const compiled = (list ?? [options.from as PresetName | Rule]).flatMap((item, index) => {
     const itemPath = list ? `${path}.from.${index}` : `${path}.from`
-    const rules = typeof item === 'string' ? compilePreset(item) : [compileRule(item, itemPath, itemPath)]
+    const rules = typeof item === 'string' ? compilePreset(item) : [compileRule(item, itemPath, itemPath, false)]
     if (typeof item === 'string') presets.push(item)
     const counts = typeof item === 'string' && thingsOf(item)[0] === 'time' ? 's' : '1'
     for (const rule of rules) {
@@ -131,12 +133,13 @@ function compileDimension(path: string, options: DimensionOptions, unit: Unit, p
 }
 
 function compilePreset(name: PresetName): CompiledRule[] {
-  return PRESETS[name].map(rule => compileRule(rule, `'${name}'`, familyOf(name)))
+  return PRESETS[name].map(rule => compileRule(rule, `'${name}'`, familyOf(name), true))
 }
 
-function compileRule(rule: Rule, label: string, source: string): CompiledRule {
+function compileRule(rule: Rule, label: string, source: string, preset: boolean): CompiledRule {
   return {
     label,
+    preset,
     source,
     metrics: new Set([rule.metric].flat() as string[]),
     conditions: Object.entries(rule.attributes ?? {}).map(([key, match]) => ({ key, accepts: acceptedValues(match) })),

@@ -111,6 +111,7 @@ class Run {
   async #start(): Promise<Running> {
     const ledger = await this.#open()
     const gateway = await Gateway.start({
+      consoleWarnings: false,
       ...{ ...usageOptions(this.#dimensions), region: REGION, ledger, client: this.#client, now: this.now },
       // The clock is virtual: what the clockwork would do in each of its hours is done beside the gateway.
       ...{ http: { port: 0 }, wakeInterval: HOUR, closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN },

@@ -32,6 +32,7 @@ process.exit(0)
 async function start() {
   const ledger = await openPlace(orders.place)
   const options = {
+    consoleWarnings: false,
     productCode: 'prod-fleet',
     region: 'us-east-1',
     ledger: inVirtualTime(ledger),

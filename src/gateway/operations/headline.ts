@@ -1,8 +1,10 @@
-import { hourOf, windowClosesAt } from '../../ledger/hours.ts'
+import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { TROUBLES } from '../../metering/faults.ts'
+import type { SupplyAlarm } from '../../metering/feeds.ts'
+import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
@@ -27,6 +29,9 @@ export interface HeadlineFacts {
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
   readonly alarms: readonly RecentAlarm[]
+  /** What is wrong with what comes in, and what has come. */
+  readonly supplyAlarms: readonly SupplyAlarm[]
+  readonly supply: SupplyFigures
   readonly checks: readonly CheckResult[]
 }
 
@@ -45,15 +50,20 @@ export function headlineOf(facts: HeadlineFacts): Headline {
     const { level, title } = gravest
     return { level, title, details: [...trouble, ...attention].map(({ detail }) => detail) }
   }
-  if (facts.totals.reports.every(({ recorded }) => recorded.amount === '0')) {
+  if (isNothingRecorded(facts.totals)) {
     return {
       level: 'empty',
       title: 'Nothing has been measured yet.',
-      details: ['Usage shows up here as soon as the first data points that are billed have come in.'],
+      details: [
+        'Usage shows up here as soon as the first data points that are billed have come in.',
+        ...whatCame(facts.supply),
+      ],
     }
   }
   return { level: 'good', title: 'Everything that was measured is billed or on its way.', details: goodNews(facts) }
 }
+
+const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ recorded }) => recorded.amount === '0')
 
 /** In the order of their urgency. */
 const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
@@ -62,6 +72,9 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   pendingLate,
   notClosing,
   counterAlarms,
+  unbillable,
+  supplyAlarms,
+  refusedRequests,
   laneTroubles,
   passFailed,
   heldOrUnattributed,
@@ -118,6 +131,68 @@ function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
     return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
   })
 }
+
+/** So long is it shown what was turned away: as long as AWS takes usage of an hour. */
+const SHOWN = 24 * HOUR
+/** What was turned away of who knows whom, such as somebody who tries ports. */
+const SHOWN_OF_STRANGERS = HOUR
+/** So many failed logins are more than somebody's who looks at the page. */
+const LOGINS = 5
+
+function unbillable({ now, supply }: HeadlineFacts): Finding[] {
+  const recent = supply.unbillable.filter(({ at }) => now - at < SHOWN)
+  return recent.map(({ metric, points, message, since, at }) => ({
+    level: 'attention',
+    title: `Not all: ${counted(points, 'data point')} of ${metric} cannot be billed.`,
+    detail: `${message} ${counted(points, 'data point')} since ${timeText(since)}, the last ${distance(at, now)}.`,
+  }))
+}
+
+function supplyAlarms({ supplyAlarms }: HeadlineFacts): Finding[] {
+  return supplyAlarms.map(({ title, detail }) => ({ level: 'attention', title, detail }))
+}
+
+function refusedRequests({ now, supply, totals }: HeadlineFacts): Finding[] {
+  if (supply.refused.length === 0) return []
+  const nothing = isNothingRecorded(totals)
+  const recent = supply.refused.filter(({ at, sender, code, recent }) => {
+    if (sender !== undefined || nothing) return now - at < SHOWN
+    // A browser learns by its first refusal that it is to ask for a token.
+    return now - at < SHOWN_OF_STRANGERS && !(isLogin(code) && recent < LOGINS)
+  })
+  const total = recent.reduce((sum, { requests }) => sum + requests, 0)
+  return recent.map(({ transport, code, sender = 'an unknown sender', requests, since, at, message }) => ({
+    level: 'attention',
+    title: `${counted(total, 'request')} ${total === 1 ? 'was' : 'were'} refused.`,
+    detail:
+      `Refused since ${timeText(since)}: ${counted(requests, 'request')} of ${sender} over ${transport} (${code}), the ` +
+      `last ${distance(at, now)}. ${requests === 1 ? 'It' : 'The last'} was told: ${message}. ${refusalAdvice(code)}`,
+  }))
+}
+
+function counted(number: number, one: string): string {
+  return `${number.toLocaleString('en-US')} ${one}${number === 1 ? '' : 's'}`
+}
+
+/** Where nothing is measured although something came. */
+function whatCame({ unnamed, unmatched, refused }: SupplyFigures): string[] {
+  const requests = refused.reduce((sum, { requests }) => sum + requests, 0)
+  const shown = unnamed.slice(0, SHOWN_NAMES)
+  const more = unnamed.length - shown.length
+  return [
+    ...unmatched.map(
+      ({ metric, points }) => `${counted(points, 'data point')} of ${metric} came with attributes that no rule takes.`,
+    ),
+    ...(shown.length === 0
+      ? []
+      : [`Metrics came that no rule names: ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`]),
+    ...(requests === 0
+      ? []
+      : [`${counted(requests, 'request')} ${requests === 1 ? 'was' : 'were'} refused since the start.`]),
+  ]
+}
+
+const SHOWN_NAMES = 10
 
 function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
   if (troubles.length === 0) return undefined

@@ -1,6 +1,7 @@
 import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
+import type { Supply, SupplyFigures } from '../../metering/supply.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Activity, LaneTrouble } from './activity.ts'
@@ -56,8 +57,49 @@ export interface StatusReport {
   readonly waiting: readonly { readonly dimension: string; readonly quantity: Quantity; readonly unit: string }[]
   /** Points of others' counters that were not simply counted, by why. */
   readonly notCounted: LedgerStatus['notCounted']
+  readonly supply: SupplyReport
   readonly activity: ActivityReport
   readonly checks: readonly CheckResult[]
+}
+
+/** What came to this process since it started, and what it has turned away. */
+export interface SupplyReport {
+  /** What each rule takes, by dimension and metric. */
+  readonly sources: readonly {
+    readonly dimension: string
+    /** A preset's name, or the option's path. */
+    readonly rule: string
+    /** The names that the metric arrives by. */
+    readonly metrics: readonly string[]
+    /** Data points. */
+    readonly points: number
+    readonly lastAt: string | null
+  }[]
+  /** Data points of metrics that rules name, with attributes that none of them takes. */
+  readonly unmatched: readonly { readonly metric: string; readonly points: number }[]
+  /** Names of metrics that no rule has, at most 400. */
+  readonly unnamed: readonly string[]
+  readonly senders: readonly { readonly name: string; readonly points: number; readonly lastAt: string | null }[]
+  readonly refused: readonly {
+    readonly transport: string
+    readonly code: string
+    /** Null where nobody knows. */
+    readonly sender: string | null
+    readonly requests: number
+    readonly since: string
+    readonly lastAt: string
+    /** What the last of them was told. */
+    readonly message: string
+  }[]
+  readonly unbillable: readonly {
+    readonly reason: string
+    readonly metric: string
+    /** Data points. */
+    readonly points: number
+    readonly since: string
+    readonly lastAt: string
+    readonly message: string
+  }[]
 }
 
 /** What this process did since it started. */
@@ -85,6 +127,7 @@ export interface StatusOptions {
   /** Those that are configured; of others the ledger is asked. */
   readonly dimensions: readonly Dimension[]
   readonly activity: Activity
+  readonly supply: Supply
   readonly readiness: Readiness
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -133,14 +176,24 @@ export class StatusReader {
 
   /** @throws LedgerError where the ledger cannot be read */
   async read(): Promise<StatusReport> {
-    const { activity, readiness, now, closeDelay, dryRun = false, refreshInterval = REFRESH_INTERVAL } = this.#options
+    const {
+      activity,
+      supply,
+      readiness,
+      now,
+      closeDelay,
+      dryRun = false,
+      refreshInterval = REFRESH_INTERVAL,
+    } = this.#options
     const totals = await this.#totals.get()
     const { status, alarms, unsettled, hours } = await this.#recent.get()
     const checks = await readiness.results()
     const at = now()
     const { lastPass } = activity.passes()
     const troubles = activity.troubles()
-    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, alarms, checks }
+    const figures = supply.figures()
+    const came = { supply: figures, supplyAlarms: supply.alarms() }
+    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, alarms, checks, ...came }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
@@ -163,6 +216,7 @@ export class StatusReader {
         ...quantityIn(amount, totals.dimensions.get(dimension)),
       })),
       notCounted,
+      supply: supplyReport(figures),
       activity: activityReport(activity),
       checks,
     }
@@ -183,6 +237,25 @@ export class StatusReader {
 
   #command(command: string): string {
     return `marketplace-meter ${command}${this.#commandOptions}`
+  }
+}
+
+function supplyReport({ sources, unmatched, unnamed, senders, refused, unbillable }: SupplyFigures): SupplyReport {
+  const times = ({ since, at }: { readonly since: number; readonly at: number }) => ({
+    since: iso(since),
+    lastAt: iso(at),
+  })
+  return {
+    sources: sources.map(source => ({ ...source, lastAt: isoOrNull(source.lastAt) })),
+    unmatched,
+    unnamed,
+    senders: senders.map(sender => ({ ...sender, lastAt: isoOrNull(sender.lastAt) })),
+    refused: refused.map(({ transport, code, sender, requests, message, ...rest }) => {
+      return { transport, code, sender: sender ?? null, requests, ...times(rest), message }
+    }),
+    unbillable: unbillable.map(({ reason, metric, points, message, ...rest }) => {
+      return { reason, metric, points, ...times(rest), message }
+    }),
   }
 }
 

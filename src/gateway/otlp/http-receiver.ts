@@ -160,6 +160,12 @@ class MetricsEndpoint {
   #refuse(response: ServerResponse, format: Format | undefined, error: unknown): void {
     const refusal = toRefusal(error, this.#settings.onError)
     const { httpStatus, retryAfterSeconds } = refusal
+    this.#settings.onRefused({
+      transport: 'http',
+      code: String(httpStatus),
+      sender: undefined,
+      message: refusal.message,
+    })
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)
     if (httpStatus === 401) response.setHeader('www-authenticate', 'Bearer')
     if (httpStatus === 405) response.setHeader('allow', 'POST')

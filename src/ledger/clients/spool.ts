@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
-import { diag } from '@opentelemetry/api'
+import { notice } from '../../notice.ts'
 import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
@@ -151,7 +151,7 @@ class Spool {
       } catch (error) {
         if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
         // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
-        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
         const content = serialize({ ...batch, writer: newWriterId(), sequence: 1 })
         this.#try('write to', () =>
           this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),
@@ -172,6 +172,6 @@ class Spool {
   #say(error: unknown): void {
     if (this.#failing) return
     this.#failing = true
-    diag.warn(`Usage waits in the spool ${this.#path} until the ledger takes it: ${(error as Error).message}`)
+    notice('warn', `Usage waits in the spool ${this.#path} until the ledger takes it: ${(error as Error).message}`)
   }
 }

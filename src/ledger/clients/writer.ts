@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { diag } from '@opentelemetry/api'
+import { notice } from '../../notice.ts'
 import type { Account } from '../../usage/account.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { LedgerError } from '../errors.ts'
@@ -91,7 +91,7 @@ export class UsageWriter {
       } catch (error) {
         if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
         // It has refused the batch whole, and would refuse all that follow.
-        diag.error(`The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
         this.#beginAnew()
       }
     }

@@ -125,6 +125,7 @@ class ProductMeter {
     const exporter = new AWSMarketplaceMetricExporter({
       ...usageOptions(product, customers, tokensPer),
       ...{ region: 'us-east-1', client: NEVER, ledger: appendOnly(ledger), now, wakeInterval: 3_600_000 },
+      consoleWarnings: false,
     })
     this.#unacknowledged = new Unacknowledged(books)
     const take = exporter.export.bind(exporter)

@@ -44,6 +44,7 @@ const exporter = new AWSMarketplaceMetricExporter({
   client: { batchMeterUsage: (...given) => telling('request', () => client.batchMeterUsage(...given)) },
   now: () => time,
   wakeInterval: 20,
+  consoleWarnings: false,
 })
 const draw = seeded(options.seed)
 for (let n = 1; ; n += 1) {

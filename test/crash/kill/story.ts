@@ -194,6 +194,7 @@ async function finish(
     client,
     now,
     wakeInterval: HOUR,
+    consoleWarnings: false,
   })
   let settled = 0
   // The hour that is open, the hour that what was held goes into, and one for what came late.

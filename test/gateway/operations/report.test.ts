@@ -7,6 +7,7 @@ import { Readiness } from '../../../src/gateway/operations/readiness.ts'
 import { StatusReader, type StatusReport } from '../../../src/gateway/operations/report.ts'
 import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
 import type { RecordEntry } from '../../../src/ledger/ledger.ts'
+import { Supply } from '../../../src/metering/supply.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
 import { customer, HOUR, MINUTE, NOW, REQUESTS, TOKENS } from '../../metering/support.ts'
 import { CUSTOMERS, GPU, restored, Scene, trouble } from './support.ts'
@@ -198,6 +199,7 @@ function reading(scene: Scene) {
     },
     dimensions: [TOKENS],
     activity: scene.activity,
+    supply: new Supply(now),
     readiness: new Readiness([], { now }),
     now,
     closeDelay: 5 * MINUTE,
@@ -281,6 +283,8 @@ const CALM: HeadlineFacts = {
   troubles: [],
   lastPass: undefined,
   alarms: [],
+  supplyAlarms: [],
+  supply: new Supply(() => NOW).figures(),
   checks: [],
 }
 const figure = { dimension: 'tokens', records: 2, quantity: 5n, amount: 5n }

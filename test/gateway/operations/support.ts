@@ -11,6 +11,7 @@ import type { StatusReport } from '../../../src/gateway/operations/report.ts'
 import type { UsageEntry } from '../../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import { Reporter } from '../../../src/metering/reporter.ts'
+import { Supply } from '../../../src/metering/supply.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
@@ -59,7 +60,8 @@ export class Scene {
     const activity = new Activity(now)
     const reader = new PrometheusReader()
     const provider = new MeterProvider({ readers: [reader] })
-    const reporter = new Reporter(provider, now)
+    const supply = new Supply(now)
+    const reporter = new Reporter(provider, now, { supply, consoleWarnings: false })
     bench.cycle = bench.newCycle({
       report: event => {
         bench.events.push(event)
@@ -71,6 +73,7 @@ export class Scene {
       ledger: bench.ledger,
       dimensions: [TOKENS, GUARDED, GPU],
       activity,
+      supply,
       readiness: new Readiness(checks, { now, ...(timeLimit !== undefined && { timeLimit }) }),
       metrics: () => reader.text(),
       now,

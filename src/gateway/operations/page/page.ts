@@ -60,6 +60,15 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <h2 id="unattributed-title">Usage without a customer</h2>
 <div id="unattributed"></div>
 </section>
+<section aria-labelledby="supply-title">
+<h2 id="supply-title">What comes in</h2>
+<p class="lead">To this gateway, since it started.</p>
+<div id="sources"></div>
+<div id="senders"></div>
+<div id="refused"></div>
+<div id="unbillable"></div>
+<div id="not-taken"></div>
+</section>
 <section aria-labelledby="gateway-title">
 <h2 id="gateway-title">This gateway</h2>
 <div id="gateway"></div>

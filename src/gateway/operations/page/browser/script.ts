@@ -467,6 +467,63 @@ export function showStatus(): void {
     )
   }
 
+  type Supply = StatusReport['supply']
+  const lastTime = ({ lastAt }: { readonly lastAt: string | null }): Child | Child[] =>
+    lastAt === null ? 'never' : when(lastAt)
+  const points = (row: { readonly points: number }) => grouped(row.points)
+
+  const SOURCE_COLUMNS: readonly Column<Supply['sources'][number]>[] = [
+    { title: 'Dimension', class: 'anywhere', of: row => row.dimension },
+    { title: 'Rule', class: 'anywhere', of: row => row.rule },
+    {
+      title: 'Metric',
+      class: 'anywhere',
+      of: ({ metrics: [name, ...others] }) => [
+        name,
+        others.length > 0 && h('small', {}, ` or ${counted(others.length, 'other name', 'other names')}`),
+      ],
+    },
+    { title: 'Data points', number: true, of: points },
+    { title: 'Last', class: 'line', of: lastTime },
+  ]
+  const SENDER_COLUMNS: readonly Column<Supply['senders'][number]>[] = [
+    { title: 'Sender', class: 'anywhere', of: row => row.name },
+    { title: 'Data points', number: true, of: points },
+    { title: 'Last', class: 'line', of: lastTime },
+  ]
+  const REFUSED_COLUMNS: readonly Column<Supply['refused'][number]>[] = [
+    { title: 'Refused of', class: 'anywhere', of: row => row.sender ?? 'unknown' },
+    { title: 'Over', of: row => row.transport },
+    { title: 'Code', class: 'anywhere', of: row => row.code },
+    { title: 'Requests', number: true, of: row => grouped(row.requests) },
+    { title: 'Last', class: 'line', of: lastTime },
+    { title: 'The last was told', class: 'anywhere', of: row => row.message },
+  ]
+  const UNBILLABLE_COLUMNS: readonly Column<Supply['unbillable'][number]>[] = [
+    { title: 'Cannot be billed', class: 'anywhere', of: row => row.metric },
+    { title: 'Data points', number: true, of: points },
+    { title: 'Last', class: 'line', of: lastTime },
+    { title: 'Why', class: 'anywhere', of: row => row.message },
+  ]
+
+  function rows<Row>(name: string, columns: readonly Column<Row>[]): (list: readonly Row[]) => Child {
+    return list => list.length > 0 && table(name, columns, list, 'stacked')
+  }
+
+  function notTaken({ unmatched, unnamed }: Pick<Supply, 'unmatched' | 'unnamed'>): Child[] {
+    const each = unmatched.map(row => `${counted(row.points, 'data point', 'data points')} of ${row.metric}`)
+    return [
+      each.length > 0 && none(`With attributes that no rule takes: ${each.join(', ')}.`),
+      unnamed.length > 0 &&
+        h(
+          'details',
+          {},
+          h('summary', {}, `${counted(unnamed.length, 'metric', 'metrics')} that no rule names`),
+          none(unnamed.join(', ')),
+        ),
+    ]
+  }
+
   /** An hour's minutes as bars. */
   function spark(minutes: readonly number[]): SVGElement {
     const most = Math.max(1, ...minutes)
@@ -586,6 +643,12 @@ export function showStatus(): void {
     section('customers', report.customers, customers)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report
     section('unattributed', { list, total, commands }, unattributed)
+    const { sources, senders, refused, unbillable, unmatched, unnamed } = report.supply
+    section('sources', sources, rows('What each rule takes', SOURCE_COLUMNS))
+    section('senders', senders, rows('Who sends', SENDER_COLUMNS))
+    section('refused', refused, rows('Refused requests', REFUSED_COLUMNS))
+    section('unbillable', unbillable, rows('Data points that cannot be billed', UNBILLABLE_COLUMNS))
+    section('not-taken', { unmatched, unnamed }, notTaken)
     section('gateway', { activity, checks, notCounted }, gateway)
     byId('held-count').textContent = heldRecords > 0 ? counted(heldRecords, 'record', 'records') : ''
     const old = new Date(report.at).getTime() - new Date(totals.at).getTime() > 15000

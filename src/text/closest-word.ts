@@ -1,7 +1,16 @@
 /** The one of these words that differs least from another, by two letters and by half of them at most. */
 export function closest(word: string, known: readonly string[]): string | undefined {
-  const [best] = known.map(name => ({ name, distance: distance(word, name) })).sort((a, b) => a.distance - b.distance)
-  return best !== undefined && best.distance <= Math.min(2, word.length / 2) ? best.name : undefined
+  return nearest(word, known, Math.min(2, word.length / 2))[0]
+}
+
+/** Those of these words that differ from another by so many letters at most, the nearest first. */
+export function nearest(word: string, known: readonly string[], most: number): string[] {
+  return known
+    .filter(name => Math.abs(name.length - word.length) <= most)
+    .map(name => ({ name, distance: distance(word, name) }))
+    .filter(({ distance }) => distance <= most)
+    .sort((a, b) => a.distance - b.distance)
+    .map(({ name }) => name)
 }
 
 /** Levenshtein's: how many letters have to be put in, left out or changed. */
