@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { closest } from './closest-word.ts'
+import { closest } from '../../text/closest-word.ts'
 
 /** Where a secret is: `${env:NAME}`, or `${file:path}`. */
 export const REFERENCE = /^\$\{(env|file):([^}]+)\}$/
