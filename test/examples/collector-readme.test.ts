@@ -5,8 +5,6 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
-import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -14,6 +12,7 @@ import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+import { readGateway, textOfExample } from './collector-gateway.ts'
 
 const FILE = fileURLToPath(new URL('../../examples/collector/README.md', import.meta.url))
 const README = readFileSync(FILE, 'utf8')
@@ -31,9 +30,7 @@ async function sendTo(address: string | undefined, command: string, env: NodeJS.
 
 test('the commands that send usage are right', async () => {
   using folder = new TemporaryFolder()
-  const env = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: folder.file(), METERING_TOKEN: TOKEN }
-  const file = GatewayConfigFile.read(join(dirname(FILE), 'gateway-billing.yaml'), env)
-  const options = gatewayOptions(file.config, file.readReferences(env))
+  const options = readGateway(textOfExample('gateway-billing.yaml'))
   const ledger = new SqliteLedger({ path: folder.file() })
   const client = simulatorClient(new MarketplaceSimulator())
   // As where the gateway has been running for a minute.
