@@ -289,6 +289,32 @@ test('tasks have subnets of their own, without a way in from the internet', () =
   assert.deepEqual([http.Type, http.RedirectConfig.Protocol], ['redirect', 'HTTPS'])
 })
 
+test('the load balancer speaks TLS, and logs who asked for what into a bucket that nobody else reads', () => {
+  const attributes = Object.fromEntries(
+    resources.LoadBalancer.LoadBalancerAttributes.map(({ Key, Value }: Json) => [Key, Value]),
+  )
+  assert.equal(attributes['access_logs.s3.enabled'], 'true')
+  assert.deepEqual(attributes['access_logs.s3.bucket'], { reference: 'AccessLogs' })
+  assert.match(text, /DependsOn: \[PublicRoute, AccessLogsPolicy\]/)
+  const { Protocol, SslPolicy } = resources.HttpsListener
+  assert.deepEqual([Protocol, /TLS13-1-2/.test(SslPolicy)], ['HTTPS', true])
+  const { PublicAccessBlockConfiguration, BucketEncryption, LifecycleConfiguration, deletionPolicy } =
+    resources.AccessLogs
+  assert.deepEqual(Object.values(PublicAccessBlockConfiguration), Array(4).fill(true))
+  // Access logs are delivered to no bucket with a KMS key.
+  const [{ ServerSideEncryptionByDefault }] = BucketEncryption.ServerSideEncryptionConfiguration
+  assert.deepEqual(ServerSideEncryptionByDefault, { SSEAlgorithm: 'AES256' })
+  assert.equal(LifecycleConfiguration.Rules[0].Status, 'Enabled')
+  assert.equal(deletionPolicy, 'Retain')
+  const [write, deny, ...others] = resources.AccessLogsPolicy.PolicyDocument.Statement
+  assert.deepEqual(others, [])
+  assert.deepEqual(
+    [write.Action, write.Principal],
+    ['s3:PutObject', { Service: 'logdelivery.elasticloadbalancing.amazonaws.com' }],
+  )
+  assert.equal(deny.Effect, 'Deny')
+})
+
 test('the way to the ledger does not leave AWS, and leads to tables of this account only', () => {
   const { ServiceName, VpcEndpointType, RouteTableIds, PolicyDocument } = resources.LedgerEndpoint
   assert.deepEqual([ServiceName, VpcEndpointType], ['com.amazonaws.us-east-1.dynamodb', 'Gateway'])

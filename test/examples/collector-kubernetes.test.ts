@@ -1,24 +1,30 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+import { readGateway, TOKENS, textOfExample as textOf } from './collector-gateway.ts'
 
-const FOLDER = fileURLToPath(new URL('../../examples/collector', import.meta.url))
 const MANIFESTS = ['single.yaml', 'replicas.yaml', 'sidecar.yaml', 'scraper.yaml']
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests are looked at, not typed
 type Yaml = any
 
-const textOf = (path: string) => readFileSync(join(FOLDER, path), 'utf8')
 const objectsOf = (name: string): Yaml[] =>
   parseAllDocuments(textOf(`kubernetes/${name}`)).map(document => document.toJS())
 const README = textOf('README.md')
+
+/** The secrets that the README makes, with their keys. */
+const SECRETS = new Map(
+  [...README.matchAll(/create secret generic ([\w-]+)((?:[\s\\]+--from-literal=[\w-]+=(?:"[^"]*"|'[^']*'))+)/g)].map(
+    ([, name = '', literals = '']) => [
+      name,
+      [...literals.matchAll(/--from-literal=([\w-]+)=/g)].map(([, key]) => key as string),
+    ],
+  ),
+)
 
 const VERSIONS: Record<string, string> = {
   ServiceAccount: 'v1',
@@ -29,6 +35,21 @@ const VERSIONS: Record<string, string> = {
   NetworkPolicy: 'networking.k8s.io/v1',
   ClusterRole: 'rbac.authorization.k8s.io/v1',
   ClusterRoleBinding: 'rbac.authorization.k8s.io/v1',
+}
+
+/** A release, and where somebody has pinned it, its digest. */
+const IMAGE = /:\d+\.\d+\.\d+(@sha256:[\da-f]{64})?$/
+
+const isGateway = ({ args = [] }: Yaml) => args[0] === 'serve'
+const scrapes = ({ args = [] }: Yaml) => args.includes('--config=/etc/metering/scraper.yaml')
+
+/** The secrets that a container has as files. */
+function secretsOf({ volumeMounts = [] }: Yaml, pod: Yaml): Yaml[] {
+  return volumeMounts.flatMap(({ name, mountPath, readOnly }: Yaml) => {
+    const { secret } = pod.volumes.find((volume: Yaml) => volume.name === name) ?? {}
+    if (secret !== undefined) assert.deepEqual([mountPath, readOnly], [TOKENS, true])
+    return secret ?? []
+  })
 }
 
 /** What runs pods, with all their containers. */
@@ -62,9 +83,16 @@ for (const name of MANIFESTS) {
       const account = accounts.find(({ metadata }) => metadata.name === pod.serviceAccountName)
       const role = account?.metadata.annotations?.['eks.amazonaws.com/role-arn']
       // What sends usage records has a role to do it with, and nothing else has one.
-      if (containers.some(({ args = [] }) => args[0] === 'serve')) {
+      if (containers.some(isGateway)) {
         assert.match(role, /^arn:aws:iam::\d{12}:role\/[\w-]+$/)
       } else assert.equal(role, undefined)
+    }
+    for (const { spec, containers } of workloads) {
+      const others = containers.filter((one: Yaml) => !isGateway(one)).map(({ name }: Yaml) => name)
+      const { annotations = {} } = spec.template.metadata
+      // Not the others of its pod, either: https://github.com/aws/amazon-eks-pod-identity-webhook#eks-walkthrough
+      const skipped = others.length < containers.length && others.length > 0 ? others.join() : undefined
+      assert.equal(annotations['eks.amazonaws.com/skip-containers'], skipped)
     }
   })
 
@@ -116,7 +144,7 @@ for (const name of MANIFESTS) {
         })
         assert.ok(runAsUser > 0)
         assert.ok(resources.requests.cpu && resources.requests.memory && resources.limits.memory)
-        assert.match(image, /:\d+\.\d+\.\d+$/)
+        assert.match(image, IMAGE)
         for (const mount of volumeMounts)
           assert.ok(
             volumes.some(volume => volume.name === mount.name),
@@ -128,22 +156,38 @@ for (const name of MANIFESTS) {
 
   test(`${name}: what the containers read is made as the README says`, () => {
     for (const { pod, containers } of workloads) {
-      assert.deepEqual(pod.volumes, [{ name: 'config', configMap: { name: 'metering' } }])
-      for (const { args = [], env = [] } of containers) {
+      for (const { configMap, secret } of pod.volumes) {
+        if (configMap !== undefined) assert.deepEqual(configMap, { name: 'metering' })
+        for (const { key } of secret?.items ?? []) assert.ok(SECRETS.get(secret.secretName)?.includes(key), key)
+      }
+      for (const container of containers) {
+        const { args = [], env = [] } = container
         const [config] = args.join(' ').match(/\/etc\/metering\/\S+/) ?? []
         if (config) assert.ok(README.includes(`--from-file=${config.split('/').at(-1)}=`), config)
         for (const { name, valueFrom } of env) {
           if (!valueFrom?.secretKeyRef) continue
-          assert.equal(valueFrom.secretKeyRef.name, 'metering')
-          assert.ok(README.includes(`--from-literal=${valueFrom.secretKeyRef.key}=`), name)
+          const { name: secret, key } = valueFrom.secretKeyRef
+          assert.ok(SECRETS.get(secret)?.includes(key), name)
         }
         const names = env.map((variable: Yaml) => variable.name)
-        const needed = args[0] === 'serve' ? ['METERING_TOKEN', 'AWS_REGION', 'MARKETPLACE_LEDGER'] : []
-        for (const name of /(collector|scraper)\.yaml$/.test(config ?? '')
-          ? ['METERING_TOKEN', 'METERING_ENDPOINT']
-          : needed) {
-          assert.ok(names.includes(name), name)
-        }
+        const collector = /(collector|scraper)\.yaml$/.test(config ?? '')
+        const needed = collector ? ['METERING_ENDPOINT'] : ['AWS_REGION', 'MARKETPLACE_LEDGER']
+        if (config) for (const name of needed) assert.ok(names.includes(name), name)
+      }
+    }
+  })
+
+  test(`${name}: tokens are files, and each sender has its own alone`, () => {
+    for (const { pod, containers } of workloads) {
+      for (const container of containers) {
+        const mounted = secretsOf(container, pod)
+        if (isGateway(container)) {
+          assert.deepEqual(mounted, [{ secretName: 'metering-tokens' }])
+          assert.ok(container.env.every(({ name }: Yaml) => name !== 'METERING_TOKEN'))
+        } else if (container.name === 'collector') {
+          const sender = scrapes(container) ? 'scraper' : 'collector'
+          assert.deepEqual(mounted, [{ secretName: 'metering-tokens', items: [{ key: sender, path: 'token' }] }])
+        } else assert.deepEqual(mounted, [])
       }
     }
   })
@@ -166,8 +210,6 @@ for (const name of MANIFESTS) {
     }
   })
 }
-
-const scrapes = ({ args = [] }: Yaml) => args.includes('--config=/etc/metering/scraper.yaml')
 
 test('two Collectors scrape, which may do nothing but find pods, and whom the gateways let in', () => {
   const objects = objectsOf('scraper.yaml')
@@ -213,6 +255,16 @@ test('each replica of a sender has a name of its own, as the README says', () =>
   const [uid, attributes] = env
   assert.deepEqual(uid.valueFrom, { fieldRef: { fieldPath: 'metadata.uid' } })
   assert.equal(attributes.value, `service.instance.id=$(${uid.name})`)
+})
+
+test('every token that a gateway’s file names is in the secret', () => {
+  for (const which of ['billing', 'vllm']) {
+    const { senders = [] } = readGateway(textOf(`gateway-${which}.yaml`))
+    for (const { name, token } of senders) {
+      assert.equal(token, `a-token-of-${name}`)
+      assert.ok(SECRETS.get('metering-tokens')?.includes(name), name)
+    }
+  }
 })
 
 test('the gateway answers the probes, without a token', async () => {

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
-import { GatewayConfigFile } from '../../src/gateway/config.ts'
+import { parse } from 'yaml'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -14,6 +13,7 @@ import { MarketplaceSimulator, simulatorClient } from '../../src/simulator/index
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
+import { readGateway, textOfExample } from './collector-gateway.ts'
 
 const FILE = fileURLToPath(new URL('../../examples/collector/README.md', import.meta.url))
 const README = readFileSync(FILE, 'utf8')
@@ -31,9 +31,7 @@ async function sendTo(address: string | undefined, command: string, env: NodeJS.
 
 test('the commands that send usage are right', async () => {
   using folder = new TemporaryFolder()
-  const env = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: folder.file(), METERING_TOKEN: TOKEN }
-  const file = GatewayConfigFile.read(join(dirname(FILE), 'gateway-billing.yaml'), env)
-  const options = gatewayOptions(file.config, file.readReferences(env))
+  const options = readGateway(textOfExample('gateway-billing.yaml'))
   const ledger = new SqliteLedger({ path: folder.file() })
   const client = simulatorClient(new MarketplaceSimulator())
   // As where the gateway has been running for a minute.
@@ -70,4 +68,67 @@ test('what the README and its commands name is there', () => {
   for (const [, path = ''] of commands.join('\n').matchAll(/(?:-f |--from-file=[\w.]+=)(\S+)/g)) {
     assert.ok(existsSync(join(dirname(FILE), path)), path)
   }
+})
+
+test('links within the README lead to a heading', () => {
+  const headings = [...README.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) => {
+    return text
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
+  })
+  const links = [...README.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor as string)
+  assert.ok(links.length >= 5)
+  assert.deepEqual(
+    links.filter(link => !headings.includes(link)),
+    [],
+  )
+})
+
+test('the command that pins images writes digests into the files', async () => {
+  using folder = new TemporaryFolder()
+  const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+  cpSync(dirname(FILE), folder.file('collector'), { recursive: true })
+  mkdirSync(folder.file('bin'))
+  writeFileSync(folder.file('bin/docker'), `#!/bin/sh\necho ${digest}\n`, { mode: 0o755 })
+  const [pin = ''] = commands.filter(command => command.includes('imagetools'))
+  const env = { PATH: `${folder.file('bin')}:${process.env.PATH}` }
+  // Twice changes nothing more.
+  for (let time = 0; time < 2; time++) await run('sh', ['-c', pin], { cwd: folder.file('collector'), env })
+  const images = globSync('{*,kubernetes/*}', { cwd: folder.file('collector') })
+    .filter(name => /\.yaml$|^Dockerfile$/.test(name))
+    .flatMap(name => readFileSync(folder.file(`collector/${name}`), 'utf8').match(/^.*(image:|NODE_IMAGE=).*$/gm) ?? [])
+    .filter(line => !line.includes('marketplace-gateway') && !line.includes('inference-server'))
+  assert.ok(images.length >= 5)
+  for (const line of images) assert.match(line, new RegExp(`:[\\w.-]+@${digest}$`))
+})
+
+test('what the README adds to the gateway’s file is right', () => {
+  const blocks = [...README.matchAll(/^ *```yaml\n([\s\S]*?)^ *```$/gm)].map(([, text]) => parse(text as string))
+  const text = textOfExample('gateway-billing.yaml')
+  const { listen } = blocks.find(block => block.listen?.tls)
+  const [entry] = blocks.find(block => Array.isArray(block)) ?? []
+  const { senders = [], http } = readGateway(text, written => {
+    Object.assign(written.listen, { tls: listen.tls })
+    written.listen.tokens.push(entry)
+  })
+  assert.deepEqual(senders.map(({ name }) => name).sort(), ['collector', 'collector-2', 'prometheus'])
+  assert.ok(http?.tls?.cert)
+
+  const { exporters } = blocks.find(block => block.exporters)
+  const [exporter] = Object.keys(exporters)
+  assert.ok(textOfExample('collector-billing.yaml').includes(`\n  ${exporter}:\n`))
+  const [job] = blocks.find(block => block.scrape_configs).scrape_configs
+  assert.equal(job.relabel_configs[0].regex, 'gateway')
+})
+
+test('every address of PostgreSQL that is shown has TLS, and checks whose it is', () => {
+  const root = join(dirname(FILE), '../..')
+  const files = ['README.md', ...globSync('examples/**/*.{md,yaml}', { cwd: root })]
+  const shown = files.flatMap(file => {
+    // An ellipsis stands for any address.
+    return [...readFileSync(join(root, file), 'utf8').matchAll(/postgresql:\/\/[^…\s`'")]+/g)].map(([text]) => text)
+  })
+  assert.ok(shown.length >= 3)
+  for (const address of shown) assert.match(address, /[?&]sslmode=verify-full/)
 })

@@ -4,21 +4,19 @@ import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
-import { gatewayOptions } from '../../src/cli/serve/gateway-options.ts'
-import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import type { DimensionOptions } from '../../src/usage/options.ts'
 import { PRESETS, type PresetName } from '../../src/usage/presets.ts'
 import type { Rule } from '../../src/usage/rule.ts'
+import { readGateway, TOKENS, textOfExample as textOf } from './collector-gateway.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = join(ROOT, 'examples/collector')
-const ENV = { AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: 'ledger.sqlite', METERING_TOKEN: 'a-token-of-the-tests' }
 const CASES = ['billing', 'vllm']
+/** The Collectors' names, as the gateway knows them. */
+const SENDERS: Record<string, string> = { billing: 'collector', vllm: 'scraper' }
 
 // biome-ignore lint/suspicious/noExplicitAny: files of others' formats are looked at, not typed
 type Yaml = any
-
-const textOf = (name: string) => readFileSync(join(FOLDER, name), 'utf8')
 
 function documentsIn(name: string): Yaml[] {
   return parseAllDocuments(textOf(name)).map(document => {
@@ -29,10 +27,7 @@ function documentsIn(name: string): Yaml[] {
 
 const collectorOf = (which: string): Yaml => documentsIn(`collector-${which}.yaml`)[0]
 
-function gatewayOf(which: string) {
-  const file = GatewayConfigFile.read(join(FOLDER, `gateway-${which}.yaml`), ENV)
-  return gatewayOptions(file.config, file.readReferences(ENV))
-}
+const gatewayOf = (which: string) => readGateway(textOf(`gateway-${which}.yaml`))
 
 test('every file is YAML', () => {
   const files = globSync('**/*.yaml', { cwd: FOLDER })
@@ -44,10 +39,10 @@ for (const which of CASES) {
   test(`the gateway takes gateway-${which}.yaml`, () => {
     const { http, grpc, region, productCode, senders } = gatewayOf(which)
     assert.deepEqual({ http: http?.port, grpc, region }, { http: 4328, grpc: undefined, region: 'us-east-1' })
-    assert.deepEqual(
-      senders?.map(({ token }) => token),
-      ['a-token-of-the-tests'],
-    )
+    const name = SENDERS[which]
+    // Who watches bills nobody.
+    const watching = { name: 'prometheus', token: 'a-token-of-prometheus', customers: new Set() }
+    assert.deepEqual(senders, [{ name, token: `a-token-of-${name}` }, watching])
     assert.equal(productCode, 'your-product-code')
   })
 
@@ -103,7 +98,7 @@ function problemsOf(config: Yaml): string[] {
   expect(types.join() === 'memory_limiter,filter', `processors ${types}`)
   expect(processors['filter/billing'].error_mode === 'ignore', 'a condition that fails drops data')
   expect(billing.exporters.join() === 'otlp_http/billing', `exporters ${billing.exporters}`)
-  const { retry_on_failure: retry, sending_queue: queue, compression, endpoint } = exporters['otlp_http/billing']
+  const { retry_on_failure: retry, sending_queue: queue, compression, endpoint, auth } = exporters['otlp_http/billing']
   expect(retry.enabled === true && retry.max_elapsed_time === 0, 'it gives up')
   expect(queue.enabled === true && queue.storage in extensions, 'the queue is in memory')
   expect(extensions[queue.storage]?.fsync === true, 'the queue is not synchronized')
@@ -113,6 +108,7 @@ function problemsOf(config: Yaml): string[] {
     'requests are larger than the gateway takes',
   )
   expect(compression === 'gzip', 'no compression')
+  expect(extensions[auth.authenticator]?.filename === `${TOKENS}/token`, 'a token that it does not read again')
   expect(/^\$\{env:METERING_ENDPOINT:-http:\/\/127\.0\.0\.1:4328\}$/.test(endpoint), `endpoint ${endpoint}`)
   return problems
 }
@@ -122,13 +118,14 @@ test('the check finds what would lose usage', () => {
     ['max_elapsed_time: 0', 'max_elapsed_time: 300s', /gives up/],
     ['      storage: file_storage/billing\n', '', /in memory/],
     ['fsync: true', 'fsync: false', /not synchronized/],
-    ['extensions: [health_check, file_storage/billing]', 'extensions: [health_check]', /not enabled/],
+    ['extensions: [health_check, file_storage/billing, ', 'extensions: [health_check, ', /not enabled/],
     ['[memory_limiter, filter/billing]', '[filter/billing, memory_limiter]', /not first/],
     ['[memory_limiter, filter/billing]', '[memory_limiter, filter/billing, cumulativetodelta]', /cumulativetodelta/],
     ['[memory_limiter, filter/billing]', '[memory_limiter, batch]', /batch/],
     ['exporters: [otlp_http/billing]', 'exporters: [otlp_http]', /otlp_http, which is not among exporters/],
     ['max_size: 5000', 'max_size: 0', /larger than the gateway takes/],
     ['error_mode: ignore', 'error_mode: propagate', /drops data/],
+    [`filename: ${TOKENS}/token`, 'token: a-token-of-the-tests', /does not read again/],
   ]
   const text = textOf('collector-billing.yaml')
   for (const [from, to, problem] of mistakes) {
@@ -222,8 +219,10 @@ test('each scraped target, and each GPU, is somebody’s', () => {
 })
 
 test('compose.yaml has what its services need', () => {
-  const { services, volumes } = documentsIn('compose.yaml')[0]
+  const { services, volumes, configs } = documentsIn('compose.yaml')[0]
   const defined = new Set(Object.keys(volumes))
+  const contents = (service: string) =>
+    Object.fromEntries(services[service].configs.map((one: Yaml) => [one.target, configs[one.source].content]))
   for (const [name, { volumes: mounts = [], build }] of Object.entries<Yaml>(services)) {
     for (const mount of mounts as string[]) {
       const [source = ''] = mount.split(':')
@@ -236,7 +235,14 @@ test('compose.yaml has what its services need', () => {
   for (const [service, file] of Object.entries(settings)) {
     for (const name of variablesOf(file)) assert.ok(name in services[service].environment, `${service}: ${name}`)
   }
-  assert.equal(services.gateway.environment.METERING_TOKEN, services.collector.environment.METERING_TOKEN)
+  // Each token is where it is read, and long enough.
+  const { [`${TOKENS}/token`]: token } = contents('collector')
+  const tokens = contents('gateway')
+  assert.equal(token, tokens[`${TOKENS}/collector`])
+  const read = [...textOf('gateway-billing.yaml').matchAll(/\$\{file:([^}]+)\}/g)].map(([, path]) => path)
+  assert.deepEqual(Object.keys(tokens), read)
+  for (const one of Object.values<string>(tokens)) assert.ok(one.length >= 16)
+  assert.ok(textOf('README.md').includes(`password \`${tokens[`${TOKENS}/prometheus`]}\``))
 })
 
 /** The environment's variables that a file asks for. */

@@ -20,6 +20,38 @@ for (const file of FILES) {
   })
 }
 
+test('gateway-reference.yaml names every option', () => {
+  const written = parse(readFileSync(`${ROOT}examples/collector/gateway-reference.yaml`, 'utf8'))
+  // Who has an option of two that exclude each other, or may be said in another way, does not need the other.
+  const others = ['product', 'customer.licenseArn', 'customer.customerIdentifier']
+  const { dimensions: _, ...options } = (schema as Node).properties as Record<string, Node>
+  const unnamed = Object.entries(options).flatMap(([name, node]) => missing(node, written[name], name))
+  assert.deepEqual(
+    unnamed.filter(path => !others.includes(path)),
+    [],
+  )
+})
+
+interface Node {
+  readonly properties?: Record<string, Node>
+  readonly items?: Node
+  readonly anyOf?: readonly Node[]
+}
+
+/** The options that a part of a file does not say; of a list, those that none of its items says. */
+function missing({ properties = {}, items, anyOf = [] }: Node, value: unknown, path: string): string[] {
+  if (value === undefined) return [path]
+  if (items !== undefined) {
+    const entries = (value as unknown[]).filter(one => typeof one === 'object')
+    const merged = Object.assign({}, ...entries)
+    return [items, ...(items.anyOf ?? [])].flatMap(item => missing(item, merged, path))
+  }
+  const own = Object.entries(properties).flatMap(([name, node]) => {
+    return missing(node, (value as Record<string, unknown>)[name], `${path}.${name}`)
+  })
+  return [...own, ...(typeof value === 'object' ? anyOf.flatMap(one => missing(one, value, path)) : [])]
+}
+
 test('the schema takes what is right', () => {
   const right = [
     MINIMAL,

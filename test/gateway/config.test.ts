@@ -80,7 +80,16 @@ describe('a file that is right', () => {
           http: { host: '0.0.0.0', port: 4318 },
           grpc: { host: '::', port: 4317 },
           maxBodySize: 16 * 1024 * 1024,
-          tokens: [`\${env:GATEWAY_TOKEN}`, `\${file:/run/secrets/gateway-token}`],
+          tokens: [
+            `\${env:GATEWAY_TOKEN}`,
+            { name: 'collector', token: `\${file:/run/secrets/metering/collector}` },
+            {
+              ...{ name: 'acme-cluster', token: `\${file:/run/secrets/metering/acme-cluster}` },
+              ...{ customers: ['111122223333'], dimensions: ['tokens-1k'] },
+              limits: { customersPerDay: 1, seriesPerDay: 5000 },
+            },
+            { name: 'prometheus', token: `\${file:/run/secrets/metering/prometheus}`, customers: [] },
+          ],
           tls: { cert: '/etc/gateway/tls.crt', key: '/etc/gateway/tls.key', ca: '/etc/gateway/senders-ca.crt' },
         },
         statusPage: true,
