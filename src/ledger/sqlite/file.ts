@@ -1,8 +1,9 @@
-import { existsSync, statfsSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
 import { MIGRATIONS } from './schema.ts'
+import { refuseChangedSchema } from './schema-check.ts'
 
 /** Opening a ledger's file, and what its faults are called. */
 
@@ -59,7 +60,9 @@ function inspect(path: string, timeout: number): void {
   open(path, { timeout, readOnly: !unfinished }, database => {
     database.exec('BEGIN')
     refuseForeign(database, path)
-    refuseNewer(versionOf(database), path)
+    const version = versionOf(database)
+    refuseNewer(version, path)
+    refuseChangedSchema(database, version, path)
     refuseDamage(database, path)
   }).close()
 }
@@ -67,7 +70,9 @@ function inspect(path: string, timeout: number): void {
 function open(path: string, options: DatabaseSyncOptions, prepare: (database: DatabaseSync) => void): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(path, options)
+    database = new DatabaseSync(path, { ...options, defensive: true })
+    // A file may come from somewhere else: nothing that its schema says has side effects, and damage is found early.
+    database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON')
     prepare(database)
     return database
   } catch (error) {
