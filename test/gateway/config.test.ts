@@ -264,6 +264,20 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
     ...[8, 9, 10, 11, 12].map((line, index) => `${line}:7: listen.tokens.${index}: ${TOKEN}`),
   ],
   ['tokens: [hunter2]', '6:1: tokens: there is no such option'],
+  [`listen: { tokens: ["\${env:TOKEN:-hunter2}"] }`, `6:20: listen.tokens.0: ${TOKEN}`],
+  [
+    'listen: { tls: { cert: a, key: "-----BEGIN PRIVATE KEY----- hunter2" } }',
+    '6:32: listen.tls.key: expected the path of a file, got a Secret',
+  ],
+  [
+    'telemetry: { endpoint: "https://hunter2@h" }',
+    '6:24: telemetry.endpoint: expected an http or https URL, got a Secret',
+  ],
+  [
+    'telemetry: { endpoint: "https://h/?api_key=hunter2" }',
+    '6:24: telemetry.endpoint: expected an http or https URL, got a Secret',
+  ],
+  ['metering: { endpoint: "meter:hunter2@h" }', '6:23: metering.endpoint: expected an http or https URL, got a Secret'],
   ['listen: [tokens: [hunter2]]', '6:10: listen.0: there is no such option'],
   [
     'metering: { endpoint: { tokens: [hunter2] } }',
@@ -341,6 +355,22 @@ const WRONG_FILES: readonly [text: string, ...problems: string[]][] = [
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://meter:hunter2@db/x',
     `3:9: ledger: ${LEDGER}, got a Secret`,
+  ],
+  ...[
+    'meter:hunter2@db/x',
+    'meter:a/hunter2@db/x',
+    'host=db password=hunter2',
+    `"\${env:LEDGER:-hunter2}"`,
+    'postgresql://hunter2/@db/x',
+    'mysql://hunter2@db/x',
+    'postgresql://db/x?sslpassword=hunter2',
+  ].map((ledger): [string, string] => [
+    `productCode: a\nregion: us-east-1\nledger: ${ledger}`,
+    `3:9: ledger: ${LEDGER}, got a Secret`,
+  ]),
+  [
+    'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?connect_timeout=5',
+    '3:9: ledger: expected postgresql://… without the parameter "connect_timeout", of which pg takes no notice (it has a time limit of its own), got "postgresql://db/x?connect_timeout=5"',
   ],
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?password=hunter2',

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, openSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
 import { MIGRATIONS } from './schema.ts'
 import { refuseChangedSchema } from './schema-check.ts'
 
@@ -37,9 +38,13 @@ export interface OpenOptions {
 export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync {
   const { busyTimeout: timeout, readOnly } = options
   if (path !== ':memory:') {
+    checkFilePath(path)
     refuseNetworkFileSystem(path, options.fileSystemType ?? (folder => statfsSync(folder).type))
-    if (existsSync(path)) inspect(path, timeout)
-    else if (readOnly) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
+    if (existsSync(path)) {
+      inspect(path, timeout)
+      if (!readOnly) warnOfOthers(path)
+    } else if (readOnly) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
+    else makePrivateFile(path, `cannot open the ledger ${path}`)
   }
   return open(path, { timeout, readOnly }, database => {
     // synchronous=FULL is what makes an acknowledged batch survive a power cut: with NORMAL, WAL mode loses some.
@@ -83,13 +88,15 @@ function open(path: string, options: DatabaseSyncOptions, prepare: (database: Da
 
 /** Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it. */
 export async function copyLedgerFile(from: string, to: string): Promise<void> {
+  const failed = `cannot copy the ledger ${from} to ${to}`
+  if (!makePrivateFile(to, failed)) throw new LedgerError('ERR_LEDGER_IO', `${failed}: there is a file already`)
   // The connection of a ledger in use would not do: a copy fails in the middle of a transaction of its own.
   const database = open(from, { readOnly: true }, () => {})
   try {
     // In one step, since between steps others may write, and it would begin again.
     await backup(database, to, { rate: 2 ** 31 - 1 })
   } catch (error) {
-    throw asLedgerError(error, `cannot copy the ledger ${from} to ${to}`)
+    throw asLedgerError(error, failed)
   } finally {
     database.close()
   }
