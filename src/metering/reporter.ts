@@ -3,10 +3,15 @@ import { HOUR } from '../ledger/hours.ts'
 import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
+import { printable } from '../text/printable.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
+
+/** How much is remembered of what was said, the latest, and how long a message is at most, in characters. */
+const MAX_SAID = 1000
+const MAX_MESSAGE = 2000
 
 /**
  * The exporter's own telemetry: metrics through the OpenTelemetry API, and messages through `diag`. Neither names a
@@ -67,9 +72,9 @@ export class Reporter {
       this.#instruments?.unattributedPoints.add(points, { reason })
       this.#say('error', reason, message)
     }
-    for (const { dimension, sources, message } of report.twoSources) {
+    for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
-      this.#say('warn', `${dimension.name} ${sources}`, message)
+      this.#say('warn', `two sources ${dimension.name}`, message)
     }
   }
 
@@ -210,8 +215,10 @@ export class Reporter {
     const now = this.#now()
     const before = this.#saidAt.get(about)
     if (before !== undefined && now >= before && now - before < HOUR) return false
+    this.#saidAt.delete(about)
     this.#saidAt.set(about, now)
-    diag[level](withoutCustomers(message))
+    if (this.#saidAt.size > MAX_SAID) this.#saidAt.delete(this.#saidAt.keys().next().value as string)
+    diag[level](printable(withoutCustomers(message), MAX_MESSAGE))
     return true
   }
 
