@@ -66,7 +66,7 @@ export function readReference(reference: string, folder: string, env: NodeJS.Pro
     if (text === '') throw new Error(`${resolve(folder, name)} is empty`)
     return text
   }
-  const value = env[name]
+  const value = Object.hasOwn(env, name) ? env[name] : undefined
   if (!value) throw new Error(`${name} is not set in the environment`)
   return value
 }
