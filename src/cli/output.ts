@@ -7,10 +7,13 @@ export function print(text: string): void {
   process.stdout.write(safe(text.endsWith('\n') ? text : `${text}\n`))
 }
 
-/** What is wrong, beside what is printed. */
+/** What is wrong, beside what is printed. It may quote an address, whose password is not shown. */
 export function printError(text: string): void {
-  process.stderr.write(safe(text.endsWith('\n') ? text : `${text}\n`))
+  const shown = text.replace(USER, '://…@')
+  process.stderr.write(safe(shown.endsWith('\n') ? shown : `${shown}\n`))
 }
+
+const USER = /:\/\/\S{0,500}@/g
 
 /** What reports make of others' texts is printable already; here it is made sure of for all that a terminal gets. */
 function safe(text: string): string {

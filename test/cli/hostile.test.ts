@@ -112,3 +112,23 @@ test('a mistake in the command line', async () => {
   await says(['status', '--format', HOSTILE], /^error: option/)
   await says(['status', '--ledger', `./${HOSTILE}`], /^error: There is no ledger at .*FAKE/)
 })
+
+test('a mistake in the command line shows no password', async () => {
+  const address = 'postgresql://meter:hunter2@db/x'
+  for (const args of [
+    [address],
+    ['status', address],
+    ['status', `--ledgr=${address}`],
+    ['status', '--ledger', `${address}?foo=1`],
+    ['status', '--ledger', 'host=db password=hunter2'],
+    ['status', '--format', address],
+    ['check', address],
+    ['restore', 'a', address, '--why', 'x'],
+    ['restore', 'meter:hunter2@db', 'b', '--why', 'x'],
+    ['backup', 'meter:hunter2@db', '--ledger', 'meter:hunter2@db'],
+  ]) {
+    const { stdout, stderr, status } = await run(args)
+    assert.ok(stdout === '' && stderr !== '' && status !== 0, args.join(' '))
+    assert.doesNotMatch(stderr, /hunter2/)
+  }
+})

@@ -99,6 +99,14 @@ describe('a file that is right', () => {
     const { config } = read(t, 'product: inference\n', env)
     // Relative to the working directory, as for other commands.
     assert.deepEqual([config.region, config.ledger], ['eu-west-1', 'here.sqlite'])
+    for (const [ledger, shown] of [
+      ['host=db password=hunter2', 'something else, which is not shown: there may be a password in it'],
+      ['postgresql://meter:hunter/2@db/x', 'postgresql://…'],
+    ] as const) {
+      const found = problems(() => read(t, 'product: inference\n', { ...env, MARKETPLACE_LEDGER: ledger }))
+      assert.match(found.join('\n'), /^1:1: ledger: expected .* in MARKETPLACE_LEDGER, got /)
+      assert.ok(found[0]?.endsWith(shown), found[0])
+    }
     const full = read(t, MINIMAL, env)
     assert.deepEqual([full.config.region, full.config.ledger], ['us-east-1', join(dirname(full.path), 'ledger.sqlite')])
     const older = read(t, MINIMAL.replace(/region.*\n/, ''), { AWS_REGION: '', AWS_DEFAULT_REGION: 'eu-west-2' })

@@ -35,7 +35,8 @@ export function refuseChangedSchema(database: DatabaseSync, version: number, pat
   throw new LedgerError(
     'ERR_LEDGER_FOREIGN',
     `The ledger ${path} is not as this package makes it: ${what} is ${other === undefined ? 'missing' : 'not one of its own'}. ` +
-      'It was left as it is, and nothing in it can be trusted: find out who changed it, and restore a backup from before.',
+      'It was left as it is. Where it was you, undo it (sqlite3, DROP …); otherwise nothing in it can be trusted: restore ' +
+      'a backup from before.',
   )
 }
 
