@@ -1,6 +1,6 @@
 import { LedgerError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
-import { readConnectionString } from './postgresql/connection-string.ts'
+import { expectedOfConnectionString } from './postgresql/connection-string.ts'
 import { SqliteLedger } from './sqlite/ledger.ts'
 import { isFilePath } from './sqlite/private-file.ts'
 
@@ -21,8 +21,7 @@ type Address =
   | { readonly engine: 'dynamodb'; readonly tableName: string; readonly region?: string; readonly endpoint?: string }
 
 /**
- * Opens the ledger at an address: a path, `postgresql://…` (with `?schema=…` the schema of its tables), or
- * `dynamodb://table?region=…&endpoint=…`.
+ * Opens the ledger at an address: a path, `postgresql://…`, or `dynamodb://table?region=…&endpoint=…`.
  *
  * @throws LedgerError when it is no such address, or the ledger cannot be opened
  * @throws ConfigurationError when the engine's package is not installed
@@ -98,8 +97,7 @@ const EXPECTED = "a ledger's path, postgresql://user@host/database or dynamodb:/
 function parse(address: string): Address | string {
   // Not as URLs have it: without a host it is a socket of this machine, which a URL cannot say.
   if (/^postgres(ql)?:\/\//.test(address)) {
-    const read = readConnectionString(address)
-    return typeof read === 'string' ? read : { engine: 'postgresql', connectionString: address }
+    return expectedOfConnectionString(address) ?? { engine: 'postgresql', connectionString: address }
   }
   if (address.startsWith('dynamodb:')) return parseTable(address)
   return isFilePath(address) ? { engine: 'sqlite', path: address } : EXPECTED

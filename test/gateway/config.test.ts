@@ -378,7 +378,7 @@ const WRONG_FILES: readonly [text: string, ...problems: string[]][] = [
   ]),
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?connect_timeout=5',
-    '3:9: ledger: expected postgresql://… without the parameter "connect_timeout", of which pg takes no notice (it has a time limit of its own), got "postgresql://db/x?connect_timeout=5"',
+    '3:9: ledger: expected postgresql://… without the parameter "connect_timeout", of which pg takes no notice (leave it out: it has a time limit of its own), got "postgresql://db/x?connect_timeout=5"',
   ],
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?password=hunter2',

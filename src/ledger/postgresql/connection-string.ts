@@ -6,40 +6,28 @@ const PARAMETERS: ReadonlySet<string> = new Set([
   ...['statement_timeout', 'query_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'],
 ])
 
+const SCHEMA = 'its tables are in the schema marketplace_ledger; another is an option of PostgresqlLedger.open'
+const DATABASE = 'the database is the path: postgresql://host/database'
+
 /** What to do about others that people write. */
 const INSTEAD: Readonly<Record<string, string>> = {
+  ...{ schema: SCHEMA, currentschema: SCHEMA, search_path: SCHEMA },
+  ...{ dbname: DATABASE, database: DATABASE },
   connect_timeout: 'it has a time limit of its own',
-  dbname: 'the database is the path: postgresql://host/database',
-  database: 'the database is the path: postgresql://host/database',
-  currentschema: 'the schema of its tables is schema=…',
-  search_path: 'the schema of its tables is schema=…',
 }
 
-export interface ConnectionString {
-  /** What `pg` is to read. */
-  readonly connectionString: string
-  /** The schema of the ledger's tables, where `?schema=…` names it. */
-  readonly schema?: string
-}
-
-/** Reads `postgresql://…`, or returns what was expected of it. Neither shows a password. */
-export function readConnectionString(text: string): ConnectionString | string {
-  const [, address = '', authority = '', path = '', query = '', fragment] =
-    /^(postgres(?:ql)?:\/\/([^/?#]*)([^?#]*))(?:\?([^#]*))?(#.*)?$/s.exec(text) ?? []
+/** What was expected of `postgresql://…`, where it is not that. Its password is not shown. */
+export function expectedOfConnectionString(text: string): string | undefined {
+  const [, authority = '', path = '', query = '', fragment] =
+    /^postgres(?:ql)?:\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(text) ?? []
   if (authority + path + query === '') return 'postgresql://user@host/database'
   // A password with one of these in it ends there, and what follows of it would be taken for something else.
   if (fragment !== undefined || (path + query).includes('@')) {
     return 'postgresql://… with / ? # @ of its user and password written as %2F %3F %23 %40'
   }
-  const parameters = new URLSearchParams(query)
-  for (const name of parameters.keys()) {
-    if (name === 'schema' || PARAMETERS.has(name)) continue
-    const instead = Object.hasOwn(INSTEAD, name.toLowerCase()) ? INSTEAD[name.toLowerCase()] : 'leave it out'
-    return `postgresql://… without the parameter ${JSON.stringify(name.slice(0, 40))}, of which pg takes no notice (${instead})`
-  }
-  const schema = parameters.get('schema')
-  if (schema === null) return { connectionString: text }
-  parameters.delete('schema')
-  const rest = parameters.toString()
-  return { connectionString: rest === '' ? address : `${address}?${rest}`, schema }
+  const name = [...new URLSearchParams(query).keys()].find(name => !PARAMETERS.has(name))
+  if (name === undefined) return undefined
+  const known = name.toLowerCase()
+  const instead = Object.hasOwn(INSTEAD, known) ? `: ${INSTEAD[known]}` : ''
+  return `postgresql://… without the parameter ${JSON.stringify(name.slice(0, 40))}, of which pg takes no notice (leave it out${instead})`
 }

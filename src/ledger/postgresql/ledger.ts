@@ -28,7 +28,7 @@ import type {
 } from '../ledger.ts'
 import { auditEntries } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
-import { type ConnectionString, readConnectionString } from './connection-string.ts'
+import { expectedOfConnectionString } from './connection-string.ts'
 import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
@@ -44,8 +44,8 @@ import { takeTurns } from './turns.ts'
 
 export interface PostgresqlLedgerOptions {
   /**
-   * `postgresql://user:password@host/database`, and after `?` what else `pg` reads, and `schema`. Without it, the
-   * environment's `PGHOST`, `PGUSER`, … hold.
+   * `postgresql://user:password@host/database`, and after `?` what else `pg` reads. Without it, the environment's
+   * `PGHOST`, `PGUSER`, … hold.
    */
   connectionString?: string
   /** A pool of `pg`'s that the application has anyway, with a `connectionTimeoutMillis`. It is not closed with the ledger. */
@@ -99,21 +99,16 @@ export class PostgresqlLedger implements Ledger {
    * @throws LedgerError when the server cannot be reached, its tables are newer or not to be changed by this role
    */
   static async open(options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
-    const { pool, statementTimeout = STATEMENT_TIMEOUT, retryTimeout = RETRY_TIMEOUT } = options
-    const read = optionsIn(options.connectionString)
-    const schema = options.schema ?? read.schema ?? SCHEMA
+    const { pool, schema = SCHEMA, statementTimeout = STATEMENT_TIMEOUT, retryTimeout = RETRY_TIMEOUT } = options
+    checkConnectionString(options.connectionString)
     checkName(schema)
     for (const [name, milliseconds] of Object.entries({ statementTimeout, retryTimeout })) {
       if (Number.isSafeInteger(milliseconds) && milliseconds > 0 && milliseconds < 2 ** 31) continue
       throw new ConfigurationError(`Invalid options: ${name}: expected milliseconds from 1, got ${milliseconds}`)
     }
-    const database = new Database(
-      pool ?? (await makePool(poolOptions({ ...options, ...read }, retryTimeout))),
-      pool === undefined,
-      {
-        ...{ schema, statementTimeout, retryTimeout },
-      },
-    )
+    const database = new Database(pool ?? (await makePool(poolOptions(options, retryTimeout))), pool === undefined, {
+      ...{ schema, statementTimeout, retryTimeout },
+    })
     try {
       await migrate(database)
     } catch (error) {
@@ -224,12 +219,10 @@ export class PostgresqlLedger implements Ledger {
   }
 }
 
-function optionsIn(connectionString: string | undefined): Partial<ConnectionString> {
+function checkConnectionString(text = ''): void {
   // Others, such as the path of a socket, are for `pg` to read.
-  if (connectionString === undefined || !/^postgres(ql)?:/.test(connectionString)) return {}
-  const read = readConnectionString(connectionString)
-  if (typeof read !== 'string') return read
-  throw new ConfigurationError(`Invalid options: connectionString: expected ${read}`)
+  const expected = /^postgres(ql)?:/.test(text) ? expectedOfConnectionString(text) : undefined
+  if (expected !== undefined) throw new ConfigurationError(`Invalid options: connectionString: expected ${expected}`)
 }
 
 function poolOptions(options: PostgresqlLedgerOptions, connectTimeout: number) {
