@@ -11,6 +11,19 @@ export function check<Schema extends v.GenericSchema>(schema: Schema, value: unk
   throw configurationError(result.issues.map(describe))
 }
 
+/** An object by names that others give: valibot's own `record` leaves some out without a word, such as `constructor`. */
+export function record<Key extends v.GenericSchema<string, string>, Value extends v.GenericSchema>(
+  key: Key,
+  value: Value,
+) {
+  return v.pipe(
+    v.custom<Record<string, v.InferInput<Value>>>(input => typeof input === 'object' && input !== null, 'an object'),
+    v.transform(object => new Map(Object.entries(object))),
+    v.map(key, value),
+    v.transform(map => Object.fromEntries(map) as Record<string, v.InferOutput<Value>>),
+  )
+}
+
 /** An error that lists what is wrong. */
 export function configurationError(problems: readonly string[]): ConfigurationError {
   const [first, ...others] = problems

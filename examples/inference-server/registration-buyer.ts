@@ -37,6 +37,7 @@ const PAGES = {
   },
   form: { status: 415, title: 'This is not the form of AWS Marketplace', paragraphs: [AGAIN] },
   large: { status: 413, title: 'This is not the form of AWS Marketplace', paragraphs: [AGAIN] },
+  slow: { status: 408, title: 'The form did not arrive in time', paragraphs: [AGAIN] },
   missing: { status: 400, title: 'The registration token is missing', paragraphs: [AGAIN] },
   invalid: {
     status: 400,

@@ -3,8 +3,18 @@ import { RegistrationError } from './registration-buyer.ts'
 
 const MAX_BYTES = 16 * 1024
 
-/** The fields of a form that a browser has posted. */
-export function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+/** The fields of a form that a browser has posted, which has so many milliseconds for it. */
+export async function readForm(request: IncomingMessage, timeout: number): Promise<URLSearchParams> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new RegistrationError('slow')), timeout)
+  try {
+    return await Promise.race([fieldsOf(request), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function fieldsOf(request: IncomingMessage): Promise<URLSearchParams> {
   return new Promise((resolve, reject) => {
     const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
     if (type !== 'application/x-www-form-urlencoded') return reject(new RegistrationError('form'))

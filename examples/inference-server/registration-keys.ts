@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { type ApiCustomer, ApiKeys } from './api-keys.ts'
@@ -105,14 +105,16 @@ function read(path: string): Entry[] {
 /** Either the old file or the new one is there after a crash, whole. */
 async function write(path: string, customers: readonly Entry[]): Promise<void> {
   const temporary = `${path}.new`
-  await durably(temporary, 'w', file => file.writeFile(`${JSON.stringify({ customers }, null, 2)}\n`))
+  // What is left of a crash, or a link that somebody has put there.
+  await rm(temporary, { force: true })
+  await durably(temporary, 'wx', file => file.writeFile(`${JSON.stringify({ customers }, null, 2)}\n`))
   await rename(temporary, path)
   await durably(dirname(path), 'r')
 }
 
 async function durably(
   path: string,
-  flags: 'r' | 'w',
+  flags: 'r' | 'wx',
   change?: (file: Awaited<ReturnType<typeof open>>) => Promise<void>,
 ): Promise<void> {
   await using file = await open(path, flags, 0o600)

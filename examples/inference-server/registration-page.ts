@@ -17,7 +17,8 @@ const HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy':
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-  'referrer-policy': 'no-referrer',
+  // With less than this, our own button would come from nowhere.
+  'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
   // A server that is shutting down has nobody to wait for.
   connection: 'close',

@@ -13,6 +13,8 @@ export interface RegistrationOptions {
   /** Whether the product is sold by licence (Concurrent Agreements), or metered by its product code. */
   readonly byLicence: boolean
   readonly now?: () => number
+  /** How long a browser may take for its form, in milliseconds. 10 seconds by default. */
+  readonly formTimeout?: number
   /** What the seller has to mend. Never has a token or a key in it. */
   readonly onError?: (message: string) => void
 }
@@ -23,11 +25,12 @@ export const REGISTRATION_PATH = '/register'
 const TOKEN_FIELD = 'x-amzn-marketplace-token'
 /** Anyone may POST here, and each POST becomes a call to AWS. */
 const MAX_UNDER_WAY = 10
+const FORM_TIMEOUT = 10_000
 
 /** Puts the registration page before the server's own routes. */
 export function serveRegistration(server: Server, options: RegistrationOptions): void {
   const others = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
-  const { onError = console.error, now = Date.now } = options
+  const { onError = console.error, now = Date.now, formTimeout = FORM_TIMEOUT } = options
   let underWay = 0
 
   server.removeAllListeners('request')
@@ -37,7 +40,6 @@ export function serveRegistration(server: Server, options: RegistrationOptions):
   })
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    underWay++
     try {
       sendPage(response, await register(request))
     } catch (error) {
@@ -45,21 +47,37 @@ export function serveRegistration(server: Server, options: RegistrationOptions):
       if (known.cause !== undefined && known.page().status >= 500)
         onError(`Registration failed: ${describe(known.cause)}`)
       sendPage(response, known.page())
-    } finally {
-      underWay--
     }
   }
 
   async function register(request: IncomingMessage): Promise<Page> {
     if (request.method !== 'POST') throw new RegistrationError('method')
-    if (underWay > MAX_UNDER_WAY) throw new RegistrationError('unavailable')
-    const form = await readForm(request)
+    const form = await readForm(request, formTimeout)
     const token = form.get(TOKEN_FIELD)
     if (!token) throw new RegistrationError('missing')
-    const buyer = await resolveBuyer(token, options)
-    const key = await options.keys.issue(buyer, { replace: form.get('replace') === 'yes', now: now() })
+    const buyer = await inTurn(() => resolveBuyer(token, options))
+    const replace = form.get('replace') === 'yes' && isOurs(request)
+    const key = await options.keys.issue(buyer, { replace, now: now() })
     return key === undefined ? alreadyRegistered(buyer, token) : registered(buyer, key)
   }
+
+  /** Forms that are on their way keep nobody out. */
+  async function inTurn<Result>(ask: () => Promise<Result>): Promise<Result> {
+    if (underWay === MAX_UNDER_WAY) throw new RegistrationError('unavailable')
+    underWay++
+    try {
+      return await ask()
+    } finally {
+      underWay--
+    }
+  }
+}
+
+/** Whether a form is of a page of ours, or of no page: browsers say where forms are from. */
+function isOurs({ headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined) return site === 'same-origin'
+  return headers.origin === undefined || URL.parse(headers.origin)?.host === headers.host
 }
 
 function registered({ accountId }: Buyer, key: string): Page {

@@ -1,4 +1,5 @@
 import { GatewayConfigError } from '../gateway/config/errors.ts'
+import { printError } from './output.ts'
 
 /** Does something with a configuration file. What is wrong with it is printed as compilers do: a line for each problem. */
 export async function withConfigErrors(work: () => Promise<void>): Promise<void> {
@@ -6,7 +7,7 @@ export async function withConfigErrors(work: () => Promise<void>): Promise<void>
     await work()
   } catch (error) {
     if (!(error instanceof GatewayConfigError)) throw error
-    console.error(error.message)
+    printError(error.message)
     process.exitCode = 1
   }
 }

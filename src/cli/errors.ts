@@ -1,7 +1,7 @@
 import { MarketplaceMeteringError } from '../errors.ts'
 import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
 import { DAMAGED } from '../text/ledger-advice.ts'
-import { printable } from '../text/printable.ts'
+import { oneLine, printable, printableBut } from '../text/printable.ts'
 
 /** The command line is not what it has to be. */
 export class CommandLineError extends MarketplaceMeteringError {
@@ -18,9 +18,9 @@ const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
 /** An error on one line, with its code and what to do. One that is not ours comes with its stack. */
 export function errorText(error: unknown): string {
   if (!(error instanceof MarketplaceMeteringError)) {
-    return `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+    return `error: ${printableBut('\n', error instanceof Error ? (error.stack ?? error.message) : String(error))}`
   }
   const advice = error instanceof LedgerError ? ADVICE[error.code] : undefined
-  const sentence = error.message.replace(/\s*\n\s*/g, ' ').replace(/([^.!?)])$/, '$1.')
+  const sentence = oneLine(error.message).replace(/([^.!?)])$/, '$1.')
   return `error: ${printable(sentence)}${advice === undefined ? '' : ` ${advice}`} (${error.code})`
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander'
 import { CommandLineError, errorText } from './errors.ts'
+import { printError } from './output.ts'
 import { createProgram } from './program.ts'
 
 // Whoever reads may stop early: `marketplace-meter records | head`.
@@ -15,7 +16,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
-    console.error(errorText(error))
+    printError(errorText(error))
     process.exitCode = error instanceof CommandLineError ? 2 : 1
   }
 }

@@ -1,10 +1,28 @@
 import { type Paint, paintFor } from '../text/paint.ts'
+import { printableBut } from '../text/printable.ts'
 
 /** Where commands print, and how wide and colourful it may be. */
 
 export function print(text: string): void {
-  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+  process.stdout.write(safe(text.endsWith('\n') ? text : `${text}\n`))
 }
+
+/** What is wrong, beside what is printed. It may quote an address, whose password is not shown. */
+export function printError(text: string): void {
+  const shown = text.replace(USER, '://…@')
+  process.stderr.write(safe(shown.endsWith('\n') ? shown : `${shown}\n`))
+}
+
+const USER = /:\/\/\S{0,500}@/g
+
+/** What reports make of others' texts is printable already; here it is made sure of for all that a terminal gets. */
+function safe(text: string): string {
+  const parts = text.split(COLOUR)
+  return parts.map((part, index) => (index % 2 === 1 ? part : printableBut('\t\r\n', part))).join('')
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is what begins a colour.
+const COLOUR = /(\u001b\[[\d;]{1,20}m)/
 
 export function screen(): { width: number | undefined; paint: Paint } {
   return { width: process.stdout.isTTY ? process.stdout.columns : undefined, paint: paintFor(process.stdout) }

@@ -7,6 +7,7 @@ import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
+import { print, printError } from './output.ts'
 import { pruneCommand } from './prune.ts'
 import { recordsCommand } from './records.ts'
 import { releaseCommand } from './release.ts'
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     .version(version())
     .helpCommand(false)
     .configureHelp({ subcommandTerm: command => command.name() })
+    .configureOutput({ writeOut: print, writeErr: printError })
     .exitOverride()
     .showHelpAfterError('See --help.')
     .addHelpText(

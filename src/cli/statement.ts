@@ -4,7 +4,7 @@ import { breaches } from '../ledger/rules/equation.ts'
 import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { print, printError, screen } from './output.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
 import { equationText } from './report/equation-text.ts'
 import type { StatementReport } from './report/statement.ts'
@@ -57,7 +57,7 @@ The exit status is 1 if the five do not add up for some series.`,
       else if (format === 'csv') print(statementCsv(report))
       else print(statementTable(report, { ...screen(), baseUnits }))
       if (breaches(report.allTime).length === 0) return
-      if (format !== 'table') console.error(equationText(report.allTime))
+      if (format !== 'table') printError(equationText(report.allTime))
       process.exitCode = 1
     })
 }

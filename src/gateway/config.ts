@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
 import { check, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
-import { ledgerFile } from '../ledger/open.ts'
+import { expectedOfLedger, ledgerFile, ledgerName } from '../ledger/open.ts'
 import { REGION_EXPECTED } from '../marketplace/region.ts'
 import { closest } from '../text/closest-word.ts'
 import { UsageMapper } from '../usage/mapper.ts'
@@ -148,6 +148,10 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   if (!given && !('region' in written)) report(`region: expected ${REGION_EXPECTED}, got neither`)
   if (!env.MARKETPLACE_LEDGER && !('ledger' in written)) {
     report(`ledger: expected ${LEDGER}, here or in MARKETPLACE_LEDGER, got neither`)
+  }
+  const expected = 'ledger' in written || !env.MARKETPLACE_LEDGER ? undefined : expectedOfLedger(env.MARKETPLACE_LEDGER)
+  if (expected !== undefined) {
+    report(`ledger: expected ${expected} in MARKETPLACE_LEDGER, got ${ledgerName(env.MARKETPLACE_LEDGER as string)}`)
   }
   if (settings?.region === undefined) return undefined
   const { region, listen, metering, telemetry, statusPage } = settings

@@ -1,6 +1,8 @@
 import { LedgerError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
+import { expectedOfConnectionString } from './postgresql/connection-string.ts'
 import { SqliteLedger } from './sqlite/ledger.ts'
+import { isFilePath } from './sqlite/private-file.ts'
 
 /** Opening a ledger by its address: a file, or a database that several machines share. */
 
@@ -29,13 +31,11 @@ export async function openLedger(
   { readOnly = false, busyTimeout, now }: OpenLedgerOptions = {},
 ): Promise<Ledger> {
   const parsed = parse(address)
+  if (typeof parsed === 'string') {
+    throw new LedgerError('ERR_LEDGER_INVALID', `Expected ${parsed}, got ${ledgerName(address)}.`)
+  }
   const clock = now === undefined ? {} : { now }
-  switch (parsed?.engine) {
-    case undefined:
-      throw new LedgerError(
-        'ERR_LEDGER_INVALID',
-        `Expected a ledger's path, postgresql://user@host/database or dynamodb://table?region=…, got ${ledgerName(address)}.`,
-      )
+  switch (parsed.engine) {
     case 'sqlite':
       return new SqliteLedger({ path: parsed.path, readOnly, ...(busyTimeout !== undefined && { busyTimeout }) })
     case 'postgresql': {
@@ -60,36 +60,54 @@ async function named(address: string, open: () => Promise<Ledger>): Promise<Ledg
   }
 }
 
-export function isLedgerAddress(text: string): boolean {
-  return parse(text) !== undefined
+/** What was expected of an address, where it is none. Its password is not shown. */
+export function expectedOfLedger(address: string): string | undefined {
+  const parsed = parse(address)
+  return typeof parsed === 'string' ? parsed : undefined
 }
 
 /** The path of a ledger that is a file, or undefined. */
 export function ledgerFile(address: string): string | undefined {
   const parsed = parse(address)
-  return parsed?.engine === 'sqlite' ? parsed.path : undefined
+  return typeof parsed !== 'string' && parsed.engine === 'sqlite' ? parsed.path : undefined
 }
 
-/** An address as it may be shown: without user, password and settings. */
+/** An address as it may be shown: without user, password and settings; of what is no address only the kind. */
 export function ledgerName(address: string): string {
-  const [scheme] = /^[a-z][a-z\d+.-]*:\/\//i.exec(address) ?? []
-  if (scheme === undefined) return address
+  if (isFilePath(address)) return address
+  const [scheme] = SCHEME.exec(address) ?? []
+  if (scheme === undefined) return kindOf(address)
   const url = URL.parse(address)
-  return url === null ? `${scheme}…` : `${scheme}${url.host}${url.pathname}`
+  // A password that is not written as it has to be would be taken for a host or a path.
+  const name = url === null ? undefined : `${url.host}${url.pathname}`
+  return name === undefined || name.includes('@') ? `${scheme}…` : `${scheme}${name}`
 }
 
-function parse(address: string): Address | undefined {
+const SCHEME = /^(postgres(ql)?:\/\/|dynamodb:(\/\/)?)/
+
+function kindOf(address: string): string {
+  if (address === '' || address === ':memory:') return address === '' ? 'nothing' : address
+  if (/^file:/i.test(address)) return 'a URI of SQLite (file:…)'
+  return 'something else, which is not shown: there may be a password in it'
+}
+
+const EXPECTED = "a ledger's path, postgresql://user@host/database or dynamodb://table?region=…"
+
+/** The address, or what was expected. */
+function parse(address: string): Address | string {
   // Not as URLs have it: without a host it is a socket of this machine, which a URL cannot say.
-  if (/^postgres(ql)?:\/\/./.test(address)) return { engine: 'postgresql', connectionString: address }
+  if (/^postgres(ql)?:\/\//.test(address)) {
+    return expectedOfConnectionString(address) ?? { engine: 'postgresql', connectionString: address }
+  }
   if (address.startsWith('dynamodb:')) return parseTable(address)
-  return address === '' || /^[a-z][a-z\d+.-]*:\/\//i.test(address) ? undefined : { engine: 'sqlite', path: address }
+  return isFilePath(address) ? { engine: 'sqlite', path: address } : EXPECTED
 }
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html */
-function parseTable(address: string): Address | undefined {
+function parseTable(address: string): Address | string {
   const [, tableName, query] = /^dynamodb:(?:\/\/)?([\w.-]{3,255})(?:\?(.*))?$/.exec(address) ?? []
   const settings = Object.fromEntries(new URLSearchParams(query))
   const { region, endpoint, ...others } = settings
-  if (tableName === undefined || Object.keys(others).length > 0) return undefined
+  if (tableName === undefined || Object.keys(others).length > 0) return EXPECTED
   return { engine: 'dynamodb', tableName, ...(region && { region }), ...(endpoint && { endpoint }) }
 }

@@ -49,7 +49,8 @@ export class MeteringConnectionError extends MarketplaceMeteringError {
 
   constructor(endpoint: string, cause: unknown) {
     const { reason, code, syscall, errors } = systemErrorOf(cause)
-    super(`The connection to ${endpoint} failed: ${reason}`, { cause })
+    // Its path may be a key.
+    super(`The connection to ${URL.parse(endpoint)?.origin ?? 'the endpoint'} failed: ${reason}`, { cause })
     this.code = code ?? 'ERR_METERING_CONNECTION'
     if (syscall !== undefined) this.syscall = syscall
     if (errors !== undefined) this.errors = errors

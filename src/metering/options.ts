@@ -164,7 +164,7 @@ const schema = v.object({
 export function parseOptions(options: AWSMarketplaceMetricExporterOptions): ParsedOptions {
   const own = check(schema, options)
   const usage = Object.fromEntries(
-    Object.entries(options).filter(([name]) => !(name in schema.entries)),
+    Object.entries(options).filter(([name]) => !Object.hasOwn(schema.entries, name)),
   ) as UsageOptions
   const { retentionDays, client, meterProvider, ...rest } = own
   return {

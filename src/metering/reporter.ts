@@ -20,6 +20,9 @@ export interface ReporterOptions {
   readonly consoleWarnings?: boolean
 }
 
+/** How much is remembered of what was said, the latest. */
+const MAX_SAID = 1000
+
 /**
  * The exporter's own telemetry: metrics through the OpenTelemetry API, and messages through `diag`. Neither names a
  * customer: account ids are customers' data. A message that would come with every export comes once an hour.
@@ -292,7 +295,9 @@ const LONGEST_MESSAGE = 2000
 function isDue(saidAt: Map<string, number>, about: string, now: number, every: number): boolean {
   const before = saidAt.get(about)
   if (before !== undefined && now >= before && now - before < every) return false
+  saidAt.delete(about)
   saidAt.set(about, now)
+  if (saidAt.size > MAX_SAID) saidAt.delete(saidAt.keys().next().value as string)
   return true
 }
 

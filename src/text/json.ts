@@ -1,7 +1,11 @@
-/** A value as indented JSON. What a terminal could take for a command is escaped. */
+import { printableBut } from './printable.ts'
+
+/** A value as indented JSON. What a terminal could take for a command, or nobody sees, is escaped. */
 export function json(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(
-    /[\u007f-\u009f]/g,
-    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  return printableBut('\n', JSON.stringify(value, null, 2))
+}
+
+/** The same on one line. */
+export function jsonLine(value: unknown): string {
+  return printableBut('', JSON.stringify(value))
 }

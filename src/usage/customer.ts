@@ -20,6 +20,7 @@ import {
   PRODUCT,
   type UsageOptions,
 } from './options.ts'
+import { attributeOf } from './rules.ts'
 
 /** How many unattributed accounts are told apart by their evidence. Beyond it usage goes to one without evidence. */
 export const MAX_UNATTRIBUTED = 1000
@@ -189,8 +190,10 @@ function fromAttributes(options: UsageOptions): CustomerResolver {
 
 function readerOf(source: AttributeSource | undefined): Reader {
   if (source === undefined) return () => undefined
-  if (typeof source === 'string') return (attributes, resource) => attributes[source] ?? resource[source] ?? undefined
-  if ('attribute' in source) return attributes => attributes[source.attribute] ?? undefined
-  if ('resource' in source) return (_, resource) => resource[source.resource] ?? undefined
+  if (typeof source === 'string') {
+    return (attributes, resource) => attributeOf(attributes, source) ?? attributeOf(resource, source) ?? undefined
+  }
+  if ('attribute' in source) return attributes => attributeOf(attributes, source.attribute) ?? undefined
+  if ('resource' in source) return (_, resource) => attributeOf(resource, source.resource) ?? undefined
   return () => source.value
 }

@@ -88,6 +88,11 @@ export type Add = (
   tally: Tally,
 ) => UnbillableReason | undefined
 
+/** How many sources are told apart, and by how much of their scopes' names: senders may name as many as they like. */
+const MAX_SOURCES = 100
+const MAX_SCOPE = 200
+const OTHERS = 'one of many others'
+
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
   readonly report: MapReport = { points: 0, ignored: 0, unbillable: [], unattributed: [], twoSources: [] }
@@ -202,13 +207,13 @@ export class Mapping {
   }
 
   #sourceOf(source: string, scope: string): number {
-    const name = `${source} (scope ${scope})`
-    let place = this.#sources.get(name)
-    if (place === undefined) {
-      place = this.#sources.size + 1
-      this.#sources.set(name, place)
-    }
-    return place
+    const name = `${source} (scope ${scope.slice(0, MAX_SCOPE)})`
+    const place = this.#sources.get(name)
+    if (place !== undefined) return place
+    // The others are one.
+    if (this.#sources.size === MAX_SOURCES) return MAX_SOURCES + 1
+    this.#sources.set(name, this.#sources.size + 1)
+    return this.#sources.size
   }
 
   #watchSources(known: TrackedAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
@@ -227,7 +232,7 @@ export class Mapping {
 
   #twoSources(account: CustomerAccount, dimension: Dimension, first: number, second: number): void {
     const names = [...this.#sources.keys()]
-    const pair = [names[first - 1] as string, names[second - 1] as string] as const
+    const pair = [names[first - 1] ?? OTHERS, names[second - 1] ?? OTHERS] as const
     this.report.twoSources.push({
       account,
       dimension,

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check } from '../check.ts'
+import { check, record } from '../check.ts'
 import { MAX_QUANTITY } from './dimension.ts'
 import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'
@@ -111,7 +111,7 @@ const metric = v.pipe(v.string(), v.regex(/^[^*]+$/, "a metric's name, no patter
 
 const which = {
   metric: v.lazy(input => (Array.isArray(input) ? v.pipe(v.array(metric), v.nonEmpty('at least one name')) : metric)),
-  attributes: v.optional(v.record(v.string(), attributeMatch)),
+  attributes: v.optional(record(v.string(), attributeMatch)),
 }
 const value = v.picklist(['sum', 'count', 'integral'], "'sum', 'count' or 'integral'")
 
@@ -191,10 +191,7 @@ const schema = v.pipe(
     product: v.optional(product),
     dimensions: v.optional(
       v.pipe(
-        v.record(
-          v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")),
-          dimension,
-        ),
+        record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
         v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
       ),
     ),

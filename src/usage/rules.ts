@@ -1,4 +1,4 @@
-import type { Attributes } from '@opentelemetry/api'
+import type { Attributes, AttributeValue } from '@opentelemetry/api'
 import { configurationError, show } from '../check.ts'
 import { toAmount } from './amount.ts'
 import type { Dimension } from './dimension.ts'
@@ -51,10 +51,16 @@ export interface Rules {
   readonly feeds: ReadonlyMap<string, readonly Feed[]>
 }
 
+/** An attribute, and not what every object inherits, such as `constructor`. */
+export function attributeOf(attributes: Attributes, key: string): AttributeValue | undefined {
+  const value: unknown = attributes[key]
+  return typeof value === 'function' || value === Object.prototype ? undefined : (value as AttributeValue | undefined)
+}
+
 /** Whether a rule counts a point with these attributes. */
 export function holds(rule: CompiledRule, attributes: Attributes): boolean {
   for (const { key, accepts } of rule.conditions) {
-    if (!accepts.has(attributes[key] ?? undefined)) return false
+    if (!accepts.has(attributeOf(attributes, key) ?? undefined)) return false
   }
   return true
 }

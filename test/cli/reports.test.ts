@@ -145,7 +145,7 @@ describe('records', () => {
     })
     const lines = recordsCsv(records).split('\r\n')
     assert.equal(lines.length, 9)
-    assert.ok(lines[4]?.startsWith('4,"prod,customer==cmd|\u001b[31m",prod,,\'=cmd|'))
+    assert.ok(lines[4]?.startsWith('4,"prod,customer==cmd|\\u001b[31m",prod,,\'=cmd|'))
   })
 
   test('that are held come with what they mean and what to do', async t => {

@@ -46,6 +46,25 @@ test('lines for persons', () => {
   assert.equal(logged({ level: 'error', format: 'text' }).trim().split('\n').length, 1)
 })
 
+test('what others name neither steers a terminal nor makes a line of its own, and is cut', () => {
+  const evil = 'x\u001b[2K\r2026-11-28T00:00:00.000Z error Record 7\u009b31m\u202egnp\u200b\ufeff\u061c\u2028end\nFAKE'
+  for (const format of ['text', 'json'] as const) {
+    const lines: string[] = []
+    logDiag({ level: 'info', format, write: line => lines.push(line), now: () => NOW })
+    diag.warn(`Two sources: ${evil}`, new Error(evil))
+    // As long as a request may be: the time for it grows with its length, and no faster.
+    for (const one of [' ', '\n', ' \n', '\u202e', '1', ':']) diag.warn(one.repeat(1_000_000))
+    diag.disable()
+    assert.equal(lines.length, 7)
+    for (const line of lines) {
+      assert.match(line, /^[^\p{C}\p{Default_Ignorable_Code_Point}\u2028]*\n$/u)
+      assert.ok(line.length < 15_000, `${line.length}`)
+    }
+    const message = format === 'json' ? JSON.parse(lines[0] as string).message : undefined
+    assert.equal(message, format === 'json' ? `Two sources: ${evil} ${evil}` : undefined)
+  }
+})
+
 test('levels as OpenTelemetry names them', () => {
   const names = [undefined, '', 'DEBUG', 'info', 'Warn', 'error', 'verbose', 'ALL', 'none', 'loud', 'toString']
   assert.deepEqual(

@@ -8,7 +8,7 @@ import { CelEngine, TemplateFile, TemplateModel } from '@aws/cloudformation-vali
 import { parse, type YAMLSeq } from 'yaml'
 import { NAMESPACE } from '../../examples/aws/embedded-metric-exporter.ts'
 import { tableDefinition } from '../../src/ledger/dynamodb/definition.ts'
-import { isLedgerAddress, ledgerName } from '../../src/ledger/open.ts'
+import { expectedOfLedger, ledgerName } from '../../src/ledger/open.ts'
 
 const path = fileURLToPath(new URL('../../examples/aws/cloudformation.yaml', import.meta.url))
 const text = readFileSync(path, 'utf8')
@@ -267,7 +267,7 @@ test("the server is given its ledger's address", () => {
   const { Value } = Environment.find(({ Name }: Json) => Name === 'MARKETPLACE_LEDGER')
   assert.deepEqual([Value.when, Value.yes.when, Value.no], ['SharedLedger', 'RestoredLedger', '/ledger/ledger.sqlite'])
   assert.equal(ledgerName(Value.yes.yes), 'dynamodb://none')
-  assert.ok(isLedgerAddress(Value.yes.yes))
+  assert.equal(expectedOfLedger(Value.yes.yes), undefined)
   assert.match(text, /- !Sub "dynamodb:\/\/\$\{LedgerTable\}\?region=\$\{AWS::Region\}"\n/)
   assert.equal(MountPoints[0].when, 'VolumeLedger')
 })

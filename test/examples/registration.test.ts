@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
@@ -300,6 +301,57 @@ test('more registrations than AWS should be asked for at once are put off', asyn
     (await Promise.all(waiting)).map(({ status }) => status),
     Array.from({ length: 10 }, () => 200),
   )
+})
+
+test('forms that never come to their end keep nobody out, and are answered when their time is over', async t => {
+  const { url, token, register } = await scene(t, { formTimeout: 1000 })
+  const slow = Array.from({ length: 30 }, async () => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.write(
+      'POST /register HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\nx=',
+    )
+    return await text(socket)
+  })
+  assert.notEqual((await register(token())).key, '')
+  for (const answer of await Promise.all(slow)) {
+    assert.match(answer, /^HTTP\/1\.1 408 [\s\S]*The form did not arrive in time/)
+  }
+})
+
+test("another site's page cannot replace a key", async t => {
+  const { url, token, register, post, ask } = await scene(t)
+  const { key } = await register(token())
+  const fields = { 'x-amzn-marketplace-token': token(), replace: 'yes' }
+  const host = new URL(url).host
+  const foreign = [{ origin: 'http://evil.test' }, { origin: 'null' }, { origin: `http://${host}.evil.test` }]
+  for (const headers of [
+    ...foreign,
+    { 'sec-fetch-site': 'cross-site', origin: url },
+    { 'sec-fetch-site': 'same-site' },
+  ]) {
+    const { html, key: none } = await post(fields, { headers })
+    assert.deepEqual([none, (await ask(key)).status], ['', 200])
+    assert.match(html, /<button>Replace my API key</)
+  }
+  const ours = await post(fields, { headers: { origin: url } })
+  assert.equal((await ask(ours.key)).status, 200)
+  const again = await post(fields, { headers: { 'sec-fetch-site': 'same-origin', origin: 'http://proxied.test' } })
+  assert.deepEqual([(await ask(ours.key)).status, (await ask(again.key)).status], [401, 200])
+})
+
+test("the customers file is its owner's alone, and made where nobody has put a link", async t => {
+  const { token, register, path } = await scene(t)
+  const elsewhere = `${path}.elsewhere`
+  await writeFile(elsewhere, 'precious')
+  await symlink(elsewhere, `${path}.new`)
+  const umask = process.umask(0)
+  try {
+    assert.notEqual((await register(token())).key, '')
+  } finally {
+    process.umask(umask)
+  }
+  assert.equal((await stat(path)).mode & 0o777, 0o600)
+  assert.equal(await readFile(elsewhere, 'utf8'), 'precious')
 })
 
 test('a customers file that is not one of ours is not overwritten', async t => {

@@ -268,3 +268,35 @@ test('an exporter that is over says nothing of a ledger that is closed', async (
   over.end()
   assert.deepEqual(await saidDuring(() => over.ledgerFault(new LedgerError('ERR_LEDGER_CLOSED', 'closed'))), [])
 })
+
+test('that two sources feed a dimension is said once an hour, on one line, whatever their names', async () => {
+  let now = HOUR
+  const reporter = new Reporter(undefined, () => now)
+  const report = (scope: string) => {
+    const dimension = { name: 'tokens', unit: '1', baseUnit: '1', size: M } as const
+    const account = { kind: 'customer', key: 'p,1', product: 'p' } as const
+    const message = `Two sources feed tokens: a and ${scope}`
+    return {
+      ...{ points: 1, ignored: 0, unbillable: [], unattributed: [] },
+      twoSources: [{ account, dimension, sources: ['a', scope] as const, message }],
+    }
+  }
+  const said = await saidDuring(() => {
+    for (let scope = 0; scope < 1000; scope += 1) reporter.mapped(report(`${scope}\u001b[2K\r\u202eb`))
+    now += HOUR
+    reporter.mapped(report('x'.repeat(1_000_000)))
+  })
+  assert.equal(said.length, 2)
+  assert.equal(said[0], 'warn: Two sources feed tokens: a and 0\\u001b[2K\\u000d\\u202eb')
+  assert.ok((said[1] as string).length < 2100)
+})
+
+test('what was said is forgotten where it is too much to remember', async () => {
+  const reporter = new Reporter(undefined, () => HOUR)
+  const refuse = (code: string) => reporter.refused({ transport: 'http', code, sender: undefined, message: 'm' })
+  const said = await saidDuring(() => {
+    for (let code = 0; code < 1500; code += 1) refuse(`${code}`)
+    for (const code of ['1499', '0']) refuse(code)
+  })
+  assert.equal(said.length, 1501)
+})

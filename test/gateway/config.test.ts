@@ -108,6 +108,14 @@ describe('a file that is right', () => {
     const { config } = read(t, 'product: inference\n', env)
     // Relative to the working directory, as for other commands.
     assert.deepEqual([config.region, config.ledger], ['eu-west-1', 'here.sqlite'])
+    for (const [ledger, shown] of [
+      ['host=db password=hunter2', 'something else, which is not shown: there may be a password in it'],
+      ['postgresql://meter:hunter/2@db/x', 'postgresql://…'],
+    ] as const) {
+      const found = problems(() => read(t, 'product: inference\n', { ...env, MARKETPLACE_LEDGER: ledger }))
+      assert.match(found.join('\n'), /^1:1: ledger: expected .* in MARKETPLACE_LEDGER, got /)
+      assert.ok(found[0]?.endsWith(shown), found[0])
+    }
     const full = read(t, MINIMAL, env)
     assert.deepEqual([full.config.region, full.config.ledger], ['us-east-1', join(dirname(full.path), 'ledger.sqlite')])
     const older = read(t, MINIMAL.replace(/region.*\n/, ''), { AWS_REGION: '', AWS_DEFAULT_REGION: 'eu-west-2' })
@@ -296,6 +304,20 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
     '6:63: listen.tokens.0.dimensions.0: expected one of tokens, got "tokenz"',
   ],
   ['tokens: [hunter2]', '6:1: tokens: there is no such option'],
+  [`listen: { tokens: ["\${env:TOKEN:-hunter2}"] }`, `6:20: listen.tokens.0: ${TOKEN}`],
+  [
+    'listen: { tls: { cert: a, key: "-----BEGIN PRIVATE KEY----- hunter2" } }',
+    '6:32: listen.tls.key: expected the path of a file, got a Secret',
+  ],
+  [
+    'telemetry: { endpoint: "https://hunter2@h" }',
+    '6:24: telemetry.endpoint: expected an http or https URL, got a Secret',
+  ],
+  [
+    'telemetry: { endpoint: "https://h/?api_key=hunter2" }',
+    '6:24: telemetry.endpoint: expected an http or https URL, got a Secret',
+  ],
+  ['metering: { endpoint: "meter:hunter2@h" }', '6:23: metering.endpoint: expected an http or https URL, got a Secret'],
   ['listen: [tokens: [hunter2]]', '6:10: listen.0: there is no such option'],
   [
     'metering: { endpoint: { tokens: [hunter2] } }',
@@ -373,6 +395,22 @@ const WRONG_FILES: readonly [text: string, ...problems: string[]][] = [
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://meter:hunter2@db/x',
     `3:9: ledger: ${LEDGER}, got a Secret`,
+  ],
+  ...[
+    'meter:hunter2@db/x',
+    'meter:a/hunter2@db/x',
+    'host=db password=hunter2',
+    `"\${env:LEDGER:-hunter2}"`,
+    'postgresql://hunter2/@db/x',
+    'mysql://hunter2@db/x',
+    'postgresql://db/x?sslpassword=hunter2',
+  ].map((ledger): [string, string] => [
+    `productCode: a\nregion: us-east-1\nledger: ${ledger}`,
+    `3:9: ledger: ${LEDGER}, got a Secret`,
+  ]),
+  [
+    'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?connect_timeout=5',
+    '3:9: ledger: expected postgresql://… without the parameter "connect_timeout", of which pg takes no notice (leave it out: it has a time limit of its own), got "postgresql://db/x?connect_timeout=5"',
   ],
   [
     'productCode: a\nregion: us-east-1\nledger: postgresql://db/x?password=hunter2',

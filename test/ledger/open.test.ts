@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { isLedgerAddress, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
+import { spooled } from '../../src/ledger/clients/spool.ts'
+import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { PostgresqlServer } from './postgresql/server.ts'
@@ -14,37 +15,98 @@ test('addresses, and how they are shown: without user, password and settings', (
     ['/var/lib/a b/ledger', '/var/lib/a b/ledger', '/var/lib/a b/ledger'],
     ['postgresql://meter:hunter2@db:5432/usage?sslmode=require', 'postgresql://db:5432/usage'],
     ['postgres://db/usage?password=hunter2', 'postgres://db/usage'],
-    ['postgresql://meter:hunter/2@/usage', 'postgresql://…'],
+    ['postgresql://db/usage?sslmode=require&application_name=gateway', 'postgresql://db/usage'],
+    ['./a=b@c:d.sqlite', './a=b@c:d.sqlite', './a=b@c:d.sqlite'],
+    ['C:\\data\\ledger.sqlite', 'C:\\data\\ledger.sqlite', 'C:\\data\\ledger.sqlite'],
     ['postgresql://meter:hunter2@/usage?host=%2Frun%2Fpostgresql', 'postgresql://…'],
     ['dynamodb://Usage_1.b?region=us-east-1&endpoint=http://localhost:8000', 'dynamodb://Usage_1.b'],
     ['dynamodb:usage', 'dynamodb:usage'],
   ]
   for (const [address, name, file] of shown) {
     assert.deepEqual(
-      [address, isLedgerAddress(address), ledgerName(address), ledgerFile(address)],
-      [address, true, name, file],
+      [address, expectedOfLedger(address), ledgerName(address), ledgerFile(address)],
+      [address, undefined, name, file],
     )
   }
 })
 
 test('what is no address is refused, and shows no password', async () => {
-  const wrong = [
-    '',
-    'mysql://meter:hunter2@db/x',
-    'postgresql://',
-    'dynamodb://',
-    'dynamodb://ab',
-    'dynamodb:usage?regoin=x',
+  const usual = /^Expected a ledger's path, postgresql:.* or dynamodb:.*, got /
+  const encoded =
+    /^Expected postgresql:.* with \/ \? # @ of its user and password written as %2F %3F %23 %40, got postgresql:/
+  const wrong: [address: string, message: RegExp][] = [
+    ['', / got nothing\.$/],
+    [':memory:', / got :memory:\.$/],
+    ['file:ledger?mode=memory', / got a URI of SQLite \(file:…\)\.$/],
+    ['file:///var/lib/ledger.sqlite', usual],
+    ['mysql://meter:hunter2@db/x', usual],
+    ['hunter2://meter:x@db/x', usual],
+    ['jdbc:postgresql://db/x?password=hunter2', usual],
+    ['meter:hunter2@db/x', usual],
+    ['//meter:hunter2@db/x', usual],
+    ['host=db password=hunter2', usual],
+    ['host=/run/postgresql user=meter password=hunter2', usual],
+    ['/run/postgresql password=hunter2', usual],
+    ['Server=db;Password=hunter2', usual],
+    ['a\0b', usual],
+    ['postgresql://', /^Expected postgresql:\/\/user@host\/database, got /],
+    ['postgresql://meter:hunter/2@/usage', encoded],
+    ['postgresql://meter:12/hunter2@db/usage', encoded],
+    ['postgresql://meter:12?hunter2@db/usage', encoded],
+    ['postgresql://meter:12?a=hunter2@db/usage', encoded],
+    ['postgresql://meter:12#hunter2@db/usage', encoded],
+    [
+      'postgresql://db/x?connect_timeout=5',
+      /without the parameter "connect_timeout", of which pg takes no notice \(leave it out: it has /,
+    ],
+    [
+      'postgresql://db/x?sslmode=require&channel_binding=require',
+      /"channel_binding".*\(leave it out\), got postgresql:\/\/db\/x\.$/,
+    ],
+    ['postgresql://db/x?constructor=1', /"constructor".*\(leave it out\)/],
+    ['postgresql://db/x?search_path=meter', /\(leave it out: its tables are in the schema /],
+    ['dynamodb://', usual],
+    ['dynamodb://ab', usual],
+    ['dynamodb://hunter2@table', usual],
+    ['dynamodb:usage?regoin=x', usual],
+    ['dynamodb://usage?password=hunter2', usual],
   ]
-  for (const address of wrong) {
-    assert.equal(isLedgerAddress(address), false, address)
+  for (const [address, expected] of wrong) {
+    assert.notEqual(expectedOfLedger(address), undefined, address)
     await assert.rejects(openLedger(address), ({ code, message }: { code: string; message: string }) => {
       assert.equal(code, 'ERR_LEDGER_INVALID')
-      assert.match(message, /^Expected a ledger's path, postgresql:.* or dynamodb:.*, got /)
+      assert.match(message, expected)
       assert.doesNotMatch(message, /hunter2/)
       return true
     })
   }
+})
+
+test('what is no path never becomes a file with that name', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'open-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const refused = ({ code, message }: { code: string; message: string }) => {
+    assert.equal(code, 'ERR_LEDGER_INVALID')
+    assert.match(message, /^Expected the path of a file on a disk of this machine, got /)
+    assert.doesNotMatch(message, /hunter2/)
+    return true
+  }
+  const ledger = new SqliteLedger({ path: join(folder, 'ledger.sqlite') })
+  for (const path of ['postgresql://meter:hunter2@db/x', 'host=db password=hunter2', 'file:hunter2?mode=memory']) {
+    assert.throws(() => new SqliteLedger({ path }), refused)
+    assert.throws(() => spooled(ledger, { path }), refused)
+    await assert.rejects(ledger.backup(path), refused)
+    await assert.rejects(
+      SqliteLedger.restore({ from: path, to: join(folder, 'x'), who: 'w', why: 'y', now: 0 }),
+      refused,
+    )
+    await assert.rejects(
+      SqliteLedger.restore({ from: join(folder, 'ledger.sqlite'), to: path, who: 'w', why: 'y', now: 0 }),
+      refused,
+    )
+  }
+  await ledger.close()
+  assert.deepEqual(readdirSync(folder), ['ledger.sqlite'])
 })
 
 test('a path is a SQLite ledger, which is only looked at where that is asked for', async t => {
@@ -69,6 +131,11 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
   assert.equal(await ledger.clock.now(0), 1_760_000_000_000)
   assert.deepEqual(await ledger.statement(), [])
   await ledger.close()
+  await assert.rejects(PostgresqlLedger.open({ connectionString: `${server.connectionString}&schema=other` }), {
+    code: 'ERR_CONFIGURATION',
+    message:
+      /^Invalid options: connectionString: expected .*"schema", .* \(leave it out: its tables are in the schema /,
+  })
   const nowhere = server.connectionString.replace('/postgres?', '/nowhere?')
   await assert.rejects(openLedger(nowhere), { code: 'ERR_LEDGER_IO', message: /^postgresql:\/\/…: .*nowhere/ })
 })

@@ -337,6 +337,19 @@ test('two sources of one dimension raise an alarm once, and both are billed', as
   ])
 })
 
+test('a sender may name as many scopes as it likes: so many sources are told apart, by so much of their names', async () => {
+  const { meter, collect } = measure()
+  for (let scope = 0; scope < 500; scope += 1) {
+    inferenceInstruments(meter(`${scope} ${'x'.repeat(1000)}`)).tokens.add(1, customer)
+  }
+  const mapper = new UsageMapper({ productCode: 'p', dimensions: { d: { unit: '1', from: 'marketplace.tokens' } } })
+  const { report, amounts } = map(mapper, await collect())
+  assert.equal(amounts[`p,${ACCOUNT} → d`], 500n * M)
+  assert.equal(report.twoSources.length, 100)
+  for (const { message } of report.twoSources) assert.ok(message.length < 700, message)
+  assert.match(report.twoSources.at(-1)?.message ?? '', / and one of many others\. Both are billed/)
+})
+
 test('presets of one family are one source', async () => {
   const { meter, collect } = measure()
   meter().createCounter('gen_ai.client.inference.usage.input_tokens', { unit: '{token}' }).add(1, customer)

@@ -40,7 +40,7 @@ function dimensionText(dimension: Dimension, rules: readonly CompiledRule[]): st
 function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
   const preset = label.startsWith("'") ? `${label.slice(1, -1)}: ` : ''
   const attributes = conditions.map(({ key, accepts }) => {
-    const values = [...accepts].map(one => (one === undefined ? 'absent' : JSON.stringify(one)))
+    const values = [...accepts].map(one => (one === undefined ? 'absent' : printable(JSON.stringify(one))))
     return `${printable(key)} ${values.join(' or ')}`
   })
   const where = attributes.length === 0 ? '' : ` where ${attributes.join(', ')}`

@@ -21,7 +21,7 @@ export function findingsText(findings: Findings, dimensions: Dimensions, options
     points.length === 0 ? 'No rule names any of its metrics.' : table(columns(points, dimensions), points, options),
     ...(unnamed.size === 0 ? [] : [`No rule names these:\n${indented(unnamedText(unnamed))}`]),
     ...reasonsText(points),
-    ...(alarms.length === 0 ? [] : [`Look at this:\n${indented(alarms.join('\n'))}`]),
+    ...(alarms.length === 0 ? [] : [`Look at this:\n${indented(alarms.map(alarm => printable(alarm)).join('\n'))}`]),
     ...(points.length === 0 ? [] : [billText(points, since, dimensions, options)]),
   ]
   return sections.join('\n\n')

@@ -3,7 +3,7 @@ import { GatewayConfigFile } from '../../gateway/config.ts'
 import { json } from '../../text/json.ts'
 import { UsageMapper } from '../../usage/mapper.ts'
 import { nowOf, type OutputFormat } from '../options.ts'
-import { print, screen } from '../output.ts'
+import { print, printError, screen } from '../output.ts'
 import { parseTime } from '../period.ts'
 import { configJson, configText } from './config-report.ts'
 import { findingsOf } from './findings.ts'
@@ -36,7 +36,7 @@ export async function check(path: string, { payload, since, format }: CheckOptio
       ? `${path} is right.\n\n${configText(config)}`
       : findingsText(findings, dimensions, screen()),
   )
-  if (missing.length > 0) console.error(`Here it could not start yet:\n${missing.join('\n')}`)
+  if (missing.length > 0) printError(`Here it could not start yet:\n${missing.join('\n')}`)
 }
 
 /** What the file refers to and is not here. Elsewhere it may be: it is no mistake in the file. */

@@ -24,7 +24,7 @@ export function auditTable(
     [
       { title: 'AT', of: entry => shortTime(entry.at) },
       { title: 'WHO', of: entry => printable(entry.who) },
-      { title: 'ACTION', of: entry => entry.action },
+      { title: 'ACTION', of: entry => printable(entry.action) },
       { title: 'RECORD', of: entry => entry.recordId ?? '-', optional: true },
       { title: 'ACCOUNT', of: entry => (entry.account === undefined ? '-' : accountLabel(entry.account)) },
       { title: 'DIMENSION', of: entry => printable(entry.dimension ?? '-'), optional: true },

@@ -4,6 +4,7 @@ import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Paint, plain } from '../../text/paint.ts'
+import { printable } from '../../text/printable.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -43,7 +44,10 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Held', figures(status.held)],
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
-    ['Not counted', notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${reason}: ${points}`)],
+    [
+      'Not counted',
+      notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${printable(reason)}: ${points}`),
+    ],
   ]
   const facts = rows.map(([name, texts]) => `${name.padEnd(16)}${texts.join(`\n${' '.repeat(16)}`)}`)
   const problems = problemsOf(report)

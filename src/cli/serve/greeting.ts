@@ -38,7 +38,10 @@ export function greeting(
   const product = usage.productCode ?? usage.product
   said.push(['info', `Meters ${product} in ${region}. Usage is kept in ${ledger}`])
   if (metering.endpoint !== undefined) {
-    said.push(['warn', `Usage records go to ${metering.endpoint} instead of AWS: metering.endpoint says so.`])
+    said.push([
+      'warn',
+      `Usage records go to ${URL.parse(metering.endpoint)?.origin} instead of AWS: metering.endpoint says so.`,
+    ])
   }
   if (metering.dryRun) said.push(['warn', 'Dry run: nothing is sent, and nobody is billed.'])
   return said

@@ -1,5 +1,7 @@
 import { type DiagLogger, DiagLogLevel, diag } from '@opentelemetry/api'
 import { withoutCustomers } from '../../text/customer-data.ts'
+import { jsonLine } from '../../text/json.ts'
+import { oneLine, printable } from '../../text/printable.ts'
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug'
 
@@ -20,17 +22,24 @@ const DIAG_LEVELS = {
   debug: DiagLogLevel.DEBUG,
 }
 
-/** Logs what OpenTelemetry's `diag` is told, by this package and by others, without customers' data. */
+/** In characters: senders name things, and errors quote them. */
+const MAX_MESSAGE = 2000
+
+/**
+ * Logs what OpenTelemetry's `diag` is told, by this package and by others, without customers' data, and so that it
+ * neither steers a terminal nor begins a line of its own.
+ */
 export function logDiag({ level, format, write, now }: LogOptions): void {
   const log =
     (name: LogLevel) =>
     (text: string, ...details: unknown[]) => {
-      const message = withoutCustomers([text, ...details.flatMap(describe)].join(' '))
+      const whole = withoutCustomers([text, ...details.flatMap(describe)].join(' '))
+      const message = whole.length > MAX_MESSAGE ? `${whole.slice(0, MAX_MESSAGE - 1)}…` : whole
       const time = new Date(now()).toISOString()
       write(
         format === 'json'
-          ? `${JSON.stringify({ time, level: name, message })}\n`
-          : `${time} ${name.padEnd(5)} ${message.replace(/\s*\n\s*/g, ' ')}\n`,
+          ? `${jsonLine({ time, level: name, message })}\n`
+          : `${time} ${name.padEnd(5)} ${printable(oneLine(message))}\n`,
       )
     }
   const logger: DiagLogger = {

@@ -6,7 +6,7 @@ import { ListenError } from '../../gateway/otlp/errors.ts'
 import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
-import { ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
+import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
 import { gatewayOptions } from './gateway-options.ts'
 import { greeting } from './greeting.ts'
 import { logDiag, logLevelOf } from './log.ts'
@@ -68,7 +68,8 @@ async function open(address: string, path: string): Promise<Ledger> {
     return await openLedger(address)
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error
-    const reached = ledgerFile(address) === undefined ? 'Is it up, and does this machine reach it? ' : ''
+    const remote = ledgerFile(address) === undefined && expectedOfLedger(address) === undefined
+    const reached = remote ? 'Is it up, and does this machine reach it? ' : ''
     const advice = `${reached}It is named by "ledger" in ${path}, or by MARKETPLACE_LEDGER.`
     throw new LedgerError(error.code, `${error.message.replace(/\.$/, '')}. ${advice}`, { cause: error })
   }

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { isLedgerAddress } from '../../ledger/open.ts'
+import { expectedOfLedger } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
 import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN } from '../../usage/options.ts'
 import { described } from './description.ts'
@@ -13,7 +13,10 @@ const path = v.pipe(v.string('the path of a file'), v.nonEmpty('the path of a fi
 export const LEDGER = `a path, postgresql://… or dynamodb://table; or ${REFERENCES} where there is a password in it`
 const ledger = v.pipe(
   v.string(LEDGER),
-  v.check(text => REFERENCE.test(text) || isLedgerAddress(text), LEDGER),
+  v.check(
+    text => REFERENCE.test(text) || expectedOfLedger(text) === undefined,
+    ({ input }) => (/^postgres(ql)?:/.test(input) ? (expectedOfLedger(input) as string) : LEDGER),
+  ),
 )
 
 const TOKEN = `${REFERENCES}, since secrets do not belong into this file`

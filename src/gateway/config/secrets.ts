@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { expectedOfLedger } from '../../ledger/open.ts'
 import { closest } from '../../text/closest-word.ts'
 
 /** Where a secret is: `${env:NAME}`, or `${file:path}`. */
-export const REFERENCE = /^\$\{(env|file):([^}]+)\}$/
+export const REFERENCE = /^\$\{(env(?=:[\w.-]+\}$)|file):([^}]+)\}$/
 export const REFERENCES = `\${env:NAME} or \${file:path}`
 
 /** Stands in for a text that must not be shown: messages call it `a Secret`. */
@@ -22,7 +23,7 @@ function hide(value: unknown, tokens: boolean, isToken: boolean): unknown {
   if (Array.isArray(value)) return value.map(item => hide(item, tokens, isToken))
   if (isToken) return isObject(value) ? hideEntry(value) : REFERENCE.test(String(value)) ? value : new Secret()
   if (isObject(value)) return mapObject(value, (item, key) => hide(item, tokens, tokens && key === 'tokens'))
-  return PASSWORD.test(String(value)) ? new Secret() : value
+  return typeof value === 'string' && isSecret(value, tokens) ? new Secret() : value
 }
 
 /** What a token with a name and rights may have. */
@@ -37,7 +38,26 @@ function hideEntry(value: object): unknown {
   })
 }
 
-const PASSWORD = /:\/\/[^/\s]*:[^/\s]*@|[?&]password=/i
+/** @param setting whether it is a setting, and not what usage is like */
+function isSecret(text: string, setting: boolean): boolean {
+  if (REFERENCE.test(text)) return false
+  if (SECRETS.some(pattern => pattern.test(text))) return true
+  return setting && expectedOfLedger(text) !== undefined && NO_ADDRESSES.some(pattern => pattern.test(text))
+}
+
+const SECRETS: readonly RegExp[] = [/:\/\/[^/\s:]*:[^/\s@]*@/, /[?&](ssl)?password=/i, /-----BEGIN /]
+
+/** What may be secret in what is no ledger's address. */
+const NO_ADDRESSES: readonly RegExp[] = [
+  // A user, a password, and settings, which may be keys.
+  /^[^/?#:]*:[^@]*@/,
+  /^[a-z][a-z\d+.-]*:\/\/[^@#]*[@#]/i,
+  /^(?!postgres(ql)?:)[a-z][a-z\d+.-]*:\/\/[^?]*\?/i,
+  // `host=… password=…`, `api_key=…`
+  /(passw(or)?d|pwd|secret|token|key|credentials?|signature)\s*=/i,
+  // What is meant to be a reference and is none, such as one with a default.
+  /^\$/,
+]
 
 function mapObject(value: object, change: (item: unknown, key: string) => unknown): object {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item, key)]))
@@ -59,7 +79,7 @@ export function readReference(reference: string, folder: string, env: NodeJS.Pro
     if (text === '') throw new Error(`${resolve(folder, name)} is empty`)
     return text
   }
-  const value = env[name]
+  const value = Object.hasOwn(env, name) ? env[name] : undefined
   if (!value) throw new Error(`${name} is not set in the environment`)
   return value
 }

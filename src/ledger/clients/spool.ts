@@ -6,6 +6,7 @@ import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
+import { checkFilePath, makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
 import { newWriterId } from './writer-id.ts'
 
 export interface SpoolOptions {
@@ -65,7 +66,10 @@ class Spool {
   constructor(ledger: Ledger, { path }: SpoolOptions) {
     this.#ledger = ledger
     this.#path = path
+    checkFilePath(path)
     this.#database = this.#try('open', () => {
+      makePrivateFile(path, `cannot open the spool ${path}`)
+      warnOfOthers(path)
       const database = new DatabaseSync(path, { timeout: SECOND })
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS batch (

@@ -28,6 +28,7 @@ import type {
 } from '../ledger.ts'
 import { auditEntries } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
+import { expectedOfConnectionString } from './connection-string.ts'
 import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
@@ -42,7 +43,10 @@ import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
 
 export interface PostgresqlLedgerOptions {
-  /** `postgresql://user:password@host/database`. Without it, the environment's `PGHOST`, `PGUSER`, … hold. */
+  /**
+   * `postgresql://user:password@host/database`, and after `?` what else `pg` reads. Without it, the environment's
+   * `PGHOST`, `PGUSER`, … hold.
+   */
   connectionString?: string
   /** A pool of `pg`'s that the application has anyway, with a `connectionTimeoutMillis`. It is not closed with the ledger. */
   pool?: PostgresqlPool
@@ -96,6 +100,7 @@ export class PostgresqlLedger implements Ledger {
    */
   static async open(options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
     const { pool, schema = SCHEMA, statementTimeout = STATEMENT_TIMEOUT, retryTimeout = RETRY_TIMEOUT } = options
+    checkConnectionString(options.connectionString)
     checkName(schema)
     for (const [name, milliseconds] of Object.entries({ statementTimeout, retryTimeout })) {
       if (Number.isSafeInteger(milliseconds) && milliseconds > 0 && milliseconds < 2 ** 31) continue
@@ -212,6 +217,12 @@ export class PostgresqlLedger implements Ledger {
   async close(): Promise<void> {
     await this.#database.close()
   }
+}
+
+function checkConnectionString(text = ''): void {
+  // Others, such as the path of a socket, are for `pg` to read.
+  const expected = /^postgres(ql)?:/.test(text) ? expectedOfConnectionString(text) : undefined
+  if (expected !== undefined) throw new ConfigurationError(`Invalid options: connectionString: expected ${expected}`)
 }
 
 function poolOptions(options: PostgresqlLedgerOptions, connectTimeout: number) {

@@ -2,7 +2,9 @@ import { existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
 import { MIGRATIONS } from './schema.ts'
+import { refuseChangedSchema } from './schema-check.ts'
 
 /** Opening a ledger's file, and what its faults are called. */
 
@@ -36,9 +38,13 @@ export interface OpenOptions {
 export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync {
   const { busyTimeout: timeout, readOnly } = options
   if (path !== ':memory:') {
+    checkFilePath(path)
     refuseNetworkFileSystem(path, options.fileSystemType ?? (folder => statfsSync(folder).type))
-    if (existsSync(path)) inspect(path, timeout)
-    else if (readOnly) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
+    if (existsSync(path)) {
+      inspect(path, timeout)
+      if (!readOnly) warnOfOthers(path)
+    } else if (readOnly) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger at ${path}.`)
+    else makePrivateFile(path, `cannot open the ledger ${path}`)
   }
   return open(path, { timeout, readOnly }, database => {
     // synchronous=FULL is what makes an acknowledged batch survive a power cut: with NORMAL, WAL mode loses some.
@@ -59,7 +65,9 @@ function inspect(path: string, timeout: number): void {
   open(path, { timeout, readOnly: !unfinished }, database => {
     database.exec('BEGIN')
     refuseForeign(database, path)
-    refuseNewer(versionOf(database), path)
+    const version = versionOf(database)
+    refuseNewer(version, path)
+    refuseChangedSchema(database, version, path)
     refuseDamage(database, path)
   }).close()
 }
@@ -67,7 +75,9 @@ function inspect(path: string, timeout: number): void {
 function open(path: string, options: DatabaseSyncOptions, prepare: (database: DatabaseSync) => void): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(path, options)
+    database = new DatabaseSync(path, { ...options, defensive: true })
+    // A file may come from somewhere else: nothing that its schema says has side effects, and damage is found early.
+    database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON')
     prepare(database)
     return database
   } catch (error) {
@@ -78,13 +88,15 @@ function open(path: string, options: DatabaseSyncOptions, prepare: (database: Da
 
 /** Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it. */
 export async function copyLedgerFile(from: string, to: string): Promise<void> {
+  const failed = `cannot copy the ledger ${from} to ${to}`
+  if (!makePrivateFile(to, failed)) throw new LedgerError('ERR_LEDGER_IO', `${failed}: there is a file already`)
   // The connection of a ledger in use would not do: a copy fails in the middle of a transaction of its own.
   const database = open(from, { readOnly: true }, () => {})
   try {
     // In one step, since between steps others may write, and it would begin again.
     await backup(database, to, { rate: 2 ** 31 - 1 })
   } catch (error) {
-    throw asLedgerError(error, `cannot copy the ledger ${from} to ${to}`)
+    throw asLedgerError(error, failed)
   } finally {
     database.close()
   }

@@ -34,6 +34,7 @@ import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
+import { checkFilePath } from './private-file.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
 import { auditEntries, closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
 
@@ -174,6 +175,7 @@ export class SqliteLedger implements Ledger {
    */
   static async restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
     await new SqliteLedger({ path: from, readOnly: true }).close()
+    checkFilePath(to)
     if (existsSync(to) || !existsSync(dirname(to))) {
       throw new LedgerError('ERR_LEDGER_IO', `cannot restore to ${to}: expected a new file in a folder that exists`)
     }

@@ -12,6 +12,7 @@ import { doubtCounters } from './counters.ts'
 import type { Database } from './database.ts'
 import { writeAudit } from './decisions.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
+import { checkFilePath } from './private-file.ts'
 import { closedThrough } from './reports.ts'
 
 /** Pruning, and the doubts of a ledger that was made of a backup. */
@@ -91,6 +92,7 @@ function hoursTaken(database: Database, series: readonly SoldSeries[], from: num
 
 /** Makes a file whole before it gets its name. */
 export async function replaceFile(path: string, write: (partial: string) => Promise<void>): Promise<void> {
+  checkFilePath(path)
   const partial = `${path}.partial`
   const clear = () => {
     for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${partial}${end}`, { force: true })
