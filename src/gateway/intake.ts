@@ -54,8 +54,12 @@ export class Intake implements MetricsSink {
 
 /** What is said to the sender: points that cannot be billed are rejected, and never come again. */
 function answerOf(reports: readonly MapReport[]): { rejectedDataPoints: number; message: string } {
-  const unbillable = reports.flatMap(report => report.unbillable)
-  const messages = new Set([...unbillable, ...reports.flatMap(report => report.unattributed)].map(one => one.message))
-  const rejected = unbillable.reduce((sum, { points }) => sum + points, 0)
+  const told = reports.flatMap(({ unbillable, doubtful, unattributed }) => [
+    ...unbillable,
+    ...doubtful,
+    ...unattributed,
+  ])
+  const messages = new Set(told.map(({ message }) => message))
+  const rejected = reports.reduce((sum, report) => sum + report.rejected, 0)
   return { rejectedDataPoints: rejected, message: [...messages].join(' ') }
 }

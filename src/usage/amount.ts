@@ -7,6 +7,9 @@ import type { Unit } from './units.ts'
  */
 export const MAX_AMOUNT = 2n ** 62n
 
+/** The most that a ledger takes as one amount, and one point may add. Its whole units are below 2⁵³. */
+export const MAX_RISE = 2n ** 72n
+
 /** The largest running total of a counter: what such a one counts in ten years of petabytes a second. */
 export const MAX_TOTAL = 2n ** 120n
 

@@ -5,7 +5,7 @@ import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
-import { type Add, Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
+import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules, type Rules } from './rules.ts'
 
@@ -19,8 +19,7 @@ export class UsageMapper {
   readonly #customers: CustomerReader
   /** The product code, or the seller's own label for a product with licences. */
   readonly product: string
-  /** The names of sources, each told by its place from 1 on. */
-  readonly #sources = new Map<string, number>()
+  readonly #sources = new Sources()
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.

@@ -34,7 +34,9 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       [`p,${ACCOUNT} → tokens-processed`]: 15n * M,
       [`p,${ACCOUNT} → gpu-hours`]: 250_000n,
     })
-    assert.deepEqual(report, { points: 6, ignored: 1, unbillable: [], unattributed: [], twoSources: [] })
+    assert.deepEqual(report, {
+      ...{ points: 6, ignored: 1, rejected: 0, unbillable: [], doubtful: [], unattributed: [], twoSources: [] },
+    })
     // Deltas: the next collection brings what is new, and nothing of what was.
     requests.add(4, customer)
     assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → inference-requests`]: 4n * M })
