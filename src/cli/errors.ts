@@ -21,6 +21,6 @@ export function errorText(error: unknown): string {
     return `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
   }
   const advice = error instanceof LedgerError ? ADVICE[error.code] : undefined
-  const sentence = error.message.replace(/\s*\n\s*/g, ' ').replace(/([^.!?)])$/, '$1.')
+  const sentence = error.message.replace(/(?<!\s)\s*\n\s*/g, ' ').replace(/([^.!?)])$/, '$1.')
   return `error: ${printable(sentence)}${advice === undefined ? '' : ` ${advice}`} (${error.code})`
 }

@@ -143,7 +143,7 @@ function attempt<Value>(read: () => Value, report: Report): Value | undefined {
 
 /** What was meant by an option that there is not. */
 function suggestion(message: string): string {
-  const [, name] = /([^.]+): there is no such option$/.exec(message) ?? []
+  const [, name] = /(?<![^.])([^.]+): there is no such option$/.exec(message) ?? []
   const known = /^(dimensions|customer)\./.test(message) ? USAGE_NAMES : SETTING_NAMES
   const meant = name && !known.includes(name) && closest(name, known)
   return meant ? ` (did you mean ${meant}?)` : ''

@@ -30,7 +30,7 @@ export function logDiag({ level, format, write, now }: LogOptions): void {
       write(
         format === 'json'
           ? `${JSON.stringify({ time, level: name, message })}\n`
-          : `${time} ${name.padEnd(5)} ${message.replace(/\s*\n\s*/g, ' ')}\n`,
+          : `${time} ${name.padEnd(5)} ${message.replace(/(?<!\s)\s*\n\s*/g, ' ')}\n`,
       )
     }
   const logger: DiagLogger = {

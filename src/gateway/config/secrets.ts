@@ -24,7 +24,7 @@ function hide(value: unknown, tokens: boolean, isToken: boolean): unknown {
   return PASSWORD.test(String(value)) ? new Secret() : value
 }
 
-const PASSWORD = /:\/\/[^/\s]*:[^/\s]*@|[?&]password=/i
+const PASSWORD = /:\/\/[^/\s:]*:[^/\s]*@|[?&]password=/i
 
 function mapObject(value: object, change: (item: unknown, key: string) => unknown): object {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item, key)]))

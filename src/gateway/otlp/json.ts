@@ -370,7 +370,7 @@ class Decoder {
 
   #bytes(fields: Fields, field: string): string {
     const value = fields[field]
-    if (typeof value === 'string' && BASE64.test(value) && value.replace(/=+$/, '').length % 4 !== 1) {
+    if (typeof value === 'string' && BASE64.test(value) && value.replace(/(?<!=)=+$/, '').length % 4 !== 1) {
       return Buffer.from(value, 'base64').toString('base64')
     }
     throw this.#unexpected(field, 'a string in base64', kindOf(value))
