@@ -200,11 +200,7 @@ class Decoder {
   #attributes(fields: Fields): OtlpPoint['attributes'] {
     if (isAbsent(fields.attributes)) return NO_ATTRIBUTES
     this.#size = 0
-    const values = this.#keyValues(fields, 'attributes', 0)
-    if (this.#size > MAX_ATTRIBUTES_SIZE) {
-      throw attributesTooLarge(this.#where('attributes'), sizeOf(fields.attributes))
-    }
-    return asAttributes(values)
+    return asAttributes(this.#keyValues(fields, 'attributes', 0))
   }
 
   #keyValues(fields: Fields, field: string, nesting: number): Values {
@@ -214,6 +210,9 @@ class Decoder {
       const key = this.#string(each, 'key')
       this.#size += key.length + 1
       setFirst(values, key, value ?? null)
+      if (nesting > 0 || this.#size <= MAX_ATTRIBUTES_SIZE) return
+      this.#path.length -= 1
+      throw attributesTooLarge(this.#where(''), sizeOf(fields[field]))
     })
     return values
   }
