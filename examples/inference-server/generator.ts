@@ -58,7 +58,7 @@ export class TextGenerator {
   }
 
   #lastWord(prompt: string): string {
-    const last = /\S+$/.exec(prompt)?.[0]
+    const last = /(?<!\S)\S+$/.exec(prompt)?.[0]
     return last !== undefined && this.#successors.has(` ${last}`) ? ` ${last}` : boundary
   }
 

@@ -191,8 +191,8 @@ const NAMES: readonly [RegExp, readonly string[]][] = [
 
 /** What was meant by an option that there is not. */
 function suggestion(message: string): string {
-  const [, name] = /([^.]+): there is no such option$/.exec(message) ?? []
   const known = NAMES.find(([place]) => place.test(message))?.[1] ?? SETTING_NAMES
+  const [, name] = /(?<![^.])([^.]+): there is no such option$/.exec(message) ?? []
   const meant = name && !known.includes(name) && closest(name, known)
   return meant ? ` (did you mean ${meant}?)` : ''
 }

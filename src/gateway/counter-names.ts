@@ -1,16 +1,49 @@
-import { hash } from 'node:crypto'
+import { createHash, type Hash, hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
 import type { Stream } from '../ledger/rules/counters/evidence.ts'
 
 /** How many names are remembered. */
 const MOST_NAMES = 250_000
+/** As many characters of a stream's attributes are remembered at the price of a name. */
+const CHARACTERS_OF_A_NAME = 256
+
+/** From so many characters on, hashing a beginning again takes longer than copying what it came to. */
+const SHORT = 1000
+
+/**
+ * What names begin with, hashed once where it is long. What comes after it begins with a line break, so that no pair of
+ * surrogates is divided.
+ */
+export class Beginning {
+  readonly #text: string
+  readonly #state: Hash | undefined
+
+  constructor(text: string, state?: Hash) {
+    this.#text = text
+    this.#state = state ?? (text.length > SHORT ? createHash('sha256').update(text) : undefined)
+    if (this.#state !== undefined) this.#text = ''
+  }
+
+  /** The beginning that goes on with these lines. */
+  with(lines: string): Beginning {
+    return this.#state === undefined
+      ? new Beginning(this.#text + lines)
+      : new Beginning('', this.#state.copy().update(lines))
+  }
+
+  /** The digest of all of it, with the last lines. */
+  digest(lines = ''): string {
+    if (this.#state === undefined) return digest(this.#text + lines)
+    return this.#state.copy().update(lines).digest('hex').slice(0, DIGITS)
+  }
+}
 
 /** What a metric's counters share. */
 export interface MetricIdentity {
   /** All but its points' attributes: resource, scope, name, unit and type. The first schema's names are made of it. */
-  readonly name: string
+  readonly name: Beginning
   /** What it measures, whoever counts it. */
-  readonly measurement: string
+  readonly measurement: Beginning
   readonly stream: Stream
 }
 
@@ -28,19 +61,19 @@ export class CounterNames {
   readonly #metrics = new Map<string, MetricCounters>()
   #names = 0
 
-  /** The counters of a metric, by its name as it is given; its identity is made once. */
-  of(name: string, identity: () => MetricIdentity): MetricCounters {
+  /** The counters of a metric, by what is short and tells it from all others; its identity is made once. */
+  of(key: string, identity: () => MetricIdentity): MetricCounters {
     if (this.#names > MOST_NAMES) {
       this.#metrics.clear()
       this.#names = 0
     }
-    let counters = this.#metrics.get(name)
+    let counters = this.#metrics.get(key)
     if (counters === undefined) {
-      this.#names += 1
       counters = new MetricCounters(identity(), () => {
         this.#names += 1
       })
-      this.#metrics.set(name, counters)
+      this.#names += 1 + counters.stream.attributes.length / CHARACTERS_OF_A_NAME
+      this.#metrics.set(key, counters)
     }
     return counters
   }
@@ -81,12 +114,14 @@ export class MetricCounters {
 
   #nameOf(attributes: Attributes, value: string, dimension: string): CounterName {
     const read = `\n${canonical(attributes)}\n${value}\n${dimension}`
-    return { counter: digest(`${this.#identity.name}${read}`), series: digest(`${this.#identity.measurement}${read}`) }
+    return { counter: this.#identity.name.digest(read), series: this.#identity.measurement.digest(read) }
   }
 }
 
+const DIGITS = 32
+
 /** 32 hexadecimal digits that stand for a text. */
-export const digest = (text: string): string => hash('sha256', text).slice(0, 32)
+export const digest = (text: string): string => hash('sha256', text).slice(0, DIGITS)
 
 /** Attributes as text, whatever their order. */
 export function canonical(attributes: Attributes): string {

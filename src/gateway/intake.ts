@@ -141,13 +141,20 @@ function noRoomFor(refused: readonly RefusedObservation[]): MapReport {
       message: `${metric} has a point that the ledger has no room for: ${points[0]?.error.message}`,
     }),
   )
-  return { points: 0, ignored: 0, unbillable, unattributed: [], twoSources: [] }
+  return {
+    ...{ points: 0, ignored: 0, rejected: refused.length, unbillable },
+    ...{ doubtful: [], unattributed: [], twoSources: [] },
+  }
 }
 
 /** What is said to the sender: points that cannot be billed are rejected, and never come again. */
 function answerOf(reports: readonly MapReport[]): Acceptance {
-  const unbillable = reports.flatMap(report => report.unbillable)
-  const messages = new Set([...unbillable, ...reports.flatMap(report => report.unattributed)].map(one => one.message))
-  const rejected = unbillable.reduce((sum, { points }) => sum + points, 0)
+  const told = reports.flatMap(({ unbillable, doubtful, unattributed }) => [
+    ...unbillable,
+    ...doubtful,
+    ...unattributed,
+  ])
+  const messages = new Set(told.map(({ message }) => message))
+  const rejected = reports.reduce((sum, report) => sum + report.rejected, 0)
   return { rejectedDataPoints: rejected, message: [...messages].join(' ') }
 }

@@ -4,16 +4,32 @@ import type { Stream } from '../ledger/rules/counters/index.ts'
 import type { Account } from '../usage/account.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
-import { CounterNames, canonical, digest, type MetricCounters, type MetricIdentity } from './counter-names.ts'
+import {
+  Beginning,
+  CounterNames,
+  canonical,
+  digest,
+  type MetricCounters,
+  type MetricIdentity,
+} from './counter-names.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpScopeMetrics } from './otlp/metrics.ts'
 
-/** No ledger keeps times of the next century, in nanoseconds: they must not be in the way of others' points. */
+/** The times that clocks show, in nanoseconds: what is without one begins at 1970, and no ledger keeps the next century. */
+const FIRST_TIME = BigInt(Date.UTC(2000, 0)) * 1_000_000n
 const LAST_TIME = BigInt(Date.UTC(2100, 0)) * 1_000_000n
+/** By how much a start may be after its point's time, where several clocks or threads say them. */
+const SLACK = 1_000_000_000n
 
 /** The scope of what the Collector's Prometheus receiver scrapes; a target may say scopes of its own. */
 const SCRAPER = /\/prometheusreceiver$/
 /** What it says of a target in the resource: the one or the other, by its version. */
 const TARGET_ATTRIBUTES = ['url.scheme', 'http.scheme']
+
+/** Of what is beyond, in characters, a digest is kept; and of a name with more than that, that it is another's. */
+const LONGEST_VALUE = 100
+const LONGEST_ATTRIBUTES = 10_000
+/** What the names of a request's streams may come to together: each of many scopes has all of its resource's. */
+const MOST_ATTRIBUTES = 32 * 1024 * 1024
 
 /** What a request comes to. */
 export interface Reading {
@@ -38,9 +54,13 @@ export function read(
   admit: Admit = account => account,
 ): Reading {
   const observations: Observation[] = []
+  const room = { characters: MOST_ATTRIBUTES }
   const reports = request.resourceMetrics.map(({ resource, scopes }) => {
-    const reader = new ResourceReader(mapper, resource, receivedAt, names, observations, admit)
-    for (const scope of scopes) for (const metric of scope.metrics) reader.read(scope, metric)
+    const reader = new ResourceReader(mapper, resource, receivedAt, names, room, observations, admit)
+    for (const scope of scopes) {
+      reader.scope(scope)
+      for (const metric of scope.metrics) reader.read(metric)
+    }
     return reader.report
   })
   return { observations, reports }
@@ -49,19 +69,26 @@ export function read(
 class ResourceReader {
   readonly #mapping: Mapping
   readonly #attributes: Attributes
-  readonly #resource: string
+  readonly #resource: Beginning
   readonly #names: CounterNames
+  readonly #room: { characters: number }
   readonly #product: string
   /** An SDK knows when its counters began, if only to the millisecond. */
   readonly #fromSdk: boolean
   /** A service's instance, whatever else is said of it. */
-  readonly #instance: string | undefined
+  readonly #instance: Beginning | undefined
   /** Whether the resource says that it is scraped, as it may of an SDK's exporter for scrapers, too. */
   readonly #isTarget: boolean
-  // Of the metric and the point that are being read.
+  #membersOfResource: string | undefined
+  // Of the scope, the metric and the point that are being read.
+  #scope: Pick<OtlpScopeMetrics, 'name' | 'version' | 'attributes'> = { name: '', version: '', attributes: {} }
+  #scraped = false
+  #identity: Beginning
+  #key = ''
+  /** The attributes of its streams, by the unit. */
+  readonly #texts = new Map<string, string>()
   #counters: MetricCounters | undefined
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
-  #scraped = false
   #point: OtlpPoint | undefined
   readonly #starts = new Microseconds()
   readonly #times = new Microseconds()
@@ -71,12 +98,15 @@ class ResourceReader {
     resource: Attributes,
     receivedAt: number,
     names: CounterNames,
+    room: { characters: number },
     observations: Observation[],
     admit: Admit,
   ) {
     this.#attributes = resource
-    this.#resource = canonical(resource)
+    this.#resource = new Beginning(canonical(resource))
+    this.#identity = this.#resource
     this.#names = names
+    this.#room = room
     this.#product = mapper.product
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
     this.#instance = instanceOf(resource)
@@ -104,62 +134,82 @@ class ResourceReader {
     return this.#mapping.report
   }
 
-  read(scope: OtlpScopeMetrics, metric: OtlpMetric): void {
+  /** Begins a scope. */
+  scope(scope: OtlpScopeMetrics): void {
+    const { name, attributes } = scope
+    const scraper = SCRAPER.test(name)
+    this.#scope = scope
+    this.#scraped = scraper || this.#isTarget
+    // The version of a scraper is its own, and not that of what it scrapes.
+    this.#identity = this.#resource.with(`\n${name}\n${scraper ? '' : scope.version}\n${canonical(attributes)}`)
+    this.#key = this.#identity.digest()
+    this.#texts.clear()
+  }
+
+  read(metric: OtlpMetric): void {
     const { name, unit, type, temporality, monotonic, points } = metric
-    const gauge = type === 'gauge'
-    if (!this.#mapping.metric(scope.name, name, unit, problemOf(metric), gauge)) {
+    const kind = type === 'gauge' ? 'gauge' : temporality === 'delta' ? 'delta' : 'cumulative'
+    if (!this.#mapping.metric(this.#scope.name, name, unit, problemOf(metric), kind)) {
       this.#mapping.ignore(points.length)
       return
     }
-    this.#scraped = SCRAPER.test(scope.name) || this.#isTarget
-    const named = [
-      scope.name,
-      this.#versionOf(scope),
-      canonical(scope.attributes),
-      name,
-      unit,
-      type,
-      temporality,
-      monotonic,
-    ]
-    const identity = `${this.#resource}\n${named.join('\n')}`
-    this.#counters = this.#names.of(identity, () => this.#identityOf(identity, scope, metric))
-    this.#type = gauge ? 'gauge' : temporality === 'delta' ? 'delta' : 'cumulative'
+    const lines = `\n${name}\n${unit}\n${type}\n${temporality}\n${monotonic}`
+    this.#counters = this.#names.of(this.#key + lines, () => this.#identityOf(this.#identity.with(lines), metric))
+    this.#type = kind
     for (const point of points) this.#read(point)
   }
 
   #read(point: OtlpPoint): void {
+    const { attributes, startTime, time } = point
+    const timely = time >= FIRST_TIME && time <= LAST_TIME
     this.#point = point
-    const begins = this.#type === 'cumulative' ? point.startTime : 0n
-    if (point.time < 1000n || point.time > LAST_TIME || begins > LAST_TIME)
-      this.#mapping.point(point.attributes, undefined, undefined, 'no-time')
-    else if (!point.noRecordedValue) this.#mapping.point(point.attributes, point.sum, point.count)
-    // Of a gauge it says that the level has ended.
-    else if (this.#type === 'gauge') this.#mapping.point(point.attributes, 0, undefined)
-    // Of a counter that it has ended: nothing is lost with it.
-    else this.#mapping.ignore(1)
+    if (point.noRecordedValue) {
+      // Of a gauge it says that the level has ended; of a counter that it has ended: nothing is lost with it.
+      if (this.#type === 'gauge' && timely) this.#mapping.end(attributes)
+      else this.#mapping.ignore(1)
+      return
+    }
+    if (!timely || (this.#type === 'cumulative' && startTime > LAST_TIME)) {
+      this.#mapping.point(attributes, undefined, undefined, 'no-time')
+      return
+    }
+    const taken = this.#mapping.point(attributes, point.sum, point.count)
+    if (taken && this.#type !== 'gauge' && startTime > time + SLACK) this.#mapping.doubt('start-after-time')
   }
 
-  /** The version of a scraper is its own, and not that of what it scrapes. */
-  #versionOf({ name, version }: OtlpScopeMetrics): string {
-    return SCRAPER.test(name) ? '' : version
-  }
-
-  #identityOf(name: string, scope: OtlpScopeMetrics, metric: OtlpMetric): MetricIdentity {
+  #identityOf(name: Beginning, metric: OtlpMetric): MetricIdentity {
     const { type, temporality, monotonic } = metric
     if (this.#scraped) {
       const target = this.#instance ?? this.#resource
-      const measurement = [this.#product, 'scraped', metric.name, type].join('\n')
-      return { name, measurement, stream: streamOf(`${target}\n${metric.name}`, target, metric.name, {}) }
+      const measurement = new Beginning([this.#product, 'scraped', metric.name, type].join('\n'))
+      const key = target.digest(`\n${metric.name}`)
+      return { name, measurement, stream: streamOf(key, target.digest(), metric.name, '{}') }
     }
-    const measurement = [this.#product, scope.name, metric.name, type, temporality, monotonic].join('\n')
-    const attributes = {
-      ...prefixed('resource ', this.#attributes),
-      ...prefixed('scope ', scope.attributes),
-      ...(scope.version && { version: scope.version }),
-      ...(metric.unit && { unit: metric.unit }),
+    const measured = [this.#product, this.#scope.name, metric.name, type, temporality, monotonic]
+    const key = name.digest()
+    const stream = streamOf(key, this.#instance?.digest() ?? key, metric.name, this.#attributesOf(key, metric.unit))
+    return { name, measurement: new Beginning(measured.join('\n')), stream }
+  }
+
+  /** What a stream's counters share, as JSON. */
+  #attributesOf(key: string, unit: string): string {
+    let text = this.#texts.get(unit)
+    if (text === undefined) {
+      const { version, attributes } = this.#scope
+      this.#membersOfResource ??= membersOf(prefixed('resource ', this.#attributes))
+      const members = [
+        this.#membersOfResource,
+        membersOf(prefixed('scope ', attributes)),
+        membersOf({ ...(version && { version }), ...(unit && { unit }) }),
+      ].filter(some => some !== '')
+      const length = members.reduce((sum, some) => sum + some.length + 1, 1)
+      // Looked at before it is put together: of a large resource that has many scopes, that alone would take seconds.
+      const fits = length <= LONGEST_ATTRIBUTES && length <= this.#room.characters
+      if (fits) this.#room.characters -= length
+      text = fits ? `{${members.join(',')}}` : ''
+      this.#texts.set(unit, text)
     }
-    return { name, measurement, stream: streamOf(name, this.#instance ?? name, metric.name, attributes) }
+    return text === '' ? JSON.stringify({ name: key }) : text
   }
 
   /**
@@ -173,27 +223,25 @@ class ResourceReader {
 }
 
 /** A target of a scrape is its service and its instance, as is whoever says no start of its counters. */
-function instanceOf(resource: Attributes): string | undefined {
+function instanceOf(resource: Attributes): Beginning | undefined {
   const { 'service.name': service, 'service.instance.id': instance } = resource
   if (service === undefined || instance === undefined) return undefined
-  return canonical({ service, instance })
+  return new Beginning(canonical({ service, instance }))
 }
 
 const prefixed = (prefix: string, attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).map(([key, value]) => [prefix + key, value]))
 
-/** Of what is beyond, in characters, a digest is kept; and of a name with more than that, that it is another's. */
-const LONGEST_VALUE = 100
-const LONGEST_ATTRIBUTES = 10_000
-
-function streamOf(name: string, target: string, metric: string, attributes: Attributes): Stream {
-  const key = digest(name)
-  const text = JSON.stringify(attributes, (_, one) =>
+/** Attributes as the members of an object in JSON, long values as their digests. */
+function membersOf(attributes: Attributes): string {
+  return JSON.stringify(attributes, (_, one) =>
     typeof one === 'string' && one.length > LONGEST_VALUE ? digest(one) : one,
-  )
-  const short = text.length > LONGEST_ATTRIBUTES ? JSON.stringify({ name: key }) : text
-  return { key, target: digest(target).slice(0, 12), metric, attributes: short }
+  ).slice(1, -1)
 }
+
+const streamOf = (key: string, target: string, metric: string, attributes: string): Stream => ({
+  ...{ key, target: target.slice(0, 12), metric, attributes },
+})
 
 /** Why no point of a metric can be billed. */
 function problemOf({ type, temporality, monotonic }: OtlpMetric): UnbillableReason | undefined {

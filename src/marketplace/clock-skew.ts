@@ -1,7 +1,7 @@
 /** Errors that AWS answers with, among other reasons, when the time of a signature is too far from its own. */
 const SKEW_ERRORS = /^(RequestTimeTooSkewed|RequestExpired|RequestInTheFuture|InvalidSignature|SignatureDoesNotMatch)/
 /** `Signature expired: 20260610T110000Z is now earlier than 20260610T114500Z (20260610T120000Z - 15 min.)` */
-const SAID = /Signature (?:expired|not yet current): [^(]*\((\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/
+const SAID = /Signature (?:expired|not yet current): [^(]{0,100}\((\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/
 /** The least that any AWS service tolerates. */
 const TOLERANCE = 5 * 60_000
 

@@ -92,6 +92,7 @@ export class Reporter {
       this.#instruments?.unbillable.add(points, { reason, metric })
       this.#say('error', `${reason} ${metric}`, `Not billed: ${points} data points. ${message}`)
     }
+    for (const { reason, metric, message } of report.doubtful) this.#say('warn', `${reason} ${metric}`, message)
     for (const { reason, points, message } of report.unattributed) {
       this.#instruments?.unattributedPoints.add(points, { reason })
       this.#say('error', reason, message)

@@ -56,5 +56,9 @@ function withDecimals(text: string): string {
 /** `1234567.5` as `1,234,567.5`. */
 function grouped(text: string): string {
   const [whole = '', fraction] = text.split('.')
-  return whole.replace(/\B(?=(\d{3})+$)/g, ',') + (fraction === undefined ? '' : `.${fraction}`)
+  const sign = whole.startsWith('-') ? 1 : 0
+  const first = sign + ((whole.length - sign) % 3 || 3)
+  return (
+    whole.slice(0, first) + whole.slice(first).replace(/.{3}/g, ',$&') + (fraction === undefined ? '' : `.${fraction}`)
+  )
 }

@@ -7,6 +7,9 @@ import type { Unit } from './units.ts'
  */
 export const MAX_AMOUNT = 2n ** 62n
 
+/** The most that a ledger takes as one amount, and one point may add. Its whole units are below 2⁵³. */
+export const MAX_RISE = 2n ** 72n
+
 /** The largest running total of a counter: what such a one counts in ten years of petabytes a second. */
 export const MAX_TOTAL = 2n ** 120n
 
@@ -58,7 +61,7 @@ function inRange(dividend: bigint, divisor: bigint, unit: Unit, largest: bigint)
 /** An amount in its base unit, exact and without trailing zeros: `1234500000n` is `'1234.5'`. */
 export function formatAmount(amount: bigint): string {
   const digits = (amount < 0n ? -amount : amount).toString().padStart(7, '0')
-  const fraction = digits.slice(-6).replace(/0+$/, '')
+  const fraction = digits.slice(-6).replace(/(?<!0)0+$/, '')
   return `${amount < 0n ? '-' : ''}${digits.slice(0, -6)}${fraction && '.'}${fraction}`
 }
 

@@ -143,4 +143,4 @@ const stemOf = (metric: string): string =>
   metric
     .replace(/[.:]/g, '_')
     .replace(/^(ray|kong)_/, '')
-    .replace(/(_total|_seconds|_tokens?)+$/, '')
+    .replace(/(?<!_total|_seconds|_tokens?)(_total|_seconds|_tokens?)+$/, '')

@@ -6,7 +6,7 @@ import type { CustomerAccount } from './account.ts'
 import { Arrivals } from './arrivals.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
-import { type Add, Mapping, type MapReport, type UnbillableReason } from './mapping.ts'
+import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules, type Rules } from './rules.ts'
 
@@ -22,8 +22,7 @@ export class UsageMapper {
   readonly product: string
   /** What has come so far, by rule. */
   readonly arrivals: Arrivals
-  /** The names of sources, each told by its place from 1 on. */
-  readonly #sources = new Map<string, number>()
+  readonly #sources = new Sources()
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.

@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
+import { show } from '../check.ts'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
-import { type AmountProblem, MAX_TOTAL, toAmount } from './amount.ts'
+import { type AmountProblem, MAX_AMOUNT, MAX_RISE, MAX_TOTAL, toAmount } from './amount.ts'
 import { type Arrivals, countPoint, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
@@ -25,14 +26,24 @@ export type UnbillableReason =
   // Of ledgers:
   | 'no-room'
 
+/** Why a data point that is counted may not be what its producer means. */
+export type DoubtfulReason = 'start-after-time'
+
+/** How a metric's values follow each other: each by itself, as a running total, or as a level. */
+export type PointKind = 'delta' | 'cumulative' | 'gauge'
+
 /** The figures of one collection. */
 export interface MapReport {
   /** Data points read. */
   points: number
   /** Data points that no rule asks for. */
   ignored: number
+  /** Data points of which something cannot be billed, each once. */
+  rejected: number
   /** What cannot be billed, by reason and metric. A point that feeds two dimensions counts for each. */
   readonly unbillable: Unbillable[]
+  /** What was taken and is to be looked at, by reason and metric. */
+  readonly doubtful: Doubtful[]
   /** What was added up without a customer, by reason. */
   readonly unattributed: Unattributed[]
   /** Customers for whom two sources feed one dimension, each pair reported the first time it is seen. */
@@ -44,6 +55,13 @@ export interface Unbillable {
   readonly metric: string
   points: number
   /** What it is and what to do about it, in a sentence. */
+  readonly message: string
+}
+
+export interface Doubtful {
+  readonly reason: DoubtfulReason
+  readonly metric: string
+  points: number
   readonly message: string
 }
 
@@ -70,6 +88,8 @@ interface ReadyRule {
   readonly rule: CompiledRule
   /** The unit of the values, if it converts to the dimension's. */
   readonly unit: Unit | undefined
+  /** What is beyond it cannot be real. */
+  readonly largest: bigint
   readonly source: number
   readonly arrived: Source
 }
@@ -88,18 +108,40 @@ export type Add = (
   tally: Tally,
 ) => UnbillableReason | undefined
 
-/** How many sources are told apart, and by how much of their scopes' names: senders may name as many as they like. */
-const MAX_SOURCES = 100
-const MAX_SCOPE = 200
-const OTHERS = 'one of many others'
+/** How many sources are told from each other, and how much of a scope's name tells them. */
+const MOST_SOURCES = 100
+const LONGEST_SCOPE = 200
+
+/** What feeds dimensions: a rule's source in a scope, each known by its place from 1 on. */
+export class Sources {
+  readonly #places = new Map<string, number>()
+  readonly #names: string[] = []
+
+  place(source: string, scope: string): number {
+    const own = `${source} (scope ${scope.slice(0, LONGEST_SCOPE)})`
+    const known = this.#places.get(own)
+    if (known !== undefined) return known
+    // Whoever names a new scope in each request is not to fill the memory: such ones count as one.
+    const name = this.#names.length < MOST_SOURCES ? own : `${source} (one of too many scopes)`
+    const place = this.#places.get(name) ?? this.#names.push(name)
+    this.#places.set(name, place)
+    return place
+  }
+
+  name(place: number): string {
+    return this.#names[place - 1] as string
+  }
+}
 
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
-  readonly report: MapReport = { points: 0, ignored: 0, unbillable: [], unattributed: [], twoSources: [] }
+  readonly report: MapReport = {
+    ...{ points: 0, ignored: 0, rejected: 0, unbillable: [], doubtful: [], unattributed: [], twoSources: [] },
+  }
   readonly #rules: Rules
   readonly #arrivals: Arrivals
   readonly #customers: CustomerReader
-  readonly #sources: Map<string, number>
+  readonly #sources: Sources
   readonly #resource: Attributes
   readonly #add: Add
   readonly #totals: boolean
@@ -107,7 +149,7 @@ export class Mapping {
   #named: NamedMetric | undefined
   #unit = ''
   #problem: UnbillableReason | undefined
-  #gauge = false
+  #kind: PointKind = 'delta'
   #feeds: readonly ReadyFeed[] = []
 
   /** @param totals whether they are running totals, which may begin with 0 and go beyond what a single amount can be */
@@ -115,7 +157,7 @@ export class Mapping {
     rules: Rules,
     arrivals: Arrivals,
     customers: CustomerReader,
-    sources: Map<string, number>,
+    sources: Sources,
     resource: Attributes,
     add: Add,
     totals: boolean,
@@ -133,7 +175,13 @@ export class Mapping {
    * Begins a metric. False if no rule names it: its points are for `ignore`. A `problem` says why none of its points
    * can be billed; they are to be read all the same, so that those a rule asks for are reported.
    */
-  metric(scope: string, name: string, unit: string, problem: UnbillableReason | undefined, gauge = false): boolean {
+  metric(
+    scope: string,
+    name: string,
+    unit: string,
+    problem: UnbillableReason | undefined,
+    kind: PointKind = 'delta',
+  ): boolean {
     const feeds = this.#rules.feeds.get(name)
     if (feeds === undefined) {
       this.#arrivals.unnamed(name)
@@ -144,7 +192,7 @@ export class Mapping {
     this.#name = name
     this.#unit = unit
     this.#problem = problem
-    this.#gauge = gauge
+    this.#kind = kind
     this.#feeds = feeds.map(feed => this.#ready(feed, scope, name, unit))
     return true
   }
@@ -155,40 +203,79 @@ export class Mapping {
     this.report.ignored += points
   }
 
-  /** Reads a point: a sum's value, or a histogram's sum and count. A `problem` says why it cannot be billed. */
+  /**
+   * Reads a point: a sum's value, or a histogram's sum and count. A `problem` says why it cannot be billed. Returns
+   * whether anything was added of it.
+   */
   point(
     attributes: Attributes,
     sum: number | bigint | undefined,
     count: number | bigint | undefined,
     problem: UnbillableReason | undefined = this.#problem,
-  ): void {
+  ): boolean {
     this.report.points += 1
     const overflow = isOverflow(attributes)
     let known: TrackedAccount | undefined
     let asked = false
+    let rejected = false
     for (const { dimension, rules } of this.#feeds) {
-      // What overflowed has lost the attributes that rules ask for. It is kept for a person to look at.
-      const ready = overflow ? rules[0] : firstThatHolds(rules, attributes)
+      const ready = ruleOf(rules, attributes, overflow)
       if (ready === undefined) continue
       asked = true
       ready.arrived.points += 1
-      const amount = problem ?? amountOf(ready, this.#gauge, sum, count, this.#totals ? MAX_TOTAL : undefined)
+      const amount = problem ?? amountOf(ready, this.#kind, sum, count)
       if (typeof amount === 'string') {
+        rejected = true
         this.#unbillable(amount, dimension.dimension)
         continue
       }
       if (amount === 0n && !this.#totals) continue
-      known ??= overflow
-        ? this.#customers.unattributed('overflow', attributes)
-        : this.#customers.read(attributes, this.#resource)
+      known ??= this.#customer(attributes, overflow)
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
       const refused = this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
-      if (refused !== undefined) this.#unbillable(refused, dimension.dimension)
+      if (refused !== undefined) {
+        rejected = true
+        this.#unbillable(refused, dimension.dimension)
+      }
     }
     if (!asked) this.report.ignored += 1
     countPoint(this.#named as NamedMetric, attributes, asked)
+    if (rejected) this.report.rejected += 1
     if (known?.account.kind === 'unattributed') this.#unattributed(known.account.reason as UnnamedReason)
+    return known !== undefined
+  }
+
+  /** Reads a point that says that a level has ended: where it is not asked for, there is nothing to tell. */
+  end(attributes: Attributes): void {
+    this.report.points += 1
+    const overflow = isOverflow(attributes)
+    let asked = false
+    for (const { dimension, rules } of this.#feeds) {
+      const ready = ruleOf(rules, attributes, overflow)
+      if (ready === undefined || (this.#problem ?? amountOf(ready, this.#kind, 0, undefined)) !== 0n) continue
+      asked = true
+      const known = this.#customer(attributes, overflow)
+      this.#add(known.account, dimension.dimension, 0n, ready.rule, tallyOf(known, dimension))
+    }
+    if (!asked) this.report.ignored += 1
+  }
+
+  /** Tells what is odd about the point that was read last. */
+  doubt(reason: DoubtfulReason): void {
+    const metric = this.#name
+    let entry = this.report.doubtful.find(entry => entry.reason === reason && entry.metric === metric)
+    if (entry === undefined) {
+      entry = { reason, metric, points: 0, message: explainDoubt(reason, metric) }
+      this.report.doubtful.push(entry)
+    }
+    entry.points += 1
+  }
+
+  #customer(attributes: Attributes, overflow: boolean): TrackedAccount {
+    return overflow
+      ? this.#customers.unattributed('overflow', attributes)
+      : this.#customers.read(attributes, this.#resource)
   }
 
   #ready({ dimension, rules }: Feed, scope: string, name: string, own: string): ReadyFeed {
@@ -199,21 +286,12 @@ export class Mapping {
         return {
           rule,
           unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
-          source: this.#sourceOf(rule.source, scope),
           arrived: this.#arrivals.source(rule, name),
+          largest: this.#totals ? largestOf(rule, this.#kind) : MAX_AMOUNT,
+          source: this.#sources.place(rule.source, scope),
         }
       }),
     }
-  }
-
-  #sourceOf(source: string, scope: string): number {
-    const name = `${source} (scope ${scope.slice(0, MAX_SCOPE)})`
-    const place = this.#sources.get(name)
-    if (place !== undefined) return place
-    // The others are one.
-    if (this.#sources.size === MAX_SOURCES) return MAX_SOURCES + 1
-    this.#sources.set(name, this.#sources.size + 1)
-    return this.#sources.size
   }
 
   #watchSources(known: TrackedAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
@@ -231,8 +309,7 @@ export class Mapping {
   }
 
   #twoSources(account: CustomerAccount, dimension: Dimension, first: number, second: number): void {
-    const names = [...this.#sources.keys()]
-    const pair = [names[first - 1] ?? OTHERS, names[second - 1] ?? OTHERS] as const
+    const pair = [this.#sources.name(first), this.#sources.name(second)] as const
     this.report.twoSources.push({
       account,
       dimension,
@@ -272,22 +349,41 @@ function tallyOf({ tallies }: TrackedAccount, { index }: MeteredDimension): Tall
   return tally
 }
 
+/** What overflowed has lost the attributes that rules ask for. It is kept for a person to look at. */
+function ruleOf(rules: readonly ReadyRule[], attributes: Attributes, overflow: boolean): ReadyRule | undefined {
+  return overflow ? rules[0] : firstThatHolds(rules, attributes)
+}
+
+/** A level adds no more, for as long as it may hold, than a delta by itself. */
+function largestOf({ maxGap }: CompiledRule, kind: PointKind): bigint {
+  if (kind === 'cumulative') return MAX_TOTAL
+  return kind === 'delta' ? MAX_RISE : (MAX_RISE * 1000n) / BigInt(Math.ceil(maxGap))
+}
+
 function firstThatHolds(rules: readonly ReadyRule[], attributes: Attributes): ReadyRule | undefined {
   for (const ready of rules) if (holds(ready.rule, attributes)) return ready
   return undefined
 }
 
 function amountOf(
-  { rule, unit }: ReadyRule,
-  gauge: boolean,
+  { rule, unit, largest }: ReadyRule,
+  kind: PointKind,
   sum: number | bigint | undefined,
   count: number | bigint | undefined,
-  largest: bigint | undefined,
 ) {
+  const gauge = kind === 'gauge'
   if (gauge !== (rule.value === 'integral')) return gauge ? 'not-a-counter' : 'not-a-gauge'
   const value = rule.value === 'count' ? count : sum
   if (value === undefined) return rule.value === 'count' ? 'no-count' : 'no-sum'
-  return unit === undefined ? 'unit' : toAmount(value, unit, largest)
+  if (unit === undefined) return 'unit'
+  return isOverrun(value) ? 'out-of-range' : toAmount(value, unit, largest)
+}
+
+const LARGEST_INTEGER = 2n ** 63n - 1n
+
+/** The largest integer of 64 bits, with or without a sign, is what a counter shows that has run over, not a value. */
+function isOverrun(value: number | bigint): boolean {
+  return typeof value === 'bigint' ? value >= LARGEST_INTEGER : value === 2 ** 63 || value === 2 ** 64
 }
 
 /** The SDK's point for what went beyond the cardinality limit has this attribute and no other. */
@@ -304,7 +400,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
     case 'not-a-gauge':
       return `${metric} is not a gauge, and the rule of ${dimension.name} asks for value: 'integral'. Have it ask for value: 'sum'.`
     case 'unit':
-      return `${metric} is in ${JSON.stringify(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
+      return `${metric} is in ${show(unit)}, which does not convert to ${dimension.name}'s ${dimension.unit}. Say the unit in the rule.`
     case 'no-sum':
       return `${metric} has a point without a sum, which ${dimension.name} asks for. Record it as a counter, or have the rule ask for value: 'count'.`
     case 'no-time':
@@ -325,6 +421,13 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has a point below zero, which cannot be billed. Look at where it is recorded.`
     case 'out-of-range':
       return `${metric} has a point above what is measured of ${dimension.baseUnit}, which cannot be real. Look at where it is recorded.`
+  }
+}
+
+function explainDoubt(reason: DoubtfulReason, metric: string): string {
+  switch (reason) {
+    case 'start-after-time':
+      return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
   }
 }
 

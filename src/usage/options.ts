@@ -107,7 +107,14 @@ const attributeMatch = v.lazy(input =>
   input === null ? v.null() : Array.isArray(input) ? v.pipe(v.array(scalar), v.nonEmpty('at least one value')) : scalar,
 )
 
-const metric = v.pipe(v.string(), v.regex(/^[^*]+$/, "a metric's name, no pattern"))
+/** A ledger remembers since when each is metered, and keeps no longer one. */
+const LONGEST_METRIC = 500
+
+const metric = v.pipe(
+  v.string(),
+  v.regex(/^[^*]+$/, "a metric's name, no pattern"),
+  v.maxBytes(LONGEST_METRIC, `a metric's name of at most ${LONGEST_METRIC} bytes`),
+)
 
 const which = {
   metric: v.lazy(input => (Array.isArray(input) ? v.pipe(v.array(metric), v.nonEmpty('at least one name')) : metric)),

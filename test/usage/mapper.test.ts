@@ -34,7 +34,9 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       [`p,${ACCOUNT} → tokens-processed`]: 15n * M,
       [`p,${ACCOUNT} → gpu-hours`]: 250_000n,
     })
-    assert.deepEqual(report, { points: 6, ignored: 1, unbillable: [], unattributed: [], twoSources: [] })
+    assert.deepEqual(report, {
+      ...{ points: 6, ignored: 1, rejected: 0, unbillable: [], doubtful: [], unattributed: [], twoSources: [] },
+    })
     // Deltas: the next collection brings what is new, and nothing of what was.
     requests.add(4, customer)
     assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → inference-requests`]: 4n * M })
@@ -347,7 +349,7 @@ test('a sender may name as many scopes as it likes: so many sources are told apa
   assert.equal(amounts[`p,${ACCOUNT} → d`], 500n * M)
   assert.equal(report.twoSources.length, 100)
   for (const { message } of report.twoSources) assert.ok(message.length < 700, message)
-  assert.match(report.twoSources.at(-1)?.message ?? '', / and one of many others\. Both are billed/)
+  assert.match(report.twoSources.at(-1)?.message ?? '', / and marketplace \(one of too many scopes\)\. Both are billed/)
 })
 
 test('presets of one family are one source', async () => {

@@ -110,6 +110,8 @@ test('rules', () => {
     withFrom({ metric: 'gen_ai.*' }),
     'dimensions.x.from.metric: expected a metric\'s name, no pattern, got "gen_ai.*"',
   )
+  assert.match(withFrom({ metric: 'é'.repeat(251) }), /metric: expected a metric's name of at most 500 bytes, got "é/)
+  assert.equal(withFrom({ metric: 'm'.repeat(500) }), 'none')
   assert.equal(
     withFrom([{ metric: 'm', attributes: { a: [] } }]),
     'dimensions.x.from.0.attributes.a: expected at least one value, got []',

@@ -105,7 +105,7 @@ for (const name of Object.keys(PRESETS) as PresetName[]) {
       const level = metric.startsWith('DCGM') || metric.startsWith('kube')
       // Only OpenTelemetry's own metrics bring their units.
       const own = name.endsWith('.time') && /^(marketplace|gen_ai)\./.test(metric) ? 's' : ''
-      const asked = mapping.metric('scope', metric, own, undefined, level)
+      const asked = mapping.metric('scope', metric, own, undefined, level ? 'gauge' : 'delta')
       if (asked) mapping.point({ ...CUSTOMER, ...attributes }, SUM, COUNT)
       assert.deepEqual([asked, counted], [true, amount], metric)
     }

@@ -1,20 +1,32 @@
 import { asAttributes, doubleAttribute, NO_ATTRIBUTES, setFirst, type Value, type Values } from './attributes.ts'
 import { UndecodableError } from './errors.ts'
-import { MAX_ENTRIES, MAX_NESTING, nestedTooDeeply, tooManyEntries } from './limits.ts'
+import {
+  attributesTooLarge,
+  MAX_ATTRIBUTES_SIZE,
+  MAX_ENTRIES,
+  MAX_NAME_SIZE,
+  MAX_NESTING,
+  nameTooLong,
+  nestedTooDeeply,
+  tooManyEntries,
+} from './limits.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpResourceMetrics, OtlpScopeMetrics } from './metrics.ts'
 
 /**
- * Decodes an `ExportMetricsServiceRequest` in OTLP/JSON. Keys are in lowerCamelCase; others are unknown fields, which
- * are ignored, as the specification has it. A metric that is not `wanted` is skipped once its name was read.
+ * Decodes an `ExportMetricsServiceRequest` in OTLP/JSON. Keys are in lowerCamelCase. OTLP has no others, and no names of
+ * enumerations, but there are senders of both: a field's original name (`time_unix_nano`) and an enumeration's names are
+ * read as protobuf's JSON has them. Other fields are unknown and ignored, but for a request that has no others. A metric
+ * that is not `wanted` is skipped once its name was read.
  *
- * A 64-bit integer is a string or a number. A point's value or count that is a number above 2^53 is refused: what
+ * A 64-bit integer is a string or a number, either with an exponent or not. A point's value or count that is a number above 2^53 is refused: what
  * writes it as a number may have lost digits already, and they would be missing from the bill. Times and attributes
  * are taken with all the digits that came.
  *
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
+ * https://protobuf.dev/programming-guides/json/
  *
- * @throws {UndecodableError} that names the field, for what is no JSON, has another shape, is nested too deeply or has
- * too many points
+ * @throws {UndecodableError} that names the field, for what is no JSON, has another shape, is nested too deeply, has too
+ * many points or larger attributes or names than there may be
  */
 export function decodeJson(text: string, wanted: (metricName: string) => boolean): OtlpRequest {
   checkNesting(text)
@@ -32,6 +44,8 @@ const UINT32: Integers = { least: 0n, most: 2n ** 32n - 1n }
 const UINT64: Integers = { least: 0n, most: 2n ** 64n - 1n }
 /** No longer than any of 64 bits: of millions of digits a bigint takes seconds. */
 const INTEGER = /^-?\d{1,20}$/
+/** The same with a fraction or an exponent: what it is of, in digits, and by how much the point is moved. */
+const DECIMAL = /^(-?)(\d{1,20})(?:\.(\d{1,20}))?(?:[eE]([+-]?\d{1,2}))?$/
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/
 const NOT_FINITE: readonly unknown[] = ['NaN', 'Infinity', '-Infinity']
 /** Of either alphabet, padded or not. */
@@ -45,11 +59,35 @@ const DATA: { readonly [field: string]: OtlpMetric['type'] } = {
   exponentialHistogram: 'exponential-histogram',
   summary: 'summary',
 }
-const DATA_FIELDS = Object.keys(DATA)
+
+/** A field's original name, where it has another one. */
+function originalOf(field: string): string {
+  return field.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+}
+
+/** Fields of which a message has one, by each of their names. */
+function union(fields: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(fields.flatMap(field => [field, originalOf(field)].map(name => [name, field] as const)))
+}
+
+const ORIGINAL_NAMES: ReadonlyMap<string, string> = new Map(
+  [
+    ...['resourceMetrics', 'scopeMetrics', 'dataPoints', 'aggregationTemporality', 'isMonotonic'],
+    ...['startTimeUnixNano', 'timeUnixNano'],
+  ].map(field => [field, originalOf(field)]),
+)
+
+/** What is sent to the wrong place, and may be named: a key can be anything. */
+const OTHER_SIGNALS = ['resourceSpans', 'resourceLogs', 'resourceProfiles'].flatMap(key => [key, originalOf(key)])
+
+const DATA_FIELDS = union(Object.keys(DATA))
 const NO_DATA = { temporality: 'unspecified', monotonic: false, points: [] } as const
-const VALUE_FIELDS = ['stringValue', 'boolValue', 'intValue', 'doubleValue', 'arrayValue', 'kvlistValue', 'bytesValue']
-const NUMBER_FIELDS = ['asInt', 'asDouble']
+const VALUE_FIELDS = union([
+  ...['stringValue', 'boolValue', 'intValue', 'doubleValue', 'arrayValue', 'kvlistValue', 'bytesValue'],
+])
+const NUMBER_FIELDS = union(['asInt', 'asDouble'])
 const TEMPORALITIES: readonly OtlpMetric['temporality'][] = ['unspecified', 'delta', 'cumulative']
+const TEMPORALITY_NAMES = TEMPORALITIES.map(name => `AGGREGATION_TEMPORALITY_${name.toUpperCase()}`)
 const NO_RECORDED_VALUE = 1n
 
 const QUOTE = 0x22
@@ -70,6 +108,8 @@ class Decoder {
   readonly #digitsKept: boolean
   readonly #path: (string | number)[] = []
   #entries = 0
+  /** Characters of the attributes that are being read: a resource's, a scope's or a point's. */
+  #size = 0
 
   constructor(wanted: (metricName: string) => boolean, digitsKept: boolean) {
     this.#wanted = wanted
@@ -79,6 +119,7 @@ class Decoder {
   request(json: unknown): OtlpResourceMetrics[] {
     const resourceMetrics: OtlpResourceMetrics[] = []
     if (!isObject(json)) throw new UndecodableError('body', `expected an object, got ${kindOf(json)}`)
+    checkKeys(json)
     this.#each(json, 'resourceMetrics', fields => {
       const resource = this.#within(fields, 'resource', inner => this.#attributes(inner)) ?? NO_ATTRIBUTES
       const scopes = this.#scopes(fields)
@@ -93,8 +134,8 @@ class Decoder {
     const scopes: OtlpScopeMetrics[] = []
     this.#each(resourceMetrics, 'scopeMetrics', fields => {
       const scope = this.#within(fields, 'scope', inner => ({
-        name: this.#string(inner, 'name'),
-        version: this.#string(inner, 'version'),
+        name: this.#name(inner, 'name'),
+        version: this.#name(inner, 'version'),
         attributes: this.#attributes(inner),
       }))
       const metrics = this.#metrics(fields)
@@ -110,6 +151,7 @@ class Decoder {
     this.#each(scopeMetrics, 'metrics', fields => {
       const name = this.#string(fields, 'name')
       if (!this.#wanted(name)) return
+      this.#checkName('name', name)
       this.#count()
       metrics.push(this.#metric(name, fields))
     })
@@ -117,11 +159,11 @@ class Decoder {
   }
 
   #metric(name: string, fields: Fields): OtlpMetric {
-    const unit = this.#string(fields, 'unit')
-    const field = this.#oneOf(fields, DATA_FIELDS)
-    if (field === undefined) return { name, unit, type: 'none', ...NO_DATA }
-    const type = DATA[field] as OtlpMetric['type']
-    return { name, unit, type, ...(this.#within(fields, field, inner => this.#data(type, inner)) ?? NO_DATA) }
+    const unit = this.#name(fields, 'unit')
+    const key = this.#oneOf(fields, DATA_FIELDS)
+    if (key === undefined) return { name, unit, type: 'none', ...NO_DATA }
+    const type = DATA[DATA_FIELDS.get(key) as string] as OtlpMetric['type']
+    return { name, unit, type, ...(this.#within(fields, key, inner => this.#data(type, inner)) ?? NO_DATA) }
   }
 
   #data(type: OtlpMetric['type'], fields: Fields): Pick<OtlpMetric, 'temporality' | 'monotonic' | 'points'> {
@@ -131,7 +173,8 @@ class Decoder {
       points.push(this.#point(type, point))
     })
     if (type === 'gauge' || type === 'summary') return { temporality: 'unspecified', monotonic: false, points }
-    const temporality = TEMPORALITIES[this.#enum(fields, 'aggregationTemporality')] ?? 'unspecified'
+    const number = this.#enum(fields, 'aggregationTemporality', TEMPORALITY_NAMES)
+    const temporality = TEMPORALITIES[number] ?? 'unspecified'
     const monotonic = type === 'sum' ? this.#boolean(fields, 'isMonotonic') : true
     return { temporality, monotonic, points }
   }
@@ -149,45 +192,59 @@ class Decoder {
   }
 
   #number(fields: Fields): number | bigint | undefined {
-    const field = this.#oneOf(fields, NUMBER_FIELDS)
-    return field === 'asInt' ? this.#integer(fields, field, INT64, false) : this.#double(fields, 'asDouble')
+    const key = this.#oneOf(fields, NUMBER_FIELDS)
+    if (key === undefined) return undefined
+    return NUMBER_FIELDS.get(key) === 'asInt' ? this.#integer(fields, key, INT64, false) : this.#double(fields, key)
   }
 
   #attributes(fields: Fields): OtlpPoint['attributes'] {
-    return isAbsent(fields.attributes) ? NO_ATTRIBUTES : asAttributes(this.#keyValues(fields, 'attributes', 0))
+    if (isAbsent(fields.attributes)) return NO_ATTRIBUTES
+    this.#size = 0
+    return asAttributes(this.#keyValues(fields, 'attributes', 0))
   }
 
   #keyValues(fields: Fields, field: string, nesting: number): Values {
     const values: Values = {}
     this.#each(fields, field, each => {
       const value = this.#within(each, 'value', inner => this.#anyValue(inner, nesting))
-      setFirst(values, this.#string(each, 'key'), value ?? null)
+      const key = this.#string(each, 'key')
+      this.#size += key.length + 1
+      setFirst(values, key, value ?? null)
+      if (nesting > 0 || this.#size <= MAX_ATTRIBUTES_SIZE) return
+      this.#path.length -= 1
+      throw attributesTooLarge(this.#where(''), sizeOf(fields[field]))
     })
     return values
   }
 
   #anyValue(fields: Fields, nesting: number): Value {
-    const field = this.#oneOf(fields, VALUE_FIELDS)
-    switch (field) {
-      case 'stringValue':
-        return this.#string(fields, field)
+    const key = this.#oneOf(fields, VALUE_FIELDS)
+    this.#size += 1
+    if (key === undefined) return null
+    switch (VALUE_FIELDS.get(key)) {
+      case 'stringValue': {
+        const text = this.#string(fields, key)
+        this.#size += text.length
+        return text
+      }
       case 'boolValue':
-        return this.#boolean(fields, field)
+        return this.#boolean(fields, key)
       case 'intValue': {
-        const integer = this.#integer(fields, field, INT64, true) ?? 0n
+        const integer = this.#integer(fields, key, INT64, true) ?? 0n
         const number = Number(integer)
         return Number.isSafeInteger(number) ? number : String(integer)
       }
       case 'doubleValue':
-        return doubleAttribute(this.#double(fields, field) ?? 0)
+        return doubleAttribute(this.#double(fields, key) ?? 0)
       case 'arrayValue':
-        return this.#within(fields, field, inner => this.#list(inner, nesting + 1)) ?? null
+        return this.#within(fields, key, inner => this.#list(inner, nesting + 1)) ?? null
       case 'kvlistValue':
-        return this.#within(fields, field, inner => this.#object(inner, nesting + 1)) ?? null
-      case 'bytesValue':
-        return this.#bytes(fields, field)
-      default:
-        return null
+        return this.#within(fields, key, inner => this.#object(inner, nesting + 1)) ?? null
+      default: {
+        const bytes = this.#bytes(fields, key)
+        this.#size += bytes.length
+        return bytes
+      }
     }
   }
 
@@ -207,7 +264,7 @@ class Decoder {
 
   /** Goes through a list of objects. */
   #each(fields: Fields, field: string, read: (element: Fields) => void): void {
-    const list = fields[field]
+    const list = fieldOf(fields, field)
     if (isAbsent(list)) return
     if (!Array.isArray(list)) throw this.#unexpected(field, 'a list', kindOf(list))
     const path = this.#path
@@ -223,7 +280,7 @@ class Decoder {
 
   /** Reads an object, if it is there. */
   #within<Result>(fields: Fields, field: string, read: (inner: Fields) => Result): Result | undefined {
-    const inner = fields[field]
+    const inner = fieldOf(fields, field)
     if (isAbsent(inner)) return undefined
     if (!isObject(inner)) throw this.#unexpected(field, 'an object', kindOf(inner))
     this.#path.push(field)
@@ -232,15 +289,32 @@ class Decoder {
     return result
   }
 
-  /** Which field of a union is there. */
-  #oneOf(fields: Fields, names: readonly string[]): string | undefined {
+  /** By which of its names the field of a union is there. */
+  #oneOf(fields: Fields, names: ReadonlyMap<string, string>): string | undefined {
     let found: string | undefined
-    for (const name of names) {
-      if (isAbsent(fields[name])) continue
-      if (found !== undefined) throw this.#unexpected('', `one of ${names.join(', ')}`, `both ${found} and ${name}`)
-      found = name
+    for (const key in fields) {
+      const field = names.get(key)
+      if (field === undefined || isAbsent(fields[key])) continue
+      if (found === undefined) {
+        found = key
+        continue
+      }
+      const before = names.get(found) as string
+      if (field === before) continue
+      throw this.#unexpected('', `one of ${[...new Set(names.values())].join(', ')}`, `both ${before} and ${field}`)
     }
     return found
+  }
+
+  /** The name or version of a scope, or a metric's unit. */
+  #name(fields: Fields, field: string): string {
+    const text = this.#string(fields, field)
+    this.#checkName(field, text)
+    return text
+  }
+
+  #checkName(field: string, { length }: string): void {
+    if (length > MAX_NAME_SIZE) throw nameTooLong(this.#where(field), length)
   }
 
   #string(fields: Fields, field: string): string {
@@ -251,22 +325,24 @@ class Decoder {
   }
 
   #boolean(fields: Fields, field: string): boolean {
-    const value = fields[field]
+    const value = fieldOf(fields, field)
     if (typeof value === 'boolean') return value
     if (isAbsent(value)) return false
     throw this.#unexpected(field, 'true or false', kindOf(value))
   }
 
-  /** An enumeration's number, of 32 bits: in OTLP/JSON there are no names for them. */
-  #enum(fields: Fields, field: string): number {
-    const value = fields[field]
+  /** An enumeration's number, of 32 bits, or its name. */
+  #enum(fields: Fields, field: string, names: readonly string[]): number {
+    const value = fieldOf(fields, field)
     if (typeof value === 'number' && (value | 0) === value) return value
     if (isAbsent(value)) return 0
-    throw this.#unexpected(field, 'an integer', kindOf(value))
+    const number = names.indexOf(value as string)
+    if (number < 0) throw this.#unexpected(field, `an integer or one of ${names.join(', ')}`, kindOf(value))
+    return number
   }
 
   #double(fields: Fields, field: string): number | undefined {
-    const value = fields[field]
+    const value = fieldOf(fields, field)
     if (typeof value === 'number') return value
     if (typeof value === 'bigint') return Number(value)
     if (isAbsent(value)) return undefined
@@ -276,10 +352,10 @@ class Decoder {
 
   /** A 64-bit integer. One that is a number above 2^53 is taken only where it may be `large`. */
   #integer(fields: Fields, field: string, { least, most }: Integers, large: boolean): bigint | undefined {
-    const value = fields[field]
+    const value = fieldOf(fields, field)
     if (isAbsent(value)) return undefined
     let integer: bigint | undefined
-    if (typeof value === 'string' && INTEGER.test(value)) integer = BigInt(value)
+    if (typeof value === 'string') integer = integerOf(value)
     else if (Number.isSafeInteger(value)) integer = BigInt(value as number)
     else if (typeof value === 'bigint') integer = value
     else if (Number.isInteger(value) && large && !this.#digitsKept) {
@@ -293,7 +369,7 @@ class Decoder {
 
   #bytes(fields: Fields, field: string): string {
     const value = fields[field]
-    if (typeof value === 'string' && BASE64.test(value) && value.replace(/=+$/, '').length % 4 !== 1) {
+    if (typeof value === 'string' && BASE64.test(value) && value.replace(/(?<!=)=+$/, '').length % 4 !== 1) {
       return Buffer.from(value, 'base64').toString('base64')
     }
     throw this.#unexpected(field, 'a string in base64', kindOf(value))
@@ -316,6 +392,40 @@ class Decoder {
     const names = this.#path.map(part => (typeof part === 'number' ? `[${part}]` : `.${part}`)).join('')
     return `${names}.${field}`.replace(/^\.|\.$/g, '')
   }
+}
+
+/** A request of nothing but unknown fields is none of metrics: nothing of it would ever be billed. */
+function checkKeys(json: Fields): void {
+  const keys = Object.keys(json)
+  if (keys.length === 0 || keys.includes('resourceMetrics') || keys.includes('resource_metrics')) return
+  const got = keys.find(key => OTHER_SIGNALS.includes(key)) ?? 'only other fields'
+  throw new UndecodableError('body', `expected resourceMetrics, got ${got}`)
+}
+
+/** What is under a field's name, or else under its original one. */
+function fieldOf(fields: Fields, field: string): unknown {
+  const value = fields[field]
+  if (!isAbsent(value)) return value
+  const original = ORIGINAL_NAMES.get(field)
+  return original === undefined ? value : fields[original]
+}
+
+/** The integer that a text is, whatever its exponent, with all of its digits. */
+function integerOf(text: string): bigint | undefined {
+  if (INTEGER.test(text)) return BigInt(text)
+  const [, sign, whole, fraction = '', exponent = '0'] = DECIMAL.exec(text) ?? []
+  if (whole === undefined) return undefined
+  const digits = `${whole}${fraction}`.replace(/^0+/, '') || '0'
+  const zeros = Number(exponent) - fraction.length
+  const kept = digits.slice(0, zeros < 0 ? zeros : undefined)
+  // No digit but 0 may be behind the point.
+  if (zeros < 0 && /[1-9]/.test(digits.slice(zeros))) return undefined
+  return BigInt(`${sign}${kept || '0'}${'0'.repeat(Math.max(zeros, 0))}`)
+}
+
+/** Of what was parsed, as text. */
+function sizeOf(value: unknown): number {
+  return JSON.stringify(value, (_, one) => (typeof one === 'bigint' ? String(one) : one)).length
 }
 
 function isAbsent(value: unknown): value is undefined | null {

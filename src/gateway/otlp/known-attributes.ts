@@ -1,7 +1,8 @@
 import type { Attributes } from '@opentelemetry/api'
 
-/** How many sets of attributes are known, at most twice over, and how many bytes one may take. */
+/** How many sets of attributes are known, and of how many bytes, both at most twice over; how many one may take. */
 const MOST = 100_000
+const MOST_BYTES = 16 * 1024 * 1024
 const LONGEST = 512
 
 /**
@@ -11,6 +12,8 @@ const LONGEST = 512
 export class KnownAttributes {
   #young = new Map<string, Attributes>()
   #old = new Map<string, Attributes>()
+  /** Of the young ones. */
+  #bytes = 0
 
   get(bytes: string): Attributes | undefined {
     const young = this.#young.get(bytes)
@@ -22,10 +25,12 @@ export class KnownAttributes {
 
   set(bytes: string, attributes: Attributes): void {
     if (bytes.length > LONGEST) return
-    if (this.#young.size >= MOST) {
+    if (this.#young.size >= MOST || this.#bytes > MOST_BYTES) {
       this.#old = this.#young
       this.#young = new Map()
+      this.#bytes = 0
     }
+    this.#bytes += bytes.length
     this.#young.set(bytes, attributes)
   }
 }

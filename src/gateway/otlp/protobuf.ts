@@ -3,7 +3,16 @@ import protobuf from 'protobufjs/minimal.js'
 import { asAttributes, doubleAttribute, NO_ATTRIBUTES, setFirst, type Value, type Values } from './attributes.ts'
 import { UndecodableError } from './errors.ts'
 import type { KnownAttributes } from './known-attributes.ts'
-import { MAX_ENTRIES, MAX_NESTING, nestedTooDeeply, tooManyEntries } from './limits.ts'
+import {
+  attributesTooLarge,
+  MAX_ATTRIBUTES_SIZE,
+  MAX_ENTRIES,
+  MAX_NAME_SIZE,
+  MAX_NESTING,
+  nameTooLong,
+  nestedTooDeeply,
+  tooManyEntries,
+} from './limits.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpResourceMetrics, OtlpScopeMetrics } from './metrics.ts'
 
 /**
@@ -13,7 +22,8 @@ import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpResourceMetrics, OtlpScope
  * In a string, bytes that are no UTF-8 become U+FFFD: refusing them would lose a request for one broken attribute.
  *
  * @param known attributes of requests before this one, which are not read again
- * @throws {UndecodableError} for a message that is cut off, malformed, nested too deeply or has too many points
+ * @throws {UndecodableError} for a message that is cut off, malformed, nested too deeply, has too many points or larger
+ * attributes or names than there may be
  */
 export function decodeProtobuf(
   bytes: Uint8Array,
@@ -66,6 +76,8 @@ class Decoder {
   /** Strings that were read, by a cheap hash: most come again in each point, and to make one takes longer than this. */
   readonly #strings: (KnownString | undefined)[] = new Array(STRINGS)
   #entries = 0
+  /** Bytes of the attributes that are being read: a resource's, a scope's or a point's. */
+  #size = 0
 
   constructor(bytes: Uint8Array, wanted: (metricName: string) => boolean, known: KnownAttributes | undefined) {
     this.#reader = protobuf.Reader.create(bytes)
@@ -93,7 +105,7 @@ class Decoder {
   #resourceMetrics(into: OtlpResourceMetrics[]): void {
     const reader = this.#reader
     const outer = this.#enter()
-    const resource: Values = {}
+    const resource = { attributes: {} as Values, size: 0 }
     const scopes: OtlpScopeMetrics[] = []
     while (reader.pos < reader.len) {
       const tag = reader.tag()
@@ -111,24 +123,26 @@ class Decoder {
     reader.len = outer
     if (scopes.length === 0) return
     this.#count()
-    into.push({ resource: asAttributes(resource), scopes })
+    into.push({ resource: asAttributes(resource.attributes), scopes })
   }
 
-  #resource(attributes: Values): void {
+  #resource(resource: { readonly attributes: Values; size: number }): void {
     const reader = this.#reader
     const outer = this.#enter()
+    this.#size = resource.size
     while (reader.pos < reader.len) {
       const tag = reader.tag()
-      if (tag === ((1 << 3) | BYTES)) this.#keyValue(attributes, 0)
+      if (tag === ((1 << 3) | BYTES)) this.#attribute(resource.attributes)
       else this.#skip(tag)
     }
+    resource.size = this.#size
     reader.len = outer
   }
 
   #scopeMetrics(into: OtlpScopeMetrics[]): void {
     const reader = this.#reader
     const outer = this.#enter()
-    const scope = { name: '', version: '', attributes: {} as Values }
+    const scope = { name: '', version: '', attributes: {} as Values, size: 0 }
     const metrics: OtlpMetric[] = []
     while (reader.pos < reader.len) {
       const tag = reader.tag()
@@ -149,25 +163,27 @@ class Decoder {
     into.push({ name: scope.name, version: scope.version, attributes: asAttributes(scope.attributes), metrics })
   }
 
-  #scope(scope: { name: string; version: string; attributes: Values }): void {
+  #scope(scope: { name: string; version: string; readonly attributes: Values; size: number }): void {
     const reader = this.#reader
     const outer = this.#enter()
+    this.#size = scope.size
     while (reader.pos < reader.len) {
       const tag = reader.tag()
       switch (tag) {
         case (1 << 3) | BYTES:
-          scope.name = this.#string()
+          scope.name = this.#name()
           break
         case (2 << 3) | BYTES:
-          scope.version = this.#string()
+          scope.version = this.#name()
           break
         case (3 << 3) | BYTES:
-          this.#keyValue(scope.attributes, 0)
+          this.#attribute(scope.attributes)
           break
         default:
           this.#skip(tag)
       }
     }
+    scope.size = this.#size
     reader.len = outer
   }
 
@@ -182,6 +198,7 @@ class Decoder {
       else this.#skip(tag)
     }
     if (this.#wanted(name)) {
+      this.#checkName(name.length)
       this.#count()
       reader.pos = begin
       into.push(this.#wantedMetric(name))
@@ -202,7 +219,7 @@ class Decoder {
         if (data.type !== type) data = noData(type)
         this.#data(data)
       } else if (tag === ((3 << 3) | BYTES)) {
-        unit = this.#string()
+        unit = this.#name()
       } else {
         this.#skip(tag)
       }
@@ -235,6 +252,7 @@ class Decoder {
   #numberPoint(): OtlpPoint {
     const reader = this.#reader
     const outer = this.#enter()
+    this.#size = 0
     let attributes: Attributes | undefined
     let startTime = 0n
     let time = 0n
@@ -282,6 +300,7 @@ class Decoder {
     const outer = this.#enter()
     const attributesTag = ((type === 'histogram' ? 9 : type === 'summary' ? 7 : 1) << 3) | BYTES
     const flagsTag = ((type === 'summary' ? 8 : 10) << 3) | VARINT
+    this.#size = 0
     let attributes: Attributes | undefined
     let startTime = 0n
     let time = 0n
@@ -320,6 +339,7 @@ class Decoder {
       reader.skip(reader.size())
     }
     const end = reader.pos
+    this.#grow(end - begin)
     if (this.#known === undefined || before !== undefined) return this.#keyValues(before, begin, end)
     const written = this.#bytes.toString('latin1', begin, end)
     let attributes = this.#known.get(written)
@@ -333,7 +353,8 @@ class Decoder {
   /** What is between two places, under one tag that has been read. */
   #keyValues(before: Attributes | undefined, begin: number, end: number): Attributes {
     const reader = this.#reader
-    const values = { ...before } as Values
+    // Those that stand apart are added to what is here, and not copied each time: there may be thousands.
+    const values = (before === undefined || Object.isFrozen(before) ? { ...before } : before) as Values
     reader.pos = begin
     this.#keyValue(values, 0)
     while (reader.pos < end) {
@@ -341,6 +362,20 @@ class Decoder {
       this.#keyValue(values, 0)
     }
     return asAttributes(values)
+  }
+
+  /** An attribute of a resource or a scope. */
+  #attribute(into: Values): void {
+    const reader = this.#reader
+    const begin = reader.pos
+    this.#grow(reader.size())
+    reader.pos = begin
+    this.#keyValue(into, 0)
+  }
+
+  #grow(bytes: number): void {
+    this.#size += bytes
+    if (this.#size > MAX_ATTRIBUTES_SIZE) throw attributesTooLarge(this.where, this.#size)
   }
 
   #keyValue(into: Values, nesting: number): void {
@@ -444,6 +479,17 @@ class Decoder {
 
   #skip(tag: number): void {
     this.#reader.skipType(tag & 7, 0, tag >>> 3)
+  }
+
+  /** The name or version of a scope, or a metric's unit. */
+  #name(): string {
+    const text = this.#string()
+    this.#checkName(text.length)
+    return text
+  }
+
+  #checkName(size: number): void {
+    if (size > MAX_NAME_SIZE) throw nameTooLong(this.where, size)
   }
 
   #string(): string {

@@ -1,12 +1,10 @@
+import { MAX_RISE } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { UsageBatch, UsageEntry } from '../ledger.ts'
 
 /** What ledgers refuse to take, in one place for every engine. */
-
-/** Nothing real comes near it, even when an outage has gathered it. Its whole units are below 2^53. */
-const LARGEST_AMOUNT = 2n ** 72n
 
 /** The last that a Date can hold. */
 export const LAST_INSTANT = 8.64e15
@@ -23,7 +21,7 @@ export function checkEntry({ hour, amount }: UsageEntry): void {
   if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
     throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
   }
-  if (typeof amount !== 'bigint' || amount <= 0n || amount > LARGEST_AMOUNT) {
+  if (typeof amount !== 'bigint' || amount <= 0n || amount > MAX_RISE) {
     throw new LedgerError('ERR_LEDGER_INVALID', `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`)
   }
 }

@@ -12,7 +12,7 @@ const NO_PATHS: readonly RegExp[] = [
   /^(?![a-z]:[\\/])[^\\/]*:/i,
   /^\/\/[^/]*@/,
   // `host=… password=…`, `Server=…;Password=…`
-  /^\s*[\w ]+=/,
+  /^\s*\w[\w ]*=/,
   /passw(or)?d\s*=/i,
 ]
 

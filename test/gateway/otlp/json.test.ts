@@ -20,13 +20,106 @@ test('null is as good as nothing, and unknown fields are ignored', () => {
   assert.deepStrictEqual(decodeJson(withNulls, ALL), everyKindDecoded)
 })
 
-test("a field's original name is an unknown field", () => {
-  const { resourceMetrics } = everyKind
-  assert.deepStrictEqual(decodeJson(JSON.stringify({ resource_metrics: resourceMetrics }), ALL), {
-    resourceMetrics: [],
-  })
-  const [point] = pointsOf('{"time_unix_nano": "5", "as_int": "7"}')
-  assert.deepStrictEqual([point?.time, point?.sum], [0n, undefined])
+test('fields may have their original names, of which the first that is there holds', () => {
+  const rename = (text: string) =>
+    text.replace(/"([a-z]+(?:[A-Z][a-z]+)+)":/g, (_, key: string) => {
+      return `"${key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)}":`
+    })
+  const text = rename(JSON.stringify(everyKind))
+  assert.match(text, /resource_metrics.*scope_metrics/s)
+  assert.deepStrictEqual(decodeJson(text, ALL), everyKindDecoded)
+  const [point] = pointsOf('{"time_unix_nano": "5", "timeUnixNano": null, "as_int": "7"}')
+  assert.deepStrictEqual([point?.time, point?.sum], [5n, 7n])
+  assert.deepStrictEqual(
+    pointsOf('{"asInt": "1", "as_int": "2"}').map(({ sum }) => sum),
+    [1n],
+  )
+  assert.throws(() => pointsOf('{"asInt": "1", "as_double": 2}'), /expected one of asInt, asDouble, got both asInt and/)
+})
+
+test('a request of nothing but unknown fields is refused, and an empty one is taken', () => {
+  for (const text of ['{}', '{"resourceMetrics":null}', '{"resource_metrics":[],"resourceSpans":[]}']) {
+    assert.deepStrictEqual(decodeJson(text, ALL), { resourceMetrics: [] })
+  }
+  for (const [text, got] of [
+    ['{"resourceSpans": []}', 'resourceSpans'],
+    ['{"resource_logs": []}', 'resource_logs'],
+    ['{"ResourceMetrics": []}', 'only other fields'],
+    ['{"secret": 1}', 'only other fields'],
+  ] as const) {
+    assert.throws(() => decodeJson(text, ALL), new UndecodableError('body', `expected resourceMetrics, got ${got}`))
+  }
+})
+
+test('what is too large to name counters by is refused, with the limit and its size', () => {
+  const large = 'x'.repeat(65_536)
+  const attribute = { key: 'a', value: { stringValue: large } }
+  const small = { key: 'a', value: { stringValue: large.slice(3) } }
+  const many = Array.from({ length: 20_000 }, () => ({ key: 'k', value: { arrayValue: { values: [{}] } } }))
+  const metrics = [{ name: 'm' }]
+  for (const [request, where] of [
+    [requestWith({ attributes: [attribute] }), 'resourceMetrics[0].resource.attributes'],
+    [requestWith({ attributes: many }), 'resourceMetrics[0].resource.attributes'],
+    [requestWith({}, { attributes: [attribute] }), `${POINT}.attributes`],
+    [
+      { resourceMetrics: [{ scopeMetrics: [{ scope: { attributes: [attribute] }, metrics }] }] },
+      'resourceMetrics[0].scopeMetrics[0].scope.attributes',
+    ],
+  ] as const) {
+    assert.throws(
+      () => decodeJson(JSON.stringify(request), ALL),
+      (error: UndecodableError) =>
+        error.where === where && /expected attributes of at most 65,536 bytes, got \d+,\d+/.test(error.message),
+    )
+  }
+  const taken = requestWith({ attributes: [small] }, { attributes: [small] })
+  assert.equal(decodeJson(JSON.stringify(taken), ALL).resourceMetrics.length, 1)
+  const [name, limit] = ['n'.repeat(4097), 'expected a name, version or unit of at most 4,096 bytes, got 4,097']
+  const scoped = (scope: object, metric: object) =>
+    decodeJson(JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ scope, metrics: [metric] }] }] }), n => n !== 'no')
+  for (const [scope, metric, where] of [
+    [{ name }, { name: 'm' }, '.scope.name'],
+    [{ version: name }, { name: 'm' }, '.scope.version'],
+    [{}, { name: 'm', unit: name }, '.metrics[0].unit'],
+    [{}, { name }, '.metrics[0].name'],
+  ] as const) {
+    assert.throws(
+      () => scoped(scope, metric),
+      new UndecodableError(`resourceMetrics[0].scopeMetrics[0]${where}`, limit),
+    )
+  }
+  // What is skipped costs nothing.
+  assert.deepStrictEqual(scoped({}, { name: 'no', unit: name }), { resourceMetrics: [] })
+})
+
+test('integers may have a fraction of nothing and an exponent, as numbers and as strings', () => {
+  for (const [written, value] of [
+    ['1e3', 1000n],
+    ['"1e3"', 1000n],
+    ['"1.5E+1"', 15n],
+    ['"-120e-1"', -12n],
+    ['"100.00"', 100n],
+    ['"0.0e5"', 0n],
+    ['"0e-9"', 0n],
+    ['"9.007199254740993e15"', 9_007_199_254_740_993n],
+  ] as const) {
+    assert.equal(pointsOf(`{"asInt": ${written}}`)[0]?.sum, value, written)
+  }
+  for (const written of [
+    '"1.5"',
+    '"15e-1"',
+    '"1e99"',
+    '"1e19"',
+    '"+1"',
+    '"1e"',
+    '".5"',
+    '"1."',
+    '" 1"',
+    '""',
+    '"0x1"',
+  ]) {
+    assert.throws(() => pointsOf(`{"asInt": ${written}}`), /asInt: expected a string of digits/, written)
+  }
 })
 
 test('64-bit integers may be strings or numbers', () => {
@@ -130,10 +223,22 @@ test('refuses many millions of digits at once', () => {
   assert.ok(process.cpuUsage().user - user < 2_000_000)
 })
 
-test('refuses names of enumerations, as the specification does', () => {
-  const sum = { aggregationTemporality: 'AGGREGATION_TEMPORALITY_DELTA', dataPoints: [{ asInt: 1 }] }
-  const text = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'm', sum }] }] }] })
-  assert.throws(() => decodeJson(text, ALL), /sum\.aggregationTemporality: expected an integer, got a string/)
+test('enumerations are numbers or their names', () => {
+  const temporalityOf = (aggregationTemporality: unknown) => {
+    const sum = { aggregationTemporality, dataPoints: [{ asInt: 1 }] }
+    const text = JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'm', sum }] }] }] })
+    return decodeJson(text, ALL).resourceMetrics[0]?.scopes[0]?.metrics[0]?.temporality
+  }
+  assert.equal(temporalityOf('AGGREGATION_TEMPORALITY_UNSPECIFIED'), 'unspecified')
+  assert.equal(temporalityOf('AGGREGATION_TEMPORALITY_DELTA'), 'delta')
+  assert.equal(temporalityOf('AGGREGATION_TEMPORALITY_CUMULATIVE'), 'cumulative')
+  assert.equal(temporalityOf(7), 'unspecified')
+  for (const strange of ['DELTA', '1', 'constructor', 1.5, {}]) {
+    assert.throws(
+      () => temporalityOf(strange),
+      /sum\.aggregationTemporality: expected an integer or one of AGGREGATION_TEMPORALITY_UNSPECIFIED, .*, got a/,
+    )
+  }
 })
 
 test('refuses two kinds of data', () => {

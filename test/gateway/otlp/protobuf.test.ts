@@ -233,6 +233,67 @@ test('what is known takes no more than some memory, and goes when nobody asks fo
   assert.equal(known.get(long), undefined)
 })
 
+test('what is too large to name counters by is refused, with the limit and its size', () => {
+  const attribute = (size: number) => ({ key: 'a', value: { stringValue: 'x'.repeat(size) } })
+  const scoped = (scope: object, metric: object = { name: 'm' }) => ({
+    resourceMetrics: [{ scopeMetrics: [{ scope, metrics: [metric] }] }],
+  })
+  const refusal = /byte \d+: expected attributes of at most 65,536 bytes, got \d+,\d+$/
+  for (const request of [
+    requestWith({ attributes: [attribute(65_536)] }),
+    requestWith({ attributes: [attribute(40_000), attribute(40_000)] }),
+    requestWith({}, { attributes: [attribute(65_536)] }),
+    scoped({ attributes: [attribute(65_536)] }),
+  ]) {
+    assert.throws(() => decodeProtobuf(encode(request), ALL), refusal)
+  }
+  const taken = requestWith({ attributes: [attribute(65_000)] }, { attributes: [attribute(65_000)] })
+  assert.equal(decodeProtobuf(encode(taken), ALL).resourceMetrics.length, 1)
+  // Of a point that has them in several places, they are all that it has.
+  const entry = message(w => w.uint32((1 << 3) | BYTES).string('x'.repeat(40_000)))
+  const point = message(w => {
+    for (const _ of [1, 2]) {
+      w.uint32((7 << 3) | BYTES).bytes(entry)
+      w.uint32((2 << 3) | FIXED64).fixed64(1)
+    }
+  })
+  const sum = message(w => w.uint32((1 << 3) | BYTES).bytes(point))
+  const apart = message(w => {
+    w.uint32((1 << 3) | BYTES).string('m')
+    w.uint32((7 << 3) | BYTES).bytes(sum)
+  })
+  assert.throws(() => decodeProtobuf(inMetrics([apart]), ALL), refusal)
+  const name = 'n'.repeat(4097)
+  for (const request of [
+    scoped({ name }),
+    scoped({ version: name }),
+    scoped({}, { name: 'm', unit: name }),
+    scoped({}, { name }),
+  ]) {
+    assert.throws(
+      () => decodeProtobuf(encode(request), ALL),
+      /: expected a name, version or unit of at most 4,096 bytes, got 4,097$/,
+    )
+  }
+  assert.doesNotThrow(() => decodeProtobuf(encode(scoped({}, { name, unit: name })), () => false))
+})
+
+test('attributes that stand apart in a point take no longer than those that do not', () => {
+  const entries = Array.from({ length: 8000 }, (_, n) => message(w => w.uint32((1 << 3) | BYTES).string(String(n))))
+  const point = message(w => {
+    for (const entry of entries) {
+      w.uint32((7 << 3) | BYTES).bytes(entry)
+      w.uint32((8 << 3) | VARINT).uint32(0)
+    }
+  })
+  const sum = message(w => {
+    for (let n = 0; n < 50; n++) w.uint32((1 << 3) | BYTES).bytes(point)
+  })
+  const metric = message(w => w.uint32((7 << 3) | BYTES).bytes(sum))
+  const [read] = decodeProtobuf(inMetrics([metric]), ALL).resourceMetrics[0]?.scopes[0]?.metrics ?? []
+  assert.equal(Object.keys(read?.points.at(-1)?.attributes ?? {}).length, entries.length)
+})
+
 test('what is no UTF-8 does not lose the request', () => {
   const metric = message(w => {
     w.uint32((1 << 3) | BYTES).string('m')

@@ -533,6 +533,7 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       ...point('d', from, to, value),
       kind: 'delta' as const,
     })
+    const later = (one: Observation) => ({ ...one, time: one.time + 10_000 })
 
     scenario('each counts once, in any order', async scene => {
       await scene.observe([delta(0, 1, 5)], [ALICE, REQUESTS, 5])
@@ -541,6 +542,33 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.reopen()
       await scene.observe([delta(2, 3, 2), delta(1, 2, 7), delta(0, 1, 5)])
       assert.deepEqual((await scene.ledger.status()).notCounted, {})
+    })
+
+    // Without books: what of it is recorded and what is told is the engine's.
+    test('more than a ledger takes as one amount is in the way of nothing', async () => {
+      const { ledger, dispose } = await open()
+      await ledger.register(DIMENSIONS, sources(PRODUCT, START))
+      const most = 2n ** 72n
+      const points = Array.from({ length: 3000 }, (_, n) => ({ ...delta(0, 1, 1), time: micros(1) + n, value: most }))
+      let sequence = 0
+      const take = async (...observations: Observation[]) => {
+        sequence += 1
+        await ledger.append({ writer: 'cd'.repeat(16), sequence, entries: [], observations })
+      }
+      await take(...points)
+      await take(...points.map(later))
+      await take({ ...delta(0, 1, 5), account: BOB, counter: 'b0'.repeat(16) })
+      await ledger.closeHours(closeOptions(closing(1)))
+      await take(...points.map(later).map(later))
+      await ledger.closeHours(closeOptions(closing(2)))
+      await ledger.status()
+      const recorded = new Map((await ledger.statement()).map(({ account, recorded }) => [account.key, recorded]))
+      const told = (await ledger.audit()).filter(({ action }) => action === 'out-of-range')
+      assert.equal(recorded.get(BOB.key), 5n * UNIT)
+      const all = told.reduce((sum, { amount = 0n }) => sum + amount, recorded.get(ALICE.key) ?? 0n)
+      assert.equal(all, 9000n * most)
+      assert.ok((recorded.get(ALICE.key) ?? 0n) > most)
+      await dispose()
     })
 
     scenario('the same one with another value is a conflict', async scene => {

@@ -1,5 +1,5 @@
 import { type Account, unattributedAccount } from '../../../usage/account.ts'
-import { MAX_TOTAL } from '../../../usage/amount.ts'
+import { MAX_RISE, MAX_TOTAL } from '../../../usage/amount.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
@@ -56,8 +56,6 @@ export {
  */
 export const DELTA_MEMORY = 26 * HOUR
 
-/** The most that one point may add: what a ledger takes as one amount. */
-const LARGEST_RISE = 2n ** 72n
 const LARGEST_WORD = 2n ** 63n - 1n
 
 /** What an engine remembers, for points to be counted. */
@@ -316,7 +314,7 @@ class Counting {
     const before = kept === undefined ? this.#memory.state(key) : kept.state
     if (before?.kind !== 'started' || start < this.#since(account.product, dimension, stream.metric)) return undefined
     const counter = before.counters[0] as StartedCounter
-    if (counter.time < this.#memory.restored || value - counter.emitted > LARGEST_RISE) return undefined
+    if (counter.time < this.#memory.restored || value - counter.emitted > MAX_RISE) return undefined
     const state = continueStarted(before, stream.key, point)
     if (state === undefined) return undefined
     const risen = (kept?.risen ?? true) && counter.points === CONVINCING
@@ -551,7 +549,7 @@ class Counting {
 
   #emit({ account, amount, held }: Emission, dimension: string, hour: number): void {
     if (amount <= 0n) return
-    if (amount > LARGEST_RISE) {
+    if (amount > MAX_RISE) {
       this.#note(account, dimension, 'out-of-range', amount)
       return
     }
