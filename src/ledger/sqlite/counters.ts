@@ -152,9 +152,10 @@ export class Observing {
   }
 
   #memory(now: number): CounterMemory {
-    const { restored, forgotten } = this.#database.get(
-      'SELECT restored_at AS restored, deltas_forgotten_before AS forgotten FROM ledger',
-    ) as { restored: number; forgotten: number }
+    const { restored, forgotten, silentBefore } = this.#database.get(
+      `SELECT restored_at AS restored, deltas_forgotten_before AS forgotten, silent_before AS silentBefore
+       FROM ledger`,
+    ) as { restored: number; forgotten: number; silentBefore: number }
     return {
       state: key => (this.#known.get(key) ?? this.#look(key))?.state,
       stream: key => this.#stream(key),
@@ -177,6 +178,7 @@ export class Observing {
         return row === undefined ? undefined : BigInt(row.value as string)
       },
       forgottenBefore: forgotten,
+      silentBefore,
       restored: restored * 1000,
       since: (product, dimension, metric) => {
         const key = JSON.stringify([product, dimension, metric])
