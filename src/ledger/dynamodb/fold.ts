@@ -1,5 +1,6 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
+import { HOUR } from '../hours.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { DELTA_MEMORY, explain, forgetNext } from '../rules/counters/index.ts'
@@ -79,8 +80,7 @@ export async function foldForgetting(database: Database, now: number): Promise<v
     const { head } = view
     if (!head.applied) continue
     await sweep(database, view)
-    // DynamoDB's own time, when it was last told of anything: no clock of this machine moves it.
-    const forgetting = forgetNext(head.silent, now, head.at)
+    const forgetting = forgetNext(head.silent, now, head.youngest + HOUR)
     if (forgetting === undefined) return
     const next =
       forgetting.before === head.silent.before
@@ -196,7 +196,8 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
     await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
   await writeNotes(database, view, found)
-  const next = applied(database, head, found)
+  const youngest = [...bySeries.values()].flat().reduce((latest, { hour }) => Math.max(latest, hour), head.youngest)
+  const next = { ...applied(database, head, found), youngest }
   const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(database.table, next.forgottenBefore)
   return version === undefined ? undefined : next

@@ -39,6 +39,8 @@ export interface Head extends KnownAccounts {
   readonly closedThrough: number | null
   /** Up to when deltas are forgotten, in microseconds since the epoch. */
   readonly forgottenBefore: number
+  /** The youngest hour that has usage. */
+  readonly youngest: number
   /** How far silent counters are forgotten. */
   readonly silent: Forgetting
   /** How far this cut forgets them. It brings nothing else. */
@@ -60,7 +62,7 @@ export interface Deciding {
 const NEW: Head = {
   ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, deciding: null, closedThrough: null },
   ...{ customers: 0, unattributed: 0, log: 0, forgottenBefore: 0, restored: 0, begunBefore: 0, notCounted: {} },
-  ...{ silent: { before: 0, at: 0 }, forgetting: null },
+  ...{ youngest: 0, silent: { before: 0, at: 0 }, forgetting: null },
 }
 
 /** A batch that waits to be folded. */

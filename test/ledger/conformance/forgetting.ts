@@ -148,7 +148,6 @@ export function forgetting(name: string, scenario: Scenario): void {
 
     counting('nothing is forgotten while the ledger hears of nothing', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
-      if (name === 'DynamoDB') return
       for (const day of [100, 101, 102]) await scene.ledger.forget(START + day * DAY)
       await scene.observe([point('a', 102, 103)], [ALICE, REQUESTS, 3])
     })
