@@ -1,4 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
+import { RecentMap } from '../../usage/recent-map.ts'
 import type { CounterSources, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -25,8 +26,8 @@ import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** How many counters, and how many streams, are kept in memory. */
-const MOST_KNOWN = 1_000_000
+/** How many counters, and how many streams, are kept in memory: those that spoke last. The others are read again. */
+const MOST_KNOWN = 125_000
 /** How many that have waited long enough one transaction decides. */
 const WAKES_PER_CHUNK = 1000
 
@@ -59,8 +60,9 @@ interface Saved {
 export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
-  readonly #known = new Map<string, Known>()
-  readonly #streams = new Map<string, StreamState | undefined>()
+  readonly #known = new RecentMap<string, Known>(MOST_KNOWN)
+  /** Null of those that are not there. */
+  readonly #streams = new RecentMap<string, StreamState | null>(MOST_KNOWN)
   readonly #since = new Map<string, number>()
   /** Whether the first schema knew of counters. */
   #legacy: boolean | undefined
@@ -133,8 +135,6 @@ export class Observing {
     return {
       ...{ entries, notes, at, counters },
       committed: () => {
-        if (this.#known.size > MOST_KNOWN) this.#known.clear()
-        if (this.#streams.size > MOST_KNOWN) this.#streams.clear()
         for (const { counter, id, kept, known } of saved) {
           if (known === undefined) this.#known.set(counter, { id, state: kept.state })
           else known.state = kept.state
@@ -210,10 +210,10 @@ export class Observing {
   #stream(key: string): StreamState | undefined {
     if (key === '') return undefined
     const known = this.#streams.get(key)
-    if (known !== undefined || this.#streams.has(key)) return known
+    if (known !== undefined) return known ?? undefined
     const row = this.#database.get('SELECT state FROM stream WHERE key = ?', counterKey(key))
     const state = row && unpackStream(row.state as string)
-    this.#streams.set(key, state)
+    this.#streams.set(key, state ?? null)
     return state
   }
 
