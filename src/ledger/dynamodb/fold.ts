@@ -196,7 +196,8 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
     await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
   await writeNotes(database, view, found)
-  const youngest = [...bySeries.values()].flat().reduce((latest, { hour }) => Math.max(latest, hour), head.youngest)
+  let { youngest } = head
+  for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
   const next = { ...applied(database, head, found), youngest }
   const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(database.table, next.forgottenBefore)
