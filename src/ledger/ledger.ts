@@ -96,6 +96,15 @@ export interface Ledger {
    */
   prune(before: number): Promise<number>
   /**
+   * Forgets others' counters that were silent for longer than they are kept, so that it has those that speak and not all
+   * that ever spoke: 35 days, and 400 of those that do not say when they began. What of them speaks again is held, as
+   * `old-counter`. Usage, balances and records stay as they are. How late it is has to be agreed on by two calls half a
+   * day apart, and by what the ledger has last heard of: a clock that is ahead once forgets nothing.
+   *
+   * @param now milliseconds since the epoch
+   */
+  forget(now: number): Promise<void>
+  /**
    * Says that this ledger was made of a backup by its engine's own means. What it knows of as not billed may have been
    * billed since, by the ledger that was lost: so every balance and whatever was held is held as `restored`, what
    * was pending counts as attempted, and only what is recorded from the present hour on is billed by itself. Where it

@@ -77,6 +77,8 @@ const DOUBTFUL = { from: 1, below: 2 ** 31 - 1 }
 const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
 const PRUNE_INTERVAL = 6 * HOUR
+/** How often counters are forgotten that have been silent for long. */
+const FORGET_INTERVAL = 24 * HOUR
 
 /** A product and region whose requests fail, so that it neither holds up the others nor puts more records in doubt. */
 interface LaneFault {
@@ -102,6 +104,7 @@ export class MeteringCycle {
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
   #prunedAt = Number.NEGATIVE_INFINITY
+  #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
 
   constructor(options: MeteringCycleOptions) {
@@ -153,6 +156,12 @@ export class MeteringCycle {
     if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
       this.#prunedAt = now()
       await ledger.prune(now() - this.#options.retention)
+    }
+    // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
+    this.#forgotAt ??= now()
+    if (Math.abs(now() - this.#forgotAt) >= FORGET_INTERVAL) {
+      this.#forgotAt = now()
+      await ledger.forget(now())
     }
   }
 

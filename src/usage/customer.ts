@@ -20,10 +20,14 @@ import {
   PRODUCT,
   type UsageOptions,
 } from './options.ts'
+import { RecentMap } from './recent-map.ts'
 import { attributeOf } from './rules.ts'
 
 /** How many unattributed accounts are told apart by their evidence. Beyond it usage goes to one without evidence. */
 export const MAX_UNATTRIBUTED = 1000
+
+/** How many customers are remembered: those that were metered last. Another is made again when it comes again. */
+const MOST_CUSTOMERS = 125_000
 
 /** An account, and what is remembered of it. As little as will do, since there may be many accounts. */
 export interface TrackedAccount {
@@ -54,8 +58,8 @@ export interface WaitingUsage {
 type Reader = (attributes: Attributes, resource: Attributes) => unknown
 
 /**
- * Says whose usage a data point is. The same customer is always the same object, so that it can be the key of a Map;
- * it is kept as long as the reader is.
+ * Says whose usage a data point is. The same customer is mostly the same object, so that what is remembered of it need
+ * not be looked up by its key; one that was not metered for long may be another.
  */
 export class CustomerReader {
   readonly #product: string
@@ -64,7 +68,7 @@ export class CustomerReader {
   readonly #identify: CustomerResolver
   readonly #dimensions: number
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
-  readonly #customers = new Map<string, TrackedAccount>()
+  readonly #customers = new RecentMap<string, TrackedAccount>(MOST_CUSTOMERS)
   readonly #unattributed = new Map<string, TrackedAccount>()
   /** What the resolver threw last. */
   resolverError: unknown

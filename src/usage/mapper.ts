@@ -64,8 +64,8 @@ export class UsageMapper {
 
   /**
    * Reads one collection, all of it before it returns: the SDK keeps attributes by reference, and they may change
-   * later. `take` gets each amount above zero, in millionths of the dimension's base unit; the same account is the
-   * same object every time, and so is its tally of a dimension. It throws nothing: what cannot be billed is in the report.
+   * later. `take` gets each amount above zero, in millionths of the dimension's base unit; the same account is mostly
+   * the same object, and so is its tally of a dimension. It throws nothing: what cannot be billed is in the report.
    */
   map(metrics: ResourceMetrics, take: (...amount: Parameters<Add>) => void): MapReport {
     const mapping = this.begin(metrics.resource.attributes, (...amount) => {

@@ -50,7 +50,7 @@ function ledger() {
   const sharedStarts = new Map<number, SharedStart>()
   const deltas = new Map<string, bigint>()
   const memory: CounterMemory = {
-    ...{ forgottenBefore: 0, restored: 0, since: () => START },
+    ...{ forgottenBefore: 0, silentBefore: 0, restored: 0, since: () => START },
     state: key => states.get(key)?.state,
     stream: key => streams.get(key),
     sharedStart: start => sharedStarts.get(start),

@@ -180,6 +180,25 @@ test('history older than the retention goes, now and then, and totals stay', asy
   for (const line of await bench.ledger.statement()) assert.equal(line.metered, 2_000_000n)
 })
 
+test('silent counters are forgotten once a day, never in the first pass, and after a clock was set', async t => {
+  const times: number[] = []
+  const bench = new Bench(t, {
+    wrap: ledger =>
+      new Proxy(ledger, {
+        get(target, name: keyof typeof ledger) {
+          if (name === 'forget') return async (now: number) => void times.push((now - NOW) / HOUR)
+          const member = target[name]
+          return typeof member === 'function' ? member.bind(target) : member
+        },
+      }),
+  })
+  for (const hour of [0, 1, 23, 24, 25, 47, 48, 5000, 50, 51, 73, 74]) {
+    bench.now = NOW + hour * HOUR
+    await bench.cycle.pass()
+  }
+  assert.deepEqual(times, [24, 48, 5000, 50, 74])
+})
+
 test('a pass that is called off begins no more requests, but settles those under way', async t => {
   const end = new AbortController()
   const bench = new Bench(t, {

@@ -131,6 +131,7 @@ function findingsOfPoint(
 /** What a ledger remembers of counters. */
 class Counters implements CounterMemory {
   readonly forgottenBefore = 0
+  readonly silentBefore = 0
   readonly restored = 0
   readonly #since: number
   readonly #states = new Map<string, CounterState>()

@@ -113,6 +113,34 @@ export async function keepRows(table: Table, cut: number, tree: Tree, rows: Read
   }
 }
 
+/** All cells of a tree that have rows, in no order. What is divided meanwhile is told by its parts. */
+export async function* cellsOf(
+  table: Table,
+  cut: number,
+  tree: Tree,
+): AsyncGenerator<{ digits: string; rows: ReadonlyMap<string, Row> }> {
+  for (let level = ['']; level.length > 0; ) {
+    const divided: string[] = []
+    for (let next = 0; next < level.length; next += CELLS_AT_ONCE) {
+      const some = level.slice(next, next + CELLS_AT_ONCE)
+      const cells = await inParallel(some, CELLS_AT_ONCE, digits => readCell(table, cut, tree, digits))
+      for (const [index, cell] of cells.entries()) {
+        const digits = some[index] as string
+        if (cell.divided) divided.push(...[...HEXADECIMAL].map(digit => digits + digit))
+        else if (cell.rows.size > 0) yield { digits, rows: cell.rows }
+      }
+    }
+    level = divided
+  }
+}
+
+const HEXADECIMAL = '0123456789abcdef'
+
+/** Leaves out of a cell what is forgotten, once for a cut. */
+export async function forgetRows(table: Table, cut: number, tree: Tree, digits: string): Promise<void> {
+  await keepInCell(table, cut, tree, digits, [])
+}
+
 function parts<Wanted>(wanted: readonly Wanted[], keyOf: (one: Wanted) => string, { length }: string) {
   const byDigit = Map.groupBy(wanted, one => keyOf(one).slice(0, length + 1))
   return [...byDigit].map(([digits, wanted]) => ({ digits, wanted }))

@@ -215,6 +215,10 @@ class Memory implements CounterMemory {
     return this.#head.forgottenBefore
   }
 
+  get silentBefore(): number {
+    return this.#head.silent.before
+  }
+
   get restored(): number {
     return this.#head.restored * 1000
   }
@@ -395,17 +399,17 @@ class Memory implements CounterMemory {
 }
 
 /** A stream, or a start in whole seconds, with what it was before the last cut that changed it. */
-interface StoredItem {
+export interface StoredItem {
   readonly cut: number
   readonly value: unknown
   readonly before: unknown
 }
 
-const placeOfStream = (key: string): Key => ({ pk: `streams#${key.slice(0, 2)}`, sk: key })
+export const placeOfStream = (key: string): Key => ({ pk: `streams#${key.slice(0, 2)}`, sk: key })
 const placeOfStart = (start: string): Key => ({ pk: 'starts', sk: start })
 const textOfKey = ({ pk, sk }: Key): string => `${pk} ${sk}`
 
 /** Starts are in microseconds. */
 const SECOND_OF_STARTS = 1_000_000
 
-const STATES: Tree = { place: digits => ({ pk: `states#${digits}`, sk: 'cell' }), waitingPlace }
+export const STATES: Tree = { place: digits => ({ pk: `states#${digits}`, sk: 'cell' }), waitingPlace }

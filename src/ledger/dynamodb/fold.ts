@@ -1,8 +1,9 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
+import { HOUR } from '../hours.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
-import { DELTA_MEMORY, explain } from '../rules/counters/index.ts'
+import { DELTA_MEMORY, explain, forgetNext } from '../rules/counters/index.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { auditKey, type StoredAudit } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
@@ -12,6 +13,7 @@ import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
+import { forgetCounters } from './forgetting.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { inParallel, shuffled } from './parallel.ts'
@@ -66,6 +68,28 @@ export async function fold(database: Database, closing?: CloseOptions, deciding?
       tries.set(view.version, failures)
       await pause(failures)
     }
+  }
+}
+
+/** Forgets counters that were silent for long; see `Ledger.forget`. */
+export async function foldForgetting(database: Database, now: number): Promise<void> {
+  const { table } = database
+  for (;;) {
+    await fold(database)
+    const view = await readView(table)
+    const { head } = view
+    if (!head.applied) continue
+    await sweep(database, view)
+    const forgetting = forgetNext(head.silent, now, head.youngest + HOUR)
+    if (forgetting === undefined) return
+    const next =
+      forgetting.before === head.silent.before
+        ? { ...head, silent: forgetting }
+        : { ...head, cut: head.cut + 1, applied: false, batches: {}, closing: null, deciding: null, forgetting }
+    if ((await table.write('forget silent counters', [{ put: HEAD, over: view.version, data: next }])) === undefined)
+      continue
+    await fold(database)
+    return
   }
 }
 
@@ -155,6 +179,12 @@ async function nextCut(
 async function apply(database: Database, view: View, frozen: FrozenRecord[]): Promise<Head | undefined> {
   const { head, dimensions } = view
   const batches = batchesOf(view)
+  if (head.forgetting !== null) {
+    await forgetCounters(database.table, head.cut, head.forgetting.before)
+    const data = { ...head, applied: true, silent: head.forgetting, forgetting: null }
+    const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data }])
+    return version === undefined ? undefined : data
+  }
   await database.accounts.readUpTo(head.log)
   const { usage, points } = await readBodies(database, batches)
   const found = await countPoints(database, view, points)
@@ -166,7 +196,9 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
     await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
   await writeNotes(database, view, found)
-  const next = applied(database, head, found)
+  let { youngest } = head
+  for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
+  const next = { ...applied(database, head, found), youngest }
   const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(database.table, next.forgottenBefore)
   return version === undefined ? undefined : next

@@ -1,6 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
+import type { Forgetting } from '../rules/counters/index.ts'
 import type { KnownAccounts } from './accounts.ts'
 import { END, type Item, type Key, type Table } from './table.ts'
 
@@ -38,6 +39,12 @@ export interface Head extends KnownAccounts {
   readonly closedThrough: number | null
   /** Up to when deltas are forgotten, in microseconds since the epoch. */
   readonly forgottenBefore: number
+  /** The youngest hour that has usage. */
+  readonly youngest: number
+  /** How far silent counters are forgotten. */
+  readonly silent: Forgetting
+  /** How far this cut forgets them. It brings nothing else. */
+  readonly forgetting: Forgetting | null
   /** What was counted before, in milliseconds since the epoch, a ledger that was lost may have billed; 0 where none was. */
   readonly restored: number
   /** The cut that a version of the first format had begun with when the table got this one, or 0. */
@@ -55,6 +62,7 @@ export interface Deciding {
 const NEW: Head = {
   ...{ format: FORMAT, cut: 0, applied: true, batches: {}, at: 0, closing: null, deciding: null, closedThrough: null },
   ...{ customers: 0, unattributed: 0, log: 0, forgottenBefore: 0, restored: 0, begunBefore: 0, notCounted: {} },
+  ...{ youngest: 0, silent: { before: 0, at: 0 }, forgetting: null },
 }
 
 /** A batch that waits to be folded. */
@@ -158,7 +166,7 @@ function headOf(item: Item | undefined): Pick<View, 'head' | 'version'> {
   if (item === undefined) {
     throw new LedgerError('ERR_LEDGER_CORRUPT', 'The table has no ledger any more: its item "head" is gone.')
   }
-  const head = item.data as Head
+  const head = { ...NEW, ...(item.data as Head) }
   if (head.format > FORMAT) {
     throw new LedgerError(
       'ERR_LEDGER_NEWER',

@@ -36,7 +36,7 @@ import { attribute, decide, finalize, writeOff } from './decisions.ts'
 import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
-import { fold, foldObserved } from './fold.ts'
+import { fold, foldForgetting, foldObserved } from './fold.ts'
 import { begin, readHead } from './head.ts'
 import { Journal } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
@@ -199,6 +199,10 @@ export class DynamoDBLedger implements Ledger {
 
   async prune(before: number): Promise<number> {
     return await prune(this.#database, before)
+  }
+
+  async forget(now: number): Promise<void> {
+    await foldForgetting(this.#database, now)
   }
 
   /**

@@ -26,6 +26,7 @@ import { inChunks } from './statements.ts'
  */
 export class LoadedCounters implements CounterMemory {
   readonly forgottenBefore: number
+  readonly silentBefore: number
   readonly restored: number
   readonly #transaction: Transaction
   readonly #states = new Map<string, CounterState | undefined>()
@@ -40,9 +41,10 @@ export class LoadedCounters implements CounterMemory {
   /** By counters' names, where their states are that points of the version before have made. */
   readonly #formerKeys = new Map<string, Set<string>>()
 
-  constructor(transaction: Transaction, { deltasForgottenBefore, restoredAt }: LedgerRow) {
+  constructor(transaction: Transaction, { deltasForgottenBefore, forgetting, restoredAt }: LedgerRow) {
     this.#transaction = transaction
     this.forgottenBefore = deltasForgottenBefore
+    this.silentBefore = forgetting.before
     this.restored = restoredAt * 1000
   }
 

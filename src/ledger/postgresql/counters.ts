@@ -146,7 +146,7 @@ async function saveStates(transaction: Transaction, states: ReadonlyMap<string, 
   )
 }
 
-async function saveStreams(transaction: Transaction, streams: ReadonlyMap<string, StreamState>): Promise<void> {
+export async function saveStreams(transaction: Transaction, streams: ReadonlyMap<string, StreamState>): Promise<void> {
   await inChunks(byKey(streams), some =>
     transaction.run(
       `INSERT INTO stream (key, state) SELECT * FROM unnest($1::uuid[], $2::text[])

@@ -1,4 +1,5 @@
 import { LedgerError } from '../errors.ts'
+import type { Forgetting } from '../rules/counters/index.ts'
 import type { Transaction } from './database.ts'
 import { MIGRATIONS } from './schema.ts'
 
@@ -7,6 +8,8 @@ export interface LedgerRow {
   readonly closedThrough: number | undefined
   /** In microseconds since the epoch. */
   readonly deltasForgottenBefore: number
+  /** How far silent counters are forgotten. */
+  readonly forgetting: Forgetting
   /** When it was restored last, in milliseconds since the epoch; 0 where it never was. */
   readonly restoredAt: number
 }
@@ -21,7 +24,7 @@ export async function lockLedger(transaction: Transaction): Promise<LedgerRow> {
 
 export async function ledgerRow(transaction: Transaction, locking = ''): Promise<LedgerRow> {
   const row = await transaction.get(
-    `SELECT version, closed_through, deltas_forgotten_before, restored_at FROM ledger ${locking}`,
+    `SELECT version, closed_through, deltas_forgotten_before, silent_before, forgot_at, restored_at FROM ledger ${locking}`,
   )
   if (row === undefined) {
     throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "ledger"; restore a backup.')
@@ -30,6 +33,7 @@ export async function ledgerRow(transaction: Transaction, locking = ''): Promise
   return {
     closedThrough: (row.closed_through as number | null) ?? undefined,
     deltasForgottenBefore: row.deltas_forgotten_before as number,
+    forgetting: { before: row.silent_before as number, at: row.forgot_at as number },
     restoredAt: row.restored_at as number,
   }
 }

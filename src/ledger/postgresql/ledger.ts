@@ -32,6 +32,7 @@ import { expectedOfConnectionString } from './connection-string.ts'
 import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
+import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
@@ -202,6 +203,10 @@ export class PostgresqlLedger implements Ledger {
 
   async prune(before: number): Promise<number> {
     return await prune(this.#database, before)
+  }
+
+  async forget(now: number): Promise<void> {
+    await forget(this.#database, now)
   }
 
   /**

@@ -220,4 +220,9 @@ DROP TABLE product;
 UPDATE record SET reason = 'restored'
 WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
 `,
+  `
+-- How far silent counters are forgotten.
+ALTER TABLE ledger ADD COLUMN silent_before bigint NOT NULL DEFAULT 0; -- in microseconds
+ALTER TABLE ledger ADD COLUMN forgot_at bigint NOT NULL DEFAULT 0; -- in milliseconds
+`,
 ]

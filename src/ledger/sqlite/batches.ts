@@ -49,6 +49,11 @@ export class Batches {
     this.#observing.forget()
   }
 
+  /** What is in memory of others' counters may not be there any more. */
+  forgetCounters(): void {
+    this.#observing.forget()
+  }
+
   /** Whether others' counters have anything waiting that is to be decided by `now`. */
   anyWaits(now: number): boolean {
     return this.#observing.anyWaits(now)

@@ -1,5 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { MAX_AMOUNT, MAX_RISE } from '../../usage/amount.ts'
+import { RecentMap } from '../../usage/recent-map.ts'
 import type { CounterSources, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -26,10 +27,10 @@ import { amountOf, type Database, type Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** How many counters, and how many streams, are kept in memory. */
-const MOST_KNOWN = 1_000_000
 /** In millionths: whole units below 2^53. */
 const MOST_OF_AN_HOUR = 2n ** 53n * 1_000_000n
+/** How many counters, and how many streams, are kept in memory: those that spoke last. The others are read again. */
+const MOST_KNOWN = 125_000
 /** How many that have waited long enough one transaction decides. */
 const WAKES_PER_CHUNK = 1000
 
@@ -62,8 +63,9 @@ interface Saved {
 export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
-  readonly #known = new Map<string, Known>()
-  readonly #streams = new Map<string, StreamState | undefined>()
+  readonly #known = new RecentMap<string, Known>(MOST_KNOWN)
+  /** Null of those that are not there. */
+  readonly #streams = new RecentMap<string, StreamState | null>(MOST_KNOWN)
   readonly #since = new Map<string, number>()
   /** Whether the first schema knew of counters. */
   #legacy: boolean | undefined
@@ -173,8 +175,6 @@ export class Observing {
     return {
       ...{ entries, notes, at, counters },
       committed: () => {
-        if (this.#known.size > MOST_KNOWN) this.#known.clear()
-        if (this.#streams.size > MOST_KNOWN) this.#streams.clear()
         for (const { counter, id, kept, known } of saved) {
           if (known === undefined) this.#known.set(counter, { id, state: kept.state })
           else known.state = kept.state
@@ -192,9 +192,10 @@ export class Observing {
   }
 
   #memory(now: number): CounterMemory {
-    const { restored, forgotten } = this.#database.get(
-      'SELECT restored_at AS restored, deltas_forgotten_before AS forgotten FROM ledger',
-    ) as { restored: number; forgotten: number }
+    const { restored, forgotten, silentBefore } = this.#database.get(
+      `SELECT restored_at AS restored, deltas_forgotten_before AS forgotten, silent_before AS silentBefore
+       FROM ledger`,
+    ) as { restored: number; forgotten: number; silentBefore: number }
     return {
       state: key => (this.#known.get(key) ?? this.#look(key))?.state,
       stream: key => this.#stream(key),
@@ -217,6 +218,7 @@ export class Observing {
         return row === undefined ? undefined : BigInt(row.value as string)
       },
       forgottenBefore: forgotten,
+      silentBefore,
       restored: restored * 1000,
       since: (product, dimension, metric) => {
         const key = JSON.stringify([product, dimension, metric])
@@ -248,10 +250,10 @@ export class Observing {
   #stream(key: string): StreamState | undefined {
     if (key === '') return undefined
     const known = this.#streams.get(key)
-    if (known !== undefined || this.#streams.has(key)) return known
+    if (known !== undefined) return known ?? undefined
     const row = this.#database.get('SELECT state FROM stream WHERE key = ?', counterKey(key))
     const state = row && unpackStream(row.state as string)
-    this.#streams.set(key, state)
+    this.#streams.set(key, state ?? null)
     return state
   }
 

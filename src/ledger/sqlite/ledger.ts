@@ -33,6 +33,7 @@ import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
+import { forget } from './forgetting.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
 import { checkFilePath } from './private-file.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -148,6 +149,10 @@ export class SqliteLedger implements Ledger {
 
   prune(before: number): Promise<number> {
     return prune(this.#database, before)
+  }
+
+  async forget(now: number): Promise<void> {
+    await forget(this.#database, now, () => this.#batches.forgetCounters())
   }
 
   async declareRestored(by: AuditNote): Promise<void> {

@@ -250,4 +250,9 @@ CREATE TABLE counter_mark ( -- since the state was written
   time INTEGER NOT NULL -- in microseconds
 ) STRICT;
 `,
+  `
+-- How far silent counters are forgotten.
+ALTER TABLE ledger ADD COLUMN silent_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
+ALTER TABLE ledger ADD COLUMN forgot_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds
+`,
 ]

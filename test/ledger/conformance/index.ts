@@ -10,6 +10,7 @@ import { countersConformance } from './counters.ts'
 import { countersMemory } from './counters-memory.ts'
 import { decisions } from './decisions.ts'
 import { dimensions } from './dimensions.ts'
+import { forgetting } from './forgetting.ts'
 import { guards } from './guards.ts'
 import { notSubscribed } from './not-subscribed.ts'
 import { questions } from './questions.ts'
@@ -39,4 +40,5 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   bystanders(name, scenario)
   countersConformance(name, open)
   countersMemory(name, scenario)
+  forgetting(name, scenario)
 }

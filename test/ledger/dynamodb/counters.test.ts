@@ -172,6 +172,66 @@ if (withoutJava) {
       }
     })
 
+    test('killed at any write while it forgets: another goes on, and what speaks again is held', async () => {
+      const expected = await spokenAgain(await silentFor60Days(), other => other.forget(days(60)))
+      assert.deepEqual([...expected.values()].map(Number), [65_000_000, 50_000_000, 75_000_000])
+      for (let write = 1, dead = true; dead; write += 1) {
+        const tableName = await silentFor60Days()
+        const mortal = new MortalClient(server.client(), write, write % 2 === 0 ? 'answer' : 'request')
+        await (await open(tableName, mortal.client)).forget(days(60)).catch(() => {})
+        dead = mortal.dead
+        const found = await spokenAgain(tableName, other => other.forget(days(61)))
+        assert.deepEqual(found, expected, `it died at write ${write}`)
+      }
+    })
+
+    test('asleep at any request while it forgets, and another does it: it changes nothing', async () => {
+      const expected = await spokenAgain(await silentFor60Days(), other => other.forget(days(60)))
+      for (let request = 1, slept = true; slept; request += 4 * EACH) {
+        const tableName = await silentFor60Days()
+        const sleepy = new SleepyClient(server.client(), request)
+        const forgetting = open(tableName, sleepy.client).then(ledger => ledger.forget(days(60)))
+        slept = await Promise.race([sleepy.asleep.then(() => true), forgetting.then(() => false)])
+        const found = await spokenAgain(tableName, async other => {
+          await other.forget(days(61))
+          sleepy.wake()
+          await forgetting
+        })
+        assert.deepEqual(found, expected, `it slept at request ${request}`)
+      }
+    })
+
+    const days = (day: number) => START + day * 24 * HOUR
+    const spoke = (name: string, customer: CustomerAccount, day: number, value: number, start = micros(0) + 5) =>
+      told('old', customer, day * 24 * 60, value, { series: digest(name), counter: digest(name), start })
+
+    /** A table of which one counter has spoken each day, and another only at first. */
+    async function silentFor60Days(): Promise<string> {
+      const tableName = await server.table(healthy)
+      const ledger = await open(tableName)
+      await ledger.register(DIMENSIONS, SOURCES_OF_M)
+      for (const [index, day] of [1, 20, 39, 60].entries()) {
+        const observations = [spoke('goes on', ALICE, day, day), ...(index === 0 ? [spoke('silent', BOB, 1, 50)] : [])]
+        await ledger.append({ writer: 'c'.repeat(32), sequence: index + 1, entries: [], observations })
+        await ledger.audit()
+        if (day === 39) await ledger.forget(days(39))
+      }
+      return tableName
+    }
+
+    /** What is recorded in the end, where it speaks again, and others are new. */
+    async function spokenAgain(tableName: string, forget: (ledger: Ledger) => Promise<void>) {
+      const ledger = await open(tableName)
+      await forget(ledger)
+      const observations = [
+        ...[spoke('goes on', ALICE, 61, 61), spoke('silent', BOB, 61, 70), spoke('new', BOB, 61, 5)],
+        spoke('newer', ALICE, 61, 4, micros(60 * 24 * 60)),
+      ]
+      await ledger.append({ writer: 'd'.repeat(32), sequence: 1, entries: [], observations })
+      const lines = await ledger.statement()
+      return new Map(lines.map(({ account, recorded }) => [account.key, recorded]))
+    }
+
     test('one series of so many processes that no item has room for their states', async () => {
       const ledger = await open(await server.table(healthy))
       await ledger.register(DIMENSIONS, SOURCES_OF_M)

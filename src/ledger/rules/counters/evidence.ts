@@ -44,6 +44,10 @@ export interface StreamState {
   /** How far its clock is ahead, in microseconds, and how many points in a row have said so. */
   readonly ahead: number
   readonly aheads: number
+  /** The youngest time that anything was told of, in microseconds. */
+  readonly last?: number | undefined
+  /** The lowest height at which a counter of it that is followed by its values was forgotten. */
+  readonly forgottenFrom?: string | undefined
   /** The last collections of deltas, the youngest last. */
   readonly deltas?: readonly DeltaCollection[] | undefined
   /** When it was last told that they come twice. */
@@ -68,6 +72,8 @@ export interface StreamStart {
   readonly fell: boolean
   /** Whether an application says it, and each time that it speaks for the first and second time. */
   readonly exported: boolean
+  /** Whether counters that began with it were forgotten: what is new under it may be one of them. */
+  readonly forgotten?: true | undefined
 }
 
 /** What one point tells of its stream. */
@@ -77,7 +83,7 @@ export interface Evidence {
   /** Whether counters that were known go on at this time. */
   readonly continues?: boolean
   /** That the counter came with a start that is new to it, or for the second time. */
-  readonly began?: Pick<StreamStart, 'start' | 'fell' | 'exported'> & {
+  readonly began?: Pick<StreamStart, 'start' | 'fell' | 'exported' | 'forgotten'> & {
     readonly series: string
     readonly wentOn: boolean
   }
@@ -98,10 +104,11 @@ const UNKNOWN: Omit<StreamState, 'attributes'> = {
 /** What is known of a stream after all that points have told of it, in any order. */
 export function learn(before: StreamState | undefined, told: readonly Evidence[]): StreamState {
   const { stream } = told[0] as Evidence
-  let { startless, starts, first, collections, ahead, aheads, deltas, toldTwice } = before ?? UNKNOWN
+  let { startless, starts, first, collections, ahead, aheads, last = 0, deltas, toldTwice } = before ?? UNKNOWN
   const times = new Set<number>()
   for (const one of told) {
     first = first === 0 ? one.time : Math.min(first, one.time)
+    last = Math.max(last, one.time)
     startless ||= one.startless === true
     if (one.continues) times.add(one.time)
     if (one.began !== undefined) starts = withStart(starts, one.time, one.began)
@@ -121,7 +128,8 @@ export function learn(before: StreamState | undefined, told: readonly Evidence[]
   }
   startless ||= starts.some(({ wentOn, fell }) => wentOn.length > 1 && !fell) || isMoving(starts)
   return {
-    ...{ attributes: stream.attributes, startless, starts, first, collections, ahead, aheads },
+    ...{ attributes: stream.attributes, startless, starts, first, collections, ahead, aheads, last },
+    ...(before?.forgottenFrom !== undefined && { forgottenFrom: before.forgottenFrom }),
     ...(deltas && { deltas }),
     ...(toldTwice && { toldTwice }),
   }
@@ -143,7 +151,7 @@ export function comesTwice({ deltas = [], toldTwice }: StreamState, time: number
 function withStart(
   starts: readonly StreamStart[],
   time: number,
-  { start, series, wentOn, fell, exported }: NonNullable<Evidence['began']>,
+  { start, series, wentOn, fell, exported, forgotten }: NonNullable<Evidence['began']>,
 ): readonly StreamStart[] {
   const known = starts.find(one => one.start === start)
   const next: StreamStart = {
@@ -154,6 +162,7 @@ function withStart(
     wentOn: wentOn ? withOne(known?.wentOn, series, 2) : (known?.wentOn ?? []),
     fell: fell || (known?.fell ?? false),
     exported,
+    ...((forgotten || known?.forgotten) && { forgotten: true }),
   }
   return [...starts.filter(one => one.start !== start), next].sort((a, b) => a.start - b.start).slice(-MOST_STARTS)
 }

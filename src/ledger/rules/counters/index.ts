@@ -18,8 +18,10 @@ import {
   timeOf,
   wentOnAt,
 } from './evidence.ts'
+import { mayBeForgotten, valuesForgotten, valuesMayBeForgotten } from './forgetting.ts'
+import { isLongBehind, lastOf, withHeard } from './heard.ts'
 import { observeLevel, wakeLevels } from './levels.ts'
-import type { Emission, HeldVerdict, Outcome, Rule, Surroundings } from './reading.ts'
+import type { Emission, HeldVerdict, Outcome, Reading, Rule, Surroundings } from './reading.ts'
 import {
   CONVINCING,
   continueStarted,
@@ -32,6 +34,18 @@ import { type CounterState, type LegacyState, legacyOf } from './state.ts'
 import { type Adopted, observeValues, wakeValues } from './values.ts'
 
 export type { Evidence, SharedStart, Stream, StreamState } from './evidence.ts'
+export {
+  bothForgotten,
+  COUNTERS_KEPT,
+  type Forgetting,
+  forgetNext,
+  forgetSilent,
+  isSilent,
+  isSilentStream,
+  membersOfStream,
+  namesOf,
+  VALUES_KEPT,
+} from './forgetting.ts'
 export type { Rule } from './reading.ts'
 export {
   type CounterState,
@@ -70,6 +84,8 @@ export interface CounterMemory {
   delta(point: Observation): bigint | undefined
   /** Deltas of before, in microseconds since the epoch, were forgotten; but for those that came later than that. */
   readonly forgottenBefore: number
+  /** Counters that were silent since before, in microseconds, may be forgotten; 0 where none are. */
+  readonly silentBefore: number
   /** What was counted before, in microseconds, a ledger that was lost may have billed; 0 where none was. */
   readonly restored: number
   /** Told by which rule each point is taken, for who wants to know. */
@@ -315,6 +331,7 @@ class Counting {
     if (before?.kind !== 'started' || start < this.#since(account.product, dimension, stream.metric)) return undefined
     const counter = before.counters[0] as StartedCounter
     if (counter.time < this.#memory.restored || value - counter.emitted > MAX_RISE) return undefined
+    if (before.heard !== undefined || isLongBehind(time, receivedAt)) return undefined
     const state = continueStarted(before, stream.key, point)
     if (state === undefined) return undefined
     const risen = (kept?.risen ?? true) && counter.points === CONVINCING
@@ -376,7 +393,9 @@ class Counting {
     } else if (known !== undefined && known.aheads > 0) tell({ ahead: 0 })
     if (kind === 'gauge') {
       const levels = before?.kind === 'levels' ? before : undefined
-      const legacy = levels === undefined ? this.#legacy(point) : undefined
+      const old = levels === undefined ? this.#legacy(point) : undefined
+      // Of one that was forgotten, the level of long ago is not the one that it has left.
+      const legacy = old !== undefined && old.time >= this.#memory.silentBefore ? old : undefined
       const outcome = observeLevel(levels, { ...reading, maxGap }, around, legacy)
       return this.#take(key, dimension, outcome, { time, receivedAt })
     }
@@ -391,7 +410,10 @@ class Counting {
     if (adopted !== undefined) this.#note(account, dimension, 'moving-start', 0n)
     const last = values?.knots.find(knot => knot.time < time && knot.time >= Math.max(around.since, around.restored))
     tell(last === undefined ? {} : { continues: true })
-    const outcome = observeValues(values, reading, around, { legacy, adopted })
+    const outcome = observeValues(values, reading, around, {
+      ...{ legacy, adopted },
+      ...(values === undefined && adopted === undefined && this.#lateValues(reading, around, legacy)),
+    })
     const { began } = outcome
     if (began !== undefined) tell({ began: { start, series: key, exported: false, ...began } })
     if (kind === 'scraped' && start !== 0 && start % 1_000_000 === 0 && began !== undefined) {
@@ -420,6 +442,11 @@ class Counting {
       old === undefined || (mark === undefined && !forgotten)
         ? undefined
         : { ...old, mark: mark ?? 0n, doubted: old.doubted || forgotten }
+    const late =
+      known === undefined || !known.names.includes(stream.key)
+        ? mayBeForgotten(around.stream?.starts, start, this.#memory.silentBefore) &&
+          (start >= around.since || (around.stream !== undefined && time >= around.since))
+        : false
     let moves = false
     const beside =
       started === undefined && around.stream?.starts.some(one => one.start === start && !one.members.includes(key))
@@ -431,7 +458,10 @@ class Counting {
       const first = known === undefined ? value : known.mark
       if (known === undefined || known.time !== time) {
         tell({
-          began: { start, series: key, wentOn: false, fell: its !== undefined && first < its.mark, exported: true },
+          began: {
+            ...{ start, series: key, wentOn: false, fell: its !== undefined && first < its.mark, exported: true },
+            ...(late && { forgotten: true }),
+          },
         })
         // What began later, and is lower, has fallen.
         const next = around.stream?.starts.find(one => one.start > start)
@@ -451,10 +481,20 @@ class Counting {
     }
     // Whoever comes under another name is to find what this one was.
     if (started !== undefined && !started.counters.some(({ names }) => names.includes(stream.key))) tell({})
-    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, moves, beside }), {
+    return this.#take(key, dimension, observeStarted(started, reading, around, { legacy, moves, beside, late }), {
       time,
       receivedAt,
     })
+  }
+
+  /** Whether a counter that is followed by its values, and of which nothing is known, may have been forgotten. */
+  #lateValues({ start, value }: Reading, { stream }: Surroundings, legacy: LegacyState | undefined) {
+    const forgotten = valuesForgotten(this.#memory.silentBefore)
+    const late =
+      valuesMayBeForgotten(stream, value) ||
+      (start !== 0 && start <= forgotten) ||
+      (legacy !== undefined && legacy.time < forgotten)
+    return { forgotten, late }
   }
 
   /** What is known of a counter from before it said its stream. */
@@ -535,13 +575,14 @@ class Counting {
   #take(
     key: string,
     dimension: string,
-    { state, rule, emissions, notes }: Outcome<CounterState>,
+    { state: found, rule, emissions, notes }: Outcome<CounterState>,
     at: Pick<Observation, 'time' | 'receivedAt'>,
   ): Rule {
     const before = this.#state(key)
     for (const emission of emissions) this.#emit(emission, dimension, hourObserved(at))
     for (const { account, verdict, amount } of notes) this.#note(account, dimension, verdict, amount)
-    if (state === before) return rule
+    if (found === before) return rule
+    const state = withHeard(found, at.receivedAt)
     const waiting = state.wakeAt === 0 ? 0n : waitingOf(state)
     this.#states.set(key, { state, dimension, wakeAt: state.wakeAt, waiting, risen: false })
     return rule
@@ -578,12 +619,6 @@ function waitingOf(state: CounterState): bigint {
 
 const isBetween = (time: number | undefined, from: number, to: number): boolean =>
   time !== undefined && time >= from && time < to
-
-/** The youngest time of a state, in microseconds. */
-function lastOf(state: CounterState): number {
-  if (state.kind === 'started') return Math.max(...state.counters.map(({ time }) => time))
-  return (state.kind === 'values' ? state.knots : state.levels).at(-1)?.time ?? 0
-}
 
 /** The hour that a point's usage is of: that of its time, as far as this machine's clock has come. */
 function hourObserved({ time, receivedAt }: Pick<Observation, 'time' | 'receivedAt'>): number {

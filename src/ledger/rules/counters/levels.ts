@@ -41,6 +41,8 @@ export interface LevelsState {
   readonly waiting?: bigint | undefined
   /** The longest time that a level holds, in microseconds. */
   readonly maxGap: number
+  /** When it was last heard of, where its times are long behind, in milliseconds. */
+  readonly heard?: number | undefined
 }
 
 export function observeLevel(

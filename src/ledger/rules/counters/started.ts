@@ -39,6 +39,8 @@ export interface StartedState {
   readonly counters: readonly StartedCounter[]
   /** When what waits is decided at the latest, in milliseconds; 0 when nothing waits. */
   readonly wakeAt: number
+  /** When it was last heard of, where its times are long behind, in milliseconds. */
+  readonly heard?: number | undefined
 }
 
 export interface StartedCounter {
@@ -95,6 +97,8 @@ export interface Newcomer {
   readonly moves?: boolean | undefined
   /** Whether others of its stream had this start before. */
   readonly beside?: boolean | undefined
+  /** Whether it may have been known and forgotten: what it says first is held. */
+  readonly late?: boolean | undefined
 }
 
 export function observeStarted(
@@ -108,6 +112,7 @@ export function observeStarted(
   const { legacy } = newcomer
   const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
+  const late: Emission[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
   let rule: Rule = 'goes-on'
   let known: { readonly time: number; readonly highest: Knot } | undefined
@@ -133,6 +138,7 @@ export function observeStarted(
   if (mine === undefined) {
     mine = begin(point, others.length > 0, around, newcomer)
     counters.push(mine)
+    if (newcomer.late) late.push(...holdAll(mine, point, around, legacy))
   } else {
     const markedAt = mine.markedAt ?? mine.time
     const falls = (value < mine.mark && time > markedAt) || (value > mine.mark && time < mine.time)
@@ -162,7 +168,7 @@ export function observeStarted(
   if (others.length === 0) watch(mine, { time, value }, known, point.account, notes)
   if (others.length > 0) compare(mine, others, { ...point, time }, notes)
   decide(mine, around, start, false, notes, point.account)
-  const emissions = emit(mine, start, around, point, doubted)
+  const emissions = [...late, ...emit(mine, start, around, point, doubted)]
   if (mine.waiter !== undefined) rule = 'waits'
   else if (start < around.since && emissions.length > 0 && mine.proven) rule = 'new-in-stream'
   const waits = counters.some(isWaiting)
@@ -281,7 +287,7 @@ function begin(
   { start, time, value, stream }: Reading,
   alongside: boolean,
   { since }: Surroundings,
-  { legacy, moves, beside }: Newcomer,
+  { legacy, moves, beside, late }: Newcomer,
 ): Draft {
   const counter: Draft = { names: onlyName(stream.key), mark: value, time, emitted: 0n, points: 1 }
   if (legacy !== undefined) {
@@ -292,12 +298,21 @@ function begin(
     counter.time = Math.max(time, legacy.time)
     return counter
   }
+  if (late) return counter
   if (alongside) counter.strange = true
   if (start < since) counter.waits = 'collection'
   else if (!alongside && moves) counter.waits = 'start'
   else if (!alongside && beside) counter.waits = 'others'
   if (start < since ? time >= since : alongside || beside) counter.first = { time, value }
   return counter
+}
+
+/** Of a counter that may have been forgotten nobody knows how much of its mark was counted. */
+function holdAll(counter: Draft, { start, account }: Reading, { since }: Surroundings, legacy?: Legacy): Emission[] {
+  const amount = counter.mark - (legacy?.mark ?? 0n)
+  if (start < since) counter.base = counter.mark
+  else counter.emitted = counter.mark
+  return amount > 0n ? [{ account, amount, held: 'old-counter' }] : []
 }
 
 /** Whether a point is the first that a new counter can be judged by. */

@@ -26,7 +26,7 @@ const LEVELS = 'l'
 
 export function packState(state: CounterState): string {
   const [only] = state.kind === 'started' && state.counters.length === 1 ? state.counters : []
-  if (state.kind === 'started' && only !== undefined && isPlain(only)) {
+  if (state.kind === 'started' && only !== undefined && isPlain(only) && state.heard === undefined) {
     const { names, mark, time, emitted, points } = only
     const name = shortName(names[0] as string)
     // They are written again with each point, so they are short.

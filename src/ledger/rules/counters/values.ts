@@ -75,6 +75,8 @@ export interface ValuesState {
   /** Whose usage it is while it waits, and how much waits. */
   readonly waiter?: Waiter | undefined
   readonly waiting?: bigint | undefined
+  /** When it was last heard of, where its times are long behind, in milliseconds. */
+  readonly heard?: number | undefined
 }
 
 interface Epoch {
@@ -117,15 +119,24 @@ export interface Adopted {
   readonly whole: boolean
 }
 
+/** What else is known of a counter that is new here. */
+export interface NewValues {
+  readonly legacy?: (Legacy & Knot) | undefined
+  readonly adopted?: Adopted | undefined
+  /** Up to when counters like it are forgotten, in microseconds, and whether it may be one of them. */
+  readonly forgotten?: number
+  readonly late?: boolean
+}
+
 export function observeValues(
   before: ValuesState | undefined,
   point: Reading,
   around: Surroundings,
-  { legacy, adopted }: { legacy?: (Legacy & Knot) | undefined; adopted?: Adopted | undefined } = {},
+  { legacy, adopted, forgotten = 0, late = false }: NewValues = {},
 ): Outcome<ValuesState> & { readonly began?: Began } {
   const { account, receivedAt } = point
   const notes: Note[] = []
-  const state: Draft = { ...(before ?? begin(legacy, adopted)), stream: point.stream.key }
+  const state: Draft = { ...(before ?? { ...begin(legacy, adopted), forgotten }), stream: point.stream.key }
   if (point.time <= (state.decided ?? 0)) return { state: before ?? state, rule: 'by-values', emissions: [], notes }
   const last = state.knots.at(-1)
   // What is so old says nothing that was not summed up with what came after it, but for a start of its own.
@@ -137,7 +148,7 @@ export function observeValues(
   const doubted =
     last === undefined
       ? point.start >= around.since && point.start < around.restored
-      : last.time < around.restored || (before === undefined && legacy?.doubted === true)
+      : last.time < around.restored || (before === undefined && (legacy?.doubted === true || late))
   if (state.disturbed > 0) {
     const emissions = disturb(state, point, notes)
     return { state, rule: 'several-writers', emissions, notes }
@@ -146,7 +157,13 @@ export function observeValues(
   if (point.start === 0 || around.stream?.startless || around.isShared(point.start)) state.startless = true
   if (state.points < CONVINCING && !state.knots.some(({ time }) => time === point.time)) state.points += 1
   if (!old) insert(state, point)
+  const held = late && last === undefined
+  if (held) state.base = point.value
   const emissions = count(state, point, around, doubted, 'no', notes)
+  // Where its starts are followed, each that is older than what is forgotten is held by itself.
+  if (held && (state.startless || state.epochs.length === 0)) {
+    emissions.push({ account, amount: point.value, held: 'old-counter' })
+  }
   if (!state.disturbed && state.waiting) {
     state.waiter = { account, since: around.since, at: state.waiter?.at ?? receivedAt }
     state.wakeAt ||= receivedAt + LONGEST_DOUBT
