@@ -240,7 +240,7 @@ describe('a released schema', () => {
   const compare = (t: TestContext, dump: string, name: string) =>
     t.assert.fileSnapshot(dump, join(FIXTURES, name), { serializers: [String] })
 
-  for (const version of [2, 3, 4]) {
+  for (const version of [2, 3, 4, 5]) {
     test(`SQLite's ${version} is what the migrations up to it make`, t => {
       const database = new DatabaseSync(':memory:')
       database.exec(SQLITE.slice(0, version).join(''))
@@ -249,7 +249,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [4, 2])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [5, 3])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -259,11 +259,11 @@ describe('a released schema', () => {
     before.close()
     await (await left.open(Date.now)).close()
     const migrated = new DatabaseSync(left.address)
-    compare(t, sqliteSchema(migrated), 'schema-sqlite-4.sql')
+    compare(t, sqliteSchema(migrated), 'schema-sqlite-5.sql')
     migrated.close()
   })
 
-  for (const version of [1, 2]) {
+  for (const version of [1, 2, 3]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -278,7 +278,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-2.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-3.sql')
     await client.end()
   })
 })

@@ -1,6 +1,9 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { CounterSources, UsageBatch } from '../ledger.ts'
+import { registerEntries } from '../rules/audit.ts'
 import { batchMissing, checkDimension, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
+import { dimensionOf } from '../sql/rows.ts'
+import { writeAudit } from './audit.ts'
 import { type PackedBatch, packBatch } from './batch.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
@@ -22,8 +25,10 @@ export async function register(
 
 async function registerOne(transaction: Transaction, dimension: Dimension): Promise<void> {
   const { name, unit, baseUnit, size, maxQuantity = null } = dimension
-  const known = await transaction.get('SELECT base_unit, size FROM dimension WHERE name = $1', name)
-  checkDimension(dimension, known && { baseUnit: known.base_unit as Dimension['baseUnit'] })
+  const row = await transaction.get('SELECT * FROM dimension WHERE name = $1', name)
+  const known = row && dimensionOf(row)
+  checkDimension(dimension, known)
+  await writeAudit(transaction, registerEntries(known, dimension))
   await transaction.run(
     `INSERT INTO dimension (name, unit, base_unit, size, max_quantity) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (name) DO UPDATE
@@ -31,7 +36,7 @@ async function registerOne(transaction: Transaction, dimension: Dimension): Prom
     ...[name, unit, baseUnit, size, maxQuantity],
   )
   // With a smaller size, what was a fraction may be whole units.
-  if (known !== undefined && (known.size as bigint) > size) {
+  if (known !== undefined && known.size > size) {
     await transaction.run(
       'UPDATE series SET unfrozen = true WHERE dimension = (SELECT id FROM dimension WHERE name = $1)',
       name,
