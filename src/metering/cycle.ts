@@ -71,6 +71,7 @@ const MEND_LONGEST = 15 * MINUTE
 const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
 const PRUNE_INTERVAL = 6 * HOUR
+const DAY = 24 * HOUR
 
 /** A product and region whose requests fail, so that it neither holds up the others nor puts more records in doubt. */
 interface LaneFault {
@@ -144,7 +145,8 @@ export class MeteringCycle {
     }
     if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
       this.#prunedAt = now()
-      await ledger.prune(now() - this.#options.retention)
+      const why = `older than ${Math.round(this.#options.retention / DAY)} days`
+      await ledger.prune(now() - this.#options.retention, { who: 'retention', why, now: now() })
     }
   }
 
