@@ -7,7 +7,7 @@ import { writeAudit } from './audit.ts'
 import { type PackedBatch, packBatch } from './batch.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
-import { registerSources } from './metered.ts'
+import { areMetered, registerSources } from './metered.ts'
 
 /** Taking usage in: one new row in the journal for each batch, so that no writer waits for another. */
 
@@ -16,11 +16,30 @@ export async function register(
   dimensions: readonly Dimension[],
   counters?: CounterSources,
 ): Promise<void> {
+  // A role that only records may not change what is sold, nor need it.
+  if (await database.read('look what is registered', transaction => isRegistered(transaction, dimensions, counters)))
+    return
   await database.write('register the dimensions', async transaction => {
     await lockLedger(transaction)
     for (const dimension of dimensions) await registerOne(transaction, dimension)
     if (counters !== undefined) await registerSources(transaction, counters)
   })
+}
+
+/** Whether all of it is known just so. */
+async function isRegistered(
+  transaction: Transaction,
+  dimensions: readonly Dimension[],
+  counters: CounterSources | undefined,
+): Promise<boolean> {
+  const rows = await transaction.all('SELECT * FROM dimension')
+  const known = new Map(rows.map(row => [row.name as string, dimensionOf(row)]))
+  const same = dimensions.every(dimension => {
+    const before = known.get(dimension.name)
+    if (before !== undefined) checkDimension(dimension, before)
+    return before !== undefined && registerEntries(before, dimension).length === 0
+  })
+  return same && (counters === undefined || (await areMetered(transaction, counters)))
 }
 
 async function registerOne(transaction: Transaction, dimension: Dimension): Promise<void> {
