@@ -127,7 +127,12 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await assert.rejects(ledger.writeOff(ALICE.key, REQUESTS.name, BY), denied)
     await assert.rejects(ledger.finalize(ALICE, { ...closeOptions(closing(61)), endedAt: closing(61) }), denied)
     await assert.rejects(ledger.declareRestored(BY), denied)
-    const others = ['SELECT FROM account', 'SELECT body FROM journal', 'DELETE FROM batch', 'UPDATE dimension SET size = 1']
+    const others = [
+      'SELECT FROM account',
+      'SELECT body FROM journal',
+      'DELETE FROM batch',
+      'UPDATE dimension SET size = 1',
+    ]
     for (const sql of [...TAMPERING, ...others, 'UPDATE ledger SET closed_through = 0']) {
       await refused('marketplace_append', sql)
     }
