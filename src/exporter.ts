@@ -134,8 +134,11 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   /**
    * Meters what a customer owes now that its agreement has ended: AWS takes it for about an hour. What other processes
    * measured is included as far as they have flushed; flush the MeterProvider first for what was measured here.
+   *
+   * @param options when it ended, in milliseconds since the epoch, and who says so and why, for the audit trail
    */
-  async finalize(customer: CustomerIdentity, { endedAt }: { endedAt: number }): Promise<void> {
+  async finalize(customer: CustomerIdentity, options: { endedAt: number; who?: string; why?: string }): Promise<void> {
+    const { endedAt, who = 'exporter', why } = options
     const account = this.#mapper.account(customer)
     if (!isPlausibleEnd(endedAt, this.#metering.now())) {
       throw configurationError([
@@ -143,7 +146,12 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       ])
     }
     await this.#bringIn()
-    const result = await this.#ledger.finalize(account, { ...this.#metering.closeOptions, endedAt })
+    const result = await this.#ledger.finalize(account, {
+      ...this.#metering.closeOptions,
+      endedAt,
+      who,
+      ...(why !== undefined && { why }),
+    })
     if (result.held.length > 0) this.#reporter.cycle({ type: 'held', records: result.held })
     await this.#metering.send(this.#options.flushTimeout)
   }

@@ -1,4 +1,5 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+import type { AuditAction } from '../ledger/ledger.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
@@ -9,17 +10,30 @@ import { auditCsv, auditJson, auditTable } from './report/audit.ts'
 interface Options extends CommonOptions {
   limit: number
   format: OutputFormat
+  action?: AuditAction
+  who?: string
+  customer?: string
 }
+
+const ACTIONS = Object.keys({
+  ...{ release: 0, settle: 0, attribute: 0, 'write-off': 0, finalize: 0, restore: 0, prune: 0, register: 0, fed: 0 },
+  ...{ 'set-aside': 0, baseline: 0, 'old-counter': 0, 'too-late': 0, conflict: 0, gap: 0, 'shared-identity': 0 },
+  ...{ 'sent-twice': 0, 'moving-start': 0, 'clock-ahead': 0, 'out-of-range': 0 },
+} satisfies Record<AuditAction, 0>)
 
 export function auditCommand(): Command {
   return new Command('audit')
     .description("who did what, and what was found of others' counters, the youngest first")
     .addOption(ledgerOption())
+    .addOption(new Option('--action <action>', 'only these').choices(ACTIONS))
+    .option('--who <name>', 'only of a person, a sender or "ledger"')
+    .option('--customer <name>', 'only of one: account id, identifier, licence or key')
     .option('--limit <number>', 'at most so many', limit, 100)
     .addOption(formatOption('table', 'json', 'csv'))
-    .action(async ({ ledger: path, limit, format }: Options) => {
+    .action(async ({ ledger: path, limit, format, action, who, customer }: Options) => {
+      const query = { limit, ...(action && { actions: [action] }), ...(who && { who }), ...(customer && { customer }) }
       const [entries, dimensions] = await withLedger(path, 'read', async ledger => [
-        await ledger.audit({ limit }),
+        await ledger.audit(query),
         await readDimensions(ledger),
       ])
       if (format === 'json') print(json(auditJson(entries)))

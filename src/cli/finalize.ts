@@ -6,13 +6,13 @@ import { accountName } from '../text/account.ts'
 import { findAccount } from './account.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, ledgerOption, nowOf, nowOption } from './options.ts'
+import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
 import { print } from './output.ts'
 import { parseTime } from './period.ts'
 
 const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
 
-interface Options extends CommonOptions {
+interface Options extends NoteOptions {
   region?: string
   endedAt?: string
 }
@@ -28,9 +28,12 @@ export function finalizeCommand(): Command {
     )
     .option('--ended-at <time>', 'when the agreement ended; now by default')
     .addOption(ledgerOption())
+    .addOption(whoOption())
+    .addOption(whyOption('its agreement has ended'))
     .addOption(nowOption())
     .action(async (customer: string, options: Options) => {
-      const now = nowOf(options)
+      const by = noteOf(options)
+      const { now } = by
       const endedAt = options.endedAt === undefined ? now : parseTime(options.endedAt, now)
       if (!isPlausibleEnd(endedAt, now)) {
         throw new CommandLineError(`Expected --ended-at to be ${PLAUSIBLE_END}, got ${options.endedAt}.`)
@@ -41,7 +44,7 @@ export function finalizeCommand(): Command {
           throw new LedgerError('ERR_LEDGER_STATE', `${accountName(account)} is no customer; expected one.`)
         }
         const region = options.region as string
-        const { records, held } = await ledger.finalize(account, { now, endedAt, region, ...DELAYS })
+        const { records, held } = await ledger.finalize(account, { ...by, endedAt, region, ...DELAYS })
         print(
           records === 0
             ? `${accountName(account)} owes nothing that is not frozen already.`

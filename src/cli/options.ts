@@ -1,6 +1,6 @@
-import { userInfo } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
 import type { AuditNote } from '../ledger/ledger.ts'
+import { userName } from '../ledger/system-user.ts'
 import { CommandLineError } from './errors.ts'
 import { parseTime } from './period.ts'
 
@@ -31,8 +31,11 @@ export const formatOption = (...formats: OutputFormat[]) =>
 export const whoOption = () =>
   new Option('--who <name>', 'who does it').argParser(notEmpty).default(userName(), 'the user of the system')
 
-export const whyOption = () =>
-  new Option('--why <text>', 'why, for the audit trail').argParser(notEmpty).makeOptionMandatory()
+/** @param usual where it need not be said */
+export const whyOption = (usual?: string) => {
+  const option = new Option('--why <text>', 'why, for the audit trail').argParser(notEmpty)
+  return usual === undefined ? option.makeOptionMandatory() : option.default(usual)
+}
 
 /** The only place where a command reads the clock. */
 export function nowOf({ now }: { now?: string }): number {
@@ -60,13 +63,4 @@ function notEmpty(text: string): string {
   const trimmed = text.trim()
   if (trimmed === '') throw new InvalidArgumentError('Expected a text that is not empty.')
   return trimmed
-}
-
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    // A container's user may have no name.
-    return `uid ${process.getuid?.() ?? 'unknown'}`
-  }
 }

@@ -12,6 +12,7 @@ import { pruneCommand } from './prune.ts'
 import { recordsCommand } from './records.ts'
 import { releaseCommand } from './release.ts'
 import { restoreCommand } from './restore.ts'
+import { sendersCommand } from './senders.ts'
 import { serveCommand } from './serve.ts'
 import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
@@ -21,7 +22,10 @@ import { verifyCommand } from './verify.ts'
 import { writeOffCommand } from './write-off.ts'
 
 const GROUPS: [string, (() => Command)[]][] = [
-  ['Look:', [statusCommand, statementCommand, recordsCommand, heldCommand, auditCommand, verifyCommand]],
+  [
+    'Look:',
+    [statusCommand, statementCommand, recordsCommand, heldCommand, auditCommand, sendersCommand, verifyCommand],
+  ],
   [
     'Decide (each leaves an audit entry):',
     [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand],
@@ -48,7 +52,7 @@ export function createProgram(): Command {
       `
 Begin with "status". The commands to look with only read, beside a running
 exporter. Times are UTC, written as ISO 8601. The exit status is 1 for an error
-or a ledger that does not add up, 2 for a mistake in the command line.`,
+or a ledger that does not add up or was changed, 2 for a mistake in the command line.`,
     )
   for (const [heading, commands] of GROUPS) {
     for (const make of commands) program.addCommand(make().copyInheritedSettings(program).helpGroup(heading))

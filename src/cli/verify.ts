@@ -4,6 +4,7 @@ import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
 import { print, screen } from './output.ts'
+import { verdictJson, verdictText } from './report/audit-verdict.ts'
 import { equationText } from './report/equation-text.ts'
 import { breachesJson } from './report/statement-json.ts'
 
@@ -13,14 +14,25 @@ interface Options extends CommonOptions {
 
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('check that the equation holds for each customer and dimension; exit status 1 if not')
+    .description(
+      'check that the equation holds for each customer and dimension, and that the audit trail is as it was written; ' +
+        'exit status 1 if not',
+    )
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
     .action(async ({ ledger: path, format }: Options) => {
-      const lines = await withLedger(path, 'read', ledger => ledger.statement())
+      const [lines, audit] = await withLedger(path, 'read', async ledger => [
+        await ledger.statement(),
+        await ledger.verifyAudit(),
+      ])
       const broken = breaches(lines)
-      const result = { series: lines.length, equationHolds: broken.length === 0, breaches: breachesJson(lines) }
-      print(format === 'json' ? json(result) : equationText(lines, screen().paint))
-      if (broken.length > 0) process.exitCode = 1
+      const equation = { series: lines.length, equationHolds: broken.length === 0, breaches: breachesJson(lines) }
+      const { paint } = screen()
+      print(
+        format === 'json'
+          ? json({ ...equation, audit: verdictJson(audit) })
+          : `${equationText(lines, paint)}\n${verdictText(audit, paint)}`,
+      )
+      if (broken.length > 0 || audit.breaks.length > 0) process.exitCode = 1
     })
 }

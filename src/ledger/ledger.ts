@@ -73,8 +73,20 @@ export interface Ledger {
   statement(query?: StatementQuery): Promise<StatementLine[]>
   /** Usage records, the youngest hour first. */
   records(query?: RecordsQuery): Promise<RecordEntry[]>
-  /** The decisions of persons, and what the ledger noted of others' counters, the youngest first. */
-  audit(query?: { limit?: number }): Promise<AuditEntry[]>
+  /** What was done to the ledger and what it noted, the youngest first. */
+  audit(query?: AuditQuery): Promise<AuditEntry[]>
+  /** Reads the whole audit trail, and tells where it is not as it was written; see `rules/audit`. */
+  verifyAudit(): Promise<AuditVerdict>
+
+  /**
+   * Writes down in the audit trail, once for each, that a sender feeds these customers. It takes them all or fails; then
+   * it is to be tried again, and is no reason to refuse usage.
+   *
+   * @param now milliseconds since the epoch
+   */
+  noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void>
+  /** Writes down in the audit trail that usage which the ledger has refused was set aside, and where it is. */
+  noteSetAside(who: string, why: string, detail: string): Promise<void>
 
   /**
    * Ends a held record. `release`: it was surely not billed, its quantity goes back into the balance; `billed` and
@@ -92,9 +104,9 @@ export interface Ledger {
 
   /**
    * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts.
-   * Totals stay. Returns how many.
+   * Totals stay. Returns how many. Where it deletes anything, an entry in the audit trail says so.
    */
-  prune(before: number): Promise<number>
+  prune(before: number, by?: AuditNote): Promise<number>
   /**
    * Forgets others' counters that were silent for longer than they are kept, so that it has those that speak and not all
    * that ever spoke: 35 days, and 400 of those that do not say when they began. What of them speaks again is held, as
@@ -206,6 +218,9 @@ export interface CloseOptions {
 
 export interface FinalizeOptions extends CloseOptions {
   readonly endedAt: number
+  /** For the audit trail: who says so. */
+  readonly who?: string
+  readonly why?: string
 }
 
 export interface CloseResult {
@@ -414,15 +429,78 @@ export interface AuditNote {
   readonly now: number
 }
 
+/** What an entry of the audit trail is about. */
+export type AuditAction =
+  /** A person decided about a record or a balance. */
+  | 'release'
+  | 'settle'
+  | 'attribute'
+  | 'write-off'
+  | 'restore'
+  /** Settled records were deleted. */
+  | 'prune'
+  /** A customer's agreement has ended. */
+  | 'finalize'
+  /** A dimension was registered with other terms than before. */
+  | 'register'
+  /** A sender's first usage of a customer. */
+  | 'fed'
+  /** Usage that the ledger has refused was set aside. */
+  | 'set-aside'
+  /** What the ledger found of others' counters: one entry for each series and batch. */
+  | NotCounted
+
 export interface AuditEntry {
+  /** Its place in the chain, from 1 on; those of before there was a chain have none. */
+  readonly number?: number
+  /** When it was done, as was said. */
   readonly at: number
+  /** Who did it, as was said. */
   readonly who: string
   readonly why: string
-  /** What a person did, or what the ledger found of others' counters: one entry for each series and batch. */
-  readonly action: 'release' | 'settle' | 'attribute' | 'write-off' | 'restore' | NotCounted
+  /** When it was written, by the ledger's clock. */
+  readonly writtenAt?: number
+  /** The operating system's user, and the machine, of the process that wrote it. */
+  readonly systemUser?: string
+  readonly action: AuditAction
   readonly account?: Account
   readonly dimension?: string
   readonly recordId?: string
   readonly amount?: bigint
   readonly detail?: string
+  /** SHA-256 over it and the hash of the entry before, as 64 hexadecimal digits. */
+  readonly hash?: string
+}
+
+export interface AuditQuery {
+  /** At most so many, of each action where actions are named. 100 by default. */
+  readonly limit?: number
+  readonly actions?: readonly AuditAction[]
+  readonly who?: string
+  /** A customer's account key, account id, identifier or licence. */
+  readonly customer?: string
+}
+
+export interface AuditVerdict {
+  /** How many entries are chained. */
+  readonly entries: number
+  /** The hash of the last of them. Kept elsewhere, it shows later that all up to here was replaced. */
+  readonly hash?: string
+  /** In the order of the trail, at most 100. */
+  readonly breaks: readonly AuditBreak[]
+}
+
+/** Where the audit trail is not as it was written. */
+export interface AuditBreak {
+  /**
+   * `changed`: this entry, or what it keeps of the one before; `missing`: entries up to this one; `inserted`: an entry
+   * that nobody has chained; `changed-before`: any entry of before there was a chain; `replaced`: the last entries.
+   */
+  readonly kind: 'changed' | 'missing' | 'inserted' | 'changed-before' | 'replaced'
+  /** The entry's place in the chain. */
+  readonly number?: number
+  /** Of entries that are missing, the first. */
+  readonly from?: number
+  /** When it was done, as the entry says. */
+  readonly at?: number
 }

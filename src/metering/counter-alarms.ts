@@ -62,8 +62,6 @@ export const ALARM_VERDICTS = Object.keys(COUNTER_ALARMS) as AlarmVerdict[]
 
 /** So long is an alarm shown: as long as AWS takes usage of an hour. */
 const SHOWN = 24 * HOUR
-/** How many entries of the audit trail are looked through. */
-const READ = 1000
 
 /** When it was last raised, in milliseconds since the epoch. */
 export interface RecentAlarm {
@@ -79,7 +77,7 @@ export async function recentAlarms(
 ): Promise<RecentAlarm[]> {
   const raised = ALARM_VERDICTS.filter(verdict => (notCounted[verdict] ?? 0) > 0)
   if (raised.length === 0) return []
-  const entries = await ledger.audit({ limit: READ })
+  const entries = await ledger.audit({ actions: raised, limit: 1 })
   return raised.flatMap(verdict => {
     const at = entries.find(({ action }) => action === verdict)?.at
     return at !== undefined && at > now - SHOWN ? { verdict, at } : []

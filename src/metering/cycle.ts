@@ -77,8 +77,9 @@ const DOUBTFUL = { from: 1, below: 2 ** 31 - 1 }
 const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
 const PRUNE_INTERVAL = 6 * HOUR
+const DAY = 24 * HOUR
 /** How often counters are forgotten that have been silent for long. */
-const FORGET_INTERVAL = 24 * HOUR
+const FORGET_INTERVAL = DAY
 
 /** A product and region whose requests fail, so that it neither holds up the others nor puts more records in doubt. */
 interface LaneFault {
@@ -155,7 +156,8 @@ export class MeteringCycle {
     }
     if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
       this.#prunedAt = now()
-      await ledger.prune(now() - this.#options.retention)
+      const why = `older than ${Math.round(this.#options.retention / DAY)} days`
+      await ledger.prune(now() - this.#options.retention, { who: 'retention', why, now: now() })
     }
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
     this.#forgotAt ??= now()

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
+import type { AuditBreak, AuditEntry } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { shortTime } from '../../src/text/time.ts'
 import { ACME, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
@@ -57,7 +59,9 @@ describe('commands that look', () => {
     assert.match(records.stderr, /^There are more than these 3/)
     assert.match(held.stdout, /^in-doubt: 1 record/)
     assert.match(audit.stdout, /^No entries/)
-    assert.deepEqual(JSON.parse(verify.stdout), { series: 7, equationHolds: true, breaches: [] })
+    const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
+    assert.deepEqual(equation, { series: 7, equationHolds: true, breaches: [] })
+    assert.deepEqual([verdict.entries, verdict.breaks], [0, []])
     // Nothing but a terminal gets colours.
     for (const { stdout } of [status, records, held]) assert.ok(!stdout.includes('\u001b'))
   })
@@ -155,6 +159,26 @@ describe('commands that decide', () => {
     assert.match((await finalize('nobody')).stderr, /There is no account "nobody"/)
   })
 
+  test('finalize and prune say who and why', async t => {
+    const { path, command } = await seeded(t)
+    const by = ['--who', 'ceo@example.com', '--why', 'cancelled']
+    await command('finalize', '111122223333', '--region', 'us-east-1', ...by, ...AT)
+    const { entry } = await afterwards(path)
+    assert.deepEqual([entry?.action, entry?.who, entry?.why], ['finalize', 'ceo@example.com', 'cancelled'])
+    await command('prune', '--before', '2026-11-21T05:00Z', ...AT)
+    const audit = await command('audit')
+    const [title, ...lines] = audit.stdout.split('\n')
+    // Whoever says to be somebody else, or that it is another time, is seen.
+    assert.match(title as string, /^AT +WHO +ACTION .* WHY +WRITTEN +SYSTEM USER$/)
+    const { systemUser, writtenAt } = entry as AuditEntry
+    assert.ok(lines.every(line => line === '' || line.includes(shortTime(writtenAt as number).slice(0, 10))))
+    assert.match(lines.join('\n'), new RegExp(`ceo@example.com +finalize .* ${systemUser}$`, 'm'))
+    const one = await command('audit', '--action', 'finalize', '--customer', '111122223333', '--format', 'json')
+    assert.equal(JSON.parse(one.stdout)[0].systemUser, systemUser)
+    assert.equal((await command('audit', '--who', 'nobody', '--format', 'json')).stdout, '[]\n')
+    assert.match((await command('audit', '--action', 'finalise')).stderr, /Allowed choices are release/)
+  })
+
   test('attribute and write-off', async t => {
     const { path, command } = await seeded(t)
     const give = (...args: string[]) => command('attribute', 'u-fc273356', 'tokens-processed', '--why', 'acme', ...args)
@@ -178,9 +202,61 @@ describe('commands that decide', () => {
     const audit = await command('audit', '--format', 'csv')
     assert.match(
       audit.stdout,
-      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,,last fraction\r\n/,
+      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,,last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
     )
   })
+})
+
+test('senders tells which customers a token has touched, and since when', async t => {
+  const { path, command } = await seeded(t)
+  assert.match((await command('senders')).stdout, /^No senders/)
+  const ledger = new SqliteLedger({ path })
+  await ledger.noteSender('plant-b', [ACME], LATEST)
+  await ledger.noteSender(
+    'plant-a',
+    [ACME, { ...ACME, key: 'prod,999900001111', accountId: '999900001111' }],
+    LATEST + HOUR,
+  )
+  await ledger.close()
+  assert.deepEqual((await command('senders')).stdout.trimEnd().split(/ *\n/), [
+    'SENDER   CUSTOMER      LICENCE  PRODUCT  SINCE',
+    `plant-a  111122223333  -        prod     ${shortTime(LATEST + HOUR)}`,
+    `plant-a  999900001111  -        prod     ${shortTime(LATEST + HOUR)}`,
+    `plant-b  111122223333  -        prod     ${shortTime(LATEST)}`,
+  ])
+  const json = JSON.parse((await command('senders', '--sender', 'plant-b', '--format', 'json')).stdout)
+  assert.deepEqual(
+    json.map(({ writtenAt, ...feed }: { writtenAt: string }) => feed),
+    [{ sender: 'plant-b', customer: ACME, since: new Date(LATEST).toISOString() }],
+  )
+  const csv = await command('senders', '--customer', '999900001111', '--format', 'csv')
+  assert.match(csv.stdout, /^sender,customer,since,written_at\r\nplant-a,"prod,999900001111",[^\r]*\r\n$/)
+})
+
+test('verify tells where the audit trail was changed', async t => {
+  const { path, command } = await seeded(t)
+  await command('write-off', '111122223333', 'gpu-hours', '--why', 'last fraction', ...AT)
+  const ledger = new SqliteLedger({ path })
+  for (const detail of ['1', '2', '3']) await ledger.noteSetAside('writer', 'refused', detail)
+  const { hash } = await ledger.verifyAudit()
+  await ledger.close()
+  const before = await command('verify')
+  assert.match(before.stdout, new RegExp(`^The audit trail holds: all 4 entries are as written\\. .*${hash}$`, 'm'))
+  const database = new DatabaseSync(path)
+  database.exec("UPDATE audit SET who = 'somebody else' WHERE number = 1; DELETE FROM audit WHERE number = 3")
+  database.close()
+  const [text, json] = await Promise.all([command('verify'), command('verify', '--format', 'json')])
+  assert.deepEqual([text.status, json.status], [1, 1])
+  assert.match(text.stdout, /^The equation holds/)
+  assert.match(text.stdout, /^ {2}Entry 1, of 2026-11-21T09:40Z, was changed/m)
+  assert.match(text.stdout, /^ {2}Entry 3 is missing\.$/m)
+  assert.deepEqual(
+    JSON.parse(json.stdout).audit.breaks.map(({ kind, number }: AuditBreak) => [kind, number]),
+    [
+      ['changed', 1],
+      ['missing', 3],
+    ],
+  )
 })
 
 test('backup, restore and prune', async t => {

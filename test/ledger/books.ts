@@ -90,7 +90,7 @@ export class Books {
 }
 
 const READING: ReadonlySet<keyof Ledger> = new Set([
-  ...(['ping', 'status', 'dimensions', 'statement', 'records', 'audit', 'due', 'close'] as const),
+  ...(['ping', 'status', 'dimensions', 'statement', 'records', 'audit', 'verifyAudit', 'due', 'close'] as const),
 ])
 
 /** A ledger whose books are checked after every call that may change something, also after one that failed. */

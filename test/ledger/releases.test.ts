@@ -10,7 +10,7 @@ import pg from 'pg'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { DynamoDBLedger } from '../../src/ledger/dynamodb/ledger.ts'
 import { HOUR, MINUTE, SECOND } from '../../src/ledger/hours.ts'
-import type { Ledger } from '../../src/ledger/ledger.ts'
+import type { AuditAction, Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { MIGRATIONS as POSTGRESQL } from '../../src/ledger/postgresql/schema.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -235,6 +235,18 @@ function recordedAfter(increases: Readonly<Record<string, number>>): Record<stri
   return Object.fromEntries(series.map(name => [name, (story.BOOKS_BEFORE[name]?.[0] ?? 0) + (increases[name] ?? 0)]))
 }
 
+test('what was in the trail before there was a chain is seen when it is changed', async () => {
+  await using left = await sqliteLedger()
+  const ledger = await left.open(Date.now)
+  await ledger.noteSetAside('writer', 'refused', 'batch 1')
+  assert.deepEqual((await ledger.verifyAudit()).breaks, [])
+  const database = new DatabaseSync(left.address)
+  database.exec("UPDATE audit SET who = 'nobody' WHERE id = (SELECT min(id) FROM audit)")
+  database.close()
+  assert.deepEqual((await ledger.verifyAudit()).breaks, [{ kind: 'changed-before' }])
+  await ledger.close()
+})
+
 describe('a released schema', () => {
   /** Fails where it differs from its dump; `node --test --test-update-snapshots` makes that of a new version. */
   const compare = (t: TestContext, dump: string, name: string) =>
@@ -296,6 +308,14 @@ for (const [engine, make, skip] of [
         for (const _ of ['once', 'and again']) for (const request of story.AFTER) await present.post(request)
         assert.deepEqual(await present.recorded(), recordedAfter(story.INCREASES))
         await settleByHand(present.ledger)
+        const { entries, breaks } = await present.ledger.verifyAudit()
+        assert.deepEqual([entries >= 4, breaks], [true, []])
+        // Those of before the chain are there, with their names.
+        const before = (await present.ledger.audit({ limit: 1000 })).filter(({ number }) => number === undefined)
+        assert.ok(before.length > 0 && before.some(({ account, dimension }) => account && dimension))
+        const [youngest] = before
+        const same = await present.ledger.audit({ actions: [youngest?.action as AuditAction], limit: 1000 })
+        assert.ok(same.some(entry => entry.number === undefined && entry.at === youngest?.at))
         await present.pass(story.NEXT_PASS)
         await present.pass(story.NEXT_PASS + HOUR)
         assert.deepEqual(story.booksOf(await present.ledger.statement()), BOOKS_AFTER)

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type {
@@ -126,6 +127,7 @@ export class Scene implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.books.check(this.#ledger)
+    assert.deepEqual((await this.#ledger.verifyAudit()).breaks, [])
     await this.#engine.dispose()
   }
 

@@ -173,6 +173,8 @@ test('a ledger that has lost batches gets what follows, under keys of its own', 
   await ledger.append(world.batch(2))
   await ledger.close()
   assert.equal(await world.recorded(), '9')
+  const noted = await world.ledger.audit({ actions: ['set-aside'] })
+  assert.ok(noted.length > 0 && noted.every(({ detail }) => detail?.endsWith('goes under another key')))
 })
 
 test('a spool that cannot be written says so', async () => {

@@ -30,6 +30,7 @@ async function begin(
   const writer = new UsageWriter(
     new Proxy(ledger, {
       get: (_, name) => {
+        if (name === 'noteSetAside') return ledger.noteSetAside.bind(ledger)
         assert.equal(name, 'append')
         return (batch: UsageBatch) => {
           tried.push(structuredClone(batch))
@@ -45,7 +46,7 @@ async function begin(
     const lines = await ledger.statement()
     return new Map(lines.map(line => [line.account.key, line.recorded]))
   }
-  return { writer, use, tried, recorded }
+  return { ledger, writer, use, tried, recorded }
 }
 
 const sequencesAndSizes = (batches: readonly UsageBatch[]) =>
@@ -164,7 +165,7 @@ test('the largest amounts stay exact', async t => {
 
 test('a ledger that has lost batches gets what follows, under a new key', async t => {
   let lost = false
-  const { writer, use, tried, recorded } = await begin(t, async (_, append) => {
+  const { ledger, writer, use, tried, recorded } = await begin(t, async (_, append) => {
     // Acknowledged, and gone with a failover.
     if (lost) await append()
   })
@@ -182,4 +183,7 @@ test('a ledger that has lost batches gets what follows, under a new key', async 
     [1, 2, 1, 2],
   )
   assert.equal(new Set(tried.map(batch => batch.writer)).size, 2)
+  const [noted, ...others] = await ledger.audit({ actions: ['set-aside'] })
+  assert.equal(noted?.detail, `batch 2 of writer ${tried[0]?.writer} goes under another key`)
+  assert.deepEqual(others, [])
 })

@@ -143,12 +143,12 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'what was frozen at one size is billed at another',
     edits: edit(
       'ledger/sqlite/batches.ts',
-      'if (known !== undefined && BigInt(known.size as string) > dimension.size) {',
+      'if (known !== undefined && known.size > dimension.size) {',
       `this.#database.run(
       'UPDATE record SET size = ? WHERE series IN (SELECT id FROM series WHERE dimension = ?)',
       ...[String(dimension.size), id],
     )
-    if (known !== undefined && BigInt(known.size as string) > dimension.size) {`,
+    if (known !== undefined && known.size > dimension.size) {`,
     ),
     caughtBy: [SEQUENCES],
   },

@@ -1,9 +1,10 @@
+import { HOUR } from '../../ledger/hours.ts'
 import type { AuditEntry } from '../../ledger/ledger.ts'
 import { accountLabel } from '../../text/account.ts'
 import { csv } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityText } from '../../text/quantity.ts'
-import { type TableOptions, table } from '../../text/table.ts'
+import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -20,6 +21,19 @@ export function auditTable(
     const size = dimensions.get(dimension)?.size
     return amount === undefined || size === undefined ? '-' : quantityText(amount, size)
   }
+  const said: Column<AuditEntry>[] = [
+    {
+      title: 'WRITTEN',
+      of: entry => (writtenLater(entry) ? shortTime(entry.writtenAt as number) : '-'),
+      optional: true,
+    },
+    {
+      title: 'SYSTEM USER',
+      of: entry => (isOther(entry) ? printable(entry.systemUser as string) : '-'),
+      optional: true,
+    },
+  ]
+  const differing = said.filter(({ of }) => entries.some(entry => of(entry) !== '-'))
   return table<AuditEntry>(
     [
       { title: 'AT', of: entry => shortTime(entry.at) },
@@ -31,16 +45,30 @@ export function auditTable(
       { title: 'QUANTITY', of: quantity, number: true },
       { title: 'DETAIL', of: entry => printable(entry.detail ?? '-'), optional: true },
       { title: 'WHY', of: entry => printable(entry.why) },
+      ...differing,
     ],
     entries,
     options,
   )
 }
 
+/** So long may it take from what is said to where it is written, clocks and folding included. */
+const USUAL_DELAY = 2 * HOUR
+
+function writtenLater({ at, writtenAt }: AuditEntry): boolean {
+  return writtenAt !== undefined && Math.abs(writtenAt - at) > USUAL_DELAY
+}
+
+/** Whether it was written by somebody else than who is said to have done it, on whatever machine. */
+function isOther({ who, systemUser }: AuditEntry): boolean {
+  return systemUser !== undefined && !systemUser.startsWith(`${who}@`)
+}
+
 /** What persons did, for a program. */
 export function auditJson(entries: readonly AuditEntry[]): object[] {
-  return entries.map(({ at, amount, ...entry }) => ({
+  return entries.map(({ at, writtenAt, amount, ...entry }) => ({
     at: iso(at),
+    ...(writtenAt !== undefined && { writtenAt: iso(writtenAt) }),
     ...entry,
     ...(amount !== undefined && { amount: formatAmount(amount) }),
   }))
@@ -49,10 +77,15 @@ export function auditJson(entries: readonly AuditEntry[]): object[] {
 /** What persons did, for a spreadsheet. */
 export function auditCsv(entries: readonly AuditEntry[]): string {
   return csv(
-    ['at', 'who', 'action', 'record', 'account', 'dimension', 'amount', 'detail', 'why'],
-    entries.map(({ at, who, action, recordId, account, dimension, amount, detail, why }) => [
+    [
+      ...['at', 'who', 'action', 'record', 'account', 'dimension', 'amount', 'detail', 'why'],
+      ...['number', 'written_at', 'system_user', 'hash'],
+    ],
+    entries.map(({ at, who, action, recordId, account, dimension, amount, detail, why, ...written }) => [
       ...[iso(at), who, action, recordId, account?.key, dimension],
       ...[amount === undefined ? undefined : formatAmount(amount), detail, why],
+      ...[written.number, written.writtenAt === undefined ? undefined : iso(written.writtenAt)],
+      ...[written.systemUser, written.hash],
     ]),
   )
 }

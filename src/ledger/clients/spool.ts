@@ -7,6 +7,7 @@ import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
+import { isMissingBatches, tellMissingBatches } from './lost-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
 export interface SpoolOptions {
@@ -153,9 +154,9 @@ class Spool {
         await this.#ledger.append(batch)
         this.#try('write to', () => this.#database.prepare('DELETE FROM batch WHERE id = ?').run(id))
       } catch (error) {
-        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        if (!isMissingBatches(error)) throw error
         // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
-        notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        await tellMissingBatches(this.#ledger, batch, error)
         const content = serialize({ ...batch, writer: newWriterId(), sequence: 1 })
         this.#try('write to', () =>
           this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),

@@ -1,10 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { notice } from '../../notice.ts'
 import type { Account } from '../../usage/account.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
-import { LedgerError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
+import { isMissingBatches, tellMissingBatches } from './lost-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
 /** How many entries a batch has at most, since an engine in this process lets nothing else happen while it takes one. */
@@ -89,9 +88,9 @@ export class UsageWriter {
         await this.#ledger.append(batch)
         this.#batches.shift()
       } catch (error) {
-        if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING')) throw error
+        if (!isMissingBatches(error)) throw error
         // It has refused the batch whole, and would refuse all that follow.
-        notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${error.message}`)
+        await tellMissingBatches(this.#ledger, batch, error)
         this.#beginAnew()
       }
     }

@@ -1,66 +1,301 @@
+import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { AuditEntry, AuditNote } from '../ledger.ts'
+import type { AuditAction, AuditEntry, AuditQuery, AuditVerdict } from '../ledger.ts'
+import {
+  type ChainEnd,
+  type ChainedEntry,
+  chain,
+  feedEntries,
+  HASHED_BEFORE,
+  HashBefore,
+  type NewEntry,
+  NOTHING,
+  storable,
+  TrailCheck,
+} from '../rules/audit.ts'
+import { systemUser } from '../system-user.ts'
 import type { Database } from './database.ts'
-import type { Key, Write } from './table.ts'
+import { chunksOf, type Item, type Key, pause, type Range, type Table, type Write } from './table.ts'
 
-/** The audit trail: an item for each entry, in the order in which they were made by DynamoDB's clock. */
+/**
+ * The audit trail; see `rules/audit`. An item for each entry, in the order of the chain, and one for its end, over whose
+ * version everything is written that adds to it: two who do so at once are in each other's way, and one looks again.
+ * Beside each entry is one that finds it by its action.
+ */
 
 const PARTITION = 'audit'
+/** The end of the chain. */
+const CHAIN: Key = { pk: 'ledger', sk: 'audit' }
+/** Entries of before there was a chain are by their time in 16 digits, which begin with a 0; those of the chain after it. */
+const OF_CHAIN = '1'
+const BEFORE_CHAIN: Range = { to: OF_CHAIN }
 
-export interface StoredAudit {
-  readonly at: number
-  readonly who: string
-  readonly why: string
-  readonly action: AuditEntry['action']
-  readonly account: number | null
-  readonly dimension: number | null
+const ENTRIES_PER_PAGE = 1000
+/** How many entries one transaction adds: it has at most 100 items, and each entry two. */
+const ENTRIES_PER_WRITE = 45
+
+interface StoredChain extends ChainEnd {
+  /** The hash of those before the chain. */
+  readonly before: string
+  /** The place of the last of those, empty where there was none. */
+  readonly last: string
+  /** The last cut of which notes were added, and how many: so that each is there once, whoever applies the cut. */
+  readonly cut: number
+  readonly notes: number
+}
+
+type Stored = Omit<AuditEntry, 'account' | 'dimension' | 'recordId' | 'amount' | 'detail'> & {
   readonly recordId: string | null
   readonly amount: string | null
   readonly detail: string | null
+  /** Numbers before there was a chain. */
+  readonly account: Account | number | null
+  readonly dimension: string | number | null
 }
 
-/** @param name tells it from others of the same instant */
-export function auditKey(at: number, name: string): Key {
-  return { pk: PARTITION, sk: `${String(Math.round(at)).padStart(16, '0')}#${name}` }
+const placeOf = (number: number): string => OF_CHAIN + String(number).padStart(15, '0')
+const numberOf = (sk: string): number => Number(sk.slice(OF_CHAIN.length))
+
+/** Where entries are found by their action, by their places in the trail. */
+const indexOf = (action: AuditAction): string => `audit#${action}`
+
+/** What adds entries to the trail, together with what they are about: over the end of the chain as it is now. */
+export async function auditWrites(database: Database, entries: readonly NewEntry[]): Promise<Write[]> {
+  return entries.length === 0 ? [] : added(database, await endOfChain(database.table), entries)
 }
 
-/** How many entries this process has made. */
-let made = 0
+/** Adds entries to the trail, of which nothing else depends. */
+export async function writeAudit(database: Database, entries: readonly NewEntry[]): Promise<void> {
+  for (let failures = 1; ; failures += 1) {
+    const writes = await auditWrites(database, entries)
+    if ((await database.table.write('write to the audit trail', writes)) !== undefined) return
+    await pause(failures)
+  }
+}
 
-/** Writes down what a person did, together with it. */
-export function auditWrite(
+/** Adds the notes of a cut, those that nobody has added yet. */
+export async function writeNotes(database: Database, cut: number, notes: readonly NewEntry[]): Promise<void> {
+  for (let failures = 1; notes.length > 0; ) {
+    const end = await endOfChain(database.table)
+    const { data } = end
+    if (data.cut > cut) return
+    const done = data.cut === cut ? data.notes : 0
+    const some = notes.slice(done, done + ENTRIES_PER_WRITE)
+    if (some.length === 0) return
+    const writes = added(database, end, some, { cut, notes: done + some.length })
+    if ((await database.table.write('write to the audit trail', writes)) === undefined) {
+      await pause(failures)
+      failures += 1
+    }
+  }
+}
+
+interface FoundEnd {
+  readonly data: StoredChain
+  readonly version: string | undefined
+}
+
+function added(
   { clock }: Database,
-  action: AuditEntry['action'],
-  { who, why, now }: AuditNote,
-  what: {
-    readonly account?: number
-    readonly dimension?: number
-    readonly recordId?: string
-    readonly amount?: bigint
-    readonly detail?: string
-  } = {},
-): Write {
-  made += 1
-  const { account = null, dimension = null, recordId = null, amount, detail = null } = what
-  const data: StoredAudit = {
-    ...{ at: now, who, why, action, account, dimension, recordId, detail },
+  { data, version }: FoundEnd,
+  entries: readonly NewEntry[],
+  noted?: Pick<StoredChain, 'cut' | 'notes'>,
+): Write[] {
+  const { chained, end } = chain(data, entries, { systemUser: systemUser(), writtenAt: clock.now() })
+  return [
+    { put: CHAIN, over: version, data: { ...data, ...end, ...noted } },
+    ...chained.flatMap((entry): Write[] => {
+      const sk = placeOf(entry.number)
+      return [
+        { put: { pk: PARTITION, sk }, over: undefined, data: storedOf(entry) },
+        { index: { pk: indexOf(entry.action), sk } },
+      ]
+    }),
+  ]
+}
+
+/**
+ * The end of the chain. It begins after what was there before there was one. In a table that was put back, entries may
+ * be there that its end does not know of: it goes on after them.
+ */
+async function endOfChain(table: Table): Promise<FoundEnd> {
+  const doing = 'read the audit trail'
+  const [item] = await table.get(doing, [CHAIN])
+  const [last] = await table.list(doing, PARTITION, { newestFirst: true, limit: 1 })
+  const data = (item?.data as StoredChain | undefined) ?? (await beginning(table, last))
+  const version = item?.version
+  if (last === undefined || !last.sk.startsWith(OF_CHAIN) || numberOf(last.sk) <= data.entries) return { data, version }
+  return { data: { ...data, entries: numberOf(last.sk), hash: (last.data as Stored).hash ?? NOTHING }, version }
+}
+
+async function beginning(table: Table, last: Item | undefined): Promise<StoredChain> {
+  const place = last === undefined || last.sk.startsWith(OF_CHAIN) ? '' : last.sk
+  const before = await hashBefore(table, place)
+  return { entries: 0, hash: before, before, last: place, cut: 0, notes: 0 }
+}
+
+/** The hash of what was there before the chain, up to a place. */
+async function hashBefore(table: Table, last: string): Promise<string> {
+  const hash = new HashBefore()
+  const range = { to: last, newestFirst: true, limit: HASHED_BEFORE }
+  for await (const item of table.query('read the audit trail', PARTITION, range)) {
+    hash.add(entryBefore(item.data as Stored))
+  }
+  return hash.digest()
+}
+
+/** An entry of before there was a chain, with the numbers that it has for names. */
+function entryBefore(stored: Stored): AuditEntry {
+  const { account, dimension } = stored
+  return {
+    ...entryOf({ ...stored, account: null, dimension: null }),
+    detail: JSON.stringify([account, dimension, stored.detail]),
+  }
+}
+
+function storedOf({ account, dimension, recordId, amount, detail, ...entry }: ChainedEntry): Stored {
+  return {
+    ...entry,
+    ...{ account: account ?? null, dimension: dimension ?? null, recordId: recordId ?? null, detail: detail ?? null },
     amount: amount === undefined ? null : String(amount),
   }
-  const name = `${String(made).padStart(8, '0')}-${Math.random().toString(36).slice(2)}`
-  return { put: auditKey(clock.now(), name), over: undefined, data }
 }
 
-export async function auditEntries({ table, accounts, dimensions }: Database, limit: number): Promise<AuditEntry[]> {
-  const items = await table.list('read the audit trail', PARTITION, { newestFirst: true, limit })
-  const entries = items.map(({ data }) => data as StoredAudit)
-  await accounts.refresh()
-  const all = await dimensions.upTo(entries.map(({ dimension }) => dimension ?? -1))
-  return entries.map(({ at, who, why, action, account, dimension, recordId, amount, detail }) => ({
-    ...{ at, who, why, action },
-    ...(account !== null && { account: accounts.get(account) }),
-    ...(dimension !== null && { dimension: (all[dimension] as Dimension).name }),
+function entryOf({ account, dimension, recordId, amount, detail, ...entry }: Stored): AuditEntry {
+  return {
+    ...entry,
+    ...(account !== null && { account: account as Account }),
+    ...(dimension !== null && { dimension: dimension as string }),
     ...(recordId !== null && { recordId }),
     ...(amount !== null && { amount: BigInt(amount) }),
     ...(detail !== null && { detail }),
-  }))
+  }
 }
+
+/** Entries with the names of what those of before the chain have numbers for. */
+async function named({ accounts, dimensions }: Database, stored: readonly Stored[]): Promise<AuditEntry[]> {
+  const numbers = stored.flatMap(({ account }) => (typeof account === 'number' ? [account] : []))
+  await accounts.readThose(numbers)
+  const all = await dimensions.upTo(stored.map(({ dimension }) => (typeof dimension === 'number' ? dimension : -1)))
+  return stored.map(one => {
+    const { account, dimension } = one
+    return entryOf({
+      ...one,
+      account: typeof account === 'number' ? accounts.get(account) : account,
+      dimension: typeof dimension === 'number' ? (all[dimension] as Dimension).name : dimension,
+    })
+  })
+}
+
+export async function auditEntries(database: Database, query: AuditQuery): Promise<AuditEntry[]> {
+  const { actions } = query
+  if (actions === undefined) return await youngest(database, pagesOf(database.table), query)
+  const found: AuditEntry[] = []
+  for (const action of actions) found.push(...(await youngest(database, pagesOfAction(database.table, action), query)))
+  return found.sort((a, b) => (b.number ?? 0) - (a.number ?? 0) || b.at - a.at)
+}
+
+/** The first of these entries that are asked for. */
+async function youngest(
+  database: Database,
+  pages: AsyncGenerator<readonly Stored[]>,
+  { limit = 100, who, customer }: AuditQuery,
+): Promise<AuditEntry[]> {
+  const found: AuditEntry[] = []
+  for await (const page of pages) {
+    const entries = await named(database, page)
+    const wanted = entries.filter(entry => {
+      return (who === undefined || entry.who === who) && (customer === undefined || isNamed(entry.account, customer))
+    })
+    found.push(...wanted)
+    if (found.length >= limit) break
+  }
+  return found.slice(0, limit)
+}
+
+function isNamed(account: Account | undefined, name: string): boolean {
+  if (account?.kind !== 'customer') return account?.key === name
+  const { key, accountId, customerIdentifier, licenseArn } = account
+  return [key, accountId, customerIdentifier, licenseArn].includes(name)
+}
+
+/** The trail from its youngest entry on. */
+async function* pagesOf(table: Table, range: Range = {}): AsyncGenerator<readonly Stored[]> {
+  let page: Stored[] = []
+  const youngestFirst = { ...range, newestFirst: true, pageSize: ENTRIES_PER_PAGE }
+  for await (const { data } of table.query('read the audit trail', PARTITION, youngestFirst)) {
+    page.push(data as Stored)
+    if (page.length < ENTRIES_PER_PAGE) continue
+    yield page
+    page = []
+  }
+  yield page
+}
+
+/** The entries of an action, from the youngest on. Those of before the chain are found by none. */
+async function* pagesOfAction(table: Table, action: AuditAction): AsyncGenerator<readonly Stored[]> {
+  const read = async (places: readonly string[]) => {
+    const keys = places.map(sk => ({ pk: PARTITION, sk }))
+    const items = await table.get('read the audit trail', keys)
+    return items.sort((a, b) => (a.sk < b.sk ? 1 : -1)).map(({ data }) => data as Stored)
+  }
+  let places: string[] = []
+  const youngestFirst = { newestFirst: true, pageSize: ENTRIES_PER_PAGE }
+  for await (const { sk } of table.query('read the audit trail', indexOf(action), youngestFirst)) {
+    places.push(sk)
+    if (places.length < ENTRIES_PER_PAGE) continue
+    yield await read(places)
+    places = []
+  }
+  yield await read(places)
+  for await (const page of pagesOf(table, BEFORE_CHAIN)) yield page.filter(entry => entry.action === action)
+}
+
+export async function verifyAudit({ table }: Database): Promise<AuditVerdict> {
+  const doing = 'verify the audit trail'
+  const readEnd = async () => (await table.get(doing, [CHAIN]))[0]?.data as StoredChain | undefined
+  let end = await readEnd()
+  if (end === undefined) return { entries: 0, breaks: [] }
+  const check = new TrailCheck(end.before, await hashBefore(table, end.last))
+  // Others may add to it meanwhile: until it is read as far as its end was when that was looked at.
+  for (let from = `${end.last} `; ; ) {
+    let more = false
+    for await (const item of table.query(doing, PARTITION, { from, pageSize: ENTRIES_PER_PAGE })) {
+      check.add(entryOf(item.data as Stored))
+      from = `${item.sk} `
+      more = true
+    }
+    end = (await readEnd()) ?? end
+    if (!more || check.number >= end.entries) return check.end(end)
+  }
+}
+
+export async function noteSender(
+  database: Database,
+  sender: string,
+  customers: readonly CustomerAccount[],
+  now: number,
+): Promise<void> {
+  const { table } = database
+  const entries = feedEntries(sender, customers, now)
+  const keyOf = (customer: string): Key => ({ pk: `fed#${storable(sender)}`, sk: `#${customer}` })
+  for (let failures = 0; ; failures += 1) {
+    if (failures > 1) await pause(failures - 1)
+    const items = await table.get('note what a sender feeds', [...entries.keys()].map(keyOf))
+    const said = new Set(items.map(({ sk }) => sk))
+    const unsaid = [...entries].filter(([customer]) => !said.has(keyOf(customer).sk))
+    if (unsaid.length === 0) return
+    for (const some of chunksOf(unsaid, ENTRIES_PER_FEED)) {
+      const writes: Write[] = await auditWrites(
+        database,
+        some.map(([, entry]) => entry),
+      )
+      // So that it is said once.
+      for (const [customer] of some) writes.push({ put: keyOf(customer), over: undefined })
+      if ((await table.write('note what a sender feeds', writes)) === undefined) break
+    }
+  }
+}
+
+/** How many customers of a sender one transaction notes: each is three items. */
+const ENTRIES_PER_FEED = 30

@@ -1,3 +1,5 @@
+import type { NewEntry } from '../rules/audit.ts'
+import { auditWrites } from './audit.ts'
 import { type Database, nameOf } from './database.ts'
 import { type Series, Shard } from './shard.ts'
 import { pause, type Write } from './table.ts'
@@ -13,6 +15,8 @@ export interface Change<Result> {
   readonly result: Result
   /** What is written together with them. */
   readonly also?: readonly Write[]
+  /** What is said of it in the audit trail. */
+  readonly audit?: readonly NewEntry[]
 }
 
 /** Changes shards together, over what was read of them: where somebody else was faster, it looks again. */
@@ -25,8 +29,9 @@ export async function change<Result>(
   const { table } = database
   for (let failures = 1; ; failures += 1) {
     const shards = await Promise.all(parts.map(({ shard, hours }) => Shard.read(table, shard, hours)))
-    const { result, also = [] } = work(...shards)
+    const { result, also = [], audit = [] } = work(...shards)
     const writes = [...shards.flatMap(shard => shard.writes(series => nameOf(database, series))), ...also]
+    writes.push(...(await auditWrites(database, audit)))
     if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result
     await pause(failures)
   }

@@ -2,10 +2,10 @@ import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditNote, Decision, FinalizeOptions } from '../ledger.ts'
+import { finalizeEntry } from '../rules/audit.ts'
 import { finalTerms } from '../rules/closing.ts'
 import { decideRecord, hasten, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
 import { countAccounts, isCustomer } from './accounts.ts'
-import { auditWrite } from './audit.ts'
 import { change, takeLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
@@ -28,14 +28,15 @@ export async function decide(
   const place = placeOfRecord(recordId)
   if (place === undefined) throw noSuchRecord(recordId)
   const dimensions = await database.dimensions.all()
+  await database.accounts.readThose([Number.parseInt(place.series, 10)])
   const part = { shard: place.shard, hours: [place.hour] }
   await change(database, `decide about record ${recordId}`, [part], (shard: Shard) => {
     const record = shard.sheet(place.hour).records.get(place.series)
     if (record === undefined) throw noSuchRecord(recordId)
-    const { account, dimension } = record
-    const { size } = dimensions[dimension] as Dimension
-    const { action, ...said } = decideRecord(shard, recordId, record, { decision, quantity, size }, by)
-    return { result: undefined, also: [auditWrite(database, action, by, { account, dimension, recordId, ...said })] }
+    const { size, name } = dimensions[record.dimension] as Dimension
+    const decided = decideRecord(shard, recordId, record, { decision, quantity, size }, by)
+    const names = { account: database.accounts.get(record.account), dimension: name }
+    return { result: undefined, audit: [{ ...by, ...decided, ...names, recordId }] }
   })
 }
 
@@ -55,10 +56,8 @@ export async function attribute(
     const amount = takeWholeBalance(shard, from, by, { accountKey, dimension })
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
     other.addOpenUsage({ account: to, dimension: from.dimension, hour: hourOf(by.now), amount })
-    return {
-      result: amount,
-      also: [auditWrite(database, 'attribute', by, { ...from, amount, detail: customer.key })],
-    }
+    const names = { account: database.accounts.get(from.account), dimension }
+    return { result: amount, audit: [{ ...by, action: 'attribute', ...names, amount, detail: customer.key }] }
   })
 }
 
@@ -72,7 +71,8 @@ export async function writeOff(
   const part = { shard: shardOf(series.account) }
   return await change(database, `write off the balance of ${accountKey}`, [part], (shard: Shard) => {
     const amount = takeWholeBalance(shard, series, by, { accountKey, dimension })
-    return { result: amount, also: [auditWrite(database, 'write-off', by, { ...series, amount })] }
+    const names = { account: database.accounts.get(series.account), dimension }
+    return { result: amount, audit: [{ ...by, action: 'write-off', ...names, amount }] }
   })
 }
 
@@ -128,7 +128,7 @@ export async function finalize(
         if (record.account === account && record.state === 'pending') hasten(record, terms)
       }
     }
-    return { result: frozen }
+    return { result: frozen, audit: [finalizeEntry(customer, options)] }
   })
 }
 

@@ -1,9 +1,10 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
+import { type NewEntry, registerEntries } from '../rules/audit.ts'
 import { checkDimension, notRegistered } from '../rules/validation.ts'
 import { DIMENSIONS, dimensionsOf } from './head.ts'
 import { textOf } from './packed-json.ts'
-import { type Item, pause, type Table } from './table.ts'
+import { type Item, pause, type Table, type Write } from './table.ts'
 
 /** The dimensions, numbered in the order in which they were registered: one item, as this process knows it. */
 export class Dimensions {
@@ -14,13 +15,19 @@ export class Dimensions {
     this.#table = table
   }
 
-  async register(dimensions: readonly Dimension[]): Promise<void> {
+  /** @param audit what is written together with entries of the audit trail */
+  async register(
+    dimensions: readonly Dimension[],
+    audit: (entries: readonly NewEntry[]) => Promise<readonly Write[]>,
+  ): Promise<void> {
     for (let failures = 1; ; failures += 1) {
       const item = await this.#read()
       const registered = merge(this.#dimensions, dimensions)
       if (textOf(registered) === textOf(this.#dimensions)) return
-      const write = { put: DIMENSIONS, over: item?.version, data: registered }
-      if ((await this.#table.write('register the dimensions', [write])) !== undefined) {
+      const known = new Map(this.#dimensions.map(dimension => [dimension.name, dimension]))
+      const entries = dimensions.flatMap(dimension => registerEntries(known.get(dimension.name), dimension))
+      const writes = [{ put: DIMENSIONS, over: item?.version, data: registered }, ...(await audit(entries))]
+      if ((await this.#table.write('register the dimensions', writes)) !== undefined) {
         this.#dimensions = registered
         return
       }

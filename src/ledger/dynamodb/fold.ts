@@ -2,10 +2,11 @@ import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
+import type { NewEntry } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
-import { DELTA_MEMORY, explain, forgetNext } from '../rules/counters/index.ts'
+import { DELTA_MEMORY, forgetNext, noteEntry } from '../rules/counters/index.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
-import { auditKey, type StoredAudit } from './audit.ts'
+import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
 import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
@@ -195,9 +196,9 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
     const terms = { cut: head.cut, dimensions, closing }
     await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
   })
-  await writeNotes(database, view, found)
   let { youngest } = head
   for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
+  await writeNotes(database, head.cut, noteEntries(database, view, found))
   const next = { ...applied(database, head, found), youngest }
   const version = await database.table.write('finish a cut', [{ put: HEAD, over: view.version, data: next }])
   if (next.forgottenBefore > head.forgottenBefore) await deleteForgotten(database.table, next.forgottenBefore)
@@ -301,26 +302,15 @@ async function applyToShard(
   }
 }
 
-/** Says in the audit trail what was not simply counted, once for each series and why. */
-async function writeNotes(
-  { table, accounts }: Database,
-  { head: { cut, at }, dimensions }: View,
-  found: CountResult,
-): Promise<void> {
+/** What the audit trail says of what was not simply counted: whoever applies the cut, the same in the same order. */
+function noteEntries({ accounts }: Database, { dimensions }: View, found: CountResult): NewEntry[] {
   const text = ({ account, dimension, verdict, points, amount }: CountResult['notes'][number]) =>
     [account, dimension, verdict, points, amount].join(' ')
   const notes = [...found.notes].sort((a, b) => (text(a) < text(b) ? -1 : 1))
-  const entries = notes.map(({ account, dimension, verdict, points, amount }, index) => {
-    const note = { account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name, verdict }
-    const data: StoredAudit = {
-      ...{ at: found.at, who: 'ledger', why: explain({ ...note, points, amount }) },
-      ...{ action: verdict, account, dimension },
-      ...{ recordId: null, amount: String(amount), detail: `${points} data points` },
-    }
-    // By the cut, so that each is there once.
-    return { put: auditKey(at, `cut-${cut}-${index}`), over: undefined, data }
+  return notes.map(({ account, dimension, ...note }) => {
+    const names = { account: accounts.get(account), dimension: (dimensions[dimension] as Dimension).name }
+    return noteEntry({ ...note, ...names }, found.at)
   })
-  await inParallel(entries, SHARDS_AT_ONCE, entry => table.write('write to the audit trail', [entry]))
 }
 
 /** The head when a cut is applied. */

@@ -13,8 +13,12 @@ export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
 
 const JOURNAL = 'journal'
 
-/** Another layout of the table gets another one. By the second one, counters know of their streams. */
-const FORMAT = 2
+/**
+ * Another layout of the table gets another one. By the second one, counters know of their streams; by the third one, the
+ * audit trail is a chain.
+ */
+const FORMAT = 3
+const WITH_STREAMS = 2
 
 /**
  * A cut says which batches are folded together, and on which terms hours are closed with them. Once it is written down
@@ -156,7 +160,8 @@ export async function begin(table: Table): Promise<void> {
     }
     const { head, version } = headOf(item)
     if (head.format === FORMAT) return
-    const data = { ...NEW, ...head, format: FORMAT, begunBefore: head.applied ? 0 : head.cut }
+    const begunBefore = head.format >= WITH_STREAMS ? head.begunBefore : head.applied ? 0 : head.cut
+    const data = { ...NEW, ...head, format: FORMAT, begunBefore }
     if ((await table.write('bring the ledger to this format', [{ put: HEAD, over: version, data }])) !== undefined)
       return
   }

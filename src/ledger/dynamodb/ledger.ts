@@ -4,6 +4,8 @@ import type { Dimension } from '../../usage/dimension.ts'
 import type {
   AuditEntry,
   AuditNote,
+  AuditQuery,
+  AuditVerdict,
   ClaimOptions,
   CloseOptions,
   CloseResult,
@@ -27,7 +29,7 @@ import type {
 } from '../ledger.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { Accounts } from './accounts.ts'
-import { auditEntries } from './audit.ts'
+import { auditEntries, auditWrites, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { type ClientOptions, loadSdk, makeClient } from './client.ts'
 import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
@@ -116,7 +118,7 @@ export class DynamoDBLedger implements Ledger {
   async register(dimensions: readonly Dimension[], counters?: CounterSources): Promise<void> {
     // Before: a dimension that is new was not sold when the version before began to meter the product.
     if (counters !== undefined) await registerSources(this.#database, counters)
-    await this.#database.dimensions.register(dimensions)
+    await this.#database.dimensions.register(dimensions, entries => auditWrites(this.#database, entries))
   }
 
   async append(batch: UsageBatch): Promise<void> {
@@ -180,9 +182,21 @@ export class DynamoDBLedger implements Ledger {
     return await records(this.#database, query)
   }
 
-  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
+  async audit(query: AuditQuery = {}): Promise<AuditEntry[]> {
     await foldObserved(this.#database)
-    return await auditEntries(this.#database, limit)
+    return await auditEntries(this.#database, query)
+  }
+
+  async verifyAudit(): Promise<AuditVerdict> {
+    return await verifyAudit(this.#database)
+  }
+
+  async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {
+    await noteSender(this.#database, sender, customers, now)
+  }
+
+  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
+    await writeAudit(this.#database, [{ who, why, detail, action: 'set-aside' }])
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
@@ -197,8 +211,8 @@ export class DynamoDBLedger implements Ledger {
     return await writeOff(this.#database, accountKey, dimension, by)
   }
 
-  async prune(before: number): Promise<number> {
-    return await prune(this.#database, before)
+  async prune(before: number, by?: AuditNote): Promise<number> {
+    return await prune(this.#database, before, by)
   }
 
   async forget(now: number): Promise<void> {

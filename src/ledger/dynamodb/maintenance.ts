@@ -1,9 +1,10 @@
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
+import { pruneEntry } from '../rules/audit.ts'
 import { lastClosed, restoredTerms } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
-import { auditWrite } from './audit.ts'
+import { auditWrites, writeAudit } from './audit.ts'
 import { change, takeLateUsage } from './change.ts'
 import { addRecord } from './closing.ts'
 import type { Database } from './database.ts'
@@ -23,21 +24,29 @@ const SHARDS_AT_ONCE = 8
 /** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
 const SHEETS_PER_CHANGE = 4
 
-export async function prune(database: Database, wanted: number): Promise<number> {
+export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const { table } = database
   const { head } = await readHead(table)
   const old = { from: 0, to: prunableBefore(wanted, head.closedThrough ?? undefined) }
+  let said: Promise<void> | undefined
+  /** Says so before the first that goes, so that a process that dies has said it. */
+  const say = () => {
+    said ??= writeAudit(database, [pruneEntry(old.to, by)])
+    return said
+  }
   const pruned = await inParallel(shardsOf(head), SHARDS_AT_ONCE, async shard => {
     let records = 0
-    for await (const sheet of sheetsOf(table, shard, old)) records += await pruneSheet(database, shard, sheet)
-    await table.delete('delete what is old', await usageKeys(table, shard, old))
+    for await (const sheet of sheetsOf(table, shard, old)) records += await pruneSheet(database, shard, sheet, say)
+    const usage = await usageKeys(table, shard, old)
+    if (usage.length > 0) await say()
+    await table.delete('delete what is old', usage)
     return records
   })
   return pruned.reduce((sum, records) => sum + records, 0)
 }
 
 /** Deletes the settled records of a sheet. Returns how many. */
-async function pruneSheet({ table }: Database, shard: number, read: Sheet): Promise<number> {
+async function pruneSheet({ table }: Database, shard: number, read: Sheet, say: () => Promise<void>): Promise<number> {
   for (
     let sheet: Sheet | undefined = read;
     sheet !== undefined;
@@ -45,6 +54,7 @@ async function pruneSheet({ table }: Database, shard: number, read: Sheet): Prom
   ) {
     const settled = [...sheet.records].filter(([, { state }]) => state === 'metered' || state === 'returned')
     if (settled.length === 0) return 0
+    await say()
     const gone = settled.map(([series]) => series)
     if (await removeRecords(table, shard, sheet, gone)) return settled.length
   }
@@ -69,7 +79,8 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
       forgottenBefore: Math.max(head.forgottenBefore, by.now * 1000),
       restored: Math.max(head.restored, by.now),
     }
-    const writes = [{ put: HEAD, over: version, data }, auditWrite(database, 'restore', by)]
+    const said = await auditWrites(database, [{ ...by, action: 'restore' }])
+    const writes = [{ put: HEAD, over: version, data }, ...said]
     if ((await database.table.write('restore the ledger', writes)) !== undefined) return
     await pause(failures)
   }

@@ -1,6 +1,7 @@
 import type { CustomerAccount } from '../../usage/account.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
+import { finalizeEntry } from '../rules/audit.ts'
 import {
   closingTerms,
   finalTerms,
@@ -13,6 +14,7 @@ import {
 import { hasten } from '../rules/decisions.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
+import { writeAudit } from './audit.ts'
 import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
 import { decideWaiting, foldJournal, journalBytes } from './fold.ts'
@@ -84,6 +86,7 @@ export async function finalize(
     const pending = await loadRecords(transaction, "record.state = 'pending' AND series.account = $1", account)
     for (const record of pending.records) hasten(record, terms)
     await savePiece(transaction, pending)
+    await writeAudit(transaction, [finalizeEntry(customer, options)])
     return records
   })
   return await closeResult(database, frozen)

@@ -1,9 +1,8 @@
-import { hourOf } from '../hours.ts'
 import type { LedgerStatus, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
   DELTA_MEMORY,
-  explain,
   type KeptState,
+  noteEntry,
   type ObservationNote,
   type ObservedSet,
   observeAll,
@@ -19,7 +18,6 @@ import { writeAudit } from './audit.ts'
 import { hexadecimal, LoadedCounters, latestOf } from './counter-memory.ts'
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'
-import { seriesIds } from './series.ts'
 import { inChunks } from './statements.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
@@ -173,16 +171,9 @@ async function saveNotes(transaction: Transaction, notes: readonly ObservationNo
      ON CONFLICT (verdict) DO UPDATE SET points = not_counted.points + excluded.points`,
     ...[notes.map(({ verdict }) => verdict), notes.map(({ points }) => points)],
   )
-  const ids = await seriesIds(
-    transaction,
-    notes.map(({ account, dimension }) => ({ account, dimension, hour: hourOf(at) })),
-  )
   await writeAudit(
     transaction,
-    notes.map((note, index) => ({
-      ...{ who: 'ledger', why: explain(note), now: at, action: note.verdict },
-      ...{ series: ids[index] as number, amount: note.amount, detail: `${note.points} data points` },
-    })),
+    notes.map(note => noteEntry(note, at)),
   )
 }
 

@@ -15,6 +15,8 @@ export interface DatabaseOptions {
   readonly statementTimeout: number
   /** For how long what fails in passing is tried again, in milliseconds. */
   readonly retryTimeout: number
+  /** Milliseconds since the epoch, instead of the server's clock. */
+  readonly now?: (() => number) | undefined
 }
 
 /** How long the server waits for the next statement, in milliseconds: a process that is gone holds nobody up. */
@@ -129,7 +131,8 @@ export class Database {
     }
     // Between two statements there is nobody else to hear of it.
     client.on('error', lost)
-    const transaction = new Transaction(client, this.#options.statementTimeout + ANSWER_SLACK)
+    const { statementTimeout, now } = this.#options
+    const transaction = new Transaction(client, statementTimeout + ANSWER_SLACK, now)
     try {
       await transaction.run(`${begin}; ${this.#settings}`)
       const result = await work(transaction)
@@ -166,10 +169,13 @@ async function isFirst(transaction: Transaction, id: string): Promise<boolean> {
 export class Transaction {
   readonly #client: PostgresqlClient
   readonly #timeout: number
+  /** Milliseconds since the epoch, where it is not the server's clock that counts. */
+  readonly now: (() => number) | undefined
 
-  constructor(client: PostgresqlClient, timeout: number) {
+  constructor(client: PostgresqlClient, timeout: number, now: (() => number) | undefined) {
     this.#client = client
     this.#timeout = timeout
+    this.now = now
   }
 
   async all(sql: string, ...values: Value[]): Promise<Row[]> {

@@ -2,9 +2,9 @@ import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditNote, Decision } from '../ledger.ts'
 import { decideRecord, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
-import { isRecordId } from '../sql/rows.ts'
+import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database, Row, Transaction } from './database.ts'
 import { foldJournal } from './fold.ts'
 import { lockLedger } from './ledger-row.ts'
 import { loadRecords, savePiece } from './piece.ts'
@@ -29,7 +29,7 @@ export async function decide(
     const { size } = piece.seriesOf(record)
     const decided = decideRecord(piece, recordId, record, { decision, quantity, size }, by)
     await savePiece(transaction, piece)
-    await writeAudit(transaction, [{ ...by, ...decided, series: record.series, record: record.id }])
+    await writeAudit(transaction, [{ ...by, ...decided, ...(await namesOf(transaction, record.series)), recordId }])
   })
 }
 
@@ -41,12 +41,12 @@ export async function attribute(
   by: AuditNote,
 ): Promise<bigint> {
   return await decideBalance(database, 'attribute usage', async transaction => {
-    const from = await takeWholeBalance(transaction, accountKey, dimension, by, 'unattributed')
+    const { names, amount } = await takeWholeBalance(transaction, accountKey, dimension, by, 'unattributed')
     const [to] = await seriesIds(transaction, [{ account: customer, dimension, hour: hourOf(by.now) }])
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
-    await addUsage(transaction, 'open_usage', [{ hour: hourOf(by.now), series: to as number, amount: from.amount }])
-    await writeAudit(transaction, [{ ...by, action: 'attribute', ...from, detail: customer.key }])
-    return from.amount
+    await addUsage(transaction, 'open_usage', [{ hour: hourOf(by.now), series: to as number, amount }])
+    await writeAudit(transaction, [{ ...by, action: 'attribute', ...names, amount, detail: customer.key }])
+    return amount
   })
 }
 
@@ -57,9 +57,9 @@ export async function writeOff(
   by: AuditNote,
 ): Promise<bigint> {
   return await decideBalance(database, 'write off a balance', async transaction => {
-    const from = await takeWholeBalance(transaction, accountKey, dimension, by)
-    await writeAudit(transaction, [{ ...by, action: 'write-off', ...from }])
-    return from.amount
+    const { names, amount } = await takeWholeBalance(transaction, accountKey, dimension, by)
+    await writeAudit(transaction, [{ ...by, action: 'write-off', ...names, amount }])
+    return amount
   })
 }
 
@@ -84,7 +84,7 @@ async function takeWholeBalance(
   dimension: string,
   { now }: AuditNote,
   kind?: Account['kind'],
-): Promise<{ series: number; amount: bigint }> {
+): Promise<{ names: SeriesNames; amount: bigint }> {
   const found = await transaction.get(
     `SELECT series.id, account.kind FROM series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = $1 AND dimension.name = $2`,
@@ -101,5 +101,19 @@ async function takeWholeBalance(
   const amount = takeBalance(series, series)
   await savePiece(transaction, piece)
   await addUsage(transaction, 'usage', [{ hour: hourOf(now), series: id, amount: -amount }])
-  return { series: id, amount }
+  return { names: await namesOf(transaction, id), amount }
+}
+
+interface SeriesNames {
+  readonly account: Account
+  readonly dimension: string
+}
+
+async function namesOf(transaction: Transaction, series: number): Promise<SeriesNames> {
+  const row = await transaction.get(
+    `SELECT dimension.name AS dimension, ${ACCOUNT} FROM series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE series.id = $1`,
+    series,
+  )
+  return { account: accountOf(row as Row), dimension: row?.dimension as string }
 }

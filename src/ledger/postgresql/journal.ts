@@ -1,10 +1,13 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { CounterSources, UsageBatch } from '../ledger.ts'
+import { registerEntries } from '../rules/audit.ts'
 import { batchMissing, checkDimension, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
+import { dimensionOf } from '../sql/rows.ts'
+import { writeAudit } from './audit.ts'
 import { type PackedBatch, packBatch } from './batch.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
-import { registerSources } from './metered.ts'
+import { areMetered, registerSources } from './metered.ts'
 
 /** Taking usage in: one new row in the journal for each batch, so that no writer waits for another. */
 
@@ -13,6 +16,9 @@ export async function register(
   dimensions: readonly Dimension[],
   counters?: CounterSources,
 ): Promise<void> {
+  // A role that only records may not change what is sold, nor need it.
+  if (await database.read('look what is registered', transaction => isRegistered(transaction, dimensions, counters)))
+    return
   await database.write('register the dimensions', async transaction => {
     await lockLedger(transaction)
     for (const dimension of dimensions) await registerOne(transaction, dimension)
@@ -20,10 +26,28 @@ export async function register(
   })
 }
 
+/** Whether all of it is known just so. */
+async function isRegistered(
+  transaction: Transaction,
+  dimensions: readonly Dimension[],
+  counters: CounterSources | undefined,
+): Promise<boolean> {
+  const rows = await transaction.all('SELECT * FROM dimension')
+  const known = new Map(rows.map(row => [row.name as string, dimensionOf(row)]))
+  const same = dimensions.every(dimension => {
+    const before = known.get(dimension.name)
+    if (before !== undefined) checkDimension(dimension, before)
+    return before !== undefined && registerEntries(before, dimension).length === 0
+  })
+  return same && (counters === undefined || (await areMetered(transaction, counters)))
+}
+
 async function registerOne(transaction: Transaction, dimension: Dimension): Promise<void> {
   const { name, unit, baseUnit, size, maxQuantity = null } = dimension
-  const known = await transaction.get('SELECT base_unit, size FROM dimension WHERE name = $1', name)
-  checkDimension(dimension, known && { baseUnit: known.base_unit as Dimension['baseUnit'] })
+  const row = await transaction.get('SELECT * FROM dimension WHERE name = $1', name)
+  const known = row && dimensionOf(row)
+  checkDimension(dimension, known)
+  await writeAudit(transaction, registerEntries(known, dimension))
   await transaction.run(
     `INSERT INTO dimension (name, unit, base_unit, size, max_quantity) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (name) DO UPDATE
@@ -31,7 +55,7 @@ async function registerOne(transaction: Transaction, dimension: Dimension): Prom
     ...[name, unit, baseUnit, size, maxQuantity],
   )
   // With a smaller size, what was a fraction may be whole units.
-  if (known !== undefined && (known.size as bigint) > size) {
+  if (known !== undefined && known.size > size) {
     await transaction.run(
       'UPDATE series SET unfrozen = true WHERE dimension = (SELECT id FROM dimension WHERE name = $1)',
       name,

@@ -5,6 +5,8 @@ import type { Dimension } from '../../usage/dimension.ts'
 import type {
   AuditEntry,
   AuditNote,
+  AuditQuery,
+  AuditVerdict,
   ClaimOptions,
   CloseOptions,
   CloseResult,
@@ -26,7 +28,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
-import { auditEntries } from './audit.ts'
+import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
 import { expectedOfConnectionString } from './connection-string.ts'
 import { Database } from './database.ts'
@@ -108,7 +110,7 @@ export class PostgresqlLedger implements Ledger {
       throw new ConfigurationError(`Invalid options: ${name}: expected milliseconds from 1, got ${milliseconds}`)
     }
     const database = new Database(pool ?? (await makePool(poolOptions(options, retryTimeout))), pool === undefined, {
-      ...{ schema, statementTimeout, retryTimeout },
+      ...{ schema, statementTimeout, retryTimeout, now: options.now },
     })
     try {
       await migrate(database)
@@ -183,10 +185,23 @@ export class PostgresqlLedger implements Ledger {
     return await this.#database.read('read the records', transaction => records(transaction, query))
   }
 
-  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
+  async audit(query: AuditQuery = {}): Promise<AuditEntry[]> {
     return await readFolded(this.#database, 'read the audit trail', 'what the status tells', transaction =>
-      auditEntries(transaction, limit),
+      auditEntries(transaction, query),
     )
+  }
+
+  async verifyAudit(): Promise<AuditVerdict> {
+    return await this.#database.read('verify the audit trail', verifyAudit)
+  }
+
+  async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {
+    await noteSender(this.#database, sender, customers, now)
+  }
+
+  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
+    const entry = { who, why, detail, action: 'set-aside' } as const
+    await this.#database.writeOnce('note what was set aside', transaction => writeAudit(transaction, [entry]))
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
@@ -201,8 +216,8 @@ export class PostgresqlLedger implements Ledger {
     return await writeOff(this.#database, accountKey, dimension, by)
   }
 
-  async prune(before: number): Promise<number> {
-    return await prune(this.#database, before)
+  async prune(before: number, by?: AuditNote): Promise<number> {
+    return await prune(this.#database, before, by)
   }
 
   async forget(now: number): Promise<void> {

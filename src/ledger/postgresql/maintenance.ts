@@ -1,5 +1,6 @@
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
+import { type NewEntry, pruneEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
@@ -16,35 +17,48 @@ import { loadSeries, takeOpenUsage } from './series.ts'
 /** How many rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
 
-export async function prune(database: Database, wanted: number): Promise<number> {
+export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const before = await database.read('look what is old', async transaction =>
     prunableBefore(wanted, (await ledgerRow(transaction)).closedThrough),
   )
+  const entry = pruneEntry(before, by)
   const pruned = await deleteInChunks(
     database,
     `DELETE FROM record WHERE id IN (
        SELECT id FROM record WHERE hour < $1 AND state IN ('metered', 'returned') ORDER BY hour LIMIT $2
        FOR UPDATE SKIP LOCKED
      )`,
-    before,
+    ...[before, entry],
   )
   await deleteInChunks(
     database,
     `DELETE FROM usage WHERE (hour, series) IN (
        SELECT hour, series FROM usage WHERE hour < $1 ORDER BY hour, series LIMIT $2 FOR UPDATE SKIP LOCKED
      )`,
-    before,
+    // Most of it goes with the records of the hour.
+    ...[before, pruned > 0 ? undefined : entry],
   )
   return pruned
 }
 
-/** Returns how many rows went. */
-async function deleteInChunks(database: Database, sql: string, before: number): Promise<number> {
+/**
+ * Returns how many rows went.
+ *
+ * @param entry written with the first that goes, so that a process that dies has said it
+ */
+async function deleteInChunks(
+  database: Database,
+  sql: string,
+  before: number,
+  entry: NewEntry | undefined,
+): Promise<number> {
   let deleted = 0
   for (let changes = ROWS_PER_PRUNE; changes > 0; deleted += changes) {
-    changes = await database.writeOnce('delete what is settled and old', transaction =>
-      transaction.run(sql, before, ROWS_PER_PRUNE),
-    )
+    changes = await database.writeOnce('delete what is settled and old', async transaction => {
+      const changes = await transaction.run(sql, before, ROWS_PER_PRUNE)
+      if (changes > 0 && deleted === 0 && entry !== undefined) await writeAudit(transaction, [entry])
+      return changes
+    })
   }
   return deleted
 }

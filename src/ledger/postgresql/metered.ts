@@ -27,6 +27,17 @@ export async function registerSources(
   )
 }
 
+/** Whether there is nothing to write down of these metrics. */
+export async function areMetered(transaction: Transaction, { product, metrics }: CounterSources): Promise<boolean> {
+  const rows = await transaction.all('SELECT dimension, metric FROM metered WHERE product = $1', product)
+  const known = (dimension: string, metric: string) =>
+    rows.some(row => row.dimension === dimension && row.metric === metric)
+  return metrics.every(({ dimension, metric }) => {
+    if (metric === '') return rows.some(row => row.dimension === dimension)
+    return known(dimension, metric) && !known(dimension, '')
+  })
+}
+
 /**
  * Since when each of these is metered, in their order. The version before did not know metrics: what is without its
  * name is of the first that its dimension was metered by.

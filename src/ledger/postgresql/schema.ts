@@ -221,6 +221,41 @@ UPDATE record SET reason = 'restored'
 WHERE state = 'held' AND reason = 'in-doubt' AND lane IN (SELECT id FROM lane WHERE region = 'restored');
 `,
   `
+-- First, so that nobody keeps the books meanwhile.
+LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
+
+-- The audit trail is a chain, and says itself whom and what it is about; series is of the version before. See rules/audit.
+ALTER TABLE audit
+  ADD COLUMN number bigint, -- in the chain
+  ADD COLUMN written_at bigint, -- by the server's clock, whatever was said
+  ADD COLUMN os_user text,
+  ADD COLUMN account jsonb,
+  ADD COLUMN dimension text COLLATE "C",
+  ADD COLUMN hash text;
+UPDATE audit SET
+  account = (
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+      'kind', kind, 'key', key, 'product', product, 'accountId', account_id, 'customerIdentifier', customer_identifier,
+      'licenseArn', license_arn, 'reason', unattributed_reason, 'evidence', evidence))
+    FROM series JOIN account ON account.id = series.account WHERE series.id = audit.series
+  ),
+  dimension = (
+    SELECT name FROM series JOIN dimension ON dimension.id = series.dimension WHERE series.id = audit.series
+  );
+CREATE INDEX audit_action ON audit (action, id);
+-- What a sender has fed is said once.
+CREATE UNIQUE INDEX audit_fed ON audit (who, (account ->> 'key')) WHERE action = 'fed';
+
+CREATE TABLE audit_chain ( -- its lock lets only one transaction at a time write to the trail; it is taken last
+  id integer PRIMARY KEY CHECK (id = 1),
+  entries bigint NOT NULL DEFAULT 0,
+  hash text, -- of the last; none until the first entry of a ledger that had some before there was a chain
+  hash_before text, -- of those before the chain
+  id_before bigint -- the last of those
+);
+INSERT INTO audit_chain (id) VALUES (1);
+UPDATE audit_chain SET hash = repeat('0', 64), hash_before = repeat('0', 64), id_before = 0
+WHERE NOT EXISTS (SELECT FROM audit);
 -- How far silent counters are forgotten.
 ALTER TABLE ledger ADD COLUMN silent_before bigint NOT NULL DEFAULT 0; -- in microseconds
 ALTER TABLE ledger ADD COLUMN forgot_at bigint NOT NULL DEFAULT 0; -- in milliseconds

@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { HOUR } from '../hours.ts'
-import type { AuditEntry, RecordEntry, RecordState } from '../ledger.ts'
+import type { RecordEntry, RecordState } from '../ledger.ts'
 import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
 import { inDoubt } from '../rules/transitions.ts'
 
@@ -14,11 +14,6 @@ export const CUSTOMER = `account.key AS account_key, account.product, account.ac
 
 /** The columns of any account. */
 export const ACCOUNT = `${CUSTOMER}, account.kind, account.unattributed_reason, account.evidence`
-
-/** Entries of the audit trail, with the accounts and dimensions that they are about. */
-export const AUDIT = `SELECT audit.*, dimension.name AS dimension, ${ACCOUNT}
-  FROM audit LEFT JOIN series ON series.id = audit.series LEFT JOIN account ON account.id = series.account
-  LEFT JOIN dimension ON dimension.id = series.dimension`
 
 export function accountOf(row: Row): Account {
   if (row.kind !== 'unattributed') return customerOf(row)
@@ -82,17 +77,3 @@ export const overAt = (now: string) => `state = 'pending'
   AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
   AND (deadline <= ${now} OR (timestamp > ${now} + ${HOUR} AND attempts = refusals)
        OR timestamp > ${now} + ${FARTHEST_AHEAD})`
-
-/** A row of `AUDIT`. */
-export function auditEntryOf(row: Row): AuditEntry {
-  return {
-    at: row.at as number,
-    who: row.who as string,
-    why: row.why as string,
-    action: row.action as AuditEntry['action'],
-    ...(row.account_key !== null && { account: accountOf(row), dimension: row.dimension as string }),
-    ...(row.record !== null && { recordId: String(row.record) }),
-    ...(row.amount !== null && { amount: BigInt(row.amount as string | bigint) }),
-    ...(row.detail !== null && { detail: row.detail as string }),
-  }
-}

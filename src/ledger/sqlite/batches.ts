@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { hourOf } from '../hours.ts'
 import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../ledger.ts'
-import { bytesOf, checkPoints, explain } from '../rules/counters/index.ts'
+import { registerEntries } from '../rules/audit.ts'
+import { bytesOf, checkPoints, noteEntry } from '../rules/counters/index.ts'
 import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
+import { dimensionOf } from '../sql/rows.ts'
+import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
-import { writeAudit } from './decisions.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
 
 const MILLION = 1_000_000n
@@ -88,8 +89,10 @@ export class Batches {
   }
 
   #registerOne(dimension: Dimension): void {
-    const known = this.#database.get('SELECT base_unit, size FROM dimension WHERE name = ?', dimension.name)
-    checkDimension(dimension, known && { baseUnit: known.base_unit as Dimension['baseUnit'] })
+    const row = this.#database.get('SELECT * FROM dimension WHERE name = ?', dimension.name)
+    const known = row && dimensionOf(row)
+    checkDimension(dimension, known)
+    writeAudit(this.#database, ...registerEntries(known, dimension))
     const { id } = this.#database.get(
       `INSERT INTO dimension (name, unit, base_unit, size, max_quantity) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (name) DO UPDATE
@@ -98,7 +101,7 @@ export class Batches {
       ...[dimension.name, dimension.unit, dimension.baseUnit, String(dimension.size), dimension.maxQuantity ?? null],
     ) as { id: number }
     // With a smaller size, what was a fraction may be whole units.
-    if (known !== undefined && BigInt(known.size as string) > dimension.size) {
+    if (known !== undefined && known.size > dimension.size) {
       this.#database.run('UPDATE series SET unfrozen = 1 WHERE dimension = ?', id)
     }
   }
@@ -138,12 +141,7 @@ export class Batches {
 
   #addObserved(observed: Observed, lookups: SeriesLookup[]): void {
     this.#addOpenUsage(this.#rowsOf(observed.entries, lookups))
-    for (const note of observed.notes) {
-      const { account, dimension, verdict, amount, points } = note
-      const series = this.#seriesOf(account, dimension, hourOf(observed.at), lookups)
-      const by = { who: 'ledger', why: explain(note), now: observed.at }
-      writeAudit(this.#database, verdict, by, { series, amount, detail: `${points} data points` })
-    }
+    writeAudit(this.#database, ...observed.notes.map(note => noteEntry(note, observed.at)))
   }
 
   /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CustomerAccount } from '../../usage/account.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
+import { finalizeEntry } from '../rules/audit.ts'
 import {
   closingTerms,
   finalTerms,
@@ -14,6 +15,7 @@ import {
 import { hasten } from '../rules/decisions.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
+import { writeAudit } from './audit.ts'
 import type { Database } from './database.ts'
 import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough, entriesOf, openHours } from './reports.ts'
@@ -48,6 +50,7 @@ export function finalize(database: Database, customer: CustomerAccount, options:
     const pending = loadRecords(database, "record.state = 'pending' AND series.account = ?", account)
     for (const record of pending.records) hasten(record, terms)
     savePiece(database, pending)
+    writeAudit(database, finalizeEntry(customer, options))
     return closeResult(database, frozen)
   })
 }

@@ -26,11 +26,14 @@ interface Prepared {
 /** A SQLite database with its prepared statements, and transactions that end in a {@link LedgerError} or not at all. */
 export class Database {
   readonly #database: DatabaseSync
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
   readonly #statements = new Map<string, Prepared>()
   #waiting: Waiting[] = []
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, now: () => number = Date.now) {
     this.#database = database
+    this.now = now
   }
 
   /** Runs `work` in one transaction that has the write lock from its start. */

@@ -1,9 +1,11 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
-import type { AuditEntry, AuditNote, Decision } from '../ledger.ts'
+import type { AuditNote, Decision } from '../ledger.ts'
 import { decideRecord, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
 import type { Piece } from '../sql/piece.ts'
-import type { Database } from './database.ts'
+import { ACCOUNT, accountOf } from '../sql/rows.ts'
+import { writeAudit } from './audit.ts'
+import type { Database, Row } from './database.ts'
 import { loadRecords, savePiece } from './piece.ts'
 import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage } from './series.ts'
 
@@ -21,9 +23,9 @@ export function decide(
     const record = piece.record(recordId)
     if (record === undefined) throw noSuchRecord(recordId)
     const { size } = piece.seriesOf(record)
-    const { action, ...said } = decideRecord(piece, recordId, record, { decision, quantity, size }, by)
+    const decided = decideRecord(piece, recordId, record, { decision, quantity, size }, by)
     savePiece(database, piece)
-    writeAudit(database, action, by, { series: record.series, record: record.id, ...said })
+    writeAudit(database, { ...by, ...decided, ...namesOf(database, record.series), recordId })
   })
 }
 
@@ -40,15 +42,16 @@ export function attribute(
     const to = seriesId(database, accountId(database, customer), from.dimension, hour)
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
     addUsage(database, 'open_usage', to, hour, from.amount)
-    writeAudit(database, 'attribute', by, { series: from.series, amount: from.amount, detail: customer.key })
+    const { amount, names } = from
+    writeAudit(database, { ...by, action: 'attribute', ...names, amount, detail: customer.key })
     return from.amount
   })
 }
 
 export function writeOff(database: Database, accountKey: string, dimension: string, by: AuditNote): bigint {
   return database.write(`write off the balance of ${accountKey}`, () => {
-    const { series, amount } = takeWholeBalance(database, accountKey, dimension, by)
-    writeAudit(database, 'write-off', by, { series, amount })
+    const { names, amount } = takeWholeBalance(database, accountKey, dimension, by)
+    writeAudit(database, { ...by, action: 'write-off', ...names, amount })
     return amount
   })
 }
@@ -60,7 +63,7 @@ function takeWholeBalance(
   dimension: string,
   { now }: AuditNote,
   kind?: Account['kind'],
-): { series: number; dimension: number; amount: bigint } {
+): { names: SeriesNames; dimension: number; amount: bigint } {
   const found = database.get(
     `SELECT series.id, series.dimension, account.kind FROM series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?`,
@@ -76,18 +79,19 @@ function takeWholeBalance(
   const amount = takeBalance(series, series)
   savePiece(database, piece)
   addUsage(database, 'usage', id, hourOf(now), -amount)
-  return { series: id, dimension: found.dimension as number, amount }
+  return { names: namesOf(database, id), dimension: found.dimension as number, amount }
 }
 
-export function writeAudit(
-  database: Database,
-  action: AuditEntry['action'],
-  by: AuditNote,
-  what: { series?: number; record?: number; amount?: bigint; detail?: string },
-): void {
-  const { series = null, record = null, amount, detail = null } = what
-  database.run(
-    'INSERT INTO audit (at, who, why, action, series, record, amount, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-    ...[by.now, by.who, by.why, action, series, record, amount === undefined ? null : String(amount), detail],
-  )
+interface SeriesNames {
+  readonly account: Account
+  readonly dimension: string
+}
+
+function namesOf(database: Database, series: number): SeriesNames {
+  const row = database.get(
+    `SELECT dimension.name AS dimension, ${ACCOUNT} FROM series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE series.id = ?`,
+    series,
+  ) as Row
+  return { account: accountOf(row), dimension: row.dimension as string }
 }

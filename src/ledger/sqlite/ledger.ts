@@ -6,6 +6,8 @@ import { LedgerError } from '../errors.ts'
 import type {
   AuditEntry,
   AuditNote,
+  AuditQuery,
+  AuditVerdict,
   ClaimOptions,
   CloseOptions,
   CloseResult,
@@ -27,6 +29,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { Batches } from './batches.ts'
 import { closeHours, finalize } from './closing.ts'
 import { takeTurns } from './counters.ts'
@@ -37,7 +40,7 @@ import { forget } from './forgetting.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
 import { checkFilePath } from './private-file.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
-import { auditEntries, closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
+import { closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
 
 export interface SqliteLedgerOptions {
   /** The ledger's file; made where there is none. Its folder is on a disk of this machine that survives a restart. */
@@ -46,6 +49,8 @@ export interface SqliteLedgerOptions {
   busyTimeout?: number
   /** Only look, for statements beside a running exporter. */
   readOnly?: boolean
+  /** Milliseconds since the epoch, for entries of the audit trail instead of this machine's clock. */
+  now?: () => number
 }
 
 export interface RestoreOptions extends AuditNote {
@@ -65,8 +70,8 @@ export class SqliteLedger implements Ledger {
 
   /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
   constructor(options: SqliteLedgerOptions) {
-    const { path, busyTimeout = 250, readOnly = false } = options
-    const database = new Database(openLedgerFile(path, { busyTimeout, readOnly }))
+    const { path, busyTimeout = 250, readOnly = false, now = Date.now } = options
+    const database = new Database(openLedgerFile(path, { busyTimeout, readOnly }), now)
     this.path = path
     this.folder = path === ':memory:' ? undefined : dirname(path)
     this.clock = {
@@ -131,8 +136,21 @@ export class SqliteLedger implements Ledger {
     return this.#database.read('read the records', () => records(this.#database, query))
   }
 
-  async audit({ limit = 100 }: { limit?: number } = {}): Promise<AuditEntry[]> {
-    return this.#database.read('read the audit trail', () => auditEntries(this.#database, limit))
+  async audit(query: AuditQuery = {}): Promise<AuditEntry[]> {
+    return this.#database.read('read the audit trail', () => auditEntries(this.#database, query))
+  }
+
+  async verifyAudit(): Promise<AuditVerdict> {
+    return this.#database.read('verify the audit trail', () => verifyAudit(this.#database))
+  }
+
+  async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {
+    noteSender(this.#database, sender, customers, now)
+  }
+
+  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
+    const entry = { who, why, detail, action: 'set-aside' } as const
+    this.#database.write('note what was set aside', () => writeAudit(this.#database, entry))
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
@@ -147,8 +165,8 @@ export class SqliteLedger implements Ledger {
     return writeOff(this.#database, accountKey, dimension, by)
   }
 
-  prune(before: number): Promise<number> {
-    return prune(this.#database, before)
+  prune(before: number, by?: AuditNote): Promise<number> {
+    return prune(this.#database, before, by)
   }
 
   async forget(now: number): Promise<void> {

@@ -3,14 +3,15 @@ import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditNote } from '../ledger.ts'
+import { pruneEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
 import type { SoldSeries } from '../sql/piece-rows.ts'
+import { writeAudit } from './audit.ts'
 import { inChunks, takeAllUsage } from './closing.ts'
 import { doubtCounters } from './counters.ts'
 import type { Database } from './database.ts'
-import { writeAudit } from './decisions.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
 import { checkFilePath } from './private-file.ts'
 import { closedThrough } from './reports.ts'
@@ -20,27 +21,37 @@ import { closedThrough } from './reports.ts'
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
 
-export async function prune(database: Database, wanted: number): Promise<number> {
+export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const before = prunableBefore(wanted, closedThrough(database))
+  let said = false
+  /** Says so with the first that goes, so that a process that dies has said it. */
+  const say = () => {
+    if (!said) writeAudit(database, pruneEntry(before, by))
+    said = true
+  }
   const pruned = await deleteInChunks(
     database,
     `DELETE FROM record WHERE id IN
      (SELECT id FROM record WHERE hour < ? AND state IN ('metered', 'returned') ORDER BY hour LIMIT ?)`,
-    before,
+    ...[before, say],
   )
   await deleteInChunks(
     database,
     'DELETE FROM usage WHERE (hour, series) IN (SELECT hour, series FROM usage WHERE hour < ? LIMIT ?)',
-    before,
+    ...[before, say],
   )
   return pruned
 }
 
 /** Returns how many rows went. */
-async function deleteInChunks(database: Database, sql: string, before: number): Promise<number> {
+async function deleteInChunks(database: Database, sql: string, before: number, say: () => void): Promise<number> {
   let deleted = 0
   for (let changes = ROWS_PER_PRUNE; changes > 0; await nextTurn()) {
-    changes = database.write('delete what is settled and old', () => database.run(sql, before, ROWS_PER_PRUNE))
+    changes = database.write('delete what is settled and old', () => {
+      const changes = database.run(sql, before, ROWS_PER_PRUNE)
+      if (changes > 0) say()
+      return changes
+    })
     deleted += changes
   }
   return deleted
@@ -73,7 +84,7 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
   database.write(doing, () => {
     doubtCounters(database, by.now)
     database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, hourOf(by.now) - HOUR))
-    writeAudit(database, 'restore', by, {})
+    writeAudit(database, { ...by, action: 'restore' })
   })
 }
 

@@ -1,7 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
-  AuditEntry,
   HeldReason,
   LedgerStatus,
   RecordEntry,
@@ -11,7 +10,7 @@ import type {
   StatementQuery,
 } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
-import { ACCOUNT, AUDIT, accountOf, auditEntryOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
+import { ACCOUNT, accountOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
 
@@ -149,10 +148,6 @@ export function openHours(database: Database): number[] {
      ) SELECT hour FROM hours WHERE hour IS NOT NULL`,
   )
   return rows.map(row => row.hour as number)
-}
-
-export function auditEntries(database: Database, limit: number): AuditEntry[] {
-  return database.all(`${AUDIT} ORDER BY audit.id DESC LIMIT ?`, limit).map(auditEntryOf)
 }
 
 function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, SQLInputValue[]] {

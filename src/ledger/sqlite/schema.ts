@@ -251,6 +251,48 @@ CREATE TABLE counter_mark ( -- since the state was written
 ) STRICT;
 `,
   `
+-- The audit trail is a chain, and says itself whom and what it is about. See rules/audit.
+ALTER TABLE audit RENAME TO old_audit;
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  number INTEGER, -- in the chain
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  why TEXT NOT NULL,
+  written_at INTEGER, -- by this machine's clock, whatever was said
+  os_user TEXT,
+  action TEXT NOT NULL,
+  account TEXT, -- as JSON
+  dimension TEXT,
+  record INTEGER,
+  amount TEXT,
+  detail TEXT,
+  hash TEXT
+) STRICT;
+INSERT INTO audit (id, at, who, why, action, account, dimension, record, amount, detail)
+SELECT old_audit.id, at, who, why, action,
+       CASE WHEN account.id IS NOT NULL THEN json_patch('{}', json_object(
+         'kind', kind, 'key', key, 'product', product, 'accountId', account_id,
+         'customerIdentifier', customer_identifier, 'licenseArn', license_arn,
+         'reason', unattributed_reason, 'evidence', evidence)) END,
+       dimension.name, record, amount, detail
+FROM old_audit LEFT JOIN series ON series.id = old_audit.series LEFT JOIN account ON account.id = series.account
+LEFT JOIN dimension ON dimension.id = series.dimension;
+DROP TABLE old_audit;
+CREATE INDEX audit_action ON audit (action, id);
+-- What a sender has fed is said once.
+CREATE UNIQUE INDEX audit_fed ON audit (who, account ->> 'key') WHERE action = 'fed';
+
+CREATE TABLE audit_chain (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  entries INTEGER NOT NULL DEFAULT 0,
+  hash TEXT, -- of the last; none until the first entry of a ledger that had some before there was a chain
+  hash_before TEXT, -- of those before the chain
+  id_before INTEGER -- the last of those
+) STRICT;
+INSERT INTO audit_chain (id) VALUES (1);
+UPDATE audit_chain SET hash = printf('%064d', 0), hash_before = printf('%064d', 0), id_before = 0
+WHERE NOT EXISTS (SELECT 1 FROM audit);
 -- How far silent counters are forgotten.
 ALTER TABLE ledger ADD COLUMN silent_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
 ALTER TABLE ledger ADD COLUMN forgot_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds

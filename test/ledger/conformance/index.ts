@@ -2,6 +2,7 @@ import type { LedgerUnderTest } from '../scene.ts'
 import { agreementEnds } from './agreement-ends.ts'
 import { answers } from './answers.ts'
 import { appends } from './appends.ts'
+import { auditTrail } from './audit-trail.ts'
 import { bystanders } from './bystanders.ts'
 import { claims } from './claims.ts'
 import { clocks } from './clocks.ts'
@@ -36,6 +37,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   agreementEnds(name, scenario)
   decisions(name, scenario)
   questions(name, scenario)
+  auditTrail(name, scenario)
   clocks(name, scenario)
   bystanders(name, scenario)
   countersConformance(name, open)

@@ -51,11 +51,12 @@ export class PostgresqlLedgers implements AsyncDisposable {
       "SELECT format('DELETE FROM %I.%I', schemaname, tablename) AS sql FROM pg_tables WHERE schemaname = $1",
       [schema],
     )
-    const row = `INSERT INTO "${schema}".ledger (id, version) SELECT 1, version FROM kept`
+    const rows = `INSERT INTO "${schema}".ledger (id, version) SELECT 1, version FROM kept;
+      INSERT INTO "${schema}".audit_chain (id, hash, hash_before, id_before) VALUES (1, repeat('0', 64), repeat('0', 64), 0)`
     await this.pool.query(
       `BEGIN; SET LOCAL session_replication_role TO replica;
        CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT version FROM "${schema}".ledger;
-       ${tables.rows.map(({ sql }) => sql).join(';')}; ${row}; COMMIT`,
+       ${tables.rows.map(({ sql }) => sql).join(';')}; ${rows}; COMMIT`,
     )
   }
 

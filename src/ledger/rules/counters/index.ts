@@ -3,6 +3,7 @@ import { MAX_RISE, MAX_TOTAL } from '../../../usage/amount.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
+import type { NewEntry } from '../audit.ts'
 import { OBSERVATION_KINDS } from '../observation-kinds.ts'
 import { LAST_INSTANT } from '../validation.ts'
 import {
@@ -787,7 +788,14 @@ function made<Key, To, Value>(map: Map<Key, Map<To, Value>>, key: Key): Map<To, 
   return inner
 }
 
-/** What the audit trail says of a note. */
+/** What the audit trail says of a note, of points that came here until `at`. */
+export function noteEntry(note: ObservationNote, at: number): NewEntry {
+  const { account, dimension, verdict, amount, points } = note
+  const said = { action: verdict, account, dimension, amount, detail: `${points} data points` }
+  return { who: 'ledger', why: explain(note), now: at, ...said }
+}
+
+/** The same in words. */
 export function explain({ verdict }: ObservationNote): string {
   switch (verdict) {
     case 'baseline':

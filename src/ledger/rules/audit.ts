@@ -1,0 +1,205 @@
+import { createHash, type Hash } from 'node:crypto'
+import type { Account, CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import type { AuditAction, AuditBreak, AuditEntry, AuditVerdict } from '../ledger.ts'
+
+/**
+ * The chain of the audit trail. Each entry is hashed with the hash of the one before it, and what the ledger keeps
+ * beside the trail says how many there are and what the last hash is. So an entry that was changed, removed, moved or
+ * put in between shows, and so does the end where it was cut off.
+ *
+ * What it cannot show: the hash is no signature. Who may write all of the ledger can hash the trail anew from any entry
+ * on. That shows only to those who have kept a later hash elsewhere, or whose database does not let the role of the
+ * senders change what is there (see the roles in the examples). Of the entries before there was a chain, only the
+ * youngest are hashed, together, when the first is chained.
+ */
+
+/** An entry that is to be written. */
+export interface NewEntry {
+  readonly who: string
+  readonly why: string
+  /** Milliseconds since the epoch; when it is written, where nobody says. */
+  readonly now?: number
+  readonly action: AuditAction
+  readonly account?: Account
+  readonly dimension?: string
+  readonly recordId?: string
+  readonly amount?: bigint
+  readonly detail?: string
+}
+
+export type ChainedEntry = AuditEntry & Required<Pick<AuditEntry, 'number' | 'hash' | 'writtenAt' | 'systemUser'>>
+
+/** The end of the chain, as the ledger keeps it beside the trail. */
+export interface ChainEnd {
+  /** How many entries are chained. */
+  readonly entries: number
+  /** The hash of the last; of those before the chain, where it has none. */
+  readonly hash: string
+}
+
+/** Where a chain begins that has nothing before it. */
+export const NOTHING = '0'.repeat(64)
+
+/** How many of the entries before there was a chain are hashed, the youngest first: a first entry does not take long. */
+export const HASHED_BEFORE = 10_000
+
+const MOST_BREAKS = 100
+
+/** Puts entries at the end of the chain. */
+export function chain(
+  end: ChainEnd,
+  entries: readonly NewEntry[],
+  { systemUser, writtenAt }: { readonly systemUser: string; readonly writtenAt: number },
+): { chained: ChainedEntry[]; end: ChainEnd } {
+  let { entries: number, hash } = end
+  const chained = entries.map(({ who, why, now = writtenAt, action, account, dimension, recordId, amount, detail }) => {
+    number += 1
+    const entry = {
+      ...{ number, at: Math.floor(now), who: storable(who), why: storable(why), action },
+      ...{ systemUser: storable(systemUser), writtenAt: Math.floor(writtenAt) },
+      ...(account !== undefined && { account: storableAccount(account) }),
+      ...(dimension !== undefined && { dimension: storable(dimension) }),
+      ...(recordId !== undefined && { recordId }),
+      ...(amount !== undefined && { amount }),
+      ...(detail !== undefined && { detail: storable(detail) }),
+    }
+    hash = hashOf(hash, entry)
+    return { ...entry, hash }
+  })
+  return { chained, end: { entries: number, hash } }
+}
+
+/** What every engine gives back as it was: neither a NUL, nor half a character. */
+export const storable = (text: string): string => text.toWellFormed().replaceAll('\0', '\ufffd')
+
+function storableAccount<Kind extends Account>(account: Kind): Kind {
+  return Object.fromEntries(Object.entries(account).map(([name, text]) => [name, storable(text)])) as unknown as Kind
+}
+
+function hashOf(before: string, entry: AuditEntry): string {
+  return createHash('sha256').update(before).update(contentOf(entry)).digest('hex')
+}
+
+/** All that an entry says but its hash, in an order that no engine changes. */
+function contentOf(entry: AuditEntry): string {
+  const { number, at, who, why, writtenAt, systemUser, action, account, dimension, recordId, amount, detail } = entry
+  const names = account && Object.entries(account).sort(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([
+    ...[number, at, who, why, writtenAt, systemUser, action, names, dimension, recordId, String(amount), detail],
+  ])
+}
+
+/** The hash of the entries before the chain. */
+export class HashBefore {
+  #hash: Hash | undefined
+
+  /** The next older one. */
+  add(entry: AuditEntry): void {
+    this.#hash ??= createHash('sha256')
+    this.#hash.update(contentOf(entry))
+  }
+
+  digest(): string {
+    return this.#hash?.digest('hex') ?? NOTHING
+  }
+}
+
+/** Goes through a trail, entry by entry, and finds where it is not as it was written. */
+export class TrailCheck {
+  readonly #breaks: AuditBreak[] = []
+  #number = 0
+  #hash: string
+
+  /**
+   * @param before what the first entry is chained to
+   * @param found the hash of what is there of before the chain now
+   */
+  constructor(before: string, found: string) {
+    this.#hash = before
+    if (before !== found) this.#break({ kind: 'changed-before' })
+  }
+
+  /** How many entries of the chain were there. */
+  get number(): number {
+    return this.#number
+  }
+
+  /** Takes the next entry, in the order of the trail. */
+  add(entry: AuditEntry): void {
+    const { number, hash, at } = entry
+    if (number === undefined || hash === undefined || number <= this.#number) {
+      this.#break({ kind: 'inserted', at, ...(number !== undefined && { number }) })
+      return
+    }
+    if (number > this.#number + 1) {
+      // What it was chained to is gone, so that only those after it can be told.
+      this.#break({ kind: 'missing', from: this.#number + 1, number: number - 1 })
+    } else if (hashOf(this.#hash, entry) !== hash) {
+      this.#break({ kind: 'changed', number, at })
+    }
+    this.#number = number
+    this.#hash = hash
+  }
+
+  /** @param end what the ledger keeps beside the trail */
+  end({ entries, hash }: ChainEnd): AuditVerdict {
+    if (this.#number < entries) this.#break({ kind: 'missing', from: this.#number + 1, number: entries })
+    else if (this.#number > entries || this.#hash !== hash) this.#break({ kind: 'replaced', number: this.#number })
+    return { entries, hash, breaks: this.#breaks }
+  }
+
+  #break(one: AuditBreak): void {
+    if (this.#breaks.length < MOST_BREAKS) this.#breaks.push(one)
+  }
+}
+
+/** What is said of a dimension that is registered anew on other terms; undefined where they are the same. */
+export function changedTerms(known: Dimension, { unit, size, maxQuantity }: Dimension): string | undefined {
+  const terms = [
+    ['unit', known.unit, unit],
+    ['size', known.size, size],
+    ['maxQuantity', known.maxQuantity ?? 'none', maxQuantity ?? 'none'],
+  ]
+  const changed = terms.filter(([, before, after]) => before !== after)
+  return changed.length === 0
+    ? undefined
+    : changed.map(([name, before, after]) => `${name} ${before} → ${after}`).join(', ')
+}
+
+/** The entry of a dimension that is registered anew, if it has other terms. */
+export function registerEntries(known: Dimension | undefined, dimension: Dimension): NewEntry[] {
+  const detail = known && changedTerms(known, dimension)
+  if (detail === undefined) return []
+  const why = 'a process was configured with other terms than the ledger had'
+  return [{ who: 'configuration', why, action: 'register', dimension: dimension.name, detail }]
+}
+
+/** The entry of what is deleted up to an hour. */
+export function pruneEntry(before: number, by: Pick<NewEntry, 'who' | 'why' | 'now'> | undefined): NewEntry {
+  const { who, why, now } = by ?? { who: 'ledger', why: 'nobody has said why' }
+  const detail = `settled records of hours before ${new Date(before).toISOString()}`
+  return { who, why, ...(now !== undefined && { now }), action: 'prune', detail }
+}
+
+/** The entry of an agreement that has ended. */
+export function finalizeEntry(
+  account: Account,
+  {
+    who = 'ledger',
+    why = 'its agreement has ended',
+    now,
+    endedAt,
+  }: { who?: string; why?: string; now: number; endedAt: number },
+): NewEntry {
+  return { who, why, now, action: 'finalize', account, detail: `ended at ${new Date(endedAt).toISOString()}` }
+}
+
+/** The entries of what a sender feeds, by the keys of the customers. */
+export function feedEntries(sender: string, customers: readonly CustomerAccount[], now: number): Map<string, NewEntry> {
+  const why = 'the first usage of this customer that it has sent'
+  const entries = customers.map(storableAccount).map(account => {
+    return [account.key, { who: storable(sender), why, now, action: 'fed', account }] as const
+  })
+  return new Map(entries)
+}
