@@ -8,14 +8,16 @@ import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { Intake } from './intake.ts'
-import { presentedToken } from './operations/access.ts'
+import { type Access, presentedToken } from './operations/access.ts'
 import { Activity } from './operations/activity.ts'
 import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
 import { operationsHandler } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
-import { Readiness } from './operations/readiness.ts'
+import { isReady, Readiness } from './operations/readiness.ts'
 import type { GatewayOptions } from './options.ts'
-import { ByteBudget } from './otlp/budget.ts'
+import { hostOf } from './otlp/addresses.ts'
+import { RequestBudget } from './otlp/budget.ts'
+import { FailedAttempts } from './otlp/failed-attempts.ts'
 import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
 import { startHttpReceiver } from './otlp/http-receiver.ts'
 import type { Receiver } from './otlp/options.ts'
@@ -64,18 +66,25 @@ export class Gateway {
     await pipeline.begin()
     const receivers: { http?: Receiver; grpc?: Receiver } = {}
     const senders = new Senders(options.senders)
+    const failedAttempts = new FailedAttempts()
+    const readiness = pipeline.readiness(options)
     const common = {
-      senders,
+      ...{ senders, failedAttempts },
       onRefused: (refused: Refused) => pipeline.reporter.refused(refused),
       sink: pipeline.intake,
       onError: (error: unknown) => pipeline.reporter.receiverFault(error),
-      budget: new ByteBudget(),
+      budget: new RequestBudget(),
     }
     try {
       if (http !== undefined) {
-        receivers.http = await startHttpReceiver({ ...common, ...http, other: pipeline.operations(options, senders) })
+        const authorize = senders.asked ? pageAccess(senders, failedAttempts) : undefined
+        const other = pipeline.operations(options, readiness, authorize)
+        receivers.http = await startHttpReceiver({ ...common, ...http, other })
       }
-      if (grpc !== undefined) receivers.grpc = await startGrpcReceiver({ ...common, ...grpc })
+      if (grpc !== undefined) {
+        const ready = async () => isReady(await readiness.results())
+        receivers.grpc = await startGrpcReceiver({ ...common, ...grpc, ready })
+      }
     } catch (error) {
       await Promise.all(Object.values(receivers).map(receiver => receiver.close({ deadlineMs: 0 })))
       await pipeline.end(0)
@@ -93,6 +102,18 @@ export class Gateway {
   async #close(): Promise<void> {
     await Promise.all(this.#receivers.map(receiver => receiver.close({ deadlineMs: CLOSE_TIMEOUT })))
     await this.#pipeline.end()
+  }
+}
+
+/** Who may look at what is of all customers: senders that may bill any customer, or none. */
+function pageAccess(senders: Senders, failedAttempts: FailedAttempts) {
+  return async (request: IncomingMessage): Promise<Access> => {
+    const token = presentedToken(request)
+    if (token === undefined) return 'unknown'
+    const sender = senders.admit(`Bearer ${token}`)
+    if (sender !== undefined) return (sender.customers?.size ?? 0) > 0 ? 'forbidden' : 'granted'
+    if (!(await failedAttempts.mayAnswer(hostOf(request.socket.remoteAddress)))) request.socket.destroy()
+    return 'unknown'
   }
 }
 
@@ -162,8 +183,23 @@ class Pipeline {
     await this.#report()
   }
 
-  operations({ statusPage = true, minFreeBytes = MIN_FREE_BYTES, ledgerAddress }: GatewayOptions, senders: Senders) {
+  readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
+    return new Readiness(
+      [
+        ledgerCheck(this.#ledger),
+        ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
+        passCheck(this.#activity, LONGEST_WITHOUT_PASS),
+      ],
+      { now: this.#metering.now },
+    )
+  }
+
+  operations(
+    { statusPage = true, ledgerAddress }: GatewayOptions,
+    readiness: Readiness,
+    authorize: ((request: IncomingMessage) => Promise<Access>) | undefined,
+  ) {
     const { closeDelay, dryRun } = this.#options
     const { now } = this.#metering
     const handler = operationsHandler({
@@ -175,22 +211,10 @@ class Pipeline {
         closeDelay,
         dryRun,
       },
-      readiness: new Readiness(
-        [
-          ledgerCheck(this.#ledger),
-          ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
-          passCheck(this.#activity, LONGEST_WITHOUT_PASS),
-        ],
-        { now },
-      ),
+      readiness,
       metrics: () => this.#prometheus.text(),
       ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
-      ...(senders.asked && {
-        authorize: (request: IncomingMessage) => {
-          const token = presentedToken(request)
-          return token !== undefined && senders.admit(`Bearer ${token}`) !== undefined
-        },
-      }),
+      ...(authorize !== undefined && { authorize }),
     })
     return (request: IncomingMessage, response: ServerResponse) =>
       statusPage || !PAGE_PATHS.has((request.url ?? '').split('?')[0] ?? '') ? handler(request, response) : false

@@ -80,6 +80,7 @@ describe('a file that is right', () => {
           http: { host: '0.0.0.0', port: 4318 },
           grpc: { host: '::', port: 4317 },
           maxBodySize: 16 * 1024 * 1024,
+          ...{ maxConnections: 4000, maxConnectionsPerAddress: 1000, requestTimeout: 30 * SECOND },
           tokens: [`\${env:GATEWAY_TOKEN}`, `\${file:/run/secrets/gateway-token}`],
           tls: { cert: '/etc/gateway/tls.crt', key: '/etc/gateway/tls.key', ca: '/etc/gateway/senders-ca.crt' },
         },
@@ -235,6 +236,15 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
   [
     'listen: { http: off, grpc: off }',
     '6:9: listen: expected an address for http or for grpc, got {"http":null,"grpc":null}',
+  ],
+  ['listen: { maxConnections: 0 }', '6:27: listen.maxConnections: expected a number from 1 to 1,000,000, got 0'],
+  [
+    'listen: { maxConnectionsPerAddress: 1.5 }',
+    '6:37: listen.maxConnectionsPerAddress: expected a number from 1 to 1,000,000, got 1.5',
+  ],
+  [
+    'listen: { requestTimeout: 0s }',
+    '6:27: listen.requestTimeout: expected a duration from 1s to 10m with its unit, such as 30s or 5m, got "0s"',
   ],
   ['listen: { maxBodySize: 16 }', `6:24: listen.maxBodySize: ${SIZE}, got 16`],
   ['listen: { maxBodySize: 1GiB }', `6:24: listen.maxBodySize: ${SIZE}, got "1GiB"`],

@@ -18,6 +18,9 @@ const ledger = v.pipe(
 const TOKEN = `${REFERENCES}, since secrets do not belong into this file`
 const token = v.pipe(v.string(TOKEN), v.regex(REFERENCE, TOKEN))
 
+const COUNT = 'a number from 1 to 1,000,000'
+const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(1_000_000, COUNT))
+
 const tls = v.strictObject({
   cert: described(path, 'The certificate, as PEM, with those that it is signed by.'),
   key: described(path, 'Its private key, as PEM.'),
@@ -31,6 +34,19 @@ const listen = v.strictObject({
   ),
   grpc: described(v.optional(address, '127.0.0.1:4317'), 'Where OTLP over gRPC is taken; or off.'),
   maxBodySize: described(v.optional(size('1KiB', '128MiB')), 'The largest request, unpacked. 20MiB by default.'),
+  maxConnections: described(
+    v.optional(count),
+    'How many connections each of the two takes at a time. Beyond, the oldest is closed on which nothing was ever taken. ' +
+      '4000 by default.',
+  ),
+  maxConnectionsPerAddress: described(
+    v.optional(count),
+    'How many of them one address may have: more than all senders behind one NAT or proxy. 1000 by default.',
+  ),
+  requestTimeout: described(
+    v.optional(duration('1s', '10m')),
+    'How long a request may take to arrive. A connection on which nothing is taken in twice that is closed. 30s by default.',
+  ),
   tokens: described(
     v.optional(v.pipe(v.array(token), v.nonEmpty('at least one token'))),
     `Bearer tokens, each as ${REFERENCES}: any of them lets a request in. Without them all are let in.`,

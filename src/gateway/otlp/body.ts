@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http'
-import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import type { Readable } from 'node:stream'
+import { constants, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import type { Hold } from './budget.ts'
 import { UndecodableError } from './errors.ts'
 import { comeBack, tooLarge } from './refusal.ts'
@@ -15,8 +15,7 @@ export interface BodyLimits {
 }
 
 /** A body as it arrives. @throws {Refusal | Disconnected} What comes after a refusal is read and thrown away. */
-export function readBody(request: IncomingMessage, { maxBytes, timeout, hold }: BodyLimits): Promise<Buffer> {
-  if (Number(request.headers['content-length']) > maxBytes) return Promise.reject(tooLarge(maxBytes))
+export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLimits): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let size = 0
@@ -41,7 +40,10 @@ export function readBody(request: IncomingMessage, { maxBytes, timeout, hold }: 
   )
   request.on('data', add)
   request.once('end', () => end(() => resolve(Buffer.concat(chunks, size))))
-  request.once('error', cause => end(() => reject(new Disconnected('The sender has left', { cause }))))
+  const leave = (cause?: unknown) => end(() => reject(new Disconnected('The sender has left', { cause })))
+  request.once('error', leave)
+  // HTTP/2 has no error for a sender that calls its request off.
+  request.once('close', () => leave())
   return promise
 }
 
@@ -51,10 +53,12 @@ const LARGEST_WINDOW = 23
 
 type Unpack = (packed: Buffer, limits: { maxOutputLength: number; chunkSize: number }) => Buffer
 
-/** What undoes a `content-encoding`. */
+/** What undoes a `content-encoding`, or a `grpc-encoding`. `deflate` is zlib's format in both (RFC 9110). */
 const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
   ['identity', packed => packed],
   ['gzip', gunzipSync],
+  ['x-gzip', gunzipSync],
+  ['deflate', inflateSync],
   [
     'zstd',
     (packed, limits) =>
@@ -70,7 +74,7 @@ export const ENCODINGS: readonly string[] = [...UNPACK.keys()]
  *
  * @throws {Refusal | UndecodableError}
  */
-export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: BodyLimits): Buffer {
+export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: Omit<BodyLimits, 'timeout'>): Buffer {
   try {
     const body = (UNPACK.get(encoding) as Unpack)(packed, { maxOutputLength: maxBytes, chunkSize: CHUNK_BYTES })
     if (body !== packed) hold.add(body.length)
