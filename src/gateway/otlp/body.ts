@@ -23,6 +23,8 @@ export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLim
     clearTimeout(timer)
     request.off('data', add)
     settle()
+    // The request may stay for as long as its rest takes.
+    chunks.length = 0
   }
   const add = (chunk: Buffer) => {
     size += chunk.length
