@@ -70,6 +70,11 @@ const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
 
 export const ENCODINGS: readonly string[] = [...UNPACK.keys()]
 
+/** How large gzip says that it is unpacked, at its end (RFC 1952): so what has no room is not unpacked for nothing. */
+function saidSize(packed: Buffer, encoding: string): number {
+  return encoding.endsWith('gzip') && packed.length >= 18 ? packed.readUInt32LE(packed.length - 4) : 0
+}
+
 /**
  * Unpacks a body, stopping as soon as it is larger than `maxBytes`. It is done at once, as decoding is: so there is one
  * at a time, whatever arrives.
@@ -78,8 +83,10 @@ export const ENCODINGS: readonly string[] = [...UNPACK.keys()]
  */
 export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: Omit<BodyLimits, 'timeout'>): Buffer {
   try {
+    const expected = Math.min(saidSize(packed, encoding), maxBytes)
+    hold.add(expected)
     const body = (UNPACK.get(encoding) as Unpack)(packed, { maxOutputLength: maxBytes, chunkSize: CHUNK_BYTES })
-    if (body !== packed) hold.add(body.length)
+    if (body !== packed) hold.add(Math.max(0, body.length - expected))
     return body
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException

@@ -89,7 +89,7 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
   server.on('checkContinue', serve)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const status = statusOfFault(error.code)
-    if (status !== undefined) {
+    if (status !== undefined && !endpoint.hasRefused(socket)) {
       turnedAway(status.slice(0, 3), `Expected HTTP/1.1, got what is not (${error.code})`)
       if (socket.writable) socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
     }
@@ -148,6 +148,8 @@ class MetricsEndpoint {
   readonly #connections: Connections
   readonly #inFlight = new InFlight()
   readonly #known = new KnownAttributes()
+  /** The latest on each connection. */
+  readonly #exchanges = new WeakMap<Socket, Exchange>()
   #ending = false
 
   constructor(settings: Settings, connections: Connections) {
@@ -160,11 +162,18 @@ class MetricsEndpoint {
     const connection = this.#connections.of(request.socket)
     if (connection !== undefined && this.#connections.isOverdue(connection)) response.setHeader('connection', 'close')
     const exchange: Exchange = { request, response, connection, format: formatOf(request) }
+    this.#exchanges.set(request.socket, exchange)
     const served = (own ? this.#metrics(exchange) : this.#other(exchange)).catch(error => {
       this.#settings.onError(error)
       request.socket.destroy()
     })
     if (own) this.#inFlight.add(Promise.all([served, new Promise(resolve => response.once('close', resolve))]))
+  }
+
+  /** Whether what comes on a connection is the rest of a request that has its answer. */
+  hasRefused(socket: Socket): boolean {
+    const exchange = this.#exchanges.get(socket)
+    return exchange?.response.headersSent === true && !exchange.request.complete
   }
 
   /** From now on every answer is the last one on its connection. Resolves when all are sent, or at the deadline. */
