@@ -19,7 +19,10 @@ export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLim
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let size = 0
+  let ended = false
   const end = (settle: () => void) => {
+    if (ended) return
+    ended = true
     clearTimeout(timer)
     request.off('data', add)
     settle()
@@ -42,7 +45,10 @@ export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLim
   )
   request.on('data', add)
   request.once('end', () => end(() => resolve(Buffer.concat(chunks, size))))
-  const leave = (cause?: unknown) => end(() => reject(new Disconnected('The sender has left', { cause })))
+  const leave = (cause?: unknown) => {
+    // An error is made with its stack, which costs more than the rest of all this.
+    if (!ended) end(() => reject(new Disconnected('The sender has left', { cause })))
+  }
   request.once('error', leave)
   // HTTP/2 has no error for a sender that calls its request off.
   request.once('close', () => leave())
