@@ -10,14 +10,16 @@ import { Supply } from '../metering/supply.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { checkSenders } from './check-senders.ts'
 import { Intake } from './intake.ts'
-import { presentedToken } from './operations/access.ts'
+import { type Access, presentedToken } from './operations/access.ts'
 import { Activity } from './operations/activity.ts'
 import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
 import { operationsHandler } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
-import { Readiness } from './operations/readiness.ts'
+import { isReady, Readiness } from './operations/readiness.ts'
 import type { GatewayOptions } from './options.ts'
-import { ByteBudget } from './otlp/budget.ts'
+import { hostOf } from './otlp/addresses.ts'
+import { RequestBudget } from './otlp/budget.ts'
+import { FailedAttempts } from './otlp/failed-attempts.ts'
 import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
 import { startHttpReceiver } from './otlp/http-receiver.ts'
 import type { Receiver, TlsOptions } from './otlp/options.ts'
@@ -70,24 +72,31 @@ export class Gateway {
     const { http, grpc } = options
     if (http === undefined && grpc === undefined)
       throw configurationError(['expected http or grpc to listen on, or both'])
+    if (options.senders !== undefined) checkSenders(options.senders)
     const pipeline = new Pipeline(options)
     await pipeline.begin()
     const receivers: { http?: Receiver; grpc?: Receiver } = {}
-    if (options.senders !== undefined) checkSenders(options.senders)
     const certified = [http, grpc].every(one => one === undefined || one.tls?.ca !== undefined)
     const senders = new Senders(options.senders, certified ? CERTIFIED : ANYONE)
+    const failedAttempts = new FailedAttempts()
+    const readiness = pipeline.readiness(options)
     const common = {
-      senders,
+      ...{ senders, failedAttempts },
       onRefused: (refused: Refused) => pipeline.reporter.refused(refused),
       sink: pipeline.intake,
       onError: (error: unknown) => pipeline.reporter.receiverFault(error),
-      budget: new ByteBudget(),
+      budget: new RequestBudget(),
     }
     try {
       if (http !== undefined) {
-        receivers.http = await startHttpReceiver({ ...common, ...http, other: pipeline.operations(options, senders) })
+        const authorize = senders.asked ? pageAccess(senders, failedAttempts) : undefined
+        const other = pipeline.operations(options, readiness, authorize)
+        receivers.http = await startHttpReceiver({ ...common, ...http, other })
       }
-      if (grpc !== undefined) receivers.grpc = await startGrpcReceiver({ ...common, ...grpc })
+      if (grpc !== undefined) {
+        const ready = async () => isReady(await readiness.results())
+        receivers.grpc = await startGrpcReceiver({ ...common, ...grpc, ready })
+      }
     } catch (error) {
       await Promise.all(Object.values(receivers).map(receiver => receiver.close({ deadlineMs: 0 })))
       await pipeline.end(0)
@@ -102,10 +111,11 @@ export class Gateway {
    *
    * @throws ConfigurationError and all is as before
    */
-  renew({ senders }: Renewal): void {
+  renew({ senders, tls }: Renewal): void {
     if (senders !== undefined) checkSenders(senders)
     if ((senders !== undefined) !== this.#senders.asked)
       throw configurationError([`senders: expected ${this.#senders.asked ? 'some' : 'none'}, as when it was started`])
+    if (tls !== undefined) for (const receiver of this.#receivers) receiver.renew({ tls })
     this.#senders.replace(senders)
   }
 
@@ -118,6 +128,18 @@ export class Gateway {
   async #close(): Promise<void> {
     await Promise.all(this.#receivers.map(receiver => receiver.close({ deadlineMs: CLOSE_TIMEOUT })))
     await this.#pipeline.end()
+  }
+}
+
+/** Who may look at what is of all customers: senders that may bill any customer, or none. */
+function pageAccess(senders: Senders, failedAttempts: FailedAttempts) {
+  return async (request: IncomingMessage): Promise<Access> => {
+    const token = presentedToken(request)
+    if (token === undefined) return 'unknown'
+    const sender = senders.admit(`Bearer ${token}`)
+    if (sender !== undefined) return (sender.customers?.size ?? 0) > 0 ? 'forbidden' : 'granted'
+    if (!(await failedAttempts.mayAnswer(hostOf(request.socket.remoteAddress)))) request.socket.destroy()
+    return 'unknown'
   }
 }
 
@@ -174,7 +196,7 @@ class Pipeline {
       ...{ mapper: this.#mapper, ledger, now },
       report: report => this.reporter.mapped(report),
       fault: error => this.reporter.receiverFault(error),
-      feeds: async () => {},
+      feeds: async ({ name }, customers) => ledger.noteSender(name, customers, now()),
       accepted: (points, sender) => {
         this.#supply.look()
         this.reporter.received(sender.name, points.length)
@@ -194,8 +216,23 @@ class Pipeline {
     await this.#report()
   }
 
-  operations({ statusPage = true, minFreeBytes = MIN_FREE_BYTES, ledgerAddress }: GatewayOptions, senders: Senders) {
+  readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
+    return new Readiness(
+      [
+        ledgerCheck(this.#ledger),
+        ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
+        passCheck(this.#activity, LONGEST_WITHOUT_PASS),
+      ],
+      { now: this.#metering.now },
+    )
+  }
+
+  operations(
+    { statusPage = true, ledgerAddress }: GatewayOptions,
+    readiness: Readiness,
+    authorize: ((request: IncomingMessage) => Promise<Access>) | undefined,
+  ) {
     const { closeDelay, dryRun } = this.#options
     const { now } = this.#metering
     const handler = operationsHandler({
@@ -208,22 +245,10 @@ class Pipeline {
         closeDelay,
         dryRun,
       },
-      readiness: new Readiness(
-        [
-          ledgerCheck(this.#ledger),
-          ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
-          passCheck(this.#activity, LONGEST_WITHOUT_PASS),
-        ],
-        { now },
-      ),
+      readiness,
       metrics: () => this.#prometheus.text(),
       ...(ledgerAddress !== undefined && { ledgerPath: ledgerAddress }),
-      ...(senders.asked && {
-        authorize: (request: IncomingMessage) => {
-          const token = presentedToken(request)
-          return token !== undefined && senders.admit(`Bearer ${token}`) !== undefined
-        },
-      }),
+      ...(authorize !== undefined && { authorize }),
     })
     return (request: IncomingMessage, response: ServerResponse) =>
       statusPage || !PAGE_PATHS.has((request.url ?? '').split('?')[0] ?? '') ? handler(request, response) : false

@@ -33,4 +33,7 @@ export interface GatewayOptions extends ExporterOptions {
   readonly ledgerAddress?: string
 }
 
-export type ListenOptions = Pick<ReceiverOptions, 'host' | 'port' | 'tls' | 'maxBodyBytes' | 'maxConnections'>
+export type ListenOptions = Pick<
+  ReceiverOptions,
+  'host' | 'port' | 'tls' | 'maxBodyBytes' | 'maxConnections' | 'maxConnectionsPerAddress' | 'requestTimeout'
+>

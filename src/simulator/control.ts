@@ -16,6 +16,8 @@ interface ControlRequest {
   query: URLSearchParams
   /** JSON text; may be empty. */
   body: string
+  /** Why it may be a web site's, if it may be. */
+  foreign: string | undefined
 }
 
 interface ControlAnswer {
@@ -148,9 +150,12 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `GET /requests` | | the latest {@link LoggedRequest}s |
  * | `GET /counters` | | {@link Counters} |
  *
- * What is wrong is answered with 400, 404 or 405 and `{ error: { code, message } }`.
+ * A body needs the content type `application/json`. What is wrong is answered with 400, 404 or 405, and what a web site may
+ * have sent with 403, and `{ error: { code, message } }`.
  */
-export function control(simulator: MarketplaceSimulator, { method, path, query, body }: ControlRequest): ControlAnswer {
+export function control(simulator: MarketplaceSimulator, request: ControlRequest): ControlAnswer {
+  const { method, path, query, body, foreign } = request
+  if (foreign !== undefined) return refusal(403, 'ERR_FOREIGN', `The request may be a web site's: ${foreign}`)
   const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined
   if (methods === undefined) {
     const known = Object.keys(ROUTES).join(', ')

@@ -6,6 +6,7 @@ import { readBody } from './body.ts'
 import { type Delay, realDelay } from './client.ts'
 import { CONTROL_PATH, control } from './control.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
+import { foreign } from './foreign.ts'
 import { type Answer, type Caller, callerOf, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
 import { MAX_BYTES, tooLarge } from './shape.ts'
 import { SignatureVerifier, type SigningCredentials } from './signature.ts'
@@ -59,7 +60,7 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
   const stopping = new AbortController()
   const server = createServer((request, response) => {
     const wait = (milliseconds: number) => delay(milliseconds, stopping.signal)
-    serve(simulator, verifier, request, response, wait).catch(error => {
+    serve({ simulator, verifier, host }, request, response, wait).catch(error => {
       if (!stopping.signal.aborted && !request.destroyed) console.error(error)
       request.socket.destroy()
     })
@@ -86,9 +87,14 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
   }
 }
 
+interface Served {
+  readonly simulator: MarketplaceSimulator
+  readonly verifier: SignatureVerifier | undefined
+  readonly host: string
+}
+
 async function serve(
-  simulator: MarketplaceSimulator,
-  verifier: SignatureVerifier | undefined,
+  { simulator, verifier, host }: Served,
   request: IncomingMessage,
   response: ServerResponse,
   delay: (milliseconds: number) => Promise<unknown>,
@@ -105,6 +111,7 @@ async function serve(
             path: path.slice(CONTROL_PATH.length),
             query: new URLSearchParams(query),
             body,
+            foreign: foreign(request.headers, body !== '', host),
           })
     send(response, answer.status, 'application/json', answer.body === undefined ? '' : JSON.stringify(answer.body))
     return

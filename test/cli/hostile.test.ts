@@ -30,7 +30,9 @@ async function hostileLedger(t: TestContext): Promise<string> {
   }
   database.prepare('INSERT INTO not_counted (verdict, points) VALUES (?, 5)').run(HOSTILE)
   database
-    .prepare('INSERT INTO audit (at, who, why, action, detail, series, amount) VALUES (?, ?, ?, ?, ?, 1, 5)')
+    .prepare(
+      'INSERT INTO audit (at, who, why, action, detail, dimension, amount) VALUES (?, ?, ?, ?, ?, (SELECT name FROM dimension), 5)',
+    )
     .run(NOW, ...Array(4).fill(HOSTILE))
   database.close()
   return path

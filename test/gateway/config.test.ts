@@ -90,6 +90,7 @@ describe('a file that is right', () => {
             },
             { name: 'prometheus', token: `\${file:/run/secrets/metering/prometheus}`, customers: [] },
           ],
+          ...{ maxConnections: 4000, maxConnectionsPerAddress: 1000, requestTimeout: 30 * SECOND },
           tls: { cert: '/etc/gateway/tls.crt', key: '/etc/gateway/tls.key', ca: '/etc/gateway/senders-ca.crt' },
         },
         statusPage: true,
@@ -253,6 +254,15 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
   [
     'listen: { http: off, grpc: off }',
     '6:9: listen: expected an address for http or for grpc, got {"http":null,"grpc":null}',
+  ],
+  ['listen: { maxConnections: 0 }', '6:27: listen.maxConnections: expected a number from 1 to 1,000,000, got 0'],
+  [
+    'listen: { maxConnectionsPerAddress: 1.5 }',
+    '6:37: listen.maxConnectionsPerAddress: expected a number from 1 to 1,000,000, got 1.5',
+  ],
+  [
+    'listen: { requestTimeout: 0s }',
+    '6:27: listen.requestTimeout: expected a duration from 1s to 10m with its unit, such as 30s or 5m, got "0s"',
   ],
   ['listen: { maxBodySize: 16 }', `6:24: listen.maxBodySize: ${SIZE}, got 16`],
   ['listen: { maxBodySize: 1GiB }', `6:24: listen.maxBodySize: ${SIZE}, got "1GiB"`],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { request } from 'node:http'
 import { test } from 'node:test'
 import {
   ACCOUNT,
@@ -19,7 +20,10 @@ import {
 async function ask(at: Running, method: string, path: string, body?: unknown) {
   const response = await fetch(`${at.url}/_simulator${path}`, {
     method,
-    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    ...(body !== undefined && {
+      headers: { 'content-type': 'application/json' },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    }),
   })
   const text = await response.text()
   return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
@@ -199,4 +203,45 @@ test('control requests that make no sense get a clear answer', async t => {
   await refused(400, /^customer\.accountId: .*12 digits.*"12"/, 'POST', '/customers', { accountId: '12' })
   await refused(400, /accountId or customerIdentifier/, 'POST', '/subscriptions', { product: PRODUCT })
   await refused(400, /^body\.region: .*received "mars"/, 'PUT', '/regions', { region: 'mars', disabled: true })
+})
+
+test('a web site can neither steer it nor read it', async t => {
+  const at = await running(t)
+  const { port, host } = new URL(at.url)
+  const send = (method: string, headers: Record<string, string>, body = '') =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const path = method === 'GET' ? '/_simulator/clock' : '/_simulator/clock/advance'
+      request({ port, method, path, headers }, response => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+        .on('error', reject)
+        .end(body)
+    })
+  const json = { 'content-type': 'application/json' }
+  const body = '{"milliseconds":86400000}'
+  for (const headers of [
+    { ...json, origin: 'http://evil.test' },
+    { ...json, origin: 'null' },
+    { ...json, origin: `https://${host}` },
+    { ...json, 'sec-fetch-site': 'cross-site' },
+    { ...json, 'sec-fetch-site': 'same-site' },
+    { ...json, host: 'evil.test' },
+    { ...json, host: `evil.test:${port}`, origin: `http://evil.test:${port}` },
+    { ...json, host: '127.0.0.1.evil.test' },
+    { 'content-type': 'text/plain' },
+    { 'content-type': 'application/x-www-form-urlencoded' },
+    {},
+  ] as Record<string, string>[]) {
+    assert.equal(await send('POST', headers, body), 403, JSON.stringify(headers))
+  }
+  assert.equal(await send('GET', { host: 'evil.test' }), 403)
+  assert.equal(at.simulator.clock.now(), NOW)
+  for (const name of ['localhost', 'simulator:8480', '10.0.0.1', '[::1]:80']) {
+    assert.equal(await send('GET', { host: name }), 200, name)
+  }
+  assert.equal(
+    await send('POST', { ...json, host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin' }, body),
+    200,
+  )
 })

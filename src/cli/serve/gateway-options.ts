@@ -7,10 +7,12 @@ import { HOUR } from '../../ledger/hours.ts'
 export function gatewayOptions(config: GatewayConfig, { senders, tls }: References): Omit<GatewayOptions, 'ledger'> {
   const { usage, region, listen, statusPage } = config
   const { endpoint: _, retention, ...metering } = config.metering
-  const { http, grpc, maxBodySize } = listen
+  const { http, grpc, maxBodySize, maxConnections, maxConnectionsPerAddress, requestTimeout } = listen
+  const limits = { maxConnections, maxConnectionsPerAddress, requestTimeout }
   const at = ({ host, port }: Address): ListenOptions => ({
     ...{ host, port },
     ...(maxBodySize !== undefined && { maxBodyBytes: maxBodySize }),
+    ...(limits as Defined<typeof limits>),
     ...(tls !== undefined && { tls }),
   })
   return {

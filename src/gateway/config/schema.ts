@@ -63,6 +63,8 @@ function eachNameOnce(entries: v.InferOutput<typeof TOKEN_ENTRY>[]): boolean {
 const TOKENS =
   `Who may send, each by a bearer token: as ${REFERENCES}, or with a name and rights. Without them everybody who ` +
   'reaches the gateway may bill any customer.'
+const COUNT = 'a number from 1 to 1,000,000'
+const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(1_000_000, COUNT))
 
 const tls = v.strictObject({
   cert: described(path, 'The certificate, as PEM, with those that it is signed by.'),
@@ -77,6 +79,19 @@ const listen = v.strictObject({
   ),
   grpc: described(v.optional(address, '127.0.0.1:4317'), 'Where OTLP over gRPC is taken; or off.'),
   maxBodySize: described(v.optional(size('1KiB', '128MiB')), 'The largest request, unpacked. 20MiB by default.'),
+  maxConnections: described(
+    v.optional(count),
+    'How many connections each of the two takes at a time. Beyond, the oldest is closed on which nothing was ever taken. ' +
+      '4000 by default.',
+  ),
+  maxConnectionsPerAddress: described(
+    v.optional(count),
+    'How many of them one address may have: more than all senders behind one NAT or proxy. 1000 by default.',
+  ),
+  requestTimeout: described(
+    v.optional(duration('1s', '10m')),
+    'How long a request may take to arrive. A connection on which nothing is taken in twice that is closed. 30s by default.',
+  ),
   tokens: described(
     v.optional(
       v.pipe(

@@ -3,7 +3,7 @@ import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
 import { withDeadline } from '../../marketplace/deadline.ts'
 import { describe } from '../../metering/faults.ts'
-import { namesLoopback } from './access.ts'
+import { type Access, isLocal } from './access.ts'
 import { statusPage } from './page/page.ts'
 import { PROMETHEUS_CONTENT_TYPE } from './prometheus.ts'
 import { isReady, readinessText } from './readiness.ts'
@@ -13,10 +13,10 @@ export interface OperationsOptions extends StatusOptions {
   /** The gateway's own metrics as Prometheus' text. */
   readonly metrics: () => Promise<string>
   /**
-   * Whether a request may see customers' account ids. Without it the page is only for requests that call this machine
-   * `localhost` or by a loopback address.
+   * Whether a request may see customers' account ids. Without it the page is only for requests from this machine that
+   * call it `localhost` or by a loopback address.
    */
-  readonly authorize?: (request: IncomingMessage) => boolean
+  readonly authorize?: (request: IncomingMessage) => Access | Promise<Access>
 }
 
 /** Answers a request, and says whether it was one of its own. Never rejects. */
@@ -54,23 +54,27 @@ const HEADERS = {
 export function operationsHandler(options: OperationsOptions): RequestHandler {
   const { readiness, metrics, authorize } = options
   const reader = new StatusReader(options)
-  const allowed = (request: IncomingMessage) => authorize?.(request) ?? true
+  const allowed = async (request: IncomingMessage) => ((await authorize?.(request)) ?? 'granted') === 'granted'
   const routes = new Map<string, Route>([
     ['/healthz', () => ({ status: 200, type: TEXT, body: 'ok\n' })],
     [
       '/readyz',
       async request => {
         const results = await readiness.results()
-        return { status: isReady(results) ? 200 : 503, type: TEXT, body: readinessText(results, allowed(request)) }
+        return {
+          status: isReady(results) ? 200 : 503,
+          type: TEXT,
+          body: readinessText(results, await allowed(request)),
+        }
       },
     ],
     [
       '/metrics',
       async request =>
-        refusal(request, authorize) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
+        (await refusal(request, authorize)) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
     ],
-    ['/', async request => pageRefusal(request, authorize) ?? (await page())],
-    ['/status.json', async request => pageRefusal(request, authorize) ?? (await statusJson(reader))],
+    ['/', async request => (await pageRefusal(request, authorize)) ?? (await page())],
+    ['/status.json', async request => (await pageRefusal(request, authorize)) ?? (await statusJson(reader))],
   ])
   return async (request, response) => {
     const route = routes.get(pathOf(request))
@@ -110,8 +114,18 @@ async function page(): Promise<Reply> {
   return { status: 200, type: HTML, body: html, headers: { 'content-security-policy': policy } }
 }
 
-function refusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Reply | undefined {
-  if (authorize === undefined || authorize(request)) return undefined
+type Authorize = OperationsOptions['authorize']
+
+async function refusal(request: IncomingMessage, authorize: Authorize): Promise<Reply | undefined> {
+  const access = (await authorize?.(request)) ?? 'granted'
+  if (access === 'granted') return undefined
+  if (access === 'forbidden') {
+    return {
+      status: 403,
+      type: TEXT,
+      body: "This token is for some customers' usage. What is here is of all customers, and for tokens that are not restricted.\n",
+    }
+  }
   return {
     status: 401,
     type: TEXT,
@@ -121,15 +135,15 @@ function refusal(request: IncomingMessage, authorize: OperationsOptions['authori
   }
 }
 
-function pageRefusal(request: IncomingMessage, authorize: OperationsOptions['authorize']): Reply | undefined {
+async function pageRefusal(request: IncomingMessage, authorize: Authorize): Promise<Reply | undefined> {
   if (authorize !== undefined) return refusal(request, authorize)
-  if (namesLoopback(request)) return undefined
+  if (isLocal(request)) return undefined
   return {
     status: 403,
     type: TEXT,
     body:
       'This page names customers. Without a token it is only for this machine, as localhost or 127.0.0.1: configure a ' +
-      'token to look at it under another name.\n',
+      'token to look at it from elsewhere, or under another name.\n',
   }
 }
 

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http'
-import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import type { Readable } from 'node:stream'
+import { constants, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
 import type { Hold } from './budget.ts'
 import { UndecodableError } from './errors.ts'
 import { comeBack, tooLarge } from './refusal.ts'
@@ -15,15 +15,19 @@ export interface BodyLimits {
 }
 
 /** A body as it arrives. @throws {Refusal | Disconnected} What comes after a refusal is read and thrown away. */
-export function readBody(request: IncomingMessage, { maxBytes, timeout, hold }: BodyLimits): Promise<Buffer> {
-  if (Number(request.headers['content-length']) > maxBytes) return Promise.reject(tooLarge(maxBytes))
+export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLimits): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let size = 0
+  let ended = false
   const end = (settle: () => void) => {
+    if (ended) return
+    ended = true
     clearTimeout(timer)
     request.off('data', add)
     settle()
+    // The request may stay for as long as its rest takes.
+    chunks.length = 0
   }
   const add = (chunk: Buffer) => {
     size += chunk.length
@@ -41,7 +45,13 @@ export function readBody(request: IncomingMessage, { maxBytes, timeout, hold }: 
   )
   request.on('data', add)
   request.once('end', () => end(() => resolve(Buffer.concat(chunks, size))))
-  request.once('error', cause => end(() => reject(new Disconnected('The sender has left', { cause }))))
+  const leave = (cause?: unknown) => {
+    // An error is made with its stack, which costs more than the rest of all this.
+    if (!ended) end(() => reject(new Disconnected('The sender has left', { cause })))
+  }
+  request.once('error', leave)
+  // HTTP/2 has no error for a sender that calls its request off.
+  request.once('close', () => leave())
   return promise
 }
 
@@ -51,10 +61,12 @@ const LARGEST_WINDOW = 23
 
 type Unpack = (packed: Buffer, limits: { maxOutputLength: number; chunkSize: number }) => Buffer
 
-/** What undoes a `content-encoding`. */
+/** What undoes a `content-encoding`, or a `grpc-encoding`. `deflate` is zlib's format in both (RFC 9110). */
 const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
   ['identity', packed => packed],
   ['gzip', gunzipSync],
+  ['x-gzip', gunzipSync],
+  ['deflate', inflateSync],
   [
     'zstd',
     (packed, limits) =>
@@ -64,16 +76,23 @@ const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
 
 export const ENCODINGS: readonly string[] = [...UNPACK.keys()]
 
+/** How large gzip says that it is unpacked, at its end (RFC 1952): so what has no room is not unpacked for nothing. */
+function saidSize(packed: Buffer, encoding: string): number {
+  return encoding.endsWith('gzip') && packed.length >= 18 ? packed.readUInt32LE(packed.length - 4) : 0
+}
+
 /**
  * Unpacks a body, stopping as soon as it is larger than `maxBytes`. It is done at once, as decoding is: so there is one
  * at a time, whatever arrives.
  *
  * @throws {Refusal | UndecodableError}
  */
-export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: BodyLimits): Buffer {
+export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: Omit<BodyLimits, 'timeout'>): Buffer {
   try {
+    const expected = Math.min(saidSize(packed, encoding), maxBytes)
+    hold.add(expected)
     const body = (UNPACK.get(encoding) as Unpack)(packed, { maxOutputLength: maxBytes, chunkSize: CHUNK_BYTES })
-    if (body !== packed) hold.add(body.length)
+    if (body !== packed) hold.add(Math.max(0, body.length - expected))
     return body
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException

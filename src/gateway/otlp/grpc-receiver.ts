@@ -1,154 +1,234 @@
-import { createServer } from 'node:net'
-import type * as Grpc from '@grpc/grpc-js'
+import {
+  createSecureServer,
+  createServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { Server } from 'node:net'
 import * as v from 'valibot'
 import { check } from '../../check.ts'
-import { ConfigurationError } from '../../errors.ts'
+import { Disconnected } from './body.ts'
+import { refuseBrowsers } from './browser.ts'
+import { type Connection, Connections } from './connections.ts'
+import { isCall, NOT_A_CALL, readMessage, sendMessage, sendRefusal } from './grpc-message.ts'
 import { InFlight } from './in-flight.ts'
 import { KnownAttributes } from './known-attributes.ts'
-import { listen, socketsOf } from './listen.ts'
-import type { Receiver, ReceiverOptions, TlsOptions } from './options.ts'
-import { checkTls, receiverEntries } from './parse-options.ts'
+import { listen } from './listen.ts'
+import type { Receiver, ReceiverOptions } from './options.ts'
+import { checkTls, func, integer, receiverEntries } from './parse-options.ts'
 import { decodeProtobuf } from './protobuf.ts'
 import { takeIn } from './reception.ts'
-import { comeBack, Refusal, toRefusal, UNAUTHENTICATED } from './refusal.ts'
-import { encodeAcceptance, encodeRefusal } from './response-encoding.ts'
-import { ANYONE, type Sender, type Senders } from './senders.ts'
+import { CONNECTIONS, NOT_FOUND, Refusal, toRefusal, UNAUTHENTICATED, UNIMPLEMENTED } from './refusal.ts'
+import { decodeHealthRequest, encodeAcceptance, encodeHealth, NOT_SERVING, SERVING } from './response-encoding.ts'
+import type { Sender } from './senders.ts'
+import { reportHandshakes, serverTls, tlsRenewal } from './tls.ts'
 
-export type GrpcReceiverOptions = ReceiverOptions
+export interface GrpcReceiverOptions extends ReceiverOptions {
+  /** How many calls a connection may have open at a time. 100 by default. */
+  readonly maxStreams?: number
+  /** What `grpc.health.v1.Health/Check` answers, without a token. Ready by default. */
+  readonly ready?: () => boolean | Promise<boolean>
+}
 
-type Library = typeof Grpc
+const SERVICE = 'opentelemetry.proto.collector.metrics.v1.MetricsService'
+const EXPORT = `/${SERVICE}/Export`
+const HEALTH_CHECK = '/grpc.health.v1.Health/Check'
 
-const PACKAGE = '@grpc/grpc-js'
-const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+/** In milliseconds. Clients make a new connection when they need one. */
+const IDLE = 300_000
+/** As for HTTP/1.1. */
+const HEADER_BYTES = 16 * 1024
+/** How many streams above the limit, or broken frames, end a connection. */
+const TOLERATED = 100
+const HEALTH_REQUEST_BYTES = 1024
 
-const schema = v.strictObject(receiverEntries(4317))
+const schema = v.strictObject({
+  ...receiverEntries(4317),
+  maxStreams: v.optional(integer(1, 10_000), 100),
+  ready: v.optional(func<() => boolean | Promise<boolean>>('a function that says whether usage can be taken'), () => {
+    return () => true
+  }),
+})
 
 /**
- * Receives OTLP over gRPC: `MetricsService/Export`, packed with gzip or not at all. It answers success when the sink
- * has it, and otherwise what a repetition helps with only where it does: `UNAVAILABLE` with a `RetryInfo`, for faults
- * of our own as well. It needs the package `@grpc/grpc-js`.
+ * Receives OTLP over gRPC: `MetricsService/Export`, packed with gzip, deflate, zstd or not at all. It answers success
+ * when the sink has it, and otherwise what a repetition helps with only where it does: `UNAVAILABLE` with a `RetryInfo`,
+ * for faults of our own as well.
+ *
+ * It speaks gRPC on Node's HTTP/2 itself: a library reads and unpacks messages before anybody is asked whether the
+ * sender is known and whether there is room.
  *
  * https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
  *
- * @throws {ConfigurationError} for a bad option, or if the package is not installed
+ * @throws {ConfigurationError} for a bad option
  * @throws {ListenError} where it cannot listen
  */
 export async function startGrpcReceiver(options: GrpcReceiverOptions): Promise<Receiver> {
-  const { host, port, tls, senders, sink, onError, budget, maxBodyBytes, maxConnections, requestTimeout } = check(
-    schema,
-    options,
-  )
+  const { host, port, tls, maxConnections, maxConnectionsPerAddress, maxStreams, ...rest } = check(schema, options)
   checkTls(tls)
-  const grpc = await load()
-  const inFlight = new InFlight()
-  const known = new KnownAttributes()
-
-  const take = async (body: Buffer, sender: Sender): Promise<Uint8Array> => {
-    const hold = budget.open()
-    try {
-      hold.add(body.length)
-      const acceptance = await takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, known))
-      return encodeAcceptance(acceptance, 'protobuf')
-    } finally {
-      hold.release()
-    }
-  }
-  const handler: Grpc.handleUnaryCall<Buffer, Uint8Array> = ({ request, metadata }, callback) => {
-    const sender = senders.admit(authorizationOf(metadata)) ?? ANYONE
-    const answered = take(request, sender).then(
-      answer => callback(null, answer),
-      error => callback(statusOf(grpc, toRefusal(error, onError))),
-    )
-    inFlight.add(answered)
-  }
-  const server = new grpc.Server({
-    'grpc.max_receive_message_length': maxBodyBytes,
-    interceptors: [arriving(grpc, senders, requestTimeout)],
+  const { requestTimeout, onRefused, onError } = rest
+  const turnedAway = (code: string, message: string) =>
+    onRefused({ transport: 'grpc', code, sender: undefined, message })
+  const connections = new Connections({
+    most: maxConnections,
+    mostPerAddress: maxConnectionsPerAddress,
+    unprovenFor: requestTimeout,
+    idleFor: IDLE,
+    now: () => performance.now(),
+    onClosed: why => turnedAway(CONNECTIONS, why),
   })
-  // The messages themselves, so that what is no message is answered as what it is.
-  server.register(
-    EXPORT,
-    handler,
-    answer => Buffer.from(answer),
-    bytes => bytes,
-    'unary',
-  )
-
-  // Connections are taken here, since grpc-js does not limit them.
-  const connections = server.createConnectionInjector(credentials(grpc, tls))
-  const listener = createServer({ keepAlive: true, noDelay: true }, socket => connections.injectConnection(socket))
-  const sockets = socketsOf(listener)
-  listener.maxConnections = maxConnections
-  const address = await listen(listener, host, port, onError)
+  const endpoint = new MetricsService(rest, connections)
+  const settings = {
+    ...{ keepAlive: true, noDelay: true },
+    settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: HEADER_BYTES },
+    maxSessionRejectedStreams: TOLERATED,
+    maxSessionInvalidFrames: TOLERATED,
+  }
+  const server =
+    tls === undefined ? createServer(settings) : createSecureServer({ ...settings, ...serverTls(tls, requestTimeout) })
+  server.setTimeout(0)
+  server.on('session', (session: ServerHttp2Session) => {
+    const connection = connections.of(session.socket)
+    if (connection !== undefined) connection.retire = () => session.close()
+  })
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => endpoint.serve(stream, headers))
+  server.on('sessionError', ({ code }: NodeJS.ErrnoException) => {
+    // Others have left.
+    if (code?.startsWith('ERR_HTTP2_')) turnedAway(CONNECTIONS, `A connection was closed: it broke HTTP/2 (${code})`)
+  })
+  reportHandshakes(server, turnedAway)
+  connections.guard(server)
+  const address = await listen(server as Server, host, port, onError)
   return {
     host: address.address,
     port: address.port,
+    renew: tlsRenewal(server, tls),
     async close({ deadlineMs }) {
-      const closed = new Promise<void>(resolve => listener.close(() => resolve()))
-      for (const socket of sockets) inFlight.add(new Promise(resolve => socket.once('close', resolve)))
-      // Ends each connection after its last answer. That it has done so it says too early of connections taken here.
-      server.tryShutdown(() => {})
-      await inFlight.end(deadlineMs)
-      for (const socket of sockets) socket.destroy()
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      for (const { socket, retire } of connections.all) {
+        endpoint.inFlight.add(new Promise(resolve => socket.once('close', resolve)))
+        // Each ends after its last answer.
+        if (retire === undefined) socket.destroy()
+        else retire()
+      }
+      await endpoint.inFlight.end(deadlineMs)
+      connections.end()
       await closed
     },
   }
 }
 
-async function load(): Promise<Library> {
-  try {
-    return await import('@grpc/grpc-js')
-  } catch (cause) {
-    throw new ConfigurationError(
-      `Expected ${PACKAGE} to be installed (npm install ${PACKAGE}) to receive OTLP over gRPC.`,
-      {
-        cause,
-      },
-    )
+type Settings = Pick<
+  v.InferOutput<typeof schema>,
+  | 'sink'
+  | 'onError'
+  | 'onRefused'
+  | 'senders'
+  | 'failedAttempts'
+  | 'maxBodyBytes'
+  | 'budget'
+  | 'requestTimeout'
+  | 'ready'
+>
+
+/** A call, and what is known of who makes it. */
+interface Call {
+  readonly stream: ServerHttp2Stream
+  readonly headers: IncomingHttpHeaders & { readonly ':path'?: string | undefined }
+  readonly connection: Connection | undefined
+  sender?: Sender
+}
+
+/** Answers calls. */
+class MetricsService {
+  readonly inFlight = new InFlight()
+  readonly #settings: Settings
+  readonly #connections: Connections
+  readonly #known = new KnownAttributes()
+
+  constructor(settings: Settings, connections: Connections) {
+    this.#settings = settings
+    this.#connections = connections
   }
-}
 
-function credentials(grpc: Library, tls: TlsOptions | undefined): Grpc.ServerCredentials {
-  if (tls === undefined) return grpc.ServerCredentials.createInsecure()
-  const { cert, key, ca } = tls
-  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
-  return grpc.ServerCredentials.createSsl(ca === undefined ? null : Buffer.from(ca), [pair], ca !== undefined)
-}
-
-const authorizationOf = (metadata: Grpc.Metadata) => metadata.get('authorization')[0]?.toString()
-
-/** Refuses, before their message is read, calls of who may not send, and those whose message does not arrive. */
-function arriving(grpc: Library, senders: Senders, timeout: number): Grpc.ServerInterceptor {
-  return (_method, call) =>
-    new grpc.ServerInterceptingCall(call, {
-      start(next) {
-        const refuse = (refusal: Refusal) => call.sendStatus(statusOf(grpc, refusal))
-        const late = () => refuse(comeBack(`Expected the whole request within ${timeout} ms`))
-        const timer = setTimeout(late, timeout)
-        next({
-          onReceiveMetadata(metadata, pass) {
-            if (senders.admit(authorizationOf(metadata)) !== undefined) {
-              pass(metadata)
-              return
-            }
-            clearTimeout(timer)
-            refuse(
-              new Refusal(UNAUTHENTICATED, 'Expected the metadata authorization with a bearer token that is good here'),
-            )
-          },
-          onReceiveMessage(message, pass) {
-            clearTimeout(timer)
-            pass(message)
-          },
-          onCancel: () => clearTimeout(timer),
-        })
-      },
+  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // Its sender has left, which reading it tells as well.
+    stream.on('error', () => {})
+    const socket = stream.session?.socket
+    const connection = socket && this.#connections.of(socket)
+    if (connection !== undefined) connection.usedAt = performance.now()
+    const served = this.#serve({ stream, headers, connection }).catch(error => {
+      this.#settings.onError(error)
+      stream.destroy()
     })
-}
+    this.inFlight.add(Promise.all([served, new Promise(resolve => stream.once('close', resolve))]))
+  }
 
-/** A refusal as gRPC has it: its `google.rpc.Status` is in the trailers. */
-function statusOf(grpc: Library, refusal: Refusal) {
-  const metadata = new grpc.Metadata()
-  metadata.set('grpc-status-details-bin', Buffer.from(encodeRefusal(refusal, 'protobuf')))
-  return { code: refusal.code, details: refusal.message, metadata }
+  async #serve(call: Call): Promise<void> {
+    const { stream, headers } = call
+    try {
+      refuseBrowsers(headers)
+      const path = headers[':path']
+      if (!isCall(headers)) throw NOT_A_CALL
+      if (path !== EXPORT && path !== HEALTH_CHECK) {
+        throw new Refusal(UNIMPLEMENTED, `Expected metrics, at ${EXPORT}, or ${HEALTH_CHECK}`)
+      }
+      sendMessage(stream, await (path === EXPORT ? this.#take(call) : this.#health(call)))
+    } catch (error) {
+      if (!(error instanceof Disconnected)) await this.#refuse(call, error)
+    }
+    // Who does not fetch its answer is not waited for.
+    stream.setTimeout(this.#settings.requestTimeout, () => stream.close())
+  }
+
+  async #take(call: Call): Promise<Uint8Array> {
+    const { sink, senders, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
+    const { stream, headers, connection } = call
+    const sender = senders.admit(headers.authorization)
+    if (sender === undefined) {
+      throw new Refusal(UNAUTHENTICATED, 'Expected the metadata authorization with a bearer token that is good here')
+    }
+    call.sender = sender
+    if (senders.asked) this.#connections.prove(connection)
+    const hold = budget.open(connection?.host)
+    try {
+      const body = await readMessage(stream, headers, { maxBytes, timeout, hold })
+      const acceptance = await takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, this.#known))
+      this.#connections.prove(connection)
+      return encodeAcceptance(acceptance, 'protobuf')
+    } finally {
+      hold.release()
+    }
+  }
+
+  /** https://github.com/grpc/grpc/blob/master/doc/health-checking.md. `Watch` is not there, and clients do without it. */
+  async #health({ stream, headers, connection }: Call): Promise<Uint8Array> {
+    const { budget, requestTimeout: timeout, ready } = this.#settings
+    const hold = budget.open(connection?.host)
+    try {
+      const body = await readMessage(stream, headers, { maxBytes: HEALTH_REQUEST_BYTES, timeout, hold })
+      const service = decodeHealthRequest(body)
+      if (service !== '' && service !== SERVICE)
+        throw new Refusal(NOT_FOUND, `Expected the service ${SERVICE}, or none`)
+      return encodeHealth((await ready()) ? SERVING : NOT_SERVING)
+    } finally {
+      hold.release()
+    }
+  }
+
+  async #refuse({ stream, connection, sender }: Call, error: unknown): Promise<void> {
+    const { onError, onRefused, failedAttempts } = this.#settings
+    const refusal = toRefusal(error, onError)
+    const { code, codeName, message, httpStatus } = refusal
+    onRefused({ transport: 'grpc', code: codeName, sender: sender?.name, message })
+    if (code === UNAUTHENTICATED && !(await failedAttempts.mayAnswer(connection?.host ?? ''))) {
+      stream.session?.destroy()
+    } else if (refusal === NOT_A_CALL) {
+      stream.respond({ ':status': httpStatus }, { endStream: true })
+      stream.close()
+    } else {
+      sendRefusal(stream, refusal)
+    }
+  }
 }

@@ -1,18 +1,33 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import * as v from 'valibot'
 import { check } from '../../check.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
+import { refuseBrowsers } from './browser.ts'
+import { type Connection, Connections } from './connections.ts'
 import { InFlight } from './in-flight.ts'
 import { decodeJson } from './json.ts'
 import { KnownAttributes } from './known-attributes.ts'
-import { listen, socketsOf } from './listen.ts'
+import { listen } from './listen.ts'
 import type { Receiver, ReceiverOptions } from './options.ts'
-import { checkTls, receiverEntries } from './parse-options.ts'
+import { checkTls, func, receiverEntries } from './parse-options.ts'
 import { decodeProtobuf } from './protobuf.ts'
 import { takeIn } from './reception.ts'
-import { INVALID_ARGUMENT, NOT_FOUND, Refusal, toRefusal, UNAUTHENTICATED, UNIMPLEMENTED } from './refusal.ts'
+import {
+  CONNECTIONS,
+  INVALID_ARGUMENT,
+  NOT_FOUND,
+  PERMISSION_DENIED,
+  Refusal,
+  tooLarge,
+  toRefusal,
+  UNAUTHENTICATED,
+  UNIMPLEMENTED,
+} from './refusal.ts'
 import { encodeAcceptance, encodeRefusal, type Format } from './response-encoding.ts'
+import type { Sender } from './senders.ts'
+import { reportHandshakes, serverTls, tlsRenewal } from './tls.ts'
 
 export interface HttpReceiverOptions extends ReceiverOptions {
   /** Where metrics are sent to. `/v1/metrics` by default. */
@@ -29,15 +44,12 @@ const KEEP_ALIVE = 120_000
 const schema = v.strictObject({
   ...receiverEntries(4318),
   path: v.optional(v.pipe(v.string(), v.startsWith('/')), '/v1/metrics'),
-  other: v.optional(
-    v.custom<OtherRequests>(value => typeof value === 'function', 'a function that answers requests'),
-    () => () => false,
-  ),
+  other: v.optional(func<OtherRequests>('a function that answers requests'), () => () => false),
 })
 
 /**
- * Receives OTLP over HTTP/1.1: an `ExportMetricsServiceRequest` in protobuf or JSON, packed with gzip, zstd or not at
- * all. It answers success when the sink has it, and otherwise what a repetition helps with only where it does: 503 with
+ * Receives OTLP over HTTP/1.1: an `ExportMetricsServiceRequest` in protobuf or JSON, packed with gzip, deflate, zstd or
+ * not at all. It answers success when the sink has it, and otherwise what a repetition helps with only where it does: 503 with
  * `Retry-After`, for faults of our own as well. It never answers 500, on which a Collector drops what it has.
  *
  * https://opentelemetry.io/docs/specs/otlp/#otlphttp
@@ -46,10 +58,20 @@ const schema = v.strictObject({
  * @throws {ListenError} where it cannot listen
  */
 export async function startHttpReceiver(options: HttpReceiverOptions): Promise<Receiver> {
-  const { host, port, tls, maxConnections, ...rest } = check(schema, options)
+  const { host, port, tls, maxConnections, maxConnectionsPerAddress, ...rest } = check(schema, options)
   checkTls(tls)
-  const endpoint = new MetricsEndpoint(rest)
-  const { requestTimeout } = rest
+  const { requestTimeout, onRefused, onError } = rest
+  const turnedAway = (code: string, message: string) =>
+    onRefused({ transport: 'http', code, sender: undefined, message })
+  const connections = new Connections({
+    most: maxConnections,
+    mostPerAddress: maxConnectionsPerAddress,
+    unprovenFor: requestTimeout,
+    idleFor: KEEP_ALIVE,
+    now: () => performance.now(),
+    onClosed: why => turnedAway(CONNECTIONS, why),
+  })
+  const endpoint = new MetricsEndpoint(rest, connections)
   const settings = {
     keepAlive: true,
     keepAliveTimeout: KEEP_ALIVE,
@@ -62,48 +84,96 @@ export async function startHttpReceiver(options: HttpReceiverOptions): Promise<R
   const server =
     tls === undefined
       ? createServer(settings, serve)
-      : createTlsServer(
-          { ...settings, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: requestTimeout },
-          serve,
-        )
-  server.maxConnections = maxConnections
-  const sockets = socketsOf(server)
-  const address = await listen(server, host, port, rest.onError)
+      : createTlsServer({ ...settings, ...serverTls(tls, requestTimeout) }, serve)
+  // It is told to go on only when it is known who it is: see readBody.
+  server.on('checkContinue', serve)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const status = statusOfFault(error.code)
+    if (status !== undefined && !endpoint.hasRefused(socket)) {
+      turnedAway(status.slice(0, 3), `Expected HTTP/1.1, got what is not (${error.code})`)
+      if (socket.writable) socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+    }
+    socket.destroy()
+  })
+  reportHandshakes(server, turnedAway)
+  connections.guard(server)
+  const address = await listen(server, host, port, onError)
   return {
     host: address.address,
     port: address.port,
+    renew: tlsRenewal(server, tls),
     async close({ deadlineMs }) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       await endpoint.end(deadlineMs)
-      for (const socket of sockets) socket.destroy()
+      connections.end()
       await closed
     },
   }
 }
 
+/** What a request is answered that HTTP's parser could not read. Undefined where its connection is broken. */
+function statusOfFault(code = ''): string | undefined {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return '408 Request Timeout'
+  if (code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large'
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return '413 Payload Too Large'
+  return code.startsWith('HPE_') ? '400 Bad Request' : undefined
+}
+
 type Settings = Pick<
   v.InferOutput<typeof schema>,
-  'sink' | 'onError' | 'onRefused' | 'senders' | 'maxBodyBytes' | 'budget' | 'requestTimeout' | 'path' | 'other'
+  | 'sink'
+  | 'onError'
+  | 'onRefused'
+  | 'senders'
+  | 'failedAttempts'
+  | 'maxBodyBytes'
+  | 'budget'
+  | 'requestTimeout'
+  | 'path'
+  | 'other'
 >
+
+/** A request, and what is known of who sends it. */
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly connection: Connection | undefined
+  readonly format: Format | undefined
+  sender?: Sender
+}
 
 /** Answers requests with metrics, and hands on those for other paths. */
 class MetricsEndpoint {
   readonly #settings: Settings
+  readonly #connections: Connections
   readonly #inFlight = new InFlight()
   readonly #known = new KnownAttributes()
+  /** The latest on each connection. */
+  readonly #exchanges = new WeakMap<Socket, Exchange>()
   #ending = false
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, connections: Connections) {
     this.#settings = settings
+    this.#connections = connections
   }
 
   serve(request: IncomingMessage, response: ServerResponse): void {
     const own = request.url?.split('?', 1)[0] === this.#settings.path
-    const served = (own ? this.#metrics(request, response) : this.#other(request, response)).catch(error => {
+    const connection = this.#connections.of(request.socket)
+    if (connection !== undefined && this.#connections.isOverdue(connection)) response.setHeader('connection', 'close')
+    const exchange: Exchange = { request, response, connection, format: formatOf(request) }
+    this.#exchanges.set(request.socket, exchange)
+    const served = (own ? this.#metrics(exchange) : this.#other(exchange)).catch(error => {
       this.#settings.onError(error)
       request.socket.destroy()
     })
     if (own) this.#inFlight.add(Promise.all([served, new Promise(resolve => response.once('close', resolve))]))
+  }
+
+  /** Whether what comes on a connection is the rest of a request that has its answer. */
+  hasRefused(socket: Socket): boolean {
+    const exchange = this.#exchanges.get(socket)
+    return exchange?.response.headersSent === true && !exchange.request.complete
   }
 
   /** From now on every answer is the last one on its connection. Resolves when all are sent, or at the deadline. */
@@ -112,30 +182,38 @@ class MetricsEndpoint {
     return this.#inFlight.end(deadlineMs)
   }
 
-  async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const format = formatOf(request)
+  async #metrics(exchange: Exchange): Promise<void> {
+    const { response, connection, format } = exchange
     try {
-      this.#send(response, 200, format, await this.#take(request, format))
+      const body = await this.#take(exchange)
+      this.#connections.prove(connection)
+      this.#send(response, 200, format, body)
     } catch (error) {
-      if (!(error instanceof Disconnected)) this.#refuse(response, format, error)
+      if (!(error instanceof Disconnected)) await this.#refuse(exchange, error)
     }
   }
 
   /** Returns the body of the response. */
-  async #take(request: IncomingMessage, format: Format | undefined): Promise<Uint8Array> {
+  async #take(exchange: Exchange): Promise<Uint8Array> {
     const { sink, senders, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
+    const { request, response, connection, format } = exchange
+    refuseBrowsers(request.headers)
     if (request.method !== 'POST') throw new Refusal(UNIMPLEMENTED, `Expected POST, got ${request.method}`)
     const sender = senders.admit(request.headers.authorization)
     if (sender === undefined) {
       throw new Refusal(UNAUTHENTICATED, 'Expected the header authorization with a bearer token that is good here')
     }
+    exchange.sender = sender
+    if (senders.asked) this.#connections.prove(connection)
     if (format === undefined) {
       throw unsupported(`the content type ${Object.values(CONTENT_TYPES).join(' or ')}`)
     }
     const encoding = request.headers['content-encoding']?.trim().toLowerCase() || 'identity'
     if (!ENCODINGS.includes(encoding)) throw unsupported(`the content encoding ${ENCODINGS.join(', ')}`)
-    const hold = budget.open()
+    if (Number(request.headers['content-length']) > maxBytes) throw tooLarge(maxBytes)
+    const hold = budget.open(connection?.host)
     try {
+      if (request.headers.expect !== undefined) response.writeContinue()
       const limits = { maxBytes, timeout, hold }
       const body = unpack(await readBody(request, limits), encoding, limits)
       const acceptance = await (format === 'json'
@@ -147,29 +225,44 @@ class MetricsEndpoint {
     }
   }
 
-  async #other(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #other(exchange: Exchange): Promise<void> {
+    const { other, path, senders } = this.#settings
+    const { request, response, connection } = exchange
     try {
-      if (await this.#settings.other(request, response)) return
-      throw new Refusal(NOT_FOUND, `Expected metrics at ${this.#settings.path}`)
+      if (!(await other(request, response))) throw new Refusal(NOT_FOUND, `Expected metrics at ${path}`)
     } catch (error) {
       if (response.headersSent) throw error
-      this.#refuse(response, formatOf(request), error)
+      await this.#refuse(exchange, error)
+      return
+    }
+    const refused = OTHER_REFUSALS.get(response.statusCode)
+    if (refused !== undefined) {
+      this.#report(refused, undefined)
+      limitRest(request, this.#settings.maxBodyBytes)
+    } else if (!senders.asked || senders.admit(request.headers.authorization) !== undefined) {
+      this.#connections.prove(connection)
     }
   }
 
-  #refuse(response: ServerResponse, format: Format | undefined, error: unknown): void {
+  async #refuse({ request, response, connection, format, sender }: Exchange, error: unknown): Promise<void> {
     const refusal = toRefusal(error, this.#settings.onError)
     const { httpStatus, retryAfterSeconds } = refusal
-    this.#settings.onRefused({
-      transport: 'http',
-      code: String(httpStatus),
-      sender: undefined,
-      message: refusal.message,
-    })
+    this.#report(refusal, sender)
+    if (httpStatus === 401 && !(await this.#settings.failedAttempts.mayAnswer(connection?.host ?? ''))) {
+      request.socket.destroy()
+      return
+    }
+    // Who waits for leave to send the body does not send it now, and the next request would be taken for it.
+    if (request.headers.expect !== undefined && !request.complete) response.setHeader('connection', 'close')
+    if (sender === undefined) limitRest(request, this.#settings.maxBodyBytes)
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)
     if (httpStatus === 401) response.setHeader('www-authenticate', 'Bearer')
     if (httpStatus === 405) response.setHeader('allow', 'POST')
     this.#send(response, httpStatus, format, encodeRefusal(refusal, format ?? 'json'))
+  }
+
+  #report({ codeName: code, message }: Refusal, sender: Sender | undefined): void {
+    this.#settings.onRefused({ transport: 'http', code, sender: sender?.name, message })
   }
 
   #send(response: ServerResponse, status: number, format: Format = 'json', body: Uint8Array): void {
@@ -177,6 +270,25 @@ class MetricsEndpoint {
     response.writeHead(status, { 'content-type': CONTENT_TYPES[format], 'content-length': body.length })
     response.end(body)
   }
+}
+
+/** What others' answers mean that are refusals. That something is not ready is none. */
+const OTHER_REFUSALS: ReadonlyMap<number, Refusal> = new Map(
+  [
+    new Refusal(UNAUTHENTICATED, 'The page or the metrics were asked for without a token that is good here'),
+    new Refusal(PERMISSION_DENIED, 'The page or the metrics were asked for by who may not see them'),
+    new Refusal(UNIMPLEMENTED, 'The page or the metrics were asked for with another method than GET'),
+  ].map(refusal => [refusal.httpStatus, refusal]),
+)
+
+/** Of what was refused the rest is thrown away as it comes: of strangers, no more than this. */
+function limitRest(request: IncomingMessage, bytes: number): void {
+  if (request.complete) return
+  let left = bytes
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) request.socket.destroy()
+  })
 }
 
 const CONTENT_TYPES: { readonly [format in Format]: string } = {

@@ -1,4 +1,5 @@
-import type { ByteBudget } from './budget.ts'
+import type { RequestBudget } from './budget.ts'
+import type { FailedAttempts } from './failed-attempts.ts'
 import type { Refused } from './refusal.ts'
 import type { Senders } from './senders.ts'
 import type { MetricsSink } from './sink.ts'
@@ -21,10 +22,20 @@ export interface ReceiverOptions {
   /** The largest request, unpacked, in bytes. 20 MiB by default, as OTLP recommends. */
   readonly maxBodyBytes?: number
   /** What may be in memory of all requests together. Receivers may share one. 128 MiB of its own by default. */
-  readonly budget?: ByteBudget
-  /** How many connections there may be at a time; more are closed at once. 10,000 by default. */
+  readonly budget?: RequestBudget
+  /** Slows down who presents tokens that are none. Receivers may share one. */
+  readonly failedAttempts?: FailedAttempts
+  /**
+   * How many connections there may be at a time. Where there is no room for one more, the oldest is closed on which
+   * nothing was ever taken, or the new one. 4,000 by default.
+   */
   readonly maxConnections?: number
-  /** How long a request may take to arrive, in milliseconds. 30 seconds by default. */
+  /** How many of them may be of one remote address (of IPv6, of one /64). 1,000 by default. */
+  readonly maxConnectionsPerAddress?: number
+  /**
+   * How long a request may take to arrive, in milliseconds; and twice that how long a connection may last on which
+   * nothing is taken. 30 seconds by default.
+   */
   readonly requestTimeout?: number
 }
 
@@ -36,6 +47,12 @@ export interface TlsOptions {
   readonly ca?: string | Buffer | undefined
 }
 
+/** What may change while a receiver listens. */
+export interface Renewal {
+  /** Needs a `ca` if the receiver was started with one, and none otherwise. */
+  readonly tls: TlsOptions
+}
+
 export interface DrainOptions {
   /** How long to wait for requests that are being received or answered, in milliseconds. */
   readonly deadlineMs: number
@@ -45,6 +62,12 @@ export interface DrainOptions {
 export interface Receiver {
   readonly host: string
   readonly port: number
+  /**
+   * From now on handshakes are made with this certificate. Connections that are open stay so.
+   *
+   * @throws {ConfigurationError} for what is no certificate with its key, or where there is no TLS; then all is as it was
+   */
+  renew(renewal: Renewal): void
   /**
    * Takes no more connections, answers what was accepted, and ends. What is not answered at the deadline is cut off:
    * its sender has to send it again.

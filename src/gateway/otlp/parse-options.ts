@@ -1,7 +1,8 @@
 import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
 import { ConfigurationError } from '../../errors.ts'
-import { ByteBudget } from './budget.ts'
+import { RequestBudget } from './budget.ts'
+import { FailedAttempts } from './failed-attempts.ts'
 import type { TlsOptions } from './options.ts'
 import type { Refused } from './refusal.ts'
 import { Senders } from './senders.ts'
@@ -9,8 +10,10 @@ import type { MetricsSink } from './sink.ts'
 
 const MEBIBYTE = 1024 * 1024
 
-const func = <Type>(expected: string) => v.custom<Type>(value => typeof value === 'function', expected)
-const integer = (least: number, most: number) =>
+/** @internal */
+export const func = <Type>(expected: string) => v.custom<Type>(value => typeof value === 'function', expected)
+/** @internal */
+export const integer = (least: number, most: number) =>
   v.pipe(
     v.number(),
     v.check(value => Number.isInteger(value) && value >= least && value <= most, `an integer from ${least} to ${most}`),
@@ -34,8 +37,10 @@ export const receiverEntries = (port: number) => ({
   senders: v.optional(v.instance(Senders), () => new Senders()),
   tls: v.optional(v.strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
   maxBodyBytes: v.optional(integer(1, 256 * MEBIBYTE), 20 * MEBIBYTE),
-  budget: v.optional(v.instance(ByteBudget), () => new ByteBudget()),
-  maxConnections: v.optional(integer(1, 1_000_000), 10_000),
+  budget: v.optional(v.instance(RequestBudget), () => new RequestBudget()),
+  failedAttempts: v.optional(v.instance(FailedAttempts), () => new FailedAttempts()),
+  maxConnections: v.optional(integer(1, 1_000_000), 4_000),
+  maxConnectionsPerAddress: v.optional(integer(1, 1_000_000), 1_000),
   requestTimeout: v.optional(integer(10, 600_000), 30_000),
 })
 

@@ -4,6 +4,7 @@ import { UnavailableError } from './sink.ts'
 /** The codes of `google.rpc.Code` that are answered. */
 export const INVALID_ARGUMENT = 3
 export const NOT_FOUND = 5
+export const PERMISSION_DENIED = 7
 export const RESOURCE_EXHAUSTED = 8
 export const UNIMPLEMENTED = 12
 export const UNAVAILABLE = 14
@@ -12,14 +13,29 @@ export const UNAUTHENTICATED = 16
 const HTTP_STATUS: { readonly [code: number]: number } = {
   [INVALID_ARGUMENT]: 400,
   [NOT_FOUND]: 404,
+  [PERMISSION_DENIED]: 403,
   [RESOURCE_EXHAUSTED]: 413,
   [UNIMPLEMENTED]: 405,
   [UNAVAILABLE]: 503,
   [UNAUTHENTICATED]: 401,
 }
 
+const NAMES: { readonly [code: number]: string } = {
+  [INVALID_ARGUMENT]: 'INVALID_ARGUMENT',
+  [NOT_FOUND]: 'NOT_FOUND',
+  [PERMISSION_DENIED]: 'PERMISSION_DENIED',
+  [RESOURCE_EXHAUSTED]: 'RESOURCE_EXHAUSTED',
+  [UNIMPLEMENTED]: 'UNIMPLEMENTED',
+  [UNAVAILABLE]: 'UNAVAILABLE',
+  [UNAUTHENTICATED]: 'UNAUTHENTICATED',
+}
+
 /** Messages go into headers too, where there is little room. */
 const LONGEST_MESSAGE = 1000
+
+/** The codes of what is refused before there is a request. */
+export const CONNECTIONS = 'CONNECTIONS'
+export const TLS = 'TLS'
 
 export interface RefusalOptions extends ErrorOptions {
   /** The HTTP status, where it is not the code's own. */
@@ -45,12 +61,20 @@ export class Refusal extends Error {
     const { retryAfterSeconds } = options
     this.retryAfterSeconds = retryAfterSeconds === undefined ? undefined : Math.max(1, Math.ceil(retryAfterSeconds))
   }
+
+  /** What it is counted as. */
+  get codeName(): string {
+    return this.httpStatus === HTTP_STATUS[this.code] ? (NAMES[this.code] as string) : String(this.httpStatus)
+  }
 }
 
 /** A request that was refused, for whoever counts them. */
 export interface Refused {
   readonly transport: 'http' | 'grpc'
-  /** Its name among the codes of gRPC, such as `UNAUTHENTICATED`, or the HTTP status where that says more. */
+  /**
+   * Its name among the codes of gRPC, such as `UNAUTHENTICATED`, or the HTTP status where that says more. `CONNECTIONS`
+   * is a connection that was closed, `TLS` a handshake that failed.
+   */
   readonly code: string
   /** Undefined where it is not known. */
   readonly sender: string | undefined

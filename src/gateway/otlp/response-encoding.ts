@@ -1,4 +1,5 @@
 import protobuf from 'protobufjs/minimal.js'
+import { UndecodableError } from './errors.ts'
 import type { Refusal } from './refusal.ts'
 import type { Acceptance } from './sink.ts'
 
@@ -56,6 +57,34 @@ export function encodeRefusal({ code, message, field, retryAfterSeconds }: Refus
     })
   }
   return writer.finish()
+}
+
+/** The states of a `grpc.health.v1.HealthCheckResponse`. */
+export const SERVING = 1
+export const NOT_SERVING = 2
+
+/** A `grpc.health.v1.HealthCheckResponse`. */
+export function encodeHealth(status: typeof SERVING | typeof NOT_SERVING): Uint8Array {
+  return protobuf.Writer.create()
+    .uint32((1 << 3) | VARINT)
+    .int32(status)
+    .finish()
+}
+
+/** The service that a `grpc.health.v1.HealthCheckRequest` asks about: empty for the server as a whole. */
+export function decodeHealthRequest(bytes: Uint8Array): string {
+  try {
+    const reader = protobuf.Reader.create(bytes)
+    let service = ''
+    while (reader.pos < reader.len) {
+      const tag = reader.uint32()
+      if (tag === ((1 << 3) | BYTES)) service = reader.string()
+      else reader.skipType(tag & 7)
+    }
+    return service
+  } catch (cause) {
+    throw new UndecodableError('body', 'expected a HealthCheckRequest in protobuf, got what is not', { cause })
+  }
 }
 
 /** A `google.protobuf.Any` among the details. */

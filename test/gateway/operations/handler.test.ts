@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { request as httpRequest } from 'node:http'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
 import { statusPage } from '../../../src/gateway/operations/page/page.ts'
@@ -9,7 +10,8 @@ import { NOW } from '../../metering/support.ts'
 import { Scene } from './support.ts'
 
 const TOKEN = 'a-long-token'
-const authorize = (request: Parameters<typeof presentedToken>[0]) => presentedToken(request) === TOKEN
+const authorize = (request: Parameters<typeof presentedToken>[0]) =>
+  presentedToken(request) === TOKEN ? 'granted' : 'unknown'
 const throwing = () => {
   throw new Error('no keys')
 }
@@ -105,6 +107,30 @@ test('without a token the page is for this machine only, also where a name is ma
   }
   // Neither names a customer, and probes and Prometheus come by the pod's address.
   for (const path of ['/healthz', '/readyz', '/metrics']) assert.equal(await getAs(scene, '10.0.0.1', path), 200)
+})
+
+test('without a token the page is for this machine alone, whatever a request from elsewhere calls it', async t => {
+  const elsewhere = Object.values(networkInterfaces())
+    .flat()
+    .find(own => own?.family === 'IPv4' && !own.internal)?.address
+  const here = await Scene.start(t, { bench: { now: NOW } })
+  for (const path of ['/', '/status.json']) {
+    const proxied = await here.get(path, { headers: { 'x-forwarded-for': '10.0.0.1' } })
+    assert.equal(proxied.status, 403)
+  }
+  if (elsewhere === undefined) return
+  const there = await Scene.start(t, { bench: { now: NOW }, host: elsewhere })
+  for (const path of ['/', '/status.json']) assert.equal(await getAs(there, 'localhost', path), 403)
+})
+
+test('a token for some customers shows nothing of all', async t => {
+  const scene = await Scene.start(t, { bench: { now: NOW }, authorize: () => 'forbidden' })
+  for (const path of ['/', '/status.json', '/metrics']) {
+    const response = await scene.get(path)
+    assert.equal(response.status, 403)
+    assert.match(await response.text(), /^This token is for some customers' usage\./)
+  }
+  assert.equal((await scene.get('/healthz')).status, 200)
 })
 
 test('everything else is left to others', async t => {

@@ -259,7 +259,8 @@ test('in a browser', async t => {
   })
 
   await t.test('with a token, the browser asks for it once, for the page and its data', async t => {
-    const authorize = (request: Parameters<typeof presentedToken>[0]) => presentedToken(request) === 'a-token'
+    const authorize = (request: Parameters<typeof presentedToken>[0]) =>
+      presentedToken(request) === 'a-token' ? 'granted' : 'unknown'
     const scene = await Scene.start(t, { bench: { now: NOW }, authorize })
     const page = await open(t, browser, scene.url, { password: 'a-token' })
     await loaded(page)

@@ -36,6 +36,8 @@ export interface SceneOptions extends Partial<Omit<OperationsOptions, 'readiness
   readonly bench?: BenchOptions
   readonly checks?: readonly ReadinessCheck[]
   readonly timeLimit?: number
+  /** The address of this machine where it listens. */
+  readonly host?: string
 }
 
 /** A ledger, a simulated AWS and a metering cycle on one clock, and what a gateway serves beside them. */
@@ -54,7 +56,7 @@ export class Scene {
   }
 
   static async start(test: TestContext, options: SceneOptions = {}): Promise<Scene> {
-    const { bench: benchOptions, checks = [], timeLimit, ...handlerOptions } = options
+    const { bench: benchOptions, checks = [], timeLimit, host = '127.0.0.1', ...handlerOptions } = options
     const bench = new Bench(test, { now: NOW - HISTORY * HOUR, ...benchOptions })
     const now = () => bench.now
     const activity = new Activity(now)
@@ -85,14 +87,15 @@ export class Scene {
       if (await handle(request, response)) return
       response.writeHead(404).end('not one of the operations')
     })
-    server.listen(0, '127.0.0.1')
+    server.listen(0, host)
     await once(server, 'listening')
     test.after(async () => {
       server.closeAllConnections()
       server.close()
       await provider.shutdown()
     })
-    return new Scene(bench, activity, reporter, `http://localhost:${(server.address() as AddressInfo).port}`)
+    const name = host === '127.0.0.1' ? 'localhost' : host
+    return new Scene(bench, activity, reporter, `http://${name}:${(server.address() as AddressInfo).port}`)
   }
 
   get(path: string, init: RequestInit = {}): Promise<Response> {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
+import { hostOf } from '../../../src/gateway/otlp/addresses.ts'
+import { type Connection, Connections } from '../../../src/gateway/otlp/connections.ts'
+import type { Refused } from '../../../src/gateway/otlp/refusal.ts'
 import { encode } from './proto.ts'
 import { requestWith } from './requests.ts'
 import { post, receiveGrpc, receiveHttp } from './support.ts'
@@ -35,21 +38,127 @@ for (const { name, receive } of [
   { name: 'HTTP', receive: receiveHttp },
   { name: 'gRPC', receive: receiveGrpc },
 ]) {
-  test(`${name}: connections above the limit are closed, and taken again when there is room`, async t => {
-    const { receiver } = await receive(t, { maxConnections: 3 })
+  test(`${name}: where there is no room, the oldest connection gives way on which nothing was taken`, async t => {
+    const refused: Refused[] = []
+    const { receiver } = await receive(t, { maxConnections: 3, onRefused: one => refused.push(one) })
     const [first, ...others] = await openAll(t, 3, receiver.port)
-    const tooMany = connect(receiver.port)
-    tooMany.resume().on('error', () => {})
-    await once(tooMany, 'close')
-    assert.ok([first, ...others].every(socket => !socket?.destroyed))
-    first?.destroy()
-    for (;;) {
-      const next = connect(receiver.port)
-      t.after(() => next.destroy())
-      const [what] = await Promise.race([once(next, 'close'), ping(next, name)])
-      if (Buffer.isBuffer(what)) break
-    }
+    const gone = closing(first as Socket)
+    const [next] = await openAll(t, 1, receiver.port)
+    assert.ok(Buffer.isBuffer((await ping(next as Socket, name))[0]))
+    await gone
+    assert.ok(others.every(socket => !socket.destroyed))
+    const [told] = refused
+    assert.equal(told?.code, 'CONNECTIONS')
+    assert.match(told?.message ?? '', /there are 3 at a time/)
   })
+
+  test(`${name}: a connection on which nothing is taken is closed`, async t => {
+    const { receiver } = await receive(t, { requestTimeout: 50 })
+    const sockets = await openAll(t, 2, receiver.port)
+    const ended = sockets.map(socket =>
+      once(
+        socket.resume().on('error', () => {}),
+        'close',
+      ),
+    )
+    ping(sockets[1] as Socket, name).catch(() => {})
+    await Promise.all(ended)
+  })
+}
+
+test('a host has its share of connections, and those at work stay', async t => {
+  const { connections, closed, open, advance } = await guarded(t, { most: 4, mostPerAddress: 2 })
+  const [first, second] = [await open('127.0.0.1'), await open('127.0.0.1')]
+  const other = await open('127.0.0.2')
+  connections.prove(first.own)
+  await open('127.0.0.1')
+  await second.end
+  connections.prove(connections.of((await open('127.0.0.2')).socket))
+  assert.equal(closed.length, 1)
+  assert.match(closed[0] ?? '', /its address has 2 at a time, and nothing had been taken on it/)
+  // All are taken: whose turn is it? The oldest silent one's, whosever it is.
+  await open('127.0.0.3')
+  await other.end
+  advance(60)
+  connections.sweep()
+  assert.equal([...connections.all].length, 4)
+  advance(101)
+  connections.sweep()
+  assert.equal([...connections.all].filter(({ proven }) => !proven).length, 0)
+  for (const connection of connections.all) assert.ok(connection.proven)
+})
+
+test('where all are at work, the new connection is closed', async t => {
+  const { connections, closed, open } = await guarded(t, { most: 2, mostPerAddress: 1 })
+  connections.prove((await open('127.0.0.1')).own)
+  connections.prove((await open('127.0.0.2')).own)
+  for (const [host, why] of [
+    ['127.0.0.1', /its address has 1 at a time, and senders are at work/],
+    ['127.0.0.3', /there are 2 at a time, and senders are at work/],
+  ] as const) {
+    const refused = await open(host)
+    await refused.end
+    assert.equal(refused.own, undefined)
+    assert.match(closed.pop() ?? '', why)
+  }
+  assert.equal([...connections.all].length, 2)
+})
+
+test('an address counts as the host that it is of', () => {
+  for (const [address, host] of [
+    ['10.1.2.3', '10.1.2.3'],
+    ['::ffff:10.1.2.3', '10.1.2.3'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::6', '2001:db8:1:2'],
+    ['2001:db8::6', '2001:db8:0:0'],
+    ['fe80::1%eth0', 'fe80:0:0:0'],
+    ['::1', '0:0:0:0'],
+    [undefined, ''],
+  ] as const) {
+    assert.equal(hostOf(address), host)
+  }
+})
+
+/** A server of nothing with limits on its connections, each of which lasts 100 ms unless something is taken on it. */
+async function guarded(t: TestContext, limits: { most: number; mostPerAddress: number }) {
+  let now = 0
+  const closed: string[] = []
+  const connections = new Connections({
+    ...{ ...limits, unprovenFor: 50, idleFor: 1e9 },
+    now: () => now,
+    onClosed: why => closed.push(why),
+  })
+  const server = createServer()
+  const admitted = new Map<number, Connection | undefined>()
+  server.on('connection', socket => admitted.set(socket.remotePort as number, connections.of(socket)))
+  connections.guard(server)
+  // What the server sees after its limits have been asked.
+  const asked = new EventEmitter()
+  server.on('connection', socket => asked.emit('connection', socket))
+  await once(server.listen(0, '0.0.0.0'), 'listening')
+  const { port } = server.address() as AddressInfo
+  t.after(() => {
+    connections.end()
+    server.close()
+  })
+  return {
+    ...{ connections, closed },
+    advance: (milliseconds: number) => {
+      now += milliseconds
+    },
+    async open(localAddress: string) {
+      const seen = once(asked, 'connection')
+      const socket = connect({ port, host: '127.0.0.1', localAddress })
+      const end = once(
+        socket.resume().on('error', () => {}),
+        'close',
+      )
+      t.after(() => socket.destroy())
+      const [accepted] = await seen
+      now++
+      return { socket: accepted as Socket, own: admitted.get(accepted.remotePort), end }
+    },
+  }
 }
 
 test('more connections than files can be open do not end the process', async t => {
@@ -100,6 +209,12 @@ async function openAll(t: TestContext, count: number, port: number): Promise<Soc
   })
   await Promise.all(sockets.map(socket => once(socket, 'connect')))
   return sockets
+}
+
+/** Resolves when it is closed, however. */
+function closing(socket: Socket): Promise<unknown> {
+  socket.resume().on('error', () => {})
+  return new Promise(resolve => socket.once('close', resolve))
 }
 
 /** Has a receiver say something. */

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { test } from 'node:test'
 import { constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { ConfigurationError } from '../../../src/errors.ts'
-import { ByteBudget } from '../../../src/gateway/otlp/budget.ts'
+import { RequestBudget } from '../../../src/gateway/otlp/budget.ts'
 import { ListenError } from '../../../src/gateway/otlp/errors.ts'
 import { startHttpReceiver } from '../../../src/gateway/otlp/http-receiver.ts'
 import { UnavailableError } from '../../../src/gateway/otlp/sink.ts'
@@ -21,6 +21,8 @@ for (const [what, body, headers] of [
   ['protobuf', BODY, {}],
   ['protobuf with a parameter', BODY, { 'content-type': 'Application/X-Protobuf; foo=bar' }],
   ['protobuf with gzip', gzipSync(BODY), { 'content-encoding': 'gzip' }],
+  ['protobuf with x-gzip', gzipSync(BODY), { 'content-encoding': 'x-gzip' }],
+  ['protobuf with deflate', deflateSync(BODY), { 'content-encoding': 'deflate' }],
   ['protobuf with zstd', zstdCompressSync(BODY), { 'content-encoding': 'ZSTD' }],
   ['protobuf with identity', BODY, { 'content-encoding': 'identity' }],
   ['JSON', JSON_BODY, AS_JSON],
@@ -114,7 +116,6 @@ test('what it does not know is an unsupported media type', async t => {
     { 'content-type': 'text/plain' },
     { 'content-type': 'application/grpc' },
     { 'content-type': '' },
-    { 'content-encoding': 'deflate' },
     { 'content-encoding': 'br' },
     { 'content-encoding': 'gzip, gzip' },
     { 'content-encoding': 'toString' },
@@ -284,7 +285,7 @@ test('bombs of all kinds are not unpacked, and 64 MiB are not kept', async t => 
   ] as const
   const before = process.memoryUsage().rss
   for (const [body, headers, status] of bombs) {
-    const answers = await Promise.all(Array.from({ length: 4 }, () => post(receiver, body, headers)))
+    const answers = await Promise.all(Array.from({ length: 3 }, () => post(receiver, body, headers)))
     for (const answer of answers) assert.equal(answer.status, status, JSON.stringify(headers))
   }
   const grown = (process.memoryUsage().rss - before) / MEBIBYTE
@@ -317,7 +318,7 @@ test('a sender that does not finish its headers is cut off', async t => {
 })
 
 test('a sender that leaves in the middle of its request leaves nothing behind', async t => {
-  const budget = new ByteBudget(1000)
+  const budget = new RequestBudget({ bytes: 1000 })
   const { receiver, sink, errors } = await receiveHttp(t, { budget, maxBodyBytes: 1000 })
   const leaving = connect(receiver.port)
   leaving.write('POST /v1/metrics HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n')
@@ -332,7 +333,7 @@ test('a sender that leaves in the middle of its request leaves nothing behind', 
 })
 
 test('what the sink has is done although its sender has left', async t => {
-  const budget = new ByteBudget(MEBIBYTE)
+  const budget = new RequestBudget({ bytes: MEBIBYTE })
   const { receiver, sink, errors } = await receiveHttp(t, { budget, maxBodyBytes: MEBIBYTE })
   const { asked, letGo } = holdUp(sink)
   const agent = new Agent()
@@ -348,11 +349,11 @@ test('what the sink has is done although its sender has left', async t => {
 })
 
 test('what would not fit beside what is being received is told to come back', async t => {
-  const budget = new ByteBudget(3 * BODY.length)
+  const budget = new RequestBudget({ bytes: 6 * BODY.length })
   const { receiver, sink } = await receiveHttp(t, { budget, maxBodyBytes: 3 * BODY.length })
   const { letGo } = holdUp(sink)
   const answers = Array.from({ length: 3 }, () => post(receiver, BODY))
-  await until(() => budget.held === budget.bytes)
+  await until(() => budget.held === 3 * BODY.length)
   const refused = await post(receiver, BODY)
   assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '1'])
   assert.equal(statusOf(refused.body).message, 'The gateway is receiving as much as it has memory for')
@@ -366,7 +367,7 @@ test('what would not fit beside what is being received is told to come back', as
 
 test('what is unpacked counts as what it is, and one alone is let in', async t => {
   const body = encode(requestWith({ attributes: [{ key: 'x'.repeat(60_000) }] }))
-  const budget = new ByteBudget(body.length)
+  const budget = new RequestBudget({ bytes: body.length })
   const { receiver, sink } = await receiveHttp(t, { budget })
   const { asked, letGo } = holdUp(sink)
   const alone = post(receiver, gzipSync(BODY), { 'content-encoding': 'gzip' })
@@ -396,7 +397,7 @@ test('a connection is kept for the next request, also after a refusal', async t 
 })
 
 test('closing answers what was accepted and what is still arriving, then ends', async t => {
-  const budget = new ByteBudget()
+  const budget = new RequestBudget()
   const { receiver, sink } = await receiveHttp(t, { budget })
   const { letGo } = holdUp(sink)
   const agent = new Agent({ keepAlive: true })
