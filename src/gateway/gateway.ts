@@ -82,7 +82,9 @@ export class Gateway {
     const readiness = pipeline.readiness(options)
     const common = {
       ...{ senders, failedAttempts },
-      onRefused: (refused: Refused) => pipeline.reporter.refused(refused),
+      // Who is anyone is nobody in particular.
+      onRefused: ({ sender, ...refused }: Refused) =>
+        pipeline.reporter.refused({ ...refused, sender: sender === ANYONE.name ? undefined : sender }),
       sink: pipeline.intake,
       onError: (error: unknown) => pipeline.reporter.receiverFault(error),
       budget: new RequestBudget(),

@@ -35,6 +35,8 @@ for (const umask of [0o022, 0]) {
       ['--input-type=module-typescript', '-e', MAKES_ALL, String(umask)],
       {
         ...{ cwd: folder.path, encoding: 'utf8' },
+        // It would keep its compiled code there.
+        env: { ...process.env, NODE_COMPILE_CACHE: '' },
       },
     )
     const names = ['backup', 'ledger', 'restored', 'spool'].flatMap(name =>

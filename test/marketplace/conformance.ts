@@ -19,6 +19,12 @@ import {
 } from '../metering/support.ts'
 import { type Client, type ClientOptions, CREDENTIALS, errorOf, serverThat } from './support.ts'
 
+/** What is made of an error, but for whether AWS failed over it. */
+function told(error: unknown): { fault: string; repeated: boolean } {
+  const { fault, repeated } = faultOf(error)
+  return { fault, repeated }
+}
+
 const ACCOUNT = '111122223333'
 const LICENCE = 'arn:aws:license-manager::123456789012:license:l-00000000000000000000000000000001'
 
@@ -186,7 +192,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
         assert.equal(answer.Results?.length ?? 0, kind === 'shuffled' || kind === 'latency' ? 2 : 0)
       } else {
         const error = await errorOf(sent)
-        assert.deepEqual(faultOf(error), { fault: FAULTS[kind], repeated: false })
+        assert.deepEqual(told(error), { fault: FAULTS[kind], repeated: false })
       }
       assert.equal(simulator.counters.requests, 1, 'one attempt')
       const billed = kind === 'unprocessed' || (FAULTS[kind] !== undefined && !TAKEN.includes(kind)) ? 0 : 2
@@ -216,7 +222,8 @@ export function conformance(name: string, newClient: (test: TestContext, options
         assert.equal(thrown.name, expected)
         assert.equal(thrown.message, 'why')
         assert.equal((thrown.$metadata as { httpStatusCode: number }).httpStatusCode, status)
-        assert.deepEqual(faultOf(thrown), { fault, repeated: false }, expected)
+        assert.deepEqual(told(thrown), { fault, repeated: false }, expected)
+        assert.equal(faultOf(thrown).failedOver, status === 500, expected)
       }
     }
   })
@@ -234,7 +241,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
     for (const [expected, fault, request] of refusals) {
       const error = await errorOf(client.batchMeterUsage(request))
       assert.equal(error.name, expected)
-      assert.deepEqual(faultOf(error), { fault, repeated: false })
+      assert.deepEqual(told(error), { fault, repeated: false })
     }
     assert.deepEqual(simulator.billed(), [])
   })
@@ -287,7 +294,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
     ] as const) {
       const error = await errorOf(at(t, url, { credentials: wrong }).batchMeterUsage(batch(record())))
       assert.equal(error.name, expected)
-      assert.deepEqual(faultOf(error), { fault: 'configuration', repeated: false })
+      assert.deepEqual(told(error), { fault: 'configuration', repeated: false })
     }
     assert.deepEqual(simulator.billed(), [])
   })
@@ -298,7 +305,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
       const error = await errorOf(client.batchMeterUsage(batch(record())))
       assert.equal(error.name, 'InvalidSignatureException')
       assert.match(error.message, ahead > 0 ? /not yet current/ : /expired/)
-      assert.deepEqual(faultOf(error), { fault: 'configuration', repeated: false })
+      assert.deepEqual(told(error), { fault: 'configuration', repeated: false })
     })
   }
 
@@ -321,7 +328,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
     const client = at(t, await serverThat(t, () => {}), { timeout: 50 })
     const error = await errorOf(client.batchMeterUsage(batch(record())))
     assert.equal(error.name, 'TimeoutError')
-    assert.deepEqual(faultOf(error), { fault: 'unknown', repeated: false })
+    assert.deepEqual(told(error), { fault: 'unknown', repeated: false })
   })
 
   test(`${name}: the caller's signal ends a request, and one that has not begun`, async t => {
@@ -337,7 +344,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
     await once(arrived, 'request')
     abort.abort()
     assert.equal((await error).name, 'AbortError')
-    assert.deepEqual(faultOf(await error), { fault: 'unknown', repeated: false })
+    assert.deepEqual(told(await error), { fault: 'unknown', repeated: false })
     const second = await errorOf(client.batchMeterUsage(batch(record()), { abortSignal: abort.signal }))
     assert.equal(second.name, 'AbortError')
     assert.equal(requests, 1)
@@ -350,7 +357,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
       setImmediate(() => abort.abort())
     })
     const error = await errorOf(at(t, url).batchMeterUsage(batch(record()), { abortSignal: abort.signal }))
-    assert.deepEqual(faultOf(error), { fault: 'unknown', repeated: false })
+    assert.deepEqual(told(error), { fault: 'unknown', repeated: false })
   })
 
   test(`${name}: an answer that breaks off is unknown`, async t => {
@@ -358,7 +365,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
       response.writeHead(200, { 'content-length': 1000 }).write('{"Results": [', () => response.destroy())
     })
     const error = await errorOf(at(t, url).batchMeterUsage(batch(record())))
-    assert.deepEqual(faultOf(error), { fault: 'unknown', repeated: false })
+    assert.deepEqual(told(error), { fault: 'unknown', repeated: false })
   })
 
   for (const host of ['127.0.0.1', 'localhost']) {
@@ -366,7 +373,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
       const client = at(t, `http://${host}:${await freePort()}`)
       const error = await errorOf(client.batchMeterUsage(batch(record())))
       assert.equal(error.code, 'ECONNREFUSED')
-      assert.deepEqual(faultOf(error), { fault: 'not-sent', repeated: false })
+      assert.deepEqual(told(error), { fault: 'not-sent', repeated: false })
     })
   }
 
@@ -375,7 +382,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
       const { url, simulator } = await running(t)
       const redirecting = await serverThat(t, (_, response) => response.writeHead(status, { location: url }).end())
       const error = await errorOf(at(t, redirecting).batchMeterUsage(batch(record())))
-      assert.deepEqual(faultOf(error), { fault: 'unknown', repeated: false })
+      assert.deepEqual(told(error), { fault: 'unknown', repeated: false })
       assert.equal(simulator.counters.requests, 0)
     })
   }

@@ -480,7 +480,7 @@ export const COUNTERS: readonly Mutation[] = [
     'index',
     'bill more than anybody uses at once',
     'one wrong number is a bill of millions',
-    ['if (amount > LARGEST_RISE) {', 'if (amount < 0n) {'],
+    ['if (amount > MAX_RISE) {', 'if (amount < 0n) {'],
     everyEngine('more than anybody uses'),
   ),
   mistake(

@@ -265,7 +265,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'skip the bisection',
     sin: 'one bad record holds 24 good ones',
-    edits: edit('metering/cycle.ts', 'if (refused && records.length > 1) {', 'if (refused && records.length < 1) {'),
+    edits: edit(
+      'metering/cycle.ts',
+      'if ((refused || itsOwn) && records.length > 1) {',
+      'if ((refused || itsOwn) && records.length < 1) {',
+    ),
     caughtBy: [REFUSALS],
   },
   {
@@ -311,8 +315,8 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: "one customer's refusal is taken for another's",
     edits: edit(
       'metering/answers.ts',
-      'const known = said.get(identityOf(about ?? {}))',
-      'const known = about && [...said.values()].find(answers => answers.length === 0)',
+      'const known = asked.find(({ sent }) => repeats(about ?? {}, sent))',
+      'const known = about && asked.find(({ said }) => said.length === 0)',
     ),
     caughtBy: [SEQUENCES, OUTCOMES],
   },
