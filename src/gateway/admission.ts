@@ -1,26 +1,16 @@
 import { HOUR } from '../ledger/hours.ts'
 import type { Observation } from '../ledger/ledger.ts'
+import type { Stream } from '../ledger/rules/counters/evidence.ts'
+import type { Quota } from '../metering/supply.ts'
 import { type Account, type CustomerAccount, type UnattributedAccount, unattributedAccount } from '../usage/account.ts'
 import type { UnbillableReason } from '../usage/mapping.ts'
+import { digest } from './counter-names.ts'
 import type { Sender } from './otlp/senders.ts'
 
 /** In a day, where a sender's own limits do not say otherwise: more than any that is known to be real. */
 export const DEFAULT_LIMITS = { customers: 10_000, series: 1_000_000 } as const
 
-/** From this share of a limit on, somebody should look. */
-const NEARLY = 0.8
-
 const DAY = 24 * HOUR
-
-/** What a sender has brought today. */
-export interface SenderFigures {
-  readonly sender: string
-  readonly customers: number
-  readonly series: number
-  readonly limits: { readonly customers: number; readonly series: number }
-  /** Which of the limits is nearly reached, or is. */
-  readonly near: readonly ('customers' | 'series')[]
-}
 
 /**
  * What senders may bill, and for how many customers and series in a day of UTC. A sender that is broken, or whose token
@@ -59,10 +49,10 @@ export class Admission {
   }
 
   /** Of each that has sent since this process began. */
-  figures(): SenderFigures[] {
+  quotas(): Quota[] {
     const day = Math.floor(this.#now() / DAY)
     if (day !== this.#day) this.#beginDay(day)
-    return [...this.#senders.values()].map(admission => admission.figures())
+    return [...this.#senders.values()].flatMap(admission => admission.quotas())
   }
 }
 
@@ -70,12 +60,28 @@ export class SenderAdmission {
   sender: Sender
   readonly #beyond: UnattributedAccount
   readonly #customers = new Set<string>()
+  readonly #streams = new WeakMap<Stream, Stream>()
   readonly #series = new Set<string>()
   #fresh: CustomerAccount[] = []
 
   constructor(product: string, sender: Sender) {
     this.sender = sender
     this.#beyond = unattributedAccount(product, 'sender-limit', JSON.stringify({ sender: sender.name }))
+  }
+
+  /**
+   * Where a counter comes from, as others may be told of it: whom a sender may not bill, its counters tell nothing of.
+   * Otherwise one that goes on would make another sender's old counters of the same name look as if they were new.
+   */
+  streamOf(stream: Stream): Stream {
+    if (this.sender.customers === undefined) return stream
+    let own = this.#streams.get(stream)
+    if (own === undefined) {
+      const apart = (text: string) => digest(`${this.sender.name}\n${text}`)
+      own = { ...stream, key: apart(stream.key), target: apart(stream.target).slice(0, stream.target.length) }
+      this.#streams.set(stream, own)
+    }
+    return own
   }
 
   /** Whose usage a point is, or why it is refused. */
@@ -114,16 +120,13 @@ export class SenderAdmission {
     this.#fresh.push(...fresh)
   }
 
-  figures(): SenderFigures {
+  quotas(): Quota[] {
+    const { name: sender } = this.sender
     const limits = this.#limits
-    const [customers, series] = [this.#customers.size, this.#series.size]
-    const near = (
-      [
-        ['customers', customers],
-        ['series', series],
-      ] as const
-    ).flatMap(([name, count]) => (count >= NEARLY * limits[name] ? [name] : []))
-    return { sender: this.sender.name, customers, series, limits, near }
+    return [
+      { sender, what: 'customers', used: this.#customers.size, most: limits.customers },
+      { sender, what: 'series', used: this.#series.size, most: limits.series },
+    ]
   }
 
   get #limits() {

@@ -190,13 +190,13 @@ class Pipeline {
       fault: error => this.reporter.ledgerFault(error),
     })
     const { now } = this.#metering
-    this.#supply = new Supply(now, this.#mapper.arrivals)
+    this.#supply = new Supply(now, this.#mapper.arrivals, () => this.intake.quotas())
     const { consoleWarnings } = this.#options
     this.reporter = new Reporter(this.#meterProvider, now, { supply: this.#supply, consoleWarnings })
     this.#activity = new Activity(now)
     this.intake = new Intake({
       ...{ mapper: this.#mapper, ledger, now },
-      report: report => this.reporter.mapped(report),
+      report: (report, { name }) => this.reporter.mapped(report, name === ANYONE.name ? undefined : name),
       fault: error => this.reporter.receiverFault(error),
       feeds: async ({ name }, customers) => ledger.noteSender(name, customers, now()),
       accepted: (points, sender) => {

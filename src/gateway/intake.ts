@@ -1,9 +1,10 @@
 import type { Ledger, Observation } from '../ledger/ledger.ts'
+import type { Quota } from '../metering/supply.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { MAX_TOTAL } from '../usage/amount.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { MapReport, Unbillable } from '../usage/mapping.ts'
-import { Admission, type SenderFigures } from './admission.ts'
+import { Admission, type SenderAdmission } from './admission.ts'
 import { CounterNames, digest } from './counter-names.ts'
 import { ObservationWriter, type RefusedObservation } from './observation-writer.ts'
 import type { OtlpRequest } from './otlp/metrics.ts'
@@ -48,17 +49,22 @@ export class Intake implements MetricsSink {
     return this.#mapper.names(metricName)
   }
 
-  /** What each sender has brought today. */
-  senders(): SenderFigures[] {
-    return this.#admission.figures()
+  /** What senders have used today of what they may. */
+  quotas(): Quota[] {
+    return this.#admission.quotas()
   }
 
   async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
     const { now, report, accepted } = this.#options
     const admission = this.#admission.of(sender)
-    const { observations, reports } = read(this.#mapper, request, now(), this.#names, (account, dimension, point) =>
-      admission.admit(account, dimension, point),
+    const { observations: points, reports } = read(
+      this.#mapper,
+      request,
+      now(),
+      this.#names,
+      (account, dimension, point) => admission.admit(account, dimension, point),
     )
+    const observations = sender.customers === undefined ? points : points.map(point => withStream(point, admission))
     for (const one of reports) report(one, sender)
     const bad = await this.#write(withOneBeyond(observations), sender, admission.takeFresh(), fresh =>
       admission.giveBack(fresh),
@@ -89,6 +95,10 @@ export class Intake implements MetricsSink {
       throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
     }
   }
+}
+
+function withStream(point: Observation, admission: SenderAdmission): Observation {
+  return point.stream === undefined ? point : { ...point, stream: admission.streamOf(point.stream) }
 }
 
 /**

@@ -11,7 +11,7 @@ import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-ala
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
-import { isLogin, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
+import { isLogin, type Quota, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
 export interface ReporterOptions {
   /** What is known of what comes in. */
@@ -85,17 +85,20 @@ export class Reporter {
     for (const { attributes, value } of observed.values()) result.observe(value, attributes)
   }
 
-  mapped(report: MapReport): void {
+  /** @param sender who sent it, where that is told */
+  mapped(report: MapReport, sender?: string): void {
+    const from = sender === undefined ? {} : { sender }
+    const whose = sender === undefined ? '' : ` of ${sender}`
     for (const unbillable of report.unbillable) {
       const { reason, metric, points, message } = unbillable
       this.#supply.unbillable(unbillable)
-      this.#instruments?.unbillable.add(points, { reason, metric })
-      this.#say('error', `${reason} ${metric}`, `Not billed: ${points} data points. ${message}`)
+      this.#instruments?.unbillable.add(points, { reason, metric, ...from })
+      this.#say('error', `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
     }
     for (const { reason, metric, message } of report.doubtful) this.#say('warn', `${reason} ${metric}`, message)
     for (const { reason, points, message } of report.unattributed) {
-      this.#instruments?.unattributedPoints.add(points, { reason })
-      this.#say('error', reason, message)
+      this.#instruments?.unattributedPoints.add(points, { reason, ...from })
+      this.#say('error', `${reason} ${sender}`, whose === '' ? message : `Of the sender ${sender}: ${message}`)
     }
     for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
@@ -382,6 +385,14 @@ function instruments(meterProvider: MeterProvider) {
         unit: '{data_point}',
         description: 'Data points of metrics that rules name, with attributes that none of them takes.',
       }),
+      customers: meter.createObservableGauge('marketplace.gateway.customers', {
+        unit: '{customer}',
+        description: 'Customers that a sender has brought usage of today (UTC).',
+      }),
+      series: meter.createObservableGauge('marketplace.gateway.series', {
+        unit: '{series}',
+        description: 'Series that a sender has brought today (UTC).',
+      }),
       lastReceived: meter.createObservableGauge('marketplace.gateway.last_received.age', {
         unit: 's',
         description: 'How long ago the last data points of a sender came.',
@@ -426,8 +437,15 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
     supply.figures().sources.map(source => [age(source.lastAt ?? supply.startedAt, now), feedAttributes(source)]),
   fedPoints: ({ supply }) => supply.figures().sources.map(source => [source.points, feedAttributes(source)]),
   unmatchedPoints: ({ supply }) => supply.figures().unmatched.map(({ metric, points }) => [points, { metric }]),
+  customers: ({ supply }) => quotasOf(supply, 'customers'),
+  series: ({ supply }) => quotasOf(supply, 'series'),
   lastReceived: ({ supply, now }) =>
     supply.figures().senders.map(({ name, lastAt = now }) => [age(lastAt, now), { sender: name }]),
+}
+
+function quotasOf(supply: Supply, wanted: Quota['what']): Observation[] {
+  const quotas = supply.figures().quotas.filter(({ what }) => what === wanted)
+  return quotas.map(({ sender, used }) => [used, { sender }])
 }
 
 const age = (time: number, now: number) => Math.max(0, now - time) / 1000

@@ -61,8 +61,14 @@ export class Supply {
   readonly #refused = new Map<string, Refusals>()
   readonly #unbillable = new Map<string, UnbillablePoints>()
 
-  /** @param arrivals what the mapper counts; without them no rule is watched */
-  constructor(now: () => number, arrivals?: Arrivals) {
+  readonly #quotas: () => readonly Quota[]
+
+  /**
+   * @param arrivals what the mapper counts; without them no rule is watched
+   * @param quotas what senders have used today of what they may
+   */
+  constructor(now: () => number, arrivals?: Arrivals, quotas: () => readonly Quota[] = () => []) {
+    this.#quotas = quotas
     this.#now = now
     this.startedAt = now()
     this.#feeds = arrivals && new Feeds(arrivals, this.startedAt)
@@ -125,6 +131,7 @@ export class Supply {
       unmatched: this.#feeds?.unmatched() ?? [],
       unnamed: this.#feeds?.unnamed() ?? [],
       senders: [...this.#senders].map(([name, { count, lastAt }]) => ({ name, points: count, lastAt })),
+      quotas: this.#quotas(),
       refused: [...this.#refused.values()].map(({ told: _, toldAt: __, message, ...rest }) => ({
         ...rest,
         message: sentence(message),
@@ -137,7 +144,22 @@ export class Supply {
   alarms(): SupplyAlarm[] {
     this.look()
     const now = this.#now()
-    return [...(this.#feeds?.alarms(now) ?? []), ...this.#silentSenders(now)]
+    return [...(this.#feeds?.alarms(now) ?? []), ...this.#nearlyUsed(), ...this.#silentSenders(now)]
+  }
+
+  #nearlyUsed(): SupplyAlarm[] {
+    const near = this.#quotas().filter(({ used, most }) => used >= NEARLY * most)
+    return near.map(({ sender, what, used, most }) => {
+      const counts = `${used.toLocaleString('en-US')} of at most ${most.toLocaleString('en-US')} ${what}`
+      return {
+        key: `quota ${sender} ${what}`,
+        every: HOUR,
+        title: `The sender ${sender} has ${used < most ? 'nearly as' : 'as'} many ${what} as it may have in a day.`,
+        detail:
+          `${sender} has brought ${counts} today. ${BEYOND[what]} Are they real? Then raise limits of its token in ` +
+          'listen.tokens; else find out what makes them, and who has the token.',
+      }
+    })
   }
 
   #silentSenders(now: number): SupplyAlarm[] {
@@ -156,12 +178,31 @@ export class Supply {
   }
 }
 
+/** Of how many a sender may have in a day, how many it has had today. */
+export interface Quota {
+  readonly sender: string
+  readonly what: 'customers' | 'series'
+  readonly used: number
+  readonly most: number
+}
+
+/** From this share of a limit on, somebody should look. */
+const NEARLY = 0.8
+
+/** What becomes of the rest. */
+const BEYOND: Readonly<Record<Quota['what'], string>> = {
+  customers: 'What is of more customers is kept as unattributed usage (sender-limit).',
+  series:
+    'Deltas of more series are kept as unattributed usage (sender-limit), running totals are refused until there is room.',
+}
+
 export interface SupplyFigures {
   readonly sources: readonly FeedFigures[]
   readonly unmatched: readonly { readonly metric: string; readonly points: number }[]
   /** Names of metrics that came and that no rule has, some of them. */
   readonly unnamed: readonly string[]
   readonly senders: readonly SenderFigures[]
+  readonly quotas: readonly Quota[]
   readonly refused: readonly Omit<Readonly<Refusals>, 'told' | 'toldAt'>[]
   readonly unbillable: readonly Readonly<UnbillablePoints>[]
 }

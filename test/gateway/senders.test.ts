@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Gateway } from '../../src/gateway/gateway.ts'
+import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import type { GatewayOptions } from '../../src/gateway/options.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -155,6 +156,70 @@ test('series beyond a day’s: deltas are kept as one, totals are told to wait, 
   })
   await post.send(COLLECTOR, [late])
   assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '110', [beyond]: '12' })
+})
+
+test('a sender says nothing of counters whose customers it may not bill', async t => {
+  const senders = [
+    { name: 'collector', token: COLLECTOR },
+    { name: 'partner', token: PARTNER, customers: new Set([ALICE]) },
+  ]
+  const post = await Post.open(t, { senders })
+  const target = { 'service.name': 'chat', 'service.instance.id': 'chat:8000', 'url.scheme': 'http' }
+  const scraped = (customer: string, value: number) =>
+    post.point(customer, value, { resource: target, attributes: { customer }, metric: TOTAL, start: 0n })
+  // As if the target went on, so that whoever comes to it counts from nothing.
+  for (let minute = 1; minute <= 5; minute++) {
+    post.now += MINUTE
+    await post.send(PARTNER, [scraped(ALICE, minute)])
+  }
+  for (let minute = 1; minute <= 3; minute++) {
+    post.now += MINUTE
+    await post.send(PARTNER, [scraped(ALICE, 5 + minute)])
+    await post.send(COLLECTOR, [scraped(BOB, 1_000_000 + 10 * minute)])
+  }
+  assert.equal((await post.recorded())[`${BOB} tokens`], '20')
+})
+
+test('who comes near a day’s limits is told, before and when they are reached', async t => {
+  const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { customers: 5 } }] })
+  const send = (customers: number) =>
+    post.send(
+      COLLECTOR,
+      Array.from({ length: customers }, (_, index) => post.point(String(200_000_000_000 + index), 1)),
+    )
+  const status = async () => {
+    const headers = { authorization: `Bearer ${COLLECTOR}` }
+    return (
+      await fetch(`http://${post.gateway.addresses.http}/status.json`, { headers })
+    ).json() as Promise<StatusReport>
+  }
+  const told = async () => (await status()).headline.details.filter(detail => detail.includes('limits of its token'))
+  await send(3)
+  assert.deepEqual(await told(), [])
+  await send(4)
+  assert.match((await told())[0] ?? '', /^a has brought 4 of at most 5 customers today\. /)
+  await send(9)
+  post.now += MINUTE
+  assert.match((await told())[0] ?? '', /^a has brought 5 of at most 5 customers today\. .*sender-limit/)
+  assert.deepEqual((await status()).supply.senders, [
+    { name: 'a', points: 16, lastAt: '2026-06-10T12:10:00.000Z', customers: 5, series: 9 },
+  ])
+  post.now += DAY
+  assert.deepEqual(await told(), [])
+})
+
+test('whom a sender feeds is in the audit trail from its first point on', async t => {
+  const post = await Post.open(t)
+  await post.send(COLLECTOR, [post.point(ALICE, 1), post.point(BOB, 1)])
+  post.now += DAY
+  await post.send(COLLECTOR, [post.point(ALICE, 2)])
+  await post.send(PARTNER, [post.point(ALICE, 2), post.point(CAROL, 2)])
+  const entries = await post.ledger.audit({ actions: ['fed'] })
+  assert.deepEqual(entries.map(({ who, account, at }) => [who, account?.key, at]).sort(), [
+    ['collector', `prod,${ALICE}`, START],
+    ['collector', `prod,${BOB}`, START],
+    ['partner', `prod,${ALICE}`, START + DAY],
+  ])
 })
 
 test('tokens are renewed while it runs, and wrong ones change nothing', async t => {

@@ -79,7 +79,14 @@ export interface SupplyReport {
   readonly unmatched: readonly { readonly metric: string; readonly points: number }[]
   /** Names of metrics that no rule has, at most 400. */
   readonly unnamed: readonly string[]
-  readonly senders: readonly { readonly name: string; readonly points: number; readonly lastAt: string | null }[]
+  readonly senders: readonly {
+    readonly name: string
+    readonly points: number
+    readonly lastAt: string | null
+    /** Today, in UTC. */
+    readonly customers: number
+    readonly series: number
+  }[]
   readonly refused: readonly {
     readonly transport: string
     readonly code: string
@@ -240,16 +247,29 @@ export class StatusReader {
   }
 }
 
-function supplyReport({ sources, unmatched, unnamed, senders, refused, unbillable }: SupplyFigures): SupplyReport {
+function supplyReport({
+  sources,
+  unmatched,
+  unnamed,
+  senders,
+  quotas,
+  refused,
+  unbillable,
+}: SupplyFigures): SupplyReport {
   const times = ({ since, at }: { readonly since: number; readonly at: number }) => ({
     since: iso(since),
     lastAt: iso(at),
   })
+  const usedOf = (name: string, wanted: 'customers' | 'series') =>
+    quotas.find(({ sender, what }) => sender === name && what === wanted)?.used ?? 0
   return {
     sources: sources.map(source => ({ ...source, lastAt: isoOrNull(source.lastAt) })),
     unmatched,
     unnamed,
-    senders: senders.map(sender => ({ ...sender, lastAt: isoOrNull(sender.lastAt) })),
+    senders: senders.map(sender => ({
+      ...{ ...sender, lastAt: isoOrNull(sender.lastAt) },
+      ...{ customers: usedOf(sender.name, 'customers'), series: usedOf(sender.name, 'series') },
+    })),
     refused: refused.map(({ transport, code, sender, requests, message, ...rest }) => {
       return { transport, code, sender: sender ?? null, requests, ...times(rest), message }
     }),

@@ -300,6 +300,8 @@ export function takeBalance(series: BookedSeries, names: { accountKey: string; d
     throw inWrongState(what)
   }
   addUsage(series, -balance)
+  // What a person let past the guard goes with it: it was of this quantity, and of no later one.
+  series.approved = 0
   return balance
 }
 

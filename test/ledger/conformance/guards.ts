@@ -24,6 +24,18 @@ export function guards(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, GUARDED), '402 = 0 + 301 + 101 + 0')
     })
 
+    scenario('what was released and written off lets nothing else past the guard', async scene => {
+      await scene.use(ALICE, GUARDED, 0, 500)
+      const { held } = await scene.close(0)
+      await scene.ledger.decide(held[0]?.id ?? '', 'release', BY)
+      await scene.ledger.writeOff(ALICE.key, GUARDED.name, BY)
+      await scene.use(ALICE, GUARDED, 1, 400)
+      assert.deepEqual(
+        (await scene.close(1)).held.map(record => record.quantity),
+        [400],
+      )
+    })
+
     scenario('a release does not open the guard for more than was released', async scene => {
       await scene.use(ALICE, GUARDED, 0, 150)
       const { held } = await scene.close(0)

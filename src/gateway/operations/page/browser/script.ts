@@ -489,6 +489,8 @@ export function showStatus(): void {
   const SENDER_COLUMNS: readonly Column<Supply['senders'][number]>[] = [
     { title: 'Sender', class: 'anywhere', of: row => row.name },
     { title: 'Data points', number: true, of: points },
+    { title: 'Customers today', number: true, of: row => grouped(row.customers) },
+    { title: 'Series today', number: true, of: row => grouped(row.series) },
     { title: 'Last', class: 'line', of: lastTime },
   ]
   const REFUSED_COLUMNS: readonly Column<Supply['refused'][number]>[] = [
