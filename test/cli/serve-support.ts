@@ -55,6 +55,10 @@ export class Serving {
     })
   }
 
+  get pid(): number {
+    return this.#child.pid as number
+  }
+
   /** Everything that was logged, as one text. */
   get text(): string {
     return this.lines.join('\n')

@@ -59,6 +59,11 @@ const CHUNK_BYTES = 64 * 1024
 /** A frame may ask for a window of 128 MiB to unpack it. RFC 8878 recommends to take those of 8 MiB, 2^23. */
 const LARGEST_WINDOW = 23
 
+/** What gzip begins with. */
+const GZIP = 0x1f8b
+/** Nothing is packed more tightly by it: whatever says so is cut off or no gzip at all. */
+const LARGEST_RATIO = 1032
+
 type Unpack = (packed: Buffer, limits: { maxOutputLength: number; chunkSize: number }) => Buffer
 
 /** What undoes a `content-encoding`, or a `grpc-encoding`. `deflate` is zlib's format in both (RFC 9110). */
@@ -78,7 +83,9 @@ export const ENCODINGS: readonly string[] = [...UNPACK.keys()]
 
 /** How large gzip says that it is unpacked, at its end (RFC 1952): so what has no room is not unpacked for nothing. */
 function saidSize(packed: Buffer, encoding: string): number {
-  return encoding.endsWith('gzip') && packed.length >= 18 ? packed.readUInt32LE(packed.length - 4) : 0
+  const isGzip = encoding.endsWith('gzip') && packed.length >= 18 && packed.readUInt16BE(0) === GZIP
+  const said = isGzip ? packed.readUInt32LE(packed.length - 4) : 0
+  return said <= LARGEST_RATIO * packed.length ? said : 0
 }
 
 /**
@@ -88,17 +95,31 @@ function saidSize(packed: Buffer, encoding: string): number {
  * @throws {Refusal | UndecodableError}
  */
 export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: Omit<BodyLimits, 'timeout'>): Buffer {
+  const expected = saidSize(packed, encoding)
+  if (expected > maxBytes) throw tooLarge(maxBytes)
+  hold.add(expected)
   try {
-    const expected = Math.min(saidSize(packed, encoding), maxBytes)
-    hold.add(expected)
-    const body = (UNPACK.get(encoding) as Unpack)(packed, { maxOutputLength: maxBytes, chunkSize: CHUNK_BYTES })
-    if (body !== packed) hold.add(Math.max(0, body.length - expected))
+    // Where its size is known, in one piece: pieces are there twice when they are put together.
+    const chunkSize = Math.max(CHUNK_BYTES, expected + 64)
+    const body = (UNPACK.get(encoding) as Unpack)(packed, { maxOutputLength: maxBytes, chunkSize })
+    if (body === packed) return body
+    discard(packed)
+    hold.add(Math.max(0, body.length - expected))
     return body
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes)
-    if (code?.startsWith('Z'))
+    if (typeof code === 'string' && code.startsWith('Z'))
       throw new UndecodableError('body', `expected ${encoding}, got what is not (${code})`, { cause })
     throw cause
   }
+}
+
+/**
+ * Gives back the memory of a body that was decoded, at once: the garbage collector is late where large ones follow each
+ * other. Small ones share theirs.
+ */
+export function discard(body: Buffer): void {
+  const { buffer } = body
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0)
 }

@@ -216,9 +216,9 @@ class MetricsEndpoint {
       if (request.headers.expect !== undefined) response.writeContinue()
       const limits = { maxBytes, timeout, hold }
       const body = unpack(await readBody(request, limits), encoding, limits)
-      const acceptance = await (format === 'json'
-        ? takeIn(sink, sender, body.toString(), decodeJson)
-        : takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, this.#known)))
+      const acceptance = await takeIn(sink, sender, body, (bytes, wanted) =>
+        format === 'json' ? decodeJson(bytes.toString(), wanted) : decodeProtobuf(bytes, wanted, this.#known),
+      )
       return encodeAcceptance(acceptance, format)
     } finally {
       hold.release()

@@ -38,15 +38,16 @@ for (const { name, receive } of [
   { name: 'HTTP', receive: receiveHttp },
   { name: 'gRPC', receive: receiveGrpc },
 ]) {
-  test(`${name}: where there is no room, the oldest connection gives way on which nothing was taken`, async t => {
+  test(`${name}: where there is no room, a connection gives way on which nothing was taken`, async t => {
     const refused: Refused[] = []
     const { receiver } = await receive(t, { maxConnections: 3, onRefused: one => refused.push(one) })
-    const [first, ...others] = await openAll(t, 3, receiver.port)
-    const gone = closing(first as Socket)
+    const sockets = await openAll(t, 3, receiver.port)
+    // They may be taken in another order than they were opened in.
+    const gone = Promise.race(sockets.map(closing))
     const [next] = await openAll(t, 1, receiver.port)
     assert.ok(Buffer.isBuffer((await ping(next as Socket, name))[0]))
     await gone
-    assert.ok(others.every(socket => !socket.destroyed))
+    assert.equal(sockets.filter(socket => socket.destroyed).length, 1)
     const [told] = refused
     assert.equal(told?.code, 'CONNECTIONS')
     assert.match(told?.message ?? '', /there are 3 at a time/)

@@ -1,0 +1,131 @@
+import { readFileSync } from 'node:fs'
+import type { TestContext } from 'node:test'
+import { Serving } from '../cli/serve-support.ts'
+import type { Kind, Target } from './kinds.ts'
+
+/** Whom the good sender sends usage of. */
+export const GOOD_CUSTOMER = '111122223333'
+
+/** DynamoDB Local has a set of tables for each. */
+export const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' }
+
+const GOOD = 'token-of-the-good-sender'
+const BAD = 'token-of-the-bad-sender'
+
+const configOf = (ledger: string) => `productCode: prod
+region: us-east-1
+ledger: ${JSON.stringify(ledger)}
+dimensions:
+  tokens: { unit: '{token}', from: { metric: my.tokens } }
+customer: { accountId: account }
+listen:
+  http: 127.0.0.1:0
+  grpc: 127.0.0.1:0
+  tokens:
+    - { name: good, token: '\${env:GOOD}', customers: ['${GOOD_CUSTOMER}'] }
+    - name: bad
+      token: \${env:BAD}
+      customers: [${Array.from({ length: 6000 }, (_, index) => `'${500_000_000_000 + index}'`).join(', ')}]
+      limits: { customersPerDay: 5000, seriesPerDay: 50000 }
+metering: { dryRun: true }
+telemetry: { logFormat: text }
+`
+
+/** What a good sender saw while others did harm. */
+export interface Course {
+  /** How long each of its requests took to be answered, retries included, in milliseconds. */
+  readonly answers: readonly number[]
+}
+
+/** A gateway as a process of its own, with a sender that counts what it sends, and room for bad ones. */
+export class Stage {
+  readonly #serving: Serving
+  readonly #target: Target
+  readonly #pid: number
+  readonly #begun = Date.now()
+  /** All that the good sender has used. */
+  used = 0
+
+  private constructor(serving: Serving, target: Target) {
+    this.#serving = serving
+    this.#target = target
+    this.#pid = serving.pid
+  }
+
+  static async open(t: TestContext, ledger: string): Promise<Stage> {
+    const serving = new Serving(t, configOf(ledger), { ...CREDENTIALS, GOOD, BAD })
+    const { http, grpc } = await serving.ready()
+    return new Stage(serving, { http, grpc, token: BAD })
+  }
+
+  /** The good sender sends while a bad one does what it does, and for a number of requests at least. */
+  async beside(kind: Pick<Kind, 'attack'>, least: number): Promise<Course> {
+    const answers: number[] = []
+    let attacking = true
+    const attack = kind.attack(this.#target).finally(() => {
+      attacking = false
+    })
+    while (attacking || answers.length < least) {
+      const begun = performance.now()
+      await this.#send()
+      answers.push(performance.now() - begun)
+    }
+    await attack
+    return { answers }
+  }
+
+  /** A point of a cumulative counter, until the gateway has it: as exporters do, which come back after a 503. */
+  async #send(): Promise<void> {
+    this.used += 1 + (this.used % 7)
+    const body = JSON.stringify({
+      resourceMetrics: [
+        {
+          resource: { attributes: [{ key: 'service.instance.id', value: { stringValue: 'good' } }] },
+          scopeMetrics: [{ scope: { name: 'good' }, metrics: [metricOf(this.#begun, this.used)] }],
+        },
+      ],
+    })
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${GOOD}` }
+    for (;;) {
+      const response = await fetch(`http://${this.#target.http}/v1/metrics`, { method: 'POST', headers, body })
+      const answer = await response.text()
+      if (response.status === 200 && answer === '{}') return
+      if (response.status !== 503) throw new Error(`the good sender was answered ${response.status} ${answer}`)
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+  }
+
+  /** What was logged. */
+  get log(): string {
+    return this.#serving.text
+  }
+
+  logged(pattern: RegExp): Promise<unknown> {
+    return this.#serving.logged(pattern)
+  }
+
+  /** The most memory that the gateway had at a time, in bytes. */
+  get peak(): number {
+    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.#pid}/status`, 'utf8'))?.[1]) * 1024
+  }
+
+  /** What an answer to `/metrics` says. */
+  async metrics(): Promise<string> {
+    const headers = { authorization: `Bearer ${GOOD}` }
+    return (await fetch(`http://${this.#target.http}/metrics`, { headers })).text()
+  }
+
+  /** The exit status. */
+  close(): Promise<number | null> {
+    return this.#serving.stop()
+  }
+}
+
+function metricOf(begun: number, used: number): object {
+  const attributes = [{ key: 'account', value: { stringValue: GOOD_CUSTOMER } }]
+  const times = { startTimeUnixNano: `${begun}000000`, timeUnixNano: `${Date.now()}000000` }
+  return {
+    ...{ name: 'my.tokens', unit: '{token}' },
+    sum: { aggregationTemporality: 2, isMonotonic: true, dataPoints: [{ attributes, ...times, asInt: String(used) }] },
+  }
+}
