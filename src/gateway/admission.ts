@@ -4,7 +4,7 @@ import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { Quota } from '../metering/supply.ts'
 import { type Account, type CustomerAccount, type UnattributedAccount, unattributedAccount } from '../usage/account.ts'
 import type { UnbillableReason } from '../usage/mapping.ts'
-import { digest } from './counter-names.ts'
+import { type CounterName, digest } from './counter-names.ts'
 import type { Sender } from './otlp/senders.ts'
 
 /** In a day, where a sender's own limits do not say otherwise: more than any that is known to be real. */
@@ -57,7 +57,11 @@ export class Admission {
 }
 
 export class SenderAdmission {
-  sender: Sender
+  /** Whether anything was beyond its limits. */
+  anyBeyond = false
+  #sender: Sender
+  /** Stands for its rights as they are now. */
+  #terms = {}
   readonly #beyond: UnattributedAccount
   readonly #customers = new Set<string>()
   readonly #streams = new WeakMap<Stream, Stream>()
@@ -65,8 +69,17 @@ export class SenderAdmission {
   #fresh: CustomerAccount[] = []
 
   constructor(product: string, sender: Sender) {
-    this.sender = sender
+    this.#sender = sender
     this.#beyond = unattributedAccount(product, 'sender-limit', JSON.stringify({ sender: sender.name }))
+  }
+
+  get sender(): Sender {
+    return this.#sender
+  }
+
+  set sender(sender: Sender) {
+    if (sender !== this.#sender) this.#terms = {}
+    this.#sender = sender
   }
 
   /**
@@ -85,12 +98,18 @@ export class SenderAdmission {
   }
 
   /** Whose usage a point is, or why it is refused. */
-  admit(
-    account: Account,
-    dimension: string,
-    { counter, kind }: Pick<Observation, 'counter' | 'kind'>,
-  ): Account | UnbillableReason {
-    const { customers, dimensions } = this.sender
+  admit(account: Account, dimension: string, name: CounterName, kind: Observation['kind']): Account | UnbillableReason {
+    if (name.admittedBy === this.#terms && name.admittedAs === account) return account
+    const admitted = this.#admit(account, dimension, name.counter, kind)
+    if (admitted === account) {
+      name.admittedBy = this.#terms
+      name.admittedAs = account
+    }
+    return admitted
+  }
+
+  #admit(account: Account, dimension: string, counter: string, kind: Observation['kind']): Account | UnbillableReason {
+    const { customers, dimensions } = this.#sender
     if (dimensions !== undefined && !dimensions.has(dimension)) return 'not-permitted'
     // Who may bill nobody may not do so by way of a person, either.
     if (customers !== undefined && !(account.kind === 'customer' ? mayBill(customers, account) : customers.size > 0)) {
@@ -99,13 +118,18 @@ export class SenderAdmission {
     if (!this.#series.has(counter)) {
       if (this.#series.size < this.#limits.series) this.#series.add(counter)
       // What a delta says is not said again. A running total comes with what it has counted, once there is room.
-      else return kind === 'delta' ? this.#beyond : 'too-many-series'
+      else return kind === 'delta' ? this.#beyondLimits() : 'too-many-series'
     }
     if (account.kind !== 'customer' || this.#customers.has(account.key)) return account
-    if (this.#customers.size >= this.#limits.customers) return this.#beyond
+    if (this.#customers.size >= this.#limits.customers) return this.#beyondLimits()
     this.#customers.add(account.key)
     this.#fresh.push(account)
     return account
+  }
+
+  #beyondLimits(): UnattributedAccount {
+    this.anyBeyond = true
+    return this.#beyond
   }
 
   /** The customers that it has sent usage of today for the first time, since this was asked last. */

@@ -1,6 +1,7 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
 import type { Stream } from '../ledger/rules/counters/evidence.ts'
+import type { Account } from '../usage/account.ts'
 
 /** How many names are remembered. */
 const MOST_NAMES = 250_000
@@ -51,6 +52,9 @@ export interface MetricIdentity {
 export interface CounterName {
   readonly counter: string
   readonly series: string
+  /** As whose and by what terms it was let in last, so that it is not asked for again with each point. */
+  admittedBy: object | undefined
+  admittedAs: Account | undefined
 }
 
 /**
@@ -106,7 +110,7 @@ export class MetricCounters {
     for (let one = last; one !== undefined; one = one.before) {
       if (one.value === value && one.dimension === dimension) return one
     }
-    const name = { ...this.#nameOf(attributes, value, dimension), value, dimension, before: last }
+    const name: Named = { ...this.#nameOf(attributes, value, dimension), value, dimension, before: last }
     this.#named.set(attributes, name)
     this.#made()
     return name
@@ -114,7 +118,8 @@ export class MetricCounters {
 
   #nameOf(attributes: Attributes, value: string, dimension: string): CounterName {
     const read = `\n${canonical(attributes)}\n${value}\n${dimension}`
-    return { counter: this.#identity.name.digest(read), series: this.#identity.measurement.digest(read) }
+    const [counter, series] = [this.#identity.name.digest(read), this.#identity.measurement.digest(read)]
+    return { counter, series, admittedBy: undefined, admittedAs: undefined }
   }
 }
 

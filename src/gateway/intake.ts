@@ -10,7 +10,7 @@ import { ObservationWriter, type RefusedObservation } from './observation-writer
 import type { OtlpRequest } from './otlp/metrics.ts'
 import type { Sender } from './otlp/senders.ts'
 import { type Acceptance, type MetricsSink, UnavailableError } from './otlp/sink.ts'
-import { read } from './reading.ts'
+import { type Admit, read } from './reading.ts'
 
 /** When a sender is to come back after a fault of the ledger, in seconds. */
 const RETRY_AFTER = 5
@@ -57,17 +57,15 @@ export class Intake implements MetricsSink {
   async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
     const { now, report, accepted } = this.#options
     const admission = this.#admission.of(sender)
-    const { observations: points, reports } = read(
-      this.#mapper,
-      request,
-      now(),
-      this.#names,
-      (account, dimension, point) => admission.admit(account, dimension, point),
-    )
+    const admit: Admit = (account, dimension, name, kind) => admission.admit(account, dimension, name, kind)
+    const { observations: points, reports } = read(this.#mapper, request, now(), this.#names, admit)
     const observations = sender.customers === undefined ? points : points.map(point => withStream(point, admission))
     for (const one of reports) report(one, sender)
-    const bad = await this.#write(withOneBeyond(observations), sender, admission.takeFresh(), fresh =>
-      admission.giveBack(fresh),
+    const bad = await this.#write(
+      admission.anyBeyond ? withOneBeyond(observations) : observations,
+      sender,
+      admission.takeFresh(),
+      fresh => admission.giveBack(fresh),
     )
     const noRoom = bad.length === 0 ? [] : [noRoomFor(bad)]
     for (const one of noRoom) report(one, sender)

@@ -50,7 +50,10 @@ export class ObservationWriter {
     this.#waiting = []
     this.#gathering = undefined
     try {
-      await this.#append(requests.flatMap(({ observations }) => observations))
+      const [first, ...others] = requests as [Request, ...Request[]]
+      await this.#append(
+        others.length === 0 ? first.observations : requests.flatMap(({ observations }) => observations),
+      )
       for (const { resolve } of requests) resolve([])
     } catch (error) {
       if (isAway(error)) for (const { reject } of requests) reject(error)

@@ -6,6 +6,7 @@ import type { UsageMapper } from '../usage/mapper.ts'
 import type { Add, Mapping, MapReport, UnbillableReason } from '../usage/mapping.ts'
 import {
   Beginning,
+  type CounterName,
   CounterNames,
   canonical,
   digest,
@@ -42,7 +43,8 @@ export interface Reading {
 export type Admit = (
   account: Account,
   dimension: string,
-  point: Pick<Observation, 'counter' | 'kind'>,
+  counter: CounterName,
+  kind: Observation['kind'],
 ) => Account | UnbillableReason
 
 /** Reads a request: nothing is counted before the ledger has the observations. */
@@ -115,14 +117,15 @@ class ResourceReader {
       const point = this.#point as OtlpPoint
       const { attributes } = point
       const counters = this.#counters as MetricCounters
-      const { counter, series } = counters.name(attributes, rule.value, dimension)
+      const name = counters.name(attributes, rule.value, dimension)
       const kind = this.#kindOf(point)
-      const account = admit(named, dimension, { counter, kind })
+      const account = admit(named, dimension, name, kind)
       if (typeof account === 'string') return account
       // Of a delta or a level, a start that no clock shows is none.
       const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
       const time = this.#times.of(point.time)
       const { stream } = counters
+      const { counter, series } = name
       const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
       return undefined
@@ -174,7 +177,8 @@ class ResourceReader {
       return
     }
     const taken = this.#mapping.point(attributes, point.sum, point.count)
-    if (taken && this.#type !== 'gauge' && startTime > time + SLACK) this.#mapping.doubt('start-after-time')
+    if (taken && this.#type !== 'gauge' && startTime > time && startTime > time + SLACK)
+      this.#mapping.doubt('start-after-time')
   }
 
   #identityOf(name: Beginning, metric: OtlpMetric): MetricIdentity {
