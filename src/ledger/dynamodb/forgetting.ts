@@ -37,7 +37,7 @@ export async function forgetCounters(table: Table, cut: number, before: number):
     await inParallel([...streams], AT_ONCE, ([name, stream]) => tell(table, cut, placeOfStream(name), stream))
     await forgetRows(table, cut, tree, digits)
   }
-  for (const digits of STREAM_PARTITIONS) await forgetStreams(table, cut, `streams#${digits}`, before)
+  await inParallel(STREAM_PARTITIONS, AT_ONCE, digits => forgetStreams(table, cut, `streams#${digits}`, before))
 }
 
 /** Says of a stream what of it is forgotten. */
@@ -65,6 +65,7 @@ async function forgetStreams(table: Table, cut: number, partition: string, befor
     const stream = streamOf(item, cut)
     return stream !== undefined && isSilentStream(stream, before)
   })
+  if (silent.length === 0) return
   const membersOf = (item: Item) => membersOfStream(streamOf(item, cut) as StreamState)
   const there = await readRows(table, cut, STATES, silent.flatMap(membersOf))
   const gone = silent.filter(item => !membersOf(item).some(member => there.has(member)))
