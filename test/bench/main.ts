@@ -8,6 +8,7 @@ import { dynamodb } from './dynamodb.ts'
 import { exports } from './export.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
+import { hostile } from './hostile.ts'
 import { memory } from './memory.ts'
 import { pass } from './pass.ts'
 import { postgresql } from './postgresql.ts'
@@ -33,7 +34,7 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, postgresql, dynamodb]
+const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, hostile, postgresql, dynamodb]
 const benchmarks = all.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)

@@ -25,7 +25,7 @@ export class Serving {
    * @param files beside the configuration, by name
    */
   constructor(
-    t: TestContext,
+    t: Pick<TestContext, 'after'>,
     config: string,
     env: NodeJS.ProcessEnv = {},
     args = [MAIN, 'serve'],

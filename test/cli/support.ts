@@ -42,7 +42,7 @@ function customer(accountId: string): CustomerAccount {
 }
 
 /** A folder that goes when the test ends. */
-export function folder(t: TestContext): string {
+export function folder(t: Pick<TestContext, 'after'>): string {
   const path = mkdtempSync(join(tmpdir(), 'cli-'))
   t.after(() => rmSync(path, { recursive: true }))
   return path

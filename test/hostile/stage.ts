@@ -52,7 +52,7 @@ export class Stage {
     this.#pid = serving.pid
   }
 
-  static async open(t: TestContext, ledger: string): Promise<Stage> {
+  static async open(t: Pick<TestContext, 'after'>, ledger: string): Promise<Stage> {
     const serving = new Serving(t, configOf(ledger), { ...CREDENTIALS, GOOD, BAD })
     const { http, grpc } = await serving.ready()
     return new Stage(serving, { http, grpc, token: BAD })
