@@ -8,9 +8,13 @@ import { type CounterName, digest } from './counter-names.ts'
 import type { Sender } from './otlp/senders.ts'
 
 /** In a day, where a sender's own limits do not say otherwise: more than any that is known to be real. */
-export const DEFAULT_LIMITS = { customers: 10_000, series: 1_000_000 } as const
+export const DEFAULT_LIMITS = { customers: 10_000, series: 200_000 } as const
+/** So many times as many series are taken at all: each stays in the ledger for weeks. */
+const MOST_SERIES = 2
 
 const DAY = 24 * HOUR
+/** So long is a customer new to a sender that may bill some only. */
+const GRACE = HOUR
 
 /**
  * What senders may bill, and for how many customers and series in a day of UTC. A sender that is broken, or whose token
@@ -56,17 +60,25 @@ export class Admission {
   }
 }
 
+/**
+ * Writes down whom a sender feeds. Returns, of one that may bill some customers only, since when it has fed each, by
+ * account key, in milliseconds since the epoch.
+ */
+export type WriteFed = (customers: readonly CustomerAccount[]) => Promise<ReadonlyMap<string, number>>
+
 export class SenderAdmission {
-  /** Whether anything was beyond its limits. */
-  anyBeyond = false
   #sender: Sender
   /** Stands for its rights as they are now. */
   #terms = {}
   readonly #beyond: UnattributedAccount
   readonly #customers = new Set<string>()
   readonly #streams = new WeakMap<Stream, Stream>()
+  /** When a sender that may bill some customers only has fed each for the first time. */
+  readonly #fedSince = new Map<string, number>()
   readonly #series = new Set<string>()
+  readonly #seriesBeyond = new Set<string>()
   #fresh: CustomerAccount[] = []
+  #feeding: Promise<void> = Promise.resolve()
 
   constructor(product: string, sender: Sender) {
     this.#sender = sender
@@ -83,24 +95,27 @@ export class SenderAdmission {
   }
 
   /**
-   * Where a counter comes from, as others may be told of it: whom a sender may not bill, its counters tell nothing of.
-   * Otherwise one that goes on would make another sender's old counters of the same name look as if they were new.
+   * Where a counter comes from, as others may be told of it. Whom a sender may not bill, its counters tell nothing of:
+   * one that goes on would make another's old counters look as if they were new. And a customer whom it has just begun
+   * to send, since its rights are new, is billed what is used from then on: nothing tells of that one's counters for an
+   * hour. What a counter is itself does not depend on it.
    */
-  streamOf(stream: Stream): Stream {
-    if (this.sender.customers === undefined) return stream
+  streamOf({ account, counter }: Observation, stream: Stream, now: number): Stream {
+    const since = account.kind === 'customer' ? this.#fedSince.get(account.key) : undefined
+    if (since === undefined || now - since < GRACE)
+      return { ...stream, key: digest(`${this.#sender.name}\n${counter}`) }
     let own = this.#streams.get(stream)
     if (own === undefined) {
-      const apart = (text: string) => digest(`${this.sender.name}\n${text}`)
-      own = { ...stream, key: apart(stream.key), target: apart(stream.target).slice(0, stream.target.length) }
+      own = { ...stream, key: digest(`${this.#sender.name}\n${stream.key}`) }
       this.#streams.set(stream, own)
     }
     return own
   }
 
   /** Whose usage a point is, or why it is refused. */
-  admit(account: Account, dimension: string, name: CounterName, kind: Observation['kind']): Account | UnbillableReason {
+  admit(account: Account, dimension: string, name: CounterName): Account | UnbillableReason {
     if (name.admittedBy === this.#terms && name.admittedAs === account) return account
-    const admitted = this.#admit(account, dimension, name.counter, kind)
+    const admitted = this.#admit(account, dimension, name.counter)
     if (admitted === account) {
       name.admittedBy = this.#terms
       name.admittedAs = account
@@ -108,40 +123,45 @@ export class SenderAdmission {
     return admitted
   }
 
-  #admit(account: Account, dimension: string, counter: string, kind: Observation['kind']): Account | UnbillableReason {
+  #admit(account: Account, dimension: string, counter: string): Account | UnbillableReason {
     const { customers, dimensions } = this.#sender
     if (dimensions !== undefined && !dimensions.has(dimension)) return 'not-permitted'
     // Who may bill nobody may not do so by way of a person, either.
     if (customers !== undefined && !(account.kind === 'customer' ? mayBill(customers, account) : customers.size > 0)) {
       return 'not-permitted'
     }
-    if (!this.#series.has(counter)) {
-      if (this.#series.size < this.#limits.series) this.#series.add(counter)
-      // What a delta says is not said again. A running total comes with what it has counted, once there is room.
-      else return kind === 'delta' ? this.#beyondLimits() : 'too-many-series'
-    }
+    const known = this.#series.has(counter)
+    if (!known && this.#series.size >= MOST_SERIES * this.#limits.series) return 'too-many-series'
+    if (!known) this.#series.add(counter)
+    // It stays the counter that it is, whoever has it: what comes again counts once, and what it rises by later is the
+    // customer's.
+    if (!known && this.#series.size > this.#limits.series) this.#seriesBeyond.add(counter)
+    if (this.#seriesBeyond.size > 0 && this.#seriesBeyond.has(counter)) return this.#beyond
     if (account.kind !== 'customer' || this.#customers.has(account.key)) return account
-    if (this.#customers.size >= this.#limits.customers) return this.#beyondLimits()
+    if (this.#customers.size >= this.#limits.customers) return this.#beyond
     this.#customers.add(account.key)
     this.#fresh.push(account)
     return account
   }
 
-  #beyondLimits(): UnattributedAccount {
-    this.anyBeyond = true
-    return this.#beyond
-  }
-
-  /** The customers that it has sent usage of today for the first time, since this was asked last. */
-  takeFresh(): readonly CustomerAccount[] {
+  /**
+   * Has the customers written down, durably, that it has sent usage of today for the first time. Whoever comes meanwhile
+   * waits as well.
+   */
+  async writeFed(write: WriteFed): Promise<void> {
     const fresh = this.#fresh
     this.#fresh = []
-    return fresh
-  }
-
-  /** What was taken is not written down anywhere. */
-  giveBack(fresh: readonly CustomerAccount[]): void {
-    this.#fresh.push(...fresh)
+    if (fresh.length > 0) {
+      const before = this.#feeding
+      this.#feeding = before.then(async () => {
+        for (const [key, since] of await write(fresh)) this.#fedSince.set(key, since)
+      })
+      this.#feeding.catch(() => {
+        this.#fresh.push(...fresh)
+        this.#feeding = Promise.resolve()
+      })
+    }
+    await this.#feeding
   }
 
   quotas(): Quota[] {

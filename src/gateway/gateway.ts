@@ -7,6 +7,7 @@ import { Metering } from '../metering/metering.ts'
 import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
 import { Supply } from '../metering/supply.ts'
+import type { CustomerAccount } from '../usage/account.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { checkSenders } from './check-senders.ts'
 import { Intake } from './intake.ts'
@@ -24,7 +25,7 @@ import { startGrpcReceiver } from './otlp/grpc-receiver.ts'
 import { startHttpReceiver } from './otlp/http-receiver.ts'
 import type { Receiver, TlsOptions } from './otlp/options.ts'
 import type { Refused } from './otlp/refusal.ts'
-import { ANYONE, CERTIFIED, Senders, type TokenSender } from './otlp/senders.ts'
+import { ANYONE, CERTIFIED, type Sender, Senders, type TokenSender } from './otlp/senders.ts'
 
 /** How long requests that were accepted may take to be answered when the gateway is closed. */
 const CLOSE_TIMEOUT = 10 * SECOND
@@ -39,6 +40,9 @@ export interface Renewal {
   readonly senders?: readonly TokenSender[] | undefined
   readonly tls?: TlsOptions | undefined
 }
+
+/** How many entries of customers that a sender has fed are read: more than have been new to it within an hour. */
+const MOST_FED = 20_000
 
 const PAGE_PATHS = new Set(['/', '/status.json'])
 
@@ -198,7 +202,7 @@ class Pipeline {
       ...{ mapper: this.#mapper, ledger, now },
       report: (report, { name }) => this.reporter.mapped(report, name === ANYONE.name ? undefined : name),
       fault: error => this.reporter.receiverFault(error),
-      feeds: async ({ name }, customers) => ledger.noteSender(name, customers, now()),
+      feeds: (sender, customers) => this.#writeFed(sender, customers),
       accepted: (points, sender) => {
         this.#supply.look()
         this.reporter.received(sender.name, points.length)
@@ -206,6 +210,16 @@ class Pipeline {
         this.#activity.received(points.length, youngest === 0 ? undefined : youngest)
       },
     })
+  }
+
+  async #writeFed({ name, customers }: Sender, fed: readonly CustomerAccount[]): Promise<ReadonlyMap<string, number>> {
+    const now = this.#metering.now()
+    await this.#ledger.noteSender(name, fed, now)
+    if (customers === undefined) return new Map()
+    const entries = await this.#ledger.audit({ actions: ['fed'], who: name, limit: MOST_FED })
+    const since = new Map(entries.map(({ account, at }) => [account?.key, at]))
+    // What is not among the youngest entries is older.
+    return new Map(fed.map(({ key }) => [key, since.get(key) ?? 0]))
   }
 
   /** Before anything is taken: what began earlier than this ledger's first gateway is none of its usage. */

@@ -1,11 +1,9 @@
 import type { Ledger, Observation } from '../ledger/ledger.ts'
 import type { Quota } from '../metering/supply.ts'
-import type { CustomerAccount } from '../usage/account.ts'
-import { MAX_TOTAL } from '../usage/amount.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { MapReport, Unbillable } from '../usage/mapping.ts'
-import { Admission, type SenderAdmission } from './admission.ts'
-import { CounterNames, digest } from './counter-names.ts'
+import { Admission, type SenderAdmission, type WriteFed } from './admission.ts'
+import { CounterNames } from './counter-names.ts'
 import { ObservationWriter, type RefusedObservation } from './observation-writer.ts'
 import type { OtlpRequest } from './otlp/metrics.ts'
 import type { Sender } from './otlp/senders.ts'
@@ -27,7 +25,7 @@ export interface IntakeOptions {
   /** Gets what kept the ledger from taking a request. */
   readonly fault: (error: unknown) => void
   /** Writes down, durably, whom a sender feeds; called before its usage is, once a day for each customer. */
-  readonly feeds: (sender: Sender, customers: readonly CustomerAccount[]) => Promise<void>
+  readonly feeds: (sender: Sender, ...customers: Parameters<WriteFed>) => ReturnType<WriteFed>
 }
 
 /** Turns OTLP metrics into observations of counters, and brings them into the ledger before they are answered. */
@@ -57,16 +55,10 @@ export class Intake implements MetricsSink {
   async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
     const { now, report, accepted } = this.#options
     const admission = this.#admission.of(sender)
-    const admit: Admit = (account, dimension, name, kind) => admission.admit(account, dimension, name, kind)
-    const { observations: points, reports } = read(this.#mapper, request, now(), this.#names, admit)
-    const observations = sender.customers === undefined ? points : points.map(point => withStream(point, admission))
+    const admit: Admit = (account, dimension, name) => admission.admit(account, dimension, name)
+    const { observations, reports } = read(this.#mapper, request, now(), this.#names, admit)
     for (const one of reports) report(one, sender)
-    const bad = await this.#write(
-      admission.anyBeyond ? withOneBeyond(observations) : observations,
-      sender,
-      admission.takeFresh(),
-      fresh => admission.giveBack(fresh),
-    )
+    const bad = await this.#write(observations, sender, admission)
     const noRoom = bad.length === 0 ? [] : [noRoomFor(bad)]
     for (const one of noRoom) report(one, sender)
     accepted(observations, sender)
@@ -76,18 +68,14 @@ export class Intake implements MetricsSink {
   async #write(
     observations: readonly Observation[],
     sender: Sender,
-    fresh: readonly CustomerAccount[],
-    giveBack: (fresh: readonly CustomerAccount[]) => void,
+    admission: SenderAdmission,
   ): Promise<readonly RefusedObservation[]> {
     if (observations.length === 0) return []
     try {
-      if (fresh.length > 0) {
-        await this.#options.feeds(sender, fresh).catch(error => {
-          giveBack(fresh)
-          throw error
-        })
-      }
-      return await this.#writer.write(observations)
+      await admission.writeFed(customers => this.#options.feeds(sender, customers))
+      if (sender.customers === undefined) return await this.#writer.write(observations)
+      const now = this.#options.now()
+      return await this.#writer.write(observations.map(point => withStream(point, admission, now)))
     } catch (error) {
       this.#options.fault(error)
       throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
@@ -95,49 +83,9 @@ export class Intake implements MetricsSink {
   }
 }
 
-function withStream(point: Observation, admission: SenderAdmission): Observation {
-  return point.stream === undefined ? point : { ...point, stream: admission.streamOf(point.stream) }
-}
-
-/**
- * Deltas beyond a sender's limits as one for each dimension: their series are what the ledger is to be spared. Its name
- * is made of all of them, so that the same request counts once, however often it comes.
- */
-function withOneBeyond(observations: readonly Observation[]): readonly Observation[] {
-  const beyond = observations.filter(isBeyond)
-  if (beyond.length === 0) return observations
-  const ones = Object.values(Object.groupBy(beyond, ({ dimension }) => dimension)).flatMap(points =>
-    points === undefined ? [] : sumsOf(points),
-  )
-  return [...observations.filter(one => !isBeyond(one)), ...ones]
-}
-
-const isBeyond = ({ account, kind }: Observation) =>
-  kind === 'delta' && account.kind === 'unattributed' && account.reason === 'sender-limit'
-
-/** Their sum, as one delta or as few as have room for it. */
-function sumsOf(points: readonly Observation[]): Observation[] {
-  const sums: Observation[] = []
-  let some: Observation[] = []
-  let value = 0n
-  const end = () => {
-    const [first] = some
-    if (first === undefined) return
-    const name = digest(some.map(one => `${one.counter} ${one.start} ${one.time} ${one.value}`).join('\n'))
-    const start = some.reduce((earliest, one) => Math.min(earliest, one.start), first.start)
-    const time = some.reduce((latest, one) => Math.max(latest, one.time), first.time)
-    const { account, dimension, receivedAt } = first
-    sums.push({ counter: name, kind: 'delta', account, dimension, start, time, receivedAt, value })
-    some = []
-    value = 0n
-  }
-  for (const point of points) {
-    if (value + point.value > MAX_TOTAL) end()
-    some.push(point)
-    value += point.value
-  }
-  end()
-  return sums
+function withStream(point: Observation, admission: SenderAdmission, now: number): Observation {
+  const { stream } = point
+  return stream === undefined ? point : { ...point, stream: admission.streamOf(point, stream, now) }
 }
 
 /** Points that were read, and that no ledger can take. */

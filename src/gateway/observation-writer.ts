@@ -1,6 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { newWriterId } from '../ledger/clients/writer-id.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
+
+/** How many points a batch has at most. */
+const MOST_POINTS = 10_000
 
 /** A point that no ledger can take, whenever it comes. */
 export interface RefusedObservation {
@@ -99,7 +103,16 @@ export class ObservationWriter {
     }
   }
 
+  /** In parts, so that an engine in this process lets others be answered between them, and memory stays small. */
   async #append(observations: readonly Observation[]): Promise<void> {
+    if (observations.length <= MOST_POINTS) return await this.#appendPart(observations)
+    for (let first = 0; first < observations.length; first += MOST_POINTS) {
+      await this.#appendPart(observations.slice(first, first + MOST_POINTS))
+      await nextTurn()
+    }
+  }
+
+  async #appendPart(observations: readonly Observation[]): Promise<void> {
     try {
       await this.#ledger.append({ writer: this.#writer, sequence: this.#sequence + 1, entries: [], observations })
       this.#sequence += 1
@@ -120,8 +133,7 @@ function isAway(error: unknown): boolean {
 /** `ERR_LEDGER_EQUATION` is a fault of ours with one series: others are not to wait for it. */
 const OF_WHAT_IS_GIVEN = new Set(['ERR_LEDGER_INVALID', 'ERR_LEDGER_EQUATION'])
 
-/** Whether it is the point that is at fault: a value that the ledger, or a language's own types, have no room for. */
+/** Whether it is the point that is at fault. Of any other error its sender is to come back: it may be ours. */
 function isOfPoint(error: unknown): boolean {
-  if (error instanceof LedgerError) return error.code === 'ERR_LEDGER_INVALID'
-  return error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError
+  return error instanceof LedgerError && error.code === 'ERR_LEDGER_INVALID'
 }

@@ -40,12 +40,7 @@ export interface Reading {
 }
 
 /** Whose usage a point is, or why it is refused. */
-export type Admit = (
-  account: Account,
-  dimension: string,
-  counter: CounterName,
-  kind: Observation['kind'],
-) => Account | UnbillableReason
+export type Admit = (account: Account, dimension: string, counter: CounterName) => Account | UnbillableReason
 
 /** Reads a request: nothing is counted before the ledger has the observations. */
 export function read(
@@ -119,7 +114,7 @@ class ResourceReader {
       const counters = this.#counters as MetricCounters
       const name = counters.name(attributes, rule.value, dimension)
       const kind = this.#kindOf(point)
-      const account = admit(named, dimension, name, kind)
+      const account = admit(named, dimension, name)
       if (typeof account === 'string') return account
       // Of a delta or a level, a start that no clock shows is none.
       const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)

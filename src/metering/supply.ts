@@ -192,8 +192,7 @@ const NEARLY = 0.8
 /** What becomes of the rest. */
 const BEYOND: Readonly<Record<Quota['what'], string>> = {
   customers: 'What is of more customers is kept as unattributed usage (sender-limit).',
-  series:
-    'Deltas of more series are kept as unattributed usage (sender-limit), running totals are refused until there is room.',
+  series: 'What is of more series is kept as unattributed usage (sender-limit); of twice as many it is refused.',
 }
 
 export interface SupplyFigures {

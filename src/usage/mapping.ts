@@ -410,7 +410,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
     case 'not-permitted':
       return `${metric} has usage of customers or of ${dimension.name} that its sender may not bill. Look at what its token permits, in listen.tokens: who has it, and is it theirs?`
     case 'too-many-series':
-      return `${metric} has more series in a day than its sender may have. What they count is taken when there is room: find what makes them, or raise the limit of its token, in listen.tokens.`
+      return `${metric} has more than twice as many series in a day as its sender may have. Find what makes them, or raise the limit of its token, in listen.tokens.`
     case 'no-room':
       return `${metric} has a point that the ledger has no room for. Look at where it is recorded.`
     case 'no-count':

@@ -66,6 +66,7 @@ class Desk implements AsyncDisposable {
     feeds: async (sender, customers) => {
       if (this.failToFeed) throw new LedgerError('ERR_LEDGER_BUSY', 'locked')
       this.feeds.push([sender.name, ...customers.map(({ key }) => key)])
+      return new Map()
     },
   })
 

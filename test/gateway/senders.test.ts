@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import type { GatewayOptions } from '../../src/gateway/options.ts'
+import type { TokenSender } from '../../src/gateway/otlp/senders.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { formatAmount } from '../../src/usage/amount.ts'
@@ -137,25 +138,38 @@ test('customers beyond what a sender has in a day are nobody’s until a person 
   assert.deepEqual((await post.recorded())[`${CAROL} tokens`], '64')
 })
 
-test('series beyond a day’s: deltas are kept as one, totals are told to wait, and nothing counts twice', async t => {
+test('series beyond a day’s are nobody’s until a person has looked, and what they rise by later is the customer’s', async t => {
   const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { series: 2 } }] })
-  const model = (model: string, value: number, metric?: Metric) =>
-    post.point(ALICE, value, { attributes: { customer: ALICE, model }, ...(metric && { metric }) })
-  const some = [model('a', 1), model('b', 2), model('c', 4), model('d', 8)]
-  assert.equal(await post.send(COLLECTOR, some), '200')
-  assert.equal(await post.send(COLLECTOR, some), '200')
-  const total = [model('e', 100, TOTAL), model('a', 1)]
-  assert.match(await post.send(COLLECTOR, total), /^200 1: tokens has more series in a day than its sender may have/)
+  post.now += MINUTE
+  const model = (model: string, value: number, rest: Partial<Point> = {}) =>
+    post.point(ALICE, value, { attributes: { customer: ALICE, model }, ...rest })
+  const started = { metric: TOTAL, start: nanoseconds(START) }
+  const some = [model('a', 1), model('b', 2), model('c', 4), model('d', 8, started)]
+  for (let time = 0; time < 2; time++) assert.equal(await post.send(COLLECTOR, some), '200')
+  // A fifth is more than twice as many as it may have.
+  assert.match(
+    await post.send(COLLECTOR, [model('e', 16), model('a', 1)]),
+    /^200 1: tokens has more than twice as many/,
+  )
   const beyond = 'prod,unattributed=sender-limit,{"sender":"a"} tokens'
   assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '3', [beyond]: '12' })
-  // With room, a total brings all that it has counted.
+  // What comes again with the next day's room counts once all the same.
+  const late = [model('c', 4), model('d', 8, started)]
   post.now += DAY
-  const late = post.point(ALICE, 107, {
-    ...{ attributes: { customer: ALICE, model: 'e' }, metric: TOTAL },
-    start: nanoseconds(START),
-  })
-  await post.send(COLLECTOR, [late])
-  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '110', [beyond]: '12' })
+  await post.send(COLLECTOR, late)
+  post.now += MINUTE
+  await post.send(COLLECTOR, [model('c', 5), model('d', 11, started)])
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: String(3 + 5 + 3), [beyond]: '12' })
+})
+
+test('a backlog beyond the limits is kept whole, from the first request on', async t => {
+  const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { customers: 1 } }] })
+  post.now += 10 * MINUTE
+  const old = (customer: string, value: number) =>
+    post.point(customer, value, { start: nanoseconds(START), time: nanoseconds(START + MINUTE) })
+  await post.send(COLLECTOR, [old(ALICE, 1), old(BOB, 2), old(CAROL, 4)])
+  const beyond = 'prod,unattributed=sender-limit,{"sender":"a"} tokens'
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '1', [beyond]: '6' })
 })
 
 test('a sender says nothing of counters whose customers it may not bill', async t => {
@@ -178,6 +192,74 @@ test('a sender says nothing of counters whose customers it may not bill', async 
     await post.send(COLLECTOR, [scraped(BOB, 1_000_000 + 10 * minute)])
   }
   assert.equal((await post.recorded())[`${BOB} tokens`], '20')
+})
+
+const TARGET = { 'service.name': 'chat', 'service.instance.id': 'chat:8000', 'url.scheme': 'http' }
+
+/** What two customers' counters of a scraped target say, each in a request of its own. */
+class Target {
+  readonly #post: Post
+  readonly heights = { [ALICE]: 1000, [BOB]: 50_000 }
+
+  constructor(post: Post) {
+    this.#post = post
+  }
+
+  async scrape(tokens: readonly string[], rest: Partial<Point> = {}): Promise<void> {
+    this.#post.now += MINUTE
+    for (const customer of [ALICE, BOB] as const) {
+      this.heights[customer] += 10
+      for (const token of tokens) {
+        const value = this.heights[customer]
+        const own = { resource: TARGET, attributes: { customer }, metric: TOTAL, start: 0n, ...rest }
+        await this.#post.send(token, [this.#post.point(customer, value, own)])
+      }
+    }
+  }
+}
+
+const both = new Set([ALICE, BOB])
+const from = nanoseconds(START - DAY)
+for (const [what, rest] of [
+  ['scraped', {}],
+  ['with a start', { resource: { 'service.name': 'chat' }, start: from }],
+] as const) {
+  test(`a counter (${what}) stays the same when its sender's token or rights are changed`, async t => {
+    const changes: [string, readonly TokenSender[], string][] = [
+      ['another token', [{ name: 'two', token: PARTNER, customers: both }], PARTNER],
+      ['customers added', [{ name: 'one', token: COLLECTOR, customers: new Set([...both, CAROL]) }], COLLECTOR],
+      ['customers taken away', [{ name: 'one', token: COLLECTOR }], COLLECTOR],
+    ]
+    for (const [change, senders, token] of changes) {
+      const post = await Post.open(t, { senders: [{ name: 'one', token: COLLECTOR, customers: both }] })
+      const target = new Target(post)
+      for (let scrape = 0; scrape < 4; scrape++) await target.scrape([COLLECTOR], rest)
+      post.gateway.renew({ senders })
+      for (let scrape = 0; scrape < 4; scrape++) await target.scrape([token], rest)
+      // Seven rises of ten.
+      assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '70', [`${BOB} tokens`]: '70' }, change)
+    }
+  })
+
+  test(`a counter (${what}) that two restricted senders bring counts once`, async t => {
+    const senders = [
+      { name: 'one', token: COLLECTOR, customers: both },
+      { name: 'two', token: PARTNER, customers: both },
+    ]
+    const post = await Post.open(t, { senders })
+    const target = new Target(post)
+    for (let scrape = 0; scrape < 5; scrape++) await target.scrape([COLLECTOR, PARTNER], rest)
+    assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '40', [`${BOB} tokens`]: '40' })
+  })
+}
+
+test('a customer who is added to a token is billed what is used from then on', async t => {
+  const post = await Post.open(t, { senders: [{ name: 'one', token: COLLECTOR, customers: new Set([ALICE]) }] })
+  const target = new Target(post)
+  for (let scrape = 0; scrape < 4; scrape++) await target.scrape([COLLECTOR])
+  post.gateway.renew({ senders: [{ name: 'one', token: COLLECTOR, customers: both }] })
+  for (let scrape = 0; scrape < 4; scrape++) await target.scrape([COLLECTOR])
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '70', [`${BOB} tokens`]: '30' })
 })
 
 test('who comes near a day’s limits is told, before and when they are reached', async t => {

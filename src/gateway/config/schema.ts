@@ -27,7 +27,7 @@ const limit = v.pipe(v.number('a whole number from 1'), v.safeInteger(), v.minVa
 
 const limits = v.strictObject({
   customersPerDay: described(v.optional(limit), 'How many customers it may have in a day. 10000 by default.'),
-  seriesPerDay: described(v.optional(limit), 'How many series it may have in a day. 1000000 by default.'),
+  seriesPerDay: described(v.optional(limit), 'How many series it may have in a day. 200000 by default.'),
 })
 
 const sender = v.strictObject({
