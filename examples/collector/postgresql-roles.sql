@@ -41,6 +41,8 @@ REVOKE UPDATE, DELETE ON marketplace_ledger.audit FROM marketplace_send, marketp
 REVOKE INSERT, DELETE ON marketplace_ledger.audit_chain, marketplace_ledger.ledger
   FROM marketplace_send, marketplace_decide;
 
--- Reads. What waits in the journal is not in its reports: "statement", "status" and "audit" say so until a process that
--- sends has folded it, at the latest when the next hour is closed; "records", "held" and "senders" do not depend on it.
+-- Reads. What waits in the journal is in no report before it is folded, which this role may not do. So "statement" and
+-- "verify" are refused while any usage waits, until who sends has folded it when the next hour is closed; "status" and,
+-- of all actions, "audit" only while counters of others or usage without a customer wait, which a gateway folds each time
+-- it looks at the status. "records", "held", "senders" and "audit" of what people did need no fold.
 GRANT SELECT ON ALL TABLES IN SCHEMA marketplace_ledger TO marketplace_read;

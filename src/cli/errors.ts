@@ -11,7 +11,6 @@ export class CommandLineError extends MarketplaceMeteringError {
 /** What to do about it, where the error itself does not say. */
 const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
   ERR_LEDGER_BUSY: 'Run the command again.',
-  ERR_LEDGER_READ_ONLY: 'Run it as the user whose ledger it is.',
   ERR_LEDGER_CORRUPT: DAMAGED,
 }
 

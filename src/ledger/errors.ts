@@ -39,6 +39,20 @@ export class LedgerError extends MarketplaceMeteringError {
   }
 }
 
+/**
+ * Of a report that would miss what waits to be folded, asked by whoever may not fold.
+ *
+ * @param doing "read the statement", say
+ */
+export function notFolded(doing: string, cause: unknown): LedgerError {
+  return new LedgerError(
+    'ERR_LEDGER_READ_ONLY',
+    `cannot ${doing}: what waits to be folded would be missing, and this role may only read; ask again when a process ` +
+      'that sends has folded it, which is when the next hour is closed, at the latest',
+    { cause },
+  )
+}
+
 const PASSING: ReadonlySet<LedgerErrorCode> = new Set(['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'])
 
 /** Whether the ledger may do the same a little later. */

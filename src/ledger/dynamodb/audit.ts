@@ -24,8 +24,8 @@ import { chunksOf, type Item, type Key, pause, type Range, type Table, type Writ
  */
 
 const PARTITION = 'audit'
-/** The end of the chain. */
-const CHAIN: Key = { pk: 'ledger', sk: 'audit' }
+/** The end of the chain: in a partition of its own, since rights are granted by partitions, and who only records adds to it. */
+const CHAIN: Key = { pk: 'chain', sk: 'audit' }
 /** Entries of before there was a chain are by their time in 16 digits, which begin with a 0; those of the chain after it. */
 const OF_CHAIN = '1'
 const BEFORE_CHAIN: Range = { to: OF_CHAIN }

@@ -69,6 +69,9 @@ export function isConflict(error: unknown): boolean {
   return error.name === 'ConditionalCheckFailedException' || reasonsOf(error).includes('ConditionalCheckFailed')
 }
 
+/** Whether the role lacks the right to what was asked. */
+export const isDenied = (error: unknown): boolean => error instanceof Error && error.name === 'AccessDeniedException'
+
 export function faultOf(error: unknown): Fault {
   if (!(error instanceof Error)) return OTHER
   const known = [error.name, ...reasonsOf(error)].map(name => FAULTS.get(name)).find(fault => fault !== undefined)

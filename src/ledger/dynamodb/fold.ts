@@ -1,5 +1,5 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
+import { LedgerError, notFolded } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import type { NewEntry } from '../rules/audit.ts'
@@ -14,6 +14,7 @@ import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
+import { isDenied } from './faults.ts'
 import { forgetCounters } from './forgetting.ts'
 import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
@@ -94,10 +95,22 @@ export async function foldForgetting(database: Database, now: number): Promise<v
   }
 }
 
-/** The same, but only where points of others' counters wait: their usage is known only when they are folded. */
+/** Folds for the audit trail, where points of others' counters wait: what it says of them is known when they are folded. */
 export async function foldObserved(database: Database): Promise<void> {
   const view = await readView(database.table)
-  if (!view.head.applied || waiting(view).some(({ observed }) => observed)) await fold(database)
+  if (!view.head.applied || waiting(view).some(({ observed }) => observed))
+    await foldForReport(database, 'read the audit trail')
+}
+
+/**
+ * Folds, for a report that would miss something.
+ *
+ * @throws LedgerError `ERR_LEDGER_READ_ONLY` where that is not permitted
+ */
+export async function foldForReport(database: Database, doing: string): Promise<void> {
+  await fold(database).catch(error => {
+    throw error instanceof LedgerError && isDenied(error.cause) ? notFolded(doing, error) : error
+  })
 }
 
 interface Wanted {

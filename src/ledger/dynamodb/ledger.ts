@@ -27,6 +27,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { tellsOfFolded } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { Accounts } from './accounts.ts'
 import { auditEntries, auditWrites, noteSender, verifyAudit, writeAudit } from './audit.ts'
@@ -183,7 +184,7 @@ export class DynamoDBLedger implements Ledger {
   }
 
   async audit(query: AuditQuery = {}): Promise<AuditEntry[]> {
-    await foldObserved(this.#database)
+    if (tellsOfFolded(query)) await foldObserved(this.#database)
     return await auditEntries(this.#database, query)
   }
 

@@ -6,7 +6,7 @@ import { waitingUsage } from './cells.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
-import { fold, isFolded, readBodies, waiting } from './fold.ts'
+import { foldForReport, isFolded, readBodies, waiting } from './fold.ts'
 import { readHead, readUnattributedBatches, readView, SupersededError, type View } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { type Hours, type Place, placeOfRecord, recordId, seriesKey, shardOf, shardsOf } from './places.ts'
@@ -39,7 +39,7 @@ async function readBooks(
     const view = await readView(database.table)
     const batches = waiting(view)
     if (!view.head.applied || batches.some(({ observed }) => observed)) {
-      await fold(database)
+      await foldForReport(database, 'read the statement')
       continue
     }
     await database.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
@@ -305,7 +305,7 @@ async function unattributedAmounts(
     const { head } = await readHead(database.table)
     const batches = (await readUnattributedBatches(database.table)).filter(batch => !isFolded(head, batch))
     const shards = await Shard.readSeries(database.table, shardsOf({ unattributed: head.unattributed }))
-    if (!head.applied) await fold(database)
+    if (!head.applied) await foldForReport(database, 'read the status')
     if (!head.applied || shards.some(({ cut }) => cut > head.cut)) continue
     const amounts = new Map<number, bigint>()
     for (const shard of shards) {

@@ -1,4 +1,4 @@
-import { LedgerError } from '../errors.ts'
+import { LedgerError, notFolded } from '../errors.ts'
 import type { Observation, UsageEntry } from '../ledger.ts'
 import { unpackBatch } from './batch.ts'
 import { decideNext, FIRST_WAITING, observe, type WaitingPlace } from './counters.ts'
@@ -47,7 +47,9 @@ export async function readFolded<Result>(
     return folded ? { result: await work(transaction) } : undefined
   })
   if (read !== undefined) return read.result
-  await foldJournal(database)
+  await foldJournal(database).catch(error => {
+    throw error instanceof LedgerError && error.code === 'ERR_LEDGER_READ_ONLY' ? notFolded(doing, error) : error
+  })
   return await database.read(doing, work)
 }
 

@@ -28,10 +28,11 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { tellsOfFolded } from '../rules/audit.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { closeHours, finalize } from './closing.ts'
 import { expectedOfConnectionString } from './connection-string.ts'
-import { Database } from './database.ts'
+import { Database, type Transaction } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
 import { forget } from './forgetting.ts'
@@ -186,9 +187,10 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async audit(query: AuditQuery = {}): Promise<AuditEntry[]> {
-    return await readFolded(this.#database, 'read the audit trail', 'what the status tells', transaction =>
-      auditEntries(transaction, query),
-    )
+    const doing = 'read the audit trail'
+    const work = (transaction: Transaction) => auditEntries(transaction, query)
+    if (!tellsOfFolded(query)) return await this.#database.read(doing, work)
+    return await readFolded(this.#database, doing, 'what the status tells', work)
   }
 
   async verifyAudit(): Promise<AuditVerdict> {

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { AuditAction, AuditBreak, AuditEntry, AuditVerdict } from '../ledger.ts'
+import type { AuditAction, AuditBreak, AuditEntry, AuditQuery, AuditVerdict, NotCounted } from '../ledger.ts'
 
 /**
  * The chain of the audit trail. Each entry is hashed with the hash of the one before it, and what the ledger keeps
@@ -45,6 +45,17 @@ export const NOTHING = '0'.repeat(64)
 export const HASHED_BEFORE = 10_000
 
 const MOST_BREAKS = 100
+
+/** What of the trail is written when usage is folded, and not when it is done. */
+const FOUND: ReadonlySet<string> = new Set(
+  Object.keys({
+    ...{ baseline: 0, 'old-counter': 0, 'too-late': 0, conflict: 0, gap: 0, 'shared-identity': 0 },
+    ...{ 'sent-twice': 0, 'moving-start': 0, 'clock-ahead': 0, 'out-of-range': 0 },
+  } satisfies Record<NotCounted, 0>),
+)
+
+/** Whether what waits to be folded may be missing in the answer. */
+export const tellsOfFolded = ({ actions }: AuditQuery): boolean => actions?.some(action => FOUND.has(action)) ?? true
 
 /** Puts entries at the end of the chain. */
 export function chain(

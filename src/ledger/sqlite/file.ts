@@ -115,7 +115,13 @@ export function asLedgerError(error: unknown, doing: string): unknown {
 const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [5, ['ERR_LEDGER_BUSY', 'another process holds its lock; this is tried again']],
   [6, ['ERR_LEDGER_BUSY', 'it is locked; this is tried again']],
-  [8, ['ERR_LEDGER_READ_ONLY', 'it cannot be written; check the permissions of the file and of its folder']],
+  [
+    8,
+    [
+      'ERR_LEDGER_READ_ONLY',
+      'it cannot be written; run this as the user whose ledger it is, or mend the permissions of file and folder',
+    ],
+  ],
   [10, ['ERR_LEDGER_IO', 'reading or writing failed; check the disk']],
   [11, ['ERR_LEDGER_CORRUPT', 'the file is damaged; restore a backup (see "restore")']],
   [13, ['ERR_LEDGER_FULL', 'no space is left; make room on its disk']],
@@ -185,7 +191,7 @@ function migrate(database: DatabaseSync, path: string, readOnly: boolean): void 
   if (readOnly) {
     throw new LedgerError(
       'ERR_LEDGER_READ_ONLY',
-      `The ledger ${path} is from an older version; open it for writing once.`,
+      `The ledger ${path} is from an older version; open it for writing once, as the user whose it is.`,
     )
   }
   // Another process may be doing the same: the version counts only under the lock.
