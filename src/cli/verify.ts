@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { breaches } from '../ledger/rules/equation.ts'
 import { json } from '../text/json.ts'
 import { withLedger } from './open-ledger.ts'
@@ -10,6 +10,7 @@ import { breachesJson } from './report/statement-json.ts'
 
 interface Options extends CommonOptions {
   format: OutputFormat
+  hash?: string
 }
 
 export function verifyCommand(): Command {
@@ -20,10 +21,11 @@ export function verifyCommand(): Command {
     )
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
-    .action(async ({ ledger: path, format }: Options) => {
+    .option('--hash <hash>', 'one that an earlier "verify" printed, kept elsewhere: is it still in the trail?', hashOf)
+    .action(async ({ ledger: path, format, hash }: Options) => {
       const [lines, audit] = await withLedger(path, 'read', async ledger => [
         await ledger.statement(),
-        await ledger.verifyAudit(),
+        await ledger.verifyAudit(hash),
       ])
       const broken = breaches(lines)
       const equation = { series: lines.length, equationHolds: broken.length === 0, breaches: breachesJson(lines) }
@@ -35,4 +37,9 @@ export function verifyCommand(): Command {
       )
       if (broken.length > 0 || audit.breaks.length > 0) process.exitCode = 1
     })
+}
+
+function hashOf(text: string): string {
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase()
+  throw new InvalidArgumentError('Expected the 64 hexadecimal digits that "verify" printed.')
 }

@@ -75,8 +75,13 @@ export interface Ledger {
   records(query?: RecordsQuery): Promise<RecordEntry[]>
   /** What was done to the ledger and what it noted, the youngest first. */
   audit(query?: AuditQuery): Promise<AuditEntry[]>
-  /** Reads the whole audit trail, and tells where it is not as it was written; see `rules/audit`. */
-  verifyAudit(): Promise<AuditVerdict>
+  /**
+   * Reads the whole audit trail, and tells where it is not as it was written; see `rules/audit`.
+   *
+   * @param kept the hash of an earlier verdict, which was kept elsewhere: only with it is it seen that the trail was cut
+   * off, or made anew, before that entry's end
+   */
+  verifyAudit(kept?: string): Promise<AuditVerdict>
 
   /**
    * Writes down in the audit trail, once for each, that a sender feeds these customers. It takes them all or fails; then
@@ -484,8 +489,10 @@ export interface AuditQuery {
 export interface AuditVerdict {
   /** How many entries are chained. */
   readonly entries: number
-  /** The hash of the last of them. Kept elsewhere, it shows later that all up to here was replaced. */
+  /** The hash of the last of them. Kept elsewhere, it shows later that all up to here was replaced, or cut off. */
   readonly hash?: string
+  /** The number of the entry with the hash that was kept elsewhere; 0 where the chain begins with it. */
+  readonly keptAt?: number
   /** In the order of the trail, at most 100. */
   readonly breaks: readonly AuditBreak[]
 }
@@ -494,9 +501,11 @@ export interface AuditVerdict {
 export interface AuditBreak {
   /**
    * `changed`: this entry, or what it keeps of the one before; `missing`: entries up to this one; `inserted`: an entry
-   * that nobody has chained; `changed-before`: any entry of before there was a chain; `replaced`: the last entries.
+   * that nobody has chained; `changed-before`: any entry of before there was a chain; `replaced`: the last entries;
+   * `hidden`: this entry is there, and is not found by its action; `not-kept`: no entry has the hash that was kept
+   * elsewhere.
    */
-  readonly kind: 'changed' | 'missing' | 'inserted' | 'changed-before' | 'replaced'
+  readonly kind: 'changed' | 'missing' | 'inserted' | 'changed-before' | 'replaced' | 'hidden' | 'not-kept'
   /** The entry's place in the chain. */
   readonly number?: number
   /** Of entries that are missing, the first. */

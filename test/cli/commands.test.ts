@@ -242,6 +242,12 @@ test('verify tells where the audit trail was changed', async t => {
   await ledger.close()
   const before = await command('verify')
   assert.match(before.stdout, new RegExp(`^The audit trail holds: all 4 entries are as written\\. .*${hash}$`, 'm'))
+  const kept = await command('verify', '--hash', (hash as string).toUpperCase())
+  assert.match(kept.stdout, /^The audit trail holds: .* The hash that was kept is of entry 4\. /m)
+  const other = await command('verify', '--hash', '7'.repeat(64))
+  assert.match(other.stdout, /^ {2}No entry has the hash that was kept/m)
+  const wrong = await command('verify', '--hash', '7')
+  assert.deepEqual([kept.status, other.status, wrong.status], [0, 1, 2])
   const database = new DatabaseSync(path)
   database.exec("UPDATE audit SET who = 'somebody else' WHERE number = 1; DELETE FROM audit WHERE number = 3")
   database.close()
@@ -257,6 +263,11 @@ test('verify tells where the audit trail was changed', async t => {
       ['missing', 3],
     ],
   )
+  const end = new DatabaseSync(path)
+  end.exec('DELETE FROM audit_chain')
+  end.close()
+  const { status, stderr } = await command('verify')
+  assert.deepEqual([status, /^error: [^\n]* \(ERR_LEDGER_CORRUPT\)\n$/.test(stderr)], [1, true], stderr)
 })
 
 test('backup, restore and prune', async t => {

@@ -3,11 +3,13 @@ import { type Paint, plain } from '../../text/paint.ts'
 import { iso, shortTime } from '../../text/time.ts'
 
 /** Whether the audit trail is as it was written, in words. */
-export function verdictText({ entries, hash, breaks }: AuditVerdict, paint: Paint = plain): string {
+export function verdictText({ entries, hash, keptAt, breaks }: AuditVerdict, paint: Paint = plain): string {
   if (breaks.length === 0) {
     if (hash === undefined || entries === 0) return 'The audit trail has no entry that is chained yet.'
     const chained = entries === 1 ? 'its one entry is' : `all ${entries} entries are`
-    return paint('green', `The audit trail holds: ${chained} as written. Keep the last hash elsewhere: ${hash}`)
+    const kept =
+      keptAt === undefined ? '' : ` The hash that was kept is ${keptAt === 0 ? 'its beginning' : `of entry ${keptAt}`}.`
+    return paint('green', `The audit trail holds: ${chained} as written.${kept} Keep the last hash elsewhere: ${hash}`)
   }
   return [
     paint(['bold', 'red'], `THE AUDIT TRAIL IS NOT AS IT WAS WRITTEN (${entries} entries):`),
@@ -31,14 +33,19 @@ function breakText({ kind, number, from, at }: AuditBreak): string {
       return 'One of the entries from before the trail was chained was changed, removed or put in.'
     case 'replaced':
       return `The entries up to the last one, ${number}, are not those that the ledger has counted.`
+    case 'hidden':
+      return `Entry ${number}${when} is not found by its action: "senders" and "audit --action" do not show it.`
+    case 'not-kept':
+      return 'No entry has the hash that was kept: the trail was cut off before it or made anew, or it is another one.'
   }
 }
 
 /** The same for a program. */
-export function verdictJson({ entries, hash, breaks }: AuditVerdict): object {
+export function verdictJson({ entries, hash, keptAt, breaks }: AuditVerdict): object {
   return {
     entries,
     hash: hash ?? null,
+    ...(keptAt !== undefined && { keptAt }),
     breaks: breaks.map(({ at, ...one }) => ({ ...one, ...(at !== undefined && { at: iso(at) }) })),
   }
 }

@@ -1,17 +1,22 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
 import type { AuditAction, AuditEntry, AuditQuery, AuditVerdict } from '../ledger.ts'
 import {
   type ChainEnd,
   type ChainedEntry,
   chain,
+  endWithoutHash,
   feedEntries,
+  foreignEntry,
   HASHED_BEFORE,
   HashBefore,
   type NewEntry,
   NOTHING,
   storable,
   TrailCheck,
+  unreadable,
+  verdictWithoutHash,
 } from '../rules/audit.ts'
 import { systemUser } from '../system-user.ts'
 import type { Database } from './database.ts'
@@ -117,21 +122,38 @@ function added(
 /**
  * The end of the chain. It begins after what was there before there was one. In a table that was put back, entries may
  * be there that its end does not know of: it goes on after them.
+ *
+ * @throws LedgerError where entries are chained and the item is gone, or is none that a ledger has written
  */
 async function endOfChain(table: Table): Promise<FoundEnd> {
   const doing = 'read the audit trail'
   const [item] = await table.get(doing, [CHAIN])
   const [last] = await table.list(doing, PARTITION, { newestFirst: true, limit: 1 })
-  const data = (item?.data as StoredChain | undefined) ?? (await beginning(table, last))
+  const highest = highestOf(last)
+  if (item === undefined && highest === 0) return { data: await beginning(table, last?.sk ?? ''), version: undefined }
+  const data = chainOf(item)
+  if (data === undefined) {
+    const what = 'The item "audit" of the partition "ledger", the end of the audit trail, is gone or cannot be read'
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}; restore the table.`)
+  }
   const version = item?.version
-  if (last === undefined || !last.sk.startsWith(OF_CHAIN) || numberOf(last.sk) <= data.entries) return { data, version }
-  return { data: { ...data, entries: numberOf(last.sk), hash: (last.data as Stored).hash ?? NOTHING }, version }
+  if (highest <= data.entries) return { data, version }
+  return { data: { ...data, entries: highest, hash: (last?.data as Stored | undefined)?.hash ?? NOTHING }, version }
 }
 
-async function beginning(table: Table, last: Item | undefined): Promise<StoredChain> {
-  const place = last === undefined || last.sk.startsWith(OF_CHAIN) ? '' : last.sk
-  const before = await hashBefore(table, place)
-  return { entries: 0, hash: before, before, last: place, cut: 0, notes: 0 }
+/** What an item says of the end; undefined where it is none that a ledger has written. */
+function chainOf(item: Item | undefined): StoredChain | undefined {
+  const data = item?.data as StoredChain | undefined
+  const { entries, hash, before, last } = data ?? {}
+  return Number.isSafeInteger(entries) && [hash, before, last].every(one => typeof one === 'string') ? data : undefined
+}
+
+/** The highest number of an entry, 0 where none is chained. */
+const highestOf = (last: Item | undefined): number => (last?.sk.startsWith(OF_CHAIN) ? numberOf(last.sk) : 0)
+
+async function beginning(table: Table, last: string): Promise<StoredChain> {
+  const before = await hashBefore(table, last)
+  return { entries: 0, hash: before, before, last, cut: 0, notes: 0 }
 }
 
 /** The hash of what was there before the chain, up to a place. */
@@ -139,9 +161,20 @@ async function hashBefore(table: Table, last: string): Promise<string> {
   const hash = new HashBefore()
   const range = { to: last, newestFirst: true, limit: HASHED_BEFORE }
   for await (const item of table.query('read the audit trail', PARTITION, range)) {
-    hash.add(entryBefore(item.data as Stored))
+    hash.add(hashed(item, entryBefore))
   }
   return hash.digest()
+}
+
+/** An entry to be hashed. */
+function hashed({ data }: Item, read: (stored: Stored) => AuditEntry): AuditEntry {
+  const stored = data as Stored
+  try {
+    return read(stored)
+  } catch {
+    // Its amount is no number, or there is nothing in it.
+    return foreignEntry(entryOf({ ...stored, amount: null }), stored)
+  }
 }
 
 /** An entry of before there was a chain, with the numbers that it has for names. */
@@ -167,8 +200,16 @@ function entryOf({ account, dimension, recordId, amount, detail, ...entry }: Sto
     ...(account !== null && { account: account as Account }),
     ...(dimension !== null && { dimension: dimension as string }),
     ...(recordId !== null && { recordId }),
-    ...(amount !== null && { amount: BigInt(amount) }),
+    ...(amount !== null && { amount: amountOf(entry, amount) }),
     ...(detail !== null && { detail }),
+  }
+}
+
+function amountOf({ number, at }: Pick<Stored, 'number' | 'at'>, amount: string): bigint {
+  try {
+    return BigInt(amount)
+  } catch (cause) {
+    throw unreadable(number ?? `of ${at}`, cause)
   }
 }
 
@@ -237,7 +278,8 @@ async function* pagesOfAction(table: Table, action: AuditAction): AsyncGenerator
   const read = async (places: readonly string[]) => {
     const keys = places.map(sk => ({ pk: PARTITION, sk }))
     const items = await table.get('read the audit trail', keys)
-    return items.sort((a, b) => (a.sk < b.sk ? 1 : -1)).map(({ data }) => data as Stored)
+    const entries = items.sort((a, b) => (a.sk < b.sk ? 1 : -1)).map(({ data }) => data as Stored)
+    return entries.filter(entry => entry.action === action)
   }
   let places: string[] = []
   const youngestFirst = { newestFirst: true, pageSize: ENTRIES_PER_PAGE }
@@ -251,20 +293,34 @@ async function* pagesOfAction(table: Table, action: AuditAction): AsyncGenerator
   for await (const page of pagesOf(table, BEFORE_CHAIN)) yield page.filter(entry => entry.action === action)
 }
 
-export async function verifyAudit({ table }: Database): Promise<AuditVerdict> {
+export async function verifyAudit({ table }: Database, kept: string | undefined): Promise<AuditVerdict> {
   const doing = 'verify the audit trail'
-  const readEnd = async () => (await table.get(doing, [CHAIN]))[0]?.data as StoredChain | undefined
+  const readEnd = async () => chainOf((await table.get(doing, [CHAIN]))[0])
   let end = await readEnd()
-  if (end === undefined) return { entries: 0, breaks: [] }
-  const check = new TrailCheck(end.before, await hashBefore(table, end.last))
+  if (end === undefined) {
+    const [last] = await table.list(doing, PARTITION, { newestFirst: true, limit: 1 })
+    return verdictWithoutHash(endWithoutHash(0, highestOf(last)), kept)
+  }
+  const check = new TrailCheck(end.before, await hashBefore(table, end.last), kept)
+  const addAll = async (page: readonly Item[]) => {
+    const entries = page.map(item => hashed(item, entryOf))
+    const places = page.map(({ sk }, index) => ({ pk: indexOf((entries[index] as AuditEntry).action), sk }))
+    const found = new Set((await table.get(doing, places)).map(({ sk }) => sk))
+    for (const [index, entry] of entries.entries()) check.add(entry, found.has((places[index] as Key).sk))
+  }
   // Others may add to it meanwhile: until it is read as far as its end was when that was looked at.
   for (let from = `${end.last} `; ; ) {
     let more = false
+    let page: Item[] = []
     for await (const item of table.query(doing, PARTITION, { from, pageSize: ENTRIES_PER_PAGE })) {
-      check.add(entryOf(item.data as Stored))
+      page.push(item)
       from = `${item.sk} `
       more = true
+      if (page.length < ENTRIES_PER_PAGE) continue
+      await addAll(page)
+      page = []
     }
+    await addAll(page)
     end = (await readEnd()) ?? end
     if (!more || check.number >= end.entries) return check.end(end)
   }

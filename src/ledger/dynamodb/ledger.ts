@@ -188,8 +188,8 @@ export class DynamoDBLedger implements Ledger {
     return await auditEntries(this.#database, query)
   }
 
-  async verifyAudit(): Promise<AuditVerdict> {
-    return await verifyAudit(this.#database)
+  async verifyAudit(kept?: string): Promise<AuditVerdict> {
+    return await verifyAudit(this.#database, kept)
   }
 
   async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {

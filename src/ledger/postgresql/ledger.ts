@@ -193,8 +193,8 @@ export class PostgresqlLedger implements Ledger {
     return await readFolded(this.#database, doing, 'what the status tells', work)
   }
 
-  async verifyAudit(): Promise<AuditVerdict> {
-    return await this.#database.read('verify the audit trail', verifyAudit)
+  async verifyAudit(kept?: string): Promise<AuditVerdict> {
+    return await this.#database.read('verify the audit trail', transaction => verifyAudit(transaction, kept))
   }
 
   async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {

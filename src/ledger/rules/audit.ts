@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { LedgerError } from '../errors.ts'
 import type { AuditAction, AuditBreak, AuditEntry, AuditQuery, AuditVerdict, NotCounted } from '../ledger.ts'
 
 /**
@@ -8,10 +9,12 @@ import type { AuditAction, AuditBreak, AuditEntry, AuditQuery, AuditVerdict, Not
  * beside the trail says how many there are and what the last hash is. So an entry that was changed, removed, moved or
  * put in between shows, and so does the end where it was cut off.
  *
- * What it cannot show: the hash is no signature. Who may write all of the ledger can hash the trail anew from any entry
- * on. That shows only to those who have kept a later hash elsewhere, or whose database does not let the role of the
- * senders change what is there (see the roles in the examples). Of the entries before there was a chain, only the
- * youngest are hashed, together, when the first is chained.
+ * What it cannot show by itself: the hash is no signature. Who may write all of the ledger can cut off the last entries,
+ * for which there is nothing to hash: the number and the hash of the one before are copied into what is kept beside the
+ * trail. Or hash it anew from any entry on; or turn it all back to a trail of which nothing is chained yet. That shows
+ * only against a hash of such an entry, or of a later one, that was kept elsewhere and is given to `verify`; or where the
+ * database does not let the role of the senders change what is there (see the roles in the examples). Of the entries
+ * before there was a chain, only the youngest are hashed, together, when the first is chained.
  */
 
 /** An entry that is to be written. */
@@ -101,6 +104,20 @@ function contentOf(entry: AuditEntry): string {
   ])
 }
 
+/** The error of an entry that no ledger has written so. */
+export function unreadable(entry: string | number, cause: unknown): LedgerError {
+  const what = `Entry ${entry} of the audit trail cannot be read; see "verify".`
+  return new LedgerError('ERR_LEDGER_CORRUPT', what, { cause })
+}
+
+/**
+ * What is hashed of an entry that is not stored as a ledger stores one, so that others may read something else of it
+ * than it reads itself: all of it as it is, after a NUL, which no entry has that was written.
+ */
+export function foreignEntry(entry: AuditEntry, stored: unknown): AuditEntry {
+  return { ...entry, detail: `\0${JSON.stringify(stored)}` }
+}
+
 /** The hash of the entries before the chain. */
 export class HashBefore {
   #hash: Hash | undefined
@@ -116,18 +133,46 @@ export class HashBefore {
   }
 }
 
+/**
+ * Where a chain whose last hash is gone goes on: after a hash that the next entry does not fit to, so that what was done
+ * stays to be seen; undefined where nothing was chained yet.
+ *
+ * @param entries how many there are, as the ledger keeps it
+ * @param highest the highest number of an entry that is there
+ */
+export function endWithoutHash(entries: number, highest: number): ChainEnd | undefined {
+  const number = Math.max(entries, highest)
+  return number === 0 ? undefined : { entries: number, hash: NOTHING }
+}
+
+/**
+ * The verdict on a trail without a last hash.
+ *
+ * @param end of `endWithoutHash`
+ * @param kept a hash that was kept elsewhere
+ */
+export function verdictWithoutHash(end: ChainEnd | undefined, kept: string | undefined): AuditVerdict {
+  const breaks: AuditBreak[] = end === undefined ? [] : [{ kind: 'replaced', number: end.entries }]
+  return { entries: 0, breaks: kept === undefined ? breaks : [...breaks, { kind: 'not-kept' }] }
+}
+
 /** Goes through a trail, entry by entry, and finds where it is not as it was written. */
 export class TrailCheck {
   readonly #breaks: AuditBreak[] = []
+  readonly #kept: string | undefined
+  #keptAt: number | undefined
   #number = 0
   #hash: string
 
   /**
    * @param before what the first entry is chained to
    * @param found the hash of what is there of before the chain now
+   * @param kept a hash that was kept elsewhere, to be looked for
    */
-  constructor(before: string, found: string) {
+  constructor(before: string, found: string, kept: string | undefined) {
+    this.#kept = kept
     this.#hash = before
+    if (before === kept) this.#keptAt = 0
     if (before !== found) this.#break({ kind: 'changed-before' })
   }
 
@@ -136,8 +181,12 @@ export class TrailCheck {
     return this.#number
   }
 
-  /** Takes the next entry, in the order of the trail. */
-  add(entry: AuditEntry): void {
+  /**
+   * Takes the next entry, in the order of the trail.
+   *
+   * @param isFound whether it is found by its action
+   */
+  add(entry: AuditEntry, isFound: boolean): void {
     const { number, hash, at } = entry
     if (number === undefined || hash === undefined || number <= this.#number) {
       this.#break({ kind: 'inserted', at, ...(number !== undefined && { number }) })
@@ -149,6 +198,8 @@ export class TrailCheck {
     } else if (hashOf(this.#hash, entry) !== hash) {
       this.#break({ kind: 'changed', number, at })
     }
+    if (!isFound) this.#break({ kind: 'hidden', number, at })
+    if (hash === this.#kept) this.#keptAt = number
     this.#number = number
     this.#hash = hash
   }
@@ -157,7 +208,8 @@ export class TrailCheck {
   end({ entries, hash }: ChainEnd): AuditVerdict {
     if (this.#number < entries) this.#break({ kind: 'missing', from: this.#number + 1, number: entries })
     else if (this.#number > entries || this.#hash !== hash) this.#break({ kind: 'replaced', number: this.#number })
-    return { entries, hash, breaks: this.#breaks }
+    if (this.#kept !== undefined && this.#keptAt === undefined) this.#break({ kind: 'not-kept' })
+    return { entries, hash, breaks: this.#breaks, ...(this.#keptAt !== undefined && { keptAt: this.#keptAt }) }
   }
 
   #break(one: AuditBreak): void {

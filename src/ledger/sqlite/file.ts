@@ -107,6 +107,8 @@ export function asLedgerError(error: unknown, doing: string): unknown {
   if (error instanceof LedgerError || !(error instanceof Error)) return error
   const { errcode, code } = error as { errcode?: number; code?: string }
   if (code === 'ERR_INVALID_STATE') return new LedgerError('ERR_LEDGER_CLOSED', `${doing}: the ledger is closed`)
+  if (code === 'ERR_OUT_OF_RANGE')
+    return new LedgerError('ERR_LEDGER_CORRUPT', `${doing}: it has a number that no ledger writes`, { cause: error })
   if (errcode === undefined) return error
   const [ledgerCode, advice] = SQLITE_ERRORS.get(errcode & 0xff) ?? ['ERR_LEDGER_IO', 'SQLite failed']
   return new LedgerError(ledgerCode, `${doing}: ${advice} (SQLite: ${error.message})`, { cause: error })

@@ -140,8 +140,8 @@ export class SqliteLedger implements Ledger {
     return this.#database.read('read the audit trail', () => auditEntries(this.#database, query))
   }
 
-  async verifyAudit(): Promise<AuditVerdict> {
-    return this.#database.read('verify the audit trail', () => verifyAudit(this.#database))
+  async verifyAudit(kept?: string): Promise<AuditVerdict> {
+    return this.#database.read('verify the audit trail', () => verifyAudit(this.#database, kept))
   }
 
   async noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void> {
