@@ -249,7 +249,7 @@ class MetricsService {
     const refusal = toRefusal(error, onError)
     const { code, codeName, message, httpStatus } = refusal
     onRefused({ transport: 'grpc', code: codeName, sender: sender?.name, message })
-    // What has come does not wait in memory for the answer.
+    // What nobody reads keeps others of its connection from sending.
     stream.resume()
     if (code === UNAUTHENTICATED && !(await failedAttempts.mayAnswer(connection?.host ?? ''))) {
       // A proxy has the calls of many on one connection.
