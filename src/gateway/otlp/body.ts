@@ -9,17 +9,36 @@ export class Disconnected extends Error {}
 
 export interface BodyLimits {
   readonly maxBytes: number
+  /** How many bytes it says that it has. */
+  readonly expected?: number
   /** How long the body may take to arrive, in milliseconds. */
   readonly timeout: number
   readonly hold: Hold
 }
 
-/** A body as it arrives. @throws {Refusal | Disconnected} What comes after a refusal is read and thrown away. */
-export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLimits): Promise<Buffer> {
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * A body as it arrives, with room for at most twice of what is there. Its pieces are copied: each is an object of some
+ * hundred bytes, however short, and keeps all that was read with it.
+ *
+ * @throws {Refusal | Disconnected} What comes after a refusal is read and thrown away.
+ */
+export function readBody(request: Readable, limits: BodyLimits): Promise<Buffer> {
+  const { maxBytes, expected = maxBytes, timeout, hold } = limits
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-  const chunks: Buffer[] = []
+  let body = EMPTY
   let size = 0
   let ended = false
+  const makeRoom = (needed: number) => {
+    if (needed <= body.length) return
+    const length = Math.max(needed, Math.min(2 * body.length, expected))
+    hold.add(length - body.length)
+    const larger = Buffer.allocUnsafe(length)
+    body.copy(larger, 0, 0, size)
+    discard(body)
+    body = larger
+  }
   const end = (settle: () => void) => {
     if (ended) return
     ended = true
@@ -27,27 +46,31 @@ export function readBody(request: Readable, { maxBytes, timeout, hold }: BodyLim
     request.off('data', add)
     settle()
     // The request may stay for as long as its rest takes.
-    chunks.length = 0
+    body = EMPTY
   }
+  const fail = (error: unknown) =>
+    end(() => {
+      discard(body)
+      reject(error)
+    })
   const add = (chunk: Buffer) => {
-    size += chunk.length
     try {
-      if (size > maxBytes) throw tooLarge(maxBytes)
-      hold.add(chunk.length)
-      chunks.push(chunk)
+      if (size + chunk.length > maxBytes) throw tooLarge(maxBytes)
+      makeRoom(size + chunk.length)
+      size += chunk.copy(body, size)
     } catch (refusal) {
-      end(() => reject(refusal))
+      fail(refusal)
     }
   }
   const timer = setTimeout(
-    () => end(() => reject(comeBack(`Expected the whole request within ${timeout} ms, got ${size} bytes of it`))),
+    () => fail(comeBack(`Expected the whole request within ${timeout} ms, got ${size} bytes of it`)),
     timeout,
   )
   request.on('data', add)
-  request.once('end', () => end(() => resolve(Buffer.concat(chunks, size))))
+  request.once('end', () => end(() => resolve(body.subarray(0, size))))
   const leave = (cause?: unknown) => {
     // An error is made with its stack, which costs more than the rest of all this.
-    if (!ended) end(() => reject(new Disconnected('The sender has left', { cause })))
+    if (!ended) fail(new Disconnected('The sender has left', { cause }))
   }
   request.once('error', leave)
   // HTTP/2 has no error for a sender that calls its request off.
@@ -94,7 +117,11 @@ function saidSize(packed: Buffer, encoding: string): number {
  *
  * @throws {Refusal | UndecodableError}
  */
-export function unpack(packed: Buffer, encoding: string, { maxBytes, hold }: Omit<BodyLimits, 'timeout'>): Buffer {
+export function unpack(
+  packed: Buffer,
+  encoding: string,
+  { maxBytes, hold }: Pick<BodyLimits, 'maxBytes' | 'hold'>,
+): Buffer {
   const expected = saidSize(packed, encoding)
   if (expected > maxBytes) throw tooLarge(maxBytes)
   hold.add(expected)

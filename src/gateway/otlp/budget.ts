@@ -7,29 +7,47 @@ export interface BudgetOptions {
   readonly requests?: number
 }
 
-/** What of one kind may be held at a time: half of it by one host, so that the others are served as well. */
+/** What somebody may have of all that there is. */
+interface Share {
+  readonly of: string
+  readonly part: number
+}
+
+const ALL = ''
+
+/** What of one kind may be held at a time. */
 class Allowance {
   readonly most: number
-  held = 0
-  readonly #byHost = new Map<string, number>()
+  readonly #held = new Map<string, number>()
 
   constructor(most: number) {
     this.most = most
   }
 
-  /** Whether there is room beside what others hold. One alone is always let in: it would come back for ever. */
-  fits(host: string, amount: number, own: number): boolean {
-    const ofHost = this.#byHost.get(host) ?? 0
-    const beside = (held: number, most: number) => held === own || held + amount <= most
-    return beside(this.held, this.most) && beside(ofHost, this.most / 2)
+  held(of = ALL): number {
+    return this.#held.get(of) ?? 0
   }
 
-  add(host: string, amount: number): void {
-    this.held += amount
-    const ofHost = (this.#byHost.get(host) ?? 0) + amount
-    if (ofHost === 0) this.#byHost.delete(host)
-    else this.#byHost.set(host, ofHost)
+  /** Whether there is room beside what others hold. One alone is always let in: it would come back for ever. */
+  fits(shares: readonly Share[], amount: number, own: number): boolean {
+    return shares.every(({ of, part }) => this.held(of) === own || this.held(of) + amount <= part * this.most)
   }
+
+  add(shares: readonly Share[], amount: number): void {
+    for (const { of } of shares) {
+      const held = this.held(of) + amount
+      if (held === 0) this.#held.delete(of)
+      else this.#held.set(of, held)
+    }
+  }
+}
+
+/** A host has half of all, so has a sender, and a sender on one host has half of the host's: each leaves some to others. */
+function sharesOf(host: string, sender: string | undefined): readonly Share[] {
+  const ofHost = { of: `host ${host}`, part: 1 / 2 }
+  if (sender === undefined) return [{ of: ALL, part: 1 }, ofHost]
+  const own = { of: `host ${host} sender ${sender}`, part: 1 / 4 }
+  return [{ of: ALL, part: 1 }, ofHost, { of: `sender ${sender}`, part: 1 / 2 }, own]
 }
 
 /** What may be in memory of requests at a time, from the first byte that arrives until the answer. */
@@ -44,30 +62,32 @@ export class RequestBudget {
 
   /** How many bytes are held now. */
   get held(): number {
-    return this.#bytes.held
+    return this.#bytes.held()
   }
 
   /**
-   * For one request of a host.
+   * For one request of a host, and of a sender where there are several.
    *
    * @throws {Refusal} when there are too many
    */
-  open(host = ''): Hold {
-    if (!this.#requests.fits(host, 1, 0)) throw comeBack('The gateway is answering as many requests as it can')
-    this.#requests.add(host, 1)
+  open(host = '', sender?: string): Hold {
+    const shares = sharesOf(host, sender)
+    if (!this.#requests.fits(shares, 1, 0)) throw comeBack('The gateway is answering as many requests as it can')
+    this.#requests.add(shares, 1)
     let own = 0
     let open = true
     return {
       add: bytes => {
-        if (!this.#bytes.fits(host, bytes, own)) throw comeBack('The gateway is receiving as much as it has memory for')
-        this.#bytes.add(host, bytes)
+        if (!this.#bytes.fits(shares, bytes, own))
+          throw comeBack('The gateway is receiving as much as it has memory for')
+        this.#bytes.add(shares, bytes)
         own += bytes
       },
       release: () => {
         if (!open) return
         open = false
-        this.#requests.add(host, -1)
-        this.#bytes.add(host, -own)
+        this.#requests.add(shares, -1)
+        this.#bytes.add(shares, -own)
       },
     }
   }
@@ -78,3 +98,6 @@ export interface Hold {
   add(bytes: number): void
   release(): void
 }
+
+/** For what is so small that it is counted otherwise. */
+export const UNCOUNTED: Hold = { add() {}, release() {} }

@@ -1,4 +1,5 @@
 import {
+  constants,
   createSecureServer,
   createServer,
   type IncomingHttpHeaders,
@@ -10,6 +11,7 @@ import * as v from 'valibot'
 import { check } from '../../check.ts'
 import { Disconnected } from './body.ts'
 import { refuseBrowsers } from './browser.ts'
+import { UNCOUNTED } from './budget.ts'
 import { type Connection, Connections } from './connections.ts'
 import { isCall, NOT_A_CALL, readMessage, sendMessage, sendRefusal } from './grpc-message.ts'
 import { InFlight } from './in-flight.ts'
@@ -41,7 +43,11 @@ const IDLE = 300_000
 const HEADER_BYTES = 16 * 1024
 /** How many streams above the limit, or broken frames, end a connection. */
 const TOLERATED = 100
+/** In bytes and in milliseconds: it is some bytes, and comes with its headers. */
 const HEALTH_REQUEST_BYTES = 1024
+const HEALTH_REQUEST_TIMEOUT = 1000
+/** How many may be arriving at a time. */
+const HEALTH_REQUESTS = 1000
 
 const schema = v.strictObject({
   ...receiverEntries(4317),
@@ -146,6 +152,8 @@ class MetricsService {
   readonly #settings: Settings
   readonly #connections: Connections
   readonly #known = new KnownAttributes()
+  /** Whose requests are still arriving, the oldest first. */
+  readonly #healthCalls = new Set<ServerHttp2Stream>()
 
   constructor(settings: Settings, connections: Connections) {
     this.#settings = settings
@@ -157,7 +165,7 @@ class MetricsService {
     stream.on('error', () => {})
     const socket = stream.session?.socket
     const connection = socket && this.#connections.of(socket)
-    if (connection !== undefined) connection.usedAt = performance.now()
+    this.#connections.use(connection)
     const served = this.#serve({ stream, headers, connection }).catch(error => {
       this.#settings.onError(error)
       stream.destroy()
@@ -185,35 +193,54 @@ class MetricsService {
   async #take(call: Call): Promise<Uint8Array> {
     const { sink, senders, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
     const { stream, headers, connection } = call
-    const sender = senders.admit(headers.authorization)
-    if (sender === undefined) {
-      throw new Refusal(UNAUTHENTICATED, 'Expected the metadata authorization with a bearer token that is good here')
-    }
-    call.sender = sender
-    if (senders.asked) this.#connections.prove(connection)
-    const hold = budget.open(connection?.host)
+    const hold = budget.open(connection?.host, senders.shareOf(this.#admit(call)))
     try {
       const body = await readMessage(stream, headers, { maxBytes, timeout, hold })
+      // It may have been told to go while it sent.
+      const sender = this.#admit(call)
       const acceptance = await takeIn(sink, sender, body, (bytes, wanted) => decodeProtobuf(bytes, wanted, this.#known))
-      this.#connections.prove(connection)
+      this.#connections.prove(connection, sender)
       return encodeAcceptance(acceptance, 'protobuf')
     } finally {
       hold.release()
     }
   }
 
+  /** @throws {Refusal} */
+  #admit(call: Call): Sender {
+    const { senders } = this.#settings
+    const sender = senders.admit(call.headers.authorization)
+    if (sender === undefined) {
+      throw new Refusal(UNAUTHENTICATED, 'Expected the metadata authorization with a bearer token that is good here')
+    }
+    call.sender = sender
+    if (senders.asked && call.connection !== undefined) call.connection.trusted = true
+    return sender
+  }
+
   /** https://github.com/grpc/grpc/blob/master/doc/health-checking.md. `Watch` is not there, and clients do without it. */
-  async #health({ stream, headers, connection }: Call): Promise<Uint8Array> {
-    const { budget, requestTimeout: timeout, ready } = this.#settings
-    const hold = budget.open(connection?.host)
+  async #health({ stream, headers }: Call): Promise<Uint8Array> {
+    const service = decodeHealthRequest(await this.#healthRequest(stream, headers))
+    if (service !== '' && service !== SERVICE) throw new Refusal(NOT_FOUND, `Expected the service ${SERVICE}, or none`)
+    return encodeHealth((await this.#settings.ready()) ? SERVING : NOT_SERVING)
+  }
+
+  /**
+   * Strangers may ask, so it takes no place of a sender. Where too many are arriving the oldest gives way: those that are
+   * all there at once are answered, however many others never end.
+   */
+  async #healthRequest(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<Buffer> {
+    const [oldest] = this.#healthCalls
+    if (oldest !== undefined && this.#healthCalls.size >= HEALTH_REQUESTS) {
+      this.#healthCalls.delete(oldest)
+      oldest.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    }
+    this.#healthCalls.add(stream)
+    const timeout = Math.min(this.#settings.requestTimeout, HEALTH_REQUEST_TIMEOUT)
     try {
-      const body = await readMessage(stream, headers, { maxBytes: HEALTH_REQUEST_BYTES, timeout, hold })
-      const service = decodeHealthRequest(body)
-      if (service !== '' && service !== SERVICE)
-        throw new Refusal(NOT_FOUND, `Expected the service ${SERVICE}, or none`)
-      return encodeHealth((await ready()) ? SERVING : NOT_SERVING)
+      return await readMessage(stream, headers, { maxBytes: HEALTH_REQUEST_BYTES, timeout, hold: UNCOUNTED })
     } finally {
-      hold.release()
+      this.#healthCalls.delete(stream)
     }
   }
 
@@ -222,8 +249,12 @@ class MetricsService {
     const refusal = toRefusal(error, onError)
     const { code, codeName, message, httpStatus } = refusal
     onRefused({ transport: 'grpc', code: codeName, sender: sender?.name, message })
+    // What nobody reads keeps others of its connection from sending.
+    stream.resume()
     if (code === UNAUTHENTICATED && !(await failedAttempts.mayAnswer(connection?.host ?? ''))) {
-      stream.session?.destroy()
+      // A proxy has the calls of many on one connection.
+      if (connection?.trusted) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+      else stream.session?.destroy()
     } else if (refusal === NOT_A_CALL) {
       stream.respond({ ':status': httpStatus }, { endStream: true })
       stream.close()

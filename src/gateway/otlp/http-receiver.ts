@@ -161,6 +161,7 @@ class MetricsEndpoint {
     const own = request.url?.split('?', 1)[0] === this.#settings.path
     const connection = this.#connections.of(request.socket)
     if (connection !== undefined && this.#connections.isOverdue(connection)) response.setHeader('connection', 'close')
+    this.#connections.use(connection)
     const exchange: Exchange = { request, response, connection, format: formatOf(request) }
     this.#exchanges.set(request.socket, exchange)
     const served = (own ? this.#metrics(exchange) : this.#other(exchange)).catch(error => {
@@ -183,11 +184,9 @@ class MetricsEndpoint {
   }
 
   async #metrics(exchange: Exchange): Promise<void> {
-    const { response, connection, format } = exchange
+    const { response, format } = exchange
     try {
-      const body = await this.#take(exchange)
-      this.#connections.prove(connection)
-      this.#send(response, 200, format, body)
+      this.#send(response, 200, format, await this.#take(exchange))
     } catch (error) {
       if (!(error instanceof Disconnected)) await this.#refuse(exchange, error)
     }
@@ -195,39 +194,52 @@ class MetricsEndpoint {
 
   /** Returns the body of the response. */
   async #take(exchange: Exchange): Promise<Uint8Array> {
-    const { sink, senders, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
+    const { sink, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
     const { request, response, connection, format } = exchange
     refuseBrowsers(request.headers)
     if (request.method !== 'POST') throw new Refusal(UNIMPLEMENTED, `Expected POST, got ${request.method}`)
-    const sender = senders.admit(request.headers.authorization)
-    if (sender === undefined) {
-      throw new Refusal(UNAUTHENTICATED, 'Expected the header authorization with a bearer token that is good here')
-    }
-    exchange.sender = sender
-    if (senders.asked) this.#connections.prove(connection)
+    const sender = this.#admit(exchange)
     if (format === undefined) {
       throw unsupported(`the content type ${Object.values(CONTENT_TYPES).join(' or ')}`)
     }
     const encoding = request.headers['content-encoding']?.trim().toLowerCase() || 'identity'
     if (!ENCODINGS.includes(encoding)) throw unsupported(`the content encoding ${ENCODINGS.join(', ')}`)
-    if (Number(request.headers['content-length']) > maxBytes) throw tooLarge(maxBytes)
-    const hold = budget.open(connection?.host)
+    const said = request.headers['content-length']
+    const expected = said === undefined ? maxBytes : Number(said)
+    if (expected > maxBytes) throw tooLarge(maxBytes)
+    const hold = budget.open(connection?.host, this.#settings.senders.shareOf(sender))
     try {
       if (request.headers.expect !== undefined) response.writeContinue()
-      const limits = { maxBytes, timeout, hold }
-      const body = unpack(await readBody(request, limits), encoding, limits)
-      const acceptance = await takeIn(sink, sender, body, (bytes, wanted) =>
+      const limits = { maxBytes, expected, timeout, hold }
+      const packed = await readBody(request, limits)
+      // It may have been told to go while it sent.
+      const admitted = this.#admit(exchange)
+      const acceptance = await takeIn(sink, admitted, unpack(packed, encoding, limits), (bytes, wanted) =>
         format === 'json' ? decodeJson(bytes.toString(), wanted) : decodeProtobuf(bytes, wanted, this.#known),
       )
+      this.#connections.prove(connection, admitted)
       return encodeAcceptance(acceptance, format)
     } finally {
       hold.release()
     }
   }
 
+  /** @throws {Refusal} */
+  #admit(exchange: Exchange): Sender {
+    const { senders } = this.#settings
+    const sender = senders.admit(exchange.request.headers.authorization)
+    if (sender === undefined) {
+      throw new Refusal(UNAUTHENTICATED, 'Expected the header authorization with a bearer token that is good here')
+    }
+    exchange.sender = sender
+    if (senders.asked && exchange.connection !== undefined) exchange.connection.trusted = true
+    return sender
+  }
+
   async #other(exchange: Exchange): Promise<void> {
-    const { other, path, senders } = this.#settings
-    const { request, response, connection } = exchange
+    const { other, path, maxBodyBytes } = this.#settings
+    const { request, response } = exchange
+    limitRest(request, maxBodyBytes)
     try {
       if (!(await other(request, response))) throw new Refusal(NOT_FOUND, `Expected metrics at ${path}`)
     } catch (error) {
@@ -236,25 +248,20 @@ class MetricsEndpoint {
       return
     }
     const refused = OTHER_REFUSALS.get(response.statusCode)
-    if (refused !== undefined) {
-      this.#report(refused, undefined)
-      limitRest(request, this.#settings.maxBodyBytes)
-    } else if (!senders.asked || senders.admit(request.headers.authorization) !== undefined) {
-      this.#connections.prove(connection)
-    }
+    if (refused !== undefined) this.#report(refused, undefined)
   }
 
   async #refuse({ request, response, connection, format, sender }: Exchange, error: unknown): Promise<void> {
     const refusal = toRefusal(error, this.#settings.onError)
     const { httpStatus, retryAfterSeconds } = refusal
     this.#report(refusal, sender)
+    if (sender === undefined) limitRest(request, this.#settings.maxBodyBytes)
     if (httpStatus === 401 && !(await this.#settings.failedAttempts.mayAnswer(connection?.host ?? ''))) {
       request.socket.destroy()
       return
     }
     // Who waits for leave to send the body does not send it now, and the next request would be taken for it.
     if (request.headers.expect !== undefined && !request.complete) response.setHeader('connection', 'close')
-    if (sender === undefined) limitRest(request, this.#settings.maxBodyBytes)
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)
     if (httpStatus === 401) response.setHeader('www-authenticate', 'Bearer')
     if (httpStatus === 405) response.setHeader('allow', 'POST')
@@ -281,9 +288,9 @@ const OTHER_REFUSALS: ReadonlyMap<number, Refusal> = new Map(
   ].map(refusal => [refusal.httpStatus, refusal]),
 )
 
-/** Of what was refused the rest is thrown away as it comes: of strangers, no more than this. */
+/** What nobody reads is thrown away as it comes, and does not wait in memory for the answer: no more than this. */
 function limitRest(request: IncomingMessage, bytes: number): void {
-  if (request.complete) return
+  if (request.complete || request.listenerCount('data') > 0) return
   let left = bytes
   request.on('data', (chunk: Buffer) => {
     left -= chunk.length

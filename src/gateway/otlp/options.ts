@@ -27,7 +27,7 @@ export interface ReceiverOptions {
   readonly failedAttempts?: FailedAttempts
   /**
    * How many connections there may be at a time. Where there is no room for one more, the oldest is closed on which
-   * nothing was ever taken, or the new one. 4,000 by default.
+   * nothing was ever taken, or the longest idle one of the sender that has the most. 4,000 by default.
    */
   readonly maxConnections?: number
   /** How many of them may be of one remote address (of IPv6, of one /64). 1,000 by default. */

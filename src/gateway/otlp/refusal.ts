@@ -33,6 +33,11 @@ const NAMES: { readonly [code: number]: string } = {
 /** Messages go into headers too, where there is little room. */
 const LONGEST_MESSAGE = 1000
 
+/** A message as it may be answered. */
+export function shortened(message: string): string {
+  return message.slice(0, LONGEST_MESSAGE).toWellFormed()
+}
+
 /** The codes of what is refused before there is a request. */
 export const CONNECTIONS = 'CONNECTIONS'
 export const TLS = 'TLS'
@@ -54,7 +59,7 @@ export class Refusal extends Error {
   readonly retryAfterSeconds: number | undefined
 
   constructor(code: number, message: string, options: RefusalOptions = {}) {
-    super(message.slice(0, LONGEST_MESSAGE).toWellFormed(), options)
+    super(shortened(message), options)
     this.code = code
     this.httpStatus = options.httpStatus ?? (HTTP_STATUS[code] as number)
     this.field = options.field

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import { UndecodableError } from './errors.ts'
-import type { Refusal } from './refusal.ts'
+import { type Refusal, shortened } from './refusal.ts'
 import type { Acceptance } from './sink.ts'
 
 /** How messages are encoded. */
@@ -12,7 +12,9 @@ const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest'
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo'
 
 /** An `ExportMetricsServiceResponse`. Its `partial_success` is left out where there is nothing to say. */
-export function encodeAcceptance({ rejectedDataPoints, message }: Acceptance, format: Format): Uint8Array {
+export function encodeAcceptance(acceptance: Acceptance, format: Format): Uint8Array {
+  const { rejectedDataPoints } = acceptance
+  const message = shortened(acceptance.message)
   const whole = rejectedDataPoints === 0 && message === ''
   if (format === 'json') {
     const partialSuccess = { rejectedDataPoints: String(rejectedDataPoints), errorMessage: message }

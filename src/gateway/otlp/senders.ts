@@ -51,6 +51,11 @@ export class Senders {
     return this.#known !== undefined
   }
 
+  /** Whose share of what there is for requests one may use. Undefined where there are no others to keep some for. */
+  shareOf({ name }: Sender): string | undefined {
+    return (this.#known?.length ?? 0) > 1 ? name : undefined
+  }
+
   /** Whose token an `authorization` header carries. */
   admit(authorization: string | undefined): Sender | undefined {
     if (this.#known === undefined) return this.#unnamed

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type AddressInfo, connect, createServer, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { hostOf } from '../../../src/gateway/otlp/addresses.ts'
@@ -9,11 +10,12 @@ import { type Connection, Connections } from '../../../src/gateway/otlp/connecti
 import type { Refused } from '../../../src/gateway/otlp/refusal.ts'
 import { encode } from './proto.ts'
 import { requestWith } from './requests.ts'
-import { post, receiveGrpc, receiveHttp } from './support.ts'
+import { post, receiveGrpc, receiveHttp, sendersWith } from './support.ts'
 
 /** How many senders there are at a time. CONNECTIONS=10000 needs `ulimit -n` of a little more. */
 const CONNECTIONS = Number(process.env.CONNECTIONS ?? 300)
 const BODY = encode(requestWith({}))
+const SENDER = { name: 'sender' }
 
 test(`${CONNECTIONS} connections at a time, each with half a request first`, async t => {
   const child = startReceivers(t)
@@ -67,14 +69,36 @@ for (const { name, receive } of [
   })
 }
 
+test('who may only look at the gateway proves no connection', async t => {
+  const closed: string[] = []
+  const options = {
+    maxConnections: 1,
+    senders: sendersWith('good'),
+    onRefused: (one: Refused) => closed.push(one.code),
+  }
+  const other = (_: IncomingMessage, response: ServerResponse) => {
+    response.end()
+    return true
+  }
+  const { receiver } = await receiveHttp(t, { ...options, other })
+  const [looking] = await openAll(t, 1, receiver.port)
+  const gone = closing(looking as Socket)
+  looking?.write('GET /metrics HTTP/1.1\r\nhost: a\r\nauthorization: Bearer good\r\n\r\n')
+  await once(looking as Socket, 'data')
+  const [sending] = await openAll(t, 1, receiver.port)
+  await gone
+  assert.deepEqual(closed, ['CONNECTIONS'])
+  sending?.destroy()
+})
+
 test('a host has its share of connections, and those at work stay', async t => {
   const { connections, closed, open, advance } = await guarded(t, { most: 4, mostPerAddress: 2 })
   const [first, second] = [await open('127.0.0.1'), await open('127.0.0.1')]
   const other = await open('127.0.0.2')
-  connections.prove(first.own)
+  connections.prove(first.own, SENDER)
   await open('127.0.0.1')
   await second.end
-  connections.prove(connections.of((await open('127.0.0.2')).socket))
+  connections.prove(connections.of((await open('127.0.0.2')).socket), SENDER)
   assert.equal(closed.length, 1)
   assert.match(closed[0] ?? '', /its address has 2 at a time, and nothing had been taken on it/)
   // All are taken: whose turn is it? The oldest silent one's, whosever it is.
@@ -85,24 +109,48 @@ test('a host has its share of connections, and those at work stay', async t => {
   assert.equal([...connections.all].length, 4)
   advance(101)
   connections.sweep()
-  assert.equal([...connections.all].filter(({ proven }) => !proven).length, 0)
-  for (const connection of connections.all) assert.ok(connection.proven)
+  assert.equal([...connections.all].filter(({ holder }) => holder === undefined).length, 0)
+  assert.equal([...connections.all].length, 2)
 })
 
-test('where all are at work, the new connection is closed', async t => {
-  const { connections, closed, open } = await guarded(t, { most: 2, mostPerAddress: 1 })
-  connections.prove((await open('127.0.0.1')).own)
-  connections.prove((await open('127.0.0.2')).own)
-  for (const [host, why] of [
-    ['127.0.0.1', /its address has 1 at a time, and senders are at work/],
-    ['127.0.0.3', /there are 2 at a time, and senders are at work/],
-  ] as const) {
-    const refused = await open(host)
-    await refused.end
-    assert.equal(refused.own, undefined)
-    assert.match(closed.pop() ?? '', why)
+test('where all are at work, the longest idle connection gives way of who has the most of them', async t => {
+  const { connections, closed, open } = await guarded(t, { most: 5, mostPerAddress: 4 })
+  const proven = async (host: string, name: string) => {
+    const opened = await open(host)
+    connections.prove(opened.own, { name })
+    return opened
   }
-  assert.equal([...connections.all].length, 2)
+  const good = await proven('127.0.0.1', 'good')
+  const [first, second] = [await proven('127.0.0.1', 'bad'), await proven('127.0.0.1', 'bad')]
+  const third = await proven('127.0.0.1', 'bad')
+  connections.use(first.own)
+  // Of one host, of all, and of who has no more than others.
+  await proven('127.0.0.1', 'bad')
+  await second.end
+  assert.match(
+    closed.pop() ?? '',
+    /its address has 4 at a time, and no other of who has the most of them was idle for longer/,
+  )
+  await proven('127.0.0.2', 'good')
+  await proven('127.0.0.3', 'good')
+  await third.end
+  assert.match(closed.pop() ?? '', /there are 5 at a time/)
+  await proven('127.0.0.4', 'good')
+  await first.end
+  await proven('127.0.0.5', 'good')
+  await good.end
+  assert.equal([...connections.all].length, 5)
+})
+
+test('connections that have gone before they are seen leave nothing behind', t => {
+  const connections = new Connections({
+    ...{ most: 3, mostPerAddress: 3, unprovenFor: 50, idleFor: 1e9 },
+    ...{ now: () => 0, onClosed: () => assert.fail('there is room') },
+  })
+  t.after(() => connections.end())
+  const server = createServer()
+  connections.guard(server)
+  for (let i = 0; i < 10; i++) server.emit('connection', new Socket())
 })
 
 test('an address counts as the host that it is of', () => {

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { type EventEmitter, once } from 'node:events'
 import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { RequestBudget } from '../../../src/gateway/otlp/budget.ts'
 import { FailedAttempts } from '../../../src/gateway/otlp/failed-attempts.ts'
 import type { Receiver } from '../../../src/gateway/otlp/options.ts'
 import type { Refused } from '../../../src/gateway/otlp/refusal.ts'
+import { Senders } from '../../../src/gateway/otlp/senders.ts'
 import { encode } from './proto.ts'
 import { requestWith } from './requests.ts'
 import { holdUp, MEBIBYTE, post, receiveGrpc, receiveHttp, sendersWith, until } from './support.ts'
@@ -53,6 +56,44 @@ function framed(message: Uint8Array, packed = 0, length = message.length): Buffe
   head[0] = packed
   head.writeUInt32BE(length, 1)
   return Buffer.concat([head, message])
+}
+
+/** Frames of HTTP/2 by hand: no library opens more streams than it may, nor sends a byte in each. */
+function frame(type: number, flags: number, id: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head.writeUInt8(type, 3)
+  head.writeUInt8(flags, 4)
+  head.writeUInt32BE(id, 5)
+  return Buffer.concat([head, payload])
+}
+
+const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
+
+function fieldsOf(path: string): Buffer {
+  const field = (name: string, value: string) =>
+    Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)])
+  return Buffer.concat([
+    field(':method', 'POST'),
+    field(':scheme', 'http'),
+    field(':path', path),
+    field('content-type', 'application/grpc'),
+  ])
+}
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+function heapInUse(): number {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
+
+/** Its answers to those that fail often never come. */
+function neverAnswering(): FailedAttempts {
+  const failedAttempts = new FailedAttempts({ wait: () => new Promise(() => {}) })
+  for (let i = 0; i < 10; i++) failedAttempts.mayAnswer('127.0.0.1')
+  return failedAttempts
 }
 
 test('HTTP: each refusal is told, with its code and sender, and never a token', async t => {
@@ -170,25 +211,8 @@ test('gRPC: streams without an end are refused above the limit, ended in time, a
   const { receiver } = await receiveGrpc(t, options)
   const socket = connect(receiver.port)
   const closed = gone(socket)
-  // Frames by hand: no library opens more streams than it may.
-  const frame = (type: number, flags: number, id: number, payload = Buffer.alloc(0)) => {
-    const head = Buffer.alloc(9)
-    head.writeUIntBE(payload.length, 0, 3)
-    head.writeUInt8(type, 3)
-    head.writeUInt8(flags, 4)
-    head.writeUInt32BE(id, 5)
-    return Buffer.concat([head, payload])
-  }
-  const field = (name: string, value: string) =>
-    Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)])
-  const headers = Buffer.concat([
-    field(':method', 'POST'),
-    field(':scheme', 'http'),
-    field(':path', EXPORT),
-    field('content-type', 'application/grpc'),
-  ])
-  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)]))
-  for (let stream = 0; stream < 1000; stream++) socket.write(frame(1, 4, 2 * stream + 1, headers))
+  socket.write(PREFACE)
+  for (let stream = 0; stream < 1000; stream++) socket.write(frame(1, 4, 2 * stream + 1, fieldsOf(EXPORT)))
   await closed
   assert.ok(refused.length <= 12, `${refused.length} refusals`)
   assert.equal(refused.at(-1)?.code, 'CONNECTIONS')
@@ -216,6 +240,123 @@ test('gRPC: bombs are unpacked one after the other, within what all requests may
   assert.ok(statuses.includes('0'))
   const grown = (process.memoryUsage().rss - before) / MEBIBYTE
   assert.ok(grown < 300, `${grown.toFixed(0)} MiB more`)
+})
+
+test('a body in pieces of one byte takes no more memory than it is large', async t => {
+  const budget = new RequestBudget()
+  const { receiver } = await receiveHttp(t, { budget })
+  const pieces = 300_000
+  const before = heapInUse()
+  const socket = connect(receiver.port)
+  t.after(() => socket.destroy())
+  socket.write('POST /v1/metrics HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n')
+  socket.write(`transfer-encoding: chunked\r\n\r\n${'1\r\n \r\n'.repeat(pieces)}`)
+  await until(() => budget.held >= pieces)
+  assert.ok(budget.held <= 2 * pieces, `${budget.held} bytes for ${pieces}`)
+  const grown = (heapInUse() - before) / pieces
+  assert.ok(grown < 50, `${grown.toFixed(0)} bytes more for each`)
+})
+
+test('what nobody reads does not wait in memory for its answer', async t => {
+  const options = { senders: sendersWith('good'), failedAttempts: neverAnswering(), maxBodyBytes: 1000 }
+  const { receiver } = await receiveHttp(t, { ...options, other: () => new Promise(() => {}) })
+  for (const path of ['/v1/metrics', '/metrics']) {
+    const socket = connect(receiver.port)
+    t.after(() => socket.destroy())
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n`)
+    // Read, it is found to be too much, and its connection is closed.
+    socket.write(Buffer.alloc(2000))
+    await gone(socket)
+  }
+})
+
+test('gRPC: health calls that never end take no place of a sender, and do not keep others from asking', async t => {
+  const budget = new RequestBudget({ requests: 8 })
+  const { receiver } = await receiveGrpc(t, { senders: sendersWith('good'), budget, requestTimeout: 60_000 })
+  const endless: ReturnType<ReturnType<typeof session>['request']>[] = []
+  for (let i = 0; i < 11; i++) {
+    const at = session(t, receiver)
+    await once(at, 'remoteSettings')
+    for (let k = 0; k < 100; k++) {
+      const stream = at.request({ ':method': 'POST', ':path': HEALTH, 'content-type': 'application/grpc' })
+      endless.push(stream.on('error', () => {}).resume())
+    }
+  }
+  const at = session(t, receiver)
+  const asked = await call(at, framed(Buffer.alloc(0)), {}, HEALTH)
+  assert.equal(asked.status, '0')
+  assert.equal((await call(at, framed(BODY), { authorization: 'Bearer good' })).status, '0')
+  // The oldest have given way. The others are answered when they have had their second.
+  assert.equal(endless[0]?.rstCode, 11)
+  const [answered] = await once(endless.at(-1) as EventEmitter, 'response')
+  assert.equal(answered['grpc-status'], '14')
+})
+
+test('gRPC: on a connection with good senders strangers lose their own calls only', async t => {
+  const { receiver, sink } = await receiveGrpc(t, { senders: sendersWith('good'), failedAttempts: neverAnswering() })
+  const { asked, letGo } = holdUp(sink)
+  const at = session(t, receiver)
+  const good = call(at, framed(BODY), { authorization: 'Bearer good' })
+  await asked
+  const strangers = Array.from({ length: 40 }, (_, index) => {
+    const authorization = `Bearer bad ${index}`
+    const stream = at.request({ ':method': 'POST', ':path': EXPORT, 'content-type': 'application/grpc', authorization })
+    stream.on('error', () => {}).resume()
+    return stream
+  })
+  await until(() => strangers.filter(({ rstCode, closed }) => closed && rstCode === 11).length === 30)
+  letGo()
+  assert.equal((await good).status, '0')
+})
+
+test('what is sent with a token that has been revoked meanwhile is not taken', async t => {
+  const both = [
+    { name: 'stays', token: 'stays' },
+    { name: 'goes', token: 'goes' },
+  ]
+  const senders = new Senders(both)
+  const budget = new RequestBudget()
+  const { receiver, sink } = await receiveHttp(t, { senders, budget })
+  const { receiver: grpc, sink: grpcSink } = await receiveGrpc(t, { senders, budget })
+  const socket = connect(receiver.port)
+  t.after(() => socket.destroy())
+  socket.write(
+    'POST /v1/metrics HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\nauthorization: Bearer goes\r\n' +
+      `content-length: ${BODY.length}\r\n\r\n`,
+  )
+  socket.write(BODY.subarray(0, 10))
+  const headers = { 'content-type': 'application/grpc', authorization: 'Bearer goes' }
+  const stream = session(t, grpc).request({ ':method': 'POST', ':path': EXPORT, ...headers })
+  stream.write(framed(BODY).subarray(0, 10))
+  await until(() => budget.held === 20)
+  senders.replace(both.slice(0, 1))
+  socket.write(BODY.subarray(10))
+  stream.end(framed(BODY).subarray(10))
+  assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 401 /)
+  assert.equal((await once(stream, 'response'))[0]['grpc-status'], '16')
+  assert.deepEqual([sink.accepted, grpcSink.accepted], [[], []])
+})
+
+test('a sender has a share of its own beside others, at its host and in all', () => {
+  const budget = new RequestBudget({ bytes: 100 })
+  const bad = [budget.open('nat', 'bad'), budget.open('nat', 'bad'), budget.open('b', 'bad'), budget.open('c', 'bad')]
+  const full = /as much as it has memory for/
+  bad[0]?.add(20)
+  assert.throws(() => bad[1]?.add(6), full, 'a quarter at one host')
+  bad[2]?.add(25)
+  bad[3]?.add(5)
+  assert.throws(() => bad[1]?.add(1), full, 'half in all')
+  const [beside, another] = [budget.open('nat', 'good'), budget.open('d', 'good')]
+  beside.add(25)
+  another.add(25)
+  assert.equal(budget.held, 100)
+})
+
+test('a share is kept for others only where there are others', () => {
+  const one = { name: 'a', token: 'a' }
+  assert.equal(new Senders().shareOf(one), undefined)
+  assert.equal(new Senders([one]).shareOf(one), undefined)
+  assert.equal(new Senders([one, { name: 'b', token: 'b' }]).shareOf(one), 'a')
 })
 
 test('one host has half of what there is, and others the rest', () => {

@@ -58,17 +58,19 @@ test('rejected points and warnings are a partial success', async t => {
   for (const [rejectedDataPoints, message] of [
     [3, 'three are no numbers'],
     [0, 'nobody is billed for them'],
+    [1, 'each of a million says the same. '.repeat(30_000)],
   ] as const) {
     sink.answer = () => ({ rejectedDataPoints, message })
+    const errorMessage = message.slice(0, 1000)
     const proto = await post(receiver, BODY)
     assert.equal(proto.status, 200)
     assert.deepEqual(decode('ExportMetricsServiceResponse', proto.body), {
-      partialSuccess: { ...(rejectedDataPoints > 0 ? { rejectedDataPoints } : {}), errorMessage: message },
+      partialSuccess: { ...(rejectedDataPoints > 0 ? { rejectedDataPoints } : {}), errorMessage },
     })
     const json = await post(receiver, JSON_BODY, AS_JSON)
     assert.equal(json.status, 200)
     assert.deepEqual(JSON.parse(json.body.toString()), {
-      partialSuccess: { rejectedDataPoints: String(rejectedDataPoints), errorMessage: message },
+      partialSuccess: { rejectedDataPoints: String(rejectedDataPoints), errorMessage },
     })
   }
 })
