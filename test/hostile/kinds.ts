@@ -272,7 +272,7 @@ export const KINDS: readonly Kind[] = [
   {
     name: 'customers without end',
     attack: target =>
-      post(target, request([sum(Array.from({ length: 6000 }, (_, index) => point(customer(index), '1')))])),
+      post(target, request([sum(Array.from({ length: 800 }, (_, index) => point(customer(index), '1')))])),
     told: /./,
   },
   {
@@ -280,7 +280,7 @@ export const KINDS: readonly Kind[] = [
     attack: target =>
       post(
         target,
-        request([sum(Array.from({ length: 6000 }, (_, i) => point(customer(5), '1', {}, { i: `series ${i}` })))]),
+        request([sum(Array.from({ length: 3000 }, (_, i) => point(customer(5), '1', {}, { i: `series ${i}` })))]),
       ),
     told: /./,
   },

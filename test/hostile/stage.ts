@@ -25,8 +25,8 @@ listen:
     - { name: good, token: '\${env:GOOD}', customers: ['${GOOD_CUSTOMER}'] }
     - name: bad
       token: \${env:BAD}
-      customers: [${Array.from({ length: 6000 }, (_, index) => `'${500_000_000_000 + index}'`).join(', ')}]
-      limits: { customersPerDay: 5000, seriesPerDay: 50000 }
+      customers: [${Array.from({ length: 800 }, (_, index) => `'${500_000_000_000 + index}'`).join(', ')}]
+      limits: { customersPerDay: 500, seriesPerDay: 20000 }
 metering: { dryRun: true }
 telemetry: { logFormat: text }
 `
