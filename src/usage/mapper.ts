@@ -4,6 +4,7 @@ import { configurationError, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
 import { Arrivals } from './arrivals.ts'
+import { controlled, isControl } from './controls.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
@@ -73,7 +74,11 @@ export class UsageMapper {
       return undefined
     })
     for (const { scope, metrics: list } of metrics.scopeMetrics) {
-      for (const metric of list) mapMetric(mapping, scope.name, metric)
+      const { times, missing } = controlled(list)
+      for (const metric of list) if (!isControl(metric)) mapMetric(mapping, scope.name, metric, times(metric))
+      for (const { name, unit } of missing) {
+        if (mapping.metric(scope.name, name, unit, undefined)) mapping.lose('kept-by-view')
+      }
     }
     return mapping.report
   }
@@ -102,13 +107,18 @@ function refuseIntegrals({ feeds }: Rules): void {
   )
 }
 
-function mapMetric(mapping: Mapping, scope: string, metric: MetricData): void {
-  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problemOf(metric))) {
+/** @param times how often each value was recorded */
+function mapMetric(mapping: Mapping, scope: string, metric: MetricData, times: number): void {
+  const problem = problemOf(metric) ?? (Number.isInteger(times) ? undefined : 'views')
+  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problem)) {
     mapping.ignore(metric.dataPoints.length)
     return
   }
+  const once = problem === undefined && times > 1 ? (value?: number) => value && value / times : undefined
+  if (once !== undefined) mapping.doubt('several-views')
   for (const { attributes, value } of metric.dataPoints) {
-    if (typeof value === 'number') mapping.point(attributes, value, undefined)
+    if (typeof value === 'number') mapping.point(attributes, once ? once(value) : value, undefined)
+    else if (once) mapping.point(attributes, once(value?.sum), once(value?.count))
     else mapping.point(attributes, value?.sum, value?.count)
   }
 }

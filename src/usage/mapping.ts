@@ -17,6 +17,9 @@ export type UnbillableReason =
   | 'unit'
   | 'no-sum'
   | 'no-count'
+  // Of the SDK's views:
+  | 'views'
+  | 'kept-by-view'
   // Of metrics that came as OTLP:
   | 'no-time'
   | 'no-temporality'
@@ -27,7 +30,7 @@ export type UnbillableReason =
   | 'no-room'
 
 /** Why a data point that is counted may not be what its producer means. */
-export type DoubtfulReason = 'start-after-time'
+export type DoubtfulReason = 'start-after-time' | 'several-views'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -261,7 +264,7 @@ export class Mapping {
     if (!asked) this.report.ignored += 1
   }
 
-  /** Tells what is odd about the point that was read last. */
+  /** Tells what is odd about the metric that was begun, or about its point that was read last. */
   doubt(reason: DoubtfulReason): void {
     const metric = this.#name
     let entry = this.report.doubtful.find(entry => entry.reason === reason && entry.metric === metric)
@@ -270,6 +273,11 @@ export class Mapping {
       this.report.doubtful.push(entry)
     }
     entry.points += 1
+  }
+
+  /** Tells that usage of the metric was measured and has not come. */
+  lose(reason: UnbillableReason): void {
+    for (const { dimension } of this.#feeds) this.#unbillable(reason, dimension.dimension)
   }
 
   #customer(attributes: Attributes, overflow: boolean): TrackedAccount {
@@ -413,6 +421,10 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has more series in a day than its sender may have. What they count is taken when there is room: find what makes them, or raise the limit of its token, in listen.tokens.`
     case 'no-room':
       return `${metric} has a point that the ledger has no room for. Look at where it is recorded.`
+    case 'views':
+      return `${metric} matches billingViews' view and others of the MeterProvider, and which of its values were recorded more than once cannot be told. Take the other views (of ${metric} or *) out.`
+    case 'kept-by-view':
+      return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
     case 'not-a-number':
@@ -428,6 +440,8 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
   switch (reason) {
     case 'start-after-time':
       return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
+    case 'several-views':
+      return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
   }
 }
 
