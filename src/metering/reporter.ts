@@ -93,7 +93,8 @@ export class Reporter {
       const { reason, metric, points, message } = unbillable
       this.#supply.unbillable(unbillable)
       this.#instruments?.unbillable.add(points, { reason, metric, ...from })
-      this.#say('error', `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
+      const level = reason === 'baseline' ? 'warn' : 'error'
+      this.#say(level, `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
     }
     for (const { reason, metric, message } of report.doubtful) this.#say('warn', `${reason} ${metric}`, message)
     for (const { reason, points, message } of report.unattributed) {

@@ -20,6 +20,9 @@ export type UnbillableReason =
   // Of the SDK's views:
   | 'views'
   | 'kept-by-view'
+  // Of observable counters:
+  | 'baseline'
+  | 'observable'
   // Of metrics that came as OTLP:
   | 'no-time'
   | 'no-temporality'
@@ -209,12 +212,15 @@ export class Mapping {
   /**
    * Reads a point: a sum's value, or a histogram's sum and count. A `problem` says why it cannot be billed. Returns
    * whether anything was added of it.
+   *
+   * @param first whether it is the first that is seen of a series that others may have counted before
    */
   point(
     attributes: Attributes,
     sum: number | bigint | undefined,
     count: number | bigint | undefined,
     problem: UnbillableReason | undefined = this.#problem,
+    first = false,
   ): boolean {
     this.report.points += 1
     const overflow = isOverflow(attributes)
@@ -233,6 +239,11 @@ export class Mapping {
         continue
       }
       if (amount === 0n && !this.#totals) continue
+      if (first && ready.rule.baseline !== false) {
+        rejected = true
+        this.#unbillable(ready.rule.baseline ? 'baseline' : 'observable', dimension.dimension)
+        continue
+      }
       known ??= this.#customer(attributes, overflow)
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
@@ -423,6 +434,10 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has a point that the ledger has no room for. Look at where it is recorded.`
     case 'views':
       return `${metric} matches billingViews' view and others of the MeterProvider, and which of its values were recorded more than once cannot be told. Take the other views (of ${metric} or *) out.`
+    case 'baseline':
+      return `${metric} is observed, and its rule says baseline: true: the first value of each series in this process is what was there before.`
+    case 'observable':
+      return `${metric} is observed, and its rule does not say what the first value of each series in a process is: what was there before, such as a device's or a database's total (baseline: true), or this process's usage (baseline: false). Until it does, that value is left out. Say it in the rule of ${dimension.name}; in the place of a preset write a rule.`
     case 'kept-by-view':
       return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
     case 'no-count':

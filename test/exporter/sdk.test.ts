@@ -56,7 +56,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       dimensions: {
         seconds: { unit: 's', from: { metric: 'duration' } },
         calls: { unit: '{call}', from: { metric: 'duration', value: 'count' } },
-        bytes: { unit: 'kBy', from: { metric: 'traffic' } },
+        bytes: { unit: 'kBy', from: { metric: 'traffic', baseline: false } },
       },
     })
     const { meter, collect } = measure(t, sdk, exporter)

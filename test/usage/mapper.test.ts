@@ -140,11 +140,41 @@ test('an observable counter that falls has begun anew', async () => {
   meter()
     .createObservableCounter('m')
     .addCallback(result => result.observe(value, customer))
-  const mapper = counting({ metric: 'm' })
+  const mapper = counting({ metric: 'm', baseline: false })
   assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 5n * M })
   value = 3
   // The SDK takes the fall for a restart, from zero.
   assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 3n * M })
+})
+
+test('what an observable counter has at first is usage only where its rule says so', async () => {
+  for (const sdk of Object.values(SDKS)) {
+    for (const [baseline, first, reasons] of [
+      [true, {}, [['baseline', 2]]],
+      [undefined, {}, [['observable', 2]]],
+      [false, { [`p,${ACCOUNT} → d`]: 10_007n * M }, []],
+    ] as const) {
+      const { meter, collect } = measure({ sdk })
+      const totals: Record<string, number> = { a: 10_000, b: 7, idle: 0 }
+      meter()
+        .createObservableCounter('m')
+        .addCallback(result => {
+          for (const [gpu, total] of Object.entries(totals)) result.observe(total, { ...customer, gpu })
+        })
+      meter().createCounter('m.too').add(3, customer)
+      const mapper = counting({ metric: ['m', 'm.too'], ...(baseline !== undefined && { baseline }) })
+      const { amounts, report } = map(mapper, await collect())
+      const counted = { [`p,${ACCOUNT} → d`]: (first[`p,${ACCOUNT} → d`] ?? 0n) + 3n * M }
+      assert.deepEqual(amounts, counted)
+      assert.deepEqual(
+        report.unbillable.map(({ reason, points }) => [reason, points]),
+        reasons,
+      )
+      totals.a = 10_100
+      totals.idle = 5
+      assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 105n * M })
+    }
+  }
 })
 
 test('attributes have to equal, be one of, or be absent', async () => {
@@ -376,6 +406,14 @@ test('what only the gateway can integrate is refused', () => {
   assert.throws(
     () => counting('dcgm.time', { unit: 'h' }),
     /dimensions\.d\.from: 'dcgm\.time': expected counters or histograms; only the gateway integrates gauges/,
+  )
+})
+
+test('baselines are asked for in the exporter only', () => {
+  const dimensions = { d: { unit: '1', from: { metric: 'm', baseline: true } } }
+  assert.throws(
+    () => new UsageMapper({ productCode: 'p', dimensions }, { gauges: true }),
+    /dimensions\.d\.from: dimensions\.d\.from: expected no baseline; only the exporter asks for it/,
   )
 })
 

@@ -58,7 +58,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       dimensions: {
         calls: { unit: '1', from: { metric: 'time', value: 'count', attributes: { 'error.type': null } } },
         input: { unit: '1', from: { metric: 'tokens', attributes: { type: 'input' } } },
-        observed: { unit: '1', from: { metric: 'observed' } },
+        observed: { unit: '1', from: { metric: 'observed', baseline: false } },
       },
     }
     const amounts: Record<string, bigint>[] = []
@@ -116,7 +116,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
         counted: { unit: '1', from: { metric: 'counted' } },
         summed: { unit: '1', from: { metric: 'timed' } },
         calls: { unit: '1', from: { metric: 'timed', value: 'count' } },
-        observed: { unit: '1', from: { metric: 'observed' } },
+        observed: { unit: '1', from: { metric: 'observed', baseline: false } },
       },
     }
     const measured = async (views: ViewOptions[]) => {
