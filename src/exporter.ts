@@ -145,6 +145,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
         `endedAt: expected milliseconds since the epoch, ${PLAUSIBLE_END}, got ${show(endedAt)}`,
       ])
     }
+    await this.#metering.checkRegion()
     await this.#bringIn()
     const result = await this.#ledger.finalize(account, {
       ...this.#metering.closeOptions,

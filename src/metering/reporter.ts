@@ -173,11 +173,11 @@ export class Reporter {
   ledgerFault(error: unknown): void {
     // What was under way at shutdown finds the ledger closed.
     if (this.#ended) return
-    this.#say(
-      'error',
-      errorType(error),
-      `Usage is kept in memory until the ledger takes it: ${error instanceof Error ? error.message : error}`,
-    )
+    const kept =
+      errorType(error) === 'ERR_CONFIGURATION'
+        ? 'Usage stays in the ledger, and nothing is sent'
+        : 'Usage is kept in memory until the ledger takes it'
+    this.#say('error', errorType(error), `${kept}: ${error instanceof Error ? error.message : error}`)
   }
 
   /** A fault of our own while metrics were received. */
