@@ -17,6 +17,7 @@ export type UnbillableReason =
   | 'unit'
   | 'no-sum'
   | 'no-count'
+  | 'too-small'
   // Of the SDK's views:
   | 'views'
   | 'kept-by-view'
@@ -238,6 +239,11 @@ export class Mapping {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
+      if (amount === 0n && this.#kind === 'delta' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
+        rejected = true
+        this.#unbillable('too-small', dimension.dimension)
+        continue
+      }
       if (amount === 0n && !this.#totals) continue
       if (first && ready.rule.baseline !== false) {
         rejected = true
@@ -292,7 +298,7 @@ export class Mapping {
   }
 
   #customer(attributes: Attributes, overflow: boolean): TrackedAccount {
-    return overflow
+    return overflow && !this.#customers.constant
       ? this.#customers.unattributed('overflow', attributes)
       : this.#customers.read(attributes, this.#resource)
   }
@@ -442,6 +448,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
+    case 'too-small':
+      return `${metric} has a point that is less than half a millionth of ${dimension.name}'s base unit (${dimension.baseUnit}), which is the least that is kept. Record larger amounts, or in a larger unit.`
     case 'not-a-number':
       return `${metric} has a point that is not a finite number. Look for a NaN or Infinity where it is recorded.`
     case 'negative':

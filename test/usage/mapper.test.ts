@@ -177,6 +177,41 @@ test('what an observable counter has at first is usage only where its rule says 
   }
 })
 
+test('what is too small to be kept is told', async () => {
+  const { meter, collect } = measure()
+  const counter = meter().createCounter('m')
+  counter.add(4e-7, { ...customer, part: 1 })
+  counter.add(6e-7, { ...customer, part: 2 })
+  counter.add(0, { ...customer, part: 3 })
+  const { amounts, report } = map(counting({ metric: 'm' }), await collect())
+  assert.deepEqual(amounts, { [`p,${ACCOUNT} → d`]: 1n })
+  assert.deepEqual(
+    report.unbillable.map(({ reason, points }) => [reason, points]),
+    [['too-small', 1]],
+  )
+})
+
+test('what overflowed is of the one customer where no attribute of a point says who that is', async () => {
+  const tenant = { accountId: { resource: 'tenant' } }
+  for (const [own, account] of [
+    [{ accountId: { value: ACCOUNT } }, `p,${ACCOUNT}`],
+    [tenant, `p,${ACCOUNT}`],
+    [{ accountId: 'tenant' }, 'p,unattributed=overflow,{"otel.metric.overflow":true}'],
+    [() => ({ accountId: ACCOUNT }), 'p,unattributed=overflow,{"otel.metric.overflow":true}'],
+  ] as const) {
+    const { meter, collect } = measure({ limit: 3, resource: { tenant: ACCOUNT } })
+    const counter = meter().createCounter('m')
+    for (let request = 0; request < 10; request++) counter.add(1, { request })
+    const options = { productCode: 'p', customer: own, dimensions: { d: { unit: '1', from: { metric: 'm' } } } }
+    const { amounts } = map(new UsageMapper(options), await collect())
+    assert.equal(
+      Object.values(amounts).reduce((sum, amount) => sum + amount),
+      10n * M,
+    )
+    assert.ok(Object.hasOwn(amounts, `${account} → d`), JSON.stringify(Object.keys(amounts)))
+  }
+})
+
 test('attributes have to equal, be one of, or be absent', async () => {
   const { meter, collect } = measure()
   const counter = meter().createCounter('m')
