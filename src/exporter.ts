@@ -18,6 +18,7 @@ import { Reporter } from './metering/reporter.ts'
 import { Supply } from './metering/supply.ts'
 import { hasDiagLogger, notice } from './notice.ts'
 import { formatAmount } from './usage/amount.ts'
+import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { CustomerIdentity } from './usage/options.ts'
 import { dropUnnamed } from './usage/views.ts'
@@ -69,6 +70,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
+    if (this.#ledger instanceof SqliteLedger) this.#checkBaseUnits(this.#ledger)
     this.#writer = new UsageWriter(this.#ledger)
     this.#metering = new Metering({
       ...this.#options,
@@ -145,6 +147,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
         `endedAt: expected milliseconds since the epoch, ${PLAUSIBLE_END}, got ${show(endedAt)}`,
       ])
     }
+    await this.#metering.checkRegion()
     await this.#bringIn()
     const result = await this.#ledger.finalize(account, {
       ...this.#metering.closeOptions,
@@ -208,14 +211,36 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
 
   async #bringIn(): Promise<void> {
     try {
-      if (!this.#registered) {
-        await this.#ledger.register(this.#mapper.dimensions)
-        this.#registered = true
-      }
+      const refused = this.#registered ? undefined : await this.#register()
       await this.#writer.flush()
+      if (refused !== undefined) throw refused
     } catch (error) {
       throw error instanceof Error ? error : new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
     }
+  }
+
+  /** A dimension that the ledger has in another base unit waits by itself. Returns why it does. */
+  async #register(): Promise<unknown> {
+    const { dimensions } = this.#mapper
+    try {
+      await this.#ledger.register(dimensions)
+      this.#registered = true
+      this.#writer.keepBack(new Set())
+      return undefined
+    } catch (error) {
+      const other = otherBaseUnits(dimensions, await this.#ledger.dimensions())
+      if (other.size === 0) throw error
+      await this.#ledger.register(dimensions.filter(({ name }) => !other.has(name)))
+      this.#writer.keepBack(new Set(other.keys()))
+      return error
+    }
+  }
+
+  #checkBaseUnits(ledger: SqliteLedger): void {
+    const problems = [...otherBaseUnits(this.#mapper.dimensions, ledger.knownDimensions()).values()]
+    if (problems.length === 0) return
+    if (this.#ownsLedger) void ledger.close()
+    throw configurationError(problems)
   }
 
   #describeUnwritten(): string {
@@ -226,6 +251,21 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
     return `usage of ${series.size} series (${each.join(', ')}, in base units)`
   }
+}
+
+/** Dimensions that a ledger has in another base unit, and what is wrong with each. */
+function otherBaseUnits(dimensions: readonly Dimension[], known: readonly Dimension[]): Map<string, string> {
+  const before = new Map(known.map(dimension => [dimension.name, dimension]))
+  return new Map(
+    dimensions.flatMap(({ name, unit, baseUnit }) => {
+      const base = before.get(name)?.baseUnit ?? baseUnit
+      if (base === baseUnit) return []
+      const problem =
+        `dimensions.${name}.unit: expected one that converts to ${show(base)}, in which the ledger has its usage, ` +
+        `got ${show(unit)}. Sell it under the name of a new dimension`
+      return [[name, problem] as const]
+    }),
+  )
 }
 
 let toldOfDisabledSdk = false

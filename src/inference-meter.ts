@@ -16,6 +16,9 @@ export type MeteredCustomer =
   | { readonly accountId: string; readonly licenseArn?: string | undefined }
   | { readonly customerIdentifier: string }
 
+/** More than this at once is a mistake, and would take the customer's other usage of the interval with it. */
+const MOST = 1_000_000_000_000
+
 /** Tokens: all of them, or told apart. */
 export type TokenCount = number | { readonly input?: number | undefined; readonly output?: number | undefined }
 
@@ -25,14 +28,17 @@ export interface InferenceMeterOptions {
 }
 
 export interface MeasureOptions {
-  /** How many GPUs the call occupies; its time counts for each. 1 by default. */
+  /** How many GPUs the call occupies, or what part of one; its time counts for each. 1 by default. */
   readonly gpus?: number
   /** Whether the GPU time of a call that fails is billed too. Its request never is. Off by default. */
   readonly billFailedTime?: boolean
   readonly attributes?: Attributes
 }
 
-/** An argument that no usage can be: NaN, a negative count, a customer without a name. Nothing was recorded. */
+/**
+ * An argument that no usage can be: NaN, a negative count, more than a million million, a customer without a name.
+ * Nothing was recorded.
+ */
 export class InvalidUsageError extends MarketplaceMeteringError {
   readonly code = 'ERR_INVALID_USAGE'
 }
@@ -45,7 +51,7 @@ export class InvalidUsageError extends MarketplaceMeteringError {
  * Attributes (a model's name, …) are told apart in metrics, not in the bill. They are copied.
  *
  * Every method throws {@link InvalidUsageError}, before it records anything, for an argument that is a mistake in the
- * program. A customer's id that only looks wrong is none: its usage is kept without a customer, for a person to assign.
+ * program, which is also told once as an error of `diag`, or on the console. A customer's id that only looks wrong is none: its usage is kept without a customer, for a person to assign.
  */
 export class InferenceMeter {
   readonly #instruments: InferenceInstruments
@@ -79,7 +85,7 @@ export class InferenceMeter {
     }
     const { input, output } = tokens
     if (input === undefined && output === undefined) {
-      throw new InvalidUsageError(`tokens: expected a number, or input, output or both, got ${show(tokens)}`)
+      throw invalid(`tokens: expected a number, or input, output or both, got ${show(tokens)}`)
     }
     const counts = Object.entries({ input, output }).filter(
       (entry): entry is [string, number] => entry[1] !== undefined,
@@ -99,16 +105,18 @@ export class InferenceMeter {
   /** @param hours of one GPU. Fractions are kept, to the microsecond; what is billed are the whole hours they add up to. */
   recordGpuHours(customer: MeteredCustomer, hours: number, attributes?: Attributes): void {
     checkTime('hours', hours)
-    // Through whole microseconds, the ledger's own: 1.1 × 3600 is not 3960 in floating point.
-    this.recordGpuTime(customer, Math.round(hours * 3_600_000_000) / 1_000_000, attributes)
+    // Through whole microseconds, the ledger's own: 1.1 × 3600 is not 3960 in floating point. Less than one adds up.
+    const seconds = Math.round(hours * 3_600_000_000) / 1_000_000 || hours * 3600
+    this.recordGpuTime(customer, seconds, attributes)
   }
 
   /**
    * Calls `work`, times it until it has returned (or its promise is settled) and records the time of its GPUs and one
-   * request. Returns or throws what `work` does.
+   * request. Returns or throws what `work` does: the promise itself, with the methods that a client gave it.
    *
-   * A call that fails is not billed, as no customer pays for an error; see `billFailedTime`. Of a stream that `work`
-   * returns only the time until it begins is counted: consume it inside.
+   * A call that fails is not billed, as no customer pays for an error; see `billFailedTime`. Of a stream (whatever can
+   * be iterated by `for await`) the request counts when it begins, and the time until it has ended or is left; of one
+   * that breaks off, until it began. Reading it in another way, by `getReader` or `pipe`, is not seen.
    */
   measure<Result>(
     customer: MeteredCustomer,
@@ -117,35 +125,89 @@ export class InferenceMeter {
   ): Result {
     // All that can be wrong is found before the work is done.
     const about = attributesOf(customer, attributes)
-    if (typeof work !== 'function') throw new InvalidUsageError(`work: expected a function, got ${show(work)}`)
-    if (!Number.isInteger(gpus) || gpus < 1) {
-      throw new InvalidUsageError(`gpus: expected an integer above 0, got ${show(gpus)}`)
-    }
+    if (typeof work !== 'function') throw invalid(`work: expected a function, got ${show(work)}`)
+    if (!isAmount(gpus) || gpus === 0) throw invalid(`gpus: expected a number above 0, got ${show(gpus)}`)
     const { requests, gpuTime } = this.#instruments
-    const begun = this.#now()
-    const ended = (succeeded: boolean) => {
-      if (succeeded) requests.add(1, about)
-      if (succeeded || billFailedTime) gpuTime.add(((this.#now() - begun) / 1000) * gpus, about)
+    let begun = this.#now()
+    const addTime = () => {
+      const now = this.#now()
+      const seconds = ((now - begun) / 1000) * gpus
+      begun = now
+      if (isAmount(seconds)) gpuTime.add(seconds, about)
+      else invalid(`now: expected milliseconds that never go back, of a call that took ${show(seconds)} GPU seconds`)
     }
-    const failed = (error: unknown): never => {
-      ended(false)
-      throw error
+    const failed = () => {
+      if (billFailedTime) addTime()
+    }
+    const succeeded = (value: unknown) => {
+      requests.add(1, about)
+      addTime()
+      onceRead(value, complete => (complete ? addTime() : failed()))
     }
     let result: Result
     try {
       result = work()
     } catch (error) {
-      return failed(error)
+      failed()
+      throw error
     }
+    if (result instanceof Promise) {
+      result.then(succeeded, failed)
+      return result
+    }
+    // What only looks like a promise may do its work each time that it is asked for it.
     if (isThenable(result)) {
-      const settled = Promise.resolve(result).then(value => {
-        ended(true)
-        return value
-      }, failed)
+      const settled = Promise.resolve(result)
+      settled.then(succeeded, failed)
       return settled as Result
     }
-    ended(true)
+    succeeded(result)
     return result
+  }
+}
+
+/** Calls back once when what can be iterated has come to its end or was left, or with false when it broke off. */
+function onceRead(value: unknown, ended: (complete: boolean) => void): void {
+  const stream = value as AsyncIterableIterator<unknown> | null | undefined
+  const iterate = typeof stream === 'object' ? stream?.[Symbol.asyncIterator] : undefined
+  if (!stream || typeof iterate !== 'function') return
+  let over = false
+  const end = (complete: boolean) => {
+    if (!over) ended(complete)
+    over = true
+  }
+  if (typeof stream.next === 'function') {
+    watch(stream, end)
+    return
+  }
+  replace(stream, Symbol.asyncIterator, (...args: []) => {
+    const iterator = iterate.apply(stream, args)
+    watch(iterator, end)
+    return iterator
+  })
+}
+
+function watch(iterator: AsyncIterator<unknown>, end: (complete: boolean) => void): void {
+  for (const name of ['next', 'return', 'throw'] as const) {
+    const method = iterator[name] as ((...args: unknown[]) => Promise<IteratorResult<unknown>>) | undefined
+    if (typeof method !== 'function') continue
+    replace(iterator, name, (...args: unknown[]) => {
+      const result = method.apply(iterator, args)
+      Promise.resolve(result).then(
+        ({ done }) => done && end(true),
+        () => end(false),
+      )
+      return result
+    })
+  }
+}
+
+/** In place: whoever made the stream finds it by its identity, and it keeps its other members. */
+function replace(object: object, name: PropertyKey, value: unknown): void {
+  try {
+    Object.defineProperty(object, name, { value, configurable: true, writable: true })
+  } catch {
+    // What is frozen is timed until it began.
   }
 }
 
@@ -166,10 +228,10 @@ function tellOfNothing(): void {
 function attributesOf(customer: MeteredCustomer, attributes?: Attributes): Attributes {
   const { accountId, licenseArn, customerIdentifier } = (customer ?? {}) as Record<string, string | undefined>
   if ((accountId === undefined) === (customerIdentifier === undefined)) {
-    throw new InvalidUsageError('customer: expected either an accountId or a customerIdentifier')
+    throw invalid('customer: expected either an accountId or a customerIdentifier')
   }
   if (licenseArn !== undefined && accountId === undefined) {
-    throw new InvalidUsageError('customer: expected an accountId with a licenseArn')
+    throw invalid('customer: expected an accountId with a licenseArn')
   }
   return Object.freeze({
     ...attributes,
@@ -183,19 +245,39 @@ function attributesOf(customer: MeteredCustomer, attributes?: Attributes): Attri
 
 function checkText(name: string, value: unknown): string {
   if (typeof value === 'string' && value.trim() !== '') return value
-  throw new InvalidUsageError(`customer.${name}: expected a string that is not empty, got ${show(value)}`)
+  throw invalid(`customer.${name}: expected a string that is not empty, got ${show(value)}`)
 }
 
 function checkCount(name: string, value: unknown): asserts value is number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return
-  throw new InvalidUsageError(`${name}: expected an integer from 0, got ${show(value)}`)
+  if (Number.isInteger(value) && isAmount(value)) return
+  throw invalid(`${name}: expected an integer from 0 to ${MOST}, got ${show(value)}`)
 }
 
 function checkTime(name: string, value: unknown): asserts value is number {
-  if (Number.isFinite(value) && (value as number) >= 0) return
-  throw new InvalidUsageError(`${name}: expected a number from 0, got ${show(value)}`)
+  if (isAmount(value)) return
+  throw invalid(`${name}: expected a number from 0 to ${MOST}, got ${show(value)}`)
+}
+
+const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= MOST
+
+let toldOfInvalid = false
+
+/** The error, told once in a process: those who call may catch it, and nobody knew that nothing is billed. */
+function invalid(message: string): InvalidUsageError {
+  if (!toldOfInvalid) {
+    toldOfInvalid = true
+    notice(
+      'error',
+      `InferenceMeter was told what no usage can be, and recorded nothing of it: ${message}. It is said once.`,
+    )
+  }
+  return new InvalidUsageError(message)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  return (
+    value !== null &&
+    ['object', 'function'].includes(typeof value) &&
+    typeof (value as { then?: unknown }).then === 'function'
+  )
 }

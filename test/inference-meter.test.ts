@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import type { Attributes } from '@opentelemetry/api'
 import type { DataPoint } from '@opentelemetry/sdk-metrics'
@@ -142,7 +143,11 @@ test('fractions of hours are exact', async () => {
 })
 
 const WRONG: [string, (inference: InferenceMeter) => void, RegExp][] = [
-  ['NaN requests', i => i.recordInferenceRequests(customer, Number.NaN), /^count: expected an integer from 0, got NaN/],
+  [
+    'NaN requests',
+    i => i.recordInferenceRequests(customer, Number.NaN),
+    /^count: expected an integer from 0 to 1000000000000, got NaN/,
+  ],
   ['less than none', i => i.recordInferenceRequests(customer, -1), /^count: .* got -1/],
   ['half a request', i => i.recordInferenceRequests(customer, 0.5), /^count: /],
   ['a text', i => i.recordInferenceRequests(customer, '3' as never), /^count: .* got "3"/],
@@ -152,10 +157,17 @@ const WRONG: [string, (inference: InferenceMeter) => void, RegExp][] = [
   ['neither input nor output', i => i.recordTokensProcessed(customer, {}), /^tokens: expected a number, or input/],
   // The input is right, but goes with the output.
   ['half', i => i.recordTokensProcessed(customer, { input: 1, output: Number.NaN }), /^tokens\.output: .* got NaN/],
-  ['time backwards', i => i.recordGpuTime(customer, -0.1), /^seconds: expected a number from 0, got -0.1/],
+  [
+    'time backwards',
+    i => i.recordGpuTime(customer, -0.1),
+    /^seconds: expected a number from 0 to 1000000000000, got -0.1/,
+  ],
   ['endless time', i => i.recordGpuTime(customer, Number.POSITIVE_INFINITY), /^seconds: /],
   ['hours that are none', i => i.recordGpuHours(customer, Number.NaN), /^hours: /],
-  ['more hours than there are', i => i.recordGpuHours(customer, 1e300), /^seconds: /],
+  ['more hours than there are', i => i.recordGpuHours(customer, 1e300), /^hours: /],
+  ['more seconds than there are', i => i.recordGpuHours(customer, 1e9), /^seconds: /],
+  ['time without end', i => i.recordGpuTime(customer, 1e300), /^seconds: /],
+  ['absurdly many requests', i => i.recordInferenceRequests(customer, 1e13), /^count: /],
   ['nobody', i => i.recordInferenceRequests(undefined as never), /^customer: expected either/],
   ['an empty customer', i => i.recordInferenceRequests({} as never), /^customer: expected either/],
   [
@@ -184,6 +196,20 @@ for (const [what, record, message] of WRONG) {
     assert.deepEqual(await recorded(), {})
   })
 }
+
+test('that there was a mistake is told once in a process, whoever catches the error', () => {
+  const program = `
+    import { InferenceMeter } from ${JSON.stringify(new URL('../src/inference-meter.ts', import.meta.url).href)}
+    import { MeterProvider } from '@opentelemetry/sdk-metrics'
+    const meter = new InferenceMeter(new MeterProvider())
+    for (const count of [NaN, -1, 1e300]) try { meter.recordInferenceRequests({ accountId: '012345678901' }, count) } catch {}`
+  const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    cwd: new URL('..', import.meta.url),
+  })
+  assert.equal(stderr.match(/InferenceMeter was told what no usage can be/g)?.length, 1, stderr)
+  assert.match(stderr, /count: expected an integer from 0 to 1000000000000, got NaN/)
+})
 
 /** A meter whose clock goes on by this many milliseconds between the two looks of a call. */
 function timed(...milliseconds: number[]) {
@@ -219,6 +245,120 @@ test('a promise is timed until it is settled', async () => {
   assert.deepEqual(await recorded(), amounts({ 'inference-requests': M, 'gpu-hours': 2n * M }))
 })
 
+test('the promise is the one that was given, and a thenable is asked once', async () => {
+  const { inference, recorded } = timed(1000, 1000)
+  class Answer extends Promise<number> {
+    withResponse() {
+      return 'response'
+    }
+  }
+  const given = Answer.resolve(7) as Answer
+  const measured = inference.measure(customer, () => given)
+  assert.equal(measured.withResponse(), 'response')
+  assert.equal(await measured, 7)
+  let asked = 0
+  const lazy = Object.assign(() => {}, {
+    // biome-ignore lint/suspicious/noThenProperty: what a query builder returns is one
+    then(resolve: (value: string) => void) {
+      asked += 1
+      resolve('rows')
+    },
+  })
+  assert.equal(await inference.measure(customer, () => lazy), 'rows')
+  assert.equal(asked, 1)
+  assert.deepEqual(await recorded(), amounts({ 'inference-requests': 2n * M, 'gpu-hours': 2n * M }))
+})
+
+test('part of a GPU is a part of its time', async () => {
+  const { inference, recorded } = timed(1000)
+  inference.measure(customer, () => {}, { gpus: 1 / 7 })
+  assert.equal((await recorded())[`p,${ACCOUNT} → gpu-hours`], 142_857n)
+})
+
+const second = (clock: { now: number }) => {
+  clock.now += 1000
+  return clock.now
+}
+/** What clients return as streams: each takes a second to begin, and a second for each of two values. */
+const STREAMS: Record<string, (clock: { now: number }) => unknown> = {
+  'an async generator': async function* (clock) {
+    yield second(clock)
+    yield second(clock)
+  },
+  'a stream that can be iterated, of a promise': async clock => ({
+    async *[Symbol.asyncIterator]() {
+      yield second(clock)
+      yield second(clock)
+    },
+  }),
+  'a web stream': async clock => {
+    let left = 2
+    const pull = (controller: ReadableStreamDefaultController) =>
+      left-- > 0 ? controller.enqueue(second(clock)) : controller.close()
+    return new ReadableStream({ pull }, { highWaterMark: 0 })
+  },
+}
+for (const [what, make] of Object.entries(STREAMS)) {
+  test(`a stream is timed until it has ended or is left: ${what}`, async () => {
+    for (const [leave, seconds] of [
+      [false, 3n],
+      [true, 2n],
+    ] as const) {
+      const clock = { now: 0 }
+      const { inference, recorded } = metering({ now: () => clock.now })
+      const stream = await inference.measure(customer, () => {
+        second(clock)
+        return make(clock)
+      })
+      assert.deepEqual(await recorded(), amounts({ 'inference-requests': M, 'gpu-hours': M }))
+      const values: unknown[] = []
+      for await (const value of stream as AsyncIterable<unknown>) {
+        values.push(value)
+        if (leave) break
+      }
+      assert.deepEqual(values, leave ? [2000] : [2000, 3000])
+      const more = await recorded()
+      assert.deepEqual(more, amounts({ 'gpu-hours': (seconds - 1n) * M }))
+    }
+  })
+}
+
+test('a stream that breaks off is billed until it began, or for all its time where that is asked for', async () => {
+  for (const [options, seconds] of [
+    [{}, 1n],
+    [{ billFailedTime: true }, 2n],
+  ] as const) {
+    const clock = { now: 0 }
+    const { inference, recorded } = metering({ now: () => clock.now })
+    const broken = async function* () {
+      yield second(clock)
+      throw new Error('reset')
+    }
+    const stream = inference.measure(
+      customer,
+      () => {
+        second(clock)
+        return broken()
+      },
+      options,
+    )
+    await assert.rejects(async () => {
+      for await (const _ of stream);
+    }, /reset/)
+    assert.deepEqual(await recorded(), amounts({ 'inference-requests': M, 'gpu-hours': seconds * M }))
+  }
+})
+
+test('a clock that goes back costs the time of the call, and nothing else', async () => {
+  const { inference, recorded } = timed(-5000, Number.NaN)
+  assert.equal(
+    inference.measure(customer, () => 1),
+    1,
+  )
+  assert.equal(await inference.measure(customer, async () => 2), 2)
+  assert.deepEqual(await recorded(), amounts({ 'inference-requests': 2n * M }))
+})
+
 test('a call that fails is not billed, but for its time where that is asked for', async () => {
   const failure = new Error('out of memory')
   const thrown = () => {
@@ -239,8 +379,8 @@ test('a call that fails is not billed, but for its time where that is asked for'
 test('what is wrong with a measured call is found before it is made', () => {
   const { inference } = metering()
   const never = () => assert.fail('was called')
-  for (const gpus of [0, 1.5, -1, Number.NaN]) {
-    assert.throws(() => inference.measure(customer, never, { gpus }), { message: /^gpus: expected an integer above 0/ })
+  for (const gpus of [0, -1, Number.NaN, 1e300, '2' as never]) {
+    assert.throws(() => inference.measure(customer, never, { gpus }), { message: /^gpus: expected a number above 0/ })
   }
   assert.throws(() => inference.measure({ accountId: '' }, never), { code: 'ERR_INVALID_USAGE' })
   assert.throws(() => inference.measure(customer, 7 as never), { message: /^work: expected a function, got 7/ })

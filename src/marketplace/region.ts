@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { MeteringClient } from './client.ts'
 
 export const REGION = /^[a-z]{2,4}(-[a-z]+)+-\d+$/
 /** What an option's value has to be. */
@@ -9,3 +10,22 @@ export const regionOption = v.pipe(
   v.optional(v.string(), () => process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || ''),
   v.regex(REGION, REGION_EXPECTED),
 )
+
+/** The region that a client says it sends to. */
+export function regionOf(client: MeteringClient): unknown {
+  const { region, config } = client as { region?: unknown; config?: { region?: unknown } }
+  return region ?? (typeof config?.region === 'function' ? undefined : config?.region)
+}
+
+/** The same of one that may have to look it up first, as the AWS SDK's do. */
+export async function lookUpRegion(client: MeteringClient): Promise<unknown> {
+  const { config } = client as { config?: { region?: unknown } }
+  return regionOf(client) ?? (typeof config?.region === 'function' ? await config.region() : undefined)
+}
+
+/** What is wrong where a client sends to another region: the same records would be billed in both, once that is mended. */
+export function wrongRegion(region: string, own: unknown): string | undefined {
+  return typeof own !== 'string' || own === region
+    ? undefined
+    : `region: expected that of the client, ${JSON.stringify(own)}, got ${JSON.stringify(region)}`
+}

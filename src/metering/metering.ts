@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { configurationError } from '../check.ts'
 import { LedgerClock } from '../ledger/clients/clock.ts'
 import { HOUR, hourOf, SECOND } from '../ledger/hours.ts'
 import type { CloseOptions } from '../ledger/ledger.ts'
 import { awsClient } from '../marketplace/aws-client.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
+import { lookUpRegion, wrongRegion } from '../marketplace/region.ts'
 import { MeteringCycle, type MeteringCycleOptions } from './cycle.ts'
 import { Pacer } from './pacer.ts'
 
@@ -32,6 +34,7 @@ export class Metering {
   readonly #options: MeteringOptions
   readonly #clock: LedgerClock
   readonly #cycle: MeteringCycle
+  #regionKnown = false
   #passing = false
   #passAgain = false
   #background = new AbortController()
@@ -114,12 +117,26 @@ export class Metering {
     const begunAt = this.now()
     try {
       await this.#clock.sync()
+      await this.checkRegion()
       await this.#cycle.pass(signal)
     } catch (error) {
       await passed(begunAt, error)
       return
     }
     await passed(begunAt)
+  }
+
+  /**
+   * Checks that the client sends to the option's region, before anything is frozen: records keep it for ever.
+   *
+   * @throws ConfigurationError where it does not
+   */
+  async checkRegion(): Promise<void> {
+    const { client, region } = this.#options
+    if (this.#regionKnown || client === undefined) return
+    const wrong = wrongRegion(region, await lookUpRegion(client))
+    if (wrong) throw configurationError([wrong])
+    this.#regionKnown = true
   }
 
   async #run(): Promise<void> {

@@ -1,17 +1,20 @@
 import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check } from '../check.ts'
+import { check, configurationError } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
-import { regionOption } from '../marketplace/region.ts'
+import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
 import { notice } from '../notice.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
 export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
   /** The region whose Marketplace endpoint is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
   region?: string
-  /** What sends usage records. By default the AWS SDK's `MarketplaceMetering` for `region`. */
+  /**
+   * What sends usage records, to the same region. By default the AWS SDK's `MarketplaceMetering` for `region`. One that
+   * says another region is refused; the AWS SDK's says it before anything is frozen or sent, and then nothing is.
+   */
   client?: MeteringClient
   /**
    * Where usage is kept: a ledger, or the path of a SQLite ledger. By default `marketplace-ledger.sqlite` in the working
@@ -167,6 +170,9 @@ export function parseOptions(options: AWSMarketplaceMetricExporterOptions): Pars
     Object.entries(options).filter(([name]) => !Object.hasOwn(schema.entries, name)),
   ) as UsageOptions
   const { retentionDays, client, meterProvider, ...rest } = own
+  // One that has to look it up is asked before the first pass.
+  const wrong = client && wrongRegion(own.region, regionOf(client))
+  if (wrong) throw configurationError([wrong])
   return {
     ...rest,
     now: steady(rest.now),

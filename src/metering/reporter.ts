@@ -93,7 +93,8 @@ export class Reporter {
       const { reason, metric, points, message } = unbillable
       this.#supply.unbillable(unbillable)
       this.#instruments?.unbillable.add(points, { reason, metric, ...from })
-      this.#say('error', `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
+      const level = reason === 'baseline' ? 'warn' : 'error'
+      this.#say(level, `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
     }
     for (const { reason, metric, message } of report.doubtful) this.#say('warn', `${reason} ${metric}`, message)
     for (const { reason, points, message } of report.unattributed) {
@@ -172,11 +173,11 @@ export class Reporter {
   ledgerFault(error: unknown): void {
     // What was under way at shutdown finds the ledger closed.
     if (this.#ended) return
-    this.#say(
-      'error',
-      errorType(error),
-      `Usage is kept in memory until the ledger takes it: ${error instanceof Error ? error.message : error}`,
-    )
+    const kept =
+      errorType(error) === 'ERR_CONFIGURATION'
+        ? 'Usage stays in the ledger, and nothing is sent'
+        : 'Usage is kept in memory until the ledger takes it'
+    this.#say('error', errorType(error), `${kept}: ${error instanceof Error ? error.message : error}`)
   }
 
   /** A fault of our own while metrics were received. */

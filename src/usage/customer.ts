@@ -70,6 +70,8 @@ export class CustomerReader {
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
   readonly #customers = new RecentMap<string, TrackedAccount>(MOST_CUSTOMERS)
   readonly #unattributed = new Map<string, TrackedAccount>()
+  /** Whether a point's own attributes say nothing of its customer. */
+  readonly constant: boolean
   /** What the resolver threw last. */
   resolverError: unknown
 
@@ -77,6 +79,9 @@ export class CustomerReader {
     this.#product = (options.productCode ?? options.product) as string
     this.licences = options.product !== undefined
     this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)
+    this.constant =
+      typeof options.customer !== 'function' &&
+      Object.values(customerSources(options)).every(source => typeof source === 'object' && !('attribute' in source))
     this.#dimensions = dimensions
   }
 

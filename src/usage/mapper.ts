@@ -4,11 +4,12 @@ import { configurationError, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
 import { Arrivals } from './arrivals.ts'
+import { controlled, isControl } from './controls.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
-import { compileRules, type Rules } from './rules.ts'
+import { type CompiledRule, compileRules, type Rules } from './rules.ts'
 
 // The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
 const DATA_POINT_TYPE = { histogram: 0, exponentialHistogram: 1, gauge: 2, sum: 3 }
@@ -23,6 +24,8 @@ export class UsageMapper {
   /** What has come so far, by rule. */
   readonly arrivals: Arrivals
   readonly #sources = new Sources()
+  /** The series of observable counters. There are as many as the SDK keeps itself. */
+  readonly #observed = new Set<string>()
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.
@@ -34,7 +37,12 @@ export class UsageMapper {
     this.product = (rest.productCode ?? rest.product) as string
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
-    if (!gauges) refuseIntegrals(this.#rules)
+    refuse(
+      this.#rules,
+      gauges
+        ? ({ baseline }) => baseline !== undefined && NO_BASELINES
+        : ({ value }) => value === 'integral' && NO_INTEGRALS,
+    )
     this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
   }
 
@@ -73,9 +81,26 @@ export class UsageMapper {
       return undefined
     })
     for (const { scope, metrics: list } of metrics.scopeMetrics) {
-      for (const metric of list) mapMetric(mapping, scope.name, metric)
+      const { times, missing } = controlled(list)
+      for (const metric of list) {
+        if (isControl(metric)) continue
+        const { name, unit } = metric.descriptor
+        const begins = (attributes: Attributes) => this.#begins([scope.name, scope.version, name, unit], attributes)
+        mapMetric(mapping, scope.name, metric, times(metric), isObserved(metric) ? begins : NEVER)
+      }
+      for (const { name, unit } of missing) {
+        if (mapping.metric(scope.name, name, unit, undefined)) mapping.lose('kept-by-view')
+      }
     }
     return mapping.report
+  }
+
+  /** Whether a series has not been seen before. */
+  #begins(metric: readonly unknown[], attributes: Attributes): boolean {
+    const key = JSON.stringify([...metric, ...Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1))])
+    const known = this.#observed.has(key)
+    this.#observed.add(key)
+    return !known
   }
 
   /** The same for metrics of another shape, which the caller goes through by himself. */
@@ -91,24 +116,50 @@ export class UsageMapper {
   }
 }
 
-function refuseIntegrals({ feeds }: Rules): void {
-  const found = [...feeds.values()].flat().flatMap(({ dimension, rules }) => {
-    const integral = rules.find(rule => rule.value === 'integral')
-    return integral === undefined ? [] : [`dimensions.${dimension.dimension.name}.from: ${integral.label}`]
-  })
-  if (found.length === 0) return
-  throw configurationError(
-    [...new Set(found)].map(what => `${what}: expected counters or histograms; only the gateway integrates gauges`),
+const NO_INTEGRALS = 'expected counters or histograms; only the gateway integrates gauges'
+const NO_BASELINES = 'expected no baseline; only the exporter asks for it, and the gateway finds baselines by itself'
+
+/** @param problem what is wrong with a rule, if anything */
+function refuse({ feeds }: Rules, problem: (rule: CompiledRule) => string | false): void {
+  const found = [...feeds.values()].flat().flatMap(({ dimension, rules }) =>
+    rules.flatMap(rule => {
+      const wrong = problem(rule)
+      return wrong === false ? [] : [`dimensions.${dimension.dimension.name}.from: ${rule.label}: ${wrong}`]
+    }),
   )
+  if (found.length > 0) throw configurationError([...new Set(found)])
 }
 
-function mapMetric(mapping: Mapping, scope: string, metric: MetricData): void {
-  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problemOf(metric))) {
+const NEVER = () => false
+
+/** The SDK says an instrument's type, though its own types hide it. */
+function isObserved({ descriptor }: MetricData): boolean {
+  const { type } = descriptor as { type?: unknown }
+  return type === 'OBSERVABLE_COUNTER'
+}
+
+/**
+ * @param times how often each value was recorded
+ * @param begins whether a point is the first of a series that others may have counted before
+ */
+function mapMetric(
+  mapping: Mapping,
+  scope: string,
+  metric: MetricData,
+  times: number,
+  begins: (attributes: Attributes) => boolean,
+): void {
+  const problem = problemOf(metric) ?? (Number.isInteger(times) ? undefined : 'views')
+  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problem)) {
     mapping.ignore(metric.dataPoints.length)
     return
   }
+  const once = problem === undefined && times > 1 ? (value?: number) => value && value / times : undefined
+  if (once !== undefined) mapping.doubt('several-views')
   for (const { attributes, value } of metric.dataPoints) {
-    if (typeof value === 'number') mapping.point(attributes, value, undefined)
+    if (typeof value === 'number') {
+      mapping.point(attributes, once ? once(value) : value, undefined, problem, begins(attributes))
+    } else if (once) mapping.point(attributes, once(value?.sum), once(value?.count))
     else mapping.point(attributes, value?.sum, value?.count)
   }
 }

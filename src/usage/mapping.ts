@@ -17,6 +17,13 @@ export type UnbillableReason =
   | 'unit'
   | 'no-sum'
   | 'no-count'
+  | 'too-small'
+  // Of the SDK's views:
+  | 'views'
+  | 'kept-by-view'
+  // Of observable counters:
+  | 'baseline'
+  | 'observable'
   // Of metrics that came as OTLP:
   | 'no-time'
   | 'no-temporality'
@@ -27,7 +34,7 @@ export type UnbillableReason =
   | 'no-room'
 
 /** Why a data point that is counted may not be what its producer means. */
-export type DoubtfulReason = 'start-after-time'
+export type DoubtfulReason = 'start-after-time' | 'several-views'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -206,12 +213,15 @@ export class Mapping {
   /**
    * Reads a point: a sum's value, or a histogram's sum and count. A `problem` says why it cannot be billed. Returns
    * whether anything was added of it.
+   *
+   * @param first whether it is the first that is seen of a series that others may have counted before
    */
   point(
     attributes: Attributes,
     sum: number | bigint | undefined,
     count: number | bigint | undefined,
     problem: UnbillableReason | undefined = this.#problem,
+    first = false,
   ): boolean {
     this.report.points += 1
     const overflow = isOverflow(attributes)
@@ -229,7 +239,17 @@ export class Mapping {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
+      if (amount === 0n && this.#kind === 'delta' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
+        rejected = true
+        this.#unbillable('too-small', dimension.dimension)
+        continue
+      }
       if (amount === 0n && !this.#totals) continue
+      if (first && ready.rule.baseline !== false) {
+        rejected = true
+        this.#unbillable(ready.rule.baseline ? 'baseline' : 'observable', dimension.dimension)
+        continue
+      }
       known ??= this.#customer(attributes, overflow)
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
@@ -261,7 +281,7 @@ export class Mapping {
     if (!asked) this.report.ignored += 1
   }
 
-  /** Tells what is odd about the point that was read last. */
+  /** Tells what is odd about the metric that was begun, or about its point that was read last. */
   doubt(reason: DoubtfulReason): void {
     const metric = this.#name
     let entry = this.report.doubtful.find(entry => entry.reason === reason && entry.metric === metric)
@@ -272,8 +292,13 @@ export class Mapping {
     entry.points += 1
   }
 
+  /** Tells that usage of the metric was measured and has not come. */
+  lose(reason: UnbillableReason): void {
+    for (const { dimension } of this.#feeds) this.#unbillable(reason, dimension.dimension)
+  }
+
   #customer(attributes: Attributes, overflow: boolean): TrackedAccount {
-    return overflow
+    return overflow && !this.#customers.constant
       ? this.#customers.unattributed('overflow', attributes)
       : this.#customers.read(attributes, this.#resource)
   }
@@ -413,8 +438,18 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has more than twice as many series in a day as its sender may have. Find what makes them, or raise the limit of its token, in listen.tokens.`
     case 'no-room':
       return `${metric} has a point that the ledger has no room for. Look at where it is recorded.`
+    case 'views':
+      return `${metric} matches billingViews' view and others of the MeterProvider, and which of its values were recorded more than once cannot be told. Take the other views (of ${metric} or *) out.`
+    case 'baseline':
+      return `${metric} is observed, and its rule says baseline: true: the first value of each series in this process is what was there before.`
+    case 'observable':
+      return `${metric} is observed, and its rule does not say what the first value of each series in a process is: what was there before, such as a device's or a database's total (baseline: true), or this process's usage (baseline: false). Until it does, that value is left out. Say it in the rule of ${dimension.name}; in the place of a preset write a rule.`
+    case 'kept-by-view':
+      return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
+    case 'too-small':
+      return `${metric} has a point that is less than half a millionth of ${dimension.name}'s base unit (${dimension.baseUnit}), which is the least that is kept. Record larger amounts, or in a larger unit.`
     case 'not-a-number':
       return `${metric} has a point that is not a finite number. Look for a NaN or Infinity where it is recorded.`
     case 'negative':
@@ -428,6 +463,8 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
   switch (reason) {
     case 'start-after-time':
       return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
+    case 'several-views':
+      return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
   }
 }
 

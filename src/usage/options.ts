@@ -123,7 +123,7 @@ const which = {
 const value = v.picklist(['sum', 'count', 'integral'], "'sum', 'count' or 'integral'")
 
 const counterRule = v.pipe(
-  v.strictObject({ ...which, value: v.optional(value), unit: v.optional(unit) }),
+  v.strictObject({ ...which, value: v.optional(value), unit: v.optional(unit), baseline: v.optional(v.boolean()) }),
   v.check(({ value, unit }) => value !== 'count' || unit === undefined, "no unit with value: 'count', which has none"),
 )
 

@@ -16,6 +16,12 @@ export interface Rule {
    * minutes by default; a longer silence is not billed, and reported.
    */
   readonly maxGap?: number
+  /**
+   * Of an observable counter, in the exporter only: whether the first value of each series in a process was there
+   * before (`true`: a device's or a database's total, of which the rest is usage) or is this process's usage (`false`: a
+   * total that began with it). Where it is not said, the first value is not billed, and told as an error.
+   */
+  readonly baseline?: boolean
 }
 
 type Scalar = string | number | boolean

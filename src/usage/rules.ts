@@ -25,6 +25,8 @@ export interface CompiledRule {
   readonly unit: Unit | undefined
   /** Of an integral, in milliseconds. */
   readonly maxGap: number
+  /** Whether an observable counter's first value was there before; undefined where the rule does not say. */
+  readonly baseline: boolean | undefined
 }
 
 interface Condition {
@@ -152,6 +154,7 @@ function compileRule(rule: Rule, label: string, source: string, preset: boolean)
     value: rule.value ?? 'sum',
     unit: unitOf(rule),
     maxGap: rule.maxGap ?? DEFAULT_MAX_GAP,
+    baseline: rule.baseline,
   }
 }
 

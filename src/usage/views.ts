@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
 import { configurationError, show } from '../check.ts'
+import { nameControls } from './controls.ts'
 import { customerSources } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'
@@ -38,15 +39,25 @@ export interface BillingViewsOptions {
  * Views for a MeterProvider, one for each metric that a rule names. They copy attributes when they are recorded: the
  * SDK keeps them by reference, and an object that changes afterwards would change who pays.
  *
- * Views hold for all readers of the provider. No other view may match these instruments: where two do, the SDK
- * records each value twice. To have the reader bring nothing but these metrics, see `dropUnnamed`.
+ * Views hold for all readers of the provider. No other view should match these instruments: where two do, the SDK
+ * records each value twice. The exporter finds that by a control, `marketplace.control.….<metric>`, which each counter
+ * and histogram gets beside it: one series that counts everything once. Usage is then billed once, with a warning. To
+ * have the reader bring nothing but these metrics, see `dropUnnamed`.
  */
 export function billingViews(options: UsageOptions, views: BillingViewsOptions = {}): ViewOptions[] {
   const usage = parseUsageOptions(options)
   const { feeds } = compileRules(usage.dimensions)
   const { cardinalityLimit = DEFAULT_CARDINALITY_LIMIT, attributes = 'all' } = views
   const common = { aggregationCardinalityLimit: cardinalityLimit, attributesProcessors: [COPY] }
-  if (attributes === 'all') return [...feeds.keys()].map(instrumentName => ({ instrumentName, ...common }))
+  const controlName = nameControls()
+  const controls = [...feeds.keys()].flatMap(instrumentName =>
+    ADDED_UP.map(type => ({
+      ...{ instrumentName, instrumentType: type as InstrumentType, name: controlName(instrumentName) },
+      attributesProcessors: [NONE],
+    })),
+  )
+  if (attributes === 'all')
+    return [...feeds.keys()].map((instrumentName): ViewOptions => ({ instrumentName, ...common })).concat(controls)
   if (typeof usage.customer === 'function') {
     throw configurationError([
       "attributes: expected 'all', since customer is a function that may read any, got 'needed'",
@@ -55,7 +66,7 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
   const customerKeys = Object.values(customerSources(usage)).flatMap(source =>
     typeof source === 'string' ? source : 'attribute' in source ? source.attribute : [],
   )
-  return [...feeds].flatMap(([instrumentName, metricFeeds]) => {
+  const kept = [...feeds].flatMap(([instrumentName, metricFeeds]): ViewOptions[] => {
     const ruleKeys = metricFeeds.flatMap(feed => feed.rules.flatMap(rule => rule.conditions.map(({ key }) => key)))
     const attributesProcessors = [keepOnly(new Set([...customerKeys, ...ruleKeys]))]
     return [
@@ -68,6 +79,7 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
       ...NOT_ADDED_UP.map(type => ({ ...common, instrumentName, instrumentType: type as InstrumentType })),
     ]
   })
+  return kept.concat(controls)
 }
 
 /**
@@ -93,6 +105,8 @@ export function cardinalityLimit(customers: number, seriesPerCustomer = 1): numb
 export function dropUnnamed(): AggregationOption {
   return { type: DROP } as AggregationOption
 }
+
+const NONE = { process: (): Attributes => ({}) }
 
 const COPY = { process: (attributes: Attributes): Attributes => ({ ...attributes }) }
 

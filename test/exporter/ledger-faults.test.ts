@@ -22,6 +22,7 @@ import {
 } from './support.ts'
 
 const full = () => new LedgerError('ERR_LEDGER_FULL', 'cannot append batch: no space is left')
+const REQUESTS = `${ACCOUNT} inference-requests`
 const TOKENS = `${ACCOUNT} tokens-processed`
 
 /** A ledger whose appends fail while it is broken: before they commit, or after. */
@@ -254,29 +255,56 @@ test('a callback that throws takes nothing with it', async t => {
   assert.deepEqual(await recorded(ledger), { [TOKENS]: 11n * M })
 })
 
-test('a dimension that the ledger refuses keeps usage in memory, and records that are due go out all the same', async t => {
+test('a dimension that the ledger has in another base unit is refused at once where the ledger can say so', async t => {
+  const first = world(t)
+  await exportTo(first.exporter, tokens(5))
+  await first.exporter.shutdown()
+  // Sold by the token until now, by the second from now on, under the same name.
+  const dimensions = { 'tokens-processed': { unit: 's', from: 'marketplace.time' } } as const
+  assert.throws(() => world(t, { wrap: () => first.ledger, dimensions }), {
+    code: 'ERR_CONFIGURATION',
+    message:
+      /dimensions\.tokens-processed\.unit: expected one that converts to "1", in which the ledger has its usage, got "s"/,
+  })
+})
+
+test('else it waits by itself: the others are recorded, and records that are due go out', async t => {
   const first = world(t)
   await exportTo(first.exporter, tokens(5))
   await first.exporter.shutdown()
   first.clock.now += HOUR
-  // Sold by the token until now, by the second from now on, under the same name.
+  // As one on another machine.
+  const remote = new Proxy(first.ledger, {
+    get: (target, name) => {
+      const member = target[name as keyof typeof target] as unknown
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+    getPrototypeOf: () => Object.prototype,
+  })
   const second = world(t, {
     now: () => first.clock.now,
     client: first.client,
-    ledger: first.ledger,
-    wrap: () => first.ledger,
-    dimensions: { 'tokens-processed': { unit: 's', from: 'marketplace.time' } },
+    wrap: () => remote,
+    dimensions: {
+      'tokens-processed': { unit: 's', from: 'marketplace.time' },
+      'inference-requests': { unit: '{request}', from: 'marketplace.requests' },
+    },
   })
   const results = await saidDuring(async () => {
-    const seconds = inferenceCollection({ seconds: 3, attributes: customer })
-    const { code, error } = await exportTo(second.exporter, seconds)
+    const usage = inferenceCollection({ seconds: 3, requests: 2, attributes: customer })
+    const { code, error } = await exportTo(second.exporter, usage)
     assert.equal(code, 1)
     assert.match(String(error), /tokens-processed is recorded in the base unit "1".*got "s".*new dimension/)
   })
   assert.match(results.join('\n'), /error: Usage is kept in memory .*base unit/)
+  assert.deepEqual(await recorded(first.ledger), { [TOKENS]: 5n * M, [REQUESTS]: 2n * M })
+  // What waits across the turn of a month was made a batch of before.
+  first.clock.now = Date.UTC(2026, 6, 1)
+  const more = inferenceCollection({ seconds: 1, requests: 1, attributes: customer })
+  assert.equal((await exportTo(second.exporter, more)).code, 1)
+  assert.deepEqual(await recorded(first.ledger), { [TOKENS]: 5n * M, [REQUESTS]: 3n * M })
   await assert.rejects(second.exporter.forceFlush(), { code: 'ERR_LEDGER_INVALID' })
-  assert.deepEqual(first.billed(), { [TOKENS]: 5 })
-  await assert.rejects(second.exporter.shutdown(), /3 of tokens-processed/)
+  await assert.rejects(second.exporter.shutdown(), /\(4 of tokens-processed, in base units\)/)
 })
 
 test('the clock jumping back and ahead by a day bills each unit once', async t => {

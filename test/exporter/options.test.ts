@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
+import { MarketplaceMetering, MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
@@ -32,6 +32,8 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ region: 'US-EAST-1' }, /region: expected .*got "US-EAST-1"/],
   [{ region: 7 }, /region: expected a string, got 7/],
   [{ region: null }, /region: expected a string, got null/],
+  [{ client: { ...client, region: 'eu-west-1' } }, /region: expected that of the client, "eu-west-1", got "us-east-1"/],
+  [{ client: { ...client, config: { region: 'eu-west-1' } } }, /region: expected that of the client, "eu-west-1", got/],
   [{ client: {} }, /client: expected a client with batchMeterUsage\(request\), got {}/],
   [{ client: null }, /client: expected a client .*, got null/],
   [{ client: { batchMeterUsage: 'yes' } }, /client: expected a client .*, got {"batchMeterUsage":"yes"}/],
@@ -205,4 +207,20 @@ test('a clock that fails while it runs stands still: nothing is lost, and it is 
   fails = undefined
   assert.deepEqual(await exportTo(exporter, tokens(5)), SUCCESS)
   assert.deepEqual(await recorded(ledger), { [`${ACCOUNT} tokens-processed`]: 20n * M })
+})
+
+test('a client that looks up another region sends nothing, and nothing is frozen for it', async t => {
+  const made = new MarketplaceMetering({ region: 'eu-west-1' })
+  t.mock.method(made, 'batchMeterUsage', () => assert.fail('it was sent'))
+  const { exporter, ledger, clock } = world(t, { client: made })
+  await exportTo(exporter, tokens(3))
+  clock.now += 2 * HOUR
+  const messages = await saidDuring(() => exporter.forceFlush())
+  assert.match(
+    messages.join('\n'),
+    /^error: Usage stays in the ledger, and nothing is sent: Invalid options: region: expected that of the client, "eu-west-1", got "us-east-1"/m,
+  )
+  await assert.rejects(exporter.finalize({ accountId: ACCOUNT }, { endedAt: clock.now }), { code: 'ERR_CONFIGURATION' })
+  assert.deepEqual(await ledger.records(), [])
+  assert.equal((await recorded(ledger))[`${ACCOUNT} tokens-processed`], 3n * M)
 })

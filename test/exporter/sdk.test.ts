@@ -56,7 +56,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       dimensions: {
         seconds: { unit: 's', from: { metric: 'duration' } },
         calls: { unit: '{call}', from: { metric: 'duration', value: 'count' } },
-        bytes: { unit: 'kBy', from: { metric: 'traffic' } },
+        bytes: { unit: 'kBy', from: { metric: 'traffic', baseline: false } },
       },
     })
     const { meter, collect } = measure(t, sdk, exporter)
@@ -150,7 +150,9 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       return Object.getPrototypeOf(exporter).export.call(exporter, metrics, callback)
     })
     await collect()
-    assert.deepEqual(names, ['marketplace.inference.requests'])
+    assert.equal(names[0], 'marketplace.inference.requests')
+    assert.match(names[1] ?? '', /^marketplace\.control\.\d+\.marketplace\.inference\.requests$/)
+    assert.equal(names.length, 2)
     assert.deepEqual(await recorded(ledger), Object.fromEntries(ids.map(id => [`${id} inference-requests`, M])))
   })
 

@@ -70,6 +70,31 @@ test('a large flush is several batches, each unit in one of them', async t => {
   assert.deepEqual(writer.unwritten(), [])
 })
 
+test('what is kept back waits, also out of batches that were made when the month turned', async t => {
+  const { writer, tried, use, recorded } = await begin(t)
+  const [one, two] = accounts as [CustomerAccount, CustomerAccount]
+  const tally = (): Tally => ({ source: 0, waiting: undefined })
+  writer.add(two, 'other', NOON, 3n, tally())
+  use(0, 5n)
+  writer.add(one, TOKENS.name, Date.UTC(2026, 6, 1), 7n, tally())
+  writer.keepBack(new Set(['other']))
+  await writer.flush()
+  writer.add(two, 'other', NOON, 4n, tally())
+  await writer.flush()
+  assert.deepEqual(sequencesAndSizes(tried), [
+    [1, 1],
+    [2, 1],
+  ])
+  assert.deepEqual(await recorded(), new Map([[one.key, 12n]]))
+  assert.deepEqual(
+    writer.unwritten().map(({ dimension, amount }) => [dimension, amount]),
+    [
+      ['other', 3n],
+      ['other', 4n],
+    ],
+  )
+})
+
 test('timers have their turn between the batches of a large flush', async t => {
   let due = 0
   let fired = 0

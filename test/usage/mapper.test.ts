@@ -140,11 +140,76 @@ test('an observable counter that falls has begun anew', async () => {
   meter()
     .createObservableCounter('m')
     .addCallback(result => result.observe(value, customer))
-  const mapper = counting({ metric: 'm' })
+  const mapper = counting({ metric: 'm', baseline: false })
   assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 5n * M })
   value = 3
   // The SDK takes the fall for a restart, from zero.
   assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 3n * M })
+})
+
+test('what an observable counter has at first is usage only where its rule says so', async () => {
+  for (const sdk of Object.values(SDKS)) {
+    for (const [baseline, first, reasons] of [
+      [true, {}, [['baseline', 2]]],
+      [undefined, {}, [['observable', 2]]],
+      [false, { [`p,${ACCOUNT} → d`]: 10_007n * M }, []],
+    ] as const) {
+      const { meter, collect } = measure({ sdk })
+      const totals: Record<string, number> = { a: 10_000, b: 7, idle: 0 }
+      meter()
+        .createObservableCounter('m')
+        .addCallback(result => {
+          for (const [gpu, total] of Object.entries(totals)) result.observe(total, { ...customer, gpu })
+        })
+      meter().createCounter('m.too').add(3, customer)
+      const mapper = counting({ metric: ['m', 'm.too'], ...(baseline !== undefined && { baseline }) })
+      const { amounts, report } = map(mapper, await collect())
+      const counted = { [`p,${ACCOUNT} → d`]: (first[`p,${ACCOUNT} → d`] ?? 0n) + 3n * M }
+      assert.deepEqual(amounts, counted)
+      assert.deepEqual(
+        report.unbillable.map(({ reason, points }) => [reason, points]),
+        reasons,
+      )
+      totals.a = 10_100
+      totals.idle = 5
+      assert.deepEqual(map(mapper, await collect()).amounts, { [`p,${ACCOUNT} → d`]: 105n * M })
+    }
+  }
+})
+
+test('what is too small to be kept is told', async () => {
+  const { meter, collect } = measure()
+  const counter = meter().createCounter('m')
+  counter.add(4e-7, { ...customer, part: 1 })
+  counter.add(6e-7, { ...customer, part: 2 })
+  counter.add(0, { ...customer, part: 3 })
+  const { amounts, report } = map(counting({ metric: 'm' }), await collect())
+  assert.deepEqual(amounts, { [`p,${ACCOUNT} → d`]: 1n })
+  assert.deepEqual(
+    report.unbillable.map(({ reason, points }) => [reason, points]),
+    [['too-small', 1]],
+  )
+})
+
+test('what overflowed is of the one customer where no attribute of a point says who that is', async () => {
+  const tenant = { accountId: { resource: 'tenant' } }
+  for (const [own, account] of [
+    [{ accountId: { value: ACCOUNT } }, `p,${ACCOUNT}`],
+    [tenant, `p,${ACCOUNT}`],
+    [{ accountId: 'tenant' }, 'p,unattributed=overflow,{"otel.metric.overflow":true}'],
+    [() => ({ accountId: ACCOUNT }), 'p,unattributed=overflow,{"otel.metric.overflow":true}'],
+  ] as const) {
+    const { meter, collect } = measure({ limit: 3, resource: { tenant: ACCOUNT } })
+    const counter = meter().createCounter('m')
+    for (let request = 0; request < 10; request++) counter.add(1, { request })
+    const options = { productCode: 'p', customer: own, dimensions: { d: { unit: '1', from: { metric: 'm' } } } }
+    const { amounts } = map(new UsageMapper(options), await collect())
+    assert.equal(
+      Object.values(amounts).reduce((sum, amount) => sum + amount),
+      10n * M,
+    )
+    assert.ok(Object.hasOwn(amounts, `${account} → d`), JSON.stringify(Object.keys(amounts)))
+  }
 })
 
 test('attributes have to equal, be one of, or be absent', async () => {
@@ -376,6 +441,14 @@ test('what only the gateway can integrate is refused', () => {
   assert.throws(
     () => counting('dcgm.time', { unit: 'h' }),
     /dimensions\.d\.from: 'dcgm\.time': expected counters or histograms; only the gateway integrates gauges/,
+  )
+})
+
+test('baselines are asked for in the exporter only', () => {
+  const dimensions = { d: { unit: '1', from: { metric: 'm', baseline: true } } }
+  assert.throws(
+    () => new UsageMapper({ productCode: 'p', dimensions }, { gauges: true }),
+    /dimensions\.d\.from: dimensions\.d\.from: expected no baseline; only the exporter asks for it/,
   )
 })
 

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ViewOptions } from '@opentelemetry/sdk-metrics'
+import { isControl } from '../../src/usage/controls.ts'
 import { inferenceInstruments } from '../../src/usage/instruments.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { UsageOptions } from '../../src/usage/options.ts'
 import { billingViews, cardinalityLimit, dropUnnamed } from '../../src/usage/views.ts'
-import { map, measure, SDKS } from './sdk.ts'
+import { handmade, map, measure, SDKS } from './sdk.ts'
 
 const M = 1_000_000n
 const options: UsageOptions = { productCode: 'p' }
@@ -23,7 +25,10 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
         .addCallback(result => result.observe(1))
       const collected = await collect()
       const names = collected.scopeMetrics.flatMap(({ metrics }) => metrics.map(({ descriptor }) => descriptor.name))
-      assert.deepEqual(names, ['marketplace.inference.tokens'])
+      assert.deepEqual(
+        names.map(name => name.replace(/control\.\d+/, 'control.#')),
+        ['marketplace.inference.tokens', 'marketplace.control.#.marketplace.inference.tokens'],
+      )
       assert.equal(total(map(new UsageMapper(options), collected).amounts), 3n * M)
     }
   })
@@ -53,7 +58,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       dimensions: {
         calls: { unit: '1', from: { metric: 'time', value: 'count', attributes: { 'error.type': null } } },
         input: { unit: '1', from: { metric: 'tokens', attributes: { type: 'input' } } },
-        observed: { unit: '1', from: { metric: 'observed' } },
+        observed: { unit: '1', from: { metric: 'observed', baseline: false } },
       },
     }
     const amounts: Record<string, bigint>[] = []
@@ -76,7 +81,9 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       const collected = await collect()
       amounts.push(map(new UsageMapper(usage), collected).amounts)
       series.push(
-        collected.scopeMetrics.flatMap(({ metrics }) => metrics.map(m => m.dataPoints.length)).reduce((a, b) => a + b),
+        collected.scopeMetrics
+          .flatMap(({ metrics }) => metrics.filter(metric => !isControl(metric)).map(m => m.dataPoints.length))
+          .reduce((a, b) => a + b),
       )
     }
     assert.deepEqual(amounts[0], amounts[1])
@@ -102,18 +109,90 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     }
   })
 
+  test(`another view that matches too makes nothing count twice, and is told (${generation})`, async () => {
+    const usage: UsageOptions = {
+      productCode: 'p',
+      dimensions: {
+        counted: { unit: '1', from: { metric: 'counted' } },
+        summed: { unit: '1', from: { metric: 'timed' } },
+        calls: { unit: '1', from: { metric: 'timed', value: 'count' } },
+        observed: { unit: '1', from: { metric: 'observed', baseline: false } },
+      },
+    }
+    const measured = async (views: ViewOptions[]) => {
+      const { meter, collect } = measure({ sdk, views })
+      meter().createCounter('counted').add(0.1, customer(1))
+      meter().createCounter('counted').add(3, customer(2))
+      meter().createCounter('counted', { unit: '{x}' }).add(5, customer(2))
+      for (const value of [2, 5]) meter().createHistogram('timed').record(value, customer(1))
+      meter()
+        .createObservableCounter('observed')
+        .addCallback(result => result.observe(7, customer(1)))
+      return map(new UsageMapper(usage), await collect())
+    }
+    for (const attributes of ['all', 'needed'] as const) {
+      const views = () => billingViews(usage, { attributes })
+      const { amounts, report } = await measured(views())
+      assert.deepEqual(amounts, {
+        'p,100000000001 → counted': M / 10n,
+        'p,100000000002 → counted': 8n * M,
+        'p,100000000001 → summed': 7n * M,
+        'p,100000000001 → calls': 2n * M,
+        'p,100000000001 → observed': 7n * M,
+      })
+      assert.deepEqual([report.doubtful, report.unbillable, report.ignored], [[], [], 0])
+      const all = { instrumentName: '*' }
+      const beside = [
+        [...views(), all],
+        [all, ...views()],
+        [...views(), ...views()],
+        [all, ...views(), { meterName: 'app' }, ...views()],
+      ]
+      for (const several of beside) {
+        const { amounts: same, report } = await measured(several)
+        assert.deepEqual(same, amounts)
+        assert.deepEqual(
+          new Set(report.doubtful.map(({ reason, metric }) => `${reason} ${metric}`)),
+          new Set(['several-views counted', 'several-views timed']),
+        )
+        assert.deepEqual(report.unbillable, [])
+      }
+    }
+  })
+
   test(`what a view that drops everything would do (${generation})`, async () => {
     // Why there is dropUnnamed: the SDK takes two views of one instrument for one stream.
     const drop = { instrumentName: '*', aggregation: { type: 1 as never } }
-    const measured = async (views: object[]) => {
+    const measured = async (views: ViewOptions[]) => {
       const { meter, collect } = measure({ sdk, views })
       inferenceInstruments(meter()).requests.add(1, customer(1))
-      return total(map(new UsageMapper(options), await collect()).amounts)
+      return map(new UsageMapper(options), await collect())
     }
-    assert.equal(await measured([drop, ...billingViews(options)]), 0n)
-    assert.equal(await measured([...billingViews(options), drop]), 2n * M)
+    const dropped = await measured([drop, ...billingViews(options)])
+    assert.equal(total(dropped.amounts), 0n)
+    assert.deepEqual(
+      dropped.report.unbillable.map(({ reason, metric }) => [reason, metric]),
+      [['kept-by-view', 'marketplace.inference.requests']],
+    )
+    assert.equal(total((await measured([...billingViews(options), drop])).amounts), M)
   })
 }
+
+test('where it cannot be told which values came twice, none is billed', () => {
+  const counter = (name: string, value: number) => ({
+    descriptor: { name, unit: '1', description: '', valueType: 1 },
+    ...{ dataPointType: 3, isMonotonic: true, aggregationTemporality: 0 },
+    dataPoints: [{ value, attributes: customer(1), startTime: [0, 0], endTime: [0, 0] }],
+  })
+  const metrics = handmade(counter('marketplace.inference.tokens', 3))
+  metrics.scopeMetrics[0]?.metrics.push(counter('marketplace.control.1.marketplace.inference.tokens', 2) as never)
+  const { amounts, report } = map(new UsageMapper(options), metrics)
+  assert.deepEqual(amounts, {})
+  assert.deepEqual(
+    report.unbillable.map(({ reason, points }) => [reason, points]),
+    [['views', 1]],
+  )
+})
 
 test('the limit', () => {
   assert.equal(cardinalityLimit(10), 2000)
@@ -130,7 +209,7 @@ test('the limit', () => {
 
 test('attributes that a function may read cannot be dropped', () => {
   const usage: UsageOptions = { productCode: 'p', customer: () => undefined }
-  assert.equal(billingViews(usage).length, 3)
+  assert.equal(billingViews(usage).filter(({ name }) => name === undefined).length, 3)
   assert.throws(() => billingViews(usage, { attributes: 'needed' }), {
     name: 'ConfigurationError',
     message:

@@ -37,7 +37,7 @@ const rule = v.strictObject({
     v.optional(MAX_GAP),
     'Of an integral, the longest time between two points that the level is taken to have held. 5m by default.',
   ),
-} satisfies Shape<Rule>)
+} satisfies Shape<Omit<Rule, 'baseline'>>)
 
 /** A preset, or a rule. */
 export const SOURCE = v.union([v.picklist(Object.keys(PRESETS)), rule])

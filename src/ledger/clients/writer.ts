@@ -23,6 +23,7 @@ export class UsageWriter {
   #batches: UsageBatch[] = []
   /** Those with something waiting that is in no batch. */
   #waiting: Tally[] = []
+  #keptBack: ReadonlySet<string> = new Set()
   #month = { start: Number.NaN, end: Number.NaN }
   #flushes: Promise<void> = Promise.resolve()
 
@@ -59,6 +60,19 @@ export class UsageWriter {
     return flush
   }
 
+  /** Has usage of these dimensions wait here: the ledger would take it for something else. To be said before a flush. */
+  keepBack(dimensions: ReadonlySet<string>): void {
+    this.#keptBack = dimensions
+    const isKept = ({ dimension }: UsageEntry) => dimensions.has(dimension)
+    const kept = this.#batches.flatMap(({ entries }) => entries.filter(isKept))
+    if (kept.length === 0) return
+    // Batches are made before a flush where the month turns.
+    this.#waiting.push(...kept.map(waiting => ({ source: 0, waiting })))
+    const others = this.#batches.map(batch => ({ ...batch, entries: batch.entries.filter(entry => !isKept(entry)) }))
+    this.#batches = others.filter(({ entries }) => entries.length > 0)
+    this.#beginAnew()
+  }
+
   /** What is not in the ledger yet, as far as this process knows. */
   unwritten(): UsageEntry[] {
     const waiting = this.#waiting.map(tally => tally.waiting as WaitingUsage)
@@ -72,12 +86,15 @@ export class UsageWriter {
   }
 
   #makeBatches(): void {
-    for (let start = 0; start < this.#waiting.length; start += MOST_ENTRIES) {
-      const entries = this.#waiting.slice(start, start + MOST_ENTRIES).map(take)
+    const isKept = ({ waiting }: Tally) => this.#keptBack.has((waiting as WaitingUsage).dimension)
+    const going = this.#keptBack.size === 0 ? this.#waiting : this.#waiting.filter(tally => !isKept(tally))
+    const kept = this.#keptBack.size === 0 ? [] : this.#waiting.filter(isKept)
+    for (let start = 0; start < going.length; start += MOST_ENTRIES) {
+      const entries = going.slice(start, start + MOST_ENTRIES).map(take)
       this.#sequence += 1
       this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries })
     }
-    this.#waiting = []
+    this.#waiting = kept
   }
 
   async #appendBatches(): Promise<void> {

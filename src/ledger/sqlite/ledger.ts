@@ -125,6 +125,11 @@ export class SqliteLedger implements Ledger {
   }
 
   async dimensions(): Promise<Dimension[]> {
+    return this.knownDimensions()
+  }
+
+  /** The same at once. */
+  knownDimensions(): Dimension[] {
     return this.#database.read('read the dimensions', () => dimensions(this.#database))
   }
 
