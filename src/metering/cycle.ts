@@ -1,4 +1,5 @@
 import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
+import { lastBilled, YOUNGEST_METERED } from '../ledger/last-billed.ts'
 import type {
   ClaimOptions,
   CloseOptions,
@@ -104,7 +105,7 @@ export class MeteringCycle {
   readonly #answering = new Set<string>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
-  #prunedAt = Number.NEGATIVE_INFINITY
+  #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
 
@@ -154,17 +155,27 @@ export class MeteringCycle {
       const { lanes } = await ledger.due(now())
       await allEnded(lanes.map(lane => this.#drain(lane, end)))
     }
-    if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
-      this.#prunedAt = now()
-      const why = `older than ${Math.round(this.#options.retention / DAY)} days`
-      await ledger.prune(now() - this.#options.retention, { who: 'retention', why, now: now() })
-    }
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
+    this.#prunedAt ??= now()
+    if (Math.abs(now() - this.#prunedAt) >= PRUNE_INTERVAL) {
+      this.#prunedAt = now()
+      await this.#prune()
+    }
     this.#forgotAt ??= now()
     if (Math.abs(now() - this.#forgotAt) >= FORGET_INTERVAL) {
       this.#forgotAt = now()
       await ledger.forget(now())
     }
+  }
+
+  /** Deletes what is older than the retention at what is surely no later than now. */
+  async #prune(): Promise<void> {
+    const { ledger, now, retention } = this.#options
+    if (retention === Number.POSITIVE_INFINITY) return
+    const billed = lastBilled(await ledger.records(YOUNGEST_METERED))
+    if (billed === undefined) return
+    const why = `${Math.round(retention / DAY)} days older than what AWS has billed last`
+    await ledger.prune(Math.min(now(), billed + HOUR) - retention, { who: 'retention', why, now: now() })
   }
 
   async #drain(lane: Lane, end: AbortSignal): Promise<void> {

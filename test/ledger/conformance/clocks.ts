@@ -1,8 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
-import { ALICE, BOB, bounced, CAROL, closing, entry, lost, METERED, NOT_SUBSCRIBED, REQUESTS } from '../scene.ts'
-import { DAY, type Scenario } from './scenario.ts'
+import {
+  ALICE,
+  BOB,
+  BY,
+  bounced,
+  CAROL,
+  closing,
+  entry,
+  hour,
+  lost,
+  METERED,
+  NOT_SUBSCRIBED,
+  REQUESTS,
+} from '../scene.ts'
+import { billedIn, DAY, type Scenario } from './scenario.ts'
 
 export function clocks(name: string, scenario: Scenario): void {
   describe(`${name}: clocks that jump`, () => {
@@ -41,6 +54,29 @@ export function clocks(name: string, scenario: Scenario): void {
         assert.deepEqual([held.reason, held.inDoubt], ['in-doubt', true])
       },
     )
+
+    scenario('a clock that is ahead, by days or by years, prunes nothing of what AWS may still take', async scene => {
+      for (const n of [0, 1, 10, 30]) await billedIn(scene, n)
+      const kept = () => scene.ledger.records({ state: 'metered' }).then(records => records.length)
+      for (const ahead of [3 * DAY, 800 * DAY]) {
+        // What it records and freezes is to come; that says nothing about the time.
+        await scene.use(ALICE, REQUESTS, 30 + ahead / HOUR, 5)
+        await scene.close(30 + ahead / HOUR)
+        await scene.send(bounced(closing(30) + ahead + MINUTE), closing(30) + ahead)
+        await scene.ledger.prune(hour(30) + ahead - 2 * DAY)
+        assert.equal(await kept(), 2, `${ahead / DAY} days ahead`)
+      }
+    })
+
+    scenario('what a person has settled as billed says nothing about the time', async scene => {
+      for (const n of [0, 1]) await billedIn(scene, n)
+      await scene.use(ALICE, REQUESTS, 40 * 24, 5)
+      await scene.close(40 * 24)
+      await scene.send(lost(closing(40 * 24) + MINUTE), closing(40 * 24))
+      await scene.ledger.expire(closing(1))
+      await scene.ledger.decide((await scene.only('held')).id, 'billed', BY)
+      assert.equal(await scene.ledger.prune(hour(39 * 24)), 0)
+    })
 
     scenario('a claim and a wait from a clock that was ahead do not count', async scene => {
       await scene.append([ALICE, CAROL].map(account => entry(account, REQUESTS, 0, 1)))
