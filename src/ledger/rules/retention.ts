@@ -1,6 +1,7 @@
 import { HOUR, MINUTE } from '../hours.ts'
 import { lastBilled } from '../last-billed.ts'
 import type { RecordEntry } from '../ledger.ts'
+import { checkTime } from './validation.ts'
 
 /** How long ledgers keep records and digests, in one place for every engine. */
 
@@ -20,6 +21,7 @@ export function prunableBefore(
   closedThrough: number | undefined,
   youngest: readonly RecordEntry[],
 ): number {
+  checkTime('before', wanted)
   const billed = lastBilled(youngest)
   if (closedThrough === undefined || billed === undefined) return 0
   // An hour that AWS may still take stays: without its record it could be frozen and billed once more. Which hours are

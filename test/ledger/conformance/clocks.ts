@@ -7,6 +7,7 @@ import {
   BY,
   bounced,
   CAROL,
+  closeOptions,
   closing,
   entry,
   hour,
@@ -15,7 +16,7 @@ import {
   NOT_SUBSCRIBED,
   REQUESTS,
 } from '../scene.ts'
-import { billedIn, DAY, type Scenario } from './scenario.ts'
+import { billedIn, code, DAY, type Scenario } from './scenario.ts'
 
 export function clocks(name: string, scenario: Scenario): void {
   describe(`${name}: clocks that jump`, () => {
@@ -76,6 +77,27 @@ export function clocks(name: string, scenario: Scenario): void {
       await scene.ledger.expire(closing(1))
       await scene.ledger.decide((await scene.only('held')).id, 'billed', BY)
       assert.equal(await scene.ledger.prune(hour(39 * 24)), 0)
+    })
+
+    scenario('a Date, a fraction and what is no time are refused where a time is taken', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 5)
+      const { ledger } = scene
+      for (const time of [new Date(hour(1)), hour(1) + 0.5, Number.NaN, String(hour(1)), 8.7e15] as number[]) {
+        const options = { ...closeOptions(closing(0)), endedAt: hour(1) }
+        for (const act of [
+          () => ledger.finalize(ALICE, { ...options, endedAt: time }),
+          () => ledger.finalize(ALICE, { ...options, now: time }),
+          () => ledger.closeHours({ ...options, now: time }),
+          () => ledger.prune(time),
+          () => ledger.statement({ from: time }),
+          () => ledger.statement({ to: time }),
+          () => ledger.records({ from: time }),
+          () => ledger.writeOff(ALICE.key, REQUESTS.name, { ...BY, now: Number.NaN }),
+        ]) {
+          await assert.rejects(act, code('ERR_LEDGER_INVALID'), `${act}`)
+        }
+      }
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
     })
 
     scenario('a claim and a wait from a clock that was ahead do not count', async scene => {
