@@ -212,6 +212,24 @@ test('a clock that is ahead for a while deletes nothing younger than the retenti
   assert.equal(line?.metered, 160_000_000n)
 })
 
+test('more in an hour than a record takes is told, with how many hours it will take, until it is over', async t => {
+  const bench = new Bench(t)
+  const most = 2_147_483_647
+  // Two hours are over at the first pass.
+  await bench.use(customers(1), 5 * most)
+  await bench.use([customer(7)], most + 5)
+  const behind = async () => {
+    const before = bench.eventsOf('overflow').length
+    await bench.passes(1, HOUR)
+    return bench
+      .eventsOf('overflow')
+      .slice(before)
+      .map(({ hours, amount }) => [hours, amount / 1_000_000n / BigInt(most)])
+  }
+  assert.deepEqual([await behind(), await behind(), await behind(), await behind()], [[[3, 3n]], [[2, 2n]], [], []])
+  assert.equal(bench.billed(), 6 * most + 5)
+})
+
 test('silent counters are forgotten once a day, never in the first pass, and after a clock was set', async t => {
   const times: number[] = []
   const bench = new Bench(t, {
