@@ -16,7 +16,7 @@ import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
 import { Supply } from './metering/supply.ts'
-import { hasDiagLogger, notice } from './notice.ts'
+import { hasDiagLogger, notice, noticeAtExit } from './notice.ts'
 import { formatAmount } from './usage/amount.ts'
 import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
@@ -121,10 +121,23 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       .catch(error => this.#reporter.callbackFault(error))
   }
 
-  /** Brings everything measured so far into the ledger, and sends what is due until `flushTimeout`. Rejects only for the ledger. */
+  /**
+   * Brings everything measured so far into the ledger, and sends what is due until `flushTimeout`. Rejects only for the
+   * ledger, and says how much is in memory only: where it fails, `provider.shutdown()` ends here and asks for no more.
+   */
   async forceFlush(): Promise<void> {
     if (this.#shutdown !== undefined) return this.#shutdown.catch(() => {})
-    await this.#flush()
+    try {
+      await this.#flush()
+    } catch (error) {
+      if (this.#writer.unwritten().length === 0) throw error
+      const { code, message } = error instanceof LedgerError ? error : ledgerFailed(error)
+      throw new LedgerError(
+        code,
+        `${this.#describeUnwritten()} is only in this process's memory, and lost where it ends now: ${message}`,
+        { cause: error },
+      )
+    }
   }
 
   /** The same for the last time. What is not sent then goes out by whoever opens the ledger next. */
@@ -144,7 +157,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const account = this.#mapper.account(customer)
     if (!isPlausibleEnd(endedAt, this.#metering.now())) {
       throw configurationError([
-        `endedAt: expected milliseconds since the epoch, ${PLAUSIBLE_END}, got ${show(endedAt)}`,
+        `endedAt: expected whole milliseconds since the epoch, ${PLAUSIBLE_END}, got ${show(endedAt)}`,
       ])
     }
     await this.#metering.checkRegion()
@@ -180,6 +193,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   async #flush(): Promise<void> {
     try {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
+    } catch (error) {
+      noticeAtExit(this.#lastWord)
+      throw error
     } finally {
       // A batch that the ledger does not take holds up no record that is due.
       await this.#metering.send(this.#options.flushTimeout)
@@ -215,7 +231,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       await this.#writer.flush()
       if (refused !== undefined) throw refused
     } catch (error) {
-      throw error instanceof Error ? error : new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
+      throw error instanceof Error ? error : ledgerFailed(error)
     }
   }
 
@@ -242,6 +258,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     if (this.#ownsLedger) void ledger.close()
     throw configurationError(problems)
   }
+  readonly #lastWord = (): string | undefined =>
+    this.#writer.unwritten().length === 0
+      ? undefined
+      : `LOST, as far as is known here: ${this.#describeUnwritten()}. The ledger had not confirmed it when the process ended.`
 
   #describeUnwritten(): string {
     const amounts = new Map<string, bigint>()
@@ -281,4 +301,5 @@ function tellOfDisabledSdk(): void {
   )
 }
 
+const ledgerFailed = (error: unknown) => new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
 const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer')

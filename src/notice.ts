@@ -8,7 +8,27 @@ export type NoticeLevel = 'warn' | 'error'
  */
 export function notice(level: NoticeLevel, message: string): void {
   if (hasDiagLogger()) diag[level](message)
-  else console[level](`opentelemetry-exporter-aws-marketplace: ${message}`)
+  else toConsole(level, message)
+}
+
+function toConsole(level: NoticeLevel, message: string): void {
+  console[level](`opentelemetry-exporter-aws-marketplace: ${message}`)
+}
+
+const lastWords = new Set<() => string | undefined>()
+let listening = false
+
+/** On the console, as the process's last line: a logger may be gone by then. `word` is asked then, once; undefined says nothing. */
+export function noticeAtExit(word: () => string | undefined): void {
+  lastWords.add(word)
+  if (listening) return
+  listening = true
+  process.once('exit', () => {
+    for (const word of lastWords) {
+      const message = word()
+      if (message !== undefined) toConsole('error', message)
+    }
+  })
 }
 
 /** Where all copies of the API keep what is registered; `diag` itself does not say whether it has a logger. */

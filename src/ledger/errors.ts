@@ -14,7 +14,12 @@ export type LedgerErrorCode =
   | 'ERR_LEDGER_FOREIGN'
   /** The file was written by a newer version of this package. */
   | 'ERR_LEDGER_NEWER'
+  /** It is on a file system where SQLite's locks cannot be trusted. */
   | 'ERR_LEDGER_NETWORK_FILE_SYSTEM'
+  /** The file is mounted by itself, or has several names: its log would not be found beside it. */
+  | 'ERR_LEDGER_FILE_ALONE'
+  /** The file was deleted, moved or replaced while it is open. It goes on when it is back. */
+  | 'ERR_LEDGER_REPLACED'
   | 'ERR_LEDGER_CLOSED'
   /** A batch's key was used before, with other entries. */
   | 'ERR_LEDGER_KEY_REUSED'
@@ -53,7 +58,12 @@ export function notFolded(doing: string, cause: unknown): LedgerError {
   )
 }
 
-const PASSING: ReadonlySet<LedgerErrorCode> = new Set(['ERR_LEDGER_BUSY', 'ERR_LEDGER_FULL', 'ERR_LEDGER_IO'])
+const PASSING: ReadonlySet<LedgerErrorCode> = new Set([
+  'ERR_LEDGER_BUSY',
+  'ERR_LEDGER_FULL',
+  'ERR_LEDGER_IO',
+  'ERR_LEDGER_REPLACED',
+])
 
 /** Whether the ledger may do the same a little later. */
 export function mayPass(error: unknown): boolean {

@@ -108,8 +108,9 @@ export interface Ledger {
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
 
   /**
-   * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts.
-   * Totals stay. Returns how many. Where it deletes anything, an entry in the audit trail says so.
+   * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts,
+   * nor of the 24 hours before the youngest that AWS has billed, which no clock of this machine moves. Totals stay.
+   * Returns how many. Where it deletes anything, an entry in the audit trail says so.
    */
   prune(before: number, by?: AuditNote): Promise<number>
   /**

@@ -5,7 +5,7 @@ const LONGEST_AGO = 30 * 24 * HOUR
 /** What `isPlausibleEnd` takes. */
 export const PLAUSIBLE_END = 'now or in the last 30 days'
 
-/** Whether an agreement may have ended then. Longer ago, or more than an hour ahead, is a mistake: seconds for milliseconds, say. */
+/** Whether an agreement may have ended then: not at a Date, nor within a millisecond. Longer ago, or more than an hour ahead, is a mistake: seconds for milliseconds, say. */
 export function isPlausibleEnd(endedAt: number, now: number): boolean {
-  return endedAt <= now + HOUR && endedAt >= now - LONGEST_AGO
+  return Number.isInteger(endedAt) && endedAt <= now + HOUR && endedAt >= now - LONGEST_AGO
 }

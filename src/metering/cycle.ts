@@ -1,4 +1,5 @@
 import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
+import { lastBilled, YOUNGEST_METERED } from '../ledger/last-billed.ts'
 import type {
   ClaimOptions,
   CloseOptions,
@@ -11,6 +12,7 @@ import type {
 } from '../ledger/ledger.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
+import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
@@ -58,6 +60,8 @@ export type CycleEvent =
   | { readonly type: 'fault'; readonly lane: Lane; readonly fault: Fault; readonly message: string }
   | { readonly type: 'nonsense'; readonly lane: Lane; readonly message: string }
   | { readonly type: 'no-client'; readonly lane: Lane }
+  /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
+  | { readonly type: 'overflow'; readonly dimension: string; readonly hours: number; readonly amount: bigint }
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
@@ -104,7 +108,9 @@ export class MeteringCycle {
   readonly #answering = new Set<string>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
-  #prunedAt = Number.NEGATIVE_INFINITY
+  /** Records that took as much as one takes, and what is behind them has not been told. */
+  readonly #full = new Map<string, MeteringRecord>()
+  #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
 
@@ -154,17 +160,28 @@ export class MeteringCycle {
       const { lanes } = await ledger.due(now())
       await allEnded(lanes.map(lane => this.#drain(lane, end)))
     }
-    if (now() - this.#prunedAt >= PRUNE_INTERVAL && this.#options.retention < Number.POSITIVE_INFINITY) {
-      this.#prunedAt = now()
-      const why = `older than ${Math.round(this.#options.retention / DAY)} days`
-      await ledger.prune(now() - this.#options.retention, { who: 'retention', why, now: now() })
-    }
+    await this.#tellOverflow()
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
+    this.#prunedAt ??= now()
+    if (Math.abs(now() - this.#prunedAt) >= PRUNE_INTERVAL) {
+      this.#prunedAt = now()
+      await this.#prune()
+    }
     this.#forgotAt ??= now()
     if (Math.abs(now() - this.#forgotAt) >= FORGET_INTERVAL) {
       this.#forgotAt = now()
       await ledger.forget(now())
     }
+  }
+
+  /** Deletes what is older than the retention at what is surely no later than now. */
+  async #prune(): Promise<void> {
+    const { ledger, now, retention } = this.#options
+    if (retention === Number.POSITIVE_INFINITY) return
+    const billed = lastBilled(await ledger.records(YOUNGEST_METERED))
+    if (billed === undefined) return
+    const why = `${Math.round(retention / DAY)} days older than what AWS has billed last`
+    await ledger.prune(Math.min(now(), billed + HOUR) - retention, { who: 'retention', why, now: now() })
   }
 
   async #drain(lane: Lane, end: AbortSignal): Promise<void> {
@@ -358,6 +375,24 @@ export class MeteringCycle {
       throw error
     }
     this.#options.report({ type: 'settled', records: settled })
+    for (const { record } of settled) {
+      if (record.quantity === MAX_QUANTITY)
+        this.#full.set(JSON.stringify([record.account.key, record.dimension]), record)
+    }
+  }
+
+  /** Tells of what came after records that took as much as one takes: with as much in each hour, it never ends. */
+  async #tellOverflow(): Promise<void> {
+    const { ledger, report } = this.#options
+    for (const [key, { account, dimension }] of this.#full) {
+      const [line] = await ledger.statement({ customer: account.key, dimension })
+      this.#full.delete(key)
+      if (line === undefined) continue
+      const { balance } = line
+      const most = line.dimension.size * BigInt(MAX_QUANTITY)
+      const hours = Number((balance + most - 1n) / most)
+      if (hours > 1) report({ type: 'overflow', dimension, hours, amount: balance })
+    }
   }
 }
 

@@ -1,11 +1,13 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
 import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import { printable } from '../text/printable.ts'
 import { iso } from '../text/time.ts'
+import { formatAmount } from '../usage/amount.ts'
+import { MAX_QUANTITY } from '../usage/dimension.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
@@ -38,6 +40,8 @@ export class Reporter {
   readonly #saidAt = new Map<string, number>()
   readonly #onConsoleAt = new Map<string, number>()
   #status: LedgerStatus | undefined
+  /** By dimension. */
+  readonly #overflow = new Map<string, Overflow>()
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -78,6 +82,7 @@ export class Reporter {
     for (const [value, attributes] of OBSERVATIONS[gauge]({
       status: this.#status,
       supply: this.#supply,
+      overflow: this.#overflow,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -235,6 +240,22 @@ export class Reporter {
           }
         }
         return
+      case 'overflow': {
+        const { dimension, hours, amount } = event
+        const known = this.#overflow.get(dimension)
+        const at = this.#now()
+        // The worst of this hour's.
+        if (known === undefined || hourOf(known.at) !== hourOf(at) || known.hours <= hours)
+          this.#overflow.set(dimension, { hours, at })
+        this.#say(
+          'warn',
+          `overflow ${dimension}`,
+          `More of ${dimension} is used than AWS takes: a record has ${MAX_QUANTITY} units at most, and one customer has one ` +
+            `record an hour. ${formatAmount(amount)} in base units wait for the next ${hours} hours, and what is used meanwhile ` +
+            'comes on top; with that much in every hour it never ends. Sell a larger unit under a new dimension.',
+        )
+        return
+      }
       case 'fault':
         this.#say(
           'error',
@@ -369,6 +390,11 @@ function instruments(meterProvider: MeterProvider) {
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
         description: "Usage without a customer by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
+      overflow: meter.createObservableGauge('marketplace.metering.overflow.hours', {
+        unit: 'h',
+        description:
+          'How many hours of records a customer is behind, by dimension, since more is used in an hour than a record takes.',
+      }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
           "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
@@ -411,7 +437,17 @@ function instruments(meterProvider: MeterProvider) {
 type Gauge = keyof ReturnType<typeof instruments>['gauges']
 type Observation = [value: number, attributes: Attributes]
 
+/** A customer that is behind by so many hours of records. */
+interface Overflow {
+  readonly hours: number
+  readonly at: number
+}
+
+/** What was told two hours ago is over: it is told in each hour. */
+const isPast = (at: number, now: number) => Math.abs(now - at) >= 2 * HOUR
+
 interface Facts {
+  readonly overflow: ReadonlyMap<string, Overflow>
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
   readonly now: number
@@ -432,6 +468,8 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   unattributed: ofStatus(({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
   }),
+  overflow: ({ overflow, now }) =>
+    [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

@@ -19,6 +19,7 @@ import {
   NOBODY,
   observing,
   REQUESTS,
+  sendSome,
   sources,
   TOKENS,
   UNIT,
@@ -100,7 +101,9 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.settle([{ record, outcome: METERED, answer: 'Success' }], closing(0))
     await ledger.expire(closing(0) + 40 * 24 * HOUR)
     await ledger.finalize(BOB, { ...closeOptions(closing(0)), endedAt: closing(0) })
+    await ledger.append({ writer: 'ad'.repeat(16), sequence: 2, entries: [entry(ALICE, REQUESTS, 60, 1)] })
     await ledger.closeHours(closeOptions(closing(60)))
+    assert.ok((await sendSome(ledger, closing(60))) > 0)
     assert.ok((await ledger.prune(hour(10), { who: 'retention', why: 'old', now: closing(60) })) > 0)
     await ledger.noteSender('plant', [ALICE], hour(0))
     await ledger.noteSetAside('writer', 'refused', 'batch 1')

@@ -79,11 +79,12 @@ test('finalize refuses what is no customer and no time', async t => {
   for (const identity of [{}, { accountId: '7' }, { accountId: ACCOUNT, licenseArn: LICENCE }]) {
     await assert.rejects(exporter.finalize(identity, { endedAt }), { code: 'ERR_CONFIGURATION', message: /customer/ })
   }
-  for (const time of [Number.NaN, '2026-06-10', undefined, Math.floor(clock.now / 1000), clock.now + 2 * 3_600_000]) {
+  const noTimes = [new Date(clock.now), clock.now - 0.5, Number.NaN, '2026-06-10', undefined]
+  for (const time of [...noTimes, Math.floor(clock.now / 1000), clock.now + 2 * 3_600_000]) {
     const options = { endedAt: time } as { endedAt: number }
     await assert.rejects(exporter.finalize({ accountId: ACCOUNT }, options), {
       code: 'ERR_CONFIGURATION',
-      message: /endedAt: expected milliseconds since the epoch, now or in the last 30 days, got/,
+      message: /endedAt: expected whole milliseconds since the epoch, now or in the last 30 days, got/,
     })
   }
   assert.deepEqual(billed(), {})

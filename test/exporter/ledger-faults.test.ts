@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { LedgerError, type UsageBatch, UsageLostError } from '../../src/index.ts'
+import { inferenceInstruments, LedgerError, type UsageBatch, UsageLostError } from '../../src/index.ts'
 import {
   ACCOUNT,
   customer,
@@ -9,13 +10,16 @@ import {
   inferenceCollection,
   M,
   makeGate,
+  measure,
   OTHER_ACCOUNT,
   other,
   override,
   recorded,
+  SDKS,
   START,
   SUCCESS,
   saidDuring,
+  temporaryFolder,
   tokens,
   type WorldOptions,
   world,
@@ -187,6 +191,45 @@ test('shutdown names what a ledger that never recovers loses, and leaves no time
   await new Promise(setImmediate)
   assert.equal(state.tries.length, length)
   assert.deepEqual(await recorded(ledger), {})
+})
+
+for (const [generation, sdk] of Object.entries(SDKS)) {
+  test(`provider.shutdown() says what is about to be lost (${generation})`, async t => {
+    const { exporter } = world(t, { wrap: faulty().wrap, flushTimeout: 0 })
+    const { meter, provider } = measure(t, sdk, exporter)
+    inferenceInstruments(meter).tokens.add(123, customer)
+    await assert.rejects(provider.shutdown(), {
+      code: 'ERR_LEDGER_FULL',
+      message:
+        /^usage of 1 series \(123 of tokens-processed, in base units\) is only in this process's memory, and lost/,
+    })
+  })
+}
+
+test('the last line of a process is what it has lost, whoever swallowed the error', async t => {
+  const script = `
+    import { exportTo, tokens, world } from '${import.meta.resolve('./support.ts')}'
+    import { LedgerError } from '${import.meta.resolve('../../src/index.ts')}'
+    const full = () => Promise.reject(new LedgerError('ERR_LEDGER_FULL', 'no space is left'))
+    const afterwards = { after: () => {} }
+    const wrap = ledger => new Proxy(ledger, { get: (of, name) => (name === 'append' ? full : of[name]?.bind?.(of) ?? of[name]) })
+    for (const amount of [5, 7]) {
+      const { exporter } = world(afterwards, { wrap, flushTimeout: 0 })
+      await exportTo(exporter, tokens(amount))
+      await exporter.forceFlush().catch(() => {})
+    }
+    process.exit(0)`
+  const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env: { ...process.env, TMPDIR: temporaryFolder(t) },
+  })
+  const lines = stderr.trim().split('\n').slice(-2)
+  for (const [index, amount] of [5, 7].entries()) {
+    assert.match(
+      lines[index] ?? '',
+      new RegExp(`LOST, as far as is known here: usage of 1 series \\(${amount} of tokens`),
+    )
+  }
 })
 
 test('shutdown of a ledger that cannot be reached loses nothing where nothing was measured', async t => {

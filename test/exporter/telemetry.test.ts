@@ -300,3 +300,26 @@ test('what was said is forgotten where it is too much to remember', async () => 
   })
   assert.equal(said.length, 1501)
 })
+
+test('what one record an hour does not take is told, with its hours, until it is over', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, clock } = world(t, {
+    dimensions: { tokens: { unit: '{token}', from: { metric: 'a' } } },
+    meterProvider,
+  })
+  const behind = async () => {
+    clock.now += HOUR
+    await exporter.forceFlush()
+    return (await read())['marketplace.metering.overflow.hours dimension=tokens']
+  }
+  await exportTo(exporter, counted('a', [4 * 2_147_483_647, customer]))
+  const messages = await saidDuring(async () => assert.equal(await behind(), 3))
+  assert.match(
+    messages.join('\n'),
+    /More of tokens is used than AWS takes: .* 6442450941 in base units .* next 3 hours/,
+  )
+  assert.equal(await behind(), 2)
+  await behind()
+  await behind()
+  assert.equal(await behind(), 0)
+})

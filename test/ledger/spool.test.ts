@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -183,4 +184,18 @@ test('a spool that cannot be written says so', async () => {
     code: 'ERR_LEDGER_IO',
     message: /cannot open the spool .*missing\/spool\.db/,
   })
+})
+
+test('a spool whose file was deleted takes nothing more, and brings in what it has', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const ledger = await world.open()
+  await ledger.append(world.batch(1))
+  for (const end of ['', '-wal', '-shm']) rmSync(world.folder.file(`spool.db${end}`))
+  await assert.rejects(ledger.append(world.batch(2)), { code: 'ERR_LEDGER_REPLACED' })
+  await assert.rejects(ledger.ping(), { code: 'ERR_LEDGER_REPLACED' })
+  world.fault = 'none'
+  await ledger.closeHours(closeOptions(closing(0)))
+  assert.equal(await world.recorded(), '1')
+  await ledger.close()
 })

@@ -6,10 +6,14 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  linkSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -189,6 +193,141 @@ describe('a damaged ledger', () => {
   }
 })
 
+describe('where the file is', () => {
+  const OPEN = { busyTimeout: 0, readOnly: false }
+  const disk = () => 0xef53
+
+  test('a file system whose locks cannot be trusted is refused before anything is written', () => {
+    using folder = new TemporaryFolder()
+    const asked: string[] = []
+    for (const type of [0x6969, 0xff534d42, -0xacb2be, 0x65735546, 0x01161970, 0x7461636f, 0x786f4256]) {
+      const fileSystemType = (path: string) => asked.push(path) && type
+      refused(folder, 'ERR_LEDGER_NETWORK_FILE_SYSTEM', () =>
+        openLedgerFile(folder.file(), { ...OPEN, fileSystemType }),
+      )
+    }
+    assert.deepEqual(new Set(asked), new Set([folder.path]))
+    openLedgerFile(folder.file(), { ...OPEN, fileSystemType: disk }).close()
+  })
+
+  test('one that somebody insists on is taken, and no other', t => {
+    using folder = new TemporaryFolder()
+    process.env.MARKETPLACE_LEDGER_FILE_SYSTEM = 'FUSE'
+    t.after(() => delete process.env.MARKETPLACE_LEDGER_FILE_SYSTEM)
+    const openOn = (type: number) => openLedgerFile(folder.file(), { ...OPEN, fileSystemType: () => type })
+    refused(folder, 'ERR_LEDGER_NETWORK_FILE_SYSTEM', () => openOn(0x6969))
+    openOn(0x65735546).close()
+  })
+
+  test('it is the file system that a link leads to', () => {
+    using folder = new TemporaryFolder()
+    using other = new TemporaryFolder()
+    openLedgerFile(other.file(), OPEN).close()
+    symlinkSync(other.file(), folder.file())
+    const fileSystemType = (path: string) => (path === other.path ? 0x6969 : 0xef53)
+    refused(folder, 'ERR_LEDGER_NETWORK_FILE_SYSTEM', () => openLedgerFile(folder.file(), { ...OPEN, fileSystemType }))
+  })
+
+  test('a file that is mounted by itself is refused: its log is not beside it', () => {
+    using folder = new TemporaryFolder()
+    const path = folder.file('my ledger.db')
+    openLedgerFile(path, OPEN).close()
+    const line = (where: string) => `36 35 98:0 /volume/x ${where} rw,noatime shared:1 - ext4 /dev/sda rw\n`
+    const mountedAt = (where: string) => ({ ...OPEN, mounts: () => line('/') + line(where) })
+    refused(folder, 'ERR_LEDGER_FILE_ALONE', () => openLedgerFile(path, mountedAt(`${folder.path}/my\\040ledger.db`)))
+    openLedgerFile(path, mountedAt(folder.path)).close()
+    // Where the system does not tell, the file and its folder are on one device.
+    const untold = () => {
+      throw new Error('no /proc')
+    }
+    openLedgerFile(path, { ...OPEN, mounts: untold }).close()
+  })
+
+  test('a file with a second name is refused: by that it has another log', () => {
+    using folder = new TemporaryFolder()
+    openLedgerFile(folder.file(), OPEN).close()
+    linkSync(folder.file(), folder.file('other.db'))
+    refused(folder, 'ERR_LEDGER_FILE_ALONE', () => openLedgerFile(folder.file('other.db'), OPEN))
+    rmSync(folder.file('other.db'))
+    openLedgerFile(folder.file(), OPEN).close()
+  })
+})
+
+describe('a file that is not there any more while it is open', () => {
+  const ENDS = ['', '-wal', '-shm']
+  const batch = (sequence: number) => ({ writer: WRITER, sequence, entries: [entry(ALICE, REQUESTS, 1, 10)] })
+  const REPLACED = { code: 'ERR_LEDGER_REPLACED' }
+
+  const FATES: Record<string, (folder: TemporaryFolder) => void> = {
+    deleted: ({ path }) => {
+      for (const name of readdirSync(path)) rmSync(join(path, name))
+    },
+    'moved to another folder': folder => {
+      mkdirSync(folder.file('elsewhere'))
+      for (const end of ENDS) renameSync(folder.file() + end, folder.file(`elsewhere/ledger.db${end}`))
+    },
+    'moved, and a link to it left in its place': folder => {
+      renameSync(folder.file(), folder.file('moved.db'))
+      symlinkSync('moved.db', folder.file())
+    },
+    'replaced by a copy': folder => {
+      copyFileSync(folder.file(), folder.file('copy.db'))
+      renameSync(folder.file('copy.db'), folder.file())
+    },
+    'without its log': folder => rmSync(folder.file('ledger.db-wal')),
+    'without its locks': folder => rmSync(folder.file('ledger.db-shm')),
+  }
+  for (const [fate, befall] of Object.entries(FATES)) {
+    test(`${fate}: nothing more is acknowledged, closed or reported`, async () => {
+      using folder = new TemporaryFolder()
+      const ledger = new SqliteLedger({ path: folder.file() })
+      await ledger.register(DIMENSIONS)
+      await ledger.append(batch(1))
+      befall(folder)
+      await assert.rejects(ledger.append(batch(2)), REPLACED)
+      await assert.rejects(ledger.closeHours(closeOptions(closing(1))), REPLACED)
+      await assert.rejects(ledger.due(closing(1)), REPLACED)
+      await assert.rejects(ledger.ping(), REPLACED)
+      await ledger.close()
+    })
+  }
+
+  test('moved back, it goes on, and nothing is missing', async () => {
+    using folder = new TemporaryFolder()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await ledger.register(DIMENSIONS)
+    await ledger.append(batch(1))
+    for (const end of ENDS) renameSync(folder.file() + end, `${folder.file('away.db')}${end}`)
+    await assert.rejects(ledger.append(batch(2)), REPLACED)
+    for (const end of ENDS) renameSync(`${folder.file('away.db')}${end}`, folder.file() + end)
+    await ledger.append(batch(2))
+    assert.equal((await ledger.statement())[0]?.recorded, 20n * UNIT)
+    await ledger.close()
+  })
+
+  test('a link that comes to lead to another ledger', async () => {
+    using folder = new TemporaryFolder()
+    for (const name of ['one.db', 'two.db']) await makeLedger(folder.file(name))
+    symlinkSync('one.db', folder.file())
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await ledger.ping()
+    rmSync(folder.file())
+    symlinkSync('two.db', folder.file())
+    await assert.rejects(ledger.ping(), REPLACED)
+    await ledger.close()
+  })
+
+  test('who only looks is told too', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const ledger = new SqliteLedger({ path: folder.file(), readOnly: true })
+    await ledger.status()
+    FATES['replaced by a copy']?.(folder)
+    await assert.rejects(ledger.status(), REPLACED)
+    await ledger.close()
+  })
+})
+
 describe('opening', () => {
   test('a ledger that was left behind by a killed process has all that was acknowledged', async () => {
     using folder = new TemporaryFolder()
@@ -201,22 +340,6 @@ describe('opening', () => {
       3001n * UNIT,
     )
     await ledger.close()
-  })
-
-  test('a network file system is refused before anything is written', () => {
-    using folder = new TemporaryFolder()
-    const asked: string[] = []
-    for (const type of [0x6969, 0xff534d42, -0xacb2be]) {
-      refused(folder, 'ERR_LEDGER_NETWORK_FILE_SYSTEM', () =>
-        openLedgerFile(folder.file(), {
-          ...{ busyTimeout: 0, readOnly: false },
-          fileSystemType: path => asked.push(path) && type,
-        }),
-      )
-    }
-    assert.deepEqual(new Set(asked), new Set([folder.path]))
-    const fileSystemType = () => 0xef53
-    openLedgerFile(folder.file(), { busyTimeout: 0, readOnly: false, fileSystemType }).close()
   })
 
   test('an acknowledged batch survives a power cut: WAL with synchronous = FULL', () => {

@@ -170,14 +170,64 @@ test('history older than the retention goes, now and then, and totals stay', asy
         },
       }),
   })
-  await bench.use(customers(3), 2)
   for (let hour = 0; hour < 60; hour++) {
+    await bench.use(customers(3), 2)
     bench.now += HOUR
     await bench.cycle.pass()
   }
-  assert.ok(prunes.length >= 9 && prunes.length <= 11, `${prunes.length} times in 60 hours`)
-  assert.deepEqual(await bench.records(), [])
-  for (const line of await bench.ledger.statement()) assert.equal(line.metered, 2_000_000n)
+  assert.ok(prunes.length >= 9 && prunes.length <= 10, `${prunes.length} times in 60 hours`)
+  assert.ok(prunes[0] === NOW + 7 * HOUR, 'never in the first pass')
+  const kept = (await bench.records()).length / 3
+  assert.ok(kept >= 48 && kept <= 48 + 6, `of ${kept} hours`)
+  for (const line of await bench.ledger.statement()) assert.equal(line.metered, 120_000_000n)
+})
+
+test('a clock that is ahead for a while deletes nothing younger than the retention, and is not waited for', async t => {
+  let ahead = 0
+  const bench: Bench = new Bench(t, {
+    cycle: { retention: 48 * HOUR },
+    simulator: { now: () => bench.now - ahead },
+  })
+  const hours = async (count: number) => {
+    for (let hour = 0; hour < count; hour++) {
+      await bench.use(customers(1), 2)
+      bench.now += HOUR
+      await bench.cycle.pass()
+    }
+  }
+  await hours(50)
+  const before = (await bench.records()).length
+  for (const days of [3, 800]) {
+    ahead = days * 24 * HOUR
+    bench.now += ahead
+    await bench.cycle.pass()
+    bench.now -= ahead
+    ahead = 0
+    await bench.cycle.pass()
+  }
+  assert.ok((await bench.records()).length >= Math.min(before, 48))
+  await hours(30)
+  assert.ok((await bench.records()).length <= 48 + 6, 'it goes on as before')
+  const [line] = await bench.ledger.statement()
+  assert.equal(line?.metered, 160_000_000n)
+})
+
+test('more in an hour than a record takes is told, with how many hours it will take, until it is over', async t => {
+  const bench = new Bench(t)
+  const most = 2_147_483_647
+  // Two hours are over at the first pass.
+  await bench.use(customers(1), 5 * most)
+  await bench.use([customer(7)], most + 5)
+  const behind = async () => {
+    const before = bench.eventsOf('overflow').length
+    await bench.passes(1, HOUR)
+    return bench
+      .eventsOf('overflow')
+      .slice(before)
+      .map(({ hours, amount }) => [hours, amount / 1_000_000n / BigInt(most)])
+  }
+  assert.deepEqual([await behind(), await behind(), await behind(), await behind()], [[[3, 3n]], [[2, 2n]], [], []])
+  assert.equal(bench.billed(), 6 * most + 5)
 })
 
 test('silent counters are forgotten once a day, never in the first pass, and after a clock was set', async t => {

@@ -6,6 +6,8 @@ import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
+import { OpenFiles } from '../sqlite/open-files.ts'
+import { refusePlace } from '../sqlite/place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
 import { isMissingBatches, tellMissingBatches } from './lost-batches.ts'
 import { newWriterId } from './writer-id.ts'
@@ -57,6 +59,7 @@ class Spool {
   readonly #ledger: Ledger
   readonly #path: string
   readonly #database: DatabaseSync
+  readonly #files: OpenFiles
   /** Those that the ledger does not know yet. */
   #unregistered: Parameters<Ledger['register']> | undefined
   #forwarding: Promise<void> = Promise.resolve()
@@ -69,6 +72,7 @@ class Spool {
     this.#path = path
     checkFilePath(path)
     this.#database = this.#try('open', () => {
+      refusePlace(path, 'spool')
       makePrivateFile(path, `cannot open the spool ${path}`)
       warnOfOthers(path)
       const database = new DatabaseSync(path, { timeout: SECOND })
@@ -80,6 +84,7 @@ class Spool {
         ) STRICT`)
       return database
     })
+    this.#files = new OpenFiles(path, false)
     void this.#soon()
   }
 
@@ -95,6 +100,7 @@ class Spool {
   async append(batch: UsageBatch): Promise<void> {
     if (this.#closed) throw new LedgerError('ERR_LEDGER_CLOSED', `the spool ${this.#path} is closed`)
     this.#try('write to', () => {
+      this.#files.check()
       // The same batch again is there already; the ledger tells whether it is the same.
       this.#database
         .prepare('INSERT OR IGNORE INTO batch (writer, sequence, content) VALUES (?, ?, ?)')
@@ -104,7 +110,10 @@ class Spool {
   }
 
   async ping(): Promise<void> {
-    this.#try('read', () => this.#database.prepare('SELECT id FROM batch LIMIT 1').get())
+    this.#try('read', () => {
+      this.#files.check()
+      this.#database.prepare('SELECT id FROM batch LIMIT 1').get()
+    })
   }
 
   /** Brings all that waits into the ledger, as it came. Rejects with the ledger's error. */

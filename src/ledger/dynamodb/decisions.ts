@@ -108,8 +108,8 @@ export async function finalize(
   customer: CustomerAccount,
   options: FinalizeOptions,
 ): Promise<FrozenRecord[]> {
-  await fold(database, undefined, { accountKey: customer.key, now: options.now })
   const terms = finalTerms(options)
+  await fold(database, undefined, { accountKey: customer.key, now: options.now })
   const [account = 0] = await database.accounts.numbersOf([customer])
   await countInHead(database, account)
   const dimensions = await database.dimensions.all()

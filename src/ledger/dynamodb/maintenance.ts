@@ -1,4 +1,5 @@
 import { HOUR, hourOf } from '../hours.ts'
+import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
 import { pruneEntry } from '../rules/audit.ts'
 import { lastClosed, restoredTerms } from '../rules/closing.ts'
@@ -12,6 +13,7 @@ import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
 import { inParallel } from './parallel.ts'
 import { seriesKey, shardsOf } from './places.ts'
+import { records } from './reports.ts'
 import { addUnsettled, NONE, type Shard, type Unsettled } from './shard.ts'
 import { readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
 import { chunksOf, pause } from './table.ts'
@@ -27,7 +29,8 @@ const SHEETS_PER_CHANGE = 4
 export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const { table } = database
   const { head } = await readHead(table)
-  const old = { from: 0, to: prunableBefore(wanted, head.closedThrough ?? undefined) }
+  const youngest = await records(database, YOUNGEST_METERED)
+  const old = { from: 0, to: prunableBefore(wanted, head.closedThrough ?? undefined, youngest) }
   let said: Promise<void> | undefined
   /** Says so before the first that goes, so that a process that dies has said it. */
   const say = () => {

@@ -66,13 +66,13 @@ export async function finalize(
   customer: CustomerAccount,
   options: FinalizeOptions,
 ): Promise<CloseResult> {
+  const terms = finalTerms(options)
   await foldJournal(database)
   await decideWaiting(database, options.now, customer.key)
   const frozen = await database.writeOnce('finalize a customer', async transaction => {
     await lockLedger(transaction)
     const account = await accountId(transaction, customer)
     await transaction.run('UPDATE account SET ended_at = $1 WHERE id = $2', options.endedAt, account)
-    const terms = finalTerms(options)
     const used = await takeOpenUsage(
       transaction,
       terms.hour,

@@ -1,4 +1,5 @@
 import { HOUR, hourOf } from '../hours.ts'
+import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
 import { type NewEntry, pruneEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
@@ -10,6 +11,7 @@ import type { Database, Transaction } from './database.ts'
 import { foldJournal } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { loadRecords, savePiece } from './piece.ts'
+import { records } from './reports.ts'
 import { loadSeries, takeOpenUsage } from './series.ts'
 
 /** Pruning, and the doubts of a ledger whose database was restored. */
@@ -19,7 +21,13 @@ const ROWS_PER_PRUNE = 5000
 
 export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const before = await database.read('look what is old', async transaction =>
-    prunableBefore(wanted, (await ledgerRow(transaction)).closedThrough),
+    prunableBefore(
+      ...([
+        wanted,
+        (await ledgerRow(transaction)).closedThrough,
+        await records(transaction, YOUNGEST_METERED),
+      ] as const),
+    ),
   )
   const entry = pruneEntry(before, by)
   const pruned = await deleteInChunks(

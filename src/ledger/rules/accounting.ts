@@ -11,6 +11,7 @@ import type {
   StatementQuery,
   UnsettledFigure,
 } from '../ledger.ts'
+import { checkTime } from './validation.ts'
 
 /** The arithmetic of the equation, in one place for every engine. */
 
@@ -59,6 +60,8 @@ const FIGURES = ['recorded', 'metered', 'pending', 'held', 'balance'] as const
 
 /** The hours of a period: from the one that holds its beginning up to, but not with, its end. */
 export function hoursOf({ from, to }: Pick<StatementQuery, 'from' | 'to'>): { from: number; to: number } {
+  if (from !== undefined) checkTime('from', from)
+  if (to !== undefined) checkTime('to', to)
   return {
     from: from === undefined ? 0 : hourOf(from),
     to: to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(to / HOUR) * HOUR,

@@ -3,6 +3,7 @@ import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type { AuditAction, AuditBreak, AuditEntry, AuditQuery, AuditVerdict, NotCounted } from '../ledger.ts'
+import { checkTime } from './validation.ts'
 
 /**
  * The chain of the audit trail. Each entry is hashed with the hash of the one before it, and what the ledger keeps
@@ -69,6 +70,7 @@ export function chain(
   let { entries: number, hash } = end
   const chained = entries.map(({ who, why, now = writtenAt, action, account, dimension, recordId, amount, detail }) => {
     number += 1
+    checkTime('now', Math.floor(now))
     const entry = {
       ...{ number, at: Math.floor(now), who: storable(who), why: storable(why), action },
       ...{ systemUser: storable(systemUser), writtenAt: Math.floor(writtenAt) },

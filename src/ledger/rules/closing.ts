@@ -2,6 +2,7 @@ import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { HOUR, hourOf, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
 import type { CloseOptions, FinalizeOptions, HeldReason } from '../ledger.ts'
 import { probeIsDue } from './subscription.ts'
+import { checkTime } from './validation.ts'
 
 /** Closing: which hours are over, and how a series' balance is frozen into a record, in one place for every engine. */
 
@@ -21,6 +22,8 @@ export function closingTerms(hour: number, options: CloseOptions): Terms {
 }
 
 export function finalTerms(options: FinalizeOptions): Terms {
+  checkTime('endedAt', options.endedAt)
+  checkTime('now', options.now)
   const timestamp = wholeSecond(Math.min(options.endedAt, options.now))
   const hour = hourOf(timestamp)
   // AWS takes what is left for about an hour after the end of an agreement.
@@ -49,11 +52,13 @@ export const RESTORED = 'restored'
 
 /** The last hour that may be closed. */
 export function latestHour({ now, closeDelay }: CloseOptions): number {
+  checkTime('now', now)
   return hourOf(now - closeDelay) - HOUR
 }
 
 /** The last hour that is closed. One that is still to come was closed by a clock that was ahead: it does not count. */
 export function lastClosed(closedThrough: number | undefined, now: number): number {
+  checkTime('now', now)
   return closedThrough !== undefined && closedThrough <= now ? closedThrough : Number.NEGATIVE_INFINITY
 }
 

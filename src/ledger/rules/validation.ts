@@ -9,6 +9,18 @@ import type { UsageBatch, UsageEntry } from '../ledger.ts'
 /** The last that a Date can hold. */
 export const LAST_INSTANT = 8.64e15
 
+/**
+ * A Date passes for a number where it is compared, and becomes a text where it is added to; a fraction fits no column.
+ *
+ * @param name what it is called where it was given
+ */
+export function checkTime(name: string, time: number): void {
+  if (Number.isInteger(time) && Math.abs(time) <= LAST_INSTANT) return
+  const got =
+    (time as unknown) instanceof Date ? 'a Date (use its getTime())' : `${typeof time} ${String(time).slice(0, 40)}`
+  throw new LedgerError('ERR_LEDGER_INVALID', `${name}: expected whole milliseconds since the epoch, got ${got}.`)
+}
+
 export function checkKey({ writer, sequence }: UsageBatch): void {
   if (/^[0-9a-f]{32}$/.test(writer) && Number.isSafeInteger(sequence) && sequence > 0) return
   throw new LedgerError(

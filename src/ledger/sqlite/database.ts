@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { LedgerError } from '../errors.ts'
 import { asLedgerError } from './file.ts'
+import type { OpenFiles } from './open-files.ts'
 
 export type Row = Record<string, SQLOutputValue>
 
@@ -26,14 +27,17 @@ interface Prepared {
 /** A SQLite database with its prepared statements, and transactions that end in a {@link LedgerError} or not at all. */
 export class Database {
   readonly #database: DatabaseSync
+  readonly #files: OpenFiles | undefined
   /** Milliseconds since the epoch. */
   readonly now: () => number
   readonly #statements = new Map<string, Prepared>()
   #waiting: Waiting[] = []
 
-  constructor(database: DatabaseSync, now: () => number = Date.now) {
+  /** @param files those that the database is in, unless it is in memory */
+  constructor(database: DatabaseSync, now: () => number = Date.now, files?: OpenFiles) {
     this.#database = database
     this.now = now
+    this.#files = files
   }
 
   /** Runs `work` in one transaction that has the write lock from its start. */
@@ -109,6 +113,7 @@ export class Database {
     try {
       this.#database.exec(begin)
       const result = work()
+      this.#files?.check()
       this.#database.exec('COMMIT')
       return result
     } catch (error) {

@@ -1,7 +1,7 @@
-import { existsSync, statfsSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { type PlaceOptions, refusePlace } from './place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
 import { MIGRATIONS } from './schema.ts'
 import { refuseChangedSchema } from './schema-check.ts'
@@ -11,27 +11,12 @@ import { refuseChangedSchema } from './schema-check.ts'
 /** SQLite's `application_id` of a ledger: "AMML". */
 const APPLICATION_ID = 0x414d4d4c
 
-/** `f_type` of file systems on which SQLite's locks cannot be trusted, from statfs(2). */
-const NETWORK_FILE_SYSTEMS = new Map([
-  [0x6969, 'NFS'],
-  [0x517b, 'SMB'],
-  [0xff534d42, 'CIFS'],
-  [0xfe534d42, 'SMB2'],
-  [0x01021997, '9P'],
-  [0x5346414f, 'AFS'],
-  [0x00c36400, 'Ceph'],
-  [0x0bd00bd0, 'Lustre'],
-  [0x47504653, 'GPFS'],
-])
-
 const ONE_PAGE = 4096
 
-export interface OpenOptions {
+export interface OpenOptions extends PlaceOptions {
   /** How long to wait for another process's lock, in milliseconds. It blocks the event loop. */
   readonly busyTimeout: number
   readonly readOnly: boolean
-  /** The type of the file system a folder is on. Replaced in tests. */
-  readonly fileSystemType?: (folder: string) => number
 }
 
 /** Opens a ledger, or makes one where there is no file. A file that is not a ledger of ours is left as it is. */
@@ -39,7 +24,7 @@ export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync
   const { busyTimeout: timeout, readOnly } = options
   if (path !== ':memory:') {
     checkFilePath(path)
-    refuseNetworkFileSystem(path, options.fileSystemType ?? (folder => statfsSync(folder).type))
+    refusePlace(path, 'ledger', options)
     if (existsSync(path)) {
       inspect(path, timeout)
       if (!readOnly) warnOfOthers(path)
@@ -131,24 +116,6 @@ const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [19, ['ERR_LEDGER_INVALID', 'a value does not fit']],
   [26, ['ERR_LEDGER_FOREIGN', 'the file is not a SQLite database; it was left as it is']],
 ])
-
-function refuseNetworkFileSystem(path: string, fileSystemType: (folder: string) => number): void {
-  let type: number
-  try {
-    type = fileSystemType(dirname(path))
-  } catch (error) {
-    throw new LedgerError('ERR_LEDGER_IO', `cannot open the ledger ${path}: its folder cannot be read`, {
-      cause: error,
-    })
-  }
-  const name = NETWORK_FILE_SYSTEMS.get(type >>> 0)
-  if (name === undefined) return
-  throw new LedgerError(
-    'ERR_LEDGER_NETWORK_FILE_SYSTEM',
-    `The ledger ${path} is on a network file system (${name}), where SQLite's locks cannot be trusted and usage ` +
-      'could be billed twice or lost. Expected a disk of this machine.',
-  )
-}
 
 function refuseForeign(database: DatabaseSync, path: string): void {
   const { application_id: application } = database.prepare('PRAGMA application_id').get() as { application_id: number }

@@ -38,6 +38,8 @@ import { attribute, decide, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { forget } from './forgetting.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
+import { OpenFiles } from './open-files.ts'
+import { realFile } from './place.ts'
 import { checkFilePath } from './private-file.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
 import { closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
@@ -71,9 +73,11 @@ export class SqliteLedger implements Ledger {
   /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
   constructor(options: SqliteLedgerOptions) {
     const { path, busyTimeout = 250, readOnly = false, now = Date.now } = options
-    const database = new Database(openLedgerFile(path, { busyTimeout, readOnly }), now)
+    const opened = openLedgerFile(path, { busyTimeout, readOnly })
+    const files = path === ':memory:' ? undefined : new OpenFiles(path, readOnly)
+    const database = new Database(opened, now, files)
     this.path = path
-    this.folder = path === ':memory:' ? undefined : dirname(path)
+    this.folder = path === ':memory:' ? undefined : dirname(realFile(path))
     this.clock = {
       now: async here => here,
       takeTurns: async (...turns) => database.write('take turns of the quota', () => takeTurns(database, ...turns)),

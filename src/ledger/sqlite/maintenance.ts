@@ -2,6 +2,7 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { HOUR, hourOf } from '../hours.ts'
+import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
 import { pruneEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
@@ -14,7 +15,7 @@ import { doubtCounters } from './counters.ts'
 import type { Database } from './database.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
 import { checkFilePath } from './private-file.ts'
-import { closedThrough } from './reports.ts'
+import { closedThrough, records } from './reports.ts'
 
 /** Pruning, and the doubts of a ledger that was made of a backup. */
 
@@ -22,7 +23,9 @@ import { closedThrough } from './reports.ts'
 const ROWS_PER_PRUNE = 5000
 
 export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
-  const before = prunableBefore(wanted, closedThrough(database))
+  const before = database.read('look what is old', () =>
+    prunableBefore(wanted, closedThrough(database), records(database, YOUNGEST_METERED)),
+  )
   let said = false
   /** Says so with the first that goes, so that a process that dies has said it. */
   const say = () => {

@@ -22,7 +22,7 @@ import {
   TOKENS,
   UNIT,
 } from '../scene.ts'
-import type { Scenario } from './scenario.ts'
+import { billedIn, type Scenario } from './scenario.ts'
 
 /** The scene itself verifies each trail when it ends. */
 export function auditTrail(name: string, scenario: Scenario): void {
@@ -128,7 +128,7 @@ export function auditTrail(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 0, 1)
       await scene.close(0)
       await scene.send(METERED, closing(0))
-      await scene.close(30)
+      await billedIn(scene, 30)
       await scene.ledger.prune(hour(0))
       assert.deepEqual(await scene.ledger.audit(), [])
       await scene.ledger.prune(hour(2), { who: 'retention', why: 'older than 90 days', now: hour(31) })
@@ -142,7 +142,7 @@ export function auditTrail(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 0, 1)
       await scene.close(0)
       await scene.send(METERED, closing(0))
-      await scene.close(30)
+      await billedIn(scene, 30)
       await scene.ledger.prune(hour(2))
       const [entry] = await scene.ledger.audit()
       assert.deepEqual([entry?.who, entry?.at], ['ledger', entry?.writtenAt])

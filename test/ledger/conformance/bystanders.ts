@@ -23,7 +23,7 @@ import {
   TOKENS,
   UNIT,
 } from '../scene.ts'
-import type { Scenario } from './scenario.ts'
+import { billedIn, type Scenario } from './scenario.ts'
 
 const SOMEBODY: UnattributedAccount = {
   ...{
@@ -196,12 +196,12 @@ export function bystanders(name: string, scenario: Scenario): void {
         await scene.close(n)
         await scene.send(METERED, closing(n))
       }
-      await scene.close(99)
+      await billedIn(scene, 99, 1)
       const since = () => scene.ledger.statement({ from: hour(2) })
       const [whole, younger] = [await scene.ledger.statement(), await since()]
       assert.deepEqual(
         younger.map(line => line.recorded / UNIT),
-        [25n, 40n],
+        [25n, 40n, 1n],
       )
       assert.equal(await scene.ledger.prune(hour(2)), 4)
       assert.deepEqual(await since(), younger)

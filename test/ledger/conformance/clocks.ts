@@ -1,8 +1,22 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
-import { ALICE, BOB, bounced, CAROL, closing, entry, lost, METERED, NOT_SUBSCRIBED, REQUESTS } from '../scene.ts'
-import { DAY, type Scenario } from './scenario.ts'
+import {
+  ALICE,
+  BOB,
+  BY,
+  bounced,
+  CAROL,
+  closeOptions,
+  closing,
+  entry,
+  hour,
+  lost,
+  METERED,
+  NOT_SUBSCRIBED,
+  REQUESTS,
+} from '../scene.ts'
+import { billedIn, code, DAY, type Scenario } from './scenario.ts'
 
 export function clocks(name: string, scenario: Scenario): void {
   describe(`${name}: clocks that jump`, () => {
@@ -41,6 +55,50 @@ export function clocks(name: string, scenario: Scenario): void {
         assert.deepEqual([held.reason, held.inDoubt], ['in-doubt', true])
       },
     )
+
+    scenario('a clock that is ahead, by days or by years, prunes nothing of what AWS may still take', async scene => {
+      for (const n of [0, 1, 10, 30]) await billedIn(scene, n)
+      const kept = () => scene.ledger.records({ state: 'metered' }).then(records => records.length)
+      for (const ahead of [3 * DAY, 800 * DAY]) {
+        // What it records and freezes is to come; that says nothing about the time.
+        await scene.use(ALICE, REQUESTS, 30 + ahead / HOUR, 5)
+        await scene.close(30 + ahead / HOUR)
+        await scene.send(bounced(closing(30) + ahead + MINUTE), closing(30) + ahead)
+        await scene.ledger.prune(hour(30) + ahead - 2 * DAY)
+        assert.equal(await kept(), 2, `${ahead / DAY} days ahead`)
+      }
+    })
+
+    scenario('what a person has settled as billed says nothing about the time', async scene => {
+      for (const n of [0, 1]) await billedIn(scene, n)
+      await scene.use(ALICE, REQUESTS, 40 * 24, 5)
+      await scene.close(40 * 24)
+      await scene.send(lost(closing(40 * 24) + MINUTE), closing(40 * 24))
+      await scene.ledger.expire(closing(1))
+      await scene.ledger.decide((await scene.only('held')).id, 'billed', BY)
+      assert.equal(await scene.ledger.prune(hour(39 * 24)), 0)
+    })
+
+    scenario('a Date, a fraction and what is no time are refused where a time is taken', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 5)
+      const { ledger } = scene
+      for (const time of [new Date(hour(1)), hour(1) + 0.5, Number.NaN, String(hour(1)), 8.7e15] as number[]) {
+        const options = { ...closeOptions(closing(0)), endedAt: hour(1) }
+        for (const act of [
+          () => ledger.finalize(ALICE, { ...options, endedAt: time }),
+          () => ledger.finalize(ALICE, { ...options, now: time }),
+          () => ledger.closeHours({ ...options, now: time }),
+          () => ledger.prune(time),
+          () => ledger.statement({ from: time }),
+          () => ledger.statement({ to: time }),
+          () => ledger.records({ from: time }),
+          () => ledger.writeOff(ALICE.key, REQUESTS.name, { ...BY, now: Number.NaN }),
+        ]) {
+          await assert.rejects(act, code('ERR_LEDGER_INVALID'), `${act}`)
+        }
+      }
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
+    })
 
     scenario('a claim and a wait from a clock that was ahead do not count', async scene => {
       await scene.append([ALICE, CAROL].map(account => entry(account, REQUESTS, 0, 1)))

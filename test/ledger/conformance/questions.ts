@@ -19,7 +19,7 @@ import {
   TOKENS,
   UNIT,
 } from '../scene.ts'
-import type { Scenario } from './scenario.ts'
+import { billedIn, type Scenario } from './scenario.ts'
 
 export function questions(name: string, scenario: Scenario): void {
   describe(`${name}: what can be asked`, () => {
@@ -187,13 +187,14 @@ export function questions(name: string, scenario: Scenario): void {
       assert.equal(await scene.ledger.prune(hour(1)), 0, 'an hour that AWS may still take stays')
       // So that closing a later hour freezes nothing.
       await scene.ledger.register(DIMENSIONS.map(dimension => ({ ...dimension, size: 1000n * dimension.size })))
-      await scene.close(25)
+      await billedIn(scene, 25, 1000)
       const before = await scene.ledger.statement()
       assert.equal(await scene.ledger.prune(hour(1)), 4)
       assert.equal(await scene.ledger.prune(hour(50)), 0)
       assert.deepEqual(await scene.ledger.statement(), before)
       assert.deepEqual((await scene.ledger.records()).map(record => record.state).sort(), [
         ...Array(4).fill('held'),
+        'metered',
         ...Array(4).fill('pending'),
       ])
       await scene.send(METERED, closing(2))
@@ -205,7 +206,7 @@ export function questions(name: string, scenario: Scenario): void {
       await scene.close(0)
       await scene.send(METERED, closing(0))
       const { id } = await scene.only('metered')
-      await scene.close(99)
+      await billedIn(scene, 99)
       assert.equal(await scene.ledger.prune(hour(1)), 1)
       await scene.reopen()
       await scene.use(BOB, REQUESTS, 100, 1)
