@@ -127,13 +127,14 @@ function added(
  */
 async function endOfChain(table: Table): Promise<FoundEnd> {
   const doing = 'read the audit trail'
-  const [item] = await table.get(doing, [CHAIN])
+  // Before the end, which is written with each entry: in this order it is there where an entry is.
   const [last] = await table.list(doing, PARTITION, { newestFirst: true, limit: 1 })
+  const [item] = await table.get(doing, [CHAIN])
   const highest = highestOf(last)
   if (item === undefined && highest === 0) return { data: await beginning(table, last?.sk ?? ''), version: undefined }
   const data = chainOf(item)
   if (data === undefined) {
-    const what = 'The item "audit" of the partition "ledger", the end of the audit trail, is gone or cannot be read'
+    const what = 'The item "audit" of the partition "chain", the end of the audit trail, is gone or cannot be read'
     throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}; restore the table.`)
   }
   const version = item?.version
