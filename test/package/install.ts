@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { APP, atOurs, entries, ours, Project } from './project.ts'
 
@@ -37,27 +38,70 @@ for (const entry of ${JSON.stringify(entries)}) {
 }
 `
 
+/** Tells what a Node is told that the ledger does not run on. */
+const REFUSING = `
+import { SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
+try {
+  new SqliteLedger({ path: 'ledger.sqlite' })
+} catch ({ message }) {
+  console.log(message)
+}
+`
+
 /** Has the declarations of all entries checked, in a project that has nothing but what the package says it needs. */
 const TYPES = entries.map((entry, index) => `export type * as entry${index} from '${entry}'`).join('\n')
 
+/** The first and the newest of each line that the package says it runs on; beside them, the one that runs this. */
+const NODES = ['22.22.3', '22.23.3', '24.15.0', '26.0.0', '26.10.0']
+/** What the ledger says to those that it does not run on: without SQLite, and with one that is too old. */
+const REFUSED = { '20.20.2': 'none', '22.22.2': 'SQLite 3.51.2', '24.14.1': 'SQLite 3.51.2' }
+
 using project = new Project()
-project.install(...[...Object.keys(ours.peerDependencies), 'typescript', '@types/node'].map(atOurs))
+const nodes = [...NODES, ...Object.keys(REFUSED)].map(
+  version => `node-${version}@npm:node-${process.platform}-${process.arch}@${version}`,
+)
+project.install(...[...Object.keys(ours.peerDependencies), 'typescript', '@types/node'].map(atOurs), ...nodes)
+const nodeOf = (version: string) => join(project.folder, `node_modules/node-${version}/bin/node`)
 
 project.write('app.js', APP)
-assert.equal(project.run('node', 'app.js'), '[250]\n', 'from JavaScript')
 project.write('errors.js', ERRORS)
-project.run('node', 'errors.js')
 project.write('page.js', PAGE)
-project.run('node', 'page.js')
-
 project.write('app.ts', APP)
+const command = `node_modules/${ours.name}/${ours.bin['marketplace-meter']}`
+for (const node of [process.execPath, ...NODES.map(nodeOf)]) {
+  for (const app of ['app.js', 'app.ts']) {
+    rmSync(join(project.folder, 'ledger.sqlite'), { force: true })
+    assert.equal(project.run(node, app), '[250]\n', `${app} on ${node}`)
+  }
+  project.run(node, 'errors.js')
+  project.run(node, 'page.js')
+  assert.match(project.run(node, command, 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
+}
+
+project.write('refused.js', REFUSING)
+rmSync(join(project.folder, 'ledger.sqlite'))
+for (const [version, sqlite] of Object.entries(REFUSED)) {
+  const node = nodeOf(version)
+  // All of it is imported without a word.
+  project.run(node, 'errors.js')
+  const sentence =
+    'Expected Node.js with SQLite 3.51.3 or later for a ledger in a file (22.22.3, 24.15 or 26 and what follows each), ' +
+    `got Node.js ${version} with ${sqlite}: update Node.js.`
+  assert.equal(project.run(node, 'refused.js'), `${sentence}\n`)
+  const { status, stderr } = spawnSync(node, [command, 'status', '--ledger', 'page.sqlite'], {
+    cwd: project.folder,
+    encoding: 'utf8',
+  })
+  assert.deepEqual([status, stderr], [1, `error: ${sentence} (ERR_CONFIGURATION)\n`])
+  assert.ok(!existsSync(join(project.folder, 'ledger.sqlite')), 'no file is left')
+}
+
 project.write('types.ts', TYPES)
 const compilerOptions = { module: 'nodenext', target: 'es2024', strict: true, types: ['node'], noEmit: true }
 project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['*.ts'] }))
 project.run('npx', 'tsc')
-rmSync(join(project.folder, 'ledger.sqlite'))
-assert.equal(project.run('node', 'app.ts'), '[250]\n', 'from TypeScript')
 
 assert.equal(project.run('npx', 'marketplace-meter', '--version'), `${ours.version}\n`)
-assert.match(project.run('npx', 'marketplace-meter', 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
-console.log('The packed package installs into an empty project and works from JavaScript, TypeScript and the shell.')
+console.log(
+  `The packed package installs into an empty project and works from JavaScript, TypeScript and the shell, on Node.js ${NODES.join(', ')} and ${process.versions.node}.`,
+)
