@@ -38,7 +38,7 @@ const { metafile } = await build({
   bundle: true,
   splitting: true,
   format: 'esm',
-  target: 'node24',
+  target: 'node22.22',
   // Not `node`: what packages have for Node is often CommonJS that requires Node's modules, which a module here cannot.
   platform: 'neutral',
   mainFields: ['module', 'main'],

@@ -12,3 +12,18 @@ export abstract class MarketplaceMeteringError extends Error {
 export class ConfigurationError extends MarketplaceMeteringError {
   readonly code = 'ERR_CONFIGURATION'
 }
+
+/**
+ * What to say of a package that could not be imported: whether it is not there, or does not load. The `import` itself
+ * stands in a `try` beside the call: by that bundlers know that the package may be missing.
+ */
+export function importError(name: string, purpose: string, cause: unknown): ConfigurationError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  const missing = /MODULE_NOT_FOUND$/.test(code ?? '') && message.includes(`'${name}'`)
+  return new ConfigurationError(
+    missing
+      ? `Expected ${name} to be installed (npm install ${name}; for a bundle before it is made)${purpose}`
+      : `Expected ${name} to load, got ${message}`,
+    { cause },
+  )
+}

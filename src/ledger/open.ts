@@ -24,7 +24,7 @@ type Address =
  * Opens the ledger at an address: a path, `postgresql://…`, or `dynamodb://table?region=…&endpoint=…`.
  *
  * @throws LedgerError when it is no such address, or the ledger cannot be opened
- * @throws ConfigurationError when the engine's package is not installed
+ * @throws ConfigurationError when the engine's package is not installed, or Node's SQLite is missing or too old
  */
 export async function openLedger(
   address: string,

@@ -1,40 +1,47 @@
-import { ConfigurationError } from '../errors.ts'
+import { importError } from '../errors.ts'
+import { notice } from '../notice.ts'
 import type { MeteringClient } from './client.ts'
-
-const PACKAGE = '@aws-sdk/client-marketplace-metering'
 
 /**
  * The AWS SDK's client of a region, with credentials from the usual chain. It makes one attempt and really times out:
  * the AWS SDK's own settings hide two more attempts and only warn at its timeout.
  *
- * @throws ConfigurationError when the AWS SDK's client is not installed
+ * Where the AWS SDK's client cannot be imported, that is told at once, and each request rejects with a
+ * ConfigurationError.
  */
 export function awsClient(region: string, requestTimeout: number): MeteringClient {
-  try {
-    import.meta.resolve(PACKAGE)
-  } catch (cause) {
-    throw new ConfigurationError(
-      `Expected ${PACKAGE} to be installed (npm install ${PACKAGE}), or the option client.`,
-      {
-        cause,
-      },
-    )
-  }
-  let client: Promise<MeteringClient> | undefined
+  // It takes long to load, and is first needed an hour from now; but nobody would look at the log then. A bundle has it
+  // inside, where nothing is resolved.
+  let imported = isResolved() ? undefined : load()
+  imported?.catch(error => notice('error', error.message))
+  let client: MeteringClient | undefined
   return {
     batchMeterUsage: async (request, options) => {
-      client ??= load(region, requestTimeout)
-      return (await client).batchMeterUsage(request, options)
+      imported ??= load()
+      const { MarketplaceMetering } = await imported
+      client ??= new MarketplaceMetering({
+        region,
+        maxAttempts: 1,
+        requestHandler: { connectionTimeout: requestTimeout, requestTimeout, throwOnRequestTimeout: true },
+      })
+      return client.batchMeterUsage(request, options)
     },
   }
 }
 
-// Imported when it is first needed: an application that has not metered anything yet starts without it.
-async function load(region: string, requestTimeout: number): Promise<MeteringClient> {
-  const { MarketplaceMetering } = await import('@aws-sdk/client-marketplace-metering')
-  return new MarketplaceMetering({
-    region,
-    maxAttempts: 1,
-    requestHandler: { connectionTimeout: requestTimeout, requestTimeout, throwOnRequestTimeout: true },
-  })
+function isResolved(): boolean {
+  try {
+    import.meta.resolve('@aws-sdk/client-marketplace-metering')
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function load() {
+  try {
+    return await import('@aws-sdk/client-marketplace-metering')
+  } catch (cause) {
+    throw importError('@aws-sdk/client-marketplace-metering', ', or the option client.', cause)
+  }
 }

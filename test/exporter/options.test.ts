@@ -3,6 +3,7 @@ import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { MarketplaceMetering, MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
+import { diag } from '@opentelemetry/api'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
@@ -140,23 +141,23 @@ test('without a region it is that of the environment', () => {
   }
 })
 
-test('without the AWS SDK and without a client, the error says what to install', () => {
+test('without the AWS SDK and without a client, it is told at once what to install', async t => {
   const hooks = registerHooks({
     resolve: (specifier, context, next) => {
-      if (specifier.startsWith('@aws-sdk/')) throw new Error(`Cannot find package '${specifier}'`)
+      if (specifier.startsWith('@aws-sdk/')) {
+        throw Object.assign(new Error(`Cannot find package '${specifier}'`), { code: 'ERR_MODULE_NOT_FOUND' })
+      }
       return next(specifier, context)
     },
   })
-  try {
-    const { client, ...rest } = GOOD
-    assert.throws(() => make(rest), {
-      name: 'ConfigurationError',
-      message: /npm install @aws-sdk\/client-marketplace-metering.*or the option client/,
-    })
-    make(GOOD).shutdown()
-  } finally {
-    hooks.deregister()
-  }
+  t.after(() => hooks.deregister())
+  const { client: _, ...rest } = GOOD
+  const said = await saidDuring(async () => {
+    await make(rest).shutdown()
+    await new Promise(setImmediate)
+  })
+  assert.match(said.join(), /npm install @aws-sdk\/client-marketplace-metering.*or the option client/)
+  await make(GOOD).shutdown()
 })
 
 test('a folder that is not there is refused when the exporter is made', t => {

@@ -1,42 +1,13 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { spawnSync } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { APP, atOurs, entries, ours, Project } from './project.ts'
 
 /**
  * Installs the packed package into an empty project, as a user would, and uses it there from TypeScript and from
  * JavaScript: every entry, the exporter against the simulator, and the command.
  */
-
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const manifest = (folder: string) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-const ours = manifest(root)
-const entries = Object.keys(ours.exports)
-  .filter(path => path !== './package.json')
-  .map(path => ours.name + path.slice(1))
-
-const APP = `
-import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import { AWSMarketplaceMetricExporter, inferenceInstruments, SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
-import { startSimulator } from 'opentelemetry-exporter-aws-marketplace/simulator'
-
-let now = Date.UTC(2026, 10, 21, 10, 30)
-const aws = await startSimulator({ now: () => now })
-process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = aws.url
-const ledger = new SqliteLedger({ path: 'ledger.sqlite' })
-const exporter = new AWSMarketplaceMetricExporter({ productCode: 'product', region: 'us-east-1', ledger, now: () => now })
-const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
-inferenceInstruments(provider.getMeter('app')).tokens.add(250, { 'marketplace.customer.account_id': '123456789012' })
-await provider.forceFlush()
-now += 3_600_000
-await provider.shutdown()
-const billed = aws.simulator.totals().map(total => total.quantity)
-await ledger.close()
-await aws.close()
-console.log(JSON.stringify(billed))
-`
 
 /** The status page's script is in it, as one that browsers take and that the page's policy allows. */
 const PAGE = `
@@ -67,51 +38,70 @@ for (const entry of ${JSON.stringify(entries)}) {
 }
 `
 
+/** Tells what a Node is told that the ledger does not run on. */
+const REFUSING = `
+import { SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
+try {
+  new SqliteLedger({ path: 'ledger.sqlite' })
+} catch ({ message }) {
+  console.log(message)
+}
+`
+
 /** Has the declarations of all entries checked, in a project that has nothing but what the package says it needs. */
 const TYPES = entries.map((entry, index) => `export type * as entry${index} from '${entry}'`).join('\n')
 
-const project = mkdtempSync(join(tmpdir(), 'marketplace-package-'))
-// The project's own Node first, and nothing that npm told this process of the package around it.
-const env = {
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'))),
-  PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
-  AWS_ACCESS_KEY_ID: 'any',
-  AWS_SECRET_ACCESS_KEY: 'any',
+/** The first and the newest of each line that the package says it runs on; beside them, the one that runs this. */
+const NODES = ['22.22.3', '22.23.3', '24.15.0', '26.0.0', '26.10.0']
+/** What the ledger says to those that it does not run on: without SQLite, and with one that is too old. */
+const REFUSED = { '20.20.2': 'none', '22.22.2': 'SQLite 3.51.2', '24.14.1': 'SQLite 3.51.2' }
+
+using project = new Project()
+const nodes = [...NODES, ...Object.keys(REFUSED)].map(
+  version => `node-${version}@npm:node-${process.platform}-${process.arch}@${version}`,
+)
+project.install(...[...Object.keys(ours.peerDependencies), 'typescript', '@types/node'].map(atOurs), ...nodes)
+const nodeOf = (version: string) => join(project.folder, `node_modules/node-${version}/bin/node`)
+
+project.write('app.js', APP)
+project.write('errors.js', ERRORS)
+project.write('page.js', PAGE)
+project.write('app.ts', APP)
+const command = `node_modules/${ours.name}/${ours.bin['marketplace-meter']}`
+for (const node of [process.execPath, ...NODES.map(nodeOf)]) {
+  for (const app of ['app.js', 'app.ts']) {
+    rmSync(join(project.folder, 'ledger.sqlite'), { force: true })
+    assert.equal(project.run(node, app), '[250]\n', `${app} on ${node}`)
+  }
+  project.run(node, 'errors.js')
+  project.run(node, 'page.js')
+  assert.match(project.run(node, command, 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
 }
-const run = (command: string, ...args: string[]) =>
-  execFileSync(command, args, { cwd: project, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 
-try {
-  const [{ filename }] = JSON.parse(
-    execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', project], {
-      cwd: root,
-      env,
-      encoding: 'utf8',
-    }),
-  )
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  const others = [...Object.keys(ours.peerDependencies), 'typescript', '@types/node']
-  const wanted = others.map(name => `${name}@${manifest(join(root, 'node_modules', name)).version}`)
-  run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`, ...wanted)
-
-  writeFileSync(join(project, 'app.js'), APP)
-  assert.equal(run('node', 'app.js'), '[250]\n', 'from JavaScript')
-  writeFileSync(join(project, 'errors.js'), ERRORS)
-  run('node', 'errors.js')
-  writeFileSync(join(project, 'page.js'), PAGE)
-  run('node', 'page.js')
-
-  writeFileSync(join(project, 'app.ts'), APP)
-  writeFileSync(join(project, 'types.ts'), TYPES)
-  const compilerOptions = { module: 'nodenext', target: 'es2024', strict: true, types: ['node'], noEmit: true }
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
-  run('npx', 'tsc')
-  rmSync(join(project, 'ledger.sqlite'))
-  assert.equal(run('node', 'app.ts'), '[250]\n', 'from TypeScript')
-
-  assert.equal(run('npx', 'marketplace-meter', '--version'), `${ours.version}\n`)
-  assert.match(run('npx', 'marketplace-meter', 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
-  console.log('The packed package installs into an empty project and works from JavaScript, TypeScript and the shell.')
-} finally {
-  rmSync(project, { recursive: true, force: true })
+project.write('refused.js', REFUSING)
+rmSync(join(project.folder, 'ledger.sqlite'))
+for (const [version, sqlite] of Object.entries(REFUSED)) {
+  const node = nodeOf(version)
+  // All of it is imported without a word.
+  project.run(node, 'errors.js')
+  const sentence =
+    'Expected Node.js with SQLite 3.51.3 or later for a ledger in a file (22.22.3, 24.15 or 26 and what follows each), ' +
+    `got Node.js ${version} with ${sqlite}: update Node.js.`
+  assert.equal(project.run(node, 'refused.js'), `${sentence}\n`)
+  const { status, stderr } = spawnSync(node, [command, 'status', '--ledger', 'page.sqlite'], {
+    cwd: project.folder,
+    encoding: 'utf8',
+  })
+  assert.deepEqual([status, stderr], [1, `error: ${sentence} (ERR_CONFIGURATION)\n`])
+  assert.ok(!existsSync(join(project.folder, 'ledger.sqlite')), 'no file is left')
 }
+
+project.write('types.ts', TYPES)
+const compilerOptions = { module: 'nodenext', target: 'es2024', strict: true, types: ['node'], noEmit: true }
+project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+project.run('npx', 'tsc')
+
+assert.equal(project.run('npx', 'marketplace-meter', '--version'), `${ours.version}\n`)
+console.log(
+  `The packed package installs into an empty project and works from JavaScript, TypeScript and the shell, on Node.js ${NODES.join(', ')} and ${process.versions.node}.`,
+)

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import zlib from 'node:zlib'
 import { MarketplaceMeteringError } from '../../errors.ts'
 import { UndecodableError } from '../../gateway/otlp/errors.ts'
 import { decodeJson } from '../../gateway/otlp/json.ts'
@@ -40,8 +40,8 @@ async function bytesOf(name: string, file: string): Promise<Buffer> {
 function unpacked(name: string, bytes: Buffer): Buffer {
   const magic = bytes.toString('hex', 0, 4)
   try {
-    if (magic.startsWith('1f8b')) return gunzipSync(bytes)
-    return magic === '28b52ffd' ? zstdDecompressSync(bytes) : bytes
+    if (magic.startsWith('1f8b')) return zlib.gunzipSync(bytes)
+    return magic === '28b52ffd' ? zlib.zstdDecompressSync(bytes) : bytes
   } catch (error) {
     throw new PayloadError(`Cannot unpack ${name}: ${(error as Error).message}.`, { cause: error })
   }

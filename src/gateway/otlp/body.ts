@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import { constants, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+// Not name by name: a Node without zstd could not even say that it is too old.
+import zlib from 'node:zlib'
 import type { Hold } from './budget.ts'
 import { UndecodableError } from './errors.ts'
 import { comeBack, tooLarge } from './refusal.ts'
@@ -92,13 +93,13 @@ type Unpack = (packed: Buffer, limits: { maxOutputLength: number; chunkSize: num
 /** What undoes a `content-encoding`, or a `grpc-encoding`. `deflate` is zlib's format in both (RFC 9110). */
 const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
   ['identity', packed => packed],
-  ['gzip', gunzipSync],
-  ['x-gzip', gunzipSync],
-  ['deflate', inflateSync],
+  ['gzip', zlib.gunzipSync],
+  ['x-gzip', zlib.gunzipSync],
+  ['deflate', zlib.inflateSync],
   [
     'zstd',
     (packed, limits) =>
-      zstdDecompressSync(packed, { ...limits, params: { [constants.ZSTD_d_windowLogMax]: LARGEST_WINDOW } }),
+      zlib.zstdDecompressSync(packed, { ...limits, params: { [zlib.constants.ZSTD_d_windowLogMax]: LARGEST_WINDOW } }),
   ],
 ])
 

@@ -1,11 +1,12 @@
 import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
 import { notice } from '../../notice.ts'
 import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
+import { nodeSqlite } from '../sqlite/node-sqlite.ts'
 import { OpenFiles } from '../sqlite/open-files.ts'
 import { refusePlace } from '../sqlite/place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
@@ -73,6 +74,7 @@ class Spool {
     checkFilePath(path)
     this.#database = this.#try('open', () => {
       refusePlace(path, 'spool')
+      const { DatabaseSync } = nodeSqlite()
       makePrivateFile(path, `cannot open the spool ${path}`)
       warnOfOthers(path)
       const database = new DatabaseSync(path, { timeout: SECOND })

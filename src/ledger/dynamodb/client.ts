@@ -1,7 +1,5 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { ConfigurationError } from '../../errors.ts'
-
-const PACKAGE = '@aws-sdk/client-dynamodb'
+import { importError } from '../../errors.ts'
 
 /** The AWS SDK's client and commands for DynamoDB. */
 export type Sdk = typeof import('@aws-sdk/client-dynamodb')
@@ -9,18 +7,14 @@ export type Sdk = typeof import('@aws-sdk/client-dynamodb')
 /**
  * Imported when a ledger is opened: only those who keep theirs on DynamoDB need it.
  *
- * @throws ConfigurationError when it is not installed
+ * @throws ConfigurationError when it is not installed, or does not load
  */
 export async function loadSdk(): Promise<Sdk> {
   try {
-    import.meta.resolve(PACKAGE)
+    return await import('@aws-sdk/client-dynamodb')
   } catch (cause) {
-    throw new ConfigurationError(
-      `Expected ${PACKAGE} to be installed (npm install ${PACKAGE}): a ledger on DynamoDB needs it.`,
-      { cause },
-    )
+    throw importError('@aws-sdk/client-dynamodb', ': a ledger on DynamoDB needs it.', cause)
   }
-  return await import('@aws-sdk/client-dynamodb')
 }
 
 export interface ClientOptions {

@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls'
-import { ConfigurationError } from '../../errors.ts'
+import { ConfigurationError, importError } from '../../errors.ts'
 
 /** A pool of connections as `pg` has it, as far as the ledger uses it. */
 export interface PostgresqlPool {
@@ -38,14 +38,7 @@ export interface PoolOptions {
  * @throws ConfigurationError when `pg` is not installed, or the string cannot be one
  */
 export async function makePool(options: PoolOptions): Promise<PostgresqlPool> {
-  try {
-    import.meta.resolve('pg')
-  } catch (cause) {
-    throw new ConfigurationError('Expected pg to be installed (npm install pg): a ledger on PostgreSQL needs it.', {
-      cause,
-    })
-  }
-  const { Client, Pool } = (await import('pg')).default
+  const { Client, Pool } = await pg()
   const settings = {
     ...(options.connectionString !== undefined && { connectionString: options.connectionString }),
     ...(options.ssl !== undefined && { ssl: options.ssl }),
@@ -67,4 +60,12 @@ export async function makePool(options: PoolOptions): Promise<PostgresqlPool> {
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
   return pool as unknown as PostgresqlPool
+}
+
+async function pg() {
+  try {
+    return (await import('pg')).default
+  } catch (cause) {
+    throw importError('pg', ': a ledger on PostgreSQL needs it.', cause)
+  }
 }

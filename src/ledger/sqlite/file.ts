@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
-import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
+import type { DatabaseSync, DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { nodeSqlite } from './node-sqlite.ts'
 import { type PlaceOptions, refusePlace } from './place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
 import { MIGRATIONS } from './schema.ts'
@@ -22,6 +23,8 @@ export interface OpenOptions extends PlaceOptions {
 /** Opens a ledger, or makes one where there is no file. A file that is not a ledger of ours is left as it is. */
 export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync {
   const { busyTimeout: timeout, readOnly } = options
+  // Before a file is made that nothing could be written to.
+  nodeSqlite()
   if (path !== ':memory:') {
     checkFilePath(path)
     refusePlace(path, 'ledger', options)
@@ -60,7 +63,7 @@ function inspect(path: string, timeout: number): void {
 function open(path: string, options: DatabaseSyncOptions, prepare: (database: DatabaseSync) => void): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(path, { ...options, defensive: true })
+    database = new (nodeSqlite().DatabaseSync)(path, { ...options, defensive: true })
     // A file may come from somewhere else: nothing that its schema says has side effects, and damage is found early.
     database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON')
     prepare(database)
@@ -73,6 +76,7 @@ function open(path: string, options: DatabaseSyncOptions, prepare: (database: Da
 
 /** Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it. */
 export async function copyLedgerFile(from: string, to: string): Promise<void> {
+  const { backup } = nodeSqlite()
   const failed = `cannot copy the ledger ${from} to ${to}`
   if (!makePrivateFile(to, failed)) throw new LedgerError('ERR_LEDGER_IO', `${failed}: there is a file already`)
   // The connection of a ledger in use would not do: a copy fails in the middle of a transaction of its own.

@@ -70,7 +70,10 @@ export class SqliteLedger implements Ledger {
   readonly #database: Database
   readonly #batches: Batches
 
-  /** @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system */
+  /**
+   * @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system
+   * @throws ConfigurationError when this Node's SQLite is missing or too old
+   */
   constructor(options: SqliteLedgerOptions) {
     const { path, busyTimeout = 250, readOnly = false, now = Date.now } = options
     const opened = openLedgerFile(path, { busyTimeout, readOnly })

@@ -16,7 +16,8 @@ import { amountOf, type Database } from './database.ts'
 
 /** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
-const RECORD = `SELECT record.*, lane.region, dimension.name AS dimension, ${ACCOUNT}
+// The * last: when another process adds a column, Node 22 and some later ones read as many as before once more.
+const RECORD = `SELECT lane.region, dimension.name AS dimension, ${ACCOUNT}, record.*
   FROM record JOIN lane ON lane.id = record.lane JOIN series ON series.id = record.series
   JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension`
 

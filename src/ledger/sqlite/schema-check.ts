@@ -1,5 +1,6 @@
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { LedgerError } from '../errors.ts'
+import { nodeSqlite } from './node-sqlite.ts'
 import { MIGRATIONS } from './schema.ts'
 
 /** What a schema has in it: tables, indices, and in a file that somebody else has changed also triggers and views. */
@@ -43,7 +44,7 @@ export function refuseChangedSchema(database: DatabaseSync, version: number, pat
 function objectsMadeBy(version: number): readonly SchemaObject[] {
   let objects = made.get(version)
   if (objects === undefined) {
-    const database = new DatabaseSync(':memory:')
+    const database = new (nodeSqlite().DatabaseSync)(':memory:')
     for (const step of MIGRATIONS.slice(0, version)) database.exec(step)
     objects = objectsOf(database)
     database.close()
