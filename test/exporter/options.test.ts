@@ -3,7 +3,6 @@ import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { MarketplaceMetering, MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
-import { diag } from '@opentelemetry/api'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
