@@ -194,7 +194,7 @@ export const KINDS: readonly Kind[] = [
         resourceMetrics: [
           {
             resource: {},
-            scopeMetrics: Array.from({ length: 20_000 }, (_, index) => ({
+            scopeMetrics: Array.from({ length: 4000 }, (_, index) => ({
               scope: { name: `\u001b[2J\r\u202e\u2066 all is billed ${index}` },
               metrics: [sum([point(customer(4), '1')])],
             })),
