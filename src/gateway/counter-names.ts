@@ -35,7 +35,7 @@ export class Beginning {
   /** The digest of all of it, with the last lines. */
   digest(lines = ''): string {
     if (this.#state === undefined) return digest(this.#text + lines)
-    return this.#state.copy().update(lines).digest('hex').slice(0, DIGITS)
+    return digitsOf(this.#state.copy().update(lines).digest())
   }
 }
 
@@ -126,7 +126,10 @@ export class MetricCounters {
 const DIGITS = 32
 
 /** 32 hexadecimal digits that stand for a text. */
-export const digest = (text: string): string => hash('sha256', text).slice(0, DIGITS)
+export const digest = (text: string): string => digitsOf(hash('sha256', text, 'buffer'))
+
+/** Not cut from a longer text, which would stay in memory with it. */
+const digitsOf = (bytes: Buffer): string => bytes.toString('hex', 0, DIGITS / 2)
 
 /** Attributes as text, whatever their order. */
 export function canonical(attributes: Attributes): string {
