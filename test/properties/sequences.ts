@@ -9,7 +9,7 @@ import { type Mishap, STARTS, type Use, World } from './world.ts'
 /** With the same seed the same sequences. */
 export const SEED = Number(process.env.PROPERTY_SEED ?? 20_260_610)
 /** How many sequences each file tries. */
-export const RUNS = Number(process.env.PROPERTY_RUNS ?? 500)
+export const RUNS = Number(process.env.PROPERTY_RUNS ?? 250)
 
 type StepName = Exclude<
   { [Name in keyof World]: World[Name] extends (...given: never[]) => Promise<void> ? Name : never }[keyof World],
