@@ -34,8 +34,7 @@ export class Admission {
 
   /** Of a sender as it is now: its rights may have changed. */
   of(sender: Sender): SenderAdmission {
-    const day = Math.floor(this.#now() / DAY)
-    if (day !== this.#day) this.#beginDay(day)
+    this.#turn()
     let admission = this.#senders.get(sender.name)
     if (admission === undefined) {
       admission = new SenderAdmission(this.#product, sender)
@@ -45,7 +44,10 @@ export class Admission {
     return admission
   }
 
-  #beginDay(day: number): void {
+  /** Begins anew with each day. */
+  #turn(): void {
+    const day = Math.floor(this.#now() / DAY)
+    if (day === this.#day) return
     this.#day = day
     for (const { sender } of [...this.#senders.values()]) {
       this.#senders.set(sender.name, new SenderAdmission(this.#product, sender))
@@ -54,8 +56,7 @@ export class Admission {
 
   /** Of each that has sent since this process began. */
   quotas(): Quota[] {
-    const day = Math.floor(this.#now() / DAY)
-    if (day !== this.#day) this.#beginDay(day)
+    this.#turn()
     return [...this.#senders.values()].flatMap(admission => admission.quotas())
   }
 }

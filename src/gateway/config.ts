@@ -103,7 +103,7 @@ export class GatewayConfigFile {
     const senders = listen.tokens?.map((entry, index) => {
       if (typeof entry === 'string') {
         const token = attempt(`listen.tokens.${index}`, () => readToken(entry, folder, env))
-        return { name: `token-${index + 1}`, token: token as string }
+        return { name: senderName(entry, index), token: token as string }
       }
       const token = attempt(`listen.tokens.${index}.token`, () => readToken(entry.token, folder, env))
       return senderOf(entry, token as string)
@@ -131,7 +131,14 @@ export class GatewayConfigFile {
 
 type Report = (message: string) => void
 
-const fileOf = (reference: string) => /^\$\{file:([^}]+)\}$/.exec(reference)?.[1]
+/** What a sender is called: without a name of its own, by the place of its token in the list. */
+export const senderName = (entry: TokenEntry, index: number): string =>
+  typeof entry === 'string' ? `token-${index + 1}` : entry.name
+
+function fileOf(reference: string): string | undefined {
+  const [, kind, name] = REFERENCE.exec(reference) ?? []
+  return kind === 'file' ? name : undefined
+}
 
 /** Undefined where something is wrong that others depend on; what is wrong is reported. */
 function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report: Report): GatewayConfig | undefined {

@@ -10,6 +10,7 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger/ledger.ts'
+import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
@@ -76,7 +77,7 @@ const MEND_LONGEST = 15 * MINUTE
 const SUSPICIOUS = 3
 const UNSUSPICIOUS = { from: 0, below: SUSPICIOUS }
 const DOUBTED = { from: 1, below: SUSPICIOUS }
-const DOUBTFUL = { from: 1, below: 2 ** 31 - 1 }
+const DOUBTFUL = { ...ANY_UNANSWERED, from: 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
 /** How often history is looked through for what is older than the retention. */
@@ -260,7 +261,8 @@ export class MeteringCycle {
 
   /**
    * Sends records and returns the outcome of each. Where one of them makes AWS refuse all, or fail over all while it
-   * answers others, the halves go by themselves, down to the one. All of it counts as one attempt of each record: its outcome is known when the last answer is.
+   * answers others, the halves go by themselves, down to the one. All of it counts as one attempt of each record: its
+   * outcome is known when the last answer is.
    *
    * @param repeated whether the client tried these records before by itself, and did not tell the outcome
    */

@@ -1,6 +1,6 @@
 import { REFERENCE } from '../../gateway/config/secrets.ts'
 import { type Address, hostAndPort } from '../../gateway/config/values.ts'
-import type { GatewayConfig, TokenEntry } from '../../gateway/config.ts'
+import { type GatewayConfig, senderName, type TokenEntry } from '../../gateway/config.ts'
 import { ledgerName } from '../../ledger/open.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityScale } from '../../text/quantity.ts'
@@ -66,8 +66,8 @@ function listenText({ http, grpc, tls, tokens }: GatewayConfig['listen']): strin
 
 /** What a sender may do, unless it may do all. */
 function rightsText(entry: TokenEntry, index: number): string {
-  if (typeof entry === 'string') return `token-${index + 1} may bill any customer`
-  const { name, customers, dimensions } = entry
+  const name = senderName(entry, index)
+  const { customers, dimensions } = typeof entry === 'string' ? {} : entry
   const whom =
     customers === undefined
       ? 'any customer'

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import type { GatewayConfig } from '../../gateway/config.ts'
+import { type GatewayConfig, senderName } from '../../gateway/config.ts'
 import type { LogLevel } from './log.ts'
 
 /** What a gateway says when it is ready: where it listens, how to send to it, and what to beware of. */
@@ -29,7 +29,7 @@ export function greeting(
     }
   }
   const anyCustomer = (tokens ?? []).flatMap((entry, index) =>
-    typeof entry === 'string' ? [`token-${index + 1}`] : entry.customers === undefined ? [entry.name] : [],
+    typeof entry === 'string' || entry.customers === undefined ? [senderName(entry, index)] : [],
   )
   if (anyCustomer.length > 0) {
     const whose = anyCustomer.length === 1 ? 'The token' : 'Each of the tokens'
