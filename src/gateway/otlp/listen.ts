@@ -1,4 +1,4 @@
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { ListenError } from './errors.ts'
 
 /** Starts to listen. What goes wrong with connections later is reported, and does not end the process. */
@@ -16,14 +16,4 @@ export async function listen(
   })
   server.removeAllListeners('error').on('error', onError)
   return server.address() as AddressInfo
-}
-
-/** The connections of a server, also those that have not said anything yet. */
-export function socketsOf(server: Server): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>()
-  server.on('connection', socket => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
-  return sockets
 }
