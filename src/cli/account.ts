@@ -1,6 +1,6 @@
 import { LedgerError } from '../ledger/errors.ts'
-import type { StatementLine } from '../ledger/ledger.ts'
-import { handleOf } from '../text/account.ts'
+import type { Ledger, StatementLine } from '../ledger/ledger.ts'
+import { handleOf, licenceLabel } from '../text/account.ts'
 import { type Account, type CustomerAccount, customerAccount } from '../usage/account.ts'
 import { isWellFormed } from '../usage/customer.ts'
 import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
@@ -24,10 +24,25 @@ export function findAccount(lines: readonly StatementLine[], text: string): Acco
   return account
 }
 
+/** What a query takes for the customer that a person means. Of a licence ledgers know the ARN and the account's key. */
+export async function customerQuery(
+  ledger: Pick<Ledger, 'statement'>,
+  text: string | undefined,
+): Promise<{ customer?: string }> {
+  if (text === undefined) return {}
+  if (!LICENCE.test(text)) return { customer: text }
+  const lines = await ledger.statement()
+  return { customer: lines.find(({ account }) => namesOf(account).includes(text))?.account.key ?? text }
+}
+
+/** A licence as AWS's events and its examples write it, and as tables here do. */
+const LICENCE = /^(arn:|aws:|l-)/
+
 function namesOf(account: Account): (string | undefined)[] {
-  return account.kind === 'customer'
-    ? [account.key, account.accountId, account.customerIdentifier, account.licenseArn]
-    : [account.key, handleOf(account)]
+  if (account.kind === 'unattributed') return [account.key, handleOf(account)]
+  const { key, accountId, customerIdentifier, licenseArn } = account
+  const licence = licenseArn === undefined ? [] : [licenseArn, licenseArn.replace(/^arn:/, ''), licenceLabel(account)]
+  return [key, accountId, customerIdentifier, ...licence]
 }
 
 /** The account of a customer that a person names, checked as the exporter checks its own. */

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import type { AuditAction } from '../ledger/ledger.ts'
 import { json } from '../text/json.ts'
+import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, limit, type OutputFormat } from './options.ts'
@@ -31,9 +32,9 @@ export function auditCommand(): Command {
     .option('--limit <number>', 'at most so many', limit, 100)
     .addOption(formatOption('table', 'json', 'csv'))
     .action(async ({ ledger: path, limit, format, action, who, customer }: Options) => {
-      const query = { limit, ...(action && { actions: [action] }), ...(who && { who }), ...(customer && { customer }) }
+      const query = { limit, ...(action && { actions: [action] }), ...(who && { who }) }
       const [entries, dimensions] = await withLedger(path, 'read', async ledger => [
-        await ledger.audit(query),
+        await ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
       if (format === 'json') print(json(auditJson(entries)))

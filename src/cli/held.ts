@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { json } from '../text/json.ts'
+import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
@@ -16,16 +17,12 @@ export function heldCommand(): Command {
   return new Command('held')
     .description('what a person has to decide, and how')
     .addOption(ledgerOption())
-    .option('--customer <id>', 'only this account id, customer identifier or account key')
+    .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .addOption(formatOption('table', 'json'))
     .action(async ({ ledger: path, customer, format }: Options) => {
-      const query = {
-        state: 'held' as const,
-        limit: Number.MAX_SAFE_INTEGER,
-        ...(customer !== undefined && { customer }),
-      }
+      const query = { state: 'held' as const, limit: Number.MAX_SAFE_INTEGER }
       const [records, dimensions] = await withLedger(path, 'read', async ledger => [
-        await ledger.records(query),
+        await ledger.records({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
       print(format === 'json' ? json(recordsJson(records)) : heldText(records, dimensions, screen()))

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import type { RecordState } from '../ledger/ledger.ts'
 import { json } from '../text/json.ts'
+import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -30,7 +31,7 @@ export function recordsCommand(): Command {
   return new Command('records')
     .description('usage records, the youngest hour first: state, attempts, last answer, MeteringRecordId')
     .addOption(ledgerOption())
-    .option('--customer <id>', 'only this account id, customer identifier or account key')
+    .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .option('--dimension <name>', 'only this dimension')
     .option('--from <time>', `from the beginning of: ${TIME_HELP}`)
     .option('--to <time>', 'to the end of it')
@@ -51,9 +52,8 @@ may have billed it. JSON and CSV have "size" and "amount" in base units, exactly
 JSON has them as strings.`,
     )
     .action(async (options: Options) => {
-      const { customer, dimension, state, format } = options
+      const { dimension, state, format } = options
       const query = {
-        ...(customer !== undefined && { customer }),
         ...(dimension !== undefined && { dimension }),
         ...(state !== undefined && { state }),
         ...parsePeriod(options.from, options.to, nowOf(options)),
@@ -61,7 +61,7 @@ JSON has them as strings.`,
         limit: options.limit + 1,
       }
       const [found, dimensions] = await withLedger(options.ledger, 'read', async ledger => [
-        await ledger.records(query),
+        await ledger.records({ ...query, ...(await customerQuery(ledger, options.customer)) }),
         await readDimensions(ledger),
       ])
       const records = found.slice(0, options.limit)

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { json } from '../text/json.ts'
+import { customerQuery } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
 import { print, screen } from './output.ts'
@@ -23,9 +24,9 @@ export function sendersCommand(): Command {
       '\nWhen a token has leaked: these are the customers whose bills it may have touched. Compare their statements.',
     )
     .action(async ({ ledger: path, format, sender, customer }: Options) => {
-      const query = { ...(sender && { who: sender }), ...(customer && { customer }) }
-      const entries = await withLedger(path, 'read', ledger =>
-        ledger.audit({ actions: ['fed'], limit: Number.MAX_SAFE_INTEGER, ...query }),
+      const query = { actions: ['fed'], limit: Number.MAX_SAFE_INTEGER, ...(sender && { who: sender }) } as const
+      const entries = await withLedger(path, 'read', async ledger =>
+        ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
       )
       if (format === 'json') print(json(sendersJson(entries)))
       else if (format === 'csv') print(sendersCsv(entries))

@@ -4,9 +4,12 @@ import {
   FAULT_KINDS,
   type Fault,
   parseFault,
+  parseUndocumented,
   readCatalogue,
   SimulatorConfigurationError,
   startSimulator,
+  UNDOCUMENTED,
+  type Undocumented,
 } from '../simulator/index.ts'
 
 const DEFAULT_PORT = 8480
@@ -16,10 +19,15 @@ interface Options {
   host: string
   catalogue?: string
   fault: Fault[]
+  undocumented: Partial<Undocumented>
   quota: number | 'off'
   clock?: string
   seed?: number
 }
+
+const QUESTIONS = Object.entries(UNDOCUMENTED)
+  .map(([question, answers]) => `${question}=${answers.join('|')}`)
+  .join(', ')
 
 /** A commander argument parser out of one that throws a {@link SimulatorConfigurationError}. */
 function argument<Value>(parse: (text: string, previous: Value) => Value) {
@@ -60,7 +68,15 @@ export function simulateCommand(): Command {
         .argParser(argument<Fault[]>((text, faults) => [...faults, parseFault(text)]))
         .default([], 'none'),
     )
-    .option('--quota <number>', 'requests a second for an access key and region, or off', quota, 10)
+    .option('--quota <number>', 'requests a second for each operation and region, or off', quota, 10)
+    .addOption(
+      new Option(
+        '--undocumented <question=answer>',
+        `what to answer where AWS does not say; may be repeated (${QUESTIONS})`,
+      )
+        .argParser(argument<Partial<Undocumented>>((text, before) => ({ ...before, ...parseUndocumented(text) })))
+        .default({}, 'the first of each'),
+    )
     .option('--clock <time>', 'ISO 8601 time at which the clock stands until it is advanced')
     .option('--seed <number>', 'makes the faults of a run repeat', integer(2 ** 32 - 1))
     .action(async (options: Options, command: Command) => {
@@ -74,12 +90,13 @@ export function simulateCommand(): Command {
 }
 
 async function simulate(options: Options): Promise<void> {
-  const { port, host, quota, fault: faults } = options
+  const { port, host, quota, fault: faults, undocumented } = options
   const running = await startSimulator({
     port,
     host,
     quota: quota === 'off' ? null : quota,
     faults,
+    undocumented,
     ...(options.catalogue !== undefined && { catalogue: readCatalogue(options.catalogue) }),
     ...(options.seed !== undefined && { seed: options.seed }),
     ...(options.clock !== undefined && { clock: options.clock }),
@@ -93,7 +110,10 @@ async function simulate(options: Options): Promise<void> {
 
 Point any AWS SDK at it:
   export AWS_ENDPOINT_URL_MARKETPLACE_METERING=${url}
-  export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated AWS_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+
+What does not read the first of them, such as an older AWS CLI or boto3, is told:
+  aws meteringmarketplace batch-meter-usage --endpoint-url ${url} …
 
 What it has billed:
   curl ${url}${CONTROL_PATH}/totals`)

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
 import { json } from '../text/json.ts'
+import { customerQuery } from './account.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
 import { print, printError, screen } from './output.ts'
@@ -25,7 +26,7 @@ export function statementCommand(): Command {
   return new Command('statement')
     .description('where each unit of usage stands: recorded, metered, pending, held, balance')
     .addOption(ledgerOption())
-    .option('--customer <id>', 'only this account id, customer identifier or account key')
+    .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .option('--dimension <name>', 'only this dimension')
     .option('--from <time>', `from the beginning of: ${TIME_HELP}`)
     .option('--to <time>', 'to the end of it: --from 2026-11 --to 2026-11 is all of November')
@@ -67,8 +68,8 @@ export async function readStatement(
   ledger: Ledger,
   query: { customer?: string; dimension?: string; period: Period; now: number },
 ): Promise<StatementReport> {
-  const { customer, dimension, period, now } = query
-  const whose = { ...(customer !== undefined && { customer }), ...(dimension !== undefined && { dimension }) }
+  const { dimension, period, now } = query
+  const whose = { ...(await customerQuery(ledger, query.customer)), ...(dimension !== undefined && { dimension }) }
   const allTime = await ledger.statement(whose)
   const isPeriod = period.from !== undefined || period.to !== undefined
   return { now, period, allTime, lines: isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime }

@@ -12,6 +12,7 @@ import {
   type Fetch,
 } from './credentials.ts'
 import { withDeadline } from './deadline.ts'
+import { endpointOf } from './endpoint.ts'
 import {
   type AnswerMetadata,
   CredentialsError,
@@ -26,8 +27,8 @@ export interface HttpMeteringClientOptions {
   /** Whose Marketplace is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
   readonly region?: string
   /**
-   * Where to send to instead of `https://metering.marketplace.<region>.amazonaws.com`. By default that of
-   * `AWS_ENDPOINT_URL_MARKETPLACE_METERING` or `AWS_ENDPOINT_URL`, as with the AWS SDK.
+   * Where to send to instead of the region's own host. By default that of `AWS_ENDPOINT_URL_MARKETPLACE_METERING` or
+   * `AWS_ENDPOINT_URL`; without them `AWS_USE_DUALSTACK_ENDPOINT` and `AWS_USE_FIPS_ENDPOINT` hold, as with the AWS SDK.
    */
   readonly endpoint?: string
   /**
@@ -107,8 +108,7 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
   constructor(options: HttpMeteringClientOptions = {}) {
     const { region, endpoint, credentials, timeout, fetch, now } = check(schema, options)
     this.region = region
-    this.endpoint =
-      endpoint ?? `https://metering.marketplace.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`
+    this.endpoint = endpoint ?? endpointOf(region)
     this.#timeout = timeout
     // Looked up when it is called: a program may replace the global one later.
     this.#fetch = fetch ?? ((url, init) => globalThis.fetch(url, init))

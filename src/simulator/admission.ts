@@ -4,6 +4,7 @@ import type { Series } from './book.ts'
 import type { Catalogue } from './catalogue.ts'
 import { SimulatedServiceError } from './errors.ts'
 import { timestampRefusal } from './time-rules.ts'
+import type { Undocumented } from './undocumented.ts'
 import type { CheckedRecord, UsageRecord } from './wire.ts'
 
 /** A record that breaks no rule. It is billed if its customer is subscribed and its hour is free. */
@@ -111,6 +112,7 @@ export function admit(
   region: string,
   catalogue: Catalogue,
   now: number,
+  undocumented: Undocumented,
 ): Admission[] {
   if (productCode && !catalogue.hasProduct(productCode)) {
     throw refuse('InvalidProductCodeException', `There is no product ${productCode}`)
@@ -119,6 +121,10 @@ export function admit(
   return records.map(record => {
     checkIdentity(productCode, record)
     const customer = catalogue.customer(record)
+    const stranger = customer === undefined && catalogue.customersDeclared
+    if (stranger && undocumented.unknownCustomer === 'InvalidCustomerIdentifierException') {
+      throw refuse('InvalidCustomerIdentifierException', 'The customer is not known')
+    }
     const licence = licenceOf(record, customer, catalogue)
     if (licence?.product !== undefined) {
       licensed ??= licence.product
@@ -130,16 +136,18 @@ export function admit(
       }
     }
     const product = productCode || licence?.product
-    if (!catalogue.hasDimension(product, record.Dimension)) {
+    const known = undocumented.unknownDimension === 'Success' || catalogue.hasDimension(product, record.Dimension)
+    if (!known) {
       throw refuse('InvalidUsageDimensionException', `The product has no dimension ${record.Dimension}`)
     }
-    if (record.UsageAllocations) checkAllocations(record, record.UsageAllocations)
+    if (record.UsageAllocations) checkAllocations(record, record.UsageAllocations, undocumented)
     const outOfBounds = timestampRefusal(record.Timestamp.getTime(), now)
     if (outOfBounds !== undefined) throw outOfBoundsError(record, outOfBounds)
 
     const stands = standingOf(customer, licence, product, record, now, catalogue)
     // "Ensure the LicenseArn is valid, matches the customer, and usage is within the license activation period."
-    if (record.LicenseArn && (stands === 'early' || stands === 'late')) {
+    const over = stands === 'none' && undocumented.endedLicence === 'InvalidLicenseException'
+    if (record.LicenseArn && (stands === 'early' || stands === 'late' || (over && licence !== undefined))) {
       throw refuse('InvalidLicenseException', `The usage is not within the activation period of ${record.LicenseArn}`)
     }
     if (stands === 'early') throw outOfBoundsError(record, "is before the customer's subscription began")

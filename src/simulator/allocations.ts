@@ -1,4 +1,5 @@
 import { SimulatedServiceError } from './errors.ts'
+import type { Undocumented } from './undocumented.ts'
 import type { Tag, UsageAllocation, UsageRecord } from './wire.ts'
 
 const MAX_ALLOCATIONS = 2500
@@ -14,12 +15,13 @@ function tagSet(tags: Tag[]): string {
   return JSON.stringify(tags.map(({ Key, Value }) => [Key, Value ?? '']).sort())
 }
 
-function checkTags(tags: Tag[]): void {
+function checkTags(tags: Tag[], { emptyTagValue }: Undocumented): void {
   if (tags.length < 1 || tags.length > MAX_TAGS) throw badTag(`A set of tags has 1 to ${MAX_TAGS} tags`)
   const keys = new Set<string>()
   for (const { Key, Value } of tags) {
     if (typeof Key !== 'string' || Key.length > 100 || !TAG.test(Key)) throw badTag(`Tag key ${Key} is invalid`)
-    if (Value && (Value.length > 256 || !TAG.test(Value))) throw badTag(`Tag value ${Value} is invalid`)
+    const mayBe = emptyTagValue === 'Success' && !Value
+    if (!mayBe && (!Value || Value.length > 256 || !TAG.test(Value))) throw badTag(`Tag value ${Value} is invalid`)
     if (keys.has(Key)) throw badTag(`Tag key ${Key} is used twice`)
     keys.add(Key)
   }
@@ -30,14 +32,18 @@ function checkTags(tags: Tag[]): void {
  *
  * @throws {SimulatedServiceError} `InvalidTagException` or `InvalidUsageAllocationsException`
  */
-export function checkAllocations(record: UsageRecord, allocations: UsageAllocation[]): void {
+export function checkAllocations(
+  record: UsageRecord,
+  allocations: UsageAllocation[],
+  undocumented: Undocumented,
+): void {
   if (allocations.length < 1 || allocations.length > MAX_ALLOCATIONS) {
     throw badAllocations(`A usage record has 1 to ${MAX_ALLOCATIONS} usage allocations`)
   }
   const sets = new Set<string>()
   let sum = 0
   for (const { AllocatedUsageQuantity, Tags } of allocations) {
-    if (Tags) checkTags(Tags)
+    if (Tags) checkTags(Tags, undocumented)
     sum += AllocatedUsageQuantity ?? 0
     sets.add(tagSet(Tags ?? []))
   }

@@ -93,17 +93,23 @@ export class Book {
    * Meters a quantity.
    *
    * @param owner one text for each region and customer (of a product, or with a licence)
-   * @returns the `MeteringRecordId`, or nothing if the hour is taken with another quantity
+   * @returns the `MeteringRecordId`, and whether the hour had this quantity already; nothing if it is taken with another
    */
-  meter(owner: string, series: Series, entry: Omit<Entry, 'meteringRecordId'>): string | undefined {
+  meter(
+    owner: string,
+    series: Series,
+    entry: Omit<Entry, 'meteringRecordId'>,
+  ): { meteringRecordId: string; again: boolean } | undefined {
     const { hours } = this.#hoursOf(owner, series)
     const hour = hourOf(entry.timestamp)
     const first = hours.get(hour)
-    if (first !== undefined) return first.quantity === entry.quantity ? first.meteringRecordId : undefined
+    if (first !== undefined) {
+      return first.quantity === entry.quantity ? { meteringRecordId: first.meteringRecordId, again: true } : undefined
+    }
     const number = (++this.#taken).toString(16).padStart(12, '0')
     const meteringRecordId = `${this.#idPrefix}-0000-4000-8000-${number}`
     hours.set(hour, { ...entry, meteringRecordId })
-    return meteringRecordId
+    return { meteringRecordId, again: false }
   }
 
   /** Takes over what another book has billed. What this one already has stays. */

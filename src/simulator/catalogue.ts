@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import type { Agreement, Customer } from './agreements.ts'
 import type { Instant } from './clock.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
+import type { Undocumented } from './undocumented.ts'
 import {
   accountId,
   customerIdentifier,
@@ -264,13 +265,14 @@ export class Catalogue {
   }
 
   /** @throws {SimulatedServiceError} `InvalidTokenException` or `ExpiredTokenException` */
-  resolve(token: string): ResolveCustomerResult {
+  resolve(token: string, licensedIdentifier: Undocumented['licensedIdentifier']): ResolveCustomerResult {
     const known = this.#tokens.get(token)
     if (known === undefined) throw new SimulatedServiceError('InvalidTokenException', 'Registration token is invalid')
     if (this.#now() >= known.expiresAt) {
       throw new SimulatedServiceError('ExpiredTokenException', 'The submitted registration token has expired')
     }
-    return known.answer
+    if (known.answer.LicenseArn === undefined || licensedIdentifier === 'missing') return known.answer
+    return { ...known.answer, CustomerIdentifier: licensedIdentifier === 'null' ? null : '' }
   }
 
   hasProduct(code: string): boolean {

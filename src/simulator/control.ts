@@ -89,6 +89,13 @@ const ROUTES: Record<string, Record<string, Route>> = {
       return { perSecond: simulator.quota }
     },
   },
+  '/undocumented': {
+    GET: simulator => simulator.undocumented,
+    PUT: (simulator, body) => {
+      simulator.undocumented = body as never
+      return simulator.undocumented
+    },
+  },
   '/regions': {
     PUT: (simulator, body) => {
       const change = validated(regionSchema, body, 'body')
@@ -137,6 +144,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `POST /faults` | a {@link Fault} | those that are on |
  * | `DELETE /faults` | `?kind=`, or all | those that are on |
  * | `GET`, `PUT /quota` | `{ perSecond }`, `null` for none | `{ perSecond }` |
+ * | `GET`, `PUT /undocumented` | some {@link Undocumented}: what to answer where AWS does not say | all of them |
  * | `PUT /regions` | `{ region, disabled }` | the same |
  * | `POST /products` | a {@link ProductDeclaration} | 204 |
  * | `POST /customers` | a {@link CustomerDeclaration} | 204 |

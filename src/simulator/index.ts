@@ -24,6 +24,7 @@ export type { Counters, LoggedRequest } from './log.ts'
 export { type Answer, type Caller, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
 export { type RunningSimulator, type ServerOptions, startSimulator } from './server.ts'
 export type { SigningCredentials } from './signature.ts'
+export { parseUndocumented, UNDOCUMENTED, type Undocumented } from './undocumented.ts'
 export type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,

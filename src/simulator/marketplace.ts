@@ -20,6 +20,7 @@ import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
 import { Quota } from './quota.ts'
 import { type Random, seeded, shuffled } from './random.ts'
 import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
+import { readUndocumented, type Undocumented } from './undocumented.ts'
 import { expected, instant, validated } from './validation.ts'
 import type {
   BatchMeterUsageRequest,
@@ -41,8 +42,10 @@ export interface SimulatorOptions {
   /** What exists; what is not declared at all is accepted freely. */
   catalogue?: CatalogueDeclaration
   faults?: Fault[]
-  /** Requests a second for each access key and region (default 10, as AWS); `null` for no limit. */
+  /** Requests a second for each operation and region (default 10, as AWS's `BatchMeterUsage`); `null` for no limit. */
   quota?: number | null
+  /** How to answer where AWS's documents do not say. */
+  undocumented?: Partial<Undocumented>
   /** The same seed gives the same faults to the same requests (default: a random one). */
   seed?: number
   /** How many of the latest requests the log keeps (default 1000). */
@@ -55,6 +58,7 @@ const optionsSchema = v.strictObject({
   logSize: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   clock: v.optional(instant),
   catalogue: v.optional(v.unknown()),
+  undocumented: v.optional(v.unknown()),
   faults: v.optional(v.array(v.unknown())),
   quota: v.optional(
     v.nullable(
@@ -94,6 +98,7 @@ export class MarketplaceSimulator {
   readonly #book: Book
   readonly #quota = new Quota()
   readonly #log: RequestLog
+  #undocumented: Undocumented
 
   /** @throws {SimulatorConfigurationError} */
   constructor(options: SimulatorOptions = {}) {
@@ -106,12 +111,14 @@ export class MarketplaceSimulator {
       quota = 10,
       seed = randomInt(2 ** 32),
       logSize = 1000,
+      undocumented = {},
     } = options
     this.seed = seed
     this.#random = seeded(seed)
     this.#book = new Book(seed.toString(16).padStart(8, '0').slice(-8))
     this.#log = new RequestLog(logSize)
     this.#quota.perSecond = quota
+    this.#undocumented = readUndocumented(undocumented, 'options.undocumented')
     this.clock = new SimulatorClock(now)
     if (clock !== undefined) this.clock.set(clock)
     this.catalogue = new Catalogue(() => this.clock.now())
@@ -120,13 +127,22 @@ export class MarketplaceSimulator {
     for (const fault of faults) this.faults.add(fault)
   }
 
-  /** Requests a second for each access key and region; `null` is no limit. */
+  /** Requests a second for each operation and region; `null` is no limit. All callers are one seller's account. */
   get quota(): number | null {
     return this.#quota.perSecond
   }
 
   set quota(perSecond: number | null) {
     this.#quota.perSecond = perSecond
+  }
+
+  /** How it answers where AWS's documents do not say. What is set changes that; the rest stays. */
+  get undocumented(): Readonly<Undocumented> {
+    return this.#undocumented
+  }
+
+  set undocumented(answers: Partial<Undocumented>) {
+    this.#undocumented = readUndocumented(answers, 'undocumented', this.#undocumented)
   }
 
   /** One request of an operation, as AWS would answer it, with whatever fault it meets. Never throws. */
@@ -231,7 +247,7 @@ export class MarketplaceSimulator {
     caller: Caller,
     entry: LoggedRequest,
   ): Answer {
-    if (!this.#quota.take(`${caller.accessKeyId} ${caller.region}`, entry.at)) {
+    if (!this.#quota.take(`${operation} ${caller.region}`, this.clock.elapsed())) {
       this.#log.throttled()
       return { delay: 0, type: 'error', error: new SimulatedServiceError('ThrottlingException', 'Rate exceeded') }
     }
@@ -276,7 +292,7 @@ export class MarketplaceSimulator {
     if (typeof token !== 'string' || token === '') {
       throw new SimulatedServiceError('ValidationException', "Value at 'registrationToken' must not be null or empty")
     }
-    return this.catalogue.resolve(token)
+    return this.catalogue.resolve(token, this.#undocumented.licensedIdentifier)
   }
 
   #batchMeterUsage(
@@ -309,19 +325,28 @@ export class MarketplaceSimulator {
     if (records.some(record => record.UsageAllocations) && Buffer.byteLength(JSON.stringify(request)) >= MAX_BYTES) {
       throw tooLarge()
     }
-    return admit(request.ProductCode ?? undefined, records, region, this.catalogue, this.clock.now())
+    return admit(
+      request.ProductCode ?? undefined,
+      records,
+      region,
+      this.catalogue,
+      this.clock.now(),
+      this.#undocumented,
+    )
   }
 
   #meter({ record, subscribed, owner, series }: Admission, foreign: boolean): UsageRecordResult {
     if (!subscribed) return { UsageRecord: record, Status: 'CustomerNotSubscribed' }
-    const meteringRecordId = this.#book.meter(owner, series, {
+    const metered = this.#book.meter(owner, series, {
       quantity: record.Quantity ?? 0,
       timestamp: record.Timestamp.getTime(),
       takenAt: this.clock.now(),
       foreign,
     })
-    if (meteringRecordId === undefined) return { UsageRecord: record, Status: 'DuplicateRecord' }
-    return { UsageRecord: record, MeteringRecordId: meteringRecordId, Status: 'Success' }
+    if (metered === undefined || (metered.again && this.#undocumented.resend === 'DuplicateRecord')) {
+      return { UsageRecord: record, Status: 'DuplicateRecord' }
+    }
+    return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }
   }
 
   /** The records that a fault of this kind meets: of those it is meant for, each by its share, and at least one. */

@@ -1,6 +1,6 @@
 import { SimulatorConfigurationError } from './errors.ts'
 
-/** A bucket of tokens for each caller: full at first, refilled by the simulator's clock. */
+/** A bucket of tokens for each operation and region: full at first, refilled while time passes. */
 export class Quota {
   #perSecond = Number.POSITIVE_INFINITY
   readonly #buckets = new Map<string, { tokens: number; at: number }>()
@@ -18,19 +18,23 @@ export class Quota {
     this.#buckets.clear()
   }
 
-  /** Whether `caller` may make one more request at `now` (milliseconds). */
-  take(caller: string, now: number): boolean {
+  /**
+   * Whether the bucket of this name has a token for one more request.
+   *
+   * @param elapsed the milliseconds that have passed since some beginning
+   */
+  take(name: string, elapsed: number): boolean {
     if (this.#perSecond === Number.POSITIVE_INFINITY) return true
     const capacity = Math.max(1, this.#perSecond)
-    let bucket = this.#buckets.get(caller)
+    let bucket = this.#buckets.get(name)
     if (bucket === undefined) {
-      bucket = { tokens: capacity, at: now }
-      this.#buckets.set(caller, bucket)
+      bucket = { tokens: capacity, at: elapsed }
+      this.#buckets.set(name, bucket)
     }
-    // A clock that was turned back refills nothing.
-    const elapsed = Math.max(0, now - bucket.at)
-    bucket.tokens = Math.min(capacity, bucket.tokens + (elapsed * this.#perSecond) / 1000)
-    bucket.at = now
+    // A source that is turned back refills nothing.
+    const since = Math.max(0, elapsed - bucket.at)
+    bucket.tokens = Math.min(capacity, bucket.tokens + (since * this.#perSecond) / 1000)
+    bucket.at = elapsed
     if (bucket.tokens < 1) return false
     bucket.tokens -= 1
     return true

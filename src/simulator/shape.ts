@@ -26,10 +26,15 @@ const validation = (where: string, constraint: string) =>
 // In JSON a null is as good as a missing member.
 const missing = (value: unknown): value is undefined | null => value === undefined || value === null
 
-function text(value: unknown, where: string, most: number, pattern?: RegExp): void {
+interface Text {
+  least?: number
+  pattern?: RegExp
+}
+
+function text(value: unknown, where: string, most: number, { least = 1, pattern }: Text = {}): void {
   if (missing(value)) return
   if (typeof value !== 'string') throw serialization(where, 'a string')
-  if (value.length < 1) throw validation(where, 'have length greater than or equal to 1')
+  if (value.length < least) throw validation(where, `have length greater than or equal to ${least}`)
   if (value.length > most) throw validation(where, `have length less than or equal to ${most}`)
   if (pattern !== undefined && !pattern.test(value)) {
     throw validation(where, `satisfy regular expression pattern: ${pattern.source}`)
@@ -79,9 +84,9 @@ function checkRecord(record: unknown, where: string): void {
   required(record.Dimension, `${where}.dimension`)
   text(record.Dimension, `${where}.dimension`, 255)
   quantity(record.Quantity, `${where}.quantity`)
-  text(record.CustomerIdentifier, `${where}.customerIdentifier`, 255)
-  text(record.CustomerAWSAccountId, `${where}.customerAWSAccountId`, 255, DIGITS)
-  text(record.LicenseArn, `${where}.licenseArn`, 2048, LICENSE_ARN)
+  text(record.CustomerIdentifier, `${where}.customerIdentifier`, 255, { least: 0 })
+  text(record.CustomerAWSAccountId, `${where}.customerAWSAccountId`, 255, { pattern: DIGITS })
+  text(record.LicenseArn, `${where}.licenseArn`, 2048, { pattern: LICENSE_ARN })
   if (!missing(record.UsageAllocations)) checkAllocations(record.UsageAllocations, `${where}.usageAllocations`)
 }
 
@@ -92,7 +97,7 @@ function checkRecord(record: unknown, where: string): void {
  */
 export function checkRequest(request: BatchMeterUsageRequest): CheckedRecord[] {
   if (!isObject(request)) throw serialization('request', 'a structure')
-  text(request.ProductCode, 'productCode', 255, PRODUCT_CODE)
+  text(request.ProductCode, 'productCode', 255, { least: 0, pattern: PRODUCT_CODE })
   const records: unknown = request.UsageRecords
   required(records, 'usageRecords')
   if (!Array.isArray(records)) throw serialization('usageRecords', 'a list')

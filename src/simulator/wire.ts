@@ -5,7 +5,6 @@
 
 export interface Tag {
   Key?: string | undefined
-  /** May be empty or missing. */
   Value?: string | undefined
 }
 
@@ -52,7 +51,7 @@ export interface ResolveCustomerRequest {
 }
 
 export interface ResolveCustomerResult {
-  CustomerIdentifier?: string
+  CustomerIdentifier?: string | null
   CustomerAWSAccountId?: string
   ProductCode?: string
   LicenseArn?: string

@@ -9,6 +9,7 @@ import { HOUR } from '../../src/ledger/hours.ts'
 import type { AuditBreak, AuditEntry } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { shortTime } from '../../src/text/time.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import { ACME, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
@@ -157,6 +158,32 @@ describe('commands that decide', () => {
       /--ended-at to be now or in the last/,
     )
     assert.match((await finalize('nobody')).stderr, /There is no account "nobody"/)
+  })
+
+  test("a licence is named by its ARN, as AWS's events write it, or by what tables show", async t => {
+    const { path, command } = await seeded(t)
+    const id = `l-${'0123456789abcdef'.repeat(2)}`
+    const name = `aws:license-manager::294406891311:license:${id}`
+    const licensed = customerAccount({ product: 'prod', accountId: ACME.accountId, licenseArn: `arn:${name}` })
+    const ledger = new SqliteLedger({ path })
+    const entry = { account: licensed, dimension: REQUESTS.name, hour: LATEST + HOUR, amount: 7n * MILLION }
+    await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
+    await ledger.noteSender('edge', [licensed], NOW)
+    await ledger.close()
+    const done = await command('finalize', id, '--region', 'us-east-1', ...AT)
+    assert.match(done.stdout, /^Froze 1 records of 111122223333 \(licence l-0123456789abcdef/)
+    const lines = async (...args: string[]) => {
+      const { stdout, stderr } = await command(...args, '--format', 'csv')
+      return stderr === '' ? stdout.trim().split('\n').slice(1) : assert.fail(stderr)
+    }
+    for (const customer of [name, id]) {
+      const [record, ...others] = await lines('records', '--customer', customer, ...AT)
+      assert.ok(record?.includes(`arn:${name}`) && others.length === 0, customer)
+    }
+    assert.equal((await lines('statement', '--customer', id, ...AT)).length, 1)
+    assert.equal((await lines('senders', '--customer', name)).length, 1)
+    assert.equal((await lines('audit', '--customer', id, '--action', 'fed')).length, 1)
+    assert.match((await command('held', '--customer', id)).stdout, /Nothing is held/)
   })
 
   test('finalize and prune say who and why', async t => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { type Fetch, HttpMeteringClient, type HttpMeteringClientOptions } from '../../src/marketplace/index.ts'
 import { faultOf } from '../../src/metering/faults.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
@@ -78,6 +79,30 @@ test('the endpoint of a region, an option or a variable', t => {
   environment(t, { AWS_ENDPOINT_URL_MARKETPLACE_METERING: 'http://one.test' })
   assert.equal(endpointOf({}), 'http://one.test')
   assert.equal(endpointOf({ endpoint: 'http://option.test' }), 'http://option.test')
+})
+
+test('the host of a region is the one that the AWS SDK sends to', async t => {
+  const hostOfSdk = async (region: string) => {
+    let host = ''
+    const handle = async (request: { hostname: string }) => {
+      host = request.hostname
+      throw new Error('seen')
+    }
+    const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' }
+    const sdk = new MarketplaceMetering({ region, credentials, maxAttempts: 1, requestHandler: { handle } as never })
+    await assert.rejects(sdk.batchMeterUsage({ UsageRecords: [] }), /seen/)
+    return host
+  }
+  const answers = [true, false]
+  for (const [dualStack, fips] of answers.flatMap(dual => answers.map(fips => [`${dual}`, `${fips}`] as const))) {
+    const [AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT] = [dualStack, fips]
+    environment(t, { AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT })
+    for (const region of ['us-east-1', 'eu-central-1', 'cn-northwest-1', 'us-gov-west-1']) {
+      assert.equal(client({ region }).endpoint, `https://${await hostOfSdk(region)}`)
+    }
+  }
+  environment(t, { AWS_USE_DUALSTACK_ENDPOINT: 'false', AWS_USE_FIPS_ENDPOINT: 'false' })
+  assert.equal(client({ region: 'eusc-de-east-1' }).endpoint, `https://${await hostOfSdk('eusc-de-east-1')}`)
 })
 
 test('the region of the environment', t => {

@@ -158,7 +158,7 @@ test('another tool can meter, in any region', async t => {
 })
 
 test('requests are counted and logged', async t => {
-  const at = await running(t, { logSize: 3, quota: 4 })
+  const at = await running(t, { logSize: 3, quota: 3 })
   const { simulator } = at
   const client = at.sdk()
   await client.batchMeterUsage(batch(record(), record({ Quantity: 6 })))

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { UsageRecord } from '@aws-sdk/client-marketplace-metering'
+import { MarketplaceSimulator } from '../../src/simulator/index.ts'
 import {
   ACCOUNT,
   batch,
   HOUR,
+  LICENCE,
   licensed,
   MINUTE,
   NOW,
@@ -219,7 +221,7 @@ const bad: Record<string, { name: string; record: UsageRecord; productCode?: und
     record: record({
       UsageAllocations: [
         { AllocatedUsageQuantity: 6 },
-        { AllocatedUsageQuantity: -1, Tags: [{ Key: 'k', Value: '' }] },
+        { AllocatedUsageQuantity: -1, Tags: [{ Key: 'k', Value: 'v' }] },
       ],
     }),
   },
@@ -244,6 +246,10 @@ const bad: Record<string, { name: string; record: UsageRecord; productCode?: und
         },
       ],
     }),
+  },
+  'a tag without a value': {
+    name: 'InvalidTagException',
+    record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: 'k', Value: '' }] }] }),
   },
   'a tag with a forbidden character': {
     name: 'InvalidTagException',
@@ -282,7 +288,7 @@ test('takes allocations that obey the rules', async t => {
       AllocatedUsageQuantity: 2,
       Tags: [
         { Key: 'team', Value: 'a b' },
-        { Key: 'env', Value: '' },
+        { Key: 'env', Value: 'test' },
       ],
     },
     { AllocatedUsageQuantity: 1, Tags: [{ Key: 'team', Value: 'c' }] },
@@ -290,6 +296,17 @@ test('takes allocations that obey the rules', async t => {
   const answer = await sdk().batchMeterUsage(batch(record({ UsageAllocations })))
   assert.deepEqual(statuses(answer), ['Success'])
   assert.deepEqual(answer.Results?.[0]?.UsageRecord?.UsageAllocations, UsageAllocations)
+})
+
+test('an empty product code or customer identifier is none', async t => {
+  const { sdk, simulator } = await running(t)
+  const empty = { ProductCode: '', UsageRecords: [licensed({ CustomerIdentifier: '' })] }
+  assert.deepEqual(statuses(await sdk().batchMeterUsage(empty)), ['Success'])
+  assert.equal(simulator.billed()[0]?.licenseArn, LICENCE)
+  await assert.rejects(
+    sdk().batchMeterUsage(batch(record({ CustomerAWSAccountId: undefined, CustomerIdentifier: '' }))),
+    refusedAs('InvalidCustomerIdentifierException'),
+  )
 })
 
 test('takes the extremes that the limits allow', async t => {
@@ -368,21 +385,52 @@ test('a year closes as its last month does', async t => {
   assert.deepEqual(statuses(await sdk().batchMeterUsage(batch(record31))), ['Success'])
 })
 
-test('ten requests a second for an access key and region', async t => {
-  const { sdk, simulator } = await running(t, { quota: 10 })
+test('ten requests a second for an operation and region, whatever the access key', async t => {
+  const catalogue = { tokens: [{ token: 't', product: PRODUCT, accountId: ACCOUNT }] }
+  const { sdk, simulator } = await running(t, { quota: 10, catalogue })
   const client = sdk()
   const request = batch(record())
   for (let n = 0; n < 10; n++) await client.batchMeterUsage(request)
   await assert.rejects(client.batchMeterUsage(request), refusedAs('ThrottlingException'))
+  await assert.rejects(
+    sdk({ accessKeyId: 'AKIDOTHER' }).batchMeterUsage(request),
+    refusedAs('ThrottlingException'),
+    'a role of the same account',
+  )
   await sdk({ region: 'eu-west-1' }).batchMeterUsage(request)
-  await sdk({ accessKeyId: 'AKIDOTHER' }).batchMeterUsage(request)
+  await client.resolveCustomer({ RegistrationToken: 't' })
   simulator.clock.advance(100)
   await client.batchMeterUsage(request)
   await assert.rejects(client.batchMeterUsage(request), refusedAs('ThrottlingException'))
-  assert.equal(simulator.counters.throttled, 2)
-  assert.equal(simulator.counters.requests, 15)
+  assert.equal(simulator.counters.throttled, 3)
+  assert.equal(simulator.counters.requests, 16)
   simulator.quota = null
   await client.batchMeterUsage(request)
+})
+
+test('the quota is of time that passes, whatever the clock shows', () => {
+  let now = NOW
+  const simulator = new MarketplaceSimulator({ now: () => now, clock: NOW, quota: 10 })
+  const taken = (): number => {
+    for (let requests = 0; ; requests += 1) {
+      const { type } = simulator.answer('BatchMeterUsage', batch(record()), {
+        region: 'us-east-1',
+        accessKeyId: 'AKIDEXAMPLE',
+      })
+      if (type === 'error') return requests
+    }
+  }
+  assert.equal(taken(), 10)
+  // The clock stands; its source goes on.
+  now += 500
+  assert.equal(taken(), 5)
+  simulator.clock.set(NOW + 300)
+  assert.equal(taken(), 3)
+  simulator.clock.set(NOW)
+  assert.equal(taken(), 0, 'set back')
+  simulator.clock.reset()
+  now += 100
+  assert.equal(taken(), 1)
 })
 
 test('a region that is disabled refuses', async t => {

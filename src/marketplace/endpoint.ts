@@ -1,0 +1,18 @@
+/**
+ * Where AWS Marketplace Metering is in a region, as the AWS SDK resolves it: with `AWS_USE_DUALSTACK_ENDPOINT` and
+ * `AWS_USE_FIPS_ENDPOINT` of the environment.
+ */
+export function endpointOf(region: string): string {
+  // The European Sovereign Cloud has one host for each region.
+  if (region.startsWith('eusc-')) return `https://metering-marketplace.${region}.amazonaws.eu`
+  const [suffix, dualStack] = region.startsWith('cn-')
+    ? ['amazonaws.com.cn', 'api.amazonwebservices.com.cn']
+    : ['amazonaws.com', 'api.aws']
+  const [dual, fips] = [isSet('AWS_USE_DUALSTACK_ENDPOINT'), isSet('AWS_USE_FIPS_ENDPOINT')]
+  if (fips) return `https://metering.marketplace-fips.${region}.${dual ? dualStack : suffix}`
+  return dual
+    ? `https://metering-marketplace.${region}.${dualStack}`
+    : `https://metering.marketplace.${region}.${suffix}`
+}
+
+const isSet = (variable: string): boolean => process.env[variable]?.toLowerCase() === 'true'

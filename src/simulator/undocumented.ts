@@ -1,0 +1,63 @@
+import * as v from 'valibot'
+import { expected, validated } from './validation.ts'
+
+/**
+ * What AWS leaves undocumented or says in two ways, with the answers that may be meant; the simulator gives the first
+ * unless it is told otherwise. Whoever meters well is right whichever it is.
+ *
+ * - `resend`: the identical record again. The API reference says `Success`; one sentence of AWS's guidance for sellers
+ *   says `DuplicateRecord`.
+ * - `unknownCustomer`: a customer that is not among those that are declared.
+ * - `endedLicence`: a licence whose time is over, and the hour after it as well.
+ * - `unknownDimension`: a dimension that the product does not have. By one sentence of the guidance it is taken, at $0.
+ * - `licensedIdentifier`: the `CustomerIdentifier` of `ResolveCustomer` for products with Concurrent Agreements.
+ * - `emptyTagValue`: a tag without a value. The model asks for one, prose does not.
+ */
+export const UNDOCUMENTED = {
+  resend: ['Success', 'DuplicateRecord'],
+  unknownCustomer: ['CustomerNotSubscribed', 'InvalidCustomerIdentifierException'],
+  endedLicence: ['CustomerNotSubscribed', 'InvalidLicenseException'],
+  unknownDimension: ['InvalidUsageDimensionException', 'Success'],
+  licensedIdentifier: ['missing', 'null', 'empty'],
+  emptyTagValue: ['InvalidTagException', 'Success'],
+} as const
+
+type Question = keyof typeof UNDOCUMENTED
+
+/** How the simulator answers where AWS's documents do not say. */
+export type Undocumented = { -readonly [Name in Question]: (typeof UNDOCUMENTED)[Name][number] }
+
+const QUESTIONS = Object.keys(UNDOCUMENTED) as Question[]
+
+const schema = v.strictObject(
+  Object.fromEntries(QUESTIONS.map(name => [name, v.optional(v.picklist(UNDOCUMENTED[name]))])),
+)
+
+/** What is answered where nothing else is said. */
+const FIRST = Object.fromEntries(QUESTIONS.map(name => [name, UNDOCUMENTED[name][0]])) as Undocumented
+
+/** @throws {SimulatorConfigurationError} */
+export function readUndocumented(
+  answers: Partial<Undocumented>,
+  where = 'undocumented',
+  before: Undocumented = FIRST,
+): Undocumented {
+  return { ...before, ...(validated(schema, answers, where) as Partial<Undocumented>) }
+}
+
+/**
+ * An answer from the command line: `question=answer`.
+ *
+ * @throws {SimulatorConfigurationError}
+ */
+export function parseUndocumented(text: string): Partial<Undocumented> {
+  const [question = '', answer] = text.split('=')
+  const known = v.pipe(
+    v.string(),
+    v.check(() => answer !== undefined, expected('question=answer, such as resend=DuplicateRecord,')),
+  )
+  validated(known, text, 'undocumented')
+  const answers = { [question]: answer } as Partial<Undocumented>
+  readUndocumented(answers, `undocumented ${text}`)
+  return answers
+}
