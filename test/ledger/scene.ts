@@ -58,6 +58,8 @@ export const BY = { who: 'ops', why: 'a test', now: hour(5) }
 /** A ledger of an engine, for one test. */
 export interface LedgerUnderTest {
   readonly ledger: Ledger
+  /** Whether it takes dozens of requests to read it. */
+  readonly dear?: boolean
   /** Closes it and opens it again. */
   reopen(): Promise<Ledger>
   /** The same ledger as a second process has it. */
@@ -104,7 +106,7 @@ export class Scene implements AsyncDisposable {
 
   private constructor(engine: LedgerUnderTest) {
     this.#engine = engine
-    this.#ledger = audited(engine.ledger, this.books)
+    this.#ledger = audited(engine.ledger, this.books, engine.dear)
   }
 
   static async begin(open: () => Promise<LedgerUnderTest>): Promise<Scene> {
@@ -118,11 +120,11 @@ export class Scene implements AsyncDisposable {
   }
 
   async another(): Promise<Ledger> {
-    return audited(await this.#engine.another(), this.books)
+    return audited(await this.#engine.another(), this.books, this.#engine.dear)
   }
 
   async reopen(): Promise<void> {
-    this.#ledger = audited(await this.#engine.reopen(), this.books)
+    this.#ledger = audited(await this.#engine.reopen(), this.books, this.#engine.dear)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

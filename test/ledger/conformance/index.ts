@@ -22,8 +22,10 @@ import { zeroQuantities } from './zero-quantities.ts'
 /**
  * What every ledger has to do, whatever the engine. Equations read `recorded = metered + pending + held + balance`;
  * that they hold, for every series and after every call, is checked by the scene itself.
+ *
+ * @param every of the many scenarios of others' counters, each so many-th is played
  */
-export function ledgerConformance(name: string, open: () => Promise<LedgerUnderTest>): void {
+export function ledgerConformance(name: string, open: () => Promise<LedgerUnderTest>, every = 1): void {
   const scenario = scenarios(open)
   appends(name, scenario)
   dimensions(name, scenario)
@@ -40,7 +42,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   auditTrail(name, scenario)
   clocks(name, scenario)
   bystanders(name, scenario)
-  countersConformance(name, open)
+  countersConformance(name, open, every)
   countersMemory(name, scenario)
   forgetting(name, scenario)
 }

@@ -96,7 +96,7 @@ export class DynamoDBLocal implements AsyncDisposable {
   async open(): Promise<LedgerUnderTest> {
     const client = this.#clients[0] ?? this.client()
     const tableName = await this.table(client)
-    return await ledgerUnderTest(() => DynamoDBLedger.open({ tableName, client }))
+    return { ...(await ledgerUnderTest(() => DynamoDBLedger.open({ tableName, client }))), dear: true }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -80,7 +80,7 @@ import { DynamoDBLocal, withoutJava } from './server.ts'
 const ALL = process.env.LEDGER_FAULTS === 'all'
 const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
 /** Of the requests at which a process sleeps, and of the writes at which it dies, each so many-th is tried. */
-const [EACH, EACH_WRITE] = ALL ? [1, 1] : [8, 2]
+const [EACH, EACH_WRITE] = ALL ? [1, 1] : [13, 3]
 
 const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
 
