@@ -15,7 +15,7 @@ export { type OpenLedgerOptions, openLedger } from './ledger/open.ts'
 export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite/ledger.ts'
 export type * from './marketplace/client.ts'
 export type * from './marketplace/registration.ts'
-export type { AWSMarketplaceMetricExporterOptions } from './metering/options.ts'
+export type { AWSMarketplaceMetricExporterOptions, MeteringOptions } from './metering/options.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export * from './usage/instruments.ts'
@@ -25,6 +25,11 @@ export type {
   CustomerIdentity,
   CustomerResolver,
   DimensionOptions,
+  LicensedCustomerAttributes,
+  LicensedProductOptions,
+  ProductCodeCustomerAttributes,
+  ProductCodeOptions,
+  SoldOptions,
   UsageOptions,
 } from './usage/options.ts'
 export type { PresetName } from './usage/presets.ts'

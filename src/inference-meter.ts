@@ -13,8 +13,12 @@ import {
 
 /** Who is billed: an AWS account, with its licence where the product is sold by licences, or the older identifier. */
 export type MeteredCustomer =
-  | { readonly accountId: string; readonly licenseArn?: string | undefined }
-  | { readonly customerIdentifier: string }
+  | {
+      readonly accountId: string
+      readonly licenseArn?: string | undefined
+      readonly customerIdentifier?: undefined
+    }
+  | { readonly customerIdentifier: string; readonly accountId?: undefined; readonly licenseArn?: undefined }
 
 /** More than this at once is a mistake, and would take the customer's other usage of the interval with it. */
 const MOST = 1_000_000_000_000

@@ -8,7 +8,11 @@ import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
 import { notice } from '../notice.ts'
 import type { UsageOptions } from '../usage/options.ts'
 
-export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
+/** What is measured and sold, who the customer is, and how it is metered. */
+export type AWSMarketplaceMetricExporterOptions = UsageOptions & MeteringOptions
+
+/** How usage is kept and metered. */
+export interface MeteringOptions {
   /** The region whose Marketplace endpoint is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
   region?: string
   /**

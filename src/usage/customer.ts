@@ -17,7 +17,9 @@ import {
   type CustomerIdentity,
   type CustomerResolver,
   LICENSE_ARN,
+  type LicensedCustomerAttributes,
   PRODUCT,
+  type ProductCodeCustomerAttributes,
   type UsageOptions,
 } from './options.ts'
 import { RecentMap } from './recent-map.ts'
@@ -76,7 +78,7 @@ export class CustomerReader {
   resolverError: unknown
 
   constructor(options: UsageOptions, dimensions: number) {
-    this.#product = (options.productCode ?? options.product) as string
+    this.#product = options.productCode ?? options.product
     this.licences = options.product !== undefined
     this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)
     this.constant =
@@ -170,18 +172,19 @@ const matches = (pattern: RegExp, value: unknown): boolean => typeof value === '
 
 /** The sources that hold where options leave them out. */
 export function customerSources(options: UsageOptions): CustomerAttributes {
-  const sources = (options.customer ?? {}) as CustomerAttributes
   if (options.product !== undefined) {
+    const sources = (options.customer ?? {}) as LicensedCustomerAttributes
     return { accountId: ACCOUNT_ID_ATTRIBUTE, licenseArn: LICENSE_ARN_ATTRIBUTE, ...defined(sources) }
   }
+  const sources = (options.customer ?? {}) as ProductCodeCustomerAttributes
   // Whoever names one of the two means that one.
   return sources.accountId === undefined && sources.customerIdentifier === undefined
     ? { accountId: ACCOUNT_ID_ATTRIBUTE, customerIdentifier: CUSTOMER_IDENTIFIER_ATTRIBUTE }
     : defined(sources)
 }
 
-const defined = (sources: CustomerAttributes): CustomerAttributes =>
-  Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== undefined))
+const defined = <Sources extends CustomerAttributes>(sources: Sources): Sources =>
+  Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== undefined)) as Sources
 
 function fromAttributes(options: UsageOptions): CustomerResolver {
   const sources = customerSources(options)

@@ -34,7 +34,7 @@ export class UsageMapper {
    */
   constructor(options: UsageOptions, { gauges = false } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
-    this.product = (rest.productCode ?? rest.product) as string
+    this.product = rest.productCode ?? rest.product
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     refuse(

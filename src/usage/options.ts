@@ -7,26 +7,43 @@ import { PRESETS, type PresetName } from './presets.ts'
 import type { Rule } from './rule.ts'
 import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
-/** What is measured, what is sold, and who the customer is. */
-export interface UsageOptions {
-  /** The product code, for products that are metered by it. Either this or `product`. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
-  readonly productCode?: string
+/** What is measured, what is sold, and who the customer is: of a product with a product code, or of one with licences. */
+export type UsageOptions = ProductCodeOptions | LicensedProductOptions
+
+/** A product with Concurrent Agreements: each customer comes with a licence. */
+export interface LicensedProductOptions extends SoldOptions {
   /**
-   * For products with Concurrent Agreements, where each customer comes with a licence: your own label for the
-   * product, of the same characters. AWS never sees it; it keeps the licences of two products out of one request.
+   * Your own label for the product, 1 to 255 of `-a-zA-Z0-9/=:_.@`. AWS never sees it; it keeps the licences of two
+   * products out of one request. Either this or `productCode`.
    */
-  readonly product?: string
+  readonly product: string
+  readonly productCode?: undefined
+  /**
+   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and
+   * `marketplace.customer.license_arn`.
+   */
+  readonly customer?: LicensedCustomerAttributes | CustomerResolver
+}
+
+/** A product that is metered by its product code. */
+export interface ProductCodeOptions extends SoldOptions {
+  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. Either this or `product`. */
+  readonly productCode: string
+  readonly product?: undefined
+  /**
+   * Where a data point's customer is found. By default the attribute `marketplace.customer.account_id` or, instead,
+   * `marketplace.customer.identifier`.
+   */
+  readonly customer?: ProductCodeCustomerAttributes | CustomerResolver
+}
+
+/** What is sold of either. */
+export interface SoldOptions {
   /**
    * What is sold, by the dimension's API name. By default `inference-requests`, `tokens-processed` and `gpu-hours`,
    * fed by our own instruments only.
    */
   readonly dimensions?: Readonly<Record<string, DimensionOptions>>
-  /**
-   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and, with
-   * `product`, `marketplace.customer.license_arn`; with `productCode` also `marketplace.customer.identifier`, instead of
-   * the account id.
-   */
-  readonly customer?: CustomerAttributes | CustomerResolver
 }
 
 export interface DimensionOptions {
@@ -46,13 +63,22 @@ export interface DimensionOptions {
 }
 
 /** Where a customer's identity is found. */
-export interface CustomerAttributes {
+export type CustomerAttributes = ProductCodeCustomerAttributes | LicensedCustomerAttributes
+
+/** The account and its licence, for a product with licences. */
+export interface LicensedCustomerAttributes {
   /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
   readonly accountId?: AttributeSource
-  /** The older identifier, with `productCode` only. */
-  readonly customerIdentifier?: AttributeSource
-  /** The licence, with `product` only. */
   readonly licenseArn?: AttributeSource
+  readonly customerIdentifier?: undefined
+}
+
+/** The account or the older identifier, for a product with a product code. */
+export interface ProductCodeCustomerAttributes {
+  /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
+  readonly accountId?: AttributeSource
+  readonly customerIdentifier?: AttributeSource
+  readonly licenseArn?: undefined
 }
 
 /**
