@@ -1,12 +1,12 @@
 import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check, configurationError } from '../check.ts'
+import { check, configurationError, strictObject, together } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
 import { notice } from '../notice.ts'
-import type { UsageOptions } from '../usage/options.ts'
+import { parseUsageOptions, USAGE_OPTIONS, type UsageOptions } from '../usage/options.ts'
 
 /** What is measured and sold, who the customer is, and how it is metered. */
 export type AWSMarketplaceMetricExporterOptions = UsageOptions & MeteringOptions
@@ -136,7 +136,7 @@ function steady(now: () => number): () => number {
 export const CLOSE_DELAY = 5 * MINUTE
 export const DEADLINE_MARGIN = 5 * MINUTE
 
-const schema = v.object({
+const entries = {
   region: regionOption,
   client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
   ledger: v.optional(
@@ -165,15 +165,26 @@ const schema = v.object({
   requestTimeout: v.optional(milliseconds(100, 5 * MINUTE), 10_000),
   flushTimeout: v.optional(milliseconds(0, HOUR), 10_000),
   wakeInterval: v.optional(milliseconds(10, HOUR), MINUTE),
-})
+}
+const MINE = Object.keys(entries)
 
-/** Checks the options that are not about usage. `usage` has the others. */
-export function parseOptions(options: AWSMarketplaceMetricExporterOptions): ParsedOptions {
-  const own = check(schema, options)
-  const usage = Object.fromEntries(
-    Object.entries(options).filter(([name]) => !Object.hasOwn(schema.entries, name)),
-  ) as UsageOptions
-  const { retentionDays, client, meterProvider, ...rest } = own
+/**
+ * Checks all options but for what dimensions make of their rules. `usage` has those that are about usage.
+ *
+ * @param others names of options that whoever calls checks himself
+ */
+export function parseOptions(
+  options: AWSMarketplaceMetricExporterOptions,
+  others: readonly string[] = [],
+): ParsedOptions {
+  const unchecked = [...USAGE_OPTIONS, ...others].map(name => [name, v.optional(v.unknown())] as const)
+  const schema = strictObject({ ...(Object.fromEntries(unchecked) as object), ...entries })
+  const [own, usage] = together(
+    () => check(schema, options),
+    // What is no object at all is wrong once.
+    () => (Object(options) === options ? parseUsageOptions(pick(options, USAGE_OPTIONS) as UsageOptions) : options),
+  )
+  const { retentionDays, client, meterProvider, ...rest } = pick(own, MINE) as typeof own
   // One that has to look it up is asked before the first pass.
   const wrong = client && wrongRegion(own.region, regionOf(client))
   if (wrong) throw configurationError([wrong])
@@ -185,4 +196,9 @@ export function parseOptions(options: AWSMarketplaceMetricExporterOptions): Pars
     meterProvider,
     retention: retentionDays === undefined ? Number.POSITIVE_INFINITY : retentionDays * DAY,
   }
+}
+
+/** Those of an object's members that have these names. */
+function pick(object: object, names: readonly string[]): object {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)))
 }

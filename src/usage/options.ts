@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check, record } from '../check.ts'
+import { check, record, strictObject } from '../check.ts'
+import { meant } from '../closest-word.ts'
 import { MAX_QUANTITY } from './dimension.ts'
 import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'
@@ -149,11 +150,11 @@ const which = {
 const value = v.picklist(['sum', 'count', 'integral'], "'sum', 'count' or 'integral'")
 
 const counterRule = v.pipe(
-  v.strictObject({ ...which, value: v.optional(value), unit: v.optional(unit), baseline: v.optional(v.boolean()) }),
+  strictObject({ ...which, value: v.optional(value), unit: v.optional(unit), baseline: v.optional(v.boolean()) }),
   v.check(({ value, unit }) => value !== 'count' || unit === undefined, "no unit with value: 'count', which has none"),
 )
 
-const gaugeRule = v.strictObject({
+const gaugeRule = strictObject({
   ...which,
   value,
   unit: v.optional(
@@ -172,10 +173,14 @@ const gaugeRule = v.strictObject({
 
 const rule = v.lazy(input => ((input as Rule).value === 'integral' ? gaugeRule : counterRule))
 
-const preset = v.picklist(Object.keys(PRESETS), `a rule or the name of a preset (${Object.keys(PRESETS).join(', ')})`)
+const PRESET_NAMES = Object.keys(PRESETS)
+const preset = v.picklist(PRESET_NAMES, ({ input }) => {
+  const near = meant(String(input), PRESET_NAMES)
+  return `a rule or the name of a preset (${near ? `did you mean ${near}?` : PRESET_NAMES.join(', ')})`
+})
 const source = v.lazy(input => (typeof input === 'object' && input !== null ? rule : preset))
 
-const dimension = v.strictObject({
+const dimension = strictObject({
   unit,
   per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
   maxQuantity: v.optional(
@@ -192,7 +197,7 @@ const dimension = v.strictObject({
 
 const attributeSource = v.lazy(input => (typeof input === 'string' ? text : explicitSource))
 const explicitSource = v.pipe(
-  v.strictObject(
+  strictObject(
     { attribute: v.optional(text), resource: v.optional(text), value: v.optional(text) },
     "an attribute's key, { attribute }, { resource } or { value }",
   ),
@@ -212,24 +217,28 @@ const constant = (pattern: RegExp, expected: string) =>
     ),
   )
 
-const customer = v.strictObject({
+const customer = strictObject({
   accountId: v.optional(constant(ACCOUNT_ID, '12 digits')),
   customerIdentifier: v.optional(constant(CUSTOMER_IDENTIFIER, '1 to 255 characters')),
   licenseArn: v.optional(constant(LICENSE_ARN, 'like arn:aws:license-manager::123456789012:license:l-…')),
 })
 
-const schema = v.pipe(
-  v.strictObject({
-    productCode: v.optional(product),
-    product: v.optional(product),
-    dimensions: v.optional(
-      v.pipe(
-        record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
-        v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
-      ),
+const entries = {
+  productCode: v.optional(product),
+  product: v.optional(product),
+  dimensions: v.optional(
+    v.pipe(
+      record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
+      v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
     ),
-    customer: v.optional(v.lazy(input => (typeof input === 'function' ? v.function() : customer))),
-  }),
+  ),
+  customer: v.optional(v.lazy(input => (typeof input === 'function' ? v.function() : customer))),
+}
+
+export const USAGE_OPTIONS = Object.keys(entries) as (keyof typeof entries)[]
+
+const schema = v.pipe(
+  strictObject(entries),
   v.check(
     options => (options.productCode === undefined) !== (options.product === undefined),
     'either productCode, or product for products whose customers come with a licence',

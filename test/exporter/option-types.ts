@@ -68,7 +68,6 @@ export function taken() {
   }
   new AWSMarketplaceMetricExporter({ ...spread, dryRun: true })
   new AWSMarketplaceMetricExporter({ ...usage, region })
-  billingViews(spread)
   billingViews(usage)
   new UsageMapper(usage)
   Gateway.start({ ...usage, ledger, http: {} })

@@ -67,7 +67,16 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   ],
   [{ product: 'label' }, /expected either productCode, or product/],
   [{ productCode: 'a b' }, /productCode: expected 1 to 255 of the characters .*, got "a b"/],
-  [{ productcode: 'p' }, /productcode: there is no such option/],
+  [{ closedelay: 3 }, /^Invalid options: closedelay: there is no such option \(did you mean closeDelay\?\)$/],
+  [
+    { closedelay: 3, retention: 40, wakeInterval: 1, dimension: {}, productCode: 'a b', intervall: 5 },
+    /^- closedelay: there is no such option \(did you mean closeDelay\?\)$/m,
+    /^- retention: there is no such option \(did you mean retentionDays\?\)$/m,
+    /^- dimension: there is no such option \(did you mean dimensions\?\)$/m,
+    /^- intervall: there is no such option \(there are .*closeDelay.*\)$/m,
+    /^- wakeInterval: expected/m,
+    /^- productCode: expected/m,
+  ],
   [{ Region: 'us-east-1', wakeInterval: 1 }, /wakeInterval: expected/],
   [{ dimensions: {} }, /dimensions: expected at least one dimension/],
   [
@@ -103,7 +112,7 @@ for (const options of [null, undefined, 7, 'us-east-1']) {
   test(`refused: options that are ${options}`, () => {
     assert.throws(() => make(options), {
       name: 'ConfigurationError',
-      message: new RegExp(`expected an object, got .*${options}`),
+      message: `Invalid options: expected an object, got ${typeof options === 'string' ? 'a string' : options}`,
     })
   })
 }

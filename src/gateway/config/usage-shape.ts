@@ -87,5 +87,3 @@ export const USAGE_SHAPE = {
       '{ resource } or { value }.',
   ),
 } satisfies Shape<UsageOptions>
-
-export const USAGE_NAMES = [dimension, rule, customer].flatMap(({ entries }) => Object.keys(entries))
