@@ -88,7 +88,10 @@ export function record<Key extends v.GenericSchema<string, string>, Value extend
   value: Value,
 ) {
   return v.pipe(
-    v.custom<Record<string, v.InferInput<Value>>>(input => typeof input === 'object' && input !== null, 'an object'),
+    v.custom<Record<string, v.InferInput<Value>>>(
+      input => typeof input === 'object' && input !== null && !Array.isArray(input),
+      'an object',
+    ),
     v.transform(object => new Map(Object.entries(object))),
     v.map(key, value),
     v.transform(map => Object.fromEntries(map) as Record<string, v.InferOutput<Value>>),
@@ -108,7 +111,8 @@ export function configurationError(problems: readonly string[]): ConfigurationEr
 
 /** A value as messages show it, cut where it is long. */
 export function show(value: unknown): string {
-  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'function')
+    return value.constructor?.name === 'AsyncFunction' ? 'an async function' : 'a function'
   if (typeof value === 'bigint') return `${value}n`
   // What an object of a class holds may be endless, or secret.
   if (typeof value === 'object' && value !== null && !isPlain(value)) return `a ${value.constructor?.name ?? 'object'}`

@@ -16,7 +16,7 @@ import { withDeadline } from '../marketplace/deadline.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
-import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
+import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 
 export interface MeteringCycleOptions {
@@ -58,8 +58,19 @@ export type CycleEvent =
       readonly fault?: Fault
     }
   | { readonly type: 'settled'; readonly records: readonly SettledRecord[] }
-  | { readonly type: 'fault'; readonly lane: Lane; readonly fault: Fault; readonly message: string }
-  | { readonly type: 'nonsense'; readonly lane: Lane; readonly message: string }
+  | {
+      readonly type: 'fault'
+      readonly lane: Lane
+      readonly fault: Fault
+      readonly message: string
+      readonly requestId?: string | undefined
+    }
+  | {
+      readonly type: 'nonsense'
+      readonly lane: Lane
+      readonly message: string
+      readonly requestId?: string | undefined
+    }
   | { readonly type: 'no-client'; readonly lane: Lane }
   /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
   | { readonly type: 'overflow'; readonly dimension: string; readonly hours: number; readonly amount: bigint }
@@ -279,11 +290,12 @@ export class MeteringCycle {
     } catch (error) {
       const fault = faultOf(error)
       report({ type: 'request', lane, records: records.length, seconds: seconds(), fault: fault.fault })
-      return this.#failed(sending, records, { ...fault, repeated: repeated || fault.repeated }, describe(error))
+      const failure = { ...fault, repeated: repeated || fault.repeated, requestId: requestIdOf(error) }
+      return this.#failed(sending, records, failure, describe(error))
     }
     report({ type: 'request', lane, records: records.length, seconds: seconds() })
     const read = readAnswers(records, result)
-    if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense })
+    if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense, requestId: requestIdOf(result) })
     const answered = read.answers.some(answer => answer.said !== 'nothing')
     if (answered) {
       this.#laneFaults.delete(lane.id)
@@ -304,7 +316,7 @@ export class MeteringCycle {
   async #failed(
     sending: Sending,
     records: readonly MeteringRecord[],
-    { fault, repeated, failedOver }: FaultOfRequest,
+    { fault, repeated, failedOver, requestId }: FaultOfRequest & { readonly requestId: string | undefined },
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
@@ -326,7 +338,7 @@ export class MeteringCycle {
       }
       return settlements
     }
-    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer })
+    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer, requestId })
     // Until another is answered nobody knows that it was this record, and not all of AWS since.
     this.#answering.delete(lane.id)
     const pausedUntil = refused ? undefined : itsOwn ? 0 : this.#pause(lane, fault)

@@ -89,7 +89,7 @@ const DAY = 24 * HOUR
 
 const milliseconds = (least: number, most: number) =>
   v.pipe(
-    v.number(),
+    v.number(`from ${least} to ${most} milliseconds`),
     v.check(value => value >= least && value <= most, `from ${least} to ${most} milliseconds`),
   )
 const withMethods = <Type>(expected: string, ...methods: string[]) =>
@@ -99,7 +99,7 @@ const withMethods = <Type>(expected: string, ...methods: string[]) =>
   )
 const clock = v.custom<() => number>(
   value => typeof value === 'function' && read(value as () => number) !== undefined,
-  'a function that returns milliseconds since the epoch',
+  'a function that returns milliseconds since the epoch, such as Date.now',
 )
 /** The last instant that a `Date` can be. */
 const LAST_TIME = 8.64e15
@@ -113,6 +113,8 @@ function read(now: () => number): number | undefined {
     return undefined
   }
 }
+
+const CLIENT = "a client with batchMeterUsage(request), such as the AWS SDK's MarketplaceMetering"
 
 /** A clock that fails stands still, so that usage has an hour to go into. */
 function steady(now: () => number): () => number {
@@ -138,11 +140,14 @@ export const DEADLINE_MARGIN = 5 * MINUTE
 
 const entries = {
   region: regionOption,
-  client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
+  client: v.optional(withMethods<MeteringClient>(CLIENT, 'batchMeterUsage')),
   ledger: v.optional(
     v.union(
       [v.pipe(v.string(), v.nonEmpty()), withMethods<Ledger>('', 'append', 'closeHours', 'claim', 'settle')],
-      'a ledger, or the path of one',
+      ({ input }) =>
+        typeof (input as Partial<PromiseLike<unknown>> | null)?.then === 'function'
+          ? 'a ledger, or the path of one (await what is opened: ledger: await openLedger(…))'
+          : 'a ledger, or the path of one',
     ),
     'marketplace-ledger.sqlite',
   ),

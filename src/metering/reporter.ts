@@ -1,6 +1,6 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
-import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
@@ -260,14 +260,15 @@ export class Reporter {
         this.#say(
           'error',
           `${event.lane.id} ${event.fault}`,
-          `${TROUBLES[event.fault]}. Usage is kept. AWS or the network said: ${event.message}`,
+          `${TROUBLES[event.fault]}. ${aboutRequest(event)} Usage is kept. AWS or the network said: ${event.message}`,
         )
         return
       case 'nonsense':
         this.#say(
           'error',
-          `nonsense ${event.lane.id}`,
-          `${TROUBLES.nonsense} (${event.message}); the records are sent again.`,
+          `nonsense ${event.lane.id} ${event.message.replace(/"[^"]*"/g, '')}`,
+          `${TROUBLES.nonsense} (${event.message}). ${aboutRequest(event)} Its records are sent again, which bills nothing twice. ` +
+            'If it goes on, see whether something stands in for AWS (an endpoint, a proxy), or ask AWS with the id of the request.',
         )
         return
       case 'no-client':
@@ -312,6 +313,11 @@ export class Reporter {
     for (const refusals of this.#supply.refusals) this.#tellRefused(refusals, 0)
     for (const remove of this.#callbacks) remove()
   }
+}
+
+function aboutRequest({ lane, requestId }: { lane: Lane; requestId?: string | undefined }): string {
+  const id = requestId === undefined ? '' : `, request ${requestId}`
+  return `It is about the product ${lane.product} in ${lane.region}${id}.`
 }
 
 /** Of a message, in characters. */

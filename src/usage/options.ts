@@ -134,6 +134,8 @@ const attributeMatch = v.lazy(input =>
   input === null ? v.null() : Array.isArray(input) ? v.pipe(v.array(scalar), v.nonEmpty('at least one value')) : scalar,
 )
 
+const ASYNC = (async () => {}).constructor as FunctionConstructor
+
 /** A ledger remembers since when each is metered, and keeps no longer one. */
 const LONGEST_METRIC = 500
 
@@ -223,6 +225,11 @@ const customer = strictObject({
   licenseArn: v.optional(constant(LICENSE_ARN, 'like arn:aws:license-manager::123456789012:license:l-…')),
 })
 
+const resolver = v.custom<CustomerResolver>(
+  input => !(input instanceof ASYNC),
+  'a function that answers at once (look the customer up before, or keep what was looked up)',
+)
+
 const entries = {
   productCode: v.optional(product),
   product: v.optional(product),
@@ -232,7 +239,7 @@ const entries = {
       v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
     ),
   ),
-  customer: v.optional(v.lazy(input => (typeof input === 'function' ? v.function() : customer))),
+  customer: v.optional(v.lazy(input => (typeof input === 'function' ? resolver : customer))),
 }
 
 export const USAGE_OPTIONS = Object.keys(entries) as (keyof typeof entries)[]

@@ -230,6 +230,36 @@ test('a quantity that rolls forward is not called held', async t => {
   assert.doesNotMatch(messages, /is held|settle it/)
 })
 
+test('an answer that makes no sense is told once an hour for its kind: of which request, and what to do', async t => {
+  let answer: object = { Results: [] }
+  const $metadata = { requestId: 'aaaa-bbbb' }
+  const client = { batchMeterUsage: async () => ({ ...answer, $metadata }) }
+  const { exporter, clock, line } = world(t, { client })
+  await exportTo(exporter, tokens(5))
+  clock.now += HOUR
+  const about =
+    `\\. It is about the product ${PRODUCT} in us-east-1, request aaaa-bbbb\\. Its records are sent again, which bills ` +
+    'nothing twice\\. If it goes on, see whether something stands in for AWS .*, or ask AWS with the id of the request\\.$'
+  const pass = () =>
+    saidDuring(async () => {
+      clock.now += 10 * MINUTE
+      await exporter.forceFlush()
+    })
+  const told = async () => (await pass()).filter(message => message.includes('makes no sense'))
+  const [first, ...more] = await told()
+  assert.match(first ?? '', new RegExp(`AWS answers what makes no sense \\(a record without an answer\\)${about}`))
+  assert.deepEqual(more, [])
+  for (let time = 0; time < 3; time += 1) assert.deepEqual(await told(), [], 'within the hour')
+  // Another kind of it, however it differs each time.
+  answer = { Results: [{ Status: 'Odd-1' }] }
+  assert.match((await told()).join(), new RegExp(`an unknown status "Odd-1"; a record without an answer\\)${about}`))
+  answer = { Results: [{ Status: 'Odd-2' }] }
+  assert.deepEqual(await told(), [])
+  clock.now += HOUR
+  assert.equal((await told()).length, 1, 'an hour later')
+  assert.equal((await line(ACCOUNT, 'tokens-processed'))?.pending, 5n * M)
+})
+
 test('what AWS says of a customer is not repeated in messages', async t => {
   const attributes = { ...customer, 'marketplace.customer.license_arn': LICENCE }
   const refusals = [
