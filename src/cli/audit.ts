@@ -36,8 +36,8 @@ export function auditCommand(): Command {
         await ledger.audit(query),
         await readDimensions(ledger),
       ])
-      if (format === 'json') print(json(auditJson(entries)))
-      else if (format === 'csv') print(auditCsv(entries))
+      if (format === 'json') print(json(auditJson(entries, dimensions)))
+      else if (format === 'csv') print(auditCsv(entries, dimensions))
       else print(auditTable(entries, dimensions, screen()))
     })
 }

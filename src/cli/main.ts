@@ -10,8 +10,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   printError(`error: The output cannot be written: ${error.message}. What the command was to do is done.`)
   process.exit(1)
 })
-// Then there is nowhere left to say it.
-process.stderr.on('error', () => process.exit(1))
+// Then there is nowhere left to say it, and a gateway goes on.
+process.stderr.on('error', () => {})
 
 try {
   await createProgram().parseAsync()

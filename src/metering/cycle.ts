@@ -13,6 +13,7 @@ import type {
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
+import type { Dimension } from '../usage/dimension.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
@@ -73,7 +74,7 @@ export type CycleEvent =
     }
   | { readonly type: 'no-client'; readonly lane: Lane }
   /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
-  | { readonly type: 'overflow'; readonly dimension: string; readonly hours: number; readonly amount: bigint }
+  | { readonly type: 'overflow'; readonly dimension: Dimension; readonly hours: number; readonly amount: bigint }
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
@@ -405,7 +406,7 @@ export class MeteringCycle {
       const { balance } = line
       const most = line.dimension.size * BigInt(MAX_QUANTITY)
       const hours = Number((balance + most - 1n) / most)
-      if (hours > 1) report({ type: 'overflow', dimension, hours, amount: balance })
+      if (hours > 1) report({ type: 'overflow', dimension: line.dimension, hours, amount: balance })
     }
   }
 }

@@ -5,8 +5,8 @@ import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import { printable } from '../text/printable.ts'
+import { baseAmount } from '../text/quantity.ts'
 import { iso } from '../text/time.ts'
-import { formatAmount } from '../usage/amount.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
@@ -241,7 +241,8 @@ export class Reporter {
         }
         return
       case 'overflow': {
-        const { dimension, hours, amount } = event
+        const { hours, amount } = event
+        const dimension = event.dimension.name
         const known = this.#overflow.get(dimension)
         const at = this.#now()
         // The worst of this hour's.
@@ -251,7 +252,7 @@ export class Reporter {
           'warn',
           `overflow ${dimension}`,
           `More of ${dimension} is used than AWS takes: a record has ${MAX_QUANTITY} units at most, and one customer has one ` +
-            `record an hour. ${formatAmount(amount)} in base units wait for the next ${hours} hours, and what is used meanwhile ` +
+            `record an hour. ${baseAmount(amount, event.dimension)} wait for the next ${hours} hours, and what is used meanwhile ` +
             'comes on top; with that much in every hour it never ends. Sell a larger unit under a new dimension.',
         )
         return
