@@ -21,6 +21,8 @@ export type { Dimension } from './usage/dimension.ts'
 export * from './usage/instruments.ts'
 export type {
   AttributeSource,
+  BothCustomerAttributes,
+  BothProductOptions,
   CustomerAttributes,
   CustomerIdentity,
   CustomerResolver,

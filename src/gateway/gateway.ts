@@ -218,11 +218,10 @@ class Pipeline {
 
   /** Before anything is taken: what began earlier than this ledger's first gateway is none of its usage. */
   async begin(): Promise<void> {
-    await this.#ledger.register(this.#mapper.dimensions, {
-      product: this.#mapper.product,
-      now: await this.#ledger.clock.now(this.#options.now()),
-      metrics: this.#mapper.sources,
-    })
+    const now = await this.#ledger.clock.now(this.#options.now())
+    for (const product of this.#mapper.products) {
+      await this.#ledger.register(this.#mapper.dimensions, { product, now, metrics: this.#mapper.sources })
+    }
     await this.#report()
   }
 

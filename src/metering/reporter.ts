@@ -106,6 +106,10 @@ export class Reporter {
       this.#instruments?.unattributedPoints.add(points, { reason, ...from })
       this.#say('error', `${reason} ${sender}`, whose === '' ? message : `Of the sender ${sender}: ${message}`)
     }
+    if (report.notOurs > 0) {
+      this.#instruments?.notOurs.add(report.notOurs, from)
+      this.#say('warn', 'not ours', NOT_OURS, 24 * HOUR)
+    }
     for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
       this.#say('warn', `two sources ${dimension.name}`, message)
@@ -321,6 +325,10 @@ function aboutRequest({ lane, requestId }: { lane: Lane; requestId?: string | un
   return `It is about the product ${lane.product} in ${lane.region}${id}.`
 }
 
+const NOT_OURS =
+  "Data points are ignored since the option customer returned null: they are not this product's to bill. Where it does " +
+  'not know whose they are, have it return undefined: then they are kept. marketplace.usage.not_ours counts them.'
+
 /** Of a message, in characters. */
 const LONGEST_MESSAGE = 2000
 
@@ -360,6 +368,10 @@ function instruments(meterProvider: MeterProvider) {
     unattributedPoints: meter.createCounter('marketplace.usage.unattributed_points', {
       unit: '{data_point}',
       description: 'Data points without a customer, by reason.',
+    }),
+    notOurs: meter.createCounter('marketplace.usage.not_ours', {
+      unit: '{data_point}',
+      description: "Data points that the option customer says are not this product's to bill: it returned null.",
     }),
     twoSources: meter.createCounter('marketplace.usage.two_sources', {
       unit: '{series}',

@@ -8,14 +8,14 @@ import { PRESETS, type PresetName } from './presets.ts'
 import type { Rule } from './rule.ts'
 import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
-/** What is measured, what is sold, and who the customer is: of a product with a product code, or of one with licences. */
-export type UsageOptions = ProductCodeOptions | LicensedProductOptions
+/** What is measured, what is sold, and who the customer is: of a product with a product code, of one with licences, or both. */
+export type UsageOptions = ProductCodeOptions | LicensedProductOptions | BothProductOptions
 
 /** A product with Concurrent Agreements: each customer comes with a licence. */
 export interface LicensedProductOptions extends SoldOptions {
   /**
    * Your own label for the product, 1 to 255 of `-a-zA-Z0-9/=:_.@`. AWS never sees it; it keeps the licences of two
-   * products out of one request. Either this or `productCode`.
+   * products out of one request.
    */
   readonly product: string
   readonly productCode?: undefined
@@ -28,7 +28,7 @@ export interface LicensedProductOptions extends SoldOptions {
 
 /** A product that is metered by its product code. */
 export interface ProductCodeOptions extends SoldOptions {
-  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. Either this or `product`. */
+  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
   readonly productCode: string
   readonly product?: undefined
   /**
@@ -38,7 +38,23 @@ export interface ProductCodeOptions extends SoldOptions {
   readonly customer?: ProductCodeCustomerAttributes | CustomerResolver
 }
 
-/** What is sold of either. */
+/**
+ * A product that moves to Concurrent Agreements: a customer with a licence goes by it, one without by the product code,
+ * so that nobody is billed by both.
+ */
+export interface BothProductOptions extends SoldOptions {
+  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
+  readonly productCode: string
+  /** Your own label for the product, for customers with a licence. */
+  readonly product: string
+  /**
+   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id`, with
+   * `marketplace.customer.license_arn` where there is a licence; or `marketplace.customer.identifier` instead.
+   */
+  readonly customer?: BothCustomerAttributes | CustomerResolver
+}
+
+/** What is sold of any. */
 export interface SoldOptions {
   /**
    * What is sold, by the dimension's API name. By default `inference-requests`, `tokens-processed` and `gpu-hours`,
@@ -64,7 +80,7 @@ export interface DimensionOptions {
 }
 
 /** Where a customer's identity is found. */
-export type CustomerAttributes = ProductCodeCustomerAttributes | LicensedCustomerAttributes
+export type CustomerAttributes = ProductCodeCustomerAttributes | LicensedCustomerAttributes | BothCustomerAttributes
 
 /** The account and its licence, for a product with licences. */
 export interface LicensedCustomerAttributes {
@@ -72,6 +88,14 @@ export interface LicensedCustomerAttributes {
   readonly accountId?: AttributeSource
   readonly licenseArn?: AttributeSource
   readonly customerIdentifier?: undefined
+}
+
+/** The account, with a licence where it has one, or the older identifier. */
+export interface BothCustomerAttributes {
+  /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
+  readonly accountId?: AttributeSource
+  readonly customerIdentifier?: AttributeSource
+  readonly licenseArn?: AttributeSource
 }
 
 /** The account or the older identifier, for a product with a product code. */
@@ -93,12 +117,14 @@ export type AttributeSource =
   | { readonly value: string }
 
 /**
- * Says whose usage a point is, or undefined where it cannot. It is called for each point and has to answer at once;
- * where it throws, the usage is kept without a customer.
+ * Says whose usage a point is. It is called for each point and has to answer at once.
+ *
+ * @returns undefined where it does not know: then, and where it throws, the usage is kept without a customer. Null where
+ * it knows that the usage is not this exporter's to bill (of another product, or of nobody): it is counted and ignored.
  */
-export type CustomerResolver = (attributes: Attributes, resource: Attributes) => CustomerIdentity | undefined
+export type CustomerResolver = (attributes: Attributes, resource: Attributes) => CustomerIdentity | undefined | null
 
-/** A customer: `accountId` and `licenseArn`, or one of `accountId` and `customerIdentifier` of a product code. */
+/** A customer: `accountId` and `licenseArn` of a product with licences, or one of `accountId` and `customerIdentifier` of a product code. */
 export interface CustomerIdentity {
   readonly accountId?: string | undefined
   readonly customerIdentifier?: string | undefined
@@ -247,27 +273,35 @@ export const USAGE_OPTIONS = Object.keys(entries) as (keyof typeof entries)[]
 const schema = v.pipe(
   strictObject(entries),
   v.check(
-    options => (options.productCode === undefined) !== (options.product === undefined),
-    'either productCode, or product for products whose customers come with a licence',
+    options => options.productCode !== undefined || options.product !== undefined,
+    'productCode, or product for products whose customers come with a licence, or both',
   ),
   v.forward(
     v.partialCheck(
-      [['productCode'], ['customer']],
-      ({ productCode, customer }) => !(productCode && customer && 'licenseArn' in customer && customer.licenseArn),
-      'none with productCode (both would bill twice); licences go with product',
+      [['productCode'], ['product'], ['customer']],
+      ({ product, customer }) =>
+        product !== undefined || !(customer && 'licenseArn' in customer && customer.licenseArn),
+      'none without product: AWS bills a customer by licence or by product code, and twice by both',
     ),
     ['customer', 'licenseArn'],
   ),
   v.forward(
     v.partialCheck(
-      [['product'], ['customer']],
-      ({ product, customer }) =>
-        !(product && customer && 'customerIdentifier' in customer && customer.customerIdentifier),
-      'none with product; licences go with accountId',
+      [['productCode'], ['product'], ['customer']],
+      ({ productCode, customer }) =>
+        productCode !== undefined || !(customer && 'customerIdentifier' in customer && customer.customerIdentifier),
+      'none without productCode; licences go with accountId',
     ),
     ['customer', 'customerIdentifier'],
   ),
 )
+
+/** What is sold, as a person knows it. */
+export function productName({ productCode, product }: Pick<UsageOptions, 'product' | 'productCode'>): string {
+  return productCode === undefined || product === undefined
+    ? ((productCode ?? product) as string)
+    : `${productCode}, and as ${product} for customers with a licence,`
+}
 
 /** Checks options; a `ConfigurationError` names every one that is wrong. */
 export function parseUsageOptions(options: UsageOptions): UsageOptions {

@@ -3,7 +3,7 @@ import type { AggregationOption, InstrumentType, ViewOptions } from '@openteleme
 import * as v from 'valibot'
 import { check, configurationError, show, strictObject, together } from '../check.ts'
 import { nameControls } from './controls.ts'
-import { customerSources } from './customer.ts'
+import { customerKeys } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'
 
@@ -77,12 +77,9 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
       "attributes: expected 'all', since customer is a function that may read any, got 'needed'",
     ])
   }
-  const customerKeys = Object.values(customerSources(usage)).flatMap(source =>
-    typeof source === 'string' ? source : 'attribute' in source ? source.attribute : [],
-  )
   const kept = [...feeds].flatMap(([instrumentName, metricFeeds]): ViewOptions[] => {
     const ruleKeys = metricFeeds.flatMap(feed => feed.rules.flatMap(rule => rule.conditions.map(({ key }) => key)))
-    const attributesProcessors = [keepOnly(new Set([...customerKeys, ...ruleKeys]))]
+    const attributesProcessors = [keepOnly(new Set([...customerKeys(usage), ...ruleKeys]))]
     return [
       ...ADDED_UP.map(type => ({
         ...common,

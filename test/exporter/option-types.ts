@@ -22,8 +22,6 @@ export function refused() {
   new AWSMarketplaceMetricExporter({ region })
   // @ts-expect-error: neither
   new AWSMarketplaceMetricExporter({})
-  // @ts-expect-error: both
-  new AWSMarketplaceMetricExporter({ region, product: 'ours', productCode: 'code' })
   // @ts-expect-error: an identifier, which comes without a licence
   new AWSMarketplaceMetricExporter({ product: 'ours', customer: { customerIdentifier: 'tenant' } })
   // @ts-expect-error: a licence, which a product code has none of
@@ -37,16 +35,10 @@ export function refused() {
 
   // @ts-expect-error: neither
   billingViews({})
-  // @ts-expect-error: both
-  billingViews({ product: 'ours', productCode: 'code' })
   // @ts-expect-error: neither
   new UsageMapper({})
-  // @ts-expect-error: both
-  new UsageMapper({ product: 'ours', productCode: 'code' })
   // @ts-expect-error: neither
   Gateway.start({ ledger, http: {} })
-  // @ts-expect-error: both
-  Gateway.start({ ledger, http: {}, product: 'ours', productCode: 'code' })
 
   // @ts-expect-error: no provider
   new InferenceMeter()
@@ -56,6 +48,11 @@ export function refused() {
 
 export function taken() {
   new AWSMarketplaceMetricExporter({ product: 'ours' })
+  new AWSMarketplaceMetricExporter({
+    product: 'ours',
+    productCode: 'code',
+    customer: { customerIdentifier: 'tenant', licenseArn: 'licence' },
+  })
   new AWSMarketplaceMetricExporter({ productCode: 'code', customer: { customerIdentifier: { resource: 'tenant' } } })
   new AWSMarketplaceMetricExporter({ product: 'ours', customer: { licenseArn: 'licence' } })
   new AWSMarketplaceMetricExporter({ product: 'ours', customer: () => undefined })

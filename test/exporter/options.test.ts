@@ -68,9 +68,9 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ wakeInterval: 0 }, /wakeInterval: expected from 10 to 3600000 milliseconds, got 0/],
   [
     { productCode: undefined },
-    /expected either productCode, or product for products whose customers come with a licence/,
+    /expected productCode, or product for products whose customers come with a licence, or both/,
   ],
-  [{ product: 'label' }, /expected either productCode, or product/],
+  [{ product: 'a label' }, /product: expected 1 to 255 of the characters .*, got "a label"/],
   [{ productCode: 'a b' }, /productCode: expected 1 to 255 of the characters .*, got "a b"/],
   [{ closedelay: 3 }, /^Invalid options: closedelay: there is no such option \(did you mean closeDelay\?\)$/],
   [
@@ -92,7 +92,7 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
     /dimensions\.d\.unit: expected a unit .*got "parsec"/,
   ],
   [{ customer: { accountId: 7 } }, /customer\.accountId: expected .*got 7/],
-  [{ customer: { licenseArn: 'arn' } }, /customer\.licenseArn: expected none with productCode/],
+  [{ customer: { licenseArn: 'arn' } }, /customer\.licenseArn: expected none without product:/],
   [{ region: 'x', closeDelay: -1 }, /region: expected/, /closeDelay: expected/],
 ]
 

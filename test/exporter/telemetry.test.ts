@@ -307,7 +307,7 @@ test('that two sources feed a dimension is said once an hour, on one line, whate
     const account = { kind: 'customer', key: 'p,1', product: 'p' } as const
     const message = `Two sources feed tokens: a and ${scope}`
     return {
-      ...{ points: 1, ignored: 0, rejected: 0, doubtful: [], unbillable: [], unattributed: [] },
+      ...{ points: 1, ignored: 0, notOurs: 0, rejected: 0, doubtful: [], unbillable: [], unattributed: [] },
       twoSources: [{ account, dimension, sources: ['a', scope] as const, message }],
     }
   }

@@ -148,7 +148,7 @@ const CUSTOMER = 'expected an AWS account id of 12 digits in quotes, a licence o
 const TOKEN = `expected ${REFERENCES}, since secrets do not belong into this file, got a Secret`
 const LEDGER = `expected a path, postgresql://… or dynamodb://table; or ${REFERENCES} where there is a password in it`
 const SIZE = 'expected a size from 1KiB to 128MiB with its unit, such as 512KiB or 16MiB'
-const PRODUCT = 'expected either productCode, or product for products whose customers come with a licence'
+const PRODUCT = 'expected productCode, or product for products whose customers come with a licence, or both'
 const QUOTES = ' (a text with brackets or ": " in it needs quotes)'
 const TOP = `(there are region, ledger, listen, statusPage, metering, telemetry, productCode, product, dimensions, customer)`
 const METERING =
@@ -387,10 +387,6 @@ const WRONG_FILES: readonly [text: string, ...problems: string[]][] = [
     `1:1: ledger: ${LEDGER}, here or in MARKETPLACE_LEDGER, got neither`,
   ],
   ['region: us-east-1\nledger: x', `1:1: ${PRODUCT}, got {}`],
-  [
-    'productCode: a\nproduct: b\nregion: us-east-1\nledger: x',
-    `1:1: ${PRODUCT}, got {"productCode":"a","product":"b"}`,
-  ],
   [
     'productCode: a b\nregion: us_east\nledger: ""',
     '1:14: productCode: expected 1 to 255 of the characters -a-zA-Z0-9/=:_.@, got "a b"',
