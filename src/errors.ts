@@ -11,6 +11,16 @@ export abstract class MarketplaceMeteringError extends Error {
 /** An option is not what it has to be. Thrown when the exporter is made, never when a bill is due. */
 export class ConfigurationError extends MarketplaceMeteringError {
   readonly code = 'ERR_CONFIGURATION'
+  /** Each thing that is wrong, as `path: expected …, got …`. */
+  readonly problems: readonly string[]
+
+  constructor(
+    message: string,
+    { problems = [message], ...options }: ErrorOptions & { problems?: readonly string[] } = {},
+  ) {
+    super(message, options)
+    this.problems = problems
+  }
 }
 
 /**

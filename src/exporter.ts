@@ -17,7 +17,7 @@ import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOpti
 import { Reporter } from './metering/reporter.ts'
 import { Supply } from './metering/supply.ts'
 import { hasDiagLogger, notice, noticeAtExit } from './notice.ts'
-import { formatAmount } from './usage/amount.ts'
+import { baseAmount } from './text/quantity.ts'
 import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { CustomerIdentity } from './usage/options.ts'
@@ -267,9 +267,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const amounts = new Map<string, bigint>()
     const unwritten = this.#writer.unwritten()
     for (const { dimension, amount } of unwritten) amounts.set(dimension, (amounts.get(dimension) ?? 0n) + amount)
-    const each = [...amounts].map(([dimension, amount]) => `${formatAmount(amount)} of ${dimension}`)
+    const known = new Map(this.#mapper.dimensions.map(dimension => [dimension.name, dimension]))
+    const each = [...amounts].map(([name, amount]) => `${baseAmount(amount, known.get(name) as Dimension)} of ${name}`)
     const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
-    return `usage of ${series.size} series (${each.join(', ')}, in base units)`
+    return `usage of ${series.size} series (${each.join(', ')})`
   }
 }
 

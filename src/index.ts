@@ -15,16 +15,23 @@ export { type OpenLedgerOptions, openLedger } from './ledger/open.ts'
 export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite/ledger.ts'
 export type * from './marketplace/client.ts'
 export type * from './marketplace/registration.ts'
-export type { AWSMarketplaceMetricExporterOptions } from './metering/options.ts'
+export type { AWSMarketplaceMetricExporterOptions, MeteringOptions } from './metering/options.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export * from './usage/instruments.ts'
 export type {
   AttributeSource,
+  BothCustomerAttributes,
+  BothProductOptions,
   CustomerAttributes,
   CustomerIdentity,
   CustomerResolver,
   DimensionOptions,
+  LicensedCustomerAttributes,
+  LicensedProductOptions,
+  ProductCodeCustomerAttributes,
+  ProductCodeOptions,
+  SoldOptions,
   UsageOptions,
 } from './usage/options.ts'
 export type { PresetName } from './usage/presets.ts'

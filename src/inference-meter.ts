@@ -1,5 +1,5 @@
 import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
-import { show } from './check.ts'
+import { configurationError, show, unknownOptions } from './check.ts'
 import { MarketplaceMeteringError } from './errors.ts'
 import { notice } from './notice.ts'
 import {
@@ -13,8 +13,12 @@ import {
 
 /** Who is billed: an AWS account, with its licence where the product is sold by licences, or the older identifier. */
 export type MeteredCustomer =
-  | { readonly accountId: string; readonly licenseArn?: string | undefined }
-  | { readonly customerIdentifier: string }
+  | {
+      readonly accountId: string
+      readonly licenseArn?: string | undefined
+      readonly customerIdentifier?: undefined
+    }
+  | { readonly customerIdentifier: string; readonly accountId?: undefined; readonly licenseArn?: undefined }
 
 /** More than this at once is a mistake, and would take the customer's other usage of the interval with it. */
 const MOST = 1_000_000_000_000
@@ -60,10 +64,20 @@ export class InferenceMeter {
   /**
    * @param meter a meter, or the provider to get one from. One that records nothing, as OpenTelemetry gives before its
    * SDK has started, is told once as an error of `diag`, or on the console.
+   * @throws ConfigurationError for what is neither, and for an option that is wrong
    */
-  constructor(meter: Meter | MeterProvider, { now = () => performance.now() }: InferenceMeterOptions = {}) {
+  constructor(meter: Meter | MeterProvider, options: InferenceMeterOptions = {}) {
+    const { now = () => performance.now() } = options
+    const problems = [
+      ...(has(meter, 'getMeter') || has(meter, 'createCounter')
+        ? []
+        : [`meter: expected the MeterProvider that the exporter is on, or a meter of it, got ${show(meter)}`]),
+      ...unknownOptions(options, ['now']),
+      ...(typeof now === 'function' ? [] : [`now: expected a function that returns milliseconds, got ${show(now)}`]),
+    ]
+    if (problems.length > 0) throw configurationError(problems)
     this.#instruments = inferenceInstruments(
-      'getMeter' in meter ? meter.getMeter('opentelemetry-exporter-aws-marketplace') : meter,
+      has(meter, 'getMeter') ? (meter as MeterProvider).getMeter(PACKAGE) : (meter as Meter),
     )
     this.#now = now
     // Of a meter that records nothing, of whichever copy of the API, all counters are the same object.
@@ -118,13 +132,12 @@ export class InferenceMeter {
    * be iterated by `for await`) the request counts when it begins, and the time until it has ended or is left; of one
    * that breaks off, until it began. Reading it in another way, by `getReader` or `pipe`, is not seen.
    */
-  measure<Result>(
-    customer: MeteredCustomer,
-    work: () => Result,
-    { gpus = 1, billFailedTime = false, attributes }: MeasureOptions = {},
-  ): Result {
+  measure<Result>(customer: MeteredCustomer, work: () => Result, options: MeasureOptions = {}): Result {
+    const { gpus = 1, billFailedTime = false, attributes } = options
     // All that can be wrong is found before the work is done.
     const about = attributesOf(customer, attributes)
+    const [unknown] = unknownOptions(options, MEASURE_OPTIONS)
+    if (unknown !== undefined) throw invalid(unknown)
     if (typeof work !== 'function') throw invalid(`work: expected a function, got ${show(work)}`)
     if (!isAmount(gpus) || gpus === 0) throw invalid(`gpus: expected a number above 0, got ${show(gpus)}`)
     const { requests, gpuTime } = this.#instruments
@@ -165,6 +178,12 @@ export class InferenceMeter {
     return result
   }
 }
+
+const PACKAGE = 'opentelemetry-exporter-aws-marketplace'
+const MEASURE_OPTIONS: readonly (keyof MeasureOptions)[] = ['gpus', 'billFailedTime', 'attributes']
+
+const has = (value: unknown, method: string) =>
+  typeof (value as Record<string, unknown> | null | undefined)?.[method] === 'function'
 
 /** Calls back once when what can be iterated has come to its end or was left, or with false when it broke off. */
 function onceRead(value: unknown, ended: (complete: boolean) => void): void {

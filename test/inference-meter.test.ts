@@ -407,3 +407,18 @@ test('a dimension is one of those that are known', () => {
   assert.throws(() => validateDimension('x', []), { message: /there are none/ })
   assert.throws(() => validateDimension('Tokens-Processed'), { code: 'ERR_CONFIGURATION' })
 })
+
+test('what is no meter is refused when it is made, with what was expected', () => {
+  for (const meter of [undefined, null, 'meter', {}, Promise.resolve(), 5]) {
+    assert.throws(() => new InferenceMeter(meter as never), {
+      code: 'ERR_CONFIGURATION',
+      message: /^Invalid options: meter: expected the MeterProvider that the exporter is on, or a meter of it, got /,
+    })
+  }
+  assert.throws(() => new InferenceMeter(undefined as never, { now: 5 } as never), {
+    problems: [
+      'meter: expected the MeterProvider that the exporter is on, or a meter of it, got undefined',
+      'now: expected a function that returns milliseconds, got 5',
+    ],
+  })
+})

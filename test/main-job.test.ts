@@ -52,8 +52,16 @@ suite('the main job', { concurrency: true }, () => {
     const { stdout } = await promisify(execFile)(process.execPath, [MAIN, '--json', '--hours', '1', '--customers', '2'])
     const result = JSON.parse(stdout)
     assert.equal(result.difference, 0)
-    const fields = ['customer', 'dimension', 'measured', 'recorded', 'metered', 'pending', 'held', 'balance', 'billed']
+    const figures = ['measured', 'recorded', 'metered', 'pending', 'held', 'balance', 'billed']
     assert.ok(result.lines.length > 0)
-    for (const line of result.lines) assert.deepEqual(Object.keys(line), fields)
+    const units: Record<string, string> = {
+      'gpu-hours': 's',
+      'inference-requests': 'request',
+      'tokens-processed': 'token',
+    }
+    for (const line of result.lines) {
+      assert.deepEqual(Object.keys(line), ['customer', 'dimension', 'unit', ...figures])
+      assert.equal(line.unit, units[line.dimension])
+    }
   })
 })

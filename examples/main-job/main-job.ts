@@ -30,10 +30,11 @@ export interface Progress {
   readonly kills: number
 }
 
-/** One customer and dimension. Amounts are in the dimension's base unit: requests, tokens, seconds. */
+/** One customer and dimension. Amounts are in the dimension's base unit, which `unit` names: requests, tokens, seconds. */
 export interface Line {
   readonly customer: string
   readonly dimension: string
+  readonly unit: string
   /** What the HTTP responses said. */
   readonly measured: number
   readonly recorded: number
@@ -237,6 +238,7 @@ function lineOf(
   return {
     customer: customer?.accountId ?? account.key,
     dimension: dimension.name,
+    unit: dimension.baseUnit === '1' ? dimension.unit.replace(/[{}]/g, '') : dimension.baseUnit,
     measured: customer === undefined ? 0 : measuredBy(answers, customer.accountId, dimension.name),
     recorded: inBaseUnits(recorded),
     metered: inBaseUnits(metered),

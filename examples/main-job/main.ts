@@ -73,6 +73,7 @@ function print(result: MainJobResult): void {
     columns: [
       { name: 'customer', alignment: 'left' },
       { name: 'dimension', alignment: 'left' },
+      { name: 'unit', title: 'in', alignment: 'left' },
       ...['measured', 'recorded', 'metered', 'pending', 'held', 'balance', 'billed'].map(name => ({
         name,
         alignment: 'right',
@@ -92,7 +93,7 @@ function print(result: MainJobResult): void {
   }
   table.printTable()
   const faults = Object.entries(result.faults).map(([kind, count]) => `${count} ${kind}`)
-  console.log(`Amounts are in base units: requests, tokens, and GPU seconds (a GPU hour is 3,600 of them).`)
+  console.log('GPU time is in seconds, of which a GPU hour is 3,600.')
   console.log('measured: what the HTTP responses said. recorded … balance: the ledger. billed: what AWS bills.')
   console.log(`${result.requests} requests; faults at AWS: ${faults.join(', ') || 'none'}.`)
   console.log(

@@ -51,7 +51,7 @@ export function namedCustomer(product: string, identity: CustomerIdentity): Cust
     throw new CommandLineError(`Expected --product to be 1 to 255 of -a-zA-Z0-9/=:_.@, got ${JSON.stringify(product)}.`)
   }
   const name = { ...identity, product }
-  if (isWellFormed(name, identity.licenseArn !== undefined)) return customerAccount(name)
+  if (isWellFormed(name)) return customerAccount(name)
   throw new CommandLineError(
     'Expected --account-id of 12 digits, alone or with --license-arn arn:aws:license-manager:…, or ' +
       `--customer-identifier alone, got ${JSON.stringify(identity)}.`,

@@ -37,8 +37,8 @@ export function auditCommand(): Command {
         await ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
-      if (format === 'json') print(json(auditJson(entries)))
-      else if (format === 'csv') print(auditCsv(entries))
+      if (format === 'json') print(json(auditJson(entries, dimensions)))
+      else if (format === 'csv') print(auditCsv(entries, dimensions))
       else print(auditTable(entries, dimensions, screen()))
     })
 }

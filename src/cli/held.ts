@@ -25,6 +25,6 @@ export function heldCommand(): Command {
         await ledger.records({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
-      print(format === 'json' ? json(recordsJson(records)) : heldText(records, dimensions, screen()))
+      print(format === 'json' ? json(recordsJson(records, dimensions)) : heldText(records, dimensions, screen()))
     })
 }

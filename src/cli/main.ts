@@ -7,8 +7,11 @@ import { createProgram } from './program.ts'
 // Whoever reads may stop early: `marketplace-meter records | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit()
-  throw error
+  printError(`error: The output cannot be written: ${error.message}. What the command was to do is done.`)
+  process.exit(1)
 })
+// Then there is nowhere left to say it, and a gateway goes on.
+process.stderr.on('error', () => {})
 
 try {
   await createProgram().parseAsync()

@@ -65,8 +65,8 @@ JSON has them as strings.`,
         await readDimensions(ledger),
       ])
       const records = found.slice(0, options.limit)
-      if (format === 'json') print(json(recordsJson(records)))
-      else if (format === 'csv') print(recordsCsv(records))
+      if (format === 'json') print(json(recordsJson(records, dimensions)))
+      else if (format === 'csv') print(recordsCsv(records, dimensions))
       else print(recordsTable(records, dimensions, screen()))
       if (found.length > records.length) {
         console.error(`There are more than these ${records.length}: see --limit, or narrow it down.`)

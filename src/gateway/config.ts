@@ -5,15 +5,14 @@ import { check, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import { expectedOfLedger, ledgerFile, ledgerName } from '../ledger/open.ts'
 import { REGION_EXPECTED } from '../marketplace/region.ts'
-import { closest } from '../text/closest-word.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import type { DimensionOptions, UsageOptions } from '../usage/options.ts'
 import type { Rule } from '../usage/rule.ts'
 import { ConfigDocument } from './config/document.ts'
 import { GatewayConfigError, type Problem, problemsIn } from './config/errors.ts'
-import { LEDGER, SENDER_NAMES, SETTING_NAMES, settingsSchema } from './config/schema.ts'
+import { LEDGER, settingsSchema } from './config/schema.ts'
 import { isObject, REFERENCE, readReference, readText, withoutSecrets } from './config/secrets.ts'
-import { MAX_GAP, USAGE_NAMES, USAGE_SHAPE } from './config/usage-shape.ts'
+import { MAX_GAP, USAGE_SHAPE } from './config/usage-shape.ts'
 import { TOKEN, TOKEN_EXPECTED } from './config/values.ts'
 import type { TokenSender } from './otlp/senders.ts'
 
@@ -184,24 +183,9 @@ function attempt<Value>(read: () => Value, report: Report): Value | undefined {
     return read()
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
-    const messages = error.message.replace(/^Invalid options:(\n- )? ?/, '').split('\n- ')
-    for (const message of messages) report(message + suggestion(message))
+    for (const problem of error.problems) report(problem)
     return undefined
   }
-}
-
-/** The options in places of their own. */
-const NAMES: readonly [RegExp, readonly string[]][] = [
-  [/^(dimensions|customer)\./, USAGE_NAMES],
-  [/^listen\.tokens\./, SENDER_NAMES],
-]
-
-/** What was meant by an option that there is not. */
-function suggestion(message: string): string {
-  const known = NAMES.find(([place]) => place.test(message))?.[1] ?? SETTING_NAMES
-  const [, name] = /(?<![^.])([^.]+): there is no such option$/.exec(message) ?? []
-  const meant = name && !known.includes(name) && closest(name, known)
-  return meant ? ` (did you mean ${meant}?)` : ''
 }
 
 /** The options that are about usage, with `maxGap` as they have it: in milliseconds. */

@@ -17,7 +17,7 @@ import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
 import { operationsHandler } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
 import { isReady, Readiness } from './operations/readiness.ts'
-import type { GatewayOptions } from './options.ts'
+import type { GatewayOptions, ServingOptions } from './options.ts'
 import { hostOf } from './otlp/addresses.ts'
 import { RequestBudget } from './otlp/budget.ts'
 import { FailedAttempts } from './otlp/failed-attempts.ts'
@@ -149,6 +149,11 @@ function pageAccess(senders: Senders, failedAttempts: FailedAttempts) {
   }
 }
 
+/** Those that are not the exporter's, too. */
+const OWN_OPTIONS: readonly (keyof ServingOptions)[] = [
+  ...(['http', 'grpc', 'senders', 'statusPage', 'minFreeBytes', 'readers', 'resource', 'ledgerAddress'] as const),
+]
+
 /** Behind the receivers: intake, ledger and metering, with what is told of them. */
 class Pipeline {
   readonly intake: Intake
@@ -163,19 +168,8 @@ class Pipeline {
   readonly #meterProvider: MeterProvider
 
   constructor(options: GatewayOptions) {
-    const {
-      http,
-      grpc,
-      senders,
-      statusPage,
-      minFreeBytes,
-      readers = [],
-      resource,
-      ledgerAddress,
-      ledger,
-      ...rest
-    } = options
-    this.#options = parseOptions({ ...rest, ledger })
+    const { readers = [], resource, ledger } = options
+    this.#options = parseOptions(options, OWN_OPTIONS)
     this.#ledger = ledger
     this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
     this.#meterProvider = new MeterProvider({
@@ -224,11 +218,10 @@ class Pipeline {
 
   /** Before anything is taken: what began earlier than this ledger's first gateway is none of its usage. */
   async begin(): Promise<void> {
-    await this.#ledger.register(this.#mapper.dimensions, {
-      product: this.#mapper.product,
-      now: await this.#ledger.clock.now(this.#options.now()),
-      metrics: this.#mapper.sources,
-    })
+    const now = await this.#ledger.clock.now(this.#options.now())
+    for (const product of this.#mapper.products) {
+      await this.#ledger.register(this.#mapper.dimensions, { product, now, metrics: this.#mapper.sources })
+    }
     await this.#report()
   }
 

@@ -1,2 +1,2 @@
 export { Gateway } from './gateway.ts'
-export type { GatewayOptions, ListenOptions } from './options.ts'
+export type { GatewayOptions, ListenOptions, ServingOptions } from './options.ts'

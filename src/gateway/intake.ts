@@ -98,7 +98,7 @@ function noRoomFor(refused: readonly RefusedObservation[]): MapReport {
     }),
   )
   return {
-    ...{ points: 0, ignored: 0, rejected: refused.length, unbillable },
+    ...{ points: 0, ignored: 0, notOurs: 0, rejected: refused.length, unbillable },
     ...{ doubtful: [], unattributed: [], twoSources: [] },
   }
 }

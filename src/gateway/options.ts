@@ -1,13 +1,15 @@
 import type { MeterProviderOptions, MetricReader } from '@opentelemetry/sdk-metrics'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { AWSMarketplaceMetricExporterOptions } from '../metering/options.ts'
+import type { MeteringOptions } from '../metering/options.ts'
+import type { UsageOptions } from '../usage/options.ts'
 import type { ReceiverOptions } from './otlp/options.ts'
 import type { TokenSender } from './otlp/senders.ts'
 
-type ExporterOptions = Omit<AWSMarketplaceMetricExporterOptions, 'ledger' | 'meterProvider' | 'dropUnnamed'>
-
 /** What is measured and sold, who the customer is, and how it is metered: as for the exporter. */
-export interface GatewayOptions extends ExporterOptions {
+export type GatewayOptions = UsageOptions & ServingOptions
+
+/** How usage is taken, kept and metered. */
+export interface ServingOptions extends Omit<MeteringOptions, 'ledger' | 'meterProvider' | 'dropUnnamed'> {
   /** Where usage is kept. It is left open when the gateway is closed. */
   readonly ledger: Ledger
   /** Where OTLP over HTTP is taken, with the status page beside it. One of the two is needed. */

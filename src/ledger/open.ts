@@ -1,3 +1,4 @@
+import { configurationError, show, unknownOptions } from '../check.ts'
 import { LedgerError } from './errors.ts'
 import type { Ledger } from './ledger.ts'
 import { expectedOfConnectionString } from './postgresql/connection-string.ts'
@@ -24,12 +25,13 @@ type Address =
  * Opens the ledger at an address: a path, `postgresql://…`, or `dynamodb://table?region=…&endpoint=…`.
  *
  * @throws LedgerError when it is no such address, or the ledger cannot be opened
- * @throws ConfigurationError when the engine's package is not installed, or Node's SQLite is missing or too old
+ * @throws ConfigurationError when an option is wrong, the engine's package is not installed, or Node's SQLite is missing or too old
  */
-export async function openLedger(
-  address: string,
-  { readOnly = false, busyTimeout, now }: OpenLedgerOptions = {},
-): Promise<Ledger> {
+export async function openLedger(address: string, options: OpenLedgerOptions = {}): Promise<Ledger> {
+  if (typeof address !== 'string') throw configurationError([`address: expected ${EXPECTED}, got ${show(address)}`])
+  const problems = unknownOptions(options, ['readOnly', 'busyTimeout', 'now'])
+  if (problems.length > 0) throw configurationError(problems)
+  const { readOnly = false, busyTimeout, now } = options
   const parsed = parse(address)
   if (typeof parsed === 'string') {
     throw new LedgerError('ERR_LEDGER_INVALID', `Expected ${parsed}, got ${ledgerName(address)}.`)

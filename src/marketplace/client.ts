@@ -38,8 +38,10 @@ export interface UsageRecordResult {
 export interface BatchMeterUsageResult {
   Results?: UsageRecordResult[] | undefined
   UnprocessedRecords?: AnsweredRecord[] | undefined
-  /** The AWS SDK says here how many attempts of its own an answer took. */
-  $metadata?: { attempts?: number | undefined; httpStatusCode?: number | undefined } | undefined
+  /** The AWS SDK says here how many attempts of its own an answer took, and what AWS calls the request. */
+  $metadata?:
+    | { attempts?: number | undefined; httpStatusCode?: number | undefined; requestId?: string | undefined }
+    | undefined
 }
 
 /** Sends usage records. A refusal of the whole request rejects with an error whose `name` is AWS's, as the AWS SDK's do. */

@@ -1,6 +1,6 @@
 import { AwsV4Signer } from 'aws4fetch'
 import * as v from 'valibot'
-import { check } from '../check.ts'
+import { check, strictObject } from '../check.ts'
 import { type Operation, type OperationResult, readAnswer } from './answer.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
 import { clockSkewOf, describeSkew } from './clock-skew.ts'
@@ -53,7 +53,7 @@ const BAD_CREDENTIALS = /^(ExpiredToken|UnrecognizedClient|InvalidClientTokenId|
 
 const func = <Type>(expected: string) => v.custom<Type>(value => typeof value === 'function', expected)
 
-const schema = v.strictObject({
+const schema = strictObject({
   region: regionOption,
   endpoint: v.optional(
     v.custom<string>(isEndpoint, 'an http or https URL without user, query and fragment'),

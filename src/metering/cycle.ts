@@ -13,10 +13,11 @@ import type {
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
+import type { Dimension } from '../usage/dimension.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
-import { describe, type Fault, type FaultOfRequest, faultOf } from './faults.ts'
+import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 
 export interface MeteringCycleOptions {
@@ -58,11 +59,22 @@ export type CycleEvent =
       readonly fault?: Fault
     }
   | { readonly type: 'settled'; readonly records: readonly SettledRecord[] }
-  | { readonly type: 'fault'; readonly lane: Lane; readonly fault: Fault; readonly message: string }
-  | { readonly type: 'nonsense'; readonly lane: Lane; readonly message: string }
+  | {
+      readonly type: 'fault'
+      readonly lane: Lane
+      readonly fault: Fault
+      readonly message: string
+      readonly requestId?: string | undefined
+    }
+  | {
+      readonly type: 'nonsense'
+      readonly lane: Lane
+      readonly message: string
+      readonly requestId?: string | undefined
+    }
   | { readonly type: 'no-client'; readonly lane: Lane }
   /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
-  | { readonly type: 'overflow'; readonly dimension: string; readonly hours: number; readonly amount: bigint }
+  | { readonly type: 'overflow'; readonly dimension: Dimension; readonly hours: number; readonly amount: bigint }
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
@@ -279,11 +291,12 @@ export class MeteringCycle {
     } catch (error) {
       const fault = faultOf(error)
       report({ type: 'request', lane, records: records.length, seconds: seconds(), fault: fault.fault })
-      return this.#failed(sending, records, { ...fault, repeated: repeated || fault.repeated }, describe(error))
+      const failure = { ...fault, repeated: repeated || fault.repeated, requestId: requestIdOf(error) }
+      return this.#failed(sending, records, failure, describe(error))
     }
     report({ type: 'request', lane, records: records.length, seconds: seconds() })
     const read = readAnswers(records, result)
-    if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense })
+    if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense, requestId: requestIdOf(result) })
     const answered = read.answers.some(answer => answer.said !== 'nothing')
     if (answered) {
       this.#laneFaults.delete(lane.id)
@@ -304,7 +317,7 @@ export class MeteringCycle {
   async #failed(
     sending: Sending,
     records: readonly MeteringRecord[],
-    { fault, repeated, failedOver }: FaultOfRequest,
+    { fault, repeated, failedOver, requestId }: FaultOfRequest & { readonly requestId: string | undefined },
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
@@ -326,7 +339,7 @@ export class MeteringCycle {
       }
       return settlements
     }
-    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer })
+    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer, requestId })
     // Until another is answered nobody knows that it was this record, and not all of AWS since.
     this.#answering.delete(lane.id)
     const pausedUntil = refused ? undefined : itsOwn ? 0 : this.#pause(lane, fault)
@@ -393,7 +406,7 @@ export class MeteringCycle {
       const { balance } = line
       const most = line.dimension.size * BigInt(MAX_QUANTITY)
       const hours = Number((balance + most - 1n) / most)
-      if (hours > 1) report({ type: 'overflow', dimension, hours, amount: balance })
+      if (hours > 1) report({ type: 'overflow', dimension: line.dimension, hours, amount: balance })
     }
   }
 }

@@ -87,6 +87,16 @@ function neverSent(error: unknown): boolean {
 
 const membersOf = (error: unknown): AnyError => (typeof error === 'object' && error !== null ? error : {})
 
+/** What AWS calls the request, of its answer or of an error; undefined where it does not say. */
+export function requestIdOf(answer: unknown): string | undefined {
+  try {
+    const { requestId } = (answer as { $metadata?: { requestId?: unknown } } | undefined)?.$metadata ?? {}
+    return typeof requestId === 'string' && requestId !== '' ? requestId.slice(0, 100) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** An error in one line, for the record's history: at most 300 characters. */
 export function describe(error: unknown): string {
   try {

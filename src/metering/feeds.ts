@@ -1,5 +1,5 @@
+import { nearest } from '../closest-word.ts'
 import { HOUR } from '../ledger/hours.ts'
-import { nearest } from '../text/closest-word.ts'
 import { printable } from '../text/printable.ts'
 import { distance } from '../text/time.ts'
 import type { Arrivals, Family, NamedMetric, Source } from '../usage/arrivals.ts'

@@ -1,14 +1,18 @@
 import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check, configurationError } from '../check.ts'
+import { check, configurationError, strictObject, together } from '../check.ts'
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
 import { notice } from '../notice.ts'
-import type { UsageOptions } from '../usage/options.ts'
+import { parseUsageOptions, USAGE_OPTIONS, type UsageOptions } from '../usage/options.ts'
 
-export interface AWSMarketplaceMetricExporterOptions extends UsageOptions {
+/** What is measured and sold, who the customer is, and how it is metered. */
+export type AWSMarketplaceMetricExporterOptions = UsageOptions & MeteringOptions
+
+/** How usage is kept and metered. */
+export interface MeteringOptions {
   /** The region whose Marketplace endpoint is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
   region?: string
   /**
@@ -85,7 +89,7 @@ const DAY = 24 * HOUR
 
 const milliseconds = (least: number, most: number) =>
   v.pipe(
-    v.number(),
+    v.number(`from ${least} to ${most} milliseconds`),
     v.check(value => value >= least && value <= most, `from ${least} to ${most} milliseconds`),
   )
 const withMethods = <Type>(expected: string, ...methods: string[]) =>
@@ -95,7 +99,7 @@ const withMethods = <Type>(expected: string, ...methods: string[]) =>
   )
 const clock = v.custom<() => number>(
   value => typeof value === 'function' && read(value as () => number) !== undefined,
-  'a function that returns milliseconds since the epoch',
+  'a function that returns milliseconds since the epoch, such as Date.now',
 )
 /** The last instant that a `Date` can be. */
 const LAST_TIME = 8.64e15
@@ -109,6 +113,8 @@ function read(now: () => number): number | undefined {
     return undefined
   }
 }
+
+const CLIENT = "a client with batchMeterUsage(request), such as the AWS SDK's MarketplaceMetering"
 
 /** A clock that fails stands still, so that usage has an hour to go into. */
 function steady(now: () => number): () => number {
@@ -132,13 +138,16 @@ function steady(now: () => number): () => number {
 export const CLOSE_DELAY = 5 * MINUTE
 export const DEADLINE_MARGIN = 5 * MINUTE
 
-const schema = v.object({
+const entries = {
   region: regionOption,
-  client: v.optional(withMethods<MeteringClient>('a client with batchMeterUsage(request)', 'batchMeterUsage')),
+  client: v.optional(withMethods<MeteringClient>(CLIENT, 'batchMeterUsage')),
   ledger: v.optional(
     v.union(
       [v.pipe(v.string(), v.nonEmpty()), withMethods<Ledger>('', 'append', 'closeHours', 'claim', 'settle')],
-      'a ledger, or the path of one',
+      ({ input }) =>
+        typeof (input as Partial<PromiseLike<unknown>> | null)?.then === 'function'
+          ? 'a ledger, or the path of one (await what is opened: ledger: await openLedger(…))'
+          : 'a ledger, or the path of one',
     ),
     'marketplace-ledger.sqlite',
   ),
@@ -161,15 +170,26 @@ const schema = v.object({
   requestTimeout: v.optional(milliseconds(100, 5 * MINUTE), 10_000),
   flushTimeout: v.optional(milliseconds(0, HOUR), 10_000),
   wakeInterval: v.optional(milliseconds(10, HOUR), MINUTE),
-})
+}
+const MINE = Object.keys(entries)
 
-/** Checks the options that are not about usage. `usage` has the others. */
-export function parseOptions(options: AWSMarketplaceMetricExporterOptions): ParsedOptions {
-  const own = check(schema, options)
-  const usage = Object.fromEntries(
-    Object.entries(options).filter(([name]) => !Object.hasOwn(schema.entries, name)),
-  ) as UsageOptions
-  const { retentionDays, client, meterProvider, ...rest } = own
+/**
+ * Checks all options but for what dimensions make of their rules. `usage` has those that are about usage.
+ *
+ * @param others names of options that whoever calls checks himself
+ */
+export function parseOptions(
+  options: AWSMarketplaceMetricExporterOptions,
+  others: readonly string[] = [],
+): ParsedOptions {
+  const unchecked = [...USAGE_OPTIONS, ...others].map(name => [name, v.optional(v.unknown())] as const)
+  const schema = strictObject({ ...(Object.fromEntries(unchecked) as object), ...entries })
+  const [own, usage] = together(
+    () => check(schema, options),
+    // What is no object at all is wrong once.
+    () => (Object(options) === options ? parseUsageOptions(pick(options, USAGE_OPTIONS) as UsageOptions) : options),
+  )
+  const { retentionDays, client, meterProvider, ...rest } = pick(own, MINE) as typeof own
   // One that has to look it up is asked before the first pass.
   const wrong = client && wrongRegion(own.region, regionOf(client))
   if (wrong) throw configurationError([wrong])
@@ -181,4 +201,9 @@ export function parseOptions(options: AWSMarketplaceMetricExporterOptions): Pars
     meterProvider,
     retention: retentionDays === undefined ? Number.POSITIVE_INFINITY : retentionDays * DAY,
   }
+}
+
+/** Those of an object's members that have these names. */
+function pick(object: object, names: readonly string[]): object {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => names.includes(name)))
 }

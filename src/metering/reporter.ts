@@ -1,12 +1,12 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
-import type { HeldReason, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import { printable } from '../text/printable.ts'
+import { baseAmount } from '../text/quantity.ts'
 import { iso } from '../text/time.ts'
-import { formatAmount } from '../usage/amount.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
@@ -105,6 +105,10 @@ export class Reporter {
     for (const { reason, points, message } of report.unattributed) {
       this.#instruments?.unattributedPoints.add(points, { reason, ...from })
       this.#say('error', `${reason} ${sender}`, whose === '' ? message : `Of the sender ${sender}: ${message}`)
+    }
+    if (report.notOurs > 0) {
+      this.#instruments?.notOurs.add(report.notOurs, from)
+      this.#say('warn', 'not ours', NOT_OURS, 24 * HOUR)
     }
     for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
@@ -241,7 +245,8 @@ export class Reporter {
         }
         return
       case 'overflow': {
-        const { dimension, hours, amount } = event
+        const { hours, amount } = event
+        const dimension = event.dimension.name
         const known = this.#overflow.get(dimension)
         const at = this.#now()
         // The worst of this hour's.
@@ -251,7 +256,7 @@ export class Reporter {
           'warn',
           `overflow ${dimension}`,
           `More of ${dimension} is used than AWS takes: a record has ${MAX_QUANTITY} units at most, and one customer has one ` +
-            `record an hour. ${formatAmount(amount)} in base units wait for the next ${hours} hours, and what is used meanwhile ` +
+            `record an hour. ${baseAmount(amount, event.dimension)} wait for the next ${hours} hours, and what is used meanwhile ` +
             'comes on top; with that much in every hour it never ends. Sell a larger unit under a new dimension.',
         )
         return
@@ -260,14 +265,15 @@ export class Reporter {
         this.#say(
           'error',
           `${event.lane.id} ${event.fault}`,
-          `${TROUBLES[event.fault]}. Usage is kept. AWS or the network said: ${event.message}`,
+          `${TROUBLES[event.fault]}. ${aboutRequest(event)} Usage is kept. AWS or the network said: ${event.message}`,
         )
         return
       case 'nonsense':
         this.#say(
           'error',
-          `nonsense ${event.lane.id}`,
-          `${TROUBLES.nonsense} (${event.message}); the records are sent again.`,
+          `nonsense ${event.lane.id} ${event.message.replace(/"[^"]*"/g, '')}`,
+          `${TROUBLES.nonsense} (${event.message}). ${aboutRequest(event)} Its records are sent again, which bills nothing twice. ` +
+            'If it goes on, see whether something stands in for AWS (an endpoint, a proxy), or ask AWS with the id of the request.',
         )
         return
       case 'no-client':
@@ -314,6 +320,15 @@ export class Reporter {
   }
 }
 
+function aboutRequest({ lane, requestId }: { lane: Lane; requestId?: string | undefined }): string {
+  const id = requestId === undefined ? '' : `, request ${requestId}`
+  return `It is about the product ${lane.product} in ${lane.region}${id}.`
+}
+
+const NOT_OURS =
+  "Data points are ignored since the option customer returned null: they are not this product's to bill. Where it does " +
+  'not know whose they are, have it return undefined: then they are kept. marketplace.usage.not_ours counts them.'
+
 /** Of a message, in characters. */
 const LONGEST_MESSAGE = 2000
 
@@ -353,6 +368,10 @@ function instruments(meterProvider: MeterProvider) {
     unattributedPoints: meter.createCounter('marketplace.usage.unattributed_points', {
       unit: '{data_point}',
       description: 'Data points without a customer, by reason.',
+    }),
+    notOurs: meter.createCounter('marketplace.usage.not_ours', {
+      unit: '{data_point}',
+      description: "Data points that the option customer says are not this product's to bill: it returned null.",
     }),
     twoSources: meter.createCounter('marketplace.usage.two_sources', {
       unit: '{series}',

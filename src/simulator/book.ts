@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import type { Instant } from './clock.ts'
 import { hourOf } from './time-rules.ts'
 import { instant, validated } from './validation.ts'
@@ -51,7 +52,7 @@ export interface BilledFilter {
 }
 
 /** @internal */
-export const billedFilterSchema = v.strictObject({
+export const billedFilterSchema = strictObject({
   region: v.optional(v.string()),
   product: v.optional(v.string()),
   customer: v.optional(v.string()),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import type { Agreement, Customer } from './agreements.ts'
 import type { Instant } from './clock.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
@@ -72,7 +73,7 @@ export interface CatalogueDeclaration {
   disabledRegions?: string[] | undefined
 }
 
-const productSchema = v.strictObject({
+const productSchema = strictObject({
   code: productCode,
   dimensions: v.optional(v.array(dimension)),
 })
@@ -88,7 +89,7 @@ const someIdentity = <Named extends Identity>() =>
     'Expected accountId or customerIdentifier, or both',
   )
 
-const subscriptionSchema = v.strictObject({
+const subscriptionSchema = strictObject({
   product: productCode,
   licenseArn: v.optional(licenseArn),
   from: v.optional(instant),
@@ -96,12 +97,12 @@ const subscriptionSchema = v.strictObject({
 })
 
 const customerSchema = v.pipe(
-  v.strictObject({ ...identity, subscriptions: v.optional(v.array(subscriptionSchema)) }),
+  strictObject({ ...identity, subscriptions: v.optional(v.array(subscriptionSchema)) }),
   someIdentity(),
 )
 
 const tokenSchema = v.pipe(
-  v.strictObject({
+  strictObject({
     token: v.optional(v.pipe(v.string(), v.minLength(1))),
     product: productCode,
     ...identity,
@@ -112,7 +113,7 @@ const tokenSchema = v.pipe(
 )
 
 const agreementSchema = v.pipe(
-  v.strictObject({
+  strictObject({
     ...identity,
     product: v.optional(productCode),
     licenseArn: v.optional(licenseArn),
@@ -121,7 +122,7 @@ const agreementSchema = v.pipe(
   someIdentity(),
 )
 
-const catalogueSchema = v.strictObject({
+const catalogueSchema = strictObject({
   products: v.optional(v.array(productSchema)),
   customers: v.optional(v.array(customerSchema)),
   tokens: v.optional(v.array(tokenSchema)),

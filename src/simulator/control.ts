@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { FAULT_KINDS, type FaultKind } from './faults.ts'
@@ -27,14 +28,14 @@ interface ControlAnswer {
 
 type Route = (simulator: MarketplaceSimulator, body: unknown, query: object) => unknown
 
-const clockSchema = v.strictObject({ now: instant })
-const advanceSchema = v.strictObject({ milliseconds: v.number() })
-const quotaSchema = v.strictObject({ perSecond: v.nullable(v.number()) })
-const regionSchema = v.strictObject({ region, disabled: v.boolean() })
-const kindSchema = v.strictObject({ kind: v.optional(v.picklist(FAULT_KINDS)) })
+const clockSchema = strictObject({ now: instant })
+const advanceSchema = strictObject({ milliseconds: v.number() })
+const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
+const regionSchema = strictObject({ region, disabled: v.boolean() })
+const kindSchema = strictObject({ kind: v.optional(v.picklist(FAULT_KINDS)) })
 const foreignSchema = v.looseObject({ region: v.optional(region) })
 const billedSchema = v.array(
-  v.strictObject({
+  strictObject({
     region: v.string(),
     product: v.exactOptional(v.string()),
     accountId: v.exactOptional(v.string()),

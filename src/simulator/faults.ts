@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import { SimulatedServiceError } from './errors.ts'
 import type { Random } from './random.ts'
 import { expected, validated } from './validation.ts'
@@ -111,7 +112,7 @@ export interface CheckedFault extends Fault {
 const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
 const faultSchema = v.pipe(
-  v.strictObject({
+  strictObject({
     kind: v.picklist(FAULT_KINDS),
     rate: v.optional(rate),
     next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),

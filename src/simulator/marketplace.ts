@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import { type Admission, admit, seriesOf } from './admission.ts'
 import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
 import { Catalogue, type CatalogueDeclaration } from './catalogue.ts'
@@ -52,7 +53,8 @@ export interface SimulatorOptions {
   logSize?: number
 }
 
-const optionsSchema = v.strictObject({
+/** @internal */
+export const SIMULATOR_ENTRIES = {
   now: v.optional(v.function()),
   seed: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   logSize: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
@@ -68,7 +70,8 @@ const optionsSchema = v.strictObject({
       ),
     ),
   ),
-})
+}
+const optionsSchema = strictObject(SIMULATOR_ENTRIES)
 
 /** Who calls. In HTTP both are in the `Authorization` header. */
 export interface Caller {

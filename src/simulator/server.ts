@@ -1,15 +1,25 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import * as v from 'valibot'
+import { strictObject } from '../check.ts'
 import { readAuthorization } from './authorization.ts'
 import { readBody } from './body.ts'
 import { type Delay, realDelay } from './client.ts'
 import { CONTROL_PATH, control } from './control.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { foreign } from './foreign.ts'
-import { type Answer, type Caller, callerOf, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
+import {
+  type Answer,
+  type Caller,
+  callerOf,
+  MarketplaceSimulator,
+  SIMULATOR_ENTRIES,
+  type SimulatorOptions,
+} from './marketplace.ts'
 import { MAX_BYTES, tooLarge } from './shape.ts'
 import { SignatureVerifier, type SigningCredentials } from './signature.ts'
+import { validated } from './validation.ts'
 import type { Operation } from './wire.ts'
 import { CONTENT_TYPE, operationOf, parseRequest, serializeError, serializeResult } from './wire-format.ts'
 
@@ -43,6 +53,12 @@ export interface RunningSimulator extends AsyncDisposable {
   close(): Promise<void>
 }
 
+const unchecked = v.optional(v.any())
+const optionsSchema = strictObject({
+  ...SIMULATOR_ENTRIES,
+  ...{ host: unchecked, port: unchecked, delay: unchecked, verifySignatures: unchecked, wallClock: unchecked },
+})
+
 /**
  * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), and a control API (see
  * `control.ts`) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
@@ -51,6 +67,7 @@ export interface RunningSimulator extends AsyncDisposable {
  * @throws {SimulatorConfigurationError} for a bad option, or if it cannot listen there
  */
 export async function startSimulator(options: ServerOptions = {}): Promise<RunningSimulator> {
+  validated(optionsSchema, options, 'options')
   const { host = '127.0.0.1', port = 0, delay = realDelay, verifySignatures, wallClock, ...rest } = options
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new SimulatorConfigurationError(`options.port: Expected an integer from 0 to 65535 but received ${port}`)

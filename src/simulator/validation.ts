@@ -18,11 +18,11 @@ export function validated<Schema extends v.GenericSchema>(
   }
   const result = v.safeParse(schema, value)
   if (result.success) return result.output
-  const [issue] = result.issues
-  const path = (issue.path ?? [])
-    .map(item => (typeof item.key === 'number' ? `[${item.key}]` : `.${item.key}`))
-    .join('')
-  throw new SimulatorConfigurationError(`${where}${path}: ${issue.message}`)
+  const problems = result.issues.map(issue => {
+    const steps = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? `[${key}]` : `.${key}`))
+    return `${where}${steps.join('')}: ${issue.message}`
+  })
+  throw new SimulatorConfigurationError(problems.join('\n'))
 }
 
 /** A message in the words of valibot's own. */

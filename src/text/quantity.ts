@@ -23,6 +23,12 @@ export function baseScale({ unit, baseUnit }: Dimension): Scale {
   }
 }
 
+/** An amount as a sentence names it, with its unit: `5,192.12 s`. */
+export function baseAmount(amount: bigint, dimension: Dimension): string {
+  const { text, unit } = baseScale(dimension)
+  return `${text(amount)} ${unit}`
+}
+
 /** `amount` / `size`, exact where three decimals are enough. */
 export function quantityText(amount: bigint, size: bigint): string {
   const thousandths = amount * 10n ** BigInt(DECIMALS)

@@ -4,6 +4,9 @@ import type { UnattributedReason } from '../usage/account.ts'
 export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> = {
   'no-customer': 'the data points name no customer',
   'malformed-customer': 'what names the customer is no account id or licence',
+  'licence-without-product':
+    'the customer has a licence, and only a product code is configured: set product beside productCode, then attribute ' +
+    'it to the customer with its licence',
   overflow: 'the SDK had too many attribute sets and folded these',
   'resolver-failed': 'the customer could not be looked up',
   'old-counter': 'a new counter that began long before: it may be a known one under another name',

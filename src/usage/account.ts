@@ -34,7 +34,13 @@ export interface UnattributedAccount {
 export type UnattributedReason = UnnamedReason | 'old-counter' | 'too-late' | 'several-writers' | 'sender-limit'
 
 /** Why no customer could be named. For the other reasons the customer is known, and what it owes is not: see `NotCounted`. */
-export type UnnamedReason = 'no-customer' | 'malformed-customer' | 'overflow' | 'resolver-failed'
+export type UnnamedReason =
+  | 'no-customer'
+  | 'malformed-customer'
+  /** It has a licence, and is metered by a product code alone: AWS would bill by an agreement that may be over. */
+  | 'licence-without-product'
+  | 'overflow'
+  | 'resolver-failed'
 
 /** What AWS tells a customer by. */
 export type CustomerName = Pick<CustomerAccount, 'product'> & {

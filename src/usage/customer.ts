@@ -12,8 +12,8 @@ import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIB
 import {
   ACCOUNT_ID,
   type AttributeSource,
+  type BothCustomerAttributes,
   CUSTOMER_IDENTIFIER,
-  type CustomerAttributes,
   type CustomerIdentity,
   type CustomerResolver,
   LICENSE_ARN,
@@ -62,9 +62,9 @@ type Reader = (attributes: Attributes, resource: Attributes) => unknown
  * not be looked up by its key; one that was not metered for long may be another.
  */
 export class CustomerReader {
-  readonly #product: string
-  /** Whether customers come with a licence. */
-  readonly licences: boolean
+  readonly #productCode: string | undefined
+  /** Of customers with a licence. */
+  readonly #product: string | undefined
   readonly #identify: CustomerResolver
   readonly #dimensions: number
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
@@ -76,8 +76,8 @@ export class CustomerReader {
   resolverError: unknown
 
   constructor(options: UsageOptions, dimensions: number) {
-    this.#product = (options.productCode ?? options.product) as string
-    this.licences = options.product !== undefined
+    this.#productCode = options.productCode
+    this.#product = options.product
     this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)
     this.constant =
       typeof options.customer !== 'function' &&
@@ -85,8 +85,9 @@ export class CustomerReader {
     this.#dimensions = dimensions
   }
 
-  read(attributes: Attributes, resource: Attributes): TrackedAccount {
-    let identity: CustomerIdentity | undefined
+  /** Null of what is somebody else's to bill. */
+  read(attributes: Attributes, resource: Attributes): TrackedAccount | null {
+    let identity: CustomerIdentity | undefined | null
     try {
       identity = this.#identify(attributes, resource)
       if (identity instanceof Promise) {
@@ -97,18 +98,24 @@ export class CustomerReader {
       this.resolverError = error
       return this.unattributed('resolver-failed', attributes)
     }
+    if (identity === null) return null
     const known = this.know(identity)
     return typeof known === 'string' ? this.unattributed(known, attributes) : known
   }
 
   /** A customer that is named, or why it is none. */
-  know(identity: CustomerIdentity | undefined): TrackedAccount | 'no-customer' | 'malformed-customer' {
-    if (identity === undefined || identity === null) return 'no-customer'
+  know(
+    identity: CustomerIdentity | undefined,
+  ): TrackedAccount | 'no-customer' | 'malformed-customer' | 'licence-without-product' {
+    if (identity === undefined) return 'no-customer'
     // A resolver's database may say null for what is not there.
     const accountId = identity.accountId ?? undefined
     const customerIdentifier = identity.customerIdentifier ?? undefined
-    const licenseArn = identity.licenseArn ?? undefined
-    const product = identity.product ?? this.#product
+    // What is empty is no licence, and where some have one, not to be guessed at.
+    const empty = identity.licenseArn === '' && this.#product === undefined
+    const licenseArn = empty ? undefined : (identity.licenseArn ?? undefined)
+    const configured = licenseArn === undefined ? this.#productCode : this.#product
+    const product = identity.product ?? configured
     const id = accountId ?? customerIdentifier
     const first = id === undefined ? undefined : this.#customers.get(id)
     for (let known = first; known !== undefined; known = known.next) {
@@ -124,8 +131,9 @@ export class CustomerReader {
     }
     if (id === undefined && licenseArn === undefined) return 'no-customer'
     const name = { product, accountId, customerIdentifier, licenseArn }
-    if (!isWellFormed(name, this.licences)) return 'malformed-customer'
-    const known = this.#begin(customerAccount(name))
+    if (configured === undefined) return licenseArn === undefined ? 'malformed-customer' : 'licence-without-product'
+    if (!isWellFormed(name)) return 'malformed-customer'
+    const known = this.#begin(customerAccount({ ...name, product: product as string }))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
       known.next = first.next
@@ -136,9 +144,10 @@ export class CustomerReader {
 
   /** The account for usage that has no customer. */
   unattributed(reason: UnattributedReason, attributes: Attributes): TrackedAccount {
-    let account = unattributedAccount(this.#product, reason, evidenceOf(attributes))
+    const product = (this.#productCode ?? this.#product) as string
+    let account = unattributedAccount(product, reason, evidenceOf(attributes))
     if (this.#unattributed.size >= MAX_UNATTRIBUTED && !this.#unattributed.has(account.key)) {
-      account = unattributedAccount(this.#product, reason, '')
+      account = unattributedAccount(product, reason, '')
     }
     let known = this.#unattributed.get(account.key)
     if (known === undefined) {
@@ -153,14 +162,13 @@ export class CustomerReader {
   }
 }
 
-/** Whether AWS could know a customer by this. `licences` is whether the product's customers come with a licence. */
-export function isWellFormed(name: CustomerName, licences: boolean): boolean {
+/** Whether AWS could know a customer by this. */
+export function isWellFormed(name: { [Name in keyof CustomerName]?: CustomerName[Name] | undefined }): boolean {
   const { product, accountId, customerIdentifier, licenseArn } = name
   if (!matches(PRODUCT, product)) return false
-  if (licences) {
+  if (licenseArn !== undefined) {
     return customerIdentifier === undefined && matches(ACCOUNT_ID, accountId) && matches(LICENSE_ARN, licenseArn)
   }
-  if (licenseArn !== undefined) return false
   return customerIdentifier === undefined
     ? matches(ACCOUNT_ID, accountId)
     : accountId === undefined && matches(CUSTOMER_IDENTIFIER, customerIdentifier)
@@ -169,25 +177,34 @@ export function isWellFormed(name: CustomerName, licences: boolean): boolean {
 const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
 
 /** The sources that hold where options leave them out. */
-export function customerSources(options: UsageOptions): CustomerAttributes {
-  const sources = (options.customer ?? {}) as CustomerAttributes
-  if (options.product !== undefined) {
-    return { accountId: ACCOUNT_ID_ATTRIBUTE, licenseArn: LICENSE_ARN_ATTRIBUTE, ...defined(sources) }
-  }
+export function customerSources(options: UsageOptions): BothCustomerAttributes {
+  const { productCode, product } = options
+  const said = defined((options.customer ?? {}) as BothCustomerAttributes)
+  const licence = product === undefined ? {} : { licenseArn: LICENSE_ARN_ATTRIBUTE }
+  if (productCode === undefined) return { accountId: ACCOUNT_ID_ATTRIBUTE, ...licence, ...said }
   // Whoever names one of the two means that one.
-  return sources.accountId === undefined && sources.customerIdentifier === undefined
-    ? { accountId: ACCOUNT_ID_ATTRIBUTE, customerIdentifier: CUSTOMER_IDENTIFIER_ATTRIBUTE }
-    : defined(sources)
+  const named = said.accountId !== undefined || said.customerIdentifier !== undefined
+  const names = named ? {} : { accountId: ACCOUNT_ID_ATTRIBUTE, customerIdentifier: CUSTOMER_IDENTIFIER_ATTRIBUTE }
+  return { ...names, ...licence, ...said }
 }
 
-const defined = (sources: CustomerAttributes): CustomerAttributes =>
+/** The keys of points' attributes that customers are told by. */
+export function customerKeys(options: UsageOptions): string[] {
+  const named = Object.values(customerSources(options)).flatMap((source: AttributeSource) =>
+    typeof source === 'string' ? source : 'attribute' in source ? source.attribute : [],
+  )
+  return [...named, LICENSE_ARN_ATTRIBUTE]
+}
+
+const defined = (sources: BothCustomerAttributes): BothCustomerAttributes =>
   Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== undefined))
 
 function fromAttributes(options: UsageOptions): CustomerResolver {
   const sources = customerSources(options)
   const accountId = readerOf(sources.accountId)
   const customerIdentifier = readerOf(sources.customerIdentifier)
-  const licenseArn = readerOf(sources.licenseArn)
+  // With a product code alone a licence is looked for as well: what has one is not to be billed by the code.
+  const licenseArn = readerOf(sources.licenseArn ?? LICENSE_ARN_ATTRIBUTE)
   // What is no string is found malformed when it is checked.
   return (attributes, resource) =>
     ({

@@ -19,11 +19,14 @@ const DELTA = 0
 export class UsageMapper {
   readonly #rules: Rules
   readonly #customers: CustomerReader
-  /** The product code, or the seller's own label for a product with licences. */
+  /** The product code, or where there is none, the seller's own label for a product with licences. */
   readonly product: string
+  /** The products of customers: the product code, the label for those with licences, or both. */
+  readonly products: readonly string[]
   /** What has come so far, by rule. */
   readonly arrivals: Arrivals
   readonly #sources = new Sources()
+  readonly #options: Pick<UsageOptions, 'product' | 'productCode'>
   /** The series of observable counters. There are as many as the SDK keeps itself. */
   readonly #observed = new Set<string>()
 
@@ -34,7 +37,9 @@ export class UsageMapper {
    */
   constructor(options: UsageOptions, { gauges = false } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
-    this.product = (rest.productCode ?? rest.product) as string
+    this.products = [rest.productCode, rest.product].filter(product => product !== undefined)
+    this.product = this.products[0] as string
+    this.#options = rest
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     refuse(
@@ -62,11 +67,14 @@ export class UsageMapper {
    * `ConfigurationError` where it does not identify one.
    */
   account(identity: CustomerIdentity): CustomerAccount {
-    const known = this.#customers.know(identity)
+    const known = this.#customers.know(identity ?? undefined)
     if (typeof known !== 'string') return known.account as CustomerAccount
-    const expected = this.#customers.licences
-      ? 'an accountId of 12 digits and a licenseArn'
-      : 'an accountId of 12 digits or a customerIdentifier, and not both'
+    const expected = [
+      ...(this.#options.product === undefined ? [] : ['an accountId of 12 digits and a licenseArn']),
+      ...(this.#options.productCode === undefined
+        ? []
+        : ['an accountId of 12 digits or a customerIdentifier, and not both']),
+    ].join(', or ')
     throw new ConfigurationError(`Expected a customer with ${expected}, got ${show(identity)}`)
   }
 

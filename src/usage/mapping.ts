@@ -45,6 +45,8 @@ export interface MapReport {
   points: number
   /** Data points that no rule asks for. */
   ignored: number
+  /** Data points of which the resolver says that somebody else bills them, or nobody. */
+  notOurs: number
   /** Data points of which something cannot be billed, each once. */
   rejected: number
   /** What cannot be billed, by reason and metric. A point that feeds two dimensions counts for each. */
@@ -143,7 +145,16 @@ export class Sources {
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
   readonly report: MapReport = {
-    ...{ points: 0, ignored: 0, rejected: 0, unbillable: [], doubtful: [], unattributed: [], twoSources: [] },
+    ...{
+      points: 0,
+      ignored: 0,
+      notOurs: 0,
+      rejected: 0,
+      unbillable: [],
+      doubtful: [],
+      unattributed: [],
+      twoSources: [],
+    },
   }
   readonly #rules: Rules
   readonly #arrivals: Arrivals
@@ -225,7 +236,7 @@ export class Mapping {
   ): boolean {
     this.report.points += 1
     const overflow = isOverflow(attributes)
-    let known: TrackedAccount | undefined
+    let known: TrackedAccount | null | undefined
     let asked = false
     let rejected = false
     for (const { dimension, rules } of this.#feeds) {
@@ -251,6 +262,10 @@ export class Mapping {
         continue
       }
       known ??= this.#customer(attributes, overflow)
+      if (known === null) {
+        this.report.notOurs += 1
+        return false
+      }
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
       const refused = this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
@@ -276,6 +291,10 @@ export class Mapping {
       if (ready === undefined || (this.#problem ?? amountOf(ready, this.#kind, 0, undefined)) !== 0n) continue
       asked = true
       const known = this.#customer(attributes, overflow)
+      if (known === null) {
+        this.report.notOurs += 1
+        return
+      }
       this.#add(known.account, dimension.dimension, 0n, ready.rule, tallyOf(known, dimension))
     }
     if (!asked) this.report.ignored += 1
@@ -297,7 +316,7 @@ export class Mapping {
     for (const { dimension } of this.#feeds) this.#unbillable(reason, dimension.dimension)
   }
 
-  #customer(attributes: Attributes, overflow: boolean): TrackedAccount {
+  #customer(attributes: Attributes, overflow: boolean): TrackedAccount | null {
     return overflow && !this.#customers.constant
       ? this.#customers.unattributed('overflow', attributes)
       : this.#customers.read(attributes, this.#resource)
@@ -474,6 +493,8 @@ function explainUnattributed(reason: UnnamedReason, resolverError: unknown): str
       return "There is usage without a customer. It is kept, unattributed: record it with the customer's attributes, or set the option customer."
     case 'malformed-customer':
       return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs.'
+    case 'licence-without-product':
+      return 'There is usage of customers with a licence, and only productCode is configured. It is kept, unattributed, since it belongs to the licence: set the option product, your own label for the product, beside productCode.'
     case 'overflow':
       return "There is usage beyond the SDK's cardinality limit, which has lost its customer. It is kept, unattributed: raise the limit (cardinalityLimit says how far)."
     case 'resolver-failed':

@@ -1,32 +1,66 @@
 import type { Attributes } from '@opentelemetry/api'
 import * as v from 'valibot'
-import { check, record } from '../check.ts'
+import { check, record, strictObject } from '../check.ts'
+import { meant } from '../closest-word.ts'
 import { MAX_QUANTITY } from './dimension.ts'
 import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'
 import type { Rule } from './rule.ts'
 import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
-/** What is measured, what is sold, and who the customer is. */
-export interface UsageOptions {
-  /** The product code, for products that are metered by it. Either this or `product`. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
-  readonly productCode?: string
+/** What is measured, what is sold, and who the customer is: of a product with a product code, of one with licences, or both. */
+export type UsageOptions = ProductCodeOptions | LicensedProductOptions | BothProductOptions
+
+/** A product with Concurrent Agreements: each customer comes with a licence. */
+export interface LicensedProductOptions extends SoldOptions {
   /**
-   * For products with Concurrent Agreements, where each customer comes with a licence: your own label for the
-   * product, of the same characters. AWS never sees it; it keeps the licences of two products out of one request.
+   * Your own label for the product, 1 to 255 of `-a-zA-Z0-9/=:_.@`. AWS never sees it; it keeps the licences of two
+   * products out of one request.
    */
-  readonly product?: string
+  readonly product: string
+  readonly productCode?: undefined
+  /**
+   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and
+   * `marketplace.customer.license_arn`.
+   */
+  readonly customer?: LicensedCustomerAttributes | CustomerResolver
+}
+
+/** A product that is metered by its product code. */
+export interface ProductCodeOptions extends SoldOptions {
+  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
+  readonly productCode: string
+  readonly product?: undefined
+  /**
+   * Where a data point's customer is found. By default the attribute `marketplace.customer.account_id` or, instead,
+   * `marketplace.customer.identifier`.
+   */
+  readonly customer?: ProductCodeCustomerAttributes | CustomerResolver
+}
+
+/**
+ * A product that moves to Concurrent Agreements: a customer with a licence goes by it, one without by the product code,
+ * so that nobody is billed by both.
+ */
+export interface BothProductOptions extends SoldOptions {
+  /** The product code. 1 to 255 of `-a-zA-Z0-9/=:_.@`. */
+  readonly productCode: string
+  /** Your own label for the product, for customers with a licence. */
+  readonly product: string
+  /**
+   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id`, with
+   * `marketplace.customer.license_arn` where there is a licence; or `marketplace.customer.identifier` instead.
+   */
+  readonly customer?: BothCustomerAttributes | CustomerResolver
+}
+
+/** What is sold of any. */
+export interface SoldOptions {
   /**
    * What is sold, by the dimension's API name. By default `inference-requests`, `tokens-processed` and `gpu-hours`,
    * fed by our own instruments only.
    */
   readonly dimensions?: Readonly<Record<string, DimensionOptions>>
-  /**
-   * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and, with
-   * `product`, `marketplace.customer.license_arn`; with `productCode` also `marketplace.customer.identifier`, instead of
-   * the account id.
-   */
-  readonly customer?: CustomerAttributes | CustomerResolver
 }
 
 export interface DimensionOptions {
@@ -46,13 +80,30 @@ export interface DimensionOptions {
 }
 
 /** Where a customer's identity is found. */
-export interface CustomerAttributes {
+export type CustomerAttributes = ProductCodeCustomerAttributes | LicensedCustomerAttributes | BothCustomerAttributes
+
+/** The account and its licence, for a product with licences. */
+export interface LicensedCustomerAttributes {
   /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
   readonly accountId?: AttributeSource
-  /** The older identifier, with `productCode` only. */
-  readonly customerIdentifier?: AttributeSource
-  /** The licence, with `product` only. */
   readonly licenseArn?: AttributeSource
+  readonly customerIdentifier?: undefined
+}
+
+/** The account, with a licence where it has one, or the older identifier. */
+export interface BothCustomerAttributes {
+  /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
+  readonly accountId?: AttributeSource
+  readonly customerIdentifier?: AttributeSource
+  readonly licenseArn?: AttributeSource
+}
+
+/** The account or the older identifier, for a product with a product code. */
+export interface ProductCodeCustomerAttributes {
+  /** The AWS account id: 12 digits, as a string (a number would lose its leading zeros). */
+  readonly accountId?: AttributeSource
+  readonly customerIdentifier?: AttributeSource
+  readonly licenseArn?: undefined
 }
 
 /**
@@ -66,12 +117,14 @@ export type AttributeSource =
   | { readonly value: string }
 
 /**
- * Says whose usage a point is, or undefined where it cannot. It is called for each point and has to answer at once;
- * where it throws, the usage is kept without a customer.
+ * Says whose usage a point is. It is called for each point and has to answer at once.
+ *
+ * @returns undefined where it does not know: then, and where it throws, the usage is kept without a customer. Null where
+ * it knows that the usage is not this exporter's to bill (of another product, or of nobody): it is counted and ignored.
  */
-export type CustomerResolver = (attributes: Attributes, resource: Attributes) => CustomerIdentity | undefined
+export type CustomerResolver = (attributes: Attributes, resource: Attributes) => CustomerIdentity | undefined | null
 
-/** A customer: `accountId` and `licenseArn`, or one of `accountId` and `customerIdentifier` of a product code. */
+/** A customer: `accountId` and `licenseArn` of a product with licences, or one of `accountId` and `customerIdentifier` of a product code. */
 export interface CustomerIdentity {
   readonly accountId?: string | undefined
   readonly customerIdentifier?: string | undefined
@@ -107,6 +160,8 @@ const attributeMatch = v.lazy(input =>
   input === null ? v.null() : Array.isArray(input) ? v.pipe(v.array(scalar), v.nonEmpty('at least one value')) : scalar,
 )
 
+const ASYNC = (async () => {}).constructor as FunctionConstructor
+
 /** A ledger remembers since when each is metered, and keeps no longer one. */
 const LONGEST_METRIC = 500
 
@@ -123,11 +178,11 @@ const which = {
 const value = v.picklist(['sum', 'count', 'integral'], "'sum', 'count' or 'integral'")
 
 const counterRule = v.pipe(
-  v.strictObject({ ...which, value: v.optional(value), unit: v.optional(unit), baseline: v.optional(v.boolean()) }),
+  strictObject({ ...which, value: v.optional(value), unit: v.optional(unit), baseline: v.optional(v.boolean()) }),
   v.check(({ value, unit }) => value !== 'count' || unit === undefined, "no unit with value: 'count', which has none"),
 )
 
-const gaugeRule = v.strictObject({
+const gaugeRule = strictObject({
   ...which,
   value,
   unit: v.optional(
@@ -146,10 +201,14 @@ const gaugeRule = v.strictObject({
 
 const rule = v.lazy(input => ((input as Rule).value === 'integral' ? gaugeRule : counterRule))
 
-const preset = v.picklist(Object.keys(PRESETS), `a rule or the name of a preset (${Object.keys(PRESETS).join(', ')})`)
+const PRESET_NAMES = Object.keys(PRESETS)
+const preset = v.picklist(PRESET_NAMES, ({ input }) => {
+  const near = meant(String(input), PRESET_NAMES)
+  return `a rule or the name of a preset (${near ? `did you mean ${near}?` : PRESET_NAMES.join(', ')})`
+})
 const source = v.lazy(input => (typeof input === 'object' && input !== null ? rule : preset))
 
-const dimension = v.strictObject({
+const dimension = strictObject({
   unit,
   per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
   maxQuantity: v.optional(
@@ -166,7 +225,7 @@ const dimension = v.strictObject({
 
 const attributeSource = v.lazy(input => (typeof input === 'string' ? text : explicitSource))
 const explicitSource = v.pipe(
-  v.strictObject(
+  strictObject(
     { attribute: v.optional(text), resource: v.optional(text), value: v.optional(text) },
     "an attribute's key, { attribute }, { resource } or { value }",
   ),
@@ -186,46 +245,63 @@ const constant = (pattern: RegExp, expected: string) =>
     ),
   )
 
-const customer = v.strictObject({
+const customer = strictObject({
   accountId: v.optional(constant(ACCOUNT_ID, '12 digits')),
   customerIdentifier: v.optional(constant(CUSTOMER_IDENTIFIER, '1 to 255 characters')),
   licenseArn: v.optional(constant(LICENSE_ARN, 'like arn:aws:license-manager::123456789012:license:l-…')),
 })
 
-const schema = v.pipe(
-  v.strictObject({
-    productCode: v.optional(product),
-    product: v.optional(product),
-    dimensions: v.optional(
-      v.pipe(
-        record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
-        v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
-      ),
+const resolver = v.custom<CustomerResolver>(
+  input => !(input instanceof ASYNC),
+  'a function that answers at once (look the customer up before, or keep what was looked up)',
+)
+
+const entries = {
+  productCode: v.optional(product),
+  product: v.optional(product),
+  dimensions: v.optional(
+    v.pipe(
+      record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
+      v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
     ),
-    customer: v.optional(v.lazy(input => (typeof input === 'function' ? v.function() : customer))),
-  }),
+  ),
+  customer: v.optional(v.lazy(input => (typeof input === 'function' ? resolver : customer))),
+}
+
+export const USAGE_OPTIONS = Object.keys(entries) as (keyof typeof entries)[]
+
+const schema = v.pipe(
+  strictObject(entries),
   v.check(
-    options => (options.productCode === undefined) !== (options.product === undefined),
-    'either productCode, or product for products whose customers come with a licence',
+    options => options.productCode !== undefined || options.product !== undefined,
+    'productCode, or product for products whose customers come with a licence, or both',
   ),
   v.forward(
     v.partialCheck(
-      [['productCode'], ['customer']],
-      ({ productCode, customer }) => !(productCode && customer && 'licenseArn' in customer && customer.licenseArn),
-      'none with productCode (both would bill twice); licences go with product',
+      [['productCode'], ['product'], ['customer']],
+      ({ product, customer }) =>
+        product !== undefined || !(customer && 'licenseArn' in customer && customer.licenseArn),
+      'none without product: AWS bills a customer by licence or by product code, and twice by both',
     ),
     ['customer', 'licenseArn'],
   ),
   v.forward(
     v.partialCheck(
-      [['product'], ['customer']],
-      ({ product, customer }) =>
-        !(product && customer && 'customerIdentifier' in customer && customer.customerIdentifier),
-      'none with product; licences go with accountId',
+      [['productCode'], ['product'], ['customer']],
+      ({ productCode, customer }) =>
+        productCode !== undefined || !(customer && 'customerIdentifier' in customer && customer.customerIdentifier),
+      'none without productCode; licences go with accountId',
     ),
     ['customer', 'customerIdentifier'],
   ),
 )
+
+/** What is sold, as a person knows it. */
+export function productName({ productCode, product }: Pick<UsageOptions, 'product' | 'productCode'>): string {
+  return productCode === undefined || product === undefined
+    ? ((productCode ?? product) as string)
+    : `${productCode}, and as ${product} for customers with a licence,`
+}
 
 /** Checks options; a `ConfigurationError` names every one that is wrong. */
 export function parseUsageOptions(options: UsageOptions): UsageOptions {

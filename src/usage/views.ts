@@ -1,8 +1,9 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
-import { configurationError, show } from '../check.ts'
+import * as v from 'valibot'
+import { check, configurationError, show, strictObject, together } from '../check.ts'
 import { nameControls } from './controls.ts'
-import { customerSources } from './customer.ts'
+import { customerKeys } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'
 
@@ -35,6 +36,17 @@ export interface BillingViewsOptions {
   readonly attributes?: 'all' | 'needed'
 }
 
+const schema = strictObject({
+  cardinalityLimit: v.optional(
+    v.pipe(
+      v.number('an integer above 0'),
+      v.check(limit => Number.isInteger(limit) && limit > 0, 'an integer above 0'),
+    ),
+    DEFAULT_CARDINALITY_LIMIT,
+  ),
+  attributes: v.optional(v.picklist(['all', 'needed'], "'all' or 'needed'"), 'all'),
+})
+
 /**
  * Views for a MeterProvider, one for each metric that a rule names. They copy attributes when they are recorded: the
  * SDK keeps them by reference, and an object that changes afterwards would change who pays.
@@ -45,9 +57,11 @@ export interface BillingViewsOptions {
  * have the reader bring nothing but these metrics, see `dropUnnamed`.
  */
 export function billingViews(options: UsageOptions, views: BillingViewsOptions = {}): ViewOptions[] {
-  const usage = parseUsageOptions(options)
+  const [usage, { cardinalityLimit, attributes }] = together(
+    () => parseUsageOptions(options),
+    () => check(schema, views),
+  )
   const { feeds } = compileRules(usage.dimensions)
-  const { cardinalityLimit = DEFAULT_CARDINALITY_LIMIT, attributes = 'all' } = views
   const common = { aggregationCardinalityLimit: cardinalityLimit, attributesProcessors: [COPY] }
   const controlName = nameControls()
   const controls = [...feeds.keys()].flatMap(instrumentName =>
@@ -63,12 +77,9 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
       "attributes: expected 'all', since customer is a function that may read any, got 'needed'",
     ])
   }
-  const customerKeys = Object.values(customerSources(usage)).flatMap(source =>
-    typeof source === 'string' ? source : 'attribute' in source ? source.attribute : [],
-  )
   const kept = [...feeds].flatMap(([instrumentName, metricFeeds]): ViewOptions[] => {
     const ruleKeys = metricFeeds.flatMap(feed => feed.rules.flatMap(rule => rule.conditions.map(({ key }) => key)))
-    const attributesProcessors = [keepOnly(new Set([...customerKeys, ...ruleKeys]))]
+    const attributesProcessors = [keepOnly(new Set([...customerKeys(usage), ...ruleKeys]))]
     return [
       ...ADDED_UP.map(type => ({
         ...common,

@@ -147,7 +147,7 @@ Ledger      postgresql://db/usage
     assert.deepEqual([status, stderr], [0, ''])
     const { dimensions, missing, ...rest } = JSON.parse(stdout)
     assert.deepEqual(rest, {
-      ...{ file: path, product: 'prod', region: 'us-east-1', dryRun: false, ledger: 'postgresql://db/usage' },
+      ...{ file: path, productCode: 'prod', region: 'us-east-1', dryRun: false, ledger: 'postgresql://db/usage' },
       customer: { accountId: 'account' },
       listen: { http: '0.0.0.0:4318', grpc: '[::1]:4317', tls: false, clientCertificates: false, tokens: 1 },
     })

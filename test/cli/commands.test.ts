@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { AuditBreak, AuditEntry } from '../../src/ledger/ledger.ts'
@@ -36,6 +37,30 @@ async function afterwards(path: string) {
 }
 
 describe('commands that look', () => {
+  test('say it where nobody can read them, in one sentence', { skip: !existsSync('/dev/full') }, async t => {
+    const { path } = await seeded(t)
+    const full = openSync('/dev/full', 'w')
+    t.after(() => closeSync(full))
+    const into = async (stdio: StdioOptions, args: string[]) => {
+      const child = spawn(process.execPath, [MAIN, ...args], { stdio })
+      const said = child.stderr === null ? '' : text(child.stderr)
+      const [status] = await once(child, 'close')
+      return { status, said: await said }
+    }
+    for (const args of [
+      ['--help'],
+      ['records', '--ledger', path],
+      ['statement', '--ledger', path, '--format', 'json'],
+    ]) {
+      assert.deepEqual(await into(['ignore', full, 'pipe'], args), {
+        status: 1,
+        said: 'error: The output cannot be written: ENOSPC: no space left on device, write. What the command was to do is done.\n',
+      })
+    }
+    assert.equal((await into(['ignore', full, full], ['status', '--ledger', path])).status, 1)
+    assert.equal((await into(['ignore', 'ignore', full], ['records', '--ledger', 'nowhere'])).status, 1)
+  })
+
   test('read a ledger that an exporter has open, and leave it as it is', async t => {
     const { path } = await seeded(t)
     const exporter = new SqliteLedger({ path })
@@ -229,7 +254,7 @@ describe('commands that decide', () => {
     const audit = await command('audit', '--format', 'csv')
     assert.match(
       audit.stdout,
-      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,,last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
+      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,s,,last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
     )
   })
 })

@@ -136,15 +136,25 @@ describe('records', () => {
 
   test('have everything in JSON and CSV', async t => {
     const records = await all(t)
-    assert.deepEqual(recordsJson(records)[6], {
+    assert.deepEqual(recordsJson(records, DIMENSIONS)[6], {
       ...{ id: '1', account: ACME, dimension: TOKENS.name, region: 'us-east-1', reason: 'in-doubt', state: 'held' },
       ...{ hour: '2026-11-20T07:00:00.000Z', timestamp: '2026-11-20T07:59:59.000Z' },
-      ...{ quantity: 12, size: '1000', amount: '12000', attempts: 1, inDoubt: true, nextAttemptAt: null },
+      ...{
+        quantity: 12,
+        size: '1000',
+        amount: '12000',
+        baseUnit: '1',
+        attempts: 1,
+        inDoubt: true,
+        nextAttemptAt: null,
+      },
       deadline: '2026-11-21T06:50:00.000Z',
       ...{ lastAnswer: 'TimeoutError: no answer within 10 s', meteringRecordId: null },
     })
-    const lines = recordsCsv(records).split('\r\n')
+    const lines = recordsCsv(records, DIMENSIONS).split('\r\n')
     assert.equal(lines.length, 9)
+    assert.match(lines[0] ?? '', /,quantity,size,amount,base_unit,state,/)
+    assert.match(lines.find(line => line.includes('gpu-hours')) ?? '', /,\d+,3600,\d+,s,pending,/)
     assert.ok(lines[4]?.startsWith('4,"prod,customer==cmd|\\u001b[31m",prod,,\'=cmd|'))
   })
 

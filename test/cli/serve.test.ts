@@ -345,7 +345,7 @@ describe('serve does not start, and says what to do', { concurrency: 2 }, () => 
     assert.deepEqual(await Promise.all([folder.exit(), foreign.exit(), unknown.exit()]), [1, 1, 1])
     assert.match(
       folder.text,
-      /^error: cannot open the ledger .*nowhere\/ledger\.sqlite: its folder cannot be read\. It is named by "ledger" in .*gateway\.yaml, or by MARKETPLACE_LEDGER\. \(ERR_LEDGER_IO\)$/,
+      /^error: cannot open the ledger .*nowhere\/ledger\.sqlite: there is no folder .*nowhere; make it, or name a file in another\. It is named by "ledger" in .*gateway\.yaml, or by MARKETPLACE_LEDGER\. \(ERR_LEDGER_IO\)$/,
     )
     assert.match(foreign.text, /^error: .*gateway\.yaml.* \(ERR_LEDGER_FOREIGN\)$/)
     assert.doesNotMatch(unknown.text, /hunter2/)

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { MarketplaceMetering, MarketplaceMeteringClient } from '@aws-sdk/client-marketplace-metering'
 import {
@@ -34,15 +36,18 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ region: null }, /region: expected a string, got null/],
   [{ client: { ...client, region: 'eu-west-1' } }, /region: expected that of the client, "eu-west-1", got "us-east-1"/],
   [{ client: { ...client, config: { region: 'eu-west-1' } } }, /region: expected that of the client, "eu-west-1", got/],
-  [{ client: {} }, /client: expected a client with batchMeterUsage\(request\), got {}/],
+  [{ client: {} }, /client: expected a client with batchMeterUsage\(request\), such as .*MarketplaceMetering, got {}/],
   [{ client: null }, /client: expected a client .*, got null/],
   [{ client: { batchMeterUsage: 'yes' } }, /client: expected a client .*, got {"batchMeterUsage":"yes"}/],
   [{ client: () => {} }, /client: expected a client .*, got a function/],
   [{ ledger: '' }, /ledger: expected .*, got ""/],
   [{ ledger: 7 }, /ledger: expected a ledger, or the path of one, got 7/],
   [{ ledger: { append: () => {} } }, /ledger: expected a ledger, or the path of one, got {}/],
-  [{ now: 7 }, /now: expected a function that returns milliseconds since the epoch, got 7/],
-  [{ now: () => Number.NaN }, /now: expected a function that returns milliseconds since the epoch, got a function/],
+  [{ now: 7 }, /now: expected a function that returns milliseconds since the epoch, such as Date.now, got 7/],
+  [
+    { now: () => Number.NaN },
+    /now: expected a function that returns milliseconds since the epoch, such as Date.now, got a function/,
+  ],
   [{ now: () => '2026' }, /now: expected a function that returns milliseconds/],
   [{ now: () => -1 }, /now: expected a function that returns milliseconds/],
   [{ now: () => 1e17 }, /now: expected a function that returns milliseconds/],
@@ -51,7 +56,7 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ dropUnnamed: 1 }, /dropUnnamed: expected true or false, got 1/],
   [{ closeDelay: -1 }, /closeDelay: expected from 0 to 3600000 milliseconds, got -1/],
   [{ closeDelay: Number.NaN }, /closeDelay: expected .*, got NaN/],
-  [{ closeDelay: '5' }, /closeDelay: expected a number, got "5"/],
+  [{ closeDelay: '5' }, /closeDelay: expected from 0 to 3600000 milliseconds, got "5"/],
   [{ deadlineMargin: 3_600_001 }, /deadlineMargin: expected from 0 to 3600000 milliseconds, got 3600001/],
   [{ zeroQuantityRecords: 'no' }, /zeroQuantityRecords: expected true or false, got "no"/],
   [{ onConflict: 'forget' }, /onConflict: expected 'hold' or 'roll-forward', got "forget"/],
@@ -63,19 +68,31 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ wakeInterval: 0 }, /wakeInterval: expected from 10 to 3600000 milliseconds, got 0/],
   [
     { productCode: undefined },
-    /expected either productCode, or product for products whose customers come with a licence/,
+    /expected productCode, or product for products whose customers come with a licence, or both/,
   ],
-  [{ product: 'label' }, /expected either productCode, or product/],
+  [{ product: 'a label' }, /product: expected 1 to 255 of the characters .*, got "a label"/],
   [{ productCode: 'a b' }, /productCode: expected 1 to 255 of the characters .*, got "a b"/],
-  [{ productcode: 'p' }, /productcode: there is no such option/],
+  [{ closedelay: 3 }, /^Invalid options: closedelay: there is no such option \(did you mean closeDelay\?\)$/],
+  [
+    { closedelay: 3, retention: 40, wakeInterval: 1, dimension: {}, productCode: 'a b', intervall: 5 },
+    /^- closedelay: there is no such option \(did you mean closeDelay\?\)$/m,
+    /^- retention: there is no such option \(did you mean retentionDays\?\)$/m,
+    /^- dimension: there is no such option \(did you mean dimensions\?\)$/m,
+    /^- intervall: there is no such option \(there are .*closeDelay.*\)$/m,
+    /^- wakeInterval: expected/m,
+    /^- productCode: expected/m,
+  ],
   [{ Region: 'us-east-1', wakeInterval: 1 }, /wakeInterval: expected/],
   [{ dimensions: {} }, /dimensions: expected at least one dimension/],
+  [{ dimensions: ['tokens'] }, /dimensions: expected an object, got \["tokens"\]/],
+  [{ closeDelay: '5m' }, /closeDelay: expected from 0 to 3600000 milliseconds, got "5m"/],
+  [{ customer: async () => ({}) }, /customer: expected a function that answers at once .*, got an async function/],
   [
     { dimensions: { d: { unit: 'parsec', from: 'marketplace.time' } } },
     /dimensions\.d\.unit: expected a unit .*got "parsec"/,
   ],
   [{ customer: { accountId: 7 } }, /customer\.accountId: expected .*got 7/],
-  [{ customer: { licenseArn: 'arn' } }, /customer\.licenseArn: expected none with productCode/],
+  [{ customer: { licenseArn: 'arn' } }, /customer\.licenseArn: expected none without product:/],
   [{ region: 'x', closeDelay: -1 }, /region: expected/, /closeDelay: expected/],
 ]
 
@@ -103,7 +120,7 @@ for (const options of [null, undefined, 7, 'us-east-1']) {
   test(`refused: options that are ${options}`, () => {
     assert.throws(() => make(options), {
       name: 'ConfigurationError',
-      message: new RegExp(`expected an object, got .*${options}`),
+      message: `Invalid options: expected an object, got ${typeof options === 'string' ? 'a string' : options}`,
     })
   })
 }
@@ -159,9 +176,48 @@ test('without the AWS SDK and without a client, it is told at once what to insta
   await make(GOOD).shutdown()
 })
 
-test('a folder that is not there is refused when the exporter is made', t => {
-  const ledger = join(temporaryFolder(t), 'missing', 'ledger.sqlite')
-  assert.throws(() => make({ ...GOOD, ledger }), { name: 'LedgerError', message: /ledger\.sqlite/ })
+test('what is no ledger is refused when the exporter is made, with what to do', t => {
+  const folder = temporaryFolder(t)
+  const [text, foreign] = [join(folder, 'notes.txt'), join(folder, 'foreign.db')]
+  writeFileSync(text, 'not a database '.repeat(100))
+  const other = new DatabaseSync(foreign)
+  other.exec('CREATE TABLE theirs (id INTEGER)')
+  other.close()
+  const open = (address: string) =>
+    new RegExp(`^Expected the path of a file .*ledger: await openLedger\\('${address}://…'\\)\\.$`)
+  const cases: [ledger: unknown, code: string, message: RegExp][] = [
+    ['postgresql://user:hunter2@host/database', 'ERR_LEDGER_INVALID', open('postgresql')],
+    [' postgres://user:hunter2@host/database', 'ERR_LEDGER_INVALID', open('postgresql')],
+    ['dynamodb://table?region=eu-west-1', 'ERR_LEDGER_INVALID', open('dynamodb')],
+    ['dynamodb:table', 'ERR_LEDGER_INVALID', open('dynamodb')],
+    ['mysql://user:hunter2@host/database', 'ERR_LEDGER_INVALID', /what looks like an address.* It is not shown/],
+    [Promise.resolve(), 'ERR_CONFIGURATION', /ledger: expected a ledger.*await openLedger\(…\)\), got a Promise$/],
+    [
+      join(folder, 'missing', 'l.db'),
+      'ERR_LEDGER_IO',
+      /there is no folder .*missing; make it, or name a file in another$/,
+    ],
+    [join(text, 'l.db'), 'ERR_LEDGER_IO', /cannot be made, the system says ENOTDIR; check that the folder exists/],
+    [
+      folder,
+      'ERR_LEDGER_IO',
+      /expected the path of a file, got a folder; name a file in it, such as .*\/ledger\.sqlite$/,
+    ],
+    ['/dev/null', 'ERR_LEDGER_IO', /expected the path of a file, got a device or a pipe$/],
+    [text, 'ERR_LEDGER_FOREIGN', /is not a SQLite database; .*: name a ledger, or a file that is not there yet/],
+    [foreign, 'ERR_LEDGER_FOREIGN', /of another application.*: name a ledger, or a file that is not there yet\.$/],
+  ]
+  for (const [ledger, code, message] of cases) {
+    assert.throws(
+      () => make({ ...GOOD, ledger }),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, code)
+        assert.match(error.message, message)
+        assert.doesNotMatch(error.message, /hunter2/)
+        return true
+      },
+    )
+  }
 })
 
 test('a dimension whose size changes between runs rebills nothing that was frozen', async t => {

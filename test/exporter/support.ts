@@ -62,7 +62,7 @@ export async function saidDuring(work: () => unknown): Promise<string[]> {
   return said.slice(before)
 }
 
-export interface WorldOptions extends Partial<AWSMarketplaceMetricExporterOptions> {
+export type WorldOptions = Partial<AWSMarketplaceMetricExporterOptions> & {
   readonly simulator?: SimulatorOptions
   /** Makes of the real ledger the one that the exporter gets. */
   readonly wrap?: (ledger: SqliteLedger) => Ledger
@@ -94,7 +94,7 @@ export function world(test: TestContext, { simulator: simulated, wrap, ...option
     // The exporter wakes by itself only where a test is about that.
     wakeInterval: HOUR,
     ...options,
-  })
+  } as AWSMarketplaceMetricExporterOptions)
   test.after(async () => {
     await exporter.shutdown().catch(() => {})
     await ledger.close()

@@ -230,6 +230,36 @@ test('a quantity that rolls forward is not called held', async t => {
   assert.doesNotMatch(messages, /is held|settle it/)
 })
 
+test('an answer that makes no sense is told once an hour for its kind: of which request, and what to do', async t => {
+  let answer: object = { Results: [] }
+  const $metadata = { requestId: 'aaaa-bbbb' }
+  const client = { batchMeterUsage: async () => ({ ...answer, $metadata }) }
+  const { exporter, clock, line } = world(t, { client })
+  await exportTo(exporter, tokens(5))
+  clock.now += HOUR
+  const about =
+    `\\. It is about the product ${PRODUCT} in us-east-1, request aaaa-bbbb\\. Its records are sent again, which bills ` +
+    'nothing twice\\. If it goes on, see whether something stands in for AWS .*, or ask AWS with the id of the request\\.$'
+  const pass = () =>
+    saidDuring(async () => {
+      clock.now += 10 * MINUTE
+      await exporter.forceFlush()
+    })
+  const told = async () => (await pass()).filter(message => message.includes('makes no sense'))
+  const [first, ...more] = await told()
+  assert.match(first ?? '', new RegExp(`AWS answers what makes no sense \\(a record without an answer\\)${about}`))
+  assert.deepEqual(more, [])
+  for (let time = 0; time < 3; time += 1) assert.deepEqual(await told(), [], 'within the hour')
+  // Another kind of it, however it differs each time.
+  answer = { Results: [{ Status: 'Odd-1' }] }
+  assert.match((await told()).join(), new RegExp(`an unknown status "Odd-1"; a record without an answer\\)${about}`))
+  answer = { Results: [{ Status: 'Odd-2' }] }
+  assert.deepEqual(await told(), [])
+  clock.now += HOUR
+  assert.equal((await told()).length, 1, 'an hour later')
+  assert.equal((await line(ACCOUNT, 'tokens-processed'))?.pending, 5n * M)
+})
+
 test('what AWS says of a customer is not repeated in messages', async t => {
   const attributes = { ...customer, 'marketplace.customer.license_arn': LICENCE }
   const refusals = [
@@ -277,7 +307,7 @@ test('that two sources feed a dimension is said once an hour, on one line, whate
     const account = { kind: 'customer', key: 'p,1', product: 'p' } as const
     const message = `Two sources feed tokens: a and ${scope}`
     return {
-      ...{ points: 1, ignored: 0, rejected: 0, doubtful: [], unbillable: [], unattributed: [] },
+      ...{ points: 1, ignored: 0, notOurs: 0, rejected: 0, doubtful: [], unbillable: [], unattributed: [] },
       twoSources: [{ account, dimension, sources: ['a', scope] as const, message }],
     }
   }
@@ -316,7 +346,7 @@ test('what one record an hour does not take is told, with its hours, until it is
   const messages = await saidDuring(async () => assert.equal(await behind(), 3))
   assert.match(
     messages.join('\n'),
-    /More of tokens is used than AWS takes: .* 6442450941 in base units .* next 3 hours/,
+    /More of tokens is used than AWS takes: .* 6,442,450,941 token wait for the next 3 hours/,
   )
   assert.equal(await behind(), 2)
   await behind()

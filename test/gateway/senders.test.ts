@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import type { StatusReport } from '../../src/gateway/operations/report.ts'
-import type { GatewayOptions } from '../../src/gateway/options.ts'
+import type { ServingOptions } from '../../src/gateway/options.ts'
 import type { TokenSender } from '../../src/gateway/otlp/senders.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -28,7 +28,7 @@ class Post {
     this.ledger = ledger
   }
 
-  static async open(t: TestContext, options: Partial<GatewayOptions> = {}): Promise<Post> {
+  static async open(t: TestContext, options: Partial<ServingOptions> = {}): Promise<Post> {
     const ledger = new SqliteLedger({ path: join(folder(t), 'ledger.sqlite') })
     const post = new Post(ledger)
     post.gateway = await Gateway.start({

@@ -148,7 +148,7 @@ test('the policy allows the action that is called, and nothing else', () => {
 
 test('every option is in the table of options', () => {
   const source = readFileSync(join(ROOT, 'src/metering/options.ts'), 'utf8')
-  const [, body] = /interface AWSMarketplaceMetricExporterOptions[^{]*\{([\s\S]*?)^\}/m.exec(source) ?? []
+  const [, body] = /interface MeteringOptions[^{]*\{([\s\S]*?)^\}/m.exec(source) ?? []
   const options = [...(body ?? '').matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name as string)
   assert.ok(options.length > 10)
   for (const option of [...options, 'productCode', 'product', 'dimensions', 'customer']) {

@@ -10,7 +10,14 @@ const ARN = 'arn:aws:license-manager::294406891311:license:l-ecbaa94eb71a4830b6d
 const KEYS = { id: 'marketplace.customer.account_id', arn: 'marketplace.customer.license_arn' }
 
 const read = (options: UsageOptions, attributes: unknown = {}, resource: Attributes = {}) =>
-  new CustomerReader(options, 1).read(attributes as Attributes, resource).account
+  whose(new CustomerReader(options, 1), attributes, resource)
+
+/** The account of a point that is ours to bill. */
+function whose(reader: CustomerReader, attributes: unknown = {}, resource: Attributes = {}) {
+  const known = reader.read(attributes as Attributes, resource)
+  assert.ok(known)
+  return known.account
+}
 
 const outcome = (options: UsageOptions, attributes: unknown = {}, resource: Attributes = {}) => {
   const account = read(options, attributes, resource)
@@ -51,10 +58,56 @@ test('with licences: an account id and a licence', () => {
   assert.equal(outcome({ product: 'p', customer: { accountId: 'a' } }, { a: ID, [KEYS.arn]: ARN }), `${ID},${ARN}`)
 })
 
+test('with both: who has a licence goes by it, and who has none by the product code', () => {
+  const both = { product: 'label', productCode: 'code' }
+  assert.deepEqual(read(both, { [KEYS.id]: ID, [KEYS.arn]: ARN }), {
+    kind: 'customer',
+    key: `${ID},${ARN}`,
+    product: 'label',
+    accountId: ID,
+    licenseArn: ARN,
+  })
+  assert.equal(outcome(both, { [KEYS.id]: ID }), `code,${ID}`)
+  assert.equal(outcome(both, { 'marketplace.customer.identifier': 'Ab1' }), 'code,customer=Ab1')
+  // A licence that is not right is none of a product code's.
+  for (const arn of ['', 'l-1', `${ARN},1`]) {
+    assert.equal(outcome(both, { [KEYS.id]: ID, [KEYS.arn]: arn }), 'malformed-customer', arn)
+  }
+  assert.equal(
+    outcome(both, { 'marketplace.customer.identifier': 'Ab1', [KEYS.arn]: ARN }),
+    'malformed-customer',
+    'an identifier with a licence',
+  )
+  const customer = { customerIdentifier: 'c', licenseArn: 'l' }
+  assert.equal(outcome({ ...both, customer }, { c: 'x', [KEYS.id]: ID }), 'code,customer=x')
+})
+
+test('with a product code alone, who has a licence is not billed by the code', () => {
+  const attributes = { [KEYS.id]: ID, [KEYS.arn]: ARN }
+  assert.equal(outcome({ productCode: 'p' }, attributes), 'licence-without-product')
+  assert.equal(outcome({ productCode: 'p' }, { [KEYS.id]: ID }, { [KEYS.arn]: ARN }), 'licence-without-product')
+  assert.equal(
+    outcome({ productCode: 'p', customer: { accountId: 'a' } }, { a: ID, ...attributes }),
+    'licence-without-product',
+  )
+  assert.equal(
+    outcome({ productCode: 'p', customer: () => ({ accountId: ID, licenseArn: ARN }) }),
+    'licence-without-product',
+  )
+  // An application that says so of all its customers has none with a licence.
+  assert.equal(outcome({ productCode: 'p' }, { [KEYS.id]: ID, [KEYS.arn]: '' }), `p,${ID}`)
+})
+
+test('a resolver says of a point that it is not ours, or that it does not know', () => {
+  const reader = new CustomerReader({ productCode: 'p', customer: () => null }, 1)
+  assert.equal(reader.read({}, {}), null)
+  assert.equal(outcome({ productCode: 'p', customer: () => undefined }), 'no-customer')
+})
+
 test('one account with two licences is two customers, each the same object every time', () => {
   const reader = new CustomerReader({ product: 'p' }, 1)
   const arns = [ARN, `${ARN}1`, `${ARN}2`]
-  const accounts = () => arns.map(arn => reader.read({ [KEYS.id]: ID, [KEYS.arn]: arn }, {}).account)
+  const accounts = () => arns.map(arn => whose(reader, { [KEYS.id]: ID, [KEYS.arn]: arn }))
   const first = accounts()
   assert.deepEqual(
     first.map(({ key }) => key),
@@ -70,7 +123,7 @@ test('customers that share an id are told apart', () => {
     { accountId: ID, licenseArn: ARN, product: 'q' },
   ]
   const reader = new CustomerReader({ product: 'p', customer: ({ at }) => customers[at as number] }, 1)
-  const accounts = () => customers.map((_, at) => reader.read({ at }, {}).account)
+  const accounts = () => customers.map((_, at) => whose(reader, { at }))
   const first = accounts()
   assert.deepEqual(
     first.map(({ key }) => key),
@@ -147,10 +200,6 @@ test('a resolver', () => {
     'no-customer',
   )
   assert.equal(
-    resolve(() => null),
-    'no-customer',
-  )
-  assert.equal(
     resolve(() => ({ accountId: ID, licenseArn: null, customerIdentifier: null, product: null }), { productCode: 'p' }),
     `p,${ID}`,
   )
@@ -164,7 +213,7 @@ test('a resolver', () => {
   )
   assert.equal(
     resolve(() => ({ accountId: ID, licenseArn: ARN }), { productCode: 'p' }),
-    'malformed-customer',
+    'licence-without-product',
   )
   assert.equal(
     resolve(() => {
@@ -193,7 +242,7 @@ test('a resolver that rejects later leaves no unhandled rejection', async () => 
 
 test('what has no customer is told apart by its evidence, up to a bound', () => {
   const reader = new CustomerReader({ productCode: 'p' }, 1)
-  const at = (index: number) => reader.read({ tenant: `t${index}`, a: 1 }, {}).account
+  const at = (index: number) => whose(reader, { tenant: `t${index}`, a: 1 })
   assert.deepEqual(at(0), {
     kind: 'unattributed',
     key: 'p,unattributed=no-customer,{"a":1,"tenant":"t0"}',

@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
-import { parseOptions } from '../../src/metering/options.ts'
+import { type AWSMarketplaceMetricExporterOptions, parseOptions } from '../../src/metering/options.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
-import type { DimensionOptions, UsageOptions } from '../../src/usage/options.ts'
+import type { DimensionOptions } from '../../src/usage/options.ts'
 import { folder, run } from '../cli/support.ts'
 import { map, measure } from './sdk.ts'
 
@@ -78,8 +78,7 @@ test('options that there are not', () => {
       ['region', 'us-east-1'],
       [name, 5],
     ])
-    const { usage } = parseOptions(options)
-    assert.throws(() => new UsageMapper(usage as UsageOptions), {
+    assert.throws(() => parseOptions(options as unknown as AWSMarketplaceMetricExporterOptions), {
       message: new RegExp(`${name}: there is no such option`),
     })
   }

@@ -35,7 +35,16 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       [`p,${ACCOUNT} → gpu-hours`]: 250_000n,
     })
     assert.deepEqual(report, {
-      ...{ points: 6, ignored: 1, rejected: 0, unbillable: [], doubtful: [], unattributed: [], twoSources: [] },
+      ...{
+        points: 6,
+        ignored: 1,
+        notOurs: 0,
+        rejected: 0,
+        unbillable: [],
+        doubtful: [],
+        unattributed: [],
+        twoSources: [],
+      },
     })
     // Deltas: the next collection brings what is new, and nothing of what was.
     requests.add(4, customer)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ConfigurationError } from '../../src/errors.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
-import type { UsageOptions } from '../../src/usage/options.ts'
+import { parseUsageOptions, type UsageOptions } from '../../src/usage/options.ts'
 import { PRESETS } from '../../src/usage/presets.ts'
 import { KNOWN_UNITS } from '../../src/usage/units.ts'
 
@@ -43,11 +43,13 @@ test('options that are right', () => {
 })
 
 test('the product', () => {
-  const either = 'expected either productCode, or product for products whose customers come with a licence, got'
-  assert.equal(complaint({}), `${either} {}`)
-  assert.equal(complaint({ productCode: 'p', product: 'q' }), `${either} {"productCode":"p","product":"q"}`)
+  assert.equal(
+    complaint({}),
+    'expected productCode, or product for products whose customers come with a licence, or both, got {}',
+  )
+  assert.equal(complaint({ productCode: 'p', product: 'q' }), 'none')
   assert.equal(complaint(undefined), 'expected an object, got undefined')
-  assert.equal(complaint('p'), 'expected an object, got "p"')
+  assert.equal(complaint('p'), 'expected an object, got a string')
   assert.equal(
     complaint({ productCode: 'a b' }),
     'productCode: expected 1 to 255 of the characters -a-zA-Z0-9/=:_.@, got "a b"',
@@ -57,14 +59,41 @@ test('the product', () => {
 })
 
 test('options that do not exist', () => {
-  assert.equal(complaint({ productCode: 'p', dimension: {} }), 'dimension: there is no such option')
-  assert.equal(withDimension({ unit: '1', from: 'vllm.tokens', max: 1 }), 'dimensions.x.max: there is no such option')
-  assert.equal(withFrom({ metric: 'm', values: 'count' }), 'dimensions.x.from.values: there is no such option')
-  assert.equal(complaint({ product: 'p', customer: { account: 'a' } }), 'customer.account: there is no such option')
+  const no = 'there is no such option'
+  assert.equal(complaint({ productCode: 'p', dimension: {} }), `dimension: ${no} (did you mean dimensions?)`)
+  assert.equal(
+    withDimension({ unit: '1', from: 'vllm.tokens', limit: 1 }),
+    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, from, additive)`,
+  )
+  assert.equal(withFrom({ metric: 'm', values: 'count' }), `dimensions.x.from.values: ${no} (did you mean value?)`)
+  assert.equal(
+    complaint({ product: 'p', customer: { account: 'a' } }),
+    `customer.account: ${no} (did you mean accountId?)`,
+  )
   assert.equal(
     complaint({ product: 'p', customer: { accountId: { atribute: 'a' } } }),
-    'customer.accountId.atribute: there is no such option',
+    `customer.accountId.atribute: ${no} (did you mean attribute?)`,
   )
+  assert.equal(complaint(['p']), `0: ${no} (it is a list, and no object)`)
+})
+
+test('all options that do not exist are told at once, however they are written', () => {
+  const options = {
+    ...{ 'product-code': 'p', PRODUCT: 'q', toString: 1 },
+    dimensions: { x: { unit: '1', from: { metric: 'm', attribute: {}, Unit: '1', gap: 5 }, max: 1, maxQuantityy: 1 } },
+  }
+  assert.throws(() => parseUsageOptions(options as unknown as UsageOptions), {
+    problems: [
+      'dimensions.x.from.attribute: there is no such option (did you mean attributes?)',
+      'dimensions.x.from.Unit: there is no such option (did you mean unit?)',
+      'dimensions.x.from.gap: there is no such option (there are metric, attributes, value, unit, baseline)',
+      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, from, additive)',
+      'dimensions.x.maxQuantityy: there is no such option (did you mean maxQuantity?)',
+      'product-code: there is no such option (did you mean productCode?)',
+      'PRODUCT: there is no such option (did you mean product?)',
+      'toString: there is no such option (there are productCode, product, dimensions, customer)',
+    ],
+  })
 })
 
 test('dimensions', () => {
@@ -100,8 +129,12 @@ test('dimensions', () => {
 
 test('rules', () => {
   assert.equal(
-    withFrom('vllm.token'),
-    `dimensions.x.from: expected a rule or the name of a preset (${PRESET_NAMES}), got "vllm.token"`,
+    withFrom('vlm.tokens'),
+    'dimensions.x.from: expected a rule or the name of a preset (did you mean vllm.tokens?), got "vlm.tokens"',
+  )
+  assert.equal(
+    withFrom('nothing.known'),
+    `dimensions.x.from: expected a rule or the name of a preset (${PRESET_NAMES}), got "nothing.known"`,
   )
   assert.equal(withFrom([]), 'dimensions.x.from: expected at least one rule or preset, got []')
   assert.equal(withFrom({}), 'dimensions.x.from.metric: it is required')
@@ -136,7 +169,10 @@ test('rules', () => {
     withFrom({ metric: 'm', value: 'integral', unit: 's' }, 's'),
     'dimensions.x.from.unit: expected 1 or %, which a level is in, got "s"',
   )
-  assert.equal(withFrom({ metric: 'm', maxGap: 5 }), 'dimensions.x.from.maxGap: there is no such option')
+  assert.equal(
+    withFrom({ metric: 'm', maxGap: 5 }),
+    'dimensions.x.from.maxGap: there is no such option (there are metric, attributes, value, unit, baseline)',
+  )
 })
 
 test('units that do not convert', () => {
@@ -200,11 +236,11 @@ test('presets that count the same thing', () => {
 test('customers', () => {
   assert.equal(
     complaint({ productCode: 'p', customer: { licenseArn: 'a' } }),
-    'customer.licenseArn: expected none with productCode (both would bill twice); licences go with product, got {"productCode":"p","customer":{"licenseArn":"a"}}',
+    'customer.licenseArn: expected none without product: AWS bills a customer by licence or by product code, and twice by both, got {"productCode":"p","customer":{"licenseArn":"a"}}',
   )
   assert.equal(
     complaint({ product: 'p', customer: { customerIdentifier: 'a' } }),
-    'customer.customerIdentifier: expected none with product; licences go with accountId, got {"product":"p","customer":{"customerIdentifier":"a"}}',
+    'customer.customerIdentifier: expected none without productCode; licences go with accountId, got {"product":"p","customer":{"customerIdentifier":"a"}}',
   )
   assert.equal(
     complaint({ product: 'p', customer: { accountId: { value: '12' } } }),

@@ -8,7 +8,7 @@ import { indented } from '../../text/table.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import type { AttributeSource } from '../../usage/options.ts'
+import { type AttributeSource, productName } from '../../usage/options.ts'
 import { type CompiledRule, compileRules, type Rules } from '../../usage/rules.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
@@ -16,7 +16,7 @@ export function configText(config: GatewayConfig): string {
   const { usage, region, metering } = config
   const rules = compileRules(usage.dimensions)
   const rows: [string, string[]][] = [
-    ['Product', [`${usage.productCode ?? usage.product} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
+    ['Product', [`${productName(usage)} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
     ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rulesOf(rules, dimension)))],
     ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
     ['Listens', listenText(config.listen)],
@@ -85,7 +85,7 @@ export function configJson(config: GatewayConfig): object {
   const rules = compileRules(usage.dimensions)
   const { http, grpc, tls, tokens = [] } = listen
   return {
-    product: usage.productCode ?? usage.product,
+    ...{ productCode: usage.productCode, product: usage.product },
     region,
     dryRun: metering.dryRun ?? false,
     dimensions: rules.dimensions.map(dimension => ({

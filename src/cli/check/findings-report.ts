@@ -129,6 +129,7 @@ export function findingsJson({ since, points, unnamed, alarms }: Findings, dimen
       account: line.account,
       dimension: line.dimension.name,
       amount: formatAmount(line.amount),
+      baseUnit: line.dimension.baseUnit,
       quantity: String(quantityOf(line)),
     })),
   }

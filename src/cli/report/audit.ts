@@ -65,25 +65,31 @@ function isOther({ who, systemUser }: AuditEntry): boolean {
 }
 
 /** What persons did, for a program. */
-export function auditJson(entries: readonly AuditEntry[]): object[] {
+export function auditJson(entries: readonly AuditEntry[], dimensions: ReadonlyMap<string, Dimension>): object[] {
   return entries.map(({ at, writtenAt, amount, ...entry }) => ({
     at: iso(at),
     ...(writtenAt !== undefined && { writtenAt: iso(writtenAt) }),
     ...entry,
-    ...(amount !== undefined && { amount: formatAmount(amount) }),
+    ...(amount !== undefined && {
+      amount: formatAmount(amount),
+      baseUnit: dimensions.get(entry.dimension ?? '')?.baseUnit ?? null,
+    }),
   }))
 }
 
 /** What persons did, for a spreadsheet. */
-export function auditCsv(entries: readonly AuditEntry[]): string {
+export function auditCsv(entries: readonly AuditEntry[], dimensions: ReadonlyMap<string, Dimension>): string {
   return csv(
     [
-      ...['at', 'who', 'action', 'record', 'account', 'dimension', 'amount', 'detail', 'why'],
+      ...['at', 'who', 'action', 'record', 'account', 'dimension', 'amount', 'base_unit', 'detail', 'why'],
       ...['number', 'written_at', 'system_user', 'hash'],
     ],
     entries.map(({ at, who, action, recordId, account, dimension, amount, detail, why, ...written }) => [
       ...[iso(at), who, action, recordId, account?.key, dimension],
-      ...[amount === undefined ? undefined : formatAmount(amount), detail, why],
+      ...(amount === undefined
+        ? [undefined, undefined]
+        : [formatAmount(amount), dimensions.get(dimension ?? '')?.baseUnit]),
+      ...[detail, why],
       ...[written.number, written.writtenAt === undefined ? undefined : iso(written.writtenAt)],
       ...[written.systemUser, written.hash],
     ]),

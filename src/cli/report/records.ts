@@ -70,8 +70,8 @@ function nextText({ state, nextAttemptAt = 0 }: RecordEntry): string {
   return nextAttemptAt === 0 ? 'at once' : shortTime(nextAttemptAt)
 }
 
-/** Usage records for a program. `amount` and `size` are decimal numbers of base units, as strings. */
-export function recordsJson(records: readonly RecordEntry[]): object[] {
+/** Usage records for a program. `amount` and `size` are decimal numbers of `baseUnit`, as strings. */
+export function recordsJson(records: readonly RecordEntry[], dimensions: ReadonlyMap<string, Dimension>): object[] {
   return records.map(record => ({
     id: record.id,
     account: record.account,
@@ -82,6 +82,7 @@ export function recordsJson(records: readonly RecordEntry[]): object[] {
     quantity: record.quantity,
     size: formatAmount(record.size),
     amount: formatAmount(BigInt(record.quantity) * record.size),
+    baseUnit: dimensions.get(record.dimension)?.baseUnit ?? null,
     state: record.state,
     reason: record.reason ?? null,
     attempts: record.attempts,
@@ -94,17 +95,18 @@ export function recordsJson(records: readonly RecordEntry[]): object[] {
 }
 
 /** Usage records for a spreadsheet. */
-export function recordsCsv(records: readonly RecordEntry[]): string {
+export function recordsCsv(records: readonly RecordEntry[], dimensions: ReadonlyMap<string, Dimension>): string {
   const header = [
     ...['id', 'account', 'product', 'account_id', 'customer_identifier', 'license_arn', 'dimension', 'hour'],
-    ...['timestamp', 'region', 'quantity', 'size', 'amount', 'state', 'reason', 'attempts', 'in_doubt', 'deadline'],
-    ...['next_attempt_at', 'last_answer', 'metering_record_id'],
+    ...['timestamp', 'region', 'quantity', 'size', 'amount', 'base_unit', 'state', 'reason', 'attempts', 'in_doubt'],
+    ...['deadline', 'next_attempt_at', 'last_answer', 'metering_record_id'],
   ]
   const rows = records.map(record => [
     ...[record.id, record.account.key, record.account.product, record.account.accountId],
     ...[record.account.customerIdentifier, record.account.licenseArn, record.dimension, iso(record.hour)],
     ...[iso(record.timestamp), record.region, record.quantity, formatAmount(record.size)],
-    ...[formatAmount(BigInt(record.quantity) * record.size), record.state, record.reason, record.attempts],
+    ...[formatAmount(BigInt(record.quantity) * record.size), dimensions.get(record.dimension)?.baseUnit],
+    ...[record.state, record.reason, record.attempts],
     ...[record.inDoubt, iso(record.deadline), record.nextAttemptAt ? iso(record.nextAttemptAt) : undefined],
     ...[record.lastAnswer, record.meteringRecordId],
   ])

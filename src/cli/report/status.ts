@@ -91,12 +91,16 @@ function windowText(hour: number, now: number): string {
   return `${verb} ${shortTime(closes)} (${distance(closes, now)})`
 }
 
-/** The figures to watch, for a program. Amounts are decimal numbers of base units, as strings. */
+/** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
 export function statusJson(report: LedgerOverview): object {
-  const { name, size, now, status } = report
-  const figure = <Rest extends object>({ amount, ...rest }: Rest & { readonly amount: bigint }) => ({
+  const { name, size, now, status, dimensions } = report
+  const figure = <Rest extends { readonly dimension: string }>({
+    amount,
+    ...rest
+  }: Rest & { readonly amount: bigint }) => ({
     ...rest,
     amount: formatAmount(amount),
+    baseUnit: dimensions.get(rest.dimension)?.baseUnit ?? null,
   })
   return {
     at: iso(now),

@@ -1,10 +1,14 @@
 import type { Address } from '../../gateway/config/values.ts'
 import type { GatewayConfig, References } from '../../gateway/config.ts'
-import type { GatewayOptions, ListenOptions } from '../../gateway/options.ts'
+import type { ListenOptions, ServingOptions } from '../../gateway/options.ts'
 import { HOUR } from '../../ledger/hours.ts'
+import type { UsageOptions } from '../../usage/options.ts'
 
 /** What a configuration file says, as the gateway takes it. */
-export function gatewayOptions(config: GatewayConfig, { senders, tls }: References): Omit<GatewayOptions, 'ledger'> {
+export function gatewayOptions(
+  config: GatewayConfig,
+  { senders, tls }: References,
+): UsageOptions & Omit<ServingOptions, 'ledger'> {
   const { usage, region, listen, statusPage } = config
   const { endpoint: _, retention, ...metering } = config.metering
   const { http, grpc, maxBodySize, maxConnections, maxConnectionsPerAddress, requestTimeout } = listen

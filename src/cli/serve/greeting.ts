@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { type GatewayConfig, senderName } from '../../gateway/config.ts'
+import { productName } from '../../usage/options.ts'
 import type { LogLevel } from './log.ts'
 
 /** What a gateway says when it is ready: where it listens, how to send to it, and what to beware of. */
@@ -35,8 +36,7 @@ export function greeting(
     const whose = anyCustomer.length === 1 ? 'The token' : 'Each of the tokens'
     said.push(['info', `${whose} of ${anyCustomer.join(', ')} may bill any customer: listen.tokens can say which.`])
   }
-  const product = usage.productCode ?? usage.product
-  said.push(['info', `Meters ${product} in ${region}. Usage is kept in ${ledger}`])
+  said.push(['info', `Meters ${productName(usage)} in ${region}. Usage is kept in ${ledger}`])
   if (metering.endpoint !== undefined) {
     said.push([
       'warn',

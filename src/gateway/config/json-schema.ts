@@ -20,6 +20,6 @@ export function jsonSchema(): object {
   return {
     ...schema,
     title: 'Configuration of the AWS Marketplace metering gateway',
-    oneOf: [{ required: ['productCode'] }, { required: ['product'] }],
+    anyOf: [{ required: ['productCode'] }, { required: ['product'] }],
   }
 }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { strictObject } from '../../check.ts'
 import { expectedOfLedger } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
 import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN } from '../../usage/options.ts'
@@ -25,12 +26,12 @@ const token = v.pipe(v.string(TOKEN), v.regex(REFERENCE, TOKEN))
 const CUSTOMER = 'an AWS account id of 12 digits in quotes, a licence or a customer identifier'
 const limit = v.pipe(v.number('a whole number from 1'), v.safeInteger(), v.minValue(1, 'a whole number from 1'))
 
-const limits = v.strictObject({
+const limits = strictObject({
   customersPerDay: described(v.optional(limit), 'How many customers it may have in a day. 10000 by default.'),
   seriesPerDay: described(v.optional(limit), 'How many series it may have in a day. 200000 by default.'),
 })
 
-const sender = v.strictObject({
+const sender = strictObject({
   name: described(
     v.pipe(v.string(NAME_EXPECTED), v.regex(NAME, NAME_EXPECTED)),
     'What the sender is called in the log, in metrics and in the audit trail.',
@@ -66,13 +67,13 @@ const TOKENS =
 const COUNT = 'a number from 1 to 1,000,000'
 const count = v.pipe(v.number(COUNT), v.integer(COUNT), v.minValue(1, COUNT), v.maxValue(1_000_000, COUNT))
 
-const tls = v.strictObject({
+const tls = strictObject({
   cert: described(path, 'The certificate, as PEM, with those that it is signed by.'),
   key: described(path, 'Its private key, as PEM.'),
   ca: described(v.optional(path), 'With it senders need a certificate that one of these signed, as PEM.'),
 })
 
-const listen = v.strictObject({
+const listen = strictObject({
   http: described(
     v.optional(address, '127.0.0.1:4318'),
     'Where OTLP over HTTP is taken, and the status page is; or off.',
@@ -109,7 +110,7 @@ const listenSomewhere = v.pipe(
   v.check(({ http, grpc }) => http !== null || grpc !== null, 'an address for http or for grpc'),
 )
 
-const metering = v.strictObject({
+const metering = strictObject({
   closeDelay: described(
     v.optional(duration('0s', '1h')),
     'How long after its end an hour is frozen into records: longer than senders wait between two exports. 5m by default.',
@@ -136,7 +137,7 @@ const metering = v.strictObject({
   endpoint: described(v.optional(endpoint), "What to send to instead of AWS's own endpoint, such as the simulator."),
 })
 
-const telemetry = v.strictObject({
+const telemetry = strictObject({
   endpoint: described(
     v.optional(endpoint),
     "Where the gateway's own metrics go as OTLP over HTTP. They are at /metrics as well.",
@@ -170,13 +171,7 @@ export const SETTINGS = {
 /** The options about usage are for `UsageMapper` to check. */
 const unchecked = v.optional(v.unknown())
 
-export const settingsSchema = v.strictObject({
+export const settingsSchema = strictObject({
   ...SETTINGS,
   ...{ productCode: unchecked, product: unchecked, dimensions: unchecked, customer: unchecked },
 })
-
-export const SETTING_NAMES = [settingsSchema, listen, tls, metering, telemetry].flatMap(({ entries }) =>
-  Object.keys(entries),
-)
-
-export const SENDER_NAMES = [sender, limits].flatMap(({ entries }) => Object.keys(entries))

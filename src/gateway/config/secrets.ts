@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { closest } from '../../closest-word.ts'
 import { expectedOfLedger } from '../../ledger/open.ts'
-import { closest } from '../../text/closest-word.ts'
 
 /** Where a secret is: `${env:NAME}`, or `${file:path}`. */
 export const REFERENCE = /^\$\{(env(?=:[\w.-]+\}$)|file):([^}]+)\}$/

@@ -66,7 +66,10 @@ const attributeSource = v.union([
 const customer = v.strictObject({
   accountId: described(v.optional(attributeSource), 'Where the AWS account id is: a string of 12 digits.'),
   customerIdentifier: described(v.optional(attributeSource), 'Where the older identifier is, with productCode only.'),
-  licenseArn: described(v.optional(attributeSource), 'Where the licence is, with product only.'),
+  licenseArn: described(
+    v.optional(attributeSource),
+    'Where the licence is. What has one is not billed by the product code.',
+  ),
 } satisfies Shape<CustomerAttributes>)
 
 const productText = v.pipe(v.string(), v.regex(PRODUCT))
@@ -75,7 +78,7 @@ export const USAGE_SHAPE = {
   productCode: described(v.optional(productText), 'The product code, for products that are metered by it.'),
   product: described(
     v.optional(productText),
-    'Instead of productCode where customers come with a licence: your own label for the product.',
+    'For customers with a licence, who go by it: your own label for the product. Alone, or beside productCode.',
   ),
   dimensions: described(
     v.optional(v.record(v.string(), dimension)),
@@ -87,5 +90,3 @@ export const USAGE_SHAPE = {
       '{ resource } or { value }.',
   ),
 } satisfies Shape<UsageOptions>
-
-export const USAGE_NAMES = [dimension, rule, customer].flatMap(({ entries }) => Object.keys(entries))

@@ -8,7 +8,7 @@ import {
 } from 'node:http2'
 import type { Server } from 'node:net'
 import * as v from 'valibot'
-import { check } from '../../check.ts'
+import { check, strictObject } from '../../check.ts'
 import { Disconnected } from './body.ts'
 import { refuseBrowsers } from './browser.ts'
 import { UNCOUNTED } from './budget.ts'
@@ -49,7 +49,7 @@ const HEALTH_REQUEST_TIMEOUT = 1000
 /** How many may be arriving at a time. */
 const HEALTH_REQUESTS = 1000
 
-const schema = v.strictObject({
+const schema = strictObject({
   ...receiverEntries(4317),
   maxStreams: v.optional(integer(1, 10_000), 100),
   ready: v.optional(func<() => boolean | Promise<boolean>>('a function that says whether usage can be taken'), () => {

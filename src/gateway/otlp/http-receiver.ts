@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import * as v from 'valibot'
-import { check } from '../../check.ts'
+import { check, strictObject } from '../../check.ts'
 import { Disconnected, ENCODINGS, readBody, unpack } from './body.ts'
 import { refuseBrowsers } from './browser.ts'
 import { type Connection, Connections } from './connections.ts'
@@ -41,7 +41,7 @@ export type OtherRequests = (request: IncomingMessage, response: ServerResponse)
 /** In milliseconds. Longer than the minute between two exports of most senders. */
 const KEEP_ALIVE = 120_000
 
-const schema = v.strictObject({
+const schema = strictObject({
   ...receiverEntries(4318),
   path: v.optional(v.pipe(v.string(), v.startsWith('/')), '/v1/metrics'),
   other: v.optional(func<OtherRequests>('a function that answers requests'), () => () => false),

@@ -1,5 +1,6 @@
 import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
+import { strictObject } from '../../check.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { RequestBudget } from './budget.ts'
 import { FailedAttempts } from './failed-attempts.ts'
@@ -35,7 +36,7 @@ export const receiverEntries = (port: number) => ({
   host: v.optional(v.pipe(v.string(), v.nonEmpty()), '127.0.0.1'),
   port: v.optional(integer(0, 65_535), port),
   senders: v.optional(v.instance(Senders), () => new Senders()),
-  tls: v.optional(v.strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
+  tls: v.optional(strictObject({ cert: pem, key: pem, ca: v.optional(pem) })),
   maxBodyBytes: v.optional(integer(1, 256 * MEBIBYTE), 20 * MEBIBYTE),
   budget: v.optional(v.instance(RequestBudget), () => new RequestBudget()),
   failedAttempts: v.optional(v.instance(FailedAttempts), () => new FailedAttempts()),

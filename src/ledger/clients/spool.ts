@@ -1,6 +1,8 @@
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
+import * as v from 'valibot'
+import { check, strictObject } from '../../check.ts'
 import { notice } from '../../notice.ts'
 import { LedgerError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
@@ -18,6 +20,8 @@ export interface SpoolOptions {
   readonly path: string
 }
 
+const schema = strictObject({ path: v.string("the path of the spool's file") })
+
 /** How long to leave a ledger alone that could not take a batch. */
 const RETRY_AFTER = 5 * SECOND
 
@@ -27,9 +31,11 @@ const RETRY_AFTER = 5 * SECOND
  * Without it, what a process that dies had not brought into the ledger is lost: at most one export interval, and all
  * that it gathered while the ledger could not be reached.
  *
+ * @throws ConfigurationError when an option is wrong
  * @throws LedgerError when the file cannot be used
  */
 export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
+  check(schema, options)
   const spool = new Spool(ledger, options)
   const own: Partial<Ledger> = {
     folder: dirname(options.path),

@@ -1,4 +1,6 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import * as v from 'valibot'
+import { check, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
@@ -60,6 +62,26 @@ export interface DynamoDBLedgerOptions extends ClientOptions {
 
 const RETRY_TIMEOUT = 10_000
 
+const place = {
+  tableName: v.string("the table's name"),
+  client: v.optional(
+    v.custom(value => typeof (value as DynamoDBClient | null)?.send === 'function', 'a DynamoDBClient of the AWS SDK'),
+  ),
+  region: v.optional(v.string()),
+  endpoint: v.optional(v.string()),
+}
+const tableSchema = strictObject(place)
+const schema = strictObject({
+  ...place,
+  retryTimeout: v.optional(
+    v.pipe(
+      v.number('milliseconds from 0'),
+      v.check(time => time >= 0, 'milliseconds from 0'),
+    ),
+  ),
+  now: v.optional(v.custom(value => typeof value === 'function', 'a function')),
+})
+
 /**
  * A ledger that any number of machines share: one DynamoDB table and nothing to operate. No process leads: what has to
  * be decided once is a conditional write.
@@ -91,16 +113,12 @@ export class DynamoDBLedger implements Ledger {
   /**
    * Opens the ledger in a table, see `createLedgerTable`.
    *
-   * @throws ConfigurationError when the package `@aws-sdk/client-dynamodb` is not installed
+   * @throws ConfigurationError when an option is wrong, or the package `@aws-sdk/client-dynamodb` is not installed
    * @throws LedgerError when there is no such table, or a newer version of this package has written it
    */
-  static async open({
-    tableName,
-    client,
-    retryTimeout = RETRY_TIMEOUT,
-    now,
-    ...options
-  }: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
+  static async open(given: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
+    check(schema, given)
+    const { tableName, client, retryTimeout = RETRY_TIMEOUT, now, ...options } = given
     const sdk = await loadSdk()
     const own = client ?? makeClient(sdk, options)
     const end = client === undefined ? () => own.destroy() : () => {}
@@ -240,11 +258,11 @@ export class DynamoDBLedger implements Ledger {
  * is there already, these three are switched on. In production it is better made by the template that makes everything
  * else.
  */
-export async function createLedgerTable({
-  tableName,
-  client,
-  ...options
-}: ClientOptions & Pick<DynamoDBLedgerOptions, 'tableName' | 'client'>): Promise<void> {
+export async function createLedgerTable(
+  given: ClientOptions & Pick<DynamoDBLedgerOptions, 'tableName' | 'client'>,
+): Promise<void> {
+  check(tableSchema, given)
+  const { tableName, client, ...options } = given
   const sdk = await loadSdk()
   const own = client ?? makeClient(sdk, options)
   try {

@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
-import { ConfigurationError } from '../../errors.ts'
+import * as v from 'valibot'
+import { check, configurationError, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
@@ -75,6 +76,33 @@ const CONNECTIONS = 5
 const STATEMENT_TIMEOUT = 30_000
 const RETRY_TIMEOUT = 10_000
 
+const milliseconds = v.custom<number>(
+  value => Number.isSafeInteger(value) && (value as number) > 0 && (value as number) < 2 ** 31,
+  'milliseconds from 1',
+)
+const name = v.custom<string>(
+  value => typeof value === 'string' && /^[^\0]{1,63}$/.test(value) && !value.startsWith('pg_'),
+  'a name of at most 63 characters',
+)
+
+const optionsSchema = strictObject({
+  // There may be a password in it, which is not to be shown.
+  connectionString: v.optional(v.any()),
+  pool: v.optional(
+    v.custom(value => typeof (value as PostgresqlPool | null)?.connect === 'function', "a Pool of pg's"),
+  ),
+  ssl: v.optional(v.any()),
+  schema: v.optional(name, SCHEMA),
+  connections: v.optional(
+    v.custom(value => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number from 1'),
+  ),
+  applicationName: v.optional(v.string()),
+  statementTimeout: v.optional(milliseconds, STATEMENT_TIMEOUT),
+  retryTimeout: v.optional(milliseconds, RETRY_TIMEOUT),
+  now: v.optional(v.custom(value => typeof value === 'function', 'a function')),
+})
+const migrationSchema = strictObject({ schema: v.optional(name, SCHEMA), from: v.optional(v.number(), 0) })
+
 /**
  * A ledger that any number of machines share, on PostgreSQL from version 14 on, or Aurora. It needs the package `pg`.
  *
@@ -103,13 +131,9 @@ export class PostgresqlLedger implements Ledger {
    * @throws LedgerError when the server cannot be reached, its tables are newer or not to be changed by this role
    */
   static async open(options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
-    const { pool, schema = SCHEMA, statementTimeout = STATEMENT_TIMEOUT, retryTimeout = RETRY_TIMEOUT } = options
+    const { schema, statementTimeout, retryTimeout } = check(optionsSchema, options)
+    const { pool } = options
     checkConnectionString(options.connectionString)
-    checkName(schema)
-    for (const [name, milliseconds] of Object.entries({ statementTimeout, retryTimeout })) {
-      if (Number.isSafeInteger(milliseconds) && milliseconds > 0 && milliseconds < 2 ** 31) continue
-      throw new ConfigurationError(`Invalid options: ${name}: expected milliseconds from 1, got ${milliseconds}`)
-    }
     const database = new Database(pool ?? (await makePool(poolOptions(options, retryTimeout))), pool === undefined, {
       ...{ schema, statementTimeout, retryTimeout, now: options.now },
     })
@@ -127,8 +151,8 @@ export class PostgresqlLedger implements Ledger {
    * to run where the ledger's own role may not. That role needs USAGE of the schema, and SELECT, INSERT, UPDATE and
    * DELETE on its tables.
    */
-  static migration({ schema = SCHEMA, from = 0 }: { schema?: string; from?: number } = {}): string {
-    checkName(schema)
+  static migration(options: { schema?: string; from?: number } = {}): string {
+    const { schema, from } = check(migrationSchema, options)
     return migrationSql(schema, from)
   }
 
@@ -241,19 +265,15 @@ export class PostgresqlLedger implements Ledger {
   }
 }
 
-function checkConnectionString(text = ''): void {
+function checkConnectionString(text: unknown = ''): void {
+  if (typeof text !== 'string') throw configurationError([`connectionString: expected a string, got a ${typeof text}`])
   // Others, such as the path of a socket, are for `pg` to read.
   const expected = /^postgres(ql)?:/.test(text) ? expectedOfConnectionString(text) : undefined
-  if (expected !== undefined) throw new ConfigurationError(`Invalid options: connectionString: expected ${expected}`)
+  if (expected !== undefined) throw configurationError([`connectionString: expected ${expected}`])
 }
 
 function poolOptions(options: PostgresqlLedgerOptions, connectTimeout: number) {
   const { connectionString, ssl, connections = CONNECTIONS } = options
   const { applicationName = 'opentelemetry-exporter-aws-marketplace' } = options
   return { connectionString, ssl, connections, applicationName, connectTimeout }
-}
-
-function checkName(schema: string): void {
-  if (/^[^\0]{1,63}$/.test(schema) && !schema.startsWith('pg_')) return
-  throw new ConfigurationError('Invalid options: schema: expected a name of at most 63 characters')
 }

@@ -118,7 +118,13 @@ const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [13, ['ERR_LEDGER_FULL', 'no space is left; make room on its disk']],
   [14, ['ERR_LEDGER_IO', 'it cannot be opened; check that the folder exists and may be written']],
   [19, ['ERR_LEDGER_INVALID', 'a value does not fit']],
-  [26, ['ERR_LEDGER_FOREIGN', 'the file is not a SQLite database; it was left as it is']],
+  [
+    26,
+    [
+      'ERR_LEDGER_FOREIGN',
+      'the file is not a SQLite database; it was left as it is: name a ledger, or a file that is not there yet',
+    ],
+  ],
 ])
 
 function refuseForeign(database: DatabaseSync, path: string): void {
@@ -128,7 +134,8 @@ function refuseForeign(database: DatabaseSync, path: string): void {
   if (application === 0 && database.prepare('SELECT 1 FROM sqlite_schema').get() === undefined) return
   throw new LedgerError(
     'ERR_LEDGER_FOREIGN',
-    `${path} is a SQLite database of another application, not a ledger. It was left as it is.`,
+    `${path} is a SQLite database of another application, not a ledger. It was left as it is: name a ledger, or a ` +
+      'file that is not there yet.',
   )
 }
 

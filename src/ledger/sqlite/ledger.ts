@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import * as v from 'valibot'
+import { check, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
@@ -62,6 +64,22 @@ export interface RestoreOptions extends AuditNote {
   to: string
 }
 
+const schema = strictObject({
+  path: v.string("the path of the ledger's file"),
+  busyTimeout: v.optional(
+    v.pipe(
+      v.number('milliseconds from 0'),
+      v.check(time => time >= 0 && time < 2 ** 31, 'milliseconds from 0'),
+    ),
+    250,
+  ),
+  readOnly: v.optional(v.boolean(), false),
+  now: v.optional(
+    v.custom<() => number>(value => typeof value === 'function', 'a function'),
+    () => Date.now,
+  ),
+})
+
 /** The embedded ledger: one file on `node:sqlite`, which several processes of one machine may share. */
 export class SqliteLedger implements Ledger {
   readonly path: string
@@ -72,10 +90,10 @@ export class SqliteLedger implements Ledger {
 
   /**
    * @throws LedgerError when the file is not a ledger, damaged, newer, read-only or on a network file system
-   * @throws ConfigurationError when this Node's SQLite is missing or too old
+   * @throws ConfigurationError when an option is wrong, or this Node's SQLite is missing or too old
    */
   constructor(options: SqliteLedgerOptions) {
-    const { path, busyTimeout = 250, readOnly = false, now = Date.now } = options
+    const { path, busyTimeout, readOnly, now } = check(schema, options)
     const opened = openLedgerFile(path, { busyTimeout, readOnly })
     const files = path === ':memory:' ? undefined : new OpenFiles(path, readOnly)
     const database = new Database(opened, now, files)

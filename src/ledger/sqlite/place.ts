@@ -45,8 +45,16 @@ export function refusePlace(
   const file = realFile(path)
   refuseFileSystem(`the ${kind} ${path}`, dirname(file), fileSystemType)
   const found = statSync(file, { throwIfNoEntry: false })
-  // A folder may be a mount and has several links; what it is not is said where it is opened.
-  if (found === undefined || !found.isFile()) return
+  if (found === undefined) return
+  if (!found.isFile()) {
+    throw new LedgerError(
+      'ERR_LEDGER_IO',
+      `cannot open the ${kind} ${path}: expected the path of a file, got ` +
+        (found.isDirectory()
+          ? `a folder; name a file in it, such as ${join(path, `${kind}.sqlite`)}`
+          : 'a device or a pipe'),
+    )
+  }
   if (isMountedAlone(file, mounts)) {
     throw new LedgerError(
       'ERR_LEDGER_FILE_ALONE',
@@ -84,9 +92,7 @@ function refuseFileSystem(what: string, folder: string, fileSystemType: (folder:
   try {
     type = fileSystemType(folder)
   } catch (error) {
-    throw new LedgerError('ERR_LEDGER_IO', `cannot open ${what}: its folder cannot be read`, {
-      cause: error,
-    })
+    throw new LedgerError('ERR_LEDGER_IO', `cannot open ${what}: ${folderProblem(folder, error)}`, { cause: error })
   }
   const name = UNTRUSTED_FILE_SYSTEMS.get(type >>> 0)
   if (name === undefined) return
@@ -102,6 +108,13 @@ function refuseFileSystem(what: string, folder: string, fileSystemType: (folder:
     `${refusal} Expected a disk of this machine. Only who knows that locks and shared memory hold there between all ` +
       `processes that open the file sets ${INSIST}=${name}.`,
   )
+}
+
+function folderProblem(folder: string, error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return `there is no folder ${folder}; make it, or name a file in another`
+  if (code === 'ENOTDIR') return `${folder} is no folder; name a file in one`
+  return `its folder ${folder} cannot be read (the system says ${code}); run this as a user who may`
 }
 
 function isMountedAlone(file: string, mounts: () => string): boolean {

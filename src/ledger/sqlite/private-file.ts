@@ -24,6 +24,16 @@ export function isFilePath(text: string): boolean {
 /** @throws LedgerError that does not show what may be a password */
 export function checkFilePath(path: string): void {
   if (isFilePath(path)) return
+  const [, engine] = /^\s*(postgres|dynamodb)[a-z]*:/i.exec(path) ?? []
+  if (engine !== undefined) {
+    const [name, example] =
+      engine.toLowerCase() === 'dynamodb' ? ['DynamoDB', 'dynamodb://…'] : ['PostgreSQL', 'postgresql://…']
+    throw new LedgerError(
+      'ERR_LEDGER_INVALID',
+      `Expected the path of a file on a disk of this machine, got the address of a ledger on ${name}. Open it first and pass ` +
+        `what is opened: ledger: await openLedger('${example}').`,
+    )
+  }
   throw new LedgerError(
     'ERR_LEDGER_INVALID',
     'Expected the path of a file on a disk of this machine, got what looks like an address, a URI or a connection string. ' +

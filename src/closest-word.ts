@@ -3,6 +3,19 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return nearest(word, known, Math.min(2, word.length / 2))[0]
 }
 
+/** The option that was meant: the closest, however it is written (`close-delay`), or one that has more or less to its name. */
+export function meant(word: string, known: readonly string[]): string | undefined {
+  const plain = new Map(known.map(name => [plainly(name), name]))
+  const text = plainly(word)
+  const near = closest(text, [...plain.keys()])
+  const found = near ?? [...plain.keys()].find(name => isPart(text, name) || isPart(name, text))
+  return found === undefined ? undefined : plain.get(found)
+}
+
+const plainly = (name: string) => name.toLowerCase().replace(/[-_ ]/g, '')
+
+const isPart = (part: string, name: string) => part.length >= 4 && name.startsWith(part)
+
 /** Those of these words that differ from another by so many letters at most, the nearest first. */
 export function nearest(word: string, known: readonly string[], most: number): string[] {
   return known
