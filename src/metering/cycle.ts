@@ -32,6 +32,8 @@ export interface MeteringCycleOptions {
   readonly zeroQuantityRecords: boolean
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
+  /** What to do with usage of customers that are not subscribed. */
+  readonly onNotSubscribed: 'hold' | 'roll-forward'
   /** Freeze and report, but send nothing. */
   readonly dryRun: boolean
   /** How long a request may take, in milliseconds. */
@@ -140,8 +142,8 @@ export class MeteringCycle {
   }
 
   get closeOptions(): CloseOptions {
-    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords } = this.#options
-    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords }
+    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed } = this.#options
+    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed }
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
