@@ -24,6 +24,7 @@ const SEQUENCES = 'test/properties/one-ledger.test.ts'
 const RESTARTS = 'test/properties/restarts.test.ts'
 const LEDGER_SEQUENCES = 'test/ledger/properties.test.ts'
 const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const NOT_SUBSCRIBED = 'test/ledger/not-subscribed.test.ts'
 const SQLITE_FILE = 'test/ledger/sqlite-file.test.ts'
 const WRITER = 'test/ledger/writer.test.ts'
 const TOGETHER = 'test/ledger/sqlite-together.test.ts'
@@ -177,6 +178,32 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'every hour bills it again',
     edits: edit('ledger/rules/closing.ts', 'series.balance - BigInt(quantity) * size', 'series.balance'),
     caughtBy: [SEQUENCES],
+  },
+  {
+    name: 'keep usage of customers that are not subscribed',
+    sin: 'all of it is billed to the agreement that comes, in one record',
+    edits: edit(
+      'ledger/rules/closing.ts',
+      "const waits = series.blocked && terms.onNotSubscribed === 'roll-forward'",
+      'const waits = series.blocked',
+    ),
+    caughtBy: [OUTCOMES, CONFORMANCE],
+  },
+  {
+    name: 'send what is older with the hour of one not subscribed',
+    sin: 'it was used without an agreement, and is billed to the one that comes',
+    edits: edit('ledger/rules/closing.ts', ' && !waits && series.carried >= size', ' && false'),
+    caughtBy: [CONFORMANCE, NOT_SUBSCRIBED],
+  },
+  {
+    name: 'ask for one not subscribed now and then only',
+    sin: 'what is used after they are back is held until somebody notices',
+    edits: edit(
+      'ledger/rules/closing.ts',
+      'stale: series.blocked && !waits && series.carried >= size',
+      'stale: series.blocked && !waits && (series.carried >= size || !probeIsDue(series.probeAt, terms.now))',
+    ),
+    caughtBy: [OUTCOMES],
   },
   {
     name: 'send before the attempt is recorded',
