@@ -196,14 +196,10 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [CONFORMANCE, NOT_SUBSCRIBED],
   },
   {
-    name: 'ask for one not subscribed now and then only',
-    sin: 'what is used after they are back is held until somebody notices',
-    edits: edit(
-      'ledger/rules/closing.ts',
-      'stale: series.blocked && !waits && series.carried >= size',
-      'stale: series.blocked && !waits && (series.carried >= size || !probeIsDue(series.probeAt, terms.now))',
-    ),
-    caughtBy: [OUTCOMES],
+    name: 'ask AWS no more for one not subscribed',
+    sin: 'all that is used after they are back is held until somebody notices',
+    edits: edit('ledger/rules/closing.ts', ' && series.carried >= size'),
+    caughtBy: [OUTCOMES, CONFORMANCE],
   },
   {
     name: 'send before the attempt is recorded',
