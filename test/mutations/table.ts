@@ -286,6 +286,12 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [OUTAGES, CONFORMANCE],
   },
   {
+    name: 'send what was refused before among others',
+    sin: 'the quota goes to finding it again in each hour, and others wait',
+    edits: edit('metering/cycle.ts', 'alone.has(record) ? 1 : '),
+    caughtBy: [REFUSALS],
+  },
+  {
     name: 'skip the bisection',
     sin: 'one bad record holds 24 good ones',
     edits: edit(
