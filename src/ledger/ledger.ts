@@ -220,6 +220,11 @@ export interface CloseOptions {
   readonly deadlineMargin: number
   /** Whether idle hours get a record of quantity 0, one hour later than others, when late usage had its chance. */
   readonly zeroQuantityRecords?: boolean
+  /**
+   * What becomes of usage that was measured while AWS said that its customer is not subscribed: `hold` by default, in
+   * records of its hours, or `roll-forward` into the record that AWS takes when the customer is back.
+   */
+  readonly onNotSubscribed?: 'hold' | 'roll-forward'
 }
 
 export interface FinalizeOptions extends CloseOptions {
@@ -232,7 +237,7 @@ export interface FinalizeOptions extends CloseOptions {
 export interface CloseResult {
   /** How many records it froze. */
   readonly records: number
-  /** Those of them that are held from the start: above a guard, or of an agreement that has ended. */
+  /** Those of them that are held from the start: of a customer that is not subscribed, above a guard, … */
   readonly held: RecordEntry[]
 }
 

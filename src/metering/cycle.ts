@@ -6,6 +6,7 @@ import type {
   Lane,
   Ledger,
   MeteringRecord,
+  Outcome,
   RecordEntry,
   SettledRecord,
   Settlement,
@@ -33,6 +34,8 @@ export interface MeteringCycleOptions {
   readonly zeroQuantityRecords: boolean
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
+  /** What to do with usage of customers that are not subscribed. */
+  readonly onNotSubscribed: 'hold' | 'roll-forward'
   /** Freeze and report, but send nothing. */
   readonly dryRun: boolean
   /** How long a request may take, in milliseconds. */
@@ -92,6 +95,8 @@ const DOUBTED = { from: 1, below: SUSPICIOUS }
 const DOUBTFUL = { ...ANY_UNANSWERED, from: 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
+/** How many series are remembered that AWS has refused. */
+const MAX_REFUSED = 10_000
 /** How often history is looked through for what is older than the retention. */
 const PRUNE_INTERVAL = 6 * HOUR
 const DAY = 24 * HOUR
@@ -121,6 +126,8 @@ export class MeteringCycle {
   readonly #answering = new Set<string>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
+  /** Series whose last record made AWS refuse all that was sent with it. */
+  readonly #refused = new Set<string>()
   /** Records that took as much as one takes, and what is behind them has not been told. */
   readonly #full = new Map<string, MeteringRecord>()
   #prunedAt: number | undefined
@@ -152,8 +159,8 @@ export class MeteringCycle {
   }
 
   get closeOptions(): CloseOptions {
-    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords } = this.#options
-    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords }
+    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed } = this.#options
+    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed }
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
@@ -258,17 +265,27 @@ export class MeteringCycle {
 
   /**
    * Sends records, those that were attempted more often with fewer others and later: one that AWS never answers would
-   * keep all from an answer that share its request, in this process and in each that comes after it.
+   * keep all from an answer that share its request, in this process and in each that comes after it. Whose last record
+   * was refused comes last and alone: to find it among others takes ten requests, in each hour anew.
    */
   async #sendApart(sending: Sending, records: readonly MeteringRecord[]): Promise<Settlement[]> {
     const { now, pacer } = this.#options
     const settlements: Settlement[] = []
-    for (const [index, some] of sharing(records).entries()) {
+    for (const [index, some] of sharing(records, record => this.#refused.has(seriesOf(record))).entries()) {
       if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region)
       if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
       else settlements.push(...some.map(record => notSent(record, now())))
     }
+    for (const { record, outcome } of settlements) this.#noteRefusal(seriesOf(record), outcome)
     return settlements
+  }
+
+  #noteRefusal(series: string, { type }: Outcome): void {
+    if (type === 'retry') return
+    this.#refused.delete(series)
+    if (type !== 'refused') return
+    this.#refused.add(series)
+    if (this.#refused.size > MAX_REFUSED) this.#refused.delete(this.#refused.values().next().value as string)
   }
 
   /**
@@ -391,8 +408,7 @@ export class MeteringCycle {
     }
     this.#options.report({ type: 'settled', records: settled })
     for (const { record } of settled) {
-      if (record.quantity === MAX_QUANTITY)
-        this.#full.set(JSON.stringify([record.account.key, record.dimension]), record)
+      if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
     }
   }
 
@@ -411,13 +427,17 @@ export class MeteringCycle {
   }
 }
 
+const seriesOf = ({ account, dimension }: MeteringRecord): string => JSON.stringify([account.key, dimension])
+
 /** Records in the order in which they are sent, those together that may share a request. */
-function sharing(records: readonly MeteringRecord[]): MeteringRecord[][] {
+function sharing(records: readonly MeteringRecord[], isAlone: (record: MeteringRecord) => boolean): MeteringRecord[][] {
   const requests: MeteringRecord[][] = []
-  for (const record of records.toSorted((a, b) => a.unanswered - b.unanswered)) {
+  const alone = new Set(records.filter(isAlone))
+  const order = (record: MeteringRecord) => (alone.has(record) ? Number.POSITIVE_INFINITY : record.unanswered)
+  for (const record of records.toSorted((a, b) => (order(a) === order(b) ? 0 : order(a) - order(b)))) {
     const last = requests.at(-1)
     // This attempt is counted, and one answer may always be lost.
-    const most = Math.max(1, MAX_RECORDS >> Math.max(0, record.unanswered - 2))
+    const most = alone.has(record) ? 1 : Math.max(1, MAX_RECORDS >> Math.max(0, record.unanswered - 2))
     if (last !== undefined && last.length < most) last.push(record)
     else requests.push([record])
   }

@@ -53,6 +53,12 @@ export interface MeteringOptions {
    * for a person to look at (the default), or `roll-forward` into the next hour, where only other usage can be meant.
    */
   onConflict?: 'hold' | 'roll-forward'
+  /**
+   * What to do with usage of customers of whom AWS says `CustomerNotSubscribed`: `hold` each hour's for a person (the
+   * default), who knows whether there was an agreement; or `roll-forward`, where all of it may be billed by whatever
+   * agreement comes: it stays in the balance, and goes out in one record when the customer is back.
+   */
+  onNotSubscribed?: 'hold' | 'roll-forward'
   /** Freeze hours and report what would be sent, but send nothing. */
   dryRun?: boolean
   /** How long settled records are kept for audit, in days. For ever by default. */
@@ -78,6 +84,7 @@ export interface ParsedOptions {
   readonly deadlineMargin: number
   readonly zeroQuantityRecords: boolean
   readonly onConflict: 'hold' | 'roll-forward'
+  readonly onNotSubscribed: 'hold' | 'roll-forward'
   readonly dryRun: boolean
   readonly retention: number
   readonly requestTimeout: number
@@ -138,6 +145,8 @@ function steady(now: () => number): () => number {
 export const CLOSE_DELAY = 5 * MINUTE
 export const DEADLINE_MARGIN = 5 * MINUTE
 
+const holdOrRollForward = v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold')
+
 const entries = {
   region: regionOption,
   client: v.optional(withMethods<MeteringClient>(CLIENT, 'batchMeterUsage')),
@@ -158,7 +167,8 @@ const entries = {
   closeDelay: v.optional(milliseconds(0, HOUR), CLOSE_DELAY),
   deadlineMargin: v.optional(milliseconds(0, HOUR), DEADLINE_MARGIN),
   zeroQuantityRecords: v.optional(v.boolean(), false),
-  onConflict: v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold'),
+  onConflict: holdOrRollForward,
+  onNotSubscribed: holdOrRollForward,
   dryRun: v.optional(v.boolean(), false),
   // Shorter than two days, records could go whose answer may still come.
   retentionDays: v.optional(

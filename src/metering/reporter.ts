@@ -294,11 +294,10 @@ export class Reporter {
 
   #held({ id, dimension, quantity }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>, reason: HeldReason): void {
     const means = paragraph(HELD_ADVICE[reason].means)
-    this.#tell(
-      'error',
-      `held ${reason}`,
-      `Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`,
-    )
+    const message = `Record ${id} is held: ${quantity} of ${dimension}. ${means} "marketplace-meter held" says what to do.`
+    // Each such customer has one for each dimension and hour.
+    if (reason === 'not-subscribed') this.#say('error', `held ${reason} ${dimension}`, message)
+    else this.#tell('error', `held ${reason}`, message)
   }
 
   /** Whether it was said, and not within this time already. */

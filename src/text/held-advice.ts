@@ -57,11 +57,24 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   },
   'not-subscribed': {
     means: lines(
-      'AWS says that the customer is not subscribed, and has not billed it.',
-      'Later usage of the customer waits in the balance.',
+      'AWS says that the customer is not subscribed, and has not billed it. Each',
+      "hour's usage is held like this until AWS takes one; then what is new goes",
+      'out by itself, and this stays held. A record that was never attempted has',
+      'usage of hours before its own in it, too. Usage without an agreement is',
+      'not to be billed through AWS.',
     ),
-    commands: [release('They are subscribed again:')],
-    released: lines(IN_THE_BALANCE, 'The customer counts as subscribed until AWS says otherwise.'),
+    commands: [
+      release('There was an agreement in its hour, and there is one now:'),
+      [
+        'The same of all hours of a time (first with --dry-run, which lists them):',
+        'release --customer <id> --reason not-subscribed --from <hour> --to <hour> --why "…"',
+      ],
+    ],
+    released: lines(
+      IN_THE_BALANCE,
+      'It is billed to the agreement that is in force then. If AWS still knows of',
+      'none, all that was released is held again, as one record.',
+    ),
   },
   refused: {
     means: lines(

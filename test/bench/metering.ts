@@ -46,6 +46,7 @@ export function cycleOf({
     deadlineMargin: 5 * 60_000,
     zeroQuantityRecords: false,
     onConflict: 'hold',
+    onNotSubscribed: 'hold',
     dryRun: false,
     requestTimeout: 10_000,
     retention: Number.POSITIVE_INFINITY,

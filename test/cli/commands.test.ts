@@ -7,10 +7,11 @@ import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
-import type { AuditBreak, AuditEntry } from '../../src/ledger/ledger.ts'
+import type { AuditBreak, AuditEntry, Lane, MeteringRecord, Outcome } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { shortTime } from '../../src/text/time.ts'
 import { customerAccount } from '../../src/usage/account.ts'
+import type { Dimension } from '../../src/usage/dimension.ts'
 import { ACME, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
@@ -144,6 +145,59 @@ describe('commands that decide', () => {
     const inDoubt = await command('release', '1', '--why', 'x')
     assert.deepEqual([inDoubt.status, inDoubt.stdout], [1, ''])
     assert.match(inDoubt.stderr, /is in doubt: .*\(ERR_LEDGER_STATE\)\n$/)
+  })
+
+  test('release all of a customer and some hours, after a look at what that is', async t => {
+    const path = join(folder(t), 'ledger.sqlite')
+    const ledger = new SqliteLedger({ path })
+    await ledger.register([REQUESTS, GPU])
+    const [other, close] = [
+      { ...ACME, key: 'prod,2', accountId: '222233334444' },
+      { closeDelay: 0, deadlineMargin: 0 },
+    ]
+    for (const [n, hour] of [LATEST - 2 * HOUR, LATEST - HOUR, LATEST].entries()) {
+      const now = hour + HOUR
+      const entry = { dimension: REQUESTS.name, hour, amount: 5n * MILLION }
+      const entries = [
+        { ...entry, account: ACME },
+        { ...entry, account: other },
+        { ...entry, account: ACME, dimension: GPU.name, amount: 3600n * MILLION },
+      ]
+      await ledger.append({ writer: 'a'.repeat(32), sequence: n + 1, entries })
+      await ledger.closeHours({ now, region: 'us-east-1', ...close })
+      const [lane] = (await ledger.due(now)).lanes
+      const records = await ledger.claim(lane as Lane, { now, limit: 25, claimedUntil: now })
+      const outcomeOf = ({ dimension }: MeteringRecord): Outcome => ({
+        type: dimension === GPU.name ? 'refused' : 'not-subscribed',
+      })
+      await ledger.settle(
+        records.map(record => ({ record, outcome: outcomeOf(record), answer: '' })),
+        now,
+      )
+    }
+    await ledger.close()
+    const command = (...args: string[]) =>
+      run(['release', ...args, '--why', 'renewed on time', '--ledger', path, ...AT])
+    const chosen = ['--customer', '111122223333', '--reason', 'not-subscribed', '--from', '2026-11-21T07']
+    const listed = await command(...chosen, '--dry-run')
+    const names = listed.stdout.match(/^Would release record \d+: 5 request of .*, 2026-11-21T0[78]Z$/gm)
+    assert.deepEqual([listed.status, names?.length], [0, 2])
+    assert.equal((await afterwards(path)).entry, undefined)
+    const { status, stdout } = await command(...chosen)
+    assert.equal(status, 0)
+    assert.equal(stdout, listed.stdout.replaceAll('Would release', 'Released'))
+    assert.match(stdout, /Z\n {2}It is in the balance .*\n {2}It is billed to the agreement that is in force then/)
+    const { entry, line } = await afterwards(path)
+    assert.deepEqual([entry?.action, entry?.why, entry?.number], ['release', 'renewed on time', 2])
+    const held = (customer: string, { name }: Dimension) => (line(customer, name)?.held ?? 0n) / MILLION
+    assert.deepEqual([held(ACME.key, REQUESTS), held(ACME.key, GPU), held(other.key, REQUESTS)], [5n, 10_800n, 15n])
+    assert.equal((await command(...chosen)).stdout, 'Nothing is held so.\n')
+    const mistakes = [[], ['1', ...chosen], ['1', '--reason', 'refused'], ['--customer', '111122223333']]
+    const mistaken = await Promise.all(mistakes.map(wrong => command(...wrong)))
+    assert.deepEqual(
+      mistaken.map(({ status }) => status),
+      [2, 2, 2, 2],
+    )
   })
 
   test('settle', async t => {

@@ -102,7 +102,13 @@ class Run {
       ...{ ledger, now: this.now, clientFor: () => this.#client, region: REGION },
       // No quota: its turns are in real time.
       ...{ pacer: new Pacer(Number.POSITIVE_INFINITY), concurrency: 10, requestTimeout: 10_000, dryRun: false },
-      ...{ closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN, zeroQuantityRecords: false, onConflict: 'hold' },
+      ...{
+        closeDelay: CLOSE_DELAY,
+        deadlineMargin: DEADLINE_MARGIN,
+        zeroQuantityRecords: false,
+        onConflict: 'hold',
+        onNotSubscribed: 'hold',
+      },
       ...{ retention: Number.POSITIVE_INFINITY, report: () => {} },
     })
     this.#beside = { ledger, cycle }

@@ -60,6 +60,7 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ deadlineMargin: 3_600_001 }, /deadlineMargin: expected from 0 to 3600000 milliseconds, got 3600001/],
   [{ zeroQuantityRecords: 'no' }, /zeroQuantityRecords: expected true or false, got "no"/],
   [{ onConflict: 'forget' }, /onConflict: expected 'hold' or 'roll-forward', got "forget"/],
+  [{ onNotSubscribed: 'bill' }, /onNotSubscribed: expected 'hold' or 'roll-forward', got "bill"/],
   [{ dryRun: 0 }, /dryRun: expected true or false, got 0/],
   [{ retentionDays: 1 }, /retentionDays: expected 2 days or more, got 1/],
   [{ requestTimeout: 0 }, /requestTimeout: expected from 100 to 300000 milliseconds, got 0/],

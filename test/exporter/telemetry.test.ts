@@ -260,6 +260,30 @@ test('an answer that makes no sense is told once an hour for its kind: of which 
   assert.equal((await line(ACCOUNT, 'tokens-processed'))?.pending, 5n * M)
 })
 
+test('customers that are not subscribed are told of once an hour for each dimension, and counted all', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, simulator, clock } = world(t, { meterProvider })
+  const gone = ['222233334444', '333344445555']
+  for (const accountId of gone) {
+    simulator.catalogue.subscribe({ accountId, product: PRODUCT, at: clock.now - 3 * HOUR })
+    simulator.catalogue.unsubscribe({ accountId, product: PRODUCT, at: clock.now - 2 * HOUR })
+  }
+  for (const _ of [1, 2]) {
+    for (const accountId of gone) await exportTo(exporter, tokens(5, { 'marketplace.customer.account_id': accountId }))
+    clock.now += HOUR
+    const messages = (await saidDuring(() => exporter.forceFlush())).filter(message => message.includes('is held'))
+    assert.equal(messages.length, 1)
+    assert.match(messages[0] ?? '', /not subscribed, and has not billed it\. Each hour's usage is held like this/)
+  }
+  const figures = await read()
+  assert.deepEqual(named(figures, 'marketplace.metering.records'), {
+    'dimension=tokens-processed outcome=not-subscribed': 4,
+  })
+  assert.deepEqual(named(figures, 'marketplace.metering.held'), {
+    'dimension=tokens-processed reason=not-subscribed': 20,
+  })
+})
+
 test('what AWS says of a customer is not repeated in messages', async t => {
   const attributes = { ...customer, 'marketplace.customer.license_arn': LICENCE }
   const refusals = [

@@ -95,7 +95,13 @@ describe('a file that is right', () => {
         },
         statusPage: true,
         metering: {
-          ...{ closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE, zeroQuantityRecords: false, onConflict: 'hold' },
+          ...{
+            closeDelay: 5 * MINUTE,
+            deadlineMargin: 5 * MINUTE,
+            zeroQuantityRecords: false,
+            onConflict: 'hold',
+            onNotSubscribed: 'hold',
+          },
           ...{ dryRun: false, requestTimeout: 10 * SECOND, retention: 400 * 24 * HOUR },
           endpoint: 'http://127.0.0.1:8480',
         },
@@ -152,7 +158,7 @@ const PRODUCT = 'expected productCode, or product for products whose customers c
 const QUOTES = ' (a text with brackets or ": " in it needs quotes)'
 const TOP = `(there are region, ledger, listen, statusPage, metering, telemetry, productCode, product, dimensions, customer)`
 const METERING =
-  '(there are closeDelay, deadlineMargin, zeroQuantityRecords, onConflict, dryRun, retention, requestTimeout, endpoint)'
+  '(there are closeDelay, deadlineMargin, zeroQuantityRecords, onConflict, onNotSubscribed, dryRun, retention, requestTimeout, endpoint)'
 const duration = (least: string, most: string) =>
   `expected a duration from ${least} to ${most} with its unit, such as 30s or 5m`
 
@@ -351,10 +357,11 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
     `6:81: metering.retention: ${duration('2d', '36500d')}, got "1d"`,
   ],
   [
-    'metering: { onConflict: drop, dryRun: yes, zeroQuantityRecords: 0 }',
+    'metering: { onConflict: drop, onNotSubscribed: bill, dryRun: yes, zeroQuantityRecords: 0 }',
     "6:25: metering.onConflict: expected 'hold' or 'roll-forward', got \"drop\"",
-    '6:39: metering.dryRun: expected true or false, got "yes"',
-    '6:65: metering.zeroQuantityRecords: expected true or false, got 0',
+    "6:48: metering.onNotSubscribed: expected 'hold' or 'roll-forward', got \"bill\"",
+    '6:62: metering.dryRun: expected true or false, got "yes"',
+    '6:88: metering.zeroQuantityRecords: expected true or false, got 0',
   ],
   [
     'metering: { endpoint: aws.example.com }',

@@ -128,7 +128,13 @@ class Present {
     const common = { ledger, now: clock, region: 'us-east-1', closeDelay: CLOSE_DELAY, deadlineMargin: CLOSE_DELAY }
     present.#cycle = new MeteringCycle({
       ...{ ...common, clientFor: () => client, pacer: new Pacer(Number.POSITIVE_INFINITY), concurrency: 10 },
-      ...{ requestTimeout: 10_000, dryRun: false, zeroQuantityRecords: false, onConflict: 'hold' },
+      ...{
+        requestTimeout: 10_000,
+        dryRun: false,
+        zeroQuantityRecords: false,
+        onConflict: 'hold',
+        onNotSubscribed: 'hold',
+      },
       ...{ retention: Number.POSITIVE_INFINITY, report: () => {} },
     })
     present.#gateway = await Gateway.start({

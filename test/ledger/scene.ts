@@ -213,6 +213,9 @@ export function closeOptions(now: number): CloseOptions {
   return { now, region: REGION, closeDelay: CLOSE_DELAY, deadlineMargin: MARGIN }
 }
 
+/** To close hours with: usage of customers that are not subscribed is kept for when they are back. */
+export const ROLL_FORWARD = { onNotSubscribed: 'roll-forward' } as const
+
 export const METERED: Outcome = { type: 'metered', meteringRecordId: 'id-1' }
 export const NOT_SUBSCRIBED: Outcome = { type: 'not-subscribed' }
 export const REFUSED: Outcome = { type: 'refused' }

@@ -203,8 +203,43 @@ test('DuplicateRecord proves that no attempt before it was taken', async t => {
   assert.equal(bench.billed(), 5)
 })
 
-test('CustomerNotSubscribed: held; later usage waits in the balance and is probed, and all of it goes out on return', async t => {
+test('CustomerNotSubscribed: each hour asks and is held; on return new usage goes out, and nothing of before', async t => {
   const bench = new Bench(t)
+  const gone = five.slice(0, 3)
+  const subscribe = (at: number, how: 'subscribe' | 'unsubscribe' = 'subscribe') => {
+    for (const { accountId } of gone)
+      bench.simulator.catalogue[how]({ accountId: accountId as string, product: PRODUCT, at })
+  }
+  subscribe(bench.now - 100 * HOUR)
+  subscribe(bench.now - 10 * HOUR, 'unsubscribe')
+  const days = 2
+  for (let hour = 0; hour < 24 * days; hour++) {
+    await bench.use(five, 100)
+    await bench.pass()
+    bench.now += HOUR
+  }
+  // They share the requests of the others, and hold up none of them.
+  assert.equal(bench.sent.length, 24 * days)
+  assert.deepEqual(await bench.states(), { 'held not-subscribed': 3 * 24 * days, metered: 2 * 24 * days })
+  subscribe(bench.now - HOUR)
+  const back = bench.now - HOUR
+  for (let hour = 0; hour < 26; hour++) {
+    await bench.use(five, 1)
+    await bench.pass()
+    bench.now += HOUR
+  }
+  const billed = bench.simulator.billed().filter(({ accountId }) => accountId === gone[0]?.accountId)
+  assert.deepEqual([...new Set(billed.map(({ quantity }) => quantity))], [1])
+  assert.equal(billed.length, 26)
+  assert.ok(billed.every(({ timestamp }) => Date.parse(timestamp) >= back))
+  for (const { key } of gone) {
+    const [line] = await bench.ledger.statement({ customer: key })
+    assert.deepEqual([line?.metered, line?.held, line?.balance], [26_000_000n, 4_800_000_000n, 0n])
+  }
+})
+
+test('CustomerNotSubscribed with roll-forward: later usage waits and is probed, and all of it goes out on return', async t => {
+  const bench = new Bench(t, { cycle: { onNotSubscribed: 'roll-forward' } })
   const ids = { accountId: customer(1).accountId as string, product: PRODUCT }
   bench.simulator.catalogue.subscribe({ ...ids, at: bench.now - 100 * HOUR })
   bench.simulator.catalogue.unsubscribe({ ...ids, at: bench.now - 10 * HOUR })

@@ -56,6 +56,31 @@ for (const name of [
   }
 }
 
+test('what AWS refuses each hour is sought once, and then sent alone and last, until it takes it', async t => {
+  let ended = true
+  const bad = new Set(customers.slice(0, 5).map(({ accountId }) => accountId))
+  const bench = new Bench(t, {
+    send: send => async (request, options) => {
+      if (ended && request.UsageRecords.some(isBad(bad))) throw awsError('InvalidLicenseException')
+      return send(request, options)
+    },
+  })
+  const hour = async () => {
+    const before = bench.sent.length
+    await bench.use(customers, 4)
+    await bench.pass()
+    bench.now += HOUR
+    return bench.sent.slice(before).map(({ request }) => request.UsageRecords.length)
+  }
+  assert.ok((await hour()).length > 10)
+  assert.deepEqual(await hour(), [20, 1, 1, 1, 1, 1])
+  assert.deepEqual(await hour(), [20, 1, 1, 1, 1, 1])
+  ended = false
+  assert.deepEqual(await hour(), [20, 1, 1, 1, 1, 1])
+  assert.deepEqual(await hour(), [25])
+  assert.deepEqual(await bench.states(), { metered: 5 * 20 + 2 * 5, 'held refused': 3 * 5 })
+})
+
 test('the simulator’s own rule: an unknown dimension of one customer does not hold up the others', async t => {
   const bench = new Bench(t, {
     simulator: { catalogue: { products: [{ code: PRODUCT, dimensions: ['requests'] }] } },

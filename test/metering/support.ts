@@ -141,6 +141,7 @@ export class Bench {
       deadlineMargin: 5 * MINUTE,
       zeroQuantityRecords: false,
       onConflict: 'hold',
+      onNotSubscribed: 'hold',
       dryRun: false,
       requestTimeout: 5000,
       concurrency: 4,

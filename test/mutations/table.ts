@@ -24,6 +24,7 @@ const SEQUENCES = 'test/properties/one-ledger.test.ts'
 const RESTARTS = 'test/properties/restarts.test.ts'
 const LEDGER_SEQUENCES = 'test/ledger/properties.test.ts'
 const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const NOT_SUBSCRIBED = 'test/ledger/not-subscribed.test.ts'
 const SQLITE_FILE = 'test/ledger/sqlite-file.test.ts'
 const WRITER = 'test/ledger/writer.test.ts'
 const TOGETHER = 'test/ledger/sqlite-together.test.ts'
@@ -179,6 +180,28 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [SEQUENCES],
   },
   {
+    name: 'keep usage of customers that are not subscribed',
+    sin: 'all of it is billed to the agreement that comes, in one record',
+    edits: edit(
+      'ledger/rules/closing.ts',
+      "const waits = series.blocked && terms.onNotSubscribed === 'roll-forward'",
+      'const waits = series.blocked',
+    ),
+    caughtBy: [OUTCOMES, CONFORMANCE],
+  },
+  {
+    name: 'send what is older with the hour of one not subscribed',
+    sin: 'it was used without an agreement, and is billed to the one that comes',
+    edits: edit('ledger/rules/closing.ts', ' && !waits && series.carried >= size', ' && false'),
+    caughtBy: [CONFORMANCE, NOT_SUBSCRIBED],
+  },
+  {
+    name: 'ask AWS no more for one not subscribed',
+    sin: 'all that is used after they are back is held until somebody notices',
+    edits: edit('ledger/rules/closing.ts', ' && series.carried >= size'),
+    caughtBy: [OUTCOMES, CONFORMANCE],
+  },
+  {
     name: 'send before the attempt is recorded',
     sin: 'after a crash nobody knows that AWS may have taken it',
     edits: edit('ledger/sqlite/records.ts', 'SET attempts = attempts + 1, claim', 'SET attempts = attempts, claim'),
@@ -261,6 +284,12 @@ export const MUTATIONS: readonly Mutation[] = [
       'return date.getTime() + 24 * HOUR',
     ),
     caughtBy: [OUTAGES, CONFORMANCE],
+  },
+  {
+    name: 'send what was refused before among others',
+    sin: 'the quota goes to finding it again in each hour, and others wait',
+    edits: edit('metering/cycle.ts', 'alone.has(record) ? 1 : '),
+    caughtBy: [REFUSALS],
   },
   {
     name: 'skip the bisection',

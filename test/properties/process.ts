@@ -20,6 +20,7 @@ export interface Deployment {
   /** How many tokens a quantity of one stands for. */
   readonly per: number
   readonly onConflict: 'hold' | 'roll-forward'
+  readonly onNotSubscribed: 'hold' | 'roll-forward'
 }
 
 /** What processes share. */

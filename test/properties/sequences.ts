@@ -34,6 +34,7 @@ const deployment: fc.Arbitrary<Deployment> = fc.record({
   region: fc.constantFrom('us-east-1', 'us-east-1', 'eu-west-1'),
   per: fc.constantFrom(1000, 1000, 500, 7000),
   onConflict: fc.constantFrom('hold', 'roll-forward'),
+  onNotSubscribed: fc.constantFrom('hold', 'roll-forward'),
 })
 const ledgerFault: fc.Arbitrary<LedgerFault> = fc.record({
   method: fc.constantFrom('append', 'append', 'settle', 'settle', 'claim', 'closeHours', 'expire', 'due'),

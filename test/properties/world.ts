@@ -66,8 +66,9 @@ export class World {
       ...{ now: () => this.#time, seed: options.seed, quota: null, catalogue: catalogueOf(this.#customers) },
     })
     this.bill = new Bill(this.simulator)
-    for (const onConflict of ['hold', 'roll-forward'] as const) {
-      this.#begin(this.#processes.length, { region: 'us-east-1', per: 1000, onConflict })
+    for (const what of ['hold', 'roll-forward'] as const) {
+      const deployment = { region: 'us-east-1', per: 1000, onConflict: what, onNotSubscribed: what }
+      this.#begin(this.#processes.length, deployment)
     }
   }
 

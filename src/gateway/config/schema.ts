@@ -110,6 +110,8 @@ const listenSomewhere = v.pipe(
   v.check(({ http, grpc }) => http !== null || grpc !== null, 'an address for http or for grpc'),
 )
 
+const holdOrRollForward = v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"))
+
 const metering = strictObject({
   closeDelay: described(
     v.optional(duration('0s', '1h')),
@@ -124,8 +126,13 @@ const metering = strictObject({
     'Send records of quantity 0 for the idle hours of known customers.',
   ),
   onConflict: described(
-    v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'")),
+    holdOrRollForward,
     'What becomes of a quantity whose hour somebody else metered. hold by default.',
+  ),
+  onNotSubscribed: described(
+    holdOrRollForward,
+    'What becomes of usage of customers that AWS says are not subscribed: held for a person by the hour, or kept and ' +
+      'billed when they are back. hold by default.',
   ),
   dryRun: described(v.optional(v.boolean()), 'Freeze hours and report, but send nothing.'),
   // Shorter than two days, records could go whose answer may still come.

@@ -213,7 +213,7 @@ export class StatusReader {
       totals: { at: iso(totals.at), dimensions: totals.reports },
       pendingRecords: recordsIn(pending),
       heldRecords: recordsIn(held),
-      held: heldReports(unsettled, totals.dimensions, command => this.#command(command)),
+      held: heldReports(held, unsettled, totals.dimensions, command => this.#command(command)),
       customers: unsettledCustomers(unsettled, totals.dimensions),
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,

@@ -17,7 +17,6 @@ const ANSWER_LENGTH = 200
 /** Held records with one cause, with what a person does about them. */
 export interface HeldReport {
   readonly cause: HeldReason
-  /** How many of those that were looked at. */
   readonly records: number
   readonly means: string
   readonly commands: readonly Advice[]
@@ -67,8 +66,12 @@ export async function readUnsettled(ledger: Pick<Ledger, 'records'>, status: Led
   return [...new Map(records.map(record => [record.id, record])).values()]
 }
 
-/** By cause, in the order of the advice: what AWS may have billed comes first. */
+/**
+ * By cause, in the order of the advice: what AWS may have billed comes first. A cause that none of the records has which
+ * were looked at is told all the same.
+ */
 export function heldReports(
+  held: LedgerStatus['held'],
   records: readonly RecordEntry[],
   dimensions: ReadonlyMap<string, Dimension>,
   commandOf: (command: string) => string,
@@ -78,17 +81,18 @@ export function heldReports(
     ({ reason }) => reason as HeldReason,
   )
   return (Object.keys(HELD_ADVICE) as HeldReason[]).flatMap(cause => {
-    const group = byCause.get(cause)
-    if (group === undefined) return []
+    const count = held.reduce((sum, figure) => sum + (figure.reason === cause ? figure.records : 0), 0)
+    if (count === 0) return []
+    const group = byCause.get(cause) ?? []
     const { means, commands, released } = HELD_ADVICE[cause]
-    const [only] = group.length === 1 ? group : []
+    const [only] = count === 1 ? group : []
     return {
       cause,
-      records: group.length,
+      records: count,
       means: paragraph(means),
       commands: commands.map(([when, command]) => ({
         when,
-        command: commandOf(only === undefined ? command : command.replace('<id>', only.id)),
+        command: commandOf(only === undefined ? command : command.replace(/^(settle|release) <id>/, `$1 ${only.id}`)),
       })),
       released: paragraph(released),
       shown: group.slice(0, HELD_SHOWN).map(record => heldRecord(record, dimensions)),

@@ -62,7 +62,10 @@ export function closeHours(
 ): FrozenRecord[] {
   const frozen: FrozenRecord[] = []
   for (const { hour, terms } of hours) {
-    for (const series of shard.series.values()) shard.takeOpenUsage(series, hour)
+    for (const series of shard.series.values()) {
+      series.carried = series.balance
+      shard.takeOpenUsage(series, hour)
+    }
     if (terms === undefined) continue
     frozen.push(...freezeSeries(shard, shard.series.values(), terms, knowledge))
     if (options.zeroQuantityRecords === true && hour > lastClosed(closedThrough ?? undefined, options.now)) {

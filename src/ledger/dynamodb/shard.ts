@@ -204,7 +204,7 @@ export class Shard implements Book<StoredRecord> {
   }
 
   get #state(): StoredState {
-    const rows = [...this.series.values()].map(series => ({
+    const rows = [...this.series.values()].map(({ carried: _, ...series }) => ({
       ...series,
       held: [...series.held].filter(([, amount]) => amount !== 0n),
       open: [...series.open],
@@ -247,16 +247,17 @@ function totalsOf({ recorded, metered, pending, held, balance }: Series): Figure
 function newSeries(account: number, dimension: number, firstHour: number): Series {
   return {
     ...{ account, dimension, firstHour, recorded: 0n, metered: 0n, pending: 0n, held: new Map() },
-    ...{ balance: 0n, approved: 0, open: new Map() },
+    ...{ balance: 0n, carried: 0n, approved: 0, open: new Map() },
   }
 }
 
 function storedSeries(row: Record<string, unknown>): Series {
   const amounts = <Key>(pairs: unknown) => new Map((pairs as [Key, string][]).map(([key, text]) => [key, BigInt(text)]))
+  const balance = BigInt(row.balance as string)
   return {
     ...(row as unknown as Series),
     ...{ recorded: BigInt(row.recorded as string), metered: BigInt(row.metered as string) },
-    ...{ pending: BigInt(row.pending as string), balance: BigInt(row.balance as string) },
+    ...{ pending: BigInt(row.pending as string), balance, carried: balance },
     ...{ held: amounts<HeldReason>(row.held), open: amounts<number>(row.open) },
   }
 }

@@ -79,15 +79,16 @@ export async function finalize(
       'hour = ANY($2::bigint[]) AND hour <= $1 AND series IN (SELECT id FROM series WHERE account = $3)',
       ...[await openHours(transaction), account],
     )
-    await savePiece(transaction, used)
+    used.freeze(terms)
+    const records = await savePiece(transaction, used)
     const piece = await loadSeries(transaction, terms.hour, 'account.id = $2 ORDER BY series.id', account)
     piece.freeze(terms)
-    const records = await savePiece(transaction, piece)
+    const others = await savePiece(transaction, piece)
     const pending = await loadRecords(transaction, "record.state = 'pending' AND series.account = $1", account)
     for (const record of pending.records) hasten(record, terms)
     await savePiece(transaction, pending)
     await writeAudit(transaction, [finalizeEntry(customer, options)])
-    return records
+    return both(records, others)
   })
   return await closeResult(database, frozen)
 }

@@ -90,6 +90,8 @@ export function termsToClose(hour: number, closed: number, options: CloseOptions
 /** A series with its hour's usage in its balance. */
 export interface ClosingSeries {
   readonly balance: bigint
+  /** What of it was there before the usage of the hour that is closed. */
+  readonly carried: bigint
   readonly size: bigint
   readonly maxQuantity: number | null
   /** The quantity that a person let past the guard. */
@@ -98,6 +100,7 @@ export interface ClosingSeries {
   readonly billable: boolean
   /** Whether the customer's agreement has ended. */
   readonly ended: boolean
+  /** Whether AWS has said last that the customer is not subscribed. */
   readonly blocked: boolean
   readonly probeAt: number | null
   /** Whether it has a record of the hour. */
@@ -126,16 +129,21 @@ export function hasWholeUnits({
 
 /** Makes the whole units of a series' balance a record, where that may be. */
 export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
-  const { approved, blocked, size, taken } = series
+  const { approved, size, taken } = series
+  const waits = series.blocked && terms.onNotSubscribed === 'roll-forward'
   const unchanged = { balance: series.balance, approved }
   if (!hasWholeUnits(series) || taken) return unchanged
-  if (blocked && !probeIsDue(series.probeAt, terms.now)) return unchanged
-  const { quantity, held } = wholeUnits({ ...series, ended: series.ended && terms.final !== true })
+  if (waits && !probeIsDue(series.probeAt, terms.now)) return unchanged
+  const { quantity, held } = wholeUnits({
+    ...series,
+    ended: series.ended && terms.final !== true,
+    stale: series.blocked && !waits && series.carried >= size,
+  })
   return {
     balance: series.balance - BigInt(quantity) * size,
     approved: held === 'over-maximum' ? approved : 0,
     // One that is held from the start is not sent, so it says nothing about the customer.
-    record: { quantity, held, probe: blocked && held === null },
+    record: { quantity, held, probe: waits && held === null },
   }
 }
 
@@ -147,6 +155,8 @@ interface FreezableSeries {
   /** The quantity that a person let past the guard. */
   readonly approved: number
   readonly ended: boolean
+  /** Whether it has whole units of hours before, in which the customer was not subscribed. */
+  readonly stale: boolean
 }
 
 interface Frozen {
@@ -163,6 +173,8 @@ function wholeUnits(series: FreezableSeries): Frozen {
   const whole = series.balance > 0n ? series.balance / series.size : 0n
   const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
   if (series.ended) return { quantity, held: 'agreement-ended' }
+  // AWS would take it as usage of an agreement that may have begun since.
+  if (series.stale) return { quantity, held: 'not-subscribed' }
   const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + series.approved
   return { quantity, held: guarded ? 'over-maximum' : null }
 }

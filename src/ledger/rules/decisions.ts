@@ -43,6 +43,8 @@ export interface BookedSeries {
   pending: bigint
   readonly held: Map<HeldReason, bigint>
   balance: bigint
+  /** What of the balance was there before the usage of the hour that is being closed. Not kept. */
+  carried: bigint
   /** The quantity that a person let past the guard. */
   approved: number
 }
@@ -113,9 +115,9 @@ export function freeze(
 ): NewRecord | undefined {
   const account = book.account(series.account)
   const { blockedAt, probeAt, endedAt } = account
-  const { balance, approved } = series
+  const { balance, carried, approved } = series
   const closed = closeSeries(
-    { ...sold, balance, approved, probeAt, blocked: blockedAt !== null, ended: endedAt !== null },
+    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended: endedAt !== null },
     terms,
   )
   series.balance = closed.balance

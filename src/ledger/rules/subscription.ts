@@ -1,15 +1,16 @@
 import { HOUR, hourOf } from '../hours.ts'
 
 /**
- * Customers that AWS says are not subscribed, in one place for every engine: their usage stays in the balance, but for
- * one record now and then, to see whether they are back.
+ * Customers that AWS says are not subscribed, in one place for every engine. Each hour's record asks AWS again, and is
+ * held where it says no; what else is in the balance, of hours before, is held without asking. Where usage is to be
+ * rolled forward instead, it stays in the balance, but for one record now and then that sees whether they are back.
  */
 
 /** An account's state. Times are milliseconds since the epoch. */
 export interface Blocking {
   /** When AWS first said that it is not subscribed; null while it is. */
   readonly blockedAt: number | null
-  /** When to probe it; null while a probe is on its way. */
+  /** When to probe it, where usage is rolled forward; null while a probe is on its way. */
   readonly probeAt: number | null
   readonly probeDelay: number
 }

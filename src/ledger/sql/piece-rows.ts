@@ -41,6 +41,7 @@ export const SERIES = `${FIGURES}, dimension.max_quantity, account.product, acco
 
 /** A row with `FIGURES`. */
 export function figuresOf(row: Row): PieceSeries {
+  const balance = BigInt(row.balance as string | bigint)
   return {
     id: row.series as number,
     account: row.account as number,
@@ -50,7 +51,8 @@ export function figuresOf(row: Row): PieceSeries {
     metered: BigInt(row.metered as string | bigint),
     pending: 0n,
     held: new Map(),
-    balance: BigInt(row.balance as string | bigint),
+    balance,
+    carried: balance,
     approved: row.approved as number,
     billable: row.kind === 'customer',
     dimension: row.dimension as string,

@@ -186,11 +186,12 @@ export class Judge {
     const customer = this.#plan.customers[Math.floor(series / DIMENSIONS.length)] as Customer
     const span = { from: hour - CLOCK_ERROR, to: hour + WINDOW + CLOCK_ERROR }
     const unwelcome = this.#plan.unwelcome(customer, span)
-    if (state === 'returned' && !this.#operators && reason !== 'expired')
-      return reason === 'not-subscribed' && unwelcome
-    if (reason === 'not-subscribed') return unwelcome
+    if (state === 'returned' && !this.#operators) return reason === 'expired'
+    const unwelcomeBefore = this.#plan.unwelcome(customer, { from: this.#plan.start, to: span.to })
+    // Of hours before, it is held by what AWS has said last.
+    if (reason === 'not-subscribed') return attempts > 0 ? unwelcome : unwelcomeBefore
     // Until a person says that the customer is back.
-    if (reason === 'agreement-ended') return this.#plan.unwelcome(customer, { from: this.#plan.start, to: span.to })
+    if (reason === 'agreement-ended') return unwelcomeBefore
     if (reason === 'refused') return unwelcome || this.#plan.unknown(customer.product, dimension, span)
     if (reason === 'conflict') return foreign
     return reason !== 'in-doubt' || attempts > 0

@@ -60,7 +60,14 @@ export class Replica {
       ...{ ledger, now, random, region: plan.regionAt(time), closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE },
       clientFor: region => mortalClient(client(region), life),
       pacer: new Pacer(10, clock),
-      ...{ zeroQuantityRecords: false, onConflict: 'hold', dryRun: false, requestTimeout: 10_000, concurrency: 4 },
+      ...{
+        zeroQuantityRecords: false,
+        onConflict: 'hold',
+        onNotSubscribed: 'hold',
+        dryRun: false,
+        requestTimeout: 10_000,
+        concurrency: 4,
+      },
       retention: Number.POSITIVE_INFINITY,
       report: () => {},
     })

@@ -96,18 +96,15 @@ test('what went wrong: held records with the commands, who waits the longest, wh
     'Check credentials: the role has expired: renew it.',
     'prod-inference in us-east-1, since 10 Jun, 08:10: AWS cannot be reached (Error: connect ECONNREFUSED ' +
       '10.1.2.3:443). Usage stays in the ledger and is sent again by itself.',
-    'Nothing is lost, but a person has to decide about 9 held records and usage without a customer: what to do is below.',
+    'Nothing is lost, but a person has to decide about 50 held records and usage without a customer: what to do is below.',
   ])
   const held = await scene.bench.ledger.records({ state: 'held', limit: 1000 })
   assert.deepEqual(
     report.held.map(({ cause, records, commands }) => [cause, records, commands[0]?.command]),
     [
-      [
-        'in-doubt',
-        1,
-        `marketplace-meter settle ${idOf(held, 'in-doubt')} --billed --why "…" --ledger /data/ledger.sqlite`,
-      ],
-      ['not-subscribed', 6, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
+      // Two are of a customer that is not subscribed, whose refusals do not tell of the attempt before.
+      ['in-doubt', 3, 'marketplace-meter settle <id> --billed --why "…" --ledger /data/ledger.sqlite'],
+      ['not-subscribed', 45, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
       ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
       [
         'over-maximum',
@@ -128,7 +125,7 @@ test('what went wrong: held records with the commands, who waits the longest, wh
     report.customers.map(one => [one.customer, one.oldestHour, one.takenUntil, one.pending > 0, one.held]),
     [
       [customer(3).accountId, '2026-06-09T15:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 1],
-      [customer(2).accountId, '2026-06-09T16:00:00.000Z', '2026-06-11T08:00:00.000Z', true, 4],
+      [customer(2).accountId, '2026-06-09T16:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 45],
       [customer(1).accountId, '2026-06-10T00:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 3],
       [customer(4).accountId, '2026-06-10T02:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 1],
       ['100000000005', '2026-06-10T07:00:00.000Z', '2026-06-11T07:00:00.000Z', true, 0],
@@ -359,3 +356,33 @@ for (const [level, title, change] of [
     assert.ok(headline.details.length > 0 && headline.details.every(detail => detail.endsWith('.')))
   })
 }
+
+test('what is held in great number for one cause hides no other', async t => {
+  const scene = await Scene.start(t)
+  const { bench } = scene
+  const settleAll = async (type: 'refused' | 'not-subscribed') => {
+    await bench.ledger.closeHours(bench.cycle.closeOptions)
+    for (const lane of (await bench.ledger.due(bench.now)).lanes) {
+      const records = await bench.ledger.claim(lane, { now: bench.now, limit: 2000, claimedUntil: bench.now })
+      const settlements = records.map(record => ({ record, outcome: { type }, answer: '' }))
+      await bench.ledger.settle(settlements, bench.now)
+    }
+  }
+  await bench.use(customer(1), 5)
+  await settleAll('refused')
+  bench.now += HOUR
+  await bench.use(
+    Array.from({ length: 1001 }, (_, index) => customer(index)),
+    5,
+  )
+  await settleAll('not-subscribed')
+  const { held, heldRecords } = await scene.status()
+  assert.equal(heldRecords, 1002)
+  assert.deepEqual(
+    held.map(({ cause, records, shown }) => [cause, records, shown.length]),
+    [
+      ['not-subscribed', 1001, 50],
+      ['refused', 1, 0],
+    ],
+  )
+})

@@ -106,14 +106,20 @@ export function agreementEnds(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '4 = 0 + 4 + 0 + 0')
     })
 
-    scenario('of one that AWS does not know either, whole units end up held', async scene => {
+    scenario('one that AWS did not know is asked for once more; whole units end up held', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 4)
       await scene.close(0)
       await scene.send(NOT_SUBSCRIBED, closing(0))
       await scene.append([entry(ALICE, REQUESTS, 1, 1), entry(ALICE, TOKENS, 1, 2000)])
       await finalize(scene, hour(1) + MINUTE)
-      for (let n = 1; n < 60; n += 1) await scene.close(n)
-      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 5 + 0')
+      assert.equal((await scene.send(NOT_SUBSCRIBED, hour(1) + MINUTE)).length, 2)
+      await scene.use(ALICE, REQUESTS, 2, 3)
+      await scene.close(2)
+      assert.deepEqual(await scene.history(ALICE, REQUESTS), [
+        '2:3 held agreement-ended',
+        '1:1 held not-subscribed',
+        '0:4 held not-subscribed',
+      ])
       assert.equal(await scene.equation(ALICE, TOKENS), '2000 = 0 + 0 + 2000 + 0')
     })
   })

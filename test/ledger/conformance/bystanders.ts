@@ -19,6 +19,7 @@ import {
   NOT_SUBSCRIBED,
   REFUSED,
   REQUESTS,
+  ROLL_FORWARD,
   type Scene,
   TOKENS,
   UNIT,
@@ -71,11 +72,11 @@ export function bystanders(name: string, scenario: Scenario): void {
     scenario('a customer that AWS knows again is the only one', async scene => {
       await scene.append(both(4, 0))
       await scene.close(0)
-      // So lately that the next hour probes nobody.
+      // So lately that the next hour does not probe who is still unknown.
       await scene.send(NOT_SUBSCRIBED, closing(1))
       await scene.ledger.decide(await heldOf(scene), 'release', BY)
       await scene.append(both(2, 1))
-      await scene.close(1)
+      await scene.close(1, ROLL_FORWARD)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:6 pending', '0:4 returned not-subscribed'])
       assert.deepEqual(await scene.equation(BOB, REQUESTS), '6 = 0 + 0 + 4 + 2')
     })
@@ -85,7 +86,7 @@ export function bystanders(name: string, scenario: Scenario): void {
       await scene.close(0)
       assert.equal((await scene.send(NOT_SUBSCRIBED, closing(0))).length, 2)
       await scene.use(ALICE, REQUESTS, 1, 2)
-      await scene.close(1)
+      await scene.close(1, ROLL_FORWARD)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:2 pending', '0:4 held not-subscribed'])
     })
 

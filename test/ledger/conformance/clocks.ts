@@ -15,6 +15,7 @@ import {
   METERED,
   NOT_SUBSCRIBED,
   REQUESTS,
+  ROLL_FORWARD,
 } from '../scene.ts'
 import { billedIn, code, DAY, type Scenario } from './scenario.ts'
 
@@ -116,7 +117,7 @@ export function clocks(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 1, 2)
       const far = await scene.claim(closing(1))
       assert.deepEqual(far, [])
-      for (let n = 1; n <= 25; n += 1) await scene.close(n)
+      for (let n = 1; n <= 25; n += 1) await scene.close(n, ROLL_FORWARD)
       assert.equal((await scene.ledger.records({ state: 'pending' })).length, 1)
     })
 
@@ -126,7 +127,7 @@ export function clocks(name: string, scenario: Scenario): void {
       const records = await scene.claim(closing(0))
       await scene.settle(records, NOT_SUBSCRIBED, closing(365 * 24))
       await scene.use(ALICE, REQUESTS, 1, 2)
-      await scene.close(1)
+      await scene.close(1, ROLL_FORWARD)
       assert.equal((await scene.ledger.records({ state: 'pending' })).length, 1)
     })
 
