@@ -239,10 +239,12 @@ export class Mapping {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
-      if (amount === 0n && this.#kind === 'delta' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
+      // Of a total, the next point brings what is too small now.
+      if (amount === 0n && this.#kind !== 'cumulative' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
         rejected = true
         this.#unbillable('too-small', dimension.dimension)
-        continue
+        // Such a level still ends the one before.
+        if (this.#kind === 'delta') continue
       }
       if (amount === 0n && !this.#totals) continue
       if (first && ready.rule.baseline !== false) {

@@ -81,6 +81,7 @@ for (const [what, change, delta, cumulative, gauge] of [
   ['of the largest integer', { sum: 2n ** 63n - 1n }, ...Array(3).fill(refused('out-of-range'))],
   ['of the same as a double', { sum: 2 ** 63 }, ...Array(3).fill(refused('out-of-range'))],
   ['of the largest without a sign', { sum: 2 ** 64 }, ...Array(3).fill(refused('out-of-range'))],
+  ['of nearly nothing', { sum: 4e-7 }, refused('too-small'), taken(), { ...refused('too-small'), taken: 1 }],
   ['of an exabyte', { sum: 10n ** 18n }, taken(), taken(), taken()],
   ['of the most there is', { sum: 1.3e30 }, taken(), taken(), refused('out-of-range')],
   ['of more', { sum: 1.4e30 }, ...Array(3).fill(refused('out-of-range'))],
