@@ -431,7 +431,7 @@ export type NotCounted =
   | 'moving-start'
   /** Its time has not come. */
   | 'clock-ahead'
-  /** It rose by more than anybody uses. */
+  /** A gauge came to more at once than can be measured. */
   | 'out-of-range'
 
 export interface AuditNote {

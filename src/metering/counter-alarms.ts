@@ -34,9 +34,9 @@ export const COUNTER_ALARMS: Readonly<Record<AlarmVerdict, CounterAlarm>> = {
   },
   'out-of-range': {
     level: 'error',
-    title: 'A counter rose by more than anybody uses at once.',
-    usage: 'The rise is not billed.',
-    mend: 'Find out what its sender counts',
+    title: 'A gauge came to more at once than can be measured.',
+    usage: 'It is not billed.',
+    mend: 'Find out what its sender measures',
   },
   'sent-twice': {
     level: 'warn',

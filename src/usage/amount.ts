@@ -2,16 +2,10 @@ import { ConfigurationError } from '../errors.ts'
 import type { Unit } from './units.ts'
 
 /**
- * The largest amount a single data point can have: 2⁶² millionths, which are 4.6 million million units (or 146,000
- * years). Nothing real comes near it, and it leaves a signed 64-bit integer room to spare.
+ * The largest amount: of a data point, of a counter's total and of a ledger's entry. 2¹²⁰ millionths are 1.3 × 10³⁰
+ * units: a counter of 64 bits cannot show as much, be it of days or gigabytes. What is beyond is no measurement.
  */
-export const MAX_AMOUNT = 2n ** 62n
-
-/** The most that a ledger takes as one amount, and one point may add. Its whole units are below 2⁵³. */
-export const MAX_RISE = 2n ** 72n
-
-/** The largest running total of a counter: what such a one counts in ten years of petabytes a second. */
-export const MAX_TOTAL = 2n ** 120n
+export const MAX_AMOUNT = 2n ** 120n
 
 export type AmountProblem = 'not-a-number' | 'negative' | 'out-of-range'
 

@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import { show } from '../check.ts'
 import type { Account, CustomerAccount, UnnamedReason } from './account.ts'
-import { type AmountProblem, MAX_AMOUNT, MAX_RISE, MAX_TOTAL, toAmount } from './amount.ts'
+import { type AmountProblem, MAX_AMOUNT, toAmount } from './amount.ts'
 import { type Arrivals, countPoint, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
@@ -250,10 +250,12 @@ export class Mapping {
         this.#unbillable(amount, dimension.dimension)
         continue
       }
-      if (amount === 0n && this.#kind === 'delta' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
+      // Of a total, the next point brings what is too small now.
+      if (amount === 0n && this.#kind !== 'cumulative' && Number(ready.rule.value === 'count' ? count : sum) !== 0) {
         rejected = true
         this.#unbillable('too-small', dimension.dimension)
-        continue
+        // Such a level still ends the one before.
+        if (this.#kind === 'delta') continue
       }
       if (amount === 0n && !this.#totals) continue
       if (first && ready.rule.baseline !== false) {
@@ -331,7 +333,7 @@ export class Mapping {
           rule,
           unit: unit?.base === dimension.dimension.baseUnit ? unit : undefined,
           arrived: this.#arrivals.source(rule, name),
-          largest: this.#totals ? largestOf(rule, this.#kind) : MAX_AMOUNT,
+          largest: this.#kind === 'gauge' ? largestLevel(rule) : MAX_AMOUNT,
           source: this.#sources.place(rule.source, scope),
         }
       }),
@@ -399,9 +401,8 @@ function ruleOf(rules: readonly ReadyRule[], attributes: Attributes, overflow: b
 }
 
 /** A level adds no more, for as long as it may hold, than a delta by itself. */
-function largestOf({ maxGap }: CompiledRule, kind: PointKind): bigint {
-  if (kind === 'cumulative') return MAX_TOTAL
-  return kind === 'delta' ? MAX_RISE : (MAX_RISE * 1000n) / BigInt(Math.ceil(maxGap))
+function largestLevel({ maxGap }: CompiledRule): bigint {
+  return (MAX_AMOUNT * 1000n) / BigInt(Math.ceil(maxGap))
 }
 
 function firstThatHolds(rules: readonly ReadyRule[], attributes: Attributes): ReadyRule | undefined {

@@ -105,7 +105,7 @@ function sizeOf(path: string, { per = 1, unit: symbol }: DimensionOptions, unit:
     return size
   }
   problems.push(
-    `${path}.per: expected a size of whole millionths of ${unit.base}, at most 2^62, got ${show(per)} × ${symbol}`,
+    `${path}.per: expected a size of whole millionths of ${unit.base}, at most 2^120, got ${show(per)} × ${symbol}`,
   )
   return 1n
 }

@@ -24,6 +24,7 @@ const DIMENSIONS: Record<string, DimensionOptions> = {
   requests: { unit: '{request}', from: { metric: 'tokens_hist', value: 'count' } },
   prompts: { unit: '{token}', from: { metric: 'prompts' } },
   'prompts-again': { unit: '{token}', from: { metric: 'prompts' } },
+  egress: { unit: 'GBy', from: { metric: 'egress', unit: 'By' } },
   gpu: {
     unit: 'h',
     from: [
@@ -385,6 +386,25 @@ test('what comes while a batch is being written goes into the next, all of it in
   await Promise.all(requests.map(one => desk.take(one)))
   assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '20' })
   assert.ok(desk.batches.length <= 2, `${desk.batches.length} batches`)
+})
+
+test('counters of bytes are exact as far as 64 bits go, and a value that is none is in the way of nothing', async () => {
+  await using desk = await Desk.open()
+  const egress = (second: number, sum: number | bigint, temporality: 'cumulative' | 'delta' = 'cumulative') =>
+    desk.take(metric('egress', [point(second, sum), point(second, 5n, { attributes: BOB })], { temporality }))
+  for (const [minute, sum] of [4_611_000_000_000n, 4_700_000_000_000n, 10n ** 18n, 2n ** 62n + 1n].entries()) {
+    assert.equal(await egress(60 * (minute + 1), sum), '')
+  }
+  assert.match(
+    await egress(300, 1e300),
+    /^1 rejected: egress has a point above what is measured of By, which cannot be/,
+  )
+  assert.equal(await egress(360, 2n ** 63n - 2n), '')
+  for (const second of [420, 480]) assert.equal(await egress(second, 2n ** 62n, 'delta'), '')
+  assert.deepEqual(await desk.recorded(), {
+    '111111111111 egress': String(2n ** 63n - 2n + 2n ** 63n),
+    '222222222222 egress': '15',
+  })
 })
 
 test('a time that no clock shows is refused, as is the start of a total, and neither is in the way of other points', async () => {

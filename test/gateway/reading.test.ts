@@ -81,10 +81,11 @@ for (const [what, change, delta, cumulative, gauge] of [
   ['of the largest integer', { sum: 2n ** 63n - 1n }, ...Array(3).fill(refused('out-of-range'))],
   ['of the same as a double', { sum: 2 ** 63 }, ...Array(3).fill(refused('out-of-range'))],
   ['of the largest without a sign', { sum: 2 ** 64 }, ...Array(3).fill(refused('out-of-range'))],
-  // It is in the ledger's hands what a total has risen by.
-  ['of more than one adds', { sum: 2 ** 60 }, refused('out-of-range'), taken(), refused('out-of-range')],
-  ['of what one may add', { sum: 2 ** 51 }, taken(), taken(), refused('out-of-range')],
-  ['of any total', { sum: 1e31 }, ...Array(3).fill(refused('out-of-range'))],
+  ['of nearly nothing', { sum: 4e-7 }, refused('too-small'), taken(), { ...refused('too-small'), taken: 1 }],
+  ['of an exabyte', { sum: 10n ** 18n }, taken(), taken(), taken()],
+  ['of the most there is', { sum: 1.3e30 }, taken(), taken(), refused('out-of-range')],
+  ['of more', { sum: 1.4e30 }, ...Array(3).fill(refused('out-of-range'))],
+  ['of 1e300', { sum: 1e300 }, ...Array(3).fill(refused('out-of-range'))],
   ['of NaN', { sum: Number.NaN }, ...Array(3).fill(refused('not-a-number'))],
   ['below zero', { sum: -1n }, ...Array(3).fill(refused('negative'))],
 ] as readonly (readonly [string, Partial<OtlpPoint>, object, object, object])[]) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { inspect } from 'node:util'
+import { brotliDecompressSync } from 'node:zlib'
 import pg from 'pg'
 import type { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
@@ -15,6 +16,7 @@ import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
 import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
+import { MAX_AMOUNT } from '../../src/usage/amount.ts'
 import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
@@ -274,6 +276,24 @@ describe('the journal', () => {
     return { schema, ledger }
   }
   const journal = async (schema: string) => (await sql(schema, 'SELECT count(*)::int FROM journal')).rows[0].count
+
+  test('a batch that an earlier version takes is packed as that does it, and only what it does not takes another layout', async () => {
+    const first = [entry(ALICE, TOKENS, 0, 2n ** 72n), entry(NOBODY, REQUESTS, 1, 2n ** 62n + 1n)]
+    const known = [...first, entry(ALICE, REQUESTS, 0, 5)]
+    const [before, now] = await Promise.all(
+      [known, [...known, entry(BOB, TOKENS, 0, MAX_AMOUNT)]].map(entries =>
+        packBatch({ writer: 'ab'.repeat(16), sequence: 1, entries }),
+      ),
+    )
+    // As it is in ledgers.
+    assert.equal(before?.digest.toString('hex'), '4215d0cea60d0984fbc697b458a3de908d5bd578e158e5a53c576aea5b5de553')
+    const layouts = [before, now].map(packed => brotliDecompressSync(packed?.body ?? '')[0])
+    assert.deepEqual(layouts, [2, 3])
+    const { usage, rows } = await unpackBatch(now?.body as Buffer)
+    const amounts = Array.from({ length: rows }, (_, row) => usage.amount(row))
+    assert.deepEqual(amounts.slice(-2), [5n * UNIT, MAX_AMOUNT])
+    assert.equal(sum(amounts), 2n ** 72n + 2n ** 62n + 1n + 5n * UNIT + MAX_AMOUNT)
+  })
 
   test('writers and those who fold it at once do not disturb each other: each batch counts once', async () => {
     const { schema, ledger } = await open()

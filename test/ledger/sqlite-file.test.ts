@@ -370,6 +370,40 @@ describe('opening', () => {
     refused(folder, 'ERR_LEDGER_NEWER', () => new SqliteLedger({ path: folder.file() }))
   })
 
+  test('of a ledger that an earlier version let grow to the end of its integers, all is read and goes on', async () => {
+    using folder = new TemporaryFolder()
+    const before = new DatabaseSync(folder.file())
+    // As that version has it: of entries of 2^72 and 5.5 units, each hour, series, whole units and millionths.
+    const row = (amount: bigint) => [hour(1), 1, Number(amount / UNIT), Number(amount % UNIT)]
+    const entries = [entry(ALICE, REQUESTS, 1, 5.5), entry(ALICE, REQUESTS, 1, 2n ** 72n)]
+    const digest = createHash('sha256').update(Float64Array.from(entries.flatMap(({ amount }) => row(amount))))
+    before.exec(`${MIGRATIONS.slice(0, 5).join('')}
+      INSERT INTO dimension (name, unit, base_unit, size) VALUES ('requests', '{request}', '1', '1000000');
+      INSERT INTO account (id, key, kind, product, account_id)
+        VALUES (1, '${ALICE.key}', 'customer', 'prod-1', '111111111111');
+      INSERT INTO series (id, account, dimension, first_hour, recorded, balance)
+        VALUES (1, 1, 1, ${hour(-2)}, '14000000000000000002000000', '14000000000000000002000000');
+      INSERT INTO usage VALUES (${hour(-2)}, 1, 7000000000000000000, 0), (${hour(-1)}, 1, 7000000000000000000, 0),
+                               (${hour(0)}, 1, 2, 0);
+      INSERT INTO open_usage VALUES (${hour(1)}, 1, ${2n ** 63n - 1n}, 999999), (${hour(2)}, 1, 3, 500000);
+      INSERT INTO writer VALUES (1, '${WRITER}', 1);
+      INSERT INTO batch VALUES (1, 1, x'${digest.digest('hex')}', ${hour(1)});
+      PRAGMA application_id = 1095585100; PRAGMA user_version = 5`)
+    before.close()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    const closed = 14_000_000_000_000_000_002n * UNIT
+    const open = (2n ** 63n - 1n) * UNIT + 999_999n
+    const recorded = async (query = {}) => (await ledger.statement(query)).map(line => line.recorded)
+    assert.deepEqual(await recorded(), [closed + open + 3_500_000n])
+    assert.deepEqual(await recorded({ from: hour(-2), to: hour(1) }), [closed])
+    await ledger.append({ writer: WRITER, sequence: 1, entries })
+    await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(ALICE, REQUESTS, 1, 8)] })
+    await ledger.closeHours(closeOptions(closing(2)))
+    assert.deepEqual(await recorded(), [closed + open + 11_500_000n])
+    assert.deepEqual(await recorded({ from: hour(1), to: hour(2) }), [open + 8_000_000n])
+    await ledger.close()
+  })
+
   test('of a ledger that an earlier version restored, what is held has its reason, and can be settled in part', async () => {
     using folder = new TemporaryFolder()
     const before = new DatabaseSync(folder.file())

@@ -4,6 +4,7 @@ import { UsageWriter } from '../../src/ledger/clients/writer.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import type { UsageBatch } from '../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
+import { MAX_AMOUNT } from '../../src/usage/amount.ts'
 import type { Tally } from '../../src/usage/customer.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
 import { openSqlite } from './sqlite-under-test.ts'
@@ -181,11 +182,32 @@ test('amounts of a series add up where its tally is, and each month has its own'
 
 test('the largest amounts stay exact', async t => {
   const { writer, use, recorded } = await begin(t)
-  for (const amount of [2n ** 72n, 2n ** 72n - 1n, 2n ** 53n + 1n]) {
+  for (const amount of [MAX_AMOUNT, MAX_AMOUNT - 1n, 2n ** 53n + 1n]) {
     use(0, amount)
     await writer.flush()
   }
-  assert.deepEqual(await recorded(), new Map([[accounts[0]?.key, 2n ** 73n + 2n ** 53n]]))
+  assert.deepEqual(await recorded(), new Map([[accounts[0]?.key, 2n * MAX_AMOUNT + 2n ** 53n]]))
+})
+
+test('what has added up to more than one amount goes as several, and nobody else waits for it', async t => {
+  let away = true
+  const { writer, use, tried, recorded } = await begin(t, async (_, append) => {
+    if (away) throw new LedgerError('ERR_LEDGER_BUSY', 'away')
+    await append()
+  })
+  use(2, 1n)
+  await assert.rejects(writer.flush(), { code: 'ERR_LEDGER_BUSY' })
+  for (const amount of [MAX_AMOUNT, MAX_AMOUNT, 5n]) use(0, amount)
+  use(1, 7n)
+  away = false
+  await writer.flush()
+  const sums = [2n * MAX_AMOUNT + 5n, 7n, 1n]
+  assert.deepEqual(await recorded(), new Map([0, 1, 2].map(n => [accounts[n]?.key, sums[n]])))
+  assert.deepEqual(
+    tried.at(-1)?.entries.map(({ amount }) => amount),
+    [MAX_AMOUNT, MAX_AMOUNT, 5n, 7n],
+  )
+  assert.deepEqual(writer.unwritten(), [])
 })
 
 test('a ledger that has lost batches gets what follows, under a new key', async t => {

@@ -478,10 +478,10 @@ export const COUNTERS: readonly Mutation[] = [
   ),
   mistake(
     'index',
-    'bill more than anybody uses at once',
+    'bill more than can be measured at once',
     'one wrong number is a bill of millions',
-    ['if (amount > MAX_RISE) {', 'if (amount < 0n) {'],
-    everyEngine('more than anybody uses'),
+    ['if (amount > MAX_AMOUNT) {', 'if (amount < 0n) {'],
+    everyEngine('a level that comes to more than any amount'),
   ),
   mistake(
     'index',
@@ -501,7 +501,7 @@ export const COUNTERS: readonly Mutation[] = [
     'index',
     'take the short way with what a lost ledger may have counted',
     'what it had counted is billed twice',
-    ['counter.time < this.#memory.restored ||', ''],
+    ['    if (counter.time < this.#memory.restored) return undefined\n', ''],
     everyEngine('of each counter that a lost ledger'),
   ),
   mistake(

@@ -120,7 +120,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'drop the idempotency key',
     sin: 'a batch that is repeated after an unknown outcome counts twice',
-    edits: edit('ledger/sqlite/batches.ts', '        if (!this.#acknowledge(batch, rows)) return undefined\n'),
+    edits: edit('ledger/sqlite/batches.ts', '        if (!this.#acknowledge(batch, usage)) return undefined\n'),
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {

@@ -7,7 +7,7 @@ import { LARGEST_SKEW } from '../../src/ledger/rules/counters/evidence.ts'
 import { DELTA_MEMORY } from '../../src/ledger/rules/counters/index.ts'
 import { LONGEST_DOUBT } from '../../src/ledger/rules/counters/started.ts'
 import type { UnattributedReason } from '../../src/usage/account.ts'
-import { MAX_TOTAL } from '../../src/usage/amount.ts'
+import { MAX_AMOUNT } from '../../src/usage/amount.ts'
 import { ENGINES } from '../counters/engines.ts'
 import { live } from '../counters/lab.ts'
 import { SCENARIOS } from '../counters/scenarios/index.ts'
@@ -62,7 +62,7 @@ test('each reason is in the table, and each figure is that of the code', () => {
   for (const figure of [
     `${DELTA_MEMORY / HOUR} hours before the latest point`,
     `more than ${LARGEST_SKEW / 1000 / MINUTE} minutes ahead`,
-    `2^${MAX_TOTAL.toString(2).length - 1} millionths`,
+    `2^${MAX_AMOUNT.toString(2).length - 1} millionths`,
   ]) {
     assert.ok(said.includes(figure), figure)
   }

@@ -94,9 +94,19 @@ test('what cannot be an amount says why', () => {
   assert.equal(toAmount(-1n, unit('s')), 'negative')
   assert.equal(toAmount(-1e-9, unit('s')), 'negative')
   assert.equal(toAmount(-0, unit('s')), 0n)
-  assert.equal(toAmount(2 ** 62, unit('us')), MAX_AMOUNT)
-  assert.equal(toAmount(2n ** 62n + 1n, unit('us')), 'out-of-range')
+  assert.equal(toAmount(2 ** 120, unit('us')), MAX_AMOUNT)
+  assert.equal(toAmount(2n ** 120n + 1n, unit('us')), 'out-of-range')
+  assert.equal(toAmount(1e300, unit('ns')), 'out-of-range')
   assert.equal(toAmount(Number.MAX_VALUE, unit('TiBy')), 'out-of-range')
+})
+
+test('whatever a counter of 64 bits shows is an amount, up to gigabytes and days', () => {
+  for (const symbol of ['ns', 'ms', 's', 'h', 'd', 'bit', 'By', 'MiBy', 'GBy', '{token}']) {
+    const { numerator, denominator } = unit(symbol)
+    const exact = (2n * (2n ** 64n - 1n) * numerator + denominator) / (2n * denominator)
+    assert.equal(toAmount(2n ** 64n - 1n, unit(symbol)), exact, symbol)
+  }
+  assert.equal(toAmount(1e18, unit('By')), 10n ** 24n)
 })
 
 test('amounts are written exactly and read back', () => {
@@ -107,7 +117,7 @@ test('amounts are written exactly and read back', () => {
     [-500_000n, '-0.5'],
     [1_000_000n, '1'],
     [10_000_000n, '10'],
-    [MAX_AMOUNT, '4611686018427.387904'],
+    [MAX_AMOUNT, '1329227995784915872903807060280.344576'],
   ]
   for (const [amount, text] of cases) {
     assert.equal(formatAmount(amount), text)

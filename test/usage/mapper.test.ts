@@ -130,7 +130,7 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     const counter = meter().createCounter('m')
     counter.add(Number.NaN, customer)
     counter.add(Number.POSITIVE_INFINITY, other)
-    counter.add(1e30, { 'marketplace.customer.account_id': '111111111111' })
+    counter.add(1e31, { 'marketplace.customer.account_id': '111111111111' })
     const { amounts, report } = map(counting({ metric: 'm' }), await collect())
     assert.deepEqual(amounts, {})
     assert.deepEqual(

@@ -114,7 +114,7 @@ test('dimensions', () => {
   assert.equal(withDimension({ unit: '1', per: 0, from }), 'dimensions.x.per: expected a number above 0, got 0')
   assert.equal(withDimension({ unit: '1', per: '5', from }), 'dimensions.x.per: expected a number, got "5"')
   assert.equal(withDimension({ unit: '1', per: Number.NaN, from }), 'dimensions.x.per: expected a number, got NaN')
-  const size = 'dimensions.x.per: expected a size of whole millionths of 1, at most 2^62, got'
+  const size = 'dimensions.x.per: expected a size of whole millionths of 1, at most 2^120, got'
   assert.equal(withDimension({ unit: '{token}', per: 1e-7, from }), `${size} 1e-7 × {token}`)
   assert.equal(withDimension({ unit: '{token}', per: 1.0000001, from }), `${size} 1.0000001 × {token}`)
   assert.equal(withDimension({ unit: '{token}', per: 1e300, from }), `${size} 1e+300 × {token}`)

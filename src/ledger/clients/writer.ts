@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
+import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
@@ -89,10 +90,19 @@ export class UsageWriter {
     const isKept = ({ waiting }: Tally) => this.#keptBack.has((waiting as WaitingUsage).dimension)
     const going = this.#keptBack.size === 0 ? this.#waiting : this.#waiting.filter(tally => !isKept(tally))
     const kept = this.#keptBack.size === 0 ? [] : this.#waiting.filter(isKept)
-    for (let start = 0; start < going.length; start += MOST_ENTRIES) {
-      const entries = going.slice(start, start + MOST_ENTRIES).map(take)
+    const entries: UsageEntry[] = []
+    for (const tally of going) {
+      const waiting = take(tally)
+      // What has added up to more than the ledger takes as one amount goes as several.
+      for (; waiting.amount > MAX_AMOUNT; waiting.amount -= MAX_AMOUNT) {
+        entries.push({ ...waiting, amount: MAX_AMOUNT })
+      }
+      entries.push(waiting)
+    }
+    for (let start = 0; start < entries.length; start += MOST_ENTRIES) {
       this.#sequence += 1
-      this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries })
+      const some = entries.slice(start, start + MOST_ENTRIES)
+      this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries: some })
     }
     this.#waiting = kept
   }
@@ -121,10 +131,10 @@ export class UsageWriter {
   }
 }
 
-function take(tally: Tally): UsageEntry {
-  const entry = tally.waiting as WaitingUsage
+function take(tally: Tally): WaitingUsage {
+  const waiting = tally.waiting as WaitingUsage
   tally.waiting = undefined
-  return entry
+  return waiting
 }
 
 /** Lets everything else have its turn of the event loop. After one alone, timers may have had none. */

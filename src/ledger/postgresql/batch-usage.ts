@@ -8,16 +8,19 @@ export const ENTRY_BYTES = 14
 export class UsageColumns {
   readonly #view: DataView
   readonly #rows: number
+  readonly #large: ReadonlyMap<number, bigint>
 
-  constructor(bytes: Buffer, rows: number) {
+  /** @param large by their rows, the amounts that the column has no room for: it has 0 there */
+  constructor(bytes: Buffer, rows: number, large: ReadonlyMap<number, bigint>) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#rows = rows
+    this.#large = large
   }
 
   set(row: number, dimension: number, hour: number, amount: bigint): void {
     this.#view.setUint16(row * 2, dimension, true)
     this.#view.setUint32(this.#rows * 2 + row * 4, hour / HOUR, true)
-    this.#view.setBigInt64(this.#rows * 6 + row * 8, amount, true)
+    this.#view.setBigInt64(this.#rows * 6 + row * 8, this.#large.has(row) ? 0n : amount, true)
   }
 
   dimension(row: number): number {
@@ -29,7 +32,7 @@ export class UsageColumns {
   }
 
   amount(row: number): bigint {
-    return this.#view.getBigInt64(this.#rows * 6 + row * 8, true)
+    return this.#large.get(row) ?? this.#view.getBigInt64(this.#rows * 6 + row * 8, true)
   }
 
   /**
@@ -46,7 +49,10 @@ export class UsageColumns {
       const high = this.#view.getUint32(this.#rows * 6 + row * 8 + 4, true)
       for (let half = 0; half < 2; half += 1) {
         const series = mix(accountHashes[account + half] as number, dimensionHashes[dimension + half] as number)
-        sum[half] = (sum[half] as number) + finish(mix(mix(mix(series, hour), low), high))
+        let hash = mix(mix(mix(series, hour), low), high)
+        for (let rest = this.#large.get(row) ?? 0n; rest > 0n; rest >>= 32n)
+          hash = mix(hash, Number(rest & 0xffffffffn))
+        sum[half] = (sum[half] as number) + finish(hash)
       }
     }
     return sum

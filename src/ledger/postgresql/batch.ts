@@ -26,13 +26,19 @@ export interface PackedBatch {
   readonly inStatus: boolean
 }
 
-/** The first byte of a body: another layout gets another one. Bodies of the first may be in a journal still. */
+/**
+ * The first byte of a body: another layout gets another one. Bodies of the first may be in a journal still; the last is
+ * for what the others cannot say, so that a process of an earlier version, which does not know it, reads all else.
+ */
 const LAYOUT = 2
 const FIRST_LAYOUT = 1
+const LAYOUT_WITH_LARGE = 3
 const HEAD_BYTES = 13
 
 /** One integer of 64 bits holds it; a larger amount goes in several pieces. */
 const LARGEST_PIECE = 2n ** 62n
+/** And one above this, which an earlier version did not take, as a text. */
+const LARGEST_DIVIDED = 2n ** 72n
 
 const compress = promisify(brotliCompress)
 const decompress = promisify(brotliDecompress)
@@ -43,15 +49,16 @@ const QUICKLY = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 }, chunkSize: PI
 /** @throws LedgerError when an entry or observation is not what it has to be */
 export async function packBatch({ entries, observations = [] }: UsageBatch): Promise<PackedBatch> {
   let at = Number.POSITIVE_INFINITY
-  let large = false
+  let anyLarge = false
   for (const entry of entries) {
     checkEntry(entry)
     at = Math.min(at, entry.hour)
-    large ||= entry.amount > LARGEST_PIECE
+    anyLarge ||= entry.amount > LARGEST_PIECE
   }
   checkObservations(observations)
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
-  const pieces = large ? entries.flatMap(divide) : entries
+  const pieces = anyLarge ? entries.flatMap(divide) : entries
+  const large = anyLarge ? largeAmounts(pieces) : NONE
   const names = new BatchNames(pieces.length + observations.length)
   for (const { account, dimension } of pieces) names.add(account, dimension)
   const streams = new BatchStreams()
@@ -59,17 +66,20 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     names.add(account, dimension)
     streams.add(stream)
   }
-  const head: PackedHead = { ...names.pack(), streams: streams.list }
+  const head: PackedHead = {
+    ...{ ...names.pack(), streams: streams.list },
+    ...(large.size > 0 && { large: [...large].map(([row, amount]) => [row, String(amount)]) }),
+  }
   const text = JSON.stringify(head)
   const usageAt = HEAD_BYTES + Buffer.byteLength(text)
   const pointsAt = usageAt + pieces.length * ENTRY_BYTES
   const whole = Buffer.alloc(pointsAt + observations.length * OBSERVATION_BYTES)
-  whole.writeUInt8(LAYOUT)
+  whole.writeUInt8(large.size > 0 ? LAYOUT_WITH_LARGE : LAYOUT)
   for (const [index, figure] of [usageAt, pieces.length, observations.length].entries()) {
     whole.writeUInt32LE(figure, 1 + index * 4)
   }
   whole.write(text, HEAD_BYTES)
-  const usage = new UsageColumns(whole.subarray(usageAt, pointsAt), pieces.length)
+  const usage = new UsageColumns(whole.subarray(usageAt, pointsAt), pieces.length, large)
   let row = 0
   for (const { dimension, hour, amount } of pieces) {
     usage.set(row, names.dimension(dimension), hour, amount)
@@ -91,6 +101,8 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
 interface PackedHead extends PackedNames {
   /** Of the observations; the first layout had none. */
   readonly streams?: readonly Stream[]
+  /** By their places, the amounts of entries that one integer does not hold. */
+  readonly large?: readonly (readonly [place: number, amount: string])[]
 }
 
 /** What is in a body. */
@@ -105,10 +117,11 @@ export interface UnpackedBatch {
 
 export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
   const bytes = await decompress(body, { chunkSize: PIECE })
-  if (bytes[0] !== LAYOUT && bytes[0] !== FIRST_LAYOUT) {
+  const layout = bytes[0] as number
+  if (layout < FIRST_LAYOUT || layout > LAYOUT_WITH_LARGE) {
     throw new LedgerError(
       'ERR_LEDGER_NEWER',
-      `A batch in the ledger has layout ${bytes[0]}; this version of the package knows up to ${LAYOUT}. ` +
+      `A batch in the ledger has layout ${layout}; this version of the package knows up to ${LAYOUT_WITH_LARGE}. ` +
         'Use the version that wrote it, or a later one.',
     )
   }
@@ -116,6 +129,7 @@ export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
   const pointsAt = usageAt + rows * ENTRY_BYTES
   const head = JSON.parse(bytes.toString('utf8', HEAD_BYTES, usageAt)) as PackedHead
   const { dimensions, streams = [] } = head
+  const large = new Map(head.large?.map(([row, amount]) => [row, BigInt(amount)]))
   const accounts = new PackedAccounts(head)
   const given = [
     bytes.subarray(pointsAt),
@@ -124,12 +138,22 @@ export async function unpackBatch(body: Buffer): Promise<UnpackedBatch> {
     dimensions,
   ] as const
   return {
-    ...{ accounts, dimensions, rows, usage: new UsageColumns(bytes.subarray(usageAt, pointsAt), rows) },
-    observations: bytes[0] === FIRST_LAYOUT ? unpackFirstPoints(...given) : unpackPoints(...given, streams),
+    ...{ accounts, dimensions, rows, usage: new UsageColumns(bytes.subarray(usageAt, pointsAt), rows, large) },
+    observations: layout === FIRST_LAYOUT ? unpackFirstPoints(...given) : unpackPoints(...given, streams),
   }
 }
 
+const NONE: ReadonlyMap<number, bigint> = new Map()
+
+/** By their places, those that are not divided. */
+function largeAmounts(pieces: readonly UsageEntry[]): ReadonlyMap<number, bigint> {
+  const large = new Map<number, bigint>()
+  for (const [place, { amount }] of pieces.entries()) if (amount > LARGEST_PIECE) large.set(place, amount)
+  return large
+}
+
 function divide(entry: UsageEntry): UsageEntry[] {
+  if (entry.amount > LARGEST_DIVIDED) return [entry]
   const pieces: UsageEntry[] = []
   let rest = entry.amount
   for (; rest > LARGEST_PIECE; rest -= LARGEST_PIECE) pieces.push({ ...entry, amount: LARGEST_PIECE })

@@ -1,4 +1,4 @@
-import { MAX_RISE } from '../../usage/amount.ts'
+import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
@@ -33,8 +33,11 @@ export function checkEntry({ hour, amount }: UsageEntry): void {
   if (!(hour >= 0 && hour <= LAST_INSTANT && hour % HOUR === 0)) {
     throw new LedgerError('ERR_LEDGER_INVALID', `Expected an hour's first millisecond, got ${hour}.`)
   }
-  if (typeof amount !== 'bigint' || amount <= 0n || amount > MAX_RISE) {
-    throw new LedgerError('ERR_LEDGER_INVALID', `Expected an amount above 0 and up to 2^72 as a bigint, got ${amount}.`)
+  if (typeof amount !== 'bigint' || amount <= 0n || amount > MAX_AMOUNT) {
+    throw new LedgerError(
+      'ERR_LEDGER_INVALID',
+      `Expected an amount above 0 and up to 2^120 as a bigint, got ${amount}.`,
+    )
   }
 }
 

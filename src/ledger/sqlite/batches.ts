@@ -10,7 +10,7 @@ import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
-import { ADD_TO_WHAT_IS_THERE, accountId, seriesId } from './series.ts'
+import { ADD_TO_WHAT_IS_THERE, accountId, addLargeUsage, LARGE, seriesId } from './series.ts'
 
 const MILLION = 1_000_000n
 
@@ -20,6 +20,15 @@ interface UsageRow {
   readonly series: number
   readonly whole: number
   readonly millionths: number
+}
+
+/** What a batch adds to open usage. */
+interface BatchUsage {
+  /** All rows, one value after another; sorted, so that the order of entries does not matter. */
+  readonly rows: readonly number[]
+  /** Those of them that SQL adds up; of the others, the amounts. */
+  readonly small: readonly number[]
+  readonly large: ReadonlyMap<UsageRow, bigint>
 }
 
 /** A series whose id a transaction has looked up or made; its failure forgets it. */
@@ -110,12 +119,13 @@ export class Batches {
     checkKey(batch)
     const observations = batch.observations ?? []
     checkPoints(observations)
+    for (const entry of batch.entries) checkEntry(entry)
     const lookups: SeriesLookup[] = []
     try {
       const observed = this.#database.write(`append batch ${batch.sequence}`, () => {
-        const rows = this.#rowsOf(batch.entries, lookups)
-        if (!this.#acknowledge(batch, rows)) return undefined
-        this.#addOpenUsage(rows)
+        const usage = this.#usageOf(batch.entries, lookups)
+        if (!this.#acknowledge(batch, usage)) return undefined
+        this.#addOpenUsage(usage)
         return observations.length === 0 ? undefined : this.#observe(observations, lookups)
       })
       observed?.committed()
@@ -140,33 +150,33 @@ export class Batches {
   }
 
   #addObserved(observed: Observed, lookups: SeriesLookup[]): void {
-    this.#addOpenUsage(this.#rowsOf(observed.entries, lookups))
+    this.#addOpenUsage(this.#usageOf(observed.entries, lookups))
     writeAudit(this.#database, ...observed.notes.map(note => noteEntry(note, observed.at)))
   }
 
-  /** The rows of open usage that entries are, one value after another; sorted, so that their order does not matter. */
-  #rowsOf(entries: readonly UsageEntry[], lookups: SeriesLookup[]): number[] {
+  #usageOf(entries: readonly UsageEntry[], lookups: SeriesLookup[]): BatchUsage {
     const rows: UsageRow[] = []
+    const large = new Map<UsageRow, bigint>()
     let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
     let inOrder = true
     for (const entry of entries) {
-      checkEntry(entry)
       const { account, dimension, hour, amount } = entry
       const series = this.#seriesOf(account, dimension, hour, lookups)
       const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
       inOrder &&= byHourAndSeries(last, row) <= 0
       rows.push(row)
+      if (row.whole >= LARGE) large.set(row, amount)
       last = row
     }
     if (!inOrder) rows.sort(byHourAndSeries)
-    const values: number[] = []
-    for (const { hour, series, whole, millionths } of rows) values.push(hour, series, whole, millionths)
-    return values
+    const values = valuesOf(rows)
+    const small = large.size === 0 ? values : valuesOf(rows.filter(row => !large.has(row)))
+    return { rows: values, small, large }
   }
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
-  #acknowledge(batch: UsageBatch, rows: readonly number[]): boolean {
-    const digest = digestOf(rows, batch.observations ?? [])
+  #acknowledge(batch: UsageBatch, usage: BatchUsage): boolean {
+    const digest = digestOf(usage, batch.observations ?? [])
     const writer = this.#database.get('SELECT id, last_sequence FROM writer WHERE key = ?', batch.writer)
     const next = ((writer?.last_sequence as number | undefined) ?? 0) + 1
     if (batch.sequence > next) throw batchMissing(batch, next)
@@ -185,14 +195,16 @@ export class Batches {
     ) as { id: number }
     this.#database.run(
       'INSERT INTO batch (writer, sequence, digest, at) VALUES (?, ?, ?, ?)',
-      ...[id, batch.sequence, digest, rows[0] ?? 0],
+      ...[id, batch.sequence, digest, usage.rows[0] ?? 0],
     )
     return true
   }
 
-  #addOpenUsage(rows: readonly number[]): void {
+  #addOpenUsage({ small, large }: BatchUsage): void {
     // What is bound are doubles. The table's types make integers of them before anything is added, or refuse them.
-    this.#database.insertRows('INSERT INTO open_usage (hour, series, whole, millionths)', 4, rows, ADD_TO_WHAT_IS_THERE)
+    const into = 'INSERT INTO open_usage (hour, series, whole, millionths)'
+    this.#database.insertRows(into, 4, small, ADD_TO_WHAT_IS_THERE)
+    for (const [{ hour, series }, amount] of large) addLargeUsage(this.#database, 'open_usage', series, hour, amount)
   }
 
   #seriesOf(account: Account, dimension: string, hour: number, lookups: SeriesLookup[]): number {
@@ -221,14 +233,25 @@ export class Batches {
   }
 }
 
+function valuesOf(rows: readonly UsageRow[]): number[] {
+  const values: number[] = []
+  for (const { hour, series, whole, millionths } of rows) values.push(hour, series, whole, millionths)
+  return values
+}
+
 function byHourAndSeries(one: UsageRow, other: UsageRow): number {
   return (
     one.hour - other.hour || one.series - other.series || one.whole - other.whole || one.millionths - other.millionths
   )
 }
 
-function digestOf(rows: readonly number[], observations: readonly Observation[]): Buffer {
+function digestOf({ rows, large }: BatchUsage, observations: readonly Observation[]): Buffer {
   const hash = createHash('sha256').update(Float64Array.from(rows))
+  // Doubles tell apart all that an earlier version took, whose digests stay as they are.
+  const inexact = [...large].filter(([{ whole }]) => !Number.isSafeInteger(whole))
+  for (const text of inexact.map(([{ hour, series }, amount]) => `${hour} ${series} ${amount} `).sort()) {
+    hash.update(text)
+  }
   for (const bytes of bytesOf(observations)) hash.update(bytes)
   return hash.digest()
 }

@@ -68,7 +68,9 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   for (let more = true; more; await nextTurn()) {
     database.write(doing, () => {
       const last = database.get(
-        'SELECT max(series) AS series FROM (SELECT series FROM open_usage WHERE hour = ? ORDER BY series LIMIT ?)',
+        `SELECT max(series) AS series FROM (
+           SELECT series FROM open_usage WHERE hour = ?1
+           UNION SELECT series FROM large_usage WHERE open = 1 AND hour = ?1 ORDER BY series LIMIT ?2)`,
         ...[hour, SERIES_PER_CHUNK],
       )?.series as number | null
       more = last !== null

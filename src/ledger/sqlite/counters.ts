@@ -1,5 +1,4 @@
 import type { SQLInputValue } from 'node:sqlite'
-import { MAX_AMOUNT, MAX_RISE } from '../../usage/amount.ts'
 import { RecentMap } from '../../usage/recent-map.ts'
 import type { CounterSources, NotCounted, Observation, UsageEntry } from '../ledger.ts'
 import {
@@ -23,12 +22,10 @@ import {
   wakeAll,
 } from '../rules/counters/index.ts'
 import { LONGEST_WAIT } from '../rules/retention.ts'
-import { amountOf, type Database, type Row } from './database.ts'
+import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** In millionths: whole units below 2^53. */
-const MOST_OF_AN_HOUR = 2n ** 53n * 1_000_000n
 /** How many counters, and how many streams, are kept in memory: those that spoke last. The others are read again. */
 const MOST_KNOWN = 125_000
 /** How many that have waited long enough one transaction decides. */
@@ -82,44 +79,7 @@ export class Observing {
     for (const { receivedAt } of points) latest = Math.max(latest, receivedAt)
     const set = observeAll(points, this.#memory(latest))
     this.#saveDeltas(set.deltas, latest)
-    return this.#save(this.#fitting(set), latest, points.length, dimensionId)
-  }
-
-  /**
-   * What one hour of a series takes: integers of 64 bits end where SQL adds them up, and a sum that does would be in the
-   * way of all that comes after it. Nothing real comes near it; what is beyond is told.
-   */
-  #fitting(set: ObservedSet): ObservedSet {
-    if (set.entries.every(({ amount }) => amount <= MAX_AMOUNT)) return set
-    const entries: UsageEntry[] = []
-    const notes: ObservationNote[] = [...set.notes]
-    for (const entry of set.entries) {
-      const room = entry.amount <= MAX_AMOUNT ? entry.amount : MOST_OF_AN_HOUR - this.#hourOf(entry)
-      let rest = entry.amount
-      for (let left = room; left > 0n && rest > 0n; ) {
-        const amount = [left, rest, MAX_RISE].reduce((least, one) => (one < least ? one : least))
-        entries.push({ ...entry, amount })
-        left -= amount
-        rest -= amount
-      }
-      const { account, dimension } = entry
-      if (rest > 0n) notes.push({ account, dimension, verdict: 'out-of-range', points: 1, amount: rest })
-    }
-    return { ...set, entries, notes }
-  }
-
-  /** What an hour of a series has. */
-  #hourOf({ account, dimension, hour }: UsageEntry): bigint {
-    return amountOf(
-      this.#database.get(
-        `SELECT CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
-         FROM (SELECT * FROM open_usage UNION ALL SELECT * FROM usage)
-         WHERE hour = ? AND series = (
-           SELECT series.id FROM series JOIN account ON account.id = series.account
-           JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?)`,
-        ...[hour, account.key, dimension],
-      ) ?? {},
-    )
+    return this.#save(set, latest, points.length, dimensionId)
   }
 
   /** Whether anything has waited until `now`, or waits of an account. */

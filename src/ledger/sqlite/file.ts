@@ -141,7 +141,7 @@ function refuseForeign(database: DatabaseSync, path: string): void {
 
 /** Checks what billing depends on; not the history, whose size would make a start slow. */
 function refuseDamage(database: DatabaseSync, path: string): void {
-  for (const table of ['ledger', 'dimension', 'account', 'series', 'open_usage']) {
+  for (const table of ['ledger', 'dimension', 'account', 'series', 'open_usage', 'large_usage']) {
     const known = database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table)
     if (known === undefined) continue
     const found = database.prepare(`PRAGMA quick_check(${table})`).get() as { quick_check: string }

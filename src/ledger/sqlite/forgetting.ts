@@ -45,7 +45,8 @@ export async function forget(database: Database, now: number, changed: () => voi
 function moveOn(database: Database, now: number): number {
   const known = database.get('SELECT silent_before AS before, forgot_at AS at FROM ledger') as unknown as Forgetting
   const youngest = database.get(
-    'SELECT max((SELECT coalesce(max(hour), 0) FROM usage), (SELECT coalesce(max(hour), 0) FROM open_usage)) AS hour',
+    `SELECT max((SELECT coalesce(max(hour), 0) FROM usage), (SELECT coalesce(max(hour), 0) FROM open_usage),
+                (SELECT coalesce(max(hour), 0) FROM large_usage)) AS hour`,
   )?.hour as number
   const next = forgetNext(known, now, youngest + HOUR)
   if (next === undefined) return 0

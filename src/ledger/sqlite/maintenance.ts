@@ -43,6 +43,12 @@ export async function prune(database: Database, wanted: number, by: AuditNote | 
     'DELETE FROM usage WHERE (hour, series) IN (SELECT hour, series FROM usage WHERE hour < ? LIMIT ?)',
     ...[before, say],
   )
+  await deleteInChunks(
+    database,
+    `DELETE FROM large_usage WHERE open = 0 AND (hour, series) IN
+     (SELECT hour, series FROM large_usage WHERE open = 0 AND hour < ? LIMIT ?)`,
+    ...[before, say],
+  )
   return pruned
 }
 

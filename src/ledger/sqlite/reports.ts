@@ -13,6 +13,7 @@ import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rule
 import { ACCOUNT, accountOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
+import { usageOf } from './series.ts'
 
 /** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
@@ -69,14 +70,8 @@ export function statementLines(database: Database, query: StatementQuery): State
     statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totals)
   }
   const [hours, bounds] = withinHours(query)
-  for (const table of period ? ['usage', 'open_usage'] : ['open_usage']) {
-    for (const row of database.all(
-      `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
-       WHERE ${hours} GROUP BY series`,
-      ...bounds,
-    )) {
-      statement.addUsage(row.series as number, amountOf(row))
-    }
+  for (const table of period ? (['usage', 'open_usage'] as const) : (['open_usage'] as const)) {
+    for (const [series, amount] of usageOf(database, table, hours, ...bounds)) statement.addUsage(series, amount)
   }
   // Each state by its own name, so that each finds its index and none reads the settled ones without need.
   for (const state of period ? (['metered', 'pending', 'held'] as const) : (['pending', 'held'] as const)) {
@@ -108,17 +103,23 @@ export function statusOf(database: Database): LedgerStatus {
       })),
   )
   const unattributed = new Map<string, bigint>()
-  const hours = openHours(database)
+  const add = (dimension: string, amount: bigint) =>
+    unattributed.set(dimension, (unattributed.get(dimension) ?? 0n) + amount)
   for (const row of database.all(
     `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
      FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
      LEFT JOIN open_usage ON open_usage.series = series.id AND hour IN (SELECT value FROM json_each(?))
      WHERE account.kind = 'unattributed' GROUP BY series.id ORDER BY dimension.name`,
-    JSON.stringify(hours),
+    JSON.stringify(openHours(database)),
   )) {
-    const dimension = row.dimension as string
-    const amount = BigInt(row.balance as string) + amountOf(row)
-    unattributed.set(dimension, (unattributed.get(dimension) ?? 0n) + amount)
+    add(row.dimension as string, BigInt(row.balance as string) + amountOf(row))
+  }
+  for (const { dimension, amount } of database.all(
+    `SELECT dimension.name AS dimension, amount
+     FROM large_usage JOIN series ON series.id = large_usage.series JOIN account ON account.id = series.account
+     JOIN dimension ON dimension.id = series.dimension WHERE open = 1 AND account.kind = 'unattributed'`,
+  )) {
+    add(dimension as string, BigInt(amount as string))
   }
   // By the index of what is pending: the plus keeps SQLite from going through all hours from the first.
   const oldest = database.get("SELECT min(+hour) AS hour FROM record WHERE state = 'pending'")?.hour
@@ -146,7 +147,8 @@ export function openHours(database: Database): number[] {
     `WITH RECURSIVE hours (hour) AS (
        SELECT min(hour) FROM open_usage
        UNION ALL SELECT (SELECT min(hour) FROM open_usage WHERE hour > hours.hour) FROM hours WHERE hour IS NOT NULL
-     ) SELECT hour FROM hours WHERE hour IS NOT NULL`,
+     ) SELECT hour FROM hours WHERE hour IS NOT NULL
+     UNION SELECT hour FROM large_usage WHERE open = 1 ORDER BY hour`,
   )
   return rows.map(row => row.hour as number)
 }

@@ -3,7 +3,8 @@
  * been released.
  *
  * Amounts are millionths of the base unit: in `open_usage` and `usage` as two integers, since one integer of 64 bits
- * ends at nine terabytes and upserts add in SQL; elsewhere as decimal text, which only our own code adds.
+ * ends at nine terabytes and upserts add in SQL, and what is large in `large_usage`; there and elsewhere as decimal
+ * text, which only our own code adds.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -296,5 +297,20 @@ WHERE NOT EXISTS (SELECT 1 FROM audit);
 -- How far silent counters are forgotten.
 ALTER TABLE ledger ADD COLUMN silent_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
 ALTER TABLE ledger ADD COLUMN forgot_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds
+`,
+  `
+-- Amounts so large that a few of them would be beyond an integer. See LARGE.
+CREATE TABLE large_usage (
+  open INTEGER NOT NULL CHECK (open IN (0, 1)), -- 1 as in open_usage, 0 as in usage
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  amount TEXT NOT NULL,
+  PRIMARY KEY (open, hour, series)
+) STRICT, WITHOUT ROWID;
+INSERT INTO large_usage
+SELECT 1, hour, series, whole || printf('%06d', millionths) FROM open_usage WHERE whole >= 1000000000000
+UNION ALL SELECT 0, hour, series, whole || printf('%06d', millionths) FROM usage WHERE whole >= 1000000000000;
+DELETE FROM open_usage WHERE whole >= 1000000000000;
+DELETE FROM usage WHERE whole >= 1000000000000;
 `,
 ]

@@ -8,6 +8,15 @@ import { amountOf, type Database } from './database.ts'
 
 const MILLION = 1_000_000n
 
+/**
+ * Amounts from so many whole units on are kept as text. Of smaller ones integers of 64 bits hold nine million in one
+ * hour of a series; a sum that passed them would be in the way of all that comes after it.
+ */
+export const LARGE = 1_000_000_000_000
+
+/** Where usage is: of hours that are open, and what is in its series' totals. */
+export type UsageTable = 'open_usage' | 'usage'
+
 export const ADD_TO_WHAT_IS_THERE = `
   ON CONFLICT (hour, series) DO UPDATE
   SET whole = whole + excluded.whole + (millionths + excluded.millionths) / 1000000,
@@ -68,34 +77,75 @@ export function loadSeries(database: Database, hour: number, condition: string, 
  * @param hour of which they may have a record
  */
 export function takeOpenUsage(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
-  const amounts = database.all(
-    `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM open_usage
-     WHERE ${condition} GROUP BY series`,
-    ...values,
-  )
+  const amounts = [...usageOf(database, 'open_usage', condition, ...values)]
   if (amounts.length === 0) return new Piece()
-  const ofUsage = `series.id IN (SELECT series FROM open_usage WHERE ${condition})`
-  const piece = loadSeries(database, hour, ofUsage, ...values)
-  for (const row of amounts) piece.addUsage(row.series as number, amountOf(row))
+  const ofUsage = `series.id IN (SELECT series FROM open_usage WHERE ${condition}
+    UNION ALL SELECT series FROM large_usage WHERE open = 1 AND ${condition})`
+  const piece = loadSeries(database, hour, ofUsage, ...values, ...values)
+  for (const [series, amount] of amounts) piece.addUsage(series, amount)
   database.run(
     `INSERT INTO usage (hour, series, whole, millionths)
      SELECT hour, series, whole, millionths FROM open_usage WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,
     ...values,
   )
   database.run(`DELETE FROM open_usage WHERE ${condition}`, ...values)
+  const large = database.all(`SELECT * FROM large_usage WHERE open = 1 AND ${condition}`, ...values)
+  for (const { series, hour, amount } of large) {
+    addLargeUsage(database, 'usage', series as number, hour as number, BigInt(amount as string))
+  }
+  if (large.length > 0) database.run(`DELETE FROM large_usage WHERE open = 1 AND ${condition}`, ...values)
   return piece
 }
 
-/** Adds usage of an hour, in millionths. */
-export function addUsage(
+/** The usage that a condition names, in millionths. A series may come twice, with a part each time. */
+export function* usageOf(
   database: Database,
-  table: 'usage' | 'open_usage',
+  table: UsageTable,
+  condition: string,
+  ...values: SQLInputValue[]
+): Generator<[series: number, amount: bigint]> {
+  for (const row of database.all(
+    `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
+     WHERE ${condition} GROUP BY series`,
+    ...values,
+  )) {
+    yield [row.series as number, amountOf(row)]
+  }
+  for (const { series, amount } of database.all(
+    `SELECT series, amount FROM large_usage WHERE open = ? AND ${condition}`,
+    ...[isOpen(table), ...values],
+  )) {
+    yield [series as number, BigInt(amount as string)]
+  }
+}
+
+const isOpen = (table: UsageTable): number => (table === 'open_usage' ? 1 : 0)
+
+/** Adds an amount of any size to an hour's usage, in millionths. */
+export function addLargeUsage(
+  database: Database,
+  table: UsageTable,
   series: number,
   hour: number,
   amount: bigint,
 ): void {
+  const key = [isOpen(table), hour, series]
+  const known = database.get('SELECT amount FROM large_usage WHERE open = ? AND hour = ? AND series = ?', ...key)
+  database.run(
+    'INSERT OR REPLACE INTO large_usage (open, hour, series, amount) VALUES (?, ?, ?, ?)',
+    ...[...key, String(BigInt((known?.amount as string | undefined) ?? 0) + amount)],
+  )
+}
+
+/** Adds usage of an hour, in millionths. */
+export function addUsage(database: Database, table: UsageTable, series: number, hour: number, amount: bigint): void {
+  const whole = amount / MILLION
+  if (whole >= LARGE || whole <= -LARGE) {
+    addLargeUsage(database, table, series, hour, amount)
+    return
+  }
   database.run(
     `INSERT INTO ${table} (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
-    ...[hour, series, amount / MILLION, amount % MILLION],
+    ...[hour, series, whole, amount % MILLION],
   )
 }

@@ -1,9 +1,23 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { HOUR } from '../../../src/ledger/hours.ts'
+import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { UsageBatch } from '../../../src/ledger/ledger.ts'
+import { formatAmount, MAX_AMOUNT } from '../../../src/usage/amount.ts'
 import { MAX_QUANTITY } from '../../../src/usage/dimension.ts'
-import { ALICE, BOB, closing, entry, hour, METERED, REQUESTS, TOKENS, WRITER } from '../scene.ts'
+import {
+  ALICE,
+  BOB,
+  BY,
+  closeOptions,
+  closing,
+  entry,
+  hour,
+  METERED,
+  NOBODY,
+  REQUESTS,
+  TOKENS,
+  WRITER,
+} from '../scene.ts'
 import { code, type Scenario } from './scenario.ts'
 
 export function appends(name: string, scenario: Scenario): void {
@@ -73,7 +87,7 @@ export function appends(name: string, scenario: Scenario): void {
         { ...good, amount: 0n },
         { ...good, amount: -1n },
         { ...good, amount: 5 as unknown as bigint },
-        { ...good, amount: 2n ** 80n },
+        { ...good, amount: MAX_AMOUNT + 1n },
         { ...good, dimension: 'unheard-of' },
       ]) {
         const newcomer = { ...good, account: BOB }
@@ -127,6 +141,58 @@ export function appends(name: string, scenario: Scenario): void {
       await scene.ledger.append(batch)
       await scene.close(0)
       assert.match(await scene.equation(ALICE, TOKENS), /^41505174165846\.491137 = 0 \+ 2147483647000 \+ 0 /)
+    })
+
+    scenario('the largest amounts are exact in whatever becomes of them', async scene => {
+      const amounts = [MAX_AMOUNT, MAX_AMOUNT, 10n ** 24n, 2n ** 72n, 10n ** 18n, 1n]
+      const entries = [
+        ...amounts.map(amount => entry(ALICE, TOKENS, 0, amount)),
+        ...[entry(NOBODY, TOKENS, 0, MAX_AMOUNT), entry(BOB, REQUESTS, 0, 1)],
+      ]
+      const batch: UsageBatch = { writer: WRITER, sequence: 1, entries }
+      await scene.ledger.append(batch)
+      await scene.ledger.append({ ...batch, entries: entries.toReversed() })
+      // No double tells these apart.
+      const other = { ...batch, entries: [entry(ALICE, TOKENS, 0, MAX_AMOUNT - 1n), ...entries.slice(1)] }
+      await assert.rejects(scene.ledger.append(other), code('ERR_LEDGER_KEY_REUSED'))
+      const unattributed = async () => (await scene.ledger.status()).unattributed.map(({ amount }) => amount)
+      assert.deepEqual(await unattributed(), [MAX_AMOUNT])
+      const recorded = async (from: number, to: number) => {
+        const lines = await scene.ledger.statement({ from: hour(from), to: hour(to), dimension: 'tokens' })
+        return new Map(lines.map(line => [line.account.key, line.recorded]))
+      }
+      const total = 2n * MAX_AMOUNT + 10n ** 24n + 2n ** 72n + 10n ** 18n + 1n
+      const both = new Map<string, bigint>([
+        [ALICE.key, total],
+        [NOBODY.key, MAX_AMOUNT],
+      ])
+      assert.deepEqual(await recorded(0, 1), both)
+      await scene.close(0)
+      assert.deepEqual(await recorded(0, 1), both)
+      assert.deepEqual(await unattributed(), [MAX_AMOUNT])
+      assert.equal(await scene.equation(BOB, REQUESTS), '1 = 0 + 1 + 0 + 0')
+      const frozen = formatAmount(total - 2_147_483_647_000_000_000n)
+      assert.equal(await scene.equation(ALICE, TOKENS), `${formatAmount(total)} = 0 + 2147483647000 + 0 + ${frozen}`)
+      // What comes late for it adds up there, and the open hour of one who leaves is frozen.
+      await scene.use(ALICE, TOKENS, 0, MAX_AMOUNT)
+      await scene.use(ALICE, TOKENS, 1, 10n ** 18n)
+      const endedAt = hour(1) + 30 * MINUTE
+      assert.equal((await scene.ledger.finalize(ALICE, { ...BY, ...closeOptions(endedAt), endedAt })).records, 1)
+      assert.equal((await scene.send(METERED, endedAt + MINUTE)).length, 3)
+      assert.equal((await recorded(0, 1)).get(ALICE.key), total + MAX_AMOUNT)
+      const left = total + MAX_AMOUNT + 10n ** 18n - 2n * 2_147_483_647_000_000_000n
+      assert.equal(await scene.ledger.writeOff(ALICE.key, 'tokens', BY), left)
+      assert.equal(await scene.ledger.attribute(NOBODY.key, 'tokens', BOB, BY), MAX_AMOUNT)
+      assert.deepEqual(
+        (await scene.ledger.audit({ limit: 2 })).map(({ amount }) => amount),
+        [MAX_AMOUNT, left],
+      )
+      await scene.close(5)
+      assert.match(await scene.equation(BOB, TOKENS), /^1329227995784915872903807060280\.344576 = 0 \+ 2147483647000 /)
+      await scene.close(40)
+      assert.equal((await scene.send(METERED, closing(40))).length, 1)
+      await scene.ledger.prune(hour(5))
+      assert.deepEqual(await recorded(0, 4), new Map())
     })
 
     scenario('a thousand series in one batch', async scene => {

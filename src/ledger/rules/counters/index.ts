@@ -1,5 +1,5 @@
 import { type Account, unattributedAccount } from '../../../usage/account.ts'
-import { MAX_RISE, MAX_TOTAL } from '../../../usage/amount.ts'
+import { MAX_AMOUNT } from '../../../usage/amount.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
@@ -331,7 +331,7 @@ class Counting {
     const before = kept === undefined ? this.#memory.state(key) : kept.state
     if (before?.kind !== 'started' || start < this.#since(account.product, dimension, stream.metric)) return undefined
     const counter = before.counters[0] as StartedCounter
-    if (counter.time < this.#memory.restored || value - counter.emitted > MAX_RISE) return undefined
+    if (counter.time < this.#memory.restored) return undefined
     if (before.heard !== undefined || isLongBehind(time, receivedAt)) return undefined
     const state = continueStarted(before, stream.key, point)
     if (state === undefined) return undefined
@@ -591,7 +591,7 @@ class Counting {
 
   #emit({ account, amount, held }: Emission, dimension: string, hour: number): void {
     if (amount <= 0n) return
-    if (amount > MAX_RISE) {
+    if (amount > MAX_AMOUNT) {
       this.#note(account, dimension, 'out-of-range', amount)
       return
     }
@@ -654,7 +654,7 @@ export function checkPoints(points: readonly Observation[]): void {
     }
     last = stream
     if (!isTimely(point) || !OBSERVATION_KINDS.includes(kind)) throw notAnObservation(point)
-    if (typeof value !== 'bigint' || value < 0n || value > MAX_TOTAL) {
+    if (typeof value !== 'bigint' || value < 0n || value > MAX_AMOUNT) {
       throw new LedgerError(
         'ERR_LEDGER_INVALID',
         `Expected an observed value from 0 up to 2^120 as a bigint, got ${value}.`,
@@ -817,7 +817,7 @@ export function explain({ verdict }: ObservationNote): string {
     case 'clock-ahead':
       return "points from a time that has not come: they count as of when they came, but for what says that it began later than it speaks; set the sender's clock"
     case 'out-of-range':
-      return 'a counter that rose by more than anybody uses at once: it is not billed'
+      return 'a gauge that came to more at once than can be measured: it is not billed'
   }
 }
 

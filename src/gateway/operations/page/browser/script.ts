@@ -556,7 +556,7 @@ export function showStatus(): void {
     'sent-twice': ['counter that comes twice', 'counters that come twice'],
     'moving-start': ['start that moves with each export', 'starts that move with each export'],
     'clock-ahead': ['point from a time that has not come', 'points from a time that has not come'],
-    'out-of-range': ['rise by more than anybody uses', 'rises by more than anybody uses'],
+    'out-of-range': ['gauge that came to more than can be measured', 'gauges that came to more than can be measured'],
   }
 
   type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted'>
