@@ -66,7 +66,8 @@ export interface Unbillable {
 }
 
 export interface Doubtful {
-  readonly reason: DoubtfulReason
+  /** Or that there are nearly as many series as the SDK keeps apart. */
+  readonly reason: DoubtfulReason | 'crowded'
   readonly metric: string
   points: number
   readonly message: string
@@ -475,7 +476,7 @@ function explainUnattributed(reason: UnnamedReason, resolverError: unknown): str
     case 'malformed-customer':
       return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs.'
     case 'overflow':
-      return "There is usage beyond the SDK's cardinality limit, which has lost its customer. It is kept, unattributed: raise the limit (cardinalityLimit says how far)."
+      return "There is usage beyond the SDK's cardinality limit: the SDK has added it up without its customers, and nothing here can tell any more whose it is. It is kept, unattributed, and NOT BILLED. So that no more is lost, raise the limit: the reader's cardinalityLimits, or billingViews' cardinalityLimit (the function cardinalityLimit says how far)."
     case 'resolver-failed':
       return `The option customer threw. The usage is kept, unattributed: ${resolverError instanceof Error ? resolverError.message : resolverError}`
   }

@@ -1,13 +1,12 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
 import { configurationError, show } from '../check.ts'
-import { nameControls } from './controls.ts'
+import { DEFAULT_CARDINALITY_LIMIT } from './cardinality.ts'
+import { describeControl, nameControls } from './controls.ts'
 import { customerSources } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'
 
-/** What the SDK uses where nobody says otherwise. */
-const DEFAULT_CARDINALITY_LIMIT = 2000
 /** `AggregationType.DROP`, by number since the SDK is not imported. */
 const DROP = 1
 
@@ -53,6 +52,7 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
   const controls = [...feeds.keys()].flatMap(instrumentName =>
     ADDED_UP.map(type => ({
       ...{ instrumentName, instrumentType: type as InstrumentType, name: controlName(instrumentName) },
+      description: describeControl(cardinalityLimit),
       attributesProcessors: [NONE],
     })),
   )

@@ -133,7 +133,24 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     const amounts = await recorded(ledger)
     assert.equal(amounts['overflow inference-requests'], 501n * M)
     assert.equal(Object.keys(amounts).length, 2000)
-    assert.match(messages.join('\n'), /error: There is usage beyond the SDK's cardinality limit/)
+    assert.match(
+      messages.join('\n'),
+      /error: There is usage beyond the SDK's cardinality limit: .* nothing here can tell any more whose it is\. .* NOT BILLED\./,
+    )
+  })
+
+  test(`four fifths of the cardinality limit are told (${generation})`, async t => {
+    const { exporter } = world(t)
+    const { meter, collect } = measure(t, sdk, exporter)
+    const { requests } = inferenceInstruments(meter)
+    for (let index = 0; index < 1600; index++) {
+      requests.add(1, { 'marketplace.customer.account_id': String(999_900_000_000 + index) })
+    }
+    const messages = await saidDuring(collect)
+    assert.equal(
+      messages.filter(message => /^warn: marketplace\.inference\.requests had 1,600 series/.test(message)).length,
+      1,
+    )
   })
 
   test(`views with a limit for the number of customers lose nobody (${generation})`, async t => {
