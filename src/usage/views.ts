@@ -40,7 +40,8 @@ export interface BillingViewsOptions {
  *
  * Views hold for all readers of the provider. No other view should match these instruments: where two do, the SDK
  * records each value twice. The exporter finds that by a control, `marketplace.control.….<metric>`, which each counter
- * and histogram gets beside it: one series that counts everything once. Usage is then billed once, with a warning. To
+ * and histogram gets beside it: one series that counts everything once. Usage is then billed once, with a warning (of a
+ * reader with `maxExportBatchSize` from its second collection on: in the first the control comes too late). To
  * have the reader bring nothing but these metrics, see `dropUnnamed`.
  */
 export function billingViews(options: UsageOptions, views: BillingViewsOptions = {}): ViewOptions[] {

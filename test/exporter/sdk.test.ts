@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MetricProducer, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import { statementTable } from '../../src/cli/report/statement-table.ts'
 import { billingViews, cardinalityLimit, inferenceInstruments, type UsageBatch } from '../../src/index.ts'
 import {
   ACCOUNT,
@@ -18,6 +19,7 @@ import {
   PRODUCT,
   recorded,
   SDKS,
+  START,
   saidDuring,
   world,
 } from './support.ts'
@@ -133,6 +135,11 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     const amounts = await recorded(ledger)
     assert.equal(amounts['overflow inference-requests'], 501n * M)
     assert.equal(Object.keys(amounts).length, 2000)
+    const lines = await ledger.statement()
+    assert.match(
+      statementTable({ now: START, period: {}, lines, allTime: lines }),
+      /^ {2}overflow: beyond its cardinality limit .* nothing in it tells any more whose it is: first raise the limit /m,
+    )
     assert.match(
       messages.join('\n'),
       /error: There is usage beyond the SDK's cardinality limit: .* nothing here can tell any more whose it is\. .* NOT BILLED\./,
