@@ -37,7 +37,7 @@ diag.setLogger({ error: console.log, warn: none, info: none, debug: none, verbos
 new AWSMarketplaceMetricExporter({ productCode: 'product', region: 'us-east-1', ledger: 'ledger.sqlite' })
 `
 
-/** For `require` in what came from CommonJS, as esbuild has it be given. */
+/** For `require` in what came from CommonJS, as esbuild has it be given; or less of it, by `--main-fields`. */
 const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 const WEBPACK = `
@@ -96,6 +96,8 @@ const esm = ['--format=esm', `--banner:js=${BANNER}`]
 for (const app of ['app', 'missing']) {
   project.run('npx', ...esbuild, `${app}.js`, '--format=cjs', `--outfile=out/esbuild-cjs/${app}.cjs`)
   project.run('npx', ...esbuild, `${app}.js`, ...esm, `--outfile=out/esbuild-esm/${app}.mjs`)
+  const fields = ['--format=esm', '--main-fields=module,main']
+  project.run('npx', ...esbuild, `${app}.js`, ...fields, `--outfile=out/esbuild-fields/${app}.mjs`)
 }
 const sdk = '--external:@aws-sdk/client-marketplace-metering'
 project.run('npx', ...esbuild, 'without-sdk.js', ...esm, sdk, '--outfile=out/without-sdk/app.mjs')
@@ -114,6 +116,7 @@ try {
   const bundles = {
     'out/esbuild-cjs': 'cjs',
     'out/esbuild-esm': 'mjs',
+    'out/esbuild-fields': 'mjs',
     'out/webpack': 'cjs',
     'out/rollup-es': 'mjs',
     'out/rollup-cjs': 'cjs',

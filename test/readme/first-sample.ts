@@ -7,6 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { startSimulator } from '../../src/simulator/index.ts'
 
 const HOUR = 3_600_000
+/** In the middle of an hour and of a month, whenever this runs: an hour is closed some minutes after its end. */
+const BEGIN = Date.UTC(2026, 10, 21, 10, 30)
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** The README's first sample, word for word: an application, in TypeScript and in JavaScript. */
@@ -26,14 +28,15 @@ export interface Start {
  * What AWS has billed then is what was requested, to the unit. Only the environment is set.
  */
 export async function billsAcrossStarts(starts: readonly Start[]): Promise<void> {
-  let ahead = 0
+  const begun = BEGIN - Date.now()
+  let ahead = begun
   const aws = await startSimulator({ now: () => Date.now() + ahead })
   const collector = createServer((request, response) => request.resume().on('end', () => response.end()))
   collector.listen(0, '127.0.0.1')
   await once(collector, 'listening')
   try {
     for (const [index, { command, args, cwd, env }] of starts.entries()) {
-      ahead = index * HOUR
+      ahead = begun + index * HOUR
       const around = new URL('around.ts', import.meta.url).href
       const app = spawn(command, args, {
         ...{ cwd, stdio: ['ignore', 'inherit', 'pipe', 'ipc'] },
