@@ -6,8 +6,9 @@ import type {
 } from '@opentelemetry/sdk-metrics'
 import { configurationError, show } from './check.ts'
 import { MarketplaceMeteringError } from './errors.ts'
+import { Patience } from './ledger/clients/patience.ts'
 import { UsageWriter } from './ledger/clients/writer.ts'
-import { LedgerError, mayPass } from './ledger/errors.ts'
+import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
 import { withDeadline } from './marketplace/deadline.ts'
@@ -31,6 +32,14 @@ interface ExportResult {
 const SUCCESS = 0
 const FAILED = 1
 const DELTA = 0
+
+/**
+ * How long an export waits for a ledger that answers nothing, in milliseconds: less than the 30 seconds after which a
+ * reader gives up and throws away what it has not handed over yet of a collection. A reader that hands collections over
+ * in parts may have a shorter time.
+ */
+const LONGEST_WAIT = 5000
+const LONGEST_WAIT_IN_PARTS = 500
 
 /** How long to leave a ledger alone that could not take a batch, while a flush waits for it. */
 const LEDGER_RETRY_DELAY = 200
@@ -56,6 +65,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly #supply: Supply
   readonly #reporter: Reporter
   readonly #metering: Metering
+  readonly #patience = new Patience()
   #registered = false
   #shutdown: Promise<void> | undefined
 
@@ -92,8 +102,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   /**
-   * Takes a collection. Calls back with success when all of it is durable; until then it is kept here and brought in
-   * with the next export, flush or look at the clock, so that nothing is lost while the process lives.
+   * Takes a collection, or a part of one. Calls back with success when all of it is durable; until then it is kept here
+   * and brought in with the next export, flush or look at the clock, so that nothing is lost while the process lives.
+   * Where the ledger does not answer for 5 seconds, it calls back with a failure and keeps it all the same; for half a
+   * second, where the reader has `maxExportBatchSize`, since the SDK drops what is behind a batch that takes too long.
    */
   export(metrics: ResourceMetrics, resultCallback: (result: ExportResult) => void): void {
     if (this.#shutdown !== undefined) {
@@ -106,10 +118,13 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     )
     this.#supply.look()
     this.#reporter.mapped(report)
-    this.#bringIn()
+    const { inParts } = this.#mapper
+    if (inParts) this.#reporter.inParts()
+    const broughtIn = this.#bringIn().then(() => this.#metering.wake())
+    this.#patience
+      .wait(broughtIn, inParts ? LONGEST_WAIT_IN_PARTS : LONGEST_WAIT)
       .then(
         () => {
-          this.#metering.wake()
           this.#reporter.exported(report.points, undefined)
           resultCallback({ code: SUCCESS })
         },
@@ -303,4 +318,3 @@ function tellOfDisabledSdk(): void {
 }
 
 const ledgerFailed = (error: unknown) => new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
-const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer')

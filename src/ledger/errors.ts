@@ -69,3 +69,5 @@ const PASSING: ReadonlySet<LedgerErrorCode> = new Set([
 export function mayPass(error: unknown): boolean {
   return error instanceof LedgerError && PASSING.has(error.code)
 }
+
+export const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', 'the ledger does not answer')

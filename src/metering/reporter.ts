@@ -37,6 +37,7 @@ export class Reporter {
   readonly #meterProvider: MeterProvider | undefined
   #made: ReturnType<typeof instruments> | undefined
   #ended = false
+  #toldOfParts = false
   readonly #saidAt = new Map<string, number>()
   readonly #onConsoleAt = new Map<string, number>()
   #status: LedgerStatus | undefined
@@ -114,6 +115,20 @@ export class Reporter {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
       this.#say('warn', `two sources ${dimension.name}`, message)
     }
+  }
+
+  /** The reader has `maxExportBatchSize`: said once. */
+  inParts(): void {
+    if (this.#toldOfParts) return
+    this.#toldOfParts = true
+    this.#tell(
+      'warn',
+      'in parts',
+      'The reader has maxExportBatchSize. Take it out: a ledger has no use for it, and where a batch takes longer than the ' +
+        "reader's exportTimeoutMillis, the SDK throws away what is behind it, which is then LOST without a trace. Each batch is " +
+        'answered within half a second here, so that this does not happen: as failed where the ledger is slower, and kept. ' +
+        'No answer comes in time where exportTimeoutMillis is shorter, or the process stands still.',
+    )
   }
 
   /** A request of a sender that was turned away: said once an hour for each kind, and logins that fail once a minute. */

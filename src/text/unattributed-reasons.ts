@@ -7,7 +7,10 @@ export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> 
   'licence-without-product':
     'the customer has a licence, and only a product code is configured: set product beside productCode, then attribute ' +
     'it to the customer with its licence',
-  overflow: 'the SDK had too many attribute sets and folded these',
+  overflow:
+    'beyond its cardinality limit the SDK has added up usage without its customers, and nothing in it tells any more ' +
+    "whose it is: first raise the limit (the reader's cardinalityLimits, or billingViews' cardinalityLimit), then write " +
+    "it off, or attribute it by the application's own records",
   'resolver-failed': 'the customer could not be looked up',
   'old-counter': 'a new counter that began long before: it may be a known one under another name',
   'too-late': 'deltas so late that nobody can tell whether they were counted',

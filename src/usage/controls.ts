@@ -17,6 +17,11 @@ export function nameControls(): (metric: string) => string {
   return metric => `marketplace.control.${set}.${metric}`
 }
 
+/** By its description, which a view sets, a control says how many series its metric may have. */
+const CONTROL_DESCRIPTION = /^Controls a metric of which (\d+) series are kept apart\.$/
+
+export const describeControl = (limit: number): string => `Controls a metric of which ${limit} series are kept apart.`
+
 export const isControl = ({ descriptor }: MetricData): boolean => CONTROL.test(descriptor.name)
 
 /** A metric that was measured, and that another view keeps from arriving. */
@@ -25,44 +30,60 @@ export interface MissingMetric {
   readonly unit: string
 }
 
-/**
- * How often the SDK has recorded each value of a metric, by comparing all of it with its control; 1 where there is none.
- * A fraction says that it cannot be told.
- *
- * @param metrics one scope's, of one collection of deltas
- */
-export function controlled(metrics: readonly MetricData[]): {
-  times: (metric: MetricData) => number
-  missing: readonly MissingMetric[]
-} {
-  const measured = new Map<string, { name: string; unit: string; total: number }>()
-  for (const metric of metrics) {
-    const [, name] = CONTROL.exec(metric.descriptor.name) ?? []
-    const total = name === undefined ? 0 : totalOf(metric)
-    // Zeros tell nothing; NaN and Infinity are refused point by point.
-    if (name === undefined || total === 0 || !Number.isFinite(total)) continue
-    measured.set(keyOf(name, metric), { name, unit: metric.descriptor.unit, total })
-  }
-  if (measured.size === 0) return UNCONTROLLED
-  const arrived = new Map<string, number>()
-  for (const metric of metrics) {
-    const key = keyOf(metric.descriptor.name, metric)
-    if (measured.has(key)) arrived.set(key, (arrived.get(key) ?? 0) + totalOf(metric))
-  }
-  return {
-    times: metric => {
-      const key = keyOf(metric.descriptor.name, metric)
-      const control = measured.get(key)
-      if (control === undefined) return 1
-      const times = (arrived.get(key) as number) / control.total
-      const whole = Math.round(times)
-      return Math.abs(times - whole) <= whole * ROUNDING ? whole : times
-    },
-    missing: [...measured].flatMap(([key, control]) => (arrived.has(key) ? [] : control)),
-  }
+/** What a control tells of its metric. */
+export interface Controlled {
+  /** How often the SDK has recorded each value. A fraction says that it cannot be told. */
+  readonly times: number
+  /** How many series the view keeps apart between two exports. */
+  readonly limit: number | undefined
 }
 
-const UNCONTROLLED = { times: () => 1, missing: [] }
+/** What is known of a scope's metrics, each by a name of its own. */
+export interface ScopeTotals {
+  /** Of each, all that has come of the running collection. */
+  readonly arrived: Map<string, number>
+  /** What controls told last. */
+  readonly controlled: Map<string, Controlled>
+}
+
+/**
+ * Compares all that came of a metric with its control. Of a collection that comes in parts the control comes after its
+ * metric: until then holds what it told before.
+ *
+ * @param metrics one scope's, of one collection of deltas or of a part of it
+ */
+export function readControls(
+  metrics: readonly MetricData[],
+  { arrived, controlled }: ScopeTotals,
+): { of: (metric: MetricData) => Controlled | undefined; missing: readonly MissingMetric[] } {
+  for (const metric of metrics) {
+    if (isControl(metric)) continue
+    const key = keyOf(metric.descriptor.name, metric)
+    arrived.set(key, (arrived.get(key) ?? 0) + totalOf(metric))
+  }
+  const missing: MissingMetric[] = []
+  for (const metric of metrics) {
+    const { name: control, unit, description } = metric.descriptor
+    const [, name] = CONTROL.exec(control) ?? []
+    const measured = name === undefined ? 0 : totalOf(metric)
+    // Zeros tell nothing; NaN and Infinity are refused point by point.
+    if (name === undefined || measured === 0 || !Number.isFinite(measured)) continue
+    const key = keyOf(name, metric)
+    const total = arrived.get(key)
+    if (total === undefined) {
+      missing.push({ name, unit })
+      continue
+    }
+    const [, limit] = CONTROL_DESCRIPTION.exec(description) ?? []
+    controlled.set(key, { times: wholeTimes(total / measured), limit: limit === undefined ? undefined : Number(limit) })
+  }
+  return { of: metric => controlled.get(keyOf(metric.descriptor.name, metric)), missing }
+}
+
+function wholeTimes(times: number): number {
+  const whole = Math.round(times)
+  return Math.abs(times - whole) <= whole * ROUNDING ? whole : times
+}
 
 /** What the SDK keeps apart under one name. */
 function keyOf(name: string, { descriptor: { unit, valueType }, dataPointType }: MetricData): string {

@@ -4,7 +4,9 @@ import { configurationError, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
 import { Arrivals } from './arrivals.ts'
-import { controlled, isControl } from './controls.ts'
+import { Cardinality } from './cardinality.ts'
+import { Collection } from './collection.ts'
+import { isControl, readControls } from './controls.ts'
 import { CustomerReader } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
@@ -29,6 +31,8 @@ export class UsageMapper {
   readonly #options: Pick<UsageOptions, 'product' | 'productCode'>
   /** The series of observable counters. There are as many as the SDK keeps itself. */
   readonly #observed = new Set<string>()
+  readonly #collection = new Collection()
+  readonly #cardinality = new Cardinality()
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.
@@ -53,6 +57,11 @@ export class UsageMapper {
 
   get dimensions(): readonly Dimension[] {
     return this.#rules.dimensions
+  }
+
+  /** Whether the reader has handed a collection over in parts (`maxExportBatchSize`). */
+  get inParts(): boolean {
+    return this.#collection.inParts
   }
 
   /** The metrics that feed each dimension. */
@@ -88,13 +97,21 @@ export class UsageMapper {
       take(...amount)
       return undefined
     })
+    this.#collection.receive(metrics)
     for (const { scope, metrics: list } of metrics.scopeMetrics) {
-      const { times, missing } = controlled(list)
+      const { of, missing } = readControls(list, this.#collection.totals(scope))
       for (const metric of list) {
         if (isControl(metric)) continue
         const { name, unit } = metric.descriptor
         const begins = (attributes: Attributes) => this.#begins([scope.name, scope.version, name, unit], attributes)
-        mapMetric(mapping, scope.name, metric, times(metric), isObserved(metric) ? begins : NEVER)
+        const { times = 1, limit } = of(metric) ?? {}
+        mapMetric(mapping, scope.name, metric, times, isObserved(metric) ? begins : NEVER)
+        if (!this.#rules.feeds.has(name)) continue
+        const series = this.#collection.series(metric)
+        const message = this.#cardinality.warn(name, series, limit)
+        if (message !== undefined) {
+          mapping.report.doubtful.push({ reason: 'crowded', metric: name, points: series, message })
+        }
       }
       for (const { name, unit } of missing) {
         if (mapping.metric(scope.name, name, unit, undefined)) mapping.lose('kept-by-view')

@@ -68,7 +68,8 @@ export interface Unbillable {
 }
 
 export interface Doubtful {
-  readonly reason: DoubtfulReason
+  /** Or that there are nearly as many series as the SDK keeps apart. */
+  readonly reason: DoubtfulReason | 'crowded'
   readonly metric: string
   points: number
   readonly message: string
@@ -497,7 +498,7 @@ function explainUnattributed(reason: UnnamedReason, resolverError: unknown): str
     case 'licence-without-product':
       return 'There is usage of customers with a licence, and only productCode is configured. It is kept, unattributed, since it belongs to the licence: set the option product, your own label for the product, beside productCode.'
     case 'overflow':
-      return "There is usage beyond the SDK's cardinality limit, which has lost its customer. It is kept, unattributed: raise the limit (cardinalityLimit says how far)."
+      return "There is usage beyond the SDK's cardinality limit: the SDK has added it up without its customers, and nothing here can tell any more whose it is. It is kept, unattributed, and NOT BILLED. So that no more is lost, raise the limit: the reader's cardinalityLimits, or billingViews' cardinalityLimit (the function cardinalityLimit says how far)."
     case 'resolver-failed':
       return `The option customer threw. The usage is kept, unattributed: ${resolverError instanceof Error ? resolverError.message : resolverError}`
   }

@@ -2,13 +2,12 @@ import type { Attributes } from '@opentelemetry/api'
 import type { AggregationOption, InstrumentType, ViewOptions } from '@opentelemetry/sdk-metrics'
 import * as v from 'valibot'
 import { check, configurationError, show, strictObject, together } from '../check.ts'
-import { nameControls } from './controls.ts'
+import { DEFAULT_CARDINALITY_LIMIT } from './cardinality.ts'
+import { describeControl, nameControls } from './controls.ts'
 import { customerKeys } from './customer.ts'
 import { parseUsageOptions, type UsageOptions } from './options.ts'
 import { compileRules } from './rules.ts'
 
-/** What the SDK uses where nobody says otherwise. */
-const DEFAULT_CARDINALITY_LIMIT = 2000
 /** `AggregationType.DROP`, by number since the SDK is not imported. */
 const DROP = 1
 
@@ -53,7 +52,8 @@ const schema = strictObject({
  *
  * Views hold for all readers of the provider. No other view should match these instruments: where two do, the SDK
  * records each value twice. The exporter finds that by a control, `marketplace.control.….<metric>`, which each counter
- * and histogram gets beside it: one series that counts everything once. Usage is then billed once, with a warning. To
+ * and histogram gets beside it: one series that counts everything once. Usage is then billed once, with a warning (of a
+ * reader with `maxExportBatchSize` from its second collection on: in the first the control comes too late). To
  * have the reader bring nothing but these metrics, see `dropUnnamed`.
  */
 export function billingViews(options: UsageOptions, views: BillingViewsOptions = {}): ViewOptions[] {
@@ -67,6 +67,7 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
   const controls = [...feeds.keys()].flatMap(instrumentName =>
     ADDED_UP.map(type => ({
       ...{ instrumentName, instrumentType: type as InstrumentType, name: controlName(instrumentName) },
+      description: describeControl(cardinalityLimit),
       attributesProcessors: [NONE],
     })),
   )

@@ -3,10 +3,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import type { Attributes } from '@opentelemetry/api'
 import { AWSMarketplaceMetricExporter, type MeteringClient, SqliteLedger } from '../../src/index.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
 import {
   ACCOUNT,
+  counted,
   exportTo,
   HOUR,
   M,
@@ -159,6 +161,26 @@ for (const kind of FAULTS) {
     assert.deepEqual(billed(), { [TOKENS]: 5 })
   })
 }
+
+test('a fault that lasts for a moment is waited out while there is time, by flush and by shutdown', async t => {
+  // The one clock here that goes on by itself: without it no pause is over.
+  const running = () => Math.floor(START + performance.now())
+  await Promise.all(
+    (['forceFlush', 'shutdown'] as const).map(async end => {
+      let ahead = 0
+      const now = () => running() + ahead
+      const { exporter, simulator, billed } = world(t, { now, simulator: { now } })
+      const customers = Array.from({ length: 100 }, (_, index) => {
+        return [1, { 'marketplace.customer.account_id': String(999_900_000_000 + index) }] as [number, Attributes]
+      })
+      assert.deepEqual(await exportTo(exporter, counted('marketplace.inference.tokens', ...customers)), SUCCESS)
+      simulator.faults.add({ kind: 'reset', next: 1 })
+      ahead = HOUR
+      await exporter[end]()
+      assert.equal(Object.keys(billed()).length, 100)
+    }),
+  )
+})
 
 test('AWS that is down, over a socket, or without credentials, fails neither flush nor shutdown', async t => {
   const { url, close } = await startSimulator()

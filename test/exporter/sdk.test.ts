@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MetricProducer, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import { statementTable } from '../../src/cli/report/statement-table.ts'
 import { billingViews, cardinalityLimit, inferenceInstruments, type UsageBatch } from '../../src/index.ts'
 import {
   ACCOUNT,
@@ -18,6 +19,7 @@ import {
   PRODUCT,
   recorded,
   SDKS,
+  START,
   saidDuring,
   world,
 } from './support.ts'
@@ -133,7 +135,29 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     const amounts = await recorded(ledger)
     assert.equal(amounts['overflow inference-requests'], 501n * M)
     assert.equal(Object.keys(amounts).length, 2000)
-    assert.match(messages.join('\n'), /error: There is usage beyond the SDK's cardinality limit/)
+    const lines = await ledger.statement()
+    assert.match(
+      statementTable({ now: START, period: {}, lines, allTime: lines }),
+      /^ {2}overflow: beyond its cardinality limit .* nothing in it tells any more whose it is: first raise the limit /m,
+    )
+    assert.match(
+      messages.join('\n'),
+      /error: There is usage beyond the SDK's cardinality limit: .* nothing here can tell any more whose it is\. .* NOT BILLED\./,
+    )
+  })
+
+  test(`four fifths of the cardinality limit are told (${generation})`, async t => {
+    const { exporter } = world(t)
+    const { meter, collect } = measure(t, sdk, exporter)
+    const { requests } = inferenceInstruments(meter)
+    for (let index = 0; index < 1600; index++) {
+      requests.add(1, { 'marketplace.customer.account_id': String(999_900_000_000 + index) })
+    }
+    const messages = await saidDuring(collect)
+    assert.equal(
+      messages.filter(message => /^warn: marketplace\.inference\.requests had 1,600 series/.test(message)).length,
+      1,
+    )
   })
 
   test(`views with a limit for the number of customers lose nobody (${generation})`, async t => {

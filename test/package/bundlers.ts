@@ -6,27 +6,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { APP, atOurs, IMPORTS, METERING, Project } from './project.ts'
+import { billsAcrossStarts, FIRST_SAMPLE } from '../readme/first-sample.ts'
+import { atOurs, Project, sampleNeeds } from './project.ts'
 
 /**
- * Bundles an application that keeps its ledger in a file, with what the README tells it to install and nothing else, and
- * runs what came out: beside the project's `node_modules`, and by itself in another folder.
+ * Bundles the README's first sample, with what the README tells it to install and nothing else, and runs what came out:
+ * beside the project's `node_modules`, and by itself in another folder.
  */
 
 const BUNDLERS = ['webpack@5.113.0', 'rollup@4.68.8', 'next@16.4.6', 'react@19.2.8', 'react-dom@19.2.8']
 const PLUGINS = ['@rollup/plugin-commonjs@29.0.3', '@rollup/plugin-json@6.1.0', '@rollup/plugin-node-resolve@16.0.3']
 
-/** It also opens ledgers whose clients are not installed, and tells what is said. */
-const BUNDLED = `
+/** Opens ledgers whose clients are not installed, and tells what is said. Not with a top-level await, which CommonJS does not have. */
+const MISSING = `
 import { openLedger } from 'opentelemetry-exporter-aws-marketplace'
-${APP.replace('JSON.stringify(billed))', 'JSON.stringify(billed), await missing())').replace('(billed =>', '(async billed =>')}
-async function missing() {
-  const ledgers = ['postgresql://user@127.0.0.1:1/database', 'dynamodb://table?region=us-east-1'].map(address => openLedger(address))
-  return (await Promise.allSettled(ledgers)).map(({ reason }) => reason.message).join(' ')
-}
+const ledgers = ['postgresql://user@127.0.0.1:1/database', 'dynamodb://table?region=us-east-1'].map(address => openLedger(address))
+Promise.allSettled(ledgers).then(opened => console.log(opened.map(({ reason }) => reason.message).join(' ')))
 `
 const PRINTED =
-  '[250] Expected pg to be installed (npm install pg; for a bundle before it is made): a ledger on PostgreSQL needs it. ' +
+  'Expected pg to be installed (npm install pg; for a bundle before it is made): a ledger on PostgreSQL needs it. ' +
   'Expected @aws-sdk/client-dynamodb to be installed (npm install @aws-sdk/client-dynamodb; for a bundle before it is ' +
   'made): a ledger on DynamoDB needs it.\n'
 
@@ -39,13 +37,14 @@ diag.setLogger({ error: console.log, warn: none, info: none, debug: none, verbos
 new AWSMarketplaceMetricExporter({ productCode: 'product', region: 'us-east-1', ledger: 'ledger.sqlite' })
 `
 
-/** For `require` in what came from CommonJS, as esbuild has it be given. */
+/** For `require` in what came from CommonJS, as esbuild has it be given; or less of it, by `--main-fields`. */
 const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
 
 const WEBPACK = `
 import webpack from 'webpack'
-const output = { path: import.meta.dirname + '/out/webpack', filename: 'app.cjs' }
-webpack({ mode: 'production', target: 'node', entry: './app.js', output }, (error, stats) => {
+const output = { path: import.meta.dirname + '/out/webpack', filename: '[name].cjs' }
+const entry = { app: './app.js', missing: './missing.js' }
+webpack({ mode: 'production', target: 'node', entry, output }, (error, stats) => {
   if (error !== null || stats.hasErrors()) throw error ?? new Error(stats.toString())
 })
 `
@@ -55,28 +54,51 @@ import commonjs from '@rollup/plugin-commonjs'
 import json from '@rollup/plugin-json'
 import resolve from '@rollup/plugin-node-resolve'
 import { rollup } from 'rollup'
-const bundle = await rollup({ input: 'app.js', plugins: [resolve({ preferBuiltins: true }), commonjs(), json()], logLevel: 'silent' })
+const bundle = await rollup({ input: ['app.js', 'missing.js'], plugins: [resolve({ preferBuiltins: true }), commonjs(), json()], logLevel: 'silent' })
 await bundle.write({ format: 'es', dir: 'out/rollup-es', entryFileNames: '[name].mjs', chunkFileNames: '[name].mjs' })
 await bundle.write({ format: 'cjs', dir: 'out/rollup-cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name].cjs' })
 `
 
-const ROUTE = `${IMPORTS}
+/** The server is Next.js's own: a route that meters 250 tokens against a simulator beside it, and answers what was billed. */
+const ROUTE = `
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import { AWSMarketplaceMetricExporter, InferenceMeter, SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
+import { startSimulator } from 'opentelemetry-exporter-aws-marketplace/simulator'
+
 export const dynamic = 'force-dynamic'
-async function main() {${METERING}}
-export const GET = async () => Response.json(await main())
+export async function GET() {
+  let now = Date.UTC(2026, 10, 21, 10, 30)
+  const aws = await startSimulator({ now: () => now })
+  process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = aws.url
+  const ledger = new SqliteLedger({ path: 'ledger.sqlite' })
+  const exporter = new AWSMarketplaceMetricExporter({ productCode: 'product', region: 'us-east-1', ledger, now: () => now })
+  const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
+  new InferenceMeter(provider).recordTokensProcessed({ accountId: '123456789012' }, 250)
+  await provider.forceFlush()
+  now += 3_600_000
+  await provider.shutdown()
+  const billed = aws.simulator.totals().map(total => total.quantity)
+  await ledger.close()
+  await aws.close()
+  return Response.json(billed)
+}
 `
 
 using project = new Project()
-const wanted = ['@aws-sdk/client-marketplace-metering', '@opentelemetry/api', '@opentelemetry/sdk-metrics', 'esbuild']
-project.install(...wanted.map(atOurs), ...BUNDLERS, ...PLUGINS)
-project.write('app.js', BUNDLED)
+project.install(...[...sampleNeeds, 'esbuild'].map(atOurs), ...BUNDLERS, ...PLUGINS)
+project.write('app.js', FIRST_SAMPLE)
+project.write('missing.js', MISSING)
 project.write('without-sdk.js', WITHOUT_SDK)
-assert.equal(project.run('node', 'app.js'), PRINTED, 'not bundled')
+assert.equal(project.run('node', 'missing.js'), PRINTED, 'not bundled')
 
 const esbuild = ['esbuild', '--bundle', '--platform=node', '--log-level=error']
 const esm = ['--format=esm', `--banner:js=${BANNER}`]
-project.run('npx', ...esbuild, 'app.js', '--format=cjs', '--outfile=out/esbuild-cjs/app.cjs')
-project.run('npx', ...esbuild, 'app.js', ...esm, '--outfile=out/esbuild-esm/app.mjs')
+for (const app of ['app', 'missing']) {
+  project.run('npx', ...esbuild, `${app}.js`, '--format=cjs', `--outfile=out/esbuild-cjs/${app}.cjs`)
+  project.run('npx', ...esbuild, `${app}.js`, ...esm, `--outfile=out/esbuild-esm/${app}.mjs`)
+  const fields = ['--format=esm', '--main-fields=module,main']
+  project.run('npx', ...esbuild, `${app}.js`, ...fields, `--outfile=out/esbuild-fields/${app}.mjs`)
+}
 const sdk = '--external:@aws-sdk/client-marketplace-metering'
 project.run('npx', ...esbuild, 'without-sdk.js', ...esm, sdk, '--outfile=out/without-sdk/app.mjs')
 project.write('webpack.js', WEBPACK)
@@ -91,17 +113,21 @@ project.run('npx', 'next', 'build')
 
 const away = mkdtempSync(join(tmpdir(), 'marketplace-bundles-'))
 try {
-  const apps = {
-    'out/esbuild-cjs': 'app.cjs',
-    'out/esbuild-esm': 'app.mjs',
-    'out/webpack': 'app.cjs',
-    'out/rollup-es': 'app.mjs',
-    'out/rollup-cjs': 'app.cjs',
+  const bundles = {
+    'out/esbuild-cjs': 'cjs',
+    'out/esbuild-esm': 'mjs',
+    'out/esbuild-fields': 'mjs',
+    'out/webpack': 'cjs',
+    'out/rollup-es': 'mjs',
+    'out/rollup-cjs': 'cjs',
   }
-  for (const [folder, file] of Object.entries(apps)) {
-    cpSync(join(project.folder, folder), join(away, folder), { recursive: true })
-    assert.equal(project.runIn(folder, 'node', file), PRINTED, `${folder}, beside node_modules`)
-    assert.equal(project.runIn(join(away, folder), 'node', file), PRINTED, `${folder}, by itself`)
+  for (const [bundle, kind] of Object.entries(bundles)) {
+    cpSync(join(project.folder, bundle), join(away, bundle), { recursive: true })
+    for (const cwd of [join(project.folder, bundle), join(away, bundle)]) {
+      const start = { command: 'node', args: [`app.${kind}`], cwd, env: project.env }
+      await billsAcrossStarts([start, start])
+      assert.equal(project.runIn(cwd, 'node', `missing.${kind}`), PRINTED, cwd)
+    }
   }
   cpSync(join(project.folder, 'out/without-sdk'), join(away, 'without-sdk'), { recursive: true })
   assert.match(

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { APP, atOurs, entries, ours, Project } from './project.ts'
+import { billsAcrossStarts, FIRST_SAMPLE } from '../readme/first-sample.ts'
+import { atOurs, entries, ours, Project, sampleNeeds } from './project.ts'
 
 /**
  * Installs the packed package into an empty project, as a user would, and uses it there from TypeScript and from
- * JavaScript: every entry, the exporter against the simulator, and the command.
+ * JavaScript: every entry, the README's first sample against the simulator, and the command.
  */
 
 /** The status page's script is in it, as one that browsers take and that the page's policy allows. */
@@ -60,19 +61,19 @@ using project = new Project()
 const nodes = [...NODES, ...Object.keys(REFUSED)].map(
   version => `node-${version}@npm:node-${process.platform}-${process.arch}@${version}`,
 )
-project.install(...[...Object.keys(ours.peerDependencies), 'typescript', '@types/node'].map(atOurs), ...nodes)
+const needed = new Set([...sampleNeeds, ...Object.keys(ours.peerDependencies), 'typescript', '@types/node'])
+project.install(...[...needed].map(atOurs), ...nodes)
 const nodeOf = (version: string) => join(project.folder, `node_modules/node-${version}/bin/node`)
 
-project.write('app.js', APP)
+project.write('app.js', FIRST_SAMPLE)
 project.write('errors.js', ERRORS)
 project.write('page.js', PAGE)
-project.write('app.ts', APP)
+project.write('app.ts', FIRST_SAMPLE)
 const command = `node_modules/${ours.name}/${ours.bin['marketplace-meter']}`
 for (const node of [process.execPath, ...NODES.map(nodeOf)]) {
-  for (const app of ['app.js', 'app.ts']) {
-    rmSync(join(project.folder, 'ledger.sqlite'), { force: true })
-    assert.equal(project.run(node, app), '[250]\n', `${app} on ${node}`)
-  }
+  rmSync(join(project.folder, 'ledger.sqlite'), { force: true })
+  const start = (app: string) => ({ command: node, args: [app], cwd: project.folder, env: project.env })
+  await billsAcrossStarts([start('app.js'), start('app.ts'), start('app.js')])
   project.run(node, 'errors.js')
   project.run(node, 'page.js')
   assert.match(project.run(node, command, 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)

@@ -16,6 +16,14 @@ export const entries: readonly string[] = Object.keys(ours.exports)
   .filter(path => path !== './package.json')
   .map(path => ours.name + path.slice(1))
 
+/** What the README's first sample imports, as the README has it be installed. */
+export const sampleNeeds: readonly string[] = [
+  '@aws-sdk/client-marketplace-metering',
+  '@opentelemetry/api',
+  '@opentelemetry/exporter-metrics-otlp-proto',
+  '@opentelemetry/sdk-metrics',
+]
+
 /** A development dependency at the version that is installed here. */
 export const atOurs = (name: string): string => `${name}@${manifest(join(root, 'node_modules', name)).version}`
 
@@ -66,34 +74,3 @@ export class Project implements Disposable {
     rmSync(this.folder, { recursive: true, force: true })
   }
 }
-
-/** Imports for an application that meters 250 tokens in a file and by AWS's wire. */
-export const IMPORTS = `
-import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import { AWSMarketplaceMetricExporter, inferenceInstruments, SqliteLedger } from 'opentelemetry-exporter-aws-marketplace'
-import { startSimulator } from 'opentelemetry-exporter-aws-marketplace/simulator'
-`
-
-/** What it does, as the body of an async function that returns what was billed: [250]. */
-export const METERING = `
-let now = Date.UTC(2026, 10, 21, 10, 30)
-const aws = await startSimulator({ now: () => now })
-process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = aws.url
-const ledger = new SqliteLedger({ path: 'ledger.sqlite' })
-const exporter = new AWSMarketplaceMetricExporter({ productCode: 'product', region: 'us-east-1', ledger, now: () => now })
-const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
-inferenceInstruments(provider.getMeter('app')).tokens.add(250, { 'marketplace.customer.account_id': '123456789012' })
-await provider.forceFlush()
-now += 3_600_000
-await provider.shutdown()
-const billed = aws.simulator.totals().map(total => total.quantity)
-await ledger.close()
-await aws.close()
-return billed
-`
-
-/** Not with a top-level await, which CommonJS does not have. */
-export const APP = `${IMPORTS}
-async function main() {${METERING}}
-main().then(billed => console.log(JSON.stringify(billed)))
-`

@@ -109,6 +109,38 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     }
   })
 
+  test(`nearly as many series as the SDK keeps apart are told (${generation})`, async () => {
+    const collections = async (limits: { limit?: number; views?: ViewOptions[] }, ...series: number[]) => {
+      const { meter, collect } = measure({ sdk, ...limits })
+      const { requests } = inferenceInstruments(meter())
+      const mapper = new UsageMapper(options)
+      const told: string[][] = []
+      for (const count of series) {
+        for (let index = 0; index < count; index++) requests.add(1, customer(index))
+        const { doubtful } = map(mapper, await collect()).report
+        told.push(doubtful.map(({ reason, message }) => `${reason}: ${message}`))
+      }
+      return told
+    }
+    // Nobody tells an exporter of its reader's limit: what is right for the SDK's own is said once.
+    const [none, first, ...later] = await collections({}, 1599, 1600, 1700, 2000)
+    assert.deepEqual([none, ...later], [[], [], []])
+    assert.match(
+      first?.join() ?? '',
+      /^crowded: marketplace\.inference\.requests had 1,600 series between two exports, and the SDK keeps 2,000 apart unless/,
+    )
+    // Who has had more than the SDK's own limit has another.
+    assert.deepEqual(await collections({ limit: 100_000 }, 2500, 1700), [[], []])
+    // The views' limit is known, whatever it is, and told of each time.
+    const views = () => billingViews(options, { cardinalityLimit: 1000 })
+    const [few, ...many] = await collections({ views: views() }, 799, 800, 900, 1500)
+    assert.deepEqual(few, [])
+    assert.match(many[0]?.join() ?? '', /had 800 series between two exports, and its view keeps 1,000 apart\./)
+    assert.match(many[1]?.join() ?? '', /had 900 series/)
+    // That it has overflowed is told as what it is.
+    assert.deepEqual(many[2], [])
+  })
+
   test(`another view that matches too makes nothing count twice, and is told (${generation})`, async () => {
     const usage: UsageOptions = {
       productCode: 'p',
