@@ -40,7 +40,7 @@ import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
-import { begin, readHead } from './head.ts'
+import { begin, readHead, refuseOther } from './head.ts'
 import { Journal } from './journal.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { registerSources, takeTurns } from './products.ts'
@@ -54,6 +54,8 @@ export interface DynamoDBLedgerOptions extends ClientOptions {
   client?: DynamoDBClient
   /** For how long what fails in passing is tried again: throttling, a lost connection. 10 seconds by default. */
   retryTimeout?: number
+  /** Only look: a ledger is neither made in the table nor brought up to date. Off by default. */
+  readOnly?: boolean
   /** Milliseconds since the epoch, instead of DynamoDB's clock. */
   now?: () => number
 }
@@ -78,7 +80,7 @@ export class DynamoDBLedger implements Ledger {
     this.clock = {
       // To within a second: as DynamoDB's answers tell it.
       now: async () => {
-        if (!clock.known) await begin(table)
+        if (!clock.known) await readHead(table)
         return clock.now()
       },
       takeTurns: (...turns) => takeTurns(table, ...turns),
@@ -98,6 +100,7 @@ export class DynamoDBLedger implements Ledger {
     tableName,
     client,
     retryTimeout = RETRY_TIMEOUT,
+    readOnly = false,
     now,
     ...options
   }: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
@@ -107,7 +110,7 @@ export class DynamoDBLedger implements Ledger {
     const clock = new EngineClock(now)
     const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
     try {
-      await begin(table)
+      await (readOnly ? refuseOther(table) : begin(table))
     } catch (error) {
       end()
       throw error

@@ -39,7 +39,7 @@ import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
-import { migrate, migrationSql } from './migration.ts'
+import { migrate, migrationSql, refuseOther } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
 import { dimensions, records, statementLines, statusOf } from './reports.ts'
@@ -66,6 +66,8 @@ export interface PostgresqlLedgerOptions {
   statementTimeout?: number
   /** For how long what fails in passing is tried again: a lost connection, a failover, a lock. 10 seconds by default. */
   retryTimeout?: number
+  /** Only look: its tables are neither made nor brought up to date. Off by default. */
+  readOnly?: boolean
   /** Milliseconds since the epoch, instead of the server's clock. */
   now?: () => number
 }
@@ -114,7 +116,7 @@ export class PostgresqlLedger implements Ledger {
       ...{ schema, statementTimeout, retryTimeout, now: options.now },
     })
     try {
-      await migrate(database)
+      await (options.readOnly ? refuseOther(database) : migrate(database))
     } catch (error) {
       await database.close()
       throw error
