@@ -15,6 +15,7 @@ import type {
   ExpireResult,
   FinalizeOptions,
   Lane,
+  LaneAnswer,
   Ledger,
   LedgerStatus,
   MeteringRecord,
@@ -42,6 +43,7 @@ import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
 import { begin, readHead, refuseOther } from './head.ts'
 import { Journal } from './journal.ts'
+import { laneAnswers } from './lane-answers.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { registerSources, takeTurns } from './products.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -172,6 +174,10 @@ export class DynamoDBLedger implements Ledger {
    */
   async status(): Promise<LedgerStatus> {
     return await statusOf(this.#database)
+  }
+
+  async answers(): Promise<LaneAnswer[]> {
+    return await laneAnswers(this.#database)
   }
 
   async dimensions(): Promise<Dimension[]> {

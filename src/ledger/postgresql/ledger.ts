@@ -16,6 +16,7 @@ import type {
   ExpireResult,
   FinalizeOptions,
   Lane,
+  LaneAnswer,
   Ledger,
   LedgerStatus,
   MeteringRecord,
@@ -42,7 +43,7 @@ import { doubtEverything, prune } from './maintenance.ts'
 import { migrate, migrationSql, refuseOther } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
-import { dimensions, records, statementLines, statusOf } from './reports.ts'
+import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
 
@@ -172,6 +173,10 @@ export class PostgresqlLedger implements Ledger {
 
   async status(): Promise<LedgerStatus> {
     return await readFolded(this.#database, 'read the status', 'what the status tells', statusOf)
+  }
+
+  async answers(): Promise<LaneAnswer[]> {
+    return await this.#database.read('read the last answers', laneAnswers)
   }
 
   async dimensions(): Promise<Dimension[]> {

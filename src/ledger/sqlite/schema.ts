@@ -297,4 +297,9 @@ WHERE NOT EXISTS (SELECT 1 FROM audit);
 ALTER TABLE ledger ADD COLUMN silent_before INTEGER NOT NULL DEFAULT 0; -- in microseconds
 ALTER TABLE ledger ADD COLUMN forgot_at INTEGER NOT NULL DEFAULT 0; -- in milliseconds
 `,
+  `
+-- What AWS, or the way to it, has answered last.
+ALTER TABLE lane ADD COLUMN answer TEXT;
+ALTER TABLE lane ADD COLUMN answered_at INTEGER; -- in milliseconds
+`,
 ]
