@@ -27,8 +27,8 @@ export function regionFinding(region: string): Finding {
 }
 
 /** @param ahead how far this machine's clock is ahead of the other, in milliseconds */
-export function clockFinding(ahead: number, whose: string): Finding {
-  const name = 'clock'
+export function clockFinding(ahead: number, whose: "AWS's" | "the ledger's"): Finding {
+  const name = whose === "AWS's" ? 'clock' : "ledger's clock"
   if (Math.abs(ahead) < CLOCK_OFF) {
     return { name, state: 'ok', message: `This machine's clock and ${whose} agree within a minute.` }
   }
