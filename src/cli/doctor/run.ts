@@ -82,7 +82,8 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
   const ledger = found?.ledger
   try {
     const opened = ledger === undefined ? undefined : await readLedger(ledger, subject, findings)
-    const names = options.dimension ?? subject.names ?? (await ledger?.dimensions())?.map(({ name }) => name) ?? []
+    const names =
+      options.dimension ?? subject.names ?? (await opened?.ledger.dimensions())?.map(({ name }) => name) ?? []
     findings.push(region === undefined ? NO_REGION : regionFinding(region))
     if (region !== undefined) {
       const probe = await openMarketplace(region, TIMEOUT)
@@ -107,7 +108,7 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
       }
     }
     if (listed !== undefined) findings.push(names.length === 0 ? NOTHING_TO_COMPARE : listingFinding(listed, names))
-    findings.push(...(await timetable(ledger, { ...subject, now: opened?.now ?? now })))
+    findings.push(...(await timetable(opened?.ledger, { ...subject, now: opened?.now ?? now })))
     if (product === undefined && productCode === undefined) findings.push(NO_PRODUCT)
   } finally {
     await ledger?.close()

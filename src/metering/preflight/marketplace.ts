@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../../errors.ts'
-import { describeSkew } from '../../marketplace/clock-skew.ts'
+import { CLOCK_OFF, describeSkew } from '../../marketplace/clock-skew.ts'
 import { type MarketplaceProbe, openProbe, type Reply } from '../../marketplace/probe.ts'
 import { distance, shortTime } from '../../text/time.ts'
 import { type Fault, faultOf } from '../faults.ts'
@@ -37,7 +37,6 @@ export async function marketplaceFindings({ probe, region, productCode, now }: M
   return [credentials, ...clock, permissionFinding(reply, region, productCode)]
 }
 
-/** Warned of where they end before an hour is over: nobody may be there to renew them. */
 async function credentialsFinding(probe: MarketplaceProbe, now: number): Promise<Finding> {
   const name = 'credentials'
   try {
@@ -75,14 +74,16 @@ export function refusalFinding(name: string, { error, message = '', clockSkew }:
   const { fault } = faultOf(error)
   const said = sentence(`AWS or the network said: ${message}`)
   const known = ADVICE.find(([names]) => names.test(errorName))
-  if (/Signature|RequestExpired|RequestTimeTooSkewed/.test(errorName) && clockSkew !== undefined && clockSkew !== 0) {
-    return { name, state: 'fault', message: `${describeSkew(clockSkew)} ${said}`, advice: SET_CLOCK }
+  if (SIGNED_LATE.test(errorName) && Math.abs(clockSkew ?? 0) >= CLOCK_OFF) {
+    return { name, state: 'fault', message: `${describeSkew(clockSkew as number)} ${said}`, advice: SET_CLOCK }
   }
   if (known !== undefined) return { name, state: 'fault', message: `${known[1]} ${said}`, advice: known[2] }
   const [state, what, advice] = BY_FAULT[fault]
   return { name, state, message: `${what} ${said}`, advice }
 }
 
+/** What AWS answers where the time of a signature is too far from its own, among other reasons. */
+const SIGNED_LATE = /Signature|RequestExpired|RequestTimeTooSkewed/
 const SET_CLOCK = 'Set the clock, and run "doctor" again.'
 
 const ADVICE: readonly (readonly [names: RegExp, message: string, advice: string])[] = [
