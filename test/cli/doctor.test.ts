@@ -46,6 +46,16 @@ const SIGNER = {
   secretAccessKey: CREDENTIALS.AWS_SECRET_ACCESS_KEY,
 }
 
+const WITHOUT_SDK = `import { registerHooks } from 'node:module'
+const name = '@aws-sdk/client-marketplace-metering'
+registerHooks({
+  resolve(specifier, context, next) {
+    if (specifier !== name) return next(specifier, context)
+    throw Object.assign(new Error("Cannot find package '" + name + "'"), { code: 'ERR_MODULE_NOT_FOUND' })
+  },
+})
+`
+
 async function simulated(t: TestContext, options: ServerOptions = {}) {
   const running = await startSimulator(options)
   t.after(() => running.close())
@@ -172,6 +182,15 @@ describe('doctor', () => {
     const env = { ...CLEAN, ...CREDENTIALS, AWS_REGION: 'eu-central-1', TZ: 'Asia/Tokyo' }
     const { stdout, status } = await run([...args, '--test-customer', TEST_CUSTOMER], env)
     assert.equal(status, 1)
+    // Where the AWS SDK is not installed, this package's own client asks.
+    const hooks = join(folder(t), 'hooks.mjs')
+    writeFileSync(hooks, WITHOUT_SDK)
+    const own = await run([...args, '--format', 'json'], { ...env, NODE_OPTIONS: `--import=${hooks}` })
+    const { findings } = JSON.parse(own.stdout) as { findings: Finding[] }
+    const states = findings.flatMap(({ name, state }) =>
+      ['credentials', 'clock', 'permission'].includes(name) ? [`${name} ${state}`] : [],
+    )
+    assert.deepEqual(states, ['credentials ok', 'clock ok', 'permission ok'])
     assert.match(stdout, /^ok {7}node {11}Node\.js /m)
     assert.match(stdout, /^warning {2}ledger {9}There is no ledger at \S+no\.sqlite yet\. → It is made when /m)
     assert.match(

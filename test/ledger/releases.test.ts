@@ -340,6 +340,9 @@ for (const [engine, make, skip] of [
 
     test('is told of by the commands', async () => {
       await using left = await make()
+      // Who only looks does not bring it forward: the release that made it goes on.
+      const refused = await run(['status', '--ledger', left.address], left.env)
+      assert.match(refused.stderr, /older version.*\(ERR_LEDGER_READ_ONLY\)\n$/)
       await (await left.open(() => story.GOES_ON)).close()
       const told = async (...args: string[]) => {
         const { stdout, stderr, status } = await run([...args, '--ledger', left.address], left.env)
