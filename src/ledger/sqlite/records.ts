@@ -29,7 +29,7 @@ const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.d
 export function dueLanes(database: Database, now: number): DueLanes {
   const lanes = database.all(
     `SELECT id, product, identity, region FROM lane
-     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
+     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE}) ORDER BY id`,
     now,
   )
   if (lanes.length > 0) {
