@@ -13,6 +13,7 @@ import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
 import { withDeadline } from './marketplace/deadline.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from './metering/agreement-end.ts'
+import { otherBaseUnits } from './metering/base-units.ts'
 import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
@@ -287,21 +288,6 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
     return `usage of ${series.size} series (${each.join(', ')})`
   }
-}
-
-/** Dimensions that a ledger has in another base unit, and what is wrong with each. */
-function otherBaseUnits(dimensions: readonly Dimension[], known: readonly Dimension[]): Map<string, string> {
-  const before = new Map(known.map(dimension => [dimension.name, dimension]))
-  return new Map(
-    dimensions.flatMap(({ name, unit, baseUnit }) => {
-      const base = before.get(name)?.baseUnit ?? baseUnit
-      if (base === baseUnit) return []
-      const problem =
-        `dimensions.${name}.unit: expected one that converts to ${show(base)}, in which the ledger has its usage, ` +
-        `got ${show(unit)}. Sell it under the name of a new dimension`
-      return [[name, problem] as const]
-    }),
-  )
 }
 
 let toldOfDisabledSdk = false

@@ -5,6 +5,7 @@ import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
+import { doctorCommand } from './doctor.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { print, printError } from './output.ts'
@@ -31,7 +32,7 @@ const GROUPS: [string, (() => Command)[]][] = [
     [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
-  ['Run:', [serveCommand, checkCommand, simulateCommand]],
+  ['Run:', [serveCommand, checkCommand, doctorCommand, simulateCommand]],
 ]
 
 /** The command line. It throws a CommanderError where commander would end the process. */

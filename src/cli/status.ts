@@ -2,34 +2,60 @@ import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
+import { gravity } from '../metering/preflight/finding.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
+import { errorText } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
-import { statusJson, statusText } from './report/status.ts'
+import { print, printError, screen } from './output.ts'
+import { checkText, type LedgerOverview, problemsOf, statusJson, statusText } from './report/status.ts'
 
 interface Options extends CommonOptions {
   format: OutputFormat
+  check?: true
 }
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('what to look at first: pending, held, without a customer, hours closed')
+    .description('what to look at first: pending, held, without a customer, hours closed, what AWS answered last')
+    .option('--check', 'only what needs a person; exit status 1 for warnings, 2 where usage is at risk')
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
     .addOption(nowOption())
+    .addHelpText(
+      'after',
+      `
+With --check it is for cron and monitoring: a line for each finding, or one line
+when all is well. The exit status is 1 for what a person has to decide (held, in
+doubt, without a customer, counters that were not simply counted), and 2 where usage
+is pending for long, no hour was closed for long, or the ledger cannot be read.`,
+    )
     .action(async (options: Options) => {
-      const { ledger: address, format } = options
-      const report = await withLedger(address, 'read', async ledger => {
-        const now = nowOf(options)
-        const status = await ledger.status()
-        const alarms = await recentAlarms(ledger, status, now)
-        const dimensions = await readDimensions(ledger)
-        return { name: ledgerName(address), size: fileSize(address), now, status, alarms, dimensions }
+      const { format, check = false } = options
+      const report = await read(options).catch(error => {
+        // Of a plugin that monitors, 1 would be a mere warning.
+        if (!check) throw error
+        printError(errorText(error))
+        process.exitCode = 2
       })
-      print(format === 'json' ? json(statusJson(report)) : statusText(report, screen().paint))
+      if (report === undefined) return
+      const problems = problemsOf(report)
+      if (check) process.exitCode = gravity(problems)
+      if (format === 'json') print(json(statusJson(report)))
+      else print(check ? checkText(problems, report.status, report.now) : statusText(report, screen().paint))
     })
+}
+
+async function read(options: Options): Promise<LedgerOverview> {
+  const { ledger: address } = options
+  return await withLedger(address, 'read', async ledger => {
+    const now = nowOf(options)
+    const status = await ledger.status()
+    const alarms = await recentAlarms(ledger, status, now)
+    const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
+    return { name: ledgerName(address), size: fileSize(address), now, status, alarms, dimensions, answers }
+  })
 }
 
 /** Of a file, with the write-ahead log, which is part of it. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { configurationError } from '../check.ts'
+import { MIN_FREE_BYTES } from '../ledger/disk.ts'
 import { MINUTE, SECOND } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { Metering } from '../metering/metering.ts'
@@ -31,9 +32,6 @@ import { ANYONE, CERTIFIED, type Sender, Senders, type TokenSender } from './otl
 const CLOSE_TIMEOUT = 10 * SECOND
 /** After so long without a pass that succeeded something is wrong, if only with AWS. */
 const LONGEST_WITHOUT_PASS = 10 * MINUTE
-
-/** Enough for what comes until somebody makes room. */
-const MIN_FREE_BYTES = 32e6
 
 /** What may change while a gateway runs. */
 export interface Renewal {

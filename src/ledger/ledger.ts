@@ -67,6 +67,8 @@ export interface Ledger {
   ping(): Promise<void>
   /** The figures to watch. Its cost does not grow with history. */
   status(): Promise<LedgerStatus>
+  /** What AWS, or the way to it, has answered last in each lane. Its cost does not grow with history. */
+  answers(): Promise<LaneAnswer[]>
   /** All that were ever registered, as they are now, in the order in which they came. */
   dimensions(): Promise<Dimension[]>
   /** The five figures of each series, for a period or since the ledger began. */
@@ -254,6 +256,14 @@ export interface Lane {
   readonly product: string
   readonly identity: 'product-code' | 'licence'
   readonly region: string
+}
+
+/** An answer to a request of a lane: what was said of the first record in it. */
+export interface LaneAnswer extends Omit<Lane, 'id'> {
+  /** As in `Settlement`. */
+  readonly answer: string
+  /** When it was written down, in milliseconds since the epoch. */
+  readonly at: number
 }
 
 export interface ClaimOptions {

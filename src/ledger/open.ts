@@ -8,7 +8,10 @@ import { isFilePath } from './sqlite/private-file.ts'
 /** Opening a ledger by its address: a file, or a database that several machines share. */
 
 export interface OpenLedgerOptions {
-  /** Only look. A shared ledger is opened as always: who may not write to it has to be another user of the database. */
+  /**
+   * Only look: a ledger is neither made nor brought to this version. Who may not write to a shared one at all has to be
+   * another user of the database.
+   */
   readonly readOnly?: boolean
   /** How long to wait for another process's lock on a file, in milliseconds. */
   readonly busyTimeout?: number
@@ -42,12 +45,14 @@ export async function openLedger(address: string, options: OpenLedgerOptions = {
       return new SqliteLedger({ path: parsed.path, readOnly, ...(busyTimeout !== undefined && { busyTimeout }) })
     case 'postgresql': {
       const { PostgresqlLedger } = await import('./postgresql/ledger.ts')
-      return named(address, () => PostgresqlLedger.open({ connectionString: parsed.connectionString, ...clock }))
+      return named(address, () =>
+        PostgresqlLedger.open({ connectionString: parsed.connectionString, readOnly, ...clock }),
+      )
     }
     case 'dynamodb': {
       const { DynamoDBLedger } = await import('./dynamodb/ledger.ts')
       const { engine: _, ...options } = parsed
-      return named(address, () => DynamoDBLedger.open({ ...options, ...clock }))
+      return named(address, () => DynamoDBLedger.open({ ...options, readOnly, ...clock }))
     }
   }
 }

@@ -46,6 +46,11 @@ export interface BatchMeterUsageResult {
 
 /** Sends usage records. A refusal of the whole request rejects with an error whose `name` is AWS's, as the AWS SDK's do. */
 export interface MeteringClient {
+  /**
+   * How far this machine's clock was ahead of AWS's at the last answer, in milliseconds; negative where it was behind.
+   * Only the clients of this package know it.
+   */
+  readonly clockSkew?: number | undefined
   batchMeterUsage(
     request: BatchMeterUsageRequest,
     options?: { abortSignal?: AbortSignal },

@@ -23,13 +23,34 @@ export function clockSkewOf({ name, message }: Error, signedAt: number, date: st
   return Number.isFinite(skew) && (said || Math.abs(skew) >= TOLERANCE) ? skew : undefined
 }
 
+/** From here on a clock is off: far more than a request takes, and less than what makes AWS refuse a signature. */
+export const CLOCK_OFF = 60_000
+
+/**
+ * How far this machine's clock is ahead of who answered, at least, in milliseconds; negative where it is behind.
+ *
+ * @param date the answer's `Date` header, in whole seconds
+ * @param sentAt this machine's time before the request, in milliseconds since the epoch, and `receivedAt` after it
+ * @returns undefined where there is no date
+ */
+export function clockSkewBetween(
+  date: string | null | undefined,
+  sentAt: number,
+  receivedAt: number,
+): number | undefined {
+  const second = Date.parse(date ?? '')
+  if (Number.isNaN(second)) return undefined
+  const [least, most] = [sentAt - (second + 1000), receivedAt - second]
+  return least > 0 ? least : Math.min(most, 0)
+}
+
 /** A sentence for the person who can set the clock. */
-export function describeSkew(skew: number): string {
+export function describeSkew(skew: number, whose = "AWS's"): string {
   const seconds = Math.round(Math.abs(skew) / 1000)
   const parts = [
     [Math.floor(seconds / 3600), 'h'],
     [Math.floor(seconds / 60) % 60, 'min'],
     [seconds % 60, 's'],
   ].filter(([count]) => count !== 0)
-  return `This machine's clock is ${parts.map(part => part.join(' ')).join(' ')} ${skew > 0 ? 'ahead of' : 'behind'} AWS's: set it.`
+  return `This machine's clock is ${parts.map(part => part.join(' ')).join(' ')} ${skew > 0 ? 'ahead of' : 'behind'} ${whose}: set it.`
 }

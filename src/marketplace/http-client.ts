@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { check, strictObject } from '../check.ts'
 import { type Operation, type OperationResult, readAnswer } from './answer.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
-import { clockSkewOf, describeSkew } from './clock-skew.ts'
+import { clockSkewBetween, clockSkewOf, describeSkew } from './clock-skew.ts'
 import {
   type Credentials,
   CredentialsCache,
@@ -103,6 +103,7 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
   readonly #fetch: Fetch
   readonly #now: () => number
   readonly #credentials: CredentialsCache
+  #clockSkew: number | undefined
 
   /** @throws {ConfigurationError} that names every option that is wrong */
   constructor(options: HttpMeteringClientOptions = {}) {
@@ -115,6 +116,10 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
     this.#now = now
     const provider = typeof credentials === 'function' ? credentials : credentials && (() => credentials)
     this.#credentials = new CredentialsCache(provider ?? environmentCredentials(this.#fetch), now)
+  }
+
+  get clockSkew(): number | undefined {
+    return this.#clockSkew
   }
 
   /** Sends usage records: at most 25, all of one product. */
@@ -149,6 +154,7 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
       let response: Response | undefined
       try {
         response = await this.#fetch(this.endpoint, { method: 'POST', headers, body, redirect: 'manual', signal })
+        this.#hearTheTime(response.headers, signedAt)
         return await readAnswer(operation, response)
       } catch (error) {
         if (error instanceof MeteringAnswerError) throw error
@@ -163,6 +169,12 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
       }
     }
     return withDeadline(this.#timeout, post, { abortSignal })
+  }
+
+  /** A proxy's clock is not AWS's. */
+  #hearTheTime(headers: Headers, sentAt: number): void {
+    if (headers.has('x-amzn-requestid'))
+      this.#clockSkew = clockSkewBetween(headers.get('date'), sentAt, this.#now()) ?? this.#clockSkew
   }
 
   async #sign(operation: Operation, body: string, credentials: Credentials, signedAt: number) {

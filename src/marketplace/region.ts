@@ -11,6 +11,22 @@ export const regionOption = v.pipe(
   v.regex(REGION, REGION_EXPECTED),
 )
 
+/** Where AWS takes usage records: "Regions" in its reference of AWS Marketplace endpoints. The list grows. */
+const SERVED: ReadonlySet<string> = new Set(
+  (
+    'af-south-1 ap-east-1 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1 ' +
+    'ap-southeast-2 ap-southeast-3 ap-southeast-4 ca-central-1 cn-northwest-1 eu-central-1 eu-central-2 eu-north-1 ' +
+    'eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1 sa-east-1 us-east-1 ' +
+    'us-east-2 us-west-1 us-west-2'
+  ).split(' '),
+)
+
+/** Whether `BatchMeterUsage` is there; undefined where that is not known here. GovCloud has only `MeterUsage`. */
+export function isServed(region: string): boolean | undefined {
+  if (region.startsWith('us-gov-')) return false
+  return SERVED.has(region) || undefined
+}
+
 /** The region that a client says it sends to. */
 export function regionOf(client: MeteringClient): unknown {
   const { region, config } = client as { region?: unknown; config?: { region?: unknown } }

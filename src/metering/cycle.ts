@@ -20,6 +20,8 @@ import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
+import type { Finding } from './preflight/finding.ts'
+import { clockFinding } from './preflight/surroundings.ts'
 
 export interface MeteringCycleOptions {
   readonly ledger: Ledger
@@ -76,6 +78,8 @@ export type CycleEvent =
       readonly requestId?: string | undefined
     }
   | { readonly type: 'no-client'; readonly lane: Lane }
+  /** Something that metering needs is not as it should be. */
+  | { readonly type: 'finding'; readonly finding: Finding }
   /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
   | { readonly type: 'overflow'; readonly dimension: Dimension; readonly hours: number; readonly amount: bigint }
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
@@ -306,11 +310,13 @@ export class MeteringCycle {
         client.batchMeterUsage(requestFor(lane, records), { abortSignal }),
       )
     } catch (error) {
+      this.#lookAtClock(client)
       const fault = faultOf(error)
       report({ type: 'request', lane, records: records.length, seconds: seconds(), fault: fault.fault })
       const failure = { ...fault, repeated: repeated || fault.repeated, requestId: requestIdOf(error) }
       return this.#failed(sending, records, failure, describe(error))
     }
+    this.#lookAtClock(client)
     report({ type: 'request', lane, records: records.length, seconds: seconds() })
     const read = readAnswers(records, result)
     if (read.nonsense !== '') report({ type: 'nonsense', lane, message: read.nonsense, requestId: requestIdOf(result) })
@@ -328,6 +334,12 @@ export class MeteringCycle {
       }
       return { record, outcome: outcomeOf(answer, terms), answer: answer.said }
     })
+  }
+
+  /** Answers say what time it is at AWS. */
+  #lookAtClock({ clockSkew = 0 }: MeteringClient): void {
+    const finding = clockFinding(clockSkew, "AWS's")
+    if (finding.state !== 'ok') this.#options.report({ type: 'finding', finding })
   }
 
   /** The outcomes of records whose request failed. */

@@ -8,6 +8,7 @@ import type { MeteringClient } from '../marketplace/client.ts'
 import { lookUpRegion, wrongRegion } from '../marketplace/region.ts'
 import { MeteringCycle, type MeteringCycleOptions } from './cycle.ts'
 import { Pacer } from './pacer.ts'
+import { warningsAtStart } from './preflight/surroundings.ts'
 
 /** AWS takes 10 requests a second for an account and region. */
 const REQUESTS_PER_SECOND = 10
@@ -35,6 +36,7 @@ export class Metering {
   readonly #clock: LedgerClock
   readonly #cycle: MeteringCycle
   #regionKnown = false
+  #lookedAround = false
   #passing = false
   #passAgain = false
   #background = new AbortController()
@@ -117,6 +119,7 @@ export class Metering {
     const begunAt = this.now()
     try {
       await this.#clock.sync()
+      this.#lookAround()
       await this.checkRegion()
       await this.#cycle.pass(signal)
     } catch (error) {
@@ -124,6 +127,14 @@ export class Metering {
       return
     }
     await passed(begunAt)
+  }
+
+  /** In the first pass. AWS is not asked: its answers tell the rest. */
+  #lookAround(): void {
+    if (this.#lookedAround) return
+    this.#lookedAround = true
+    const { region, report } = this.#options
+    for (const finding of warningsAtStart(region, -this.#clock.ahead)) report({ type: 'finding', finding })
   }
 
   /**

@@ -298,6 +298,11 @@ export class Reporter {
           `${TROUBLES['no-client']}, ${event.lane.region}, before their window closes.`,
         )
         return
+      case 'finding': {
+        const { name, state, message, advice = '' } = event.finding
+        this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name}`, `${message} ${advice}`)
+        return
+      }
       case 'dry-run':
         for (const { id, dimension, quantity, timestamp } of event.records) {
           diag.info(

@@ -37,8 +37,8 @@ export interface ServerOptions extends SimulatorOptions {
   /** Whose signatures are good. By default any are, and none is checked. */
   verifySignatures?: readonly SigningCredentials[]
   /**
-   * What signatures' times are compared with, in milliseconds since the epoch (default `Date.now`): not the simulator's
-   * clock, since whoever signs goes by the true time even where usage is of another.
+   * What signatures' times are compared with and answers are dated by, in milliseconds since the epoch (default
+   * `Date.now`): not the simulator's clock, since whoever signs goes by the true time even where usage is of another.
    */
   wallClock?: () => number
 }
@@ -68,7 +68,7 @@ const optionsSchema = strictObject({
  */
 export async function startSimulator(options: ServerOptions = {}): Promise<RunningSimulator> {
   validated(optionsSchema, options, 'options')
-  const { host = '127.0.0.1', port = 0, delay = realDelay, verifySignatures, wallClock, ...rest } = options
+  const { host = '127.0.0.1', port = 0, delay = realDelay, verifySignatures, wallClock = Date.now, ...rest } = options
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new SimulatorConfigurationError(`options.port: Expected an integer from 0 to 65535 but received ${port}`)
   }
@@ -77,7 +77,7 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
   const stopping = new AbortController()
   const server = createServer((request, response) => {
     const wait = (milliseconds: number) => delay(milliseconds, stopping.signal)
-    serve({ simulator, verifier, host }, request, response, wait).catch(error => {
+    serve({ simulator, verifier, host, wallClock }, request, response, wait).catch(error => {
       if (!stopping.signal.aborted && !request.destroyed) console.error(error)
       request.socket.destroy()
     })
@@ -108,10 +108,11 @@ interface Served {
   readonly simulator: MarketplaceSimulator
   readonly verifier: SignatureVerifier | undefined
   readonly host: string
+  readonly wallClock: () => number
 }
 
 async function serve(
-  { simulator, verifier, host }: Served,
+  { simulator, verifier, host, wallClock }: Served,
   request: IncomingMessage,
   response: ServerResponse,
   delay: (milliseconds: number) => Promise<unknown>,
@@ -134,6 +135,7 @@ async function serve(
     return
   }
   const body = await readBody(request, MAX_BYTES)
+  response.setHeader('date', new Date(wallClock()).toUTCString())
   const answer = answerOf(simulator, verifier, request, { path, query, body })
   if (answer.delay > 0) await delay(answer.delay)
   switch (answer.type) {

@@ -1,6 +1,7 @@
 import { formatAmount } from '../usage/amount.ts'
 import type { Dimension } from '../usage/dimension.ts'
 import { parseUnit } from '../usage/units.ts'
+import { printable } from './printable.ts'
 
 const DECIMALS = 3
 
@@ -27,6 +28,12 @@ export function baseScale({ unit, baseUnit }: Dimension): Scale {
 export function baseAmount(amount: bigint, dimension: Dimension): string {
   const { text, unit } = baseScale(dimension)
   return `${text(amount)} ${unit}`
+}
+
+/** An amount as a sentence names it: `12.5 × 1,000 token of tokens-processed`. */
+export function amountText(amount: bigint, dimension: Dimension): string {
+  const { text, unit } = quantityScale(dimension)
+  return `${text(amount)}${/^\d/.test(unit) ? ' ×' : ''} ${printable(unit)} of ${printable(dimension.name)}`
 }
 
 /** `amount` / `size`, exact where three decimals are enough. */

@@ -21,3 +21,11 @@ export function distance(time: number, now: number): string {
 }
 
 const days = (minutes: number) => `${Math.round(minutes / 60 / 24)} days`
+
+/** The same time where this machine is, ` (Sat 10:05 CET here)`; nothing where that is UTC. */
+export function here(time: number): string {
+  if (new Date(time).getTimezoneOffset() === 0) return ''
+  const parts = { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+  const text = new Intl.DateTimeFormat('en-GB', { ...parts, timeZoneName: 'short' }).format(time)
+  return ` (${text.replace(',', '')} here)`
+}

@@ -76,7 +76,11 @@ describe('commands that look', () => {
       run(['verify', '--format', 'json'], env),
     ])
     for (const { status: code } of [status, statement, records, held, audit, verify]) assert.equal(code, 0)
-    assert.match(status.stdout, /Oldest pending {2}2026-11-21T08Z .*Look first at:\n {2}4 records are held/s)
+    assert.match(
+      status.stdout,
+      /Oldest pending {2}2026-11-21T08Z .*Look first at:\n {2}1 record is in doubt.*\n {2}3 records are held/s,
+    )
+    assert.match(status.stdout, /^Last answers {4}prod in us-east-1: ThrottlingException: Rate exceeded, 30 min ago$/m)
     const { from, to, lines, equationHolds } = JSON.parse(statement.stdout)
     assert.deepEqual(
       [from, to, lines.length, equationHolds],
@@ -91,6 +95,42 @@ describe('commands that look', () => {
     assert.deepEqual([verdict.entries, verdict.breaks], [0, []])
     // Nothing but a terminal gets colours.
     for (const { stdout } of [status, records, held]) assert.ok(!stdout.includes('\u001b'))
+  })
+
+  test('tell cron by their exit status what needs a person', async t => {
+    const { directory, command } = await seeded(t)
+    const fine = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
+    await fine.closeHours({ now: NOW, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
+    await fine.close()
+    const [now, later, json, good, none] = await Promise.all([
+      command('status', '--check', ...AT),
+      command('status', '--check', '--now', '2026-11-21T20:00Z'),
+      command('status', '--check', '--format', 'json', ...AT),
+      run(['status', '--check', '--ledger', fine.path, ...AT]),
+      run(['status', '--check', '--ledger', join(directory, 'none.sqlite')]),
+    ])
+    assert.deepEqual(
+      [now, later, json, good, none].map(({ status }) => status),
+      [1, 2, 1, 0, 2],
+    )
+    assert.equal(
+      now.stdout,
+      `WARNING: 1 record is in doubt, AWS may have billed it: marketplace-meter held
+WARNING: 3 records are held: marketplace-meter held
+WARNING: Usage has no customer: marketplace-meter statement, then attribute or write-off
+`,
+    )
+    assert.match(
+      later.stdout,
+      /^CRITICAL: Usage of 2026-11-21T08Z is still pending; .*prod in us-east-1: ThrottlingException: Rate exceeded, 11 h ago: m.*\nCRITICAL: No hour was closed since 2026-11-21T08Z: is an exporter or gateway running\?\nWARNING: 1 /,
+    )
+    const { exitStatus, problems, answers } = JSON.parse(json.stdout)
+    assert.deepEqual(
+      [exitStatus, problems.length, problems[0].level, answers[0].answer],
+      [1, 3, 'WARNING', 'ThrottlingException: Rate exceeded'],
+    )
+    assert.equal(good.stdout, 'OK: nothing to do at 2026-11-21T09:40Z, closed through 2026-11-21T08Z\n')
+    assert.match(none.stderr, /^error: There is no ledger at .*\(ERR_LEDGER_NOT_FOUND\)\n$/)
   })
 
   test('fail loudly when the ledger does not add up', async t => {

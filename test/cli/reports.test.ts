@@ -14,6 +14,7 @@ import { HOUR } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
 import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
 
@@ -219,10 +220,20 @@ test('the status names what to look at first', () => {
     closedThrough: NOW - 2 * HOUR,
     notCounted: {},
   }
-  assert.deepEqual(problemsOf({ now: NOW, status: fine, alarms: [] }), [])
+  const answered = { product: 'prod', identity: 'product-code', region: 'us-east-1', at: NOW - 5 * 60_000 } as const
+  const answers = [
+    { ...answered, answer: 'AccessDeniedException: not\nauthorized' },
+    { ...answered, product: 'other', answer: 'Success' },
+  ]
+  const problems = (facts: { status: LedgerStatus; alarms: readonly RecentAlarm[] }) =>
+    problemsOf({ now: NOW, answers, ...facts }).map(({ state, message, advice }) => `${state} ${message}: ${advice}`)
+  assert.deepEqual(problems({ status: fine, alarms: [] }), [])
   const bad: LedgerStatus = {
     pending: [figure],
-    held: [{ ...figure, reason: 'refused' }],
+    held: [
+      { ...figure, reason: 'refused' },
+      { ...figure, reason: 'in-doubt', records: 1 },
+    ],
     unattributed: [{ dimension: TOKENS.name, amount: 1n }],
     waiting: [],
     oldestPendingHour: LATEST - 4 * HOUR,
@@ -230,11 +241,13 @@ test('the status names what to look at first', () => {
     notCounted: {},
   }
   const alarms = [{ verdict: 'shared-identity', at: NOW - 12 * 60_000 }] as const
-  assert.deepEqual(problemsOf({ now: NOW, status: bad, alarms }), [
-    'Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h): marketplace-meter records --state pending',
-    'No hour was closed since 2026-11-21T04Z: is an exporter running?',
-    'Several processes count under one name. Last seen 12 min ago. Give each process a service.instance.id, and each scraped target an instance of its own: marketplace-meter audit',
-    '2 records are held: marketplace-meter held',
-    'Usage has no customer: marketplace-meter statement, then attribute or write-off',
+  assert.deepEqual(problems({ status: bad, alarms }), [
+    'fault Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h); AWS answered last: ' +
+      'prod in us-east-1: AccessDeniedException: not authorized, 5 min ago: marketplace-meter records --state pending',
+    'fault No hour was closed since 2026-11-21T04Z: is an exporter or gateway running?',
+    'warning Several processes count under one name. Last seen 12 min ago. Give each process a service.instance.id, and each scraped target an instance of its own: marketplace-meter audit',
+    'warning 1 record is in doubt, AWS may have billed it: marketplace-meter held',
+    'warning 2 records are held: marketplace-meter held',
+    'warning Usage has no customer: marketplace-meter statement, then attribute or write-off',
   ])
 })

@@ -174,10 +174,15 @@ describe('serve', { concurrency: 2 }, () => {
   test('warns of an address that everybody may send to', async t => {
     const serving = new Serving(
       t,
-      HTTP_ONLY.replace('127.0.0.1:0', '0.0.0.0:0').replace('endpoint', 'dryRun: true, endpoint'),
+      HTTP_ONLY.replace('127.0.0.1:0', '0.0.0.0:0')
+        .replace('endpoint', 'dryRun: true, endpoint')
+        .replace('us-east-1', 'us-gov-west-1'),
     )
     const { http } = await serving.ready()
     await serving.logged(/Dry run: nothing is sent, and nobody is billed/)
+    await serving.logged(
+      /"error","message":"AWS takes no usage records in us-gov-west-1: GovCloud has no BatchMeterUsage/,
+    )
     assert.match(
       serving.text,
       new RegExp(`"warn","message":"Whoever reaches ${http} can have usage billed: set listen`),

@@ -126,6 +126,10 @@ test('a path is a SQLite ledger, which is only looked at where that is asked for
 
 test('a PostgreSQL URL is a ledger that machines share', async () => {
   await using server = await PostgresqlServer.start()
+  // Who only looks makes none.
+  for (const _ of [1, 2]) {
+    await assert.rejects(openLedger(server.connectionString, { readOnly: true }), { code: 'ERR_LEDGER_NOT_FOUND' })
+  }
   const ledger = await openLedger(server.connectionString, { now: () => 1_760_000_000_000 })
   assert.ok(ledger instanceof PostgresqlLedger)
   assert.equal(await ledger.clock.now(0), 1_760_000_000_000)

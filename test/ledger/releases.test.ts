@@ -267,7 +267,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [6, 3])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [7, 4])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -277,11 +277,11 @@ describe('a released schema', () => {
     before.close()
     await (await left.open(Date.now)).close()
     const migrated = new DatabaseSync(left.address)
-    compare(t, sqliteSchema(migrated), 'schema-sqlite-6.sql')
+    compare(t, sqliteSchema(migrated), 'schema-sqlite-7.sql')
     migrated.close()
   })
 
-  for (const version of [1, 2, 3]) {
+  for (const version of [1, 2, 3, 4]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -296,7 +296,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-3.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-4.sql')
     await client.end()
   })
 })
@@ -346,6 +346,9 @@ for (const [engine, make, skip] of [
 
     test('is told of by the commands', async () => {
       await using left = await make()
+      // Who only looks does not bring it forward: the release that made it goes on.
+      const refused = await run(['status', '--ledger', left.address], left.env)
+      assert.match(refused.stderr, /older version.*\(ERR_LEDGER_READ_ONLY\)\n$/)
       await (await left.open(() => story.GOES_ON)).close()
       const told = async (...args: string[]) => {
         const { stdout, stderr, status } = await run([...args, '--ledger', left.address], left.env)

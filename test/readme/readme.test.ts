@@ -120,7 +120,7 @@ test("the operator's commands do what they say", async () => {
   await seedLedger(join(cwd, 'ledger.sqlite'))
   writeFileSync(join(cwd, 'gateway.yaml'), yaml[0] as string)
   writeFileSync(join(cwd, 'captured.json'), '{"resourceMetrics":[]}')
-  for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve)/.test(command))) {
+  for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve|doctor)/.test(command))) {
     const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
       cwd,
       env: { ...process.env, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
@@ -131,6 +131,22 @@ test("the operator's commands do what they say", async () => {
   const states = (await ledger.records()).filter(({ id }) => id === '17' || id === '18').map(({ state }) => state)
   await ledger.close()
   assert.deepEqual(states, ['returned', 'metered'])
+})
+
+test('doctor is asked as it is written there', async t => {
+  const { url, close } = await startSimulator()
+  t.after(close)
+  const cwd = mkdtempSync(join(folder, 'run-'))
+  await seedLedger(join(cwd, 'ledger.sqlite'))
+  writeFileSync(join(cwd, 'describe-entity.json'), '["tokens-processed"]')
+  const [command] = commands.filter(command => command.includes('meter doctor'))
+  const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: url, AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' }
+  const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command} || true`], {
+    cwd,
+    env: { ...process.env, ...simulated, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
+  })
+  assert.match(stdout, /^ok +permission +AWS takes requests in us-east-1 for product code CODE: /m)
+  assert.match(stdout, /^warning +endpoint +Usage records go to http:/m)
 })
 
 test('the simulator starts with the command that is given', async () => {

@@ -1,7 +1,7 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
 import { accountName } from '../../text/account.ts'
 import { printable } from '../../text/printable.ts'
-import { quantityScale } from '../../text/quantity.ts'
+import { amountText as amountOfDimension } from '../../text/quantity.ts'
 import { shortTime } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 
@@ -12,10 +12,8 @@ export function recordName(record: RecordEntry, dimensions: ReadonlyMap<string, 
   return `record ${id}: ${amount} of ${accountName(account)}, ${shortTime(hour)}`
 }
 
-/** An amount as a sentence names it: `12.5 × 1,000 token of tokens-processed`. */
+/** An amount of a dimension as a sentence names it. */
 export function amountText(amount: bigint, name: string, dimensions: ReadonlyMap<string, Dimension>): string {
   const dimension = dimensions.get(name)
-  if (dimension === undefined) return printable(name)
-  const { text, unit } = quantityScale(dimension)
-  return `${text(amount)}${/^\d/.test(unit) ? ' ×' : ''} ${printable(unit)} of ${printable(name)}`
+  return dimension === undefined ? printable(name) : amountOfDimension(amount, dimension)
 }

@@ -1,10 +1,11 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
-import type { LedgerStatus } from '../../ledger/ledger.ts'
+import type { LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
+import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import { type Paint, plain } from '../../text/paint.ts'
-import { printable } from '../../text/printable.ts'
+import { oneLine, printable } from '../../text/printable.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -19,11 +20,12 @@ export interface LedgerOverview {
   readonly status: LedgerStatus
   readonly alarms: readonly RecentAlarm[]
   readonly dimensions: ReadonlyMap<string, Dimension>
+  readonly answers: readonly LaneAnswer[]
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: LedgerOverview, paint: Paint = plain): string {
-  const { name, size, now, status, dimensions } = report
+  const { name, size, now, status, dimensions, answers } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
     list.length === 0
@@ -44,6 +46,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Held', figures(status.held)],
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
+    ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
     [
       'Not counted',
       notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${printable(reason)}: ${points}`),
@@ -54,34 +57,77 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
   const advice =
     problems.length === 0
       ? [paint('green', 'Nothing to do.')]
-      : ['Look first at:', ...problems.map(text => paint('yellow', `  ${text}`))]
+      : ['Look first at:', ...problems.map(({ message, advice }) => paint('yellow', `  ${message}: ${advice}`))]
   return [...facts, '', ...advice].join('\n')
 }
 
-/** What needs a person, the most urgent first. */
-export function problemsOf({ now, status, alarms }: Pick<LedgerOverview, 'now' | 'status' | 'alarms'>): string[] {
-  const problems: string[] = []
+/** What needs a person, the most urgent first. What the status page calls trouble is a fault. */
+export function problemsOf({
+  now,
+  status,
+  alarms,
+  answers,
+}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers'>): Required<Finding>[] {
+  const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
-    problems.push(
-      `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}: marketplace-meter records --state pending`,
-    )
+    const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))
+    const said = failing.length === 0 ? '' : `; AWS answered last: ${failing.join('; ')}`
+    problems.push({
+      ...{ name: 'pending', state: 'fault', advice: 'marketplace-meter records --state pending' },
+      message: `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}${said}`,
+    })
   }
   // The ledger does not know the delay that its exporters are configured with.
   if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
-    problems.push(`No hour was closed since ${shortTime(status.closedThrough as number)}: is an exporter running?`)
+    problems.push({
+      ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
+      message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
+    })
   }
   for (const { verdict, at } of alarms) {
     const { title, mend } = COUNTER_ALARMS[verdict]
-    problems.push(`${title} Last seen ${distance(at, now)}. ${mend}: marketplace-meter audit`)
+    const message = `${title} Last seen ${distance(at, now)}. ${mend}`
+    problems.push({ name: 'counters', state: 'warning', message, advice: 'marketplace-meter audit' })
   }
-  const held = status.held.reduce((sum, { records }) => sum + records, 0)
-  if (held > 0) problems.push(`${held} ${held === 1 ? 'record is' : 'records are'} held: marketplace-meter held`)
+  const records = (doubtful: boolean) =>
+    status.held.reduce((sum, { records, reason }) => sum + ((reason === 'in-doubt') === doubtful ? records : 0), 0)
+  const [held, inDoubt] = [records(false), records(true)]
+  const advice = 'marketplace-meter held'
+  if (inDoubt > 0) {
+    const message = `${counted(inDoubt)} in doubt, AWS may have billed ${inDoubt === 1 ? 'it' : 'them'}`
+    problems.push({ name: 'in doubt', state: 'warning', message, advice })
+  }
+  if (held > 0) problems.push({ name: 'held', state: 'warning', message: `${counted(held)} held`, advice })
   if (status.unattributed.some(({ amount }) => amount !== 0n)) {
-    problems.push('Usage has no customer: marketplace-meter statement, then attribute or write-off')
+    problems.push({
+      ...{ name: 'unattributed', state: 'warning', message: 'Usage has no customer' },
+      advice: 'marketplace-meter statement, then attribute or write-off',
+    })
   }
   return problems
 }
+
+const counted = (records: number) => `${records} ${records === 1 ? 'record is' : 'records are'}`
+
+/** `prod in us-east-1: Success, 3 min ago` */
+function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
+  return `${printable(product)} in ${region}: ${printable(oneLine(answer), LONGEST_ANSWER)}, ${distance(at, now)}`
+}
+
+/** In characters. */
+const LONGEST_ANSWER = 300
+
+/** One line for each finding, or one that says that there is none, as monitoring takes it. */
+export function checkText(problems: readonly Finding[], { closedThrough }: LedgerStatus, now: number): string {
+  if (problems.length === 0) {
+    const closed = closedThrough === undefined ? 'no hour yet' : shortTime(closedThrough)
+    return `OK: nothing to do at ${shortTime(now)}, closed through ${closed}`
+  }
+  return problems.map(({ state, message, advice }) => `${LEVELS[state]}: ${message}: ${advice}`).join('\n')
+}
+
+const LEVELS: Readonly<Record<FindingState, string>> = { ok: 'OK', warning: 'WARNING', fault: 'CRITICAL' }
 
 const hourText = (hour: number, now: number) => `${shortTime(hour)} (its end was ${distance(hour + HOUR, now)})`
 
@@ -93,7 +139,8 @@ function windowText(hour: number, now: number): string {
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
 export function statusJson(report: LedgerOverview): object {
-  const { name, size, now, status, dimensions } = report
+  const { name, size, now, status, answers, dimensions } = report
+  const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
     amount,
     ...rest
@@ -113,6 +160,8 @@ export function statusJson(report: LedgerOverview): object {
     unattributed: status.unattributed.map(figure),
     waiting: status.waiting.map(figure),
     notCounted: status.notCounted,
-    problems: problemsOf(report),
+    answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
+    exitStatus: gravity(problems),
+    problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
   }
 }

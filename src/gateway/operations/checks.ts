@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises'
+import { diskOf, lackOfRoom } from '../../ledger/disk.ts'
 import { MINUTE } from '../../ledger/hours.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import type { Activity } from './activity.ts'
@@ -16,10 +16,8 @@ export function diskCheck(folder: string, bytes: number): ReadinessCheck {
   return {
     name: 'disk',
     check: async () => {
-      const { bavail, bsize } = await statfs(folder)
-      if (bavail * bsize >= bytes) return
-      const [free, expected] = [bavail * bsize, bytes].map(count => `${Math.floor(count / 1e6)} MB`)
-      throw new Error(`expected ${expected} free for the ledger, there are ${free}: make room`)
+      const lack = lackOfRoom((await diskOf(folder)).free, bytes)
+      if (lack !== undefined) throw new Error(lack)
     },
   }
 }

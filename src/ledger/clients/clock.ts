@@ -15,6 +15,11 @@ export class LedgerClock {
   /** Whole milliseconds since the epoch. */
   readonly now = (): number => Math.floor(this.#here() + this.#ahead)
 
+  /** How far the ledger's clock is ahead of this process's, in milliseconds; 0 where it has none of its own. */
+  get ahead(): number {
+    return this.#ahead
+  }
+
   async sync(): Promise<void> {
     const before = this.#here()
     const there = await this.#shared.now(before)

@@ -150,6 +150,20 @@ export async function readUnattributedBatches(table: Table): Promise<Batch[]> {
   return (await table.list('read the journal', JOURNAL, range)).map(batchOf)
 }
 
+/** Checks that there is a ledger of this format, and changes nothing. */
+export async function refuseOther(table: Table): Promise<void> {
+  const [item] = await table.get('open the ledger', [HEAD])
+  if (item === undefined)
+    throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger in the table ${table.name}.`)
+  const { format } = headOf(item).head
+  if (format === FORMAT) return
+  throw new LedgerError(
+    'ERR_LEDGER_READ_ONLY',
+    `The ledger has format ${format}, expected ${FORMAT}: it is of an older version of this package, and is brought ` +
+      'forward when an exporter or gateway opens it.',
+  )
+}
+
 /** Makes the ledger where there is none, and brings one of a version before to this format. */
 export async function begin(table: Table): Promise<void> {
   for (;;) {

@@ -17,6 +17,7 @@ import type {
   ExpireResult,
   FinalizeOptions,
   Lane,
+  LaneAnswer,
   Ledger,
   LedgerStatus,
   MeteringRecord,
@@ -42,8 +43,9 @@ import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
-import { begin, readHead } from './head.ts'
+import { begin, readHead, refuseOther } from './head.ts'
 import { Journal } from './journal.ts'
+import { laneAnswers } from './lane-answers.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { registerSources, takeTurns } from './products.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
@@ -56,6 +58,8 @@ export interface DynamoDBLedgerOptions extends ClientOptions {
   client?: DynamoDBClient
   /** For how long what fails in passing is tried again: throttling, a lost connection. 10 seconds by default. */
   retryTimeout?: number
+  /** Only look: a ledger is neither made in the table nor brought up to date. Off by default. */
+  readOnly?: boolean
   /** Milliseconds since the epoch, instead of DynamoDB's clock. */
   now?: () => number
 }
@@ -73,6 +77,7 @@ const place = {
 const tableSchema = strictObject(place)
 const schema = strictObject({
   ...place,
+  readOnly: v.optional(v.boolean()),
   retryTimeout: v.optional(
     v.pipe(
       v.number('milliseconds from 0'),
@@ -100,7 +105,7 @@ export class DynamoDBLedger implements Ledger {
     this.clock = {
       // To within a second: as DynamoDB's answers tell it.
       now: async () => {
-        if (!clock.known) await begin(table)
+        if (!clock.known) await readHead(table)
         return clock.now()
       },
       takeTurns: (...turns) => takeTurns(table, ...turns),
@@ -118,14 +123,14 @@ export class DynamoDBLedger implements Ledger {
    */
   static async open(given: DynamoDBLedgerOptions): Promise<DynamoDBLedger> {
     check(schema, given)
-    const { tableName, client, retryTimeout = RETRY_TIMEOUT, now, ...options } = given
+    const { tableName, client, retryTimeout = RETRY_TIMEOUT, readOnly = false, now, ...options } = given
     const sdk = await loadSdk()
     const own = client ?? makeClient(sdk, options)
     const end = client === undefined ? () => own.destroy() : () => {}
     const clock = new EngineClock(now)
     const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
     try {
-      await begin(table)
+      await (readOnly ? refuseOther(table) : begin(table))
     } catch (error) {
       end()
       throw error
@@ -187,6 +192,10 @@ export class DynamoDBLedger implements Ledger {
    */
   async status(): Promise<LedgerStatus> {
     return await statusOf(this.#database)
+  }
+
+  async answers(): Promise<LaneAnswer[]> {
+    return await laneAnswers(this.#database)
   }
 
   async dimensions(): Promise<Dimension[]> {

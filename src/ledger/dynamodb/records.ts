@@ -15,6 +15,7 @@ import { change, type Part } from './change.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { recordEntries } from './entries.ts'
+import { noteAnswers } from './lane-answers.ts'
 import { parseLane } from './lanes.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { type Place, placeOfRecord } from './places.ts'
@@ -129,6 +130,7 @@ export async function settle(
   now: number,
 ): Promise<SettledRecord[]> {
   const settled: (SettledRecord | undefined)[] = []
+  const lanes: string[] = []
   const placed = settlements.flatMap((settlement, index) => {
     const place = placeOfRecord(settlement.record.id)
     return place === undefined ? [] : [{ settlement, index, place }]
@@ -138,11 +140,16 @@ export async function settle(
       for (const { settlement, index, place } of some) {
         // One that is gone was settled by another process, and so long ago that it was pruned.
         const record = shard.sheet(place.hour).records.get(place.series)
+        if (record !== undefined) lanes[index] = record.lane
         settled[index] = record === undefined ? undefined : settleRecord(shard, record, settlement, now)
       }
       return { result: undefined }
     }),
   )
+  // The first of each lane: it was sent in any case, which those behind it may not have been.
+  const answers = new Map(settlements.map(({ answer }, index) => [lanes[index], answer] as const).reverse())
+  answers.delete(undefined)
+  await noteAnswers(database, answers as ReadonlyMap<string, string>, now)
   return settled.filter(one => one !== undefined)
 }
 

@@ -17,6 +17,7 @@ import type {
   ExpireResult,
   FinalizeOptions,
   Lane,
+  LaneAnswer,
   Ledger,
   LedgerStatus,
   MeteringRecord,
@@ -40,10 +41,10 @@ import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
-import { migrate, migrationSql } from './migration.ts'
+import { migrate, migrationSql, refuseOther } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
-import { dimensions, records, statementLines, statusOf } from './reports.ts'
+import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
 
@@ -67,6 +68,8 @@ export interface PostgresqlLedgerOptions {
   statementTimeout?: number
   /** For how long what fails in passing is tried again: a lost connection, a failover, a lock. 10 seconds by default. */
   retryTimeout?: number
+  /** Only look: its tables are neither made nor brought up to date. Off by default. */
+  readOnly?: boolean
   /** Milliseconds since the epoch, instead of the server's clock. */
   now?: () => number
 }
@@ -97,6 +100,7 @@ const optionsSchema = strictObject({
     v.custom(value => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number from 1'),
   ),
   applicationName: v.optional(v.string()),
+  readOnly: v.optional(v.boolean()),
   statementTimeout: v.optional(milliseconds, STATEMENT_TIMEOUT),
   retryTimeout: v.optional(milliseconds, RETRY_TIMEOUT),
   now: v.optional(v.custom(value => typeof value === 'function', 'a function')),
@@ -138,7 +142,7 @@ export class PostgresqlLedger implements Ledger {
       ...{ schema, statementTimeout, retryTimeout, now: options.now },
     })
     try {
-      await migrate(database)
+      await (options.readOnly ? refuseOther(database) : migrate(database))
     } catch (error) {
       await database.close()
       throw error
@@ -194,6 +198,10 @@ export class PostgresqlLedger implements Ledger {
 
   async status(): Promise<LedgerStatus> {
     return await readFolded(this.#database, 'read the status', 'what the status tells', statusOf)
+  }
+
+  async answers(): Promise<LaneAnswer[]> {
+    return await this.#database.read('read the last answers', laneAnswers)
   }
 
   async dimensions(): Promise<Dimension[]> {

@@ -28,6 +28,20 @@ export async function migrate(database: Database): Promise<void> {
   }
 }
 
+/** Checks that a schema has the version that this package knows, and changes nothing. */
+export async function refuseOther(database: Database): Promise<void> {
+  const { schema } = database
+  const version = await database.read('open the ledger', transaction => versionOf(transaction, schema))
+  refuseNewer(version)
+  if (version === 0) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger in the schema ${schema}.`)
+  if (version === MIGRATIONS.length) return
+  throw new LedgerError(
+    'ERR_LEDGER_READ_ONLY',
+    `The schema ${schema} has version ${version} of the ledger's tables, expected ${MIGRATIONS.length}: it is of an older ` +
+      'version of this package, and is brought forward when an exporter or gateway opens it.',
+  )
+}
+
 /** The version of the ledger's tables, 0 where there are none. */
 async function versionOf(transaction: Transaction, schema: string): Promise<number> {
   // From the catalogue: what the session itself remembers of names may be of before another process made them.

@@ -86,8 +86,22 @@ export async function settle(
         : []
     })
     await savePiece(transaction, piece)
+    await noteAnswers(transaction, settlements, now)
     return settled
   })
+}
+
+/** The first of each lane: it was sent in any case, which those behind it may not have been. */
+async function noteAnswers(transaction: Transaction, settlements: readonly Settlement[], now: number): Promise<void> {
+  const known = settlements.filter(({ record }) => isRecordId(record.id))
+  await transaction.run(
+    `UPDATE lane SET answer = first.answer, answered_at = $3 FROM (
+       SELECT DISTINCT ON (record.lane) record.lane, said.answer
+       FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS said (id, answer, place) JOIN record ON record.id = said.id
+       ORDER BY record.lane, said.place
+     ) AS first WHERE lane.id = first.lane`,
+    ...[known.map(({ record }) => record.id), known.map(({ answer }) => answer), now],
+  )
 }
 
 /**

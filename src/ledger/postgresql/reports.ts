@@ -1,7 +1,15 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import type { HeldReason, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
+import type {
+  HeldReason,
+  LaneAnswer,
+  LedgerStatus,
+  RecordEntry,
+  RecordsQuery,
+  StatementLine,
+  StatementQuery,
+} from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, type UnsettledRecords, unsettledFigures } from '../rules/accounting.ts'
-import { ACCOUNT, accountOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
+import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
@@ -44,6 +52,10 @@ export async function records(transaction: Transaction, query: RecordsQuery): Pr
      ${ids === undefined ? '' : 'AND record.id = ANY($7::bigint[])'} ORDER BY ${hour} DESC, record.id DESC LIMIT $6`,
     ...[customer, dimension, state, from, to, limitOf(query), ...(ids === undefined ? [] : [ids.filter(isRecordId)])],
   )
+}
+
+export async function laneAnswers(transaction: Transaction): Promise<LaneAnswer[]> {
+  return (await transaction.all(LANE_ANSWERS)).map(laneAnswerOf)
 }
 
 export async function dimensions(transaction: Transaction): Promise<Dimension[]> {

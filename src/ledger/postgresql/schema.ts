@@ -260,4 +260,10 @@ WHERE NOT EXISTS (SELECT FROM audit);
 ALTER TABLE ledger ADD COLUMN silent_before bigint NOT NULL DEFAULT 0; -- in microseconds
 ALTER TABLE ledger ADD COLUMN forgot_at bigint NOT NULL DEFAULT 0; -- in milliseconds
 `,
+  `
+LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
+
+-- What AWS, or the way to it, has answered last.
+ALTER TABLE lane ADD COLUMN answer text, ADD COLUMN answered_at bigint; -- in milliseconds
+`,
 ]

@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { HOUR } from '../hours.ts'
-import type { RecordEntry, RecordState } from '../ledger.ts'
+import type { LaneAnswer, RecordEntry, RecordState } from '../ledger.ts'
 import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
 import { inDoubt } from '../rules/transitions.ts'
 
@@ -77,3 +77,12 @@ export const overAt = (now: string) => `state = 'pending'
   AND claimed_until NOT BETWEEN ${now} + 1 AND ${now} + ${LONGEST_PAUSE}
   AND (deadline <= ${now} OR (timestamp > ${now} + ${HOUR} AND attempts = refusals)
        OR timestamp > ${now} + ${FARTHEST_AHEAD})`
+
+/** What was answered last in each lane. */
+export const LANE_ANSWERS = `SELECT product, identity, region, answer, answered_at FROM lane
+  WHERE answer IS NOT NULL ORDER BY product, region, identity`
+
+export function laneAnswerOf(row: Row): LaneAnswer {
+  const { product, identity, region, answer, answered_at: at } = row
+  return { product, identity, region, answer, at } as LaneAnswer
+}

@@ -19,6 +19,7 @@ import type {
   ExpireResult,
   FinalizeOptions,
   Lane,
+  LaneAnswer,
   Ledger,
   LedgerStatus,
   MeteringRecord,
@@ -44,7 +45,7 @@ import { OpenFiles } from './open-files.ts'
 import { realFile } from './place.ts'
 import { checkFilePath } from './private-file.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
-import { closedThrough, dimensions, records, statementLines, statusOf } from './reports.ts'
+import { closedThrough, dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 
 export interface SqliteLedgerOptions {
   /** The ledger's file; made where there is none. Its folder is on a disk of this machine that survives a restart. */
@@ -147,6 +148,10 @@ export class SqliteLedger implements Ledger {
 
   async status(): Promise<LedgerStatus> {
     return this.#database.read('read the status', () => statusOf(this.#database))
+  }
+
+  async answers(): Promise<LaneAnswer[]> {
+    return this.#database.read('read the last answers', () => laneAnswers(this.#database))
   }
 
   async dimensions(): Promise<Dimension[]> {

@@ -29,7 +29,7 @@ const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.d
 export function dueLanes(database: Database, now: number): DueLanes {
   const lanes = database.all(
     `SELECT id, product, identity, region FROM lane
-     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE})`,
+     WHERE EXISTS (SELECT 1 FROM record WHERE lane = lane.id AND ${DUE}) ORDER BY id`,
     now,
   )
   if (lanes.length > 0) {
@@ -84,8 +84,28 @@ export function settle(database: Database, settlements: readonly Settlement[], n
       return record === undefined ? [] : [settleRecord(piece, record, settlement, now)]
     })
     savePiece(database, piece)
+    noteAnswers(database, settlements, now)
     return settled
   })
+}
+
+/** The first of each lane: it was sent in any case, which those behind it may not have been. */
+function noteAnswers(database: Database, settlements: readonly Settlement[], now: number): void {
+  const lanes = new Map(
+    database
+      .all(
+        'SELECT id, lane FROM record WHERE id IN (SELECT value FROM json_each(?))',
+        JSON.stringify(settlements.map(({ record }) => Number(record.id))),
+      )
+      .map(({ id, lane }) => [String(id), lane as number]),
+  )
+  const noted = new Set<number>()
+  for (const { record, answer } of settlements) {
+    const lane = lanes.get(record.id)
+    if (lane === undefined || noted.has(lane)) continue
+    noted.add(lane)
+    database.run('UPDATE lane SET answer = ?, answered_at = ? WHERE id = ?', answer, now, lane)
+  }
 }
 
 export async function expire(database: Database, now: number): Promise<ExpireResult> {

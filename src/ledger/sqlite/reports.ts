@@ -2,6 +2,7 @@ import type { SQLInputValue } from 'node:sqlite'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
   HeldReason,
+  LaneAnswer,
   LedgerStatus,
   RecordEntry,
   RecordState,
@@ -10,7 +11,7 @@ import type {
   StatementQuery,
 } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
-import { ACCOUNT, accountOf, dimensionOf, isRecordId, recordEntryOf } from '../sql/rows.ts'
+import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
 import { usageOf } from './series.ts'
@@ -48,6 +49,10 @@ export function records(database: Database, query: RecordsQuery): RecordEntry[] 
 const UNSETTLED: Partial<Record<RecordState, string>> = {
   pending: "record.id IN (SELECT id FROM record WHERE state = 'pending')",
   held: "record.id IN (SELECT id FROM record WHERE state = 'held')",
+}
+
+export function laneAnswers(database: Database): LaneAnswer[] {
+  return database.all(LANE_ANSWERS).map(row => laneAnswerOf(row))
 }
 
 export function dimensions(database: Database): Dimension[] {

@@ -313,4 +313,9 @@ UNION ALL SELECT 0, hour, series, whole || printf('%06d', millionths) FROM usage
 DELETE FROM open_usage WHERE whole >= 1000000000000;
 DELETE FROM usage WHERE whole >= 1000000000000;
 `,
+  `
+-- What AWS, or the way to it, has answered last.
+ALTER TABLE lane ADD COLUMN answer TEXT;
+ALTER TABLE lane ADD COLUMN answered_at INTEGER; -- in milliseconds
+`,
 ]

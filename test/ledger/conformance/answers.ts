@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import { MINUTE } from '../../../src/ledger/hours.ts'
+import type { LaneAnswer } from '../../../src/ledger/ledger.ts'
 import {
   ALICE,
   BY,
@@ -38,6 +39,8 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 7 + 0 + 0 + 0')
       const { meteringRecordId, lastAnswer, inDoubt } = await scene.only('metered')
       assert.deepEqual([meteringRecordId, lastAnswer, inDoubt], ['id-1', 'metered', false])
+      const { product, identity, region } = (await scene.ledger.answers())[0] as LaneAnswer
+      assert.deepEqual([product, identity, region], [ALICE.product, 'product-code', 'us-east-1'])
     })
 
     scenario('DuplicateRecord: held as a conflict', async scene => {
@@ -54,8 +57,12 @@ export function answers(name: string, scenario: Scenario): void {
     })
 
     scenario('DuplicateRecord after an unanswered attempt proves that none was taken', async scene => {
+      assert.deepEqual(await scene.ledger.answers(), [])
+      const told = async () => (await scene.ledger.answers()).map(({ answer, at }) => [answer, at])
       await scene.settle(await claimed(scene), lost(closing(0)), closing(0))
-      await scene.send(ROLLED_FORWARD, closing(0))
+      assert.deepEqual(await told(), [['retry', closing(0)]])
+      await scene.send(ROLLED_FORWARD, closing(0) + MINUTE)
+      assert.deepEqual(await told(), [['conflict', closing(0) + MINUTE]])
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
       assert.equal((await scene.only('returned')).inDoubt, false)
     })

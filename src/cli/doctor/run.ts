@@ -1,0 +1,237 @@
+import { readFileSync } from 'node:fs'
+import { ConfigurationError } from '../../errors.ts'
+import { GatewayConfigError } from '../../gateway/config/errors.ts'
+import { GatewayConfigFile } from '../../gateway/config.ts'
+import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
+import { CLOSE_DELAY, DEADLINE_MARGIN } from '../../metering/options.ts'
+import { type Finding, gravity } from '../../metering/preflight/finding.ts'
+import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
+import { listingFinding, parseListing } from '../../metering/preflight/listing.ts'
+import { marketplaceFindings, openMarketplace } from '../../metering/preflight/marketplace.ts'
+import { nodeFinding, regionFinding } from '../../metering/preflight/surroundings.ts'
+import { testCustomerFindings } from '../../metering/preflight/test-customer.ts'
+import { timetable } from '../../metering/preflight/timetable.ts'
+import { json } from '../../text/json.ts'
+import { iso } from '../../text/time.ts'
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
+import { UsageMapper } from '../../usage/mapper.ts'
+import { namedCustomer } from '../account.ts'
+import { CommandLineError } from '../errors.ts'
+import { nowOf, type OutputFormat } from '../options.ts'
+import { print, screen } from '../output.ts'
+import { findingsTable } from '../report/findings.ts'
+
+export interface DoctorOptions {
+  readonly config?: string
+  readonly ledger: string
+  /** Whether the ledger was named on the command line. */
+  readonly ledgerNamed: boolean
+  readonly region?: string
+  readonly productCode?: string
+  readonly product?: string
+  readonly dimension?: readonly string[]
+  readonly endpoint?: string
+  readonly listing?: string
+  readonly testCustomer?: string
+  readonly licenseArn?: string
+  readonly format: OutputFormat
+}
+
+/** How long each question to AWS may take, in milliseconds. */
+const TIMEOUT = 10_000
+
+/** What is looked at. */
+interface Subject {
+  readonly ledger: string | undefined
+  readonly region: string | undefined
+  readonly productCode: string | undefined
+  /** The name of it in the ledger. */
+  readonly product: string | undefined
+  /** With what the ledger has to agree on; undefined where only the ledger knows them. */
+  readonly dimensions: readonly Dimension[] | undefined
+  readonly names: readonly string[] | undefined
+  readonly closeDelay: number
+  readonly deadlineMargin: number
+  /** What is wrong with the configuration, or is to be known of it. */
+  readonly findings: readonly Finding[]
+}
+
+/** Looks at everything that metering needs, prints what is found, and sets the exit status by the gravest. */
+export async function doctor(options: DoctorOptions): Promise<void> {
+  const findings = await look(options)
+  const worst = gravity(findings)
+  print(
+    options.format === 'json'
+      ? json({ at: iso(nowOf({})), exitStatus: worst, findings })
+      : findingsTable(findings, screen().paint),
+  )
+  process.exitCode = worst
+}
+
+async function look(options: DoctorOptions): Promise<Finding[]> {
+  const subject = options.config === undefined ? given(options) : configured(options.config, options)
+  const customer = testCustomer(options, subject)
+  const listed = options.listing === undefined ? undefined : parseListing(read(options.listing))
+  if (options.endpoint !== undefined) process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpointOf(options.endpoint)
+  const { region, productCode, product } = subject
+  const now = nowOf({})
+  const findings: Finding[] = [nodeFinding(process.versions as { node: string }), ...subject.findings]
+  const found = subject.ledger === undefined ? undefined : await findLedger(subject.ledger)
+  findings.push(...(found?.findings ?? []))
+  const ledger = found?.ledger
+  try {
+    const opened = ledger === undefined ? undefined : await readLedger(ledger, subject, findings)
+    const names =
+      options.dimension ?? subject.names ?? (await opened?.ledger.dimensions())?.map(({ name }) => name) ?? []
+    findings.push(region === undefined ? NO_REGION : regionFinding(region))
+    if (region !== undefined) {
+      const probe = await openMarketplace(region, TIMEOUT)
+      if ('state' in probe) findings.push(probe)
+      else {
+        if (options.endpoint === undefined) findings.push(...elsewhere(probe.endpoint))
+        const answers = await marketplaceFindings({ probe, region, productCode, now })
+        findings.push(...answers)
+        if (customer !== undefined) {
+          // A refusal of the empty request is the same for every other.
+          const blocked = gravity(answers) === 2
+          const facts = {
+            probe,
+            customer,
+            region,
+            dimensions: names,
+            ledger: opened,
+            deadlineMargin: subject.deadlineMargin,
+          }
+          findings.push(...(blocked ? [BLOCKED] : await testCustomerFindings({ ...facts, now: opened?.now ?? now })))
+        }
+      }
+    }
+    if (listed !== undefined) findings.push(names.length === 0 ? NOTHING_TO_COMPARE : listingFinding(listed, names))
+    findings.push(...(await timetable(opened?.ledger, { ...subject, now: opened?.now ?? now })))
+    if (product === undefined && productCode === undefined) findings.push(NO_PRODUCT)
+  } finally {
+    await ledger?.close()
+  }
+  return findings
+}
+
+async function readLedger(
+  ledger: Ledger,
+  { product, dimensions }: Subject,
+  findings: Finding[],
+): Promise<{ ledger: Ledger; status: LedgerStatus; now: number } | undefined> {
+  try {
+    const status = await ledger.status()
+    findings.push(...(await contentFindings(ledger, status, { product, dimensions, now: () => nowOf({}) })))
+    return { ledger, status, now: await ledger.clock.now(nowOf({})) }
+  } catch (error) {
+    findings.push({ name: 'ledger', state: 'fault', message: (error as Error).message })
+    return undefined
+  }
+}
+
+const NO_REGION: Finding = {
+  ...{ name: 'region', state: 'fault', message: 'No region is named, so that nothing can be sent.' },
+  advice: 'Name it by --region or AWS_REGION.',
+}
+const NO_PRODUCT: Finding = {
+  ...{ name: 'product', state: 'warning', message: 'No product is named, so that AWS was not asked about it.' },
+  advice: 'Name it by --product-code, by --product where its customers have licences, or by --config.',
+}
+const NOTHING_TO_COMPARE: Finding = {
+  ...{ name: 'listing', state: 'warning', message: 'No dimension is known here to compare the listing with.' },
+  advice: 'Name those that are metered by --dimension, or use --config.',
+}
+const BLOCKED: Finding = {
+  ...{ name: 'test customer', state: 'warning', message: 'No record was sent, because of the faults above.' },
+  advice: 'Mend them first.',
+}
+
+function elsewhere(endpoint: string | undefined): Finding[] {
+  if (endpoint === undefined) return []
+  const message = `Usage records go to ${URL.parse(endpoint)?.origin ?? 'what is no URL'} instead of AWS.`
+  return [{ name: 'endpoint', state: 'warning', message, advice: 'Take metering.endpoint or AWS_ENDPOINT_URL… out.' }]
+}
+
+/** What the command line says. */
+function given(options: DoctorOptions): Subject {
+  const { AWS_REGION, AWS_DEFAULT_REGION } = process.env
+  const { ledger, productCode, product = productCode, dimension: names } = options
+  const region = options.region || AWS_REGION || AWS_DEFAULT_REGION || undefined
+  return { ledger, region, productCode, product, dimensions: undefined, names, ...DELAYS, findings: [] }
+}
+
+/** What a gateway's configuration says. */
+function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subject {
+  const { env } = process
+  let file: GatewayConfigFile
+  try {
+    file = GatewayConfigFile.read(path, env)
+  } catch (error) {
+    if (!(error instanceof GatewayConfigError)) throw error
+    const findings = faultsOf(error)
+    const nothing = { ledger: undefined, region: undefined, productCode: undefined, product: undefined }
+    return { ...nothing, dimensions: undefined, names: undefined, ...DELAYS, findings }
+  }
+  const { usage, region, metering } = file.config
+  const findings: Finding[] = []
+  let address: string | undefined
+  try {
+    address = file.readReferences(env).ledger
+  } catch (error) {
+    if (!(error instanceof GatewayConfigError)) throw error
+    findings.push(...faultsOf(error))
+  }
+  if (metering.endpoint !== undefined) env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = metering.endpoint
+  if (metering.dryRun) findings.push(DRY_RUN)
+  const { dimensions } = new UsageMapper(usage, { gauges: true })
+  const { closeDelay = CLOSE_DELAY, deadlineMargin = DEADLINE_MARGIN } = metering
+  return {
+    ...{ ledger: ledgerNamed ? ledger : address, region, productCode: usage.productCode },
+    ...{ product: usage.productCode ?? usage.product, dimensions, names: dimensions.map(({ name }) => name) },
+    ...{ closeDelay, deadlineMargin, findings },
+  }
+}
+
+const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
+
+const DRY_RUN: Finding = {
+  ...{ name: 'configuration', state: 'warning', message: 'It is a dry run: nothing is sent, and nobody is billed.' },
+  advice: 'Take metering.dryRun out when you begin to bill.',
+}
+
+function faultsOf({ message }: GatewayConfigError): Finding[] {
+  return message.split('\n').map(line => ({ name: 'configuration', state: 'fault', message: line }))
+}
+
+function testCustomer(
+  { testCustomer: id, licenseArn }: DoctorOptions,
+  { product }: Subject,
+): CustomerAccount | undefined {
+  if (id === undefined) {
+    if (licenseArn === undefined) return undefined
+    throw new CommandLineError('Expected --test-customer with --license-arn: the account id whose licence it is.')
+  }
+  if (product === undefined) {
+    throw new CommandLineError(
+      'Expected --product-code, --product or --config with --test-customer: what it is a customer of.',
+    )
+  }
+  if (licenseArn !== undefined) return namedCustomer(product, { accountId: id, licenseArn })
+  return namedCustomer(product, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new ConfigurationError(`Expected --listing to be a file, got ${path}: the system says ${code}.`)
+  }
+}
+
+function endpointOf(url: string): string {
+  if (/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return url
+  throw new CommandLineError(`Expected --endpoint to be an http or https URL, got ${JSON.stringify(url)}.`)
+}
