@@ -37,12 +37,7 @@ export class UsageMapper {
     this.product = (rest.productCode ?? rest.product) as string
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
-    refuse(
-      this.#rules,
-      gauges
-        ? ({ baseline }) => baseline !== undefined && NO_BASELINES
-        : ({ value }) => value === 'integral' && NO_INTEGRALS,
-    )
+    if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)
     this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
   }
 
@@ -117,7 +112,6 @@ export class UsageMapper {
 }
 
 const NO_INTEGRALS = 'expected counters or histograms; only the gateway integrates gauges'
-const NO_BASELINES = 'expected no baseline; only the exporter asks for it, and the gateway finds baselines by itself'
 
 /** @param problem what is wrong with a rule, if anything */
 function refuse({ feeds }: Rules, problem: (rule: CompiledRule) => string | false): void {
