@@ -32,6 +32,9 @@ const CLOSE_TIMEOUT = 10 * SECOND
 /** After so long without a pass that succeeded something is wrong, if only with AWS. */
 const LONGEST_WITHOUT_PASS = 10 * MINUTE
 
+/** So many customers are remembered, at most twice over: more than a sender may have in a day, by default. */
+const MOST_CUSTOMERS = 25_000
+
 /** Enough for what comes until somebody makes room. */
 const MIN_FREE_BYTES = 32e6
 
@@ -177,7 +180,7 @@ class Pipeline {
     } = options
     this.#options = parseOptions({ ...rest, ledger })
     this.#ledger = ledger
-    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
+    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true, customers: MOST_CUSTOMERS })
     this.#meterProvider = new MeterProvider({
       readers: [this.#prometheus, ...readers],
       ...(resource !== undefined && { resource }),

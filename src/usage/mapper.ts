@@ -31,14 +31,15 @@ export class UsageMapper {
    * Throws a `ConfigurationError` that names every option that is wrong.
    *
    * @param gauges whether who calls brings gauges with their times, so that they can be integrated
+   * @param customers how many are remembered, at most twice over: those that were metered last
    */
-  constructor(options: UsageOptions, { gauges = false } = {}) {
+  constructor(options: UsageOptions, { gauges = false, customers }: { gauges?: boolean; customers?: number } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.product = (rest.productCode ?? rest.product) as string
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)
-    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
+    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length, customers)
   }
 
   get dimensions(): readonly Dimension[] {
