@@ -5,6 +5,7 @@ import type { Quota } from '../metering/supply.ts'
 import { type Account, type CustomerAccount, type UnattributedAccount, unattributedAccount } from '../usage/account.ts'
 import type { UnbillableReason } from '../usage/mapping.ts'
 import { type CounterName, digest } from './counter-names.ts'
+import { NameSet } from './name-set.ts'
 import type { Sender } from './otlp/senders.ts'
 
 /** In a day, where a sender's own limits do not say otherwise: more than any that is known to be real. */
@@ -76,8 +77,8 @@ export class SenderAdmission {
   readonly #streams = new WeakMap<Stream, Stream>()
   /** When a sender that may bill some customers only has fed each for the first time. */
   readonly #fedSince = new Map<string, number>()
-  readonly #series = new Set<string>()
-  readonly #seriesBeyond = new Set<string>()
+  readonly #series = new NameSet()
+  readonly #seriesBeyond = new NameSet()
   #fresh: CustomerAccount[] = []
   #feeding: Promise<void> = Promise.resolve()
 

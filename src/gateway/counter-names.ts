@@ -4,7 +4,7 @@ import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { Account } from '../usage/account.ts'
 
 /** How many names are remembered. */
-const MOST_NAMES = 250_000
+const MOST_NAMES = 100_000
 /** As many characters of a stream's attributes are remembered at the price of a name. */
 const CHARACTERS_OF_A_NAME = 256
 

@@ -33,6 +33,9 @@ const CLOSE_TIMEOUT = 10 * SECOND
 /** After so long without a pass that succeeded something is wrong, if only with AWS. */
 const LONGEST_WITHOUT_PASS = 10 * MINUTE
 
+/** So many customers are remembered, at most twice over: more than a sender may have in a day, by default. */
+const MOST_CUSTOMERS = 25_000
+
 /** What may change while a gateway runs. */
 export interface Renewal {
   readonly senders?: readonly TokenSender[] | undefined
@@ -169,7 +172,7 @@ class Pipeline {
     const { readers = [], resource, ledger } = options
     this.#options = parseOptions(options, OWN_OPTIONS)
     this.#ledger = ledger
-    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true })
+    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true, customers: MOST_CUSTOMERS })
     this.#meterProvider = new MeterProvider({
       readers: [this.#prometheus, ...readers],
       ...(resource !== undefined && { resource }),

@@ -111,17 +111,21 @@ class ResourceReader {
     const add: Add = (named, { name: dimension }, value, rule) => {
       const point = this.#point as OtlpPoint
       const { attributes } = point
+      const total = rule.baseline === true
+      if (total && this.#type === 'delta') return 'deltas-of-total'
       const counters = this.#counters as MetricCounters
       const name = counters.name(attributes, rule.value, dimension)
-      const kind = this.#kindOf(point)
+      const kind = total ? 'scraped' : this.#kindOf(point)
       const account = admit(named, dimension, name)
       if (typeof account === 'string') return account
       // Of a delta or a level, a start that no clock shows is none.
       const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
       const time = this.#times.of(point.time)
-      const { stream } = counters
       const { counter, series } = name
-      const observation = { counter, series, stream, kind, account, dimension, start, time, receivedAt, value }
+      const common = { counter, series, kind, account, dimension, time, receivedAt, value }
+      const observation = total
+        ? { ...common, stream: totalOf(counters.stream, counter, start), start: 0 }
+        : { ...common, stream: counters.stream, start }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
       return undefined
     }
@@ -241,6 +245,15 @@ function membersOf(attributes: Attributes): string {
 const streamOf = (key: string, target: string, metric: string, attributes: string): Stream => ({
   ...{ key, target: target.slice(0, 12), metric, attributes },
 })
+
+/**
+ * What outlives its process is counted as what says no start, anew under each: what it says first is a baseline, and what
+ * it rises by then counts. Nothing that goes on beside it tells when it began, so it is by itself.
+ */
+function totalOf(stream: Stream, counter: string, start: number): Stream {
+  const key = digest(`${counter}\n${start}`)
+  return { ...stream, key, target: key.slice(0, 12) }
+}
 
 /** Why no point of a metric can be billed. */
 function problemOf({ type, temporality, monotonic }: OtlpMetric): UnbillableReason | undefined {

@@ -68,14 +68,16 @@ export class CustomerReader {
   readonly #identify: CustomerResolver
   readonly #dimensions: number
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
-  readonly #customers = new RecentMap<string, TrackedAccount>(MOST_CUSTOMERS)
+  readonly #customers: RecentMap<string, TrackedAccount>
   readonly #unattributed = new Map<string, TrackedAccount>()
   /** Whether a point's own attributes say nothing of its customer. */
   readonly constant: boolean
   /** What the resolver threw last. */
   resolverError: unknown
 
-  constructor(options: UsageOptions, dimensions: number) {
+  /** @param most how many customers are remembered, at most twice over */
+  constructor(options: UsageOptions, dimensions: number, most = MOST_CUSTOMERS) {
+    this.#customers = new RecentMap(most)
     this.#productCode = options.productCode
     this.#product = options.product
     this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)

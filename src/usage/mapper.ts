@@ -38,21 +38,17 @@ export class UsageMapper {
    * Throws a `ConfigurationError` that names every option that is wrong.
    *
    * @param gauges whether who calls brings gauges with their times, so that they can be integrated
+   * @param customers how many are remembered, at most twice over: those that were metered last
    */
-  constructor(options: UsageOptions, { gauges = false } = {}) {
+  constructor(options: UsageOptions, { gauges = false, customers }: { gauges?: boolean; customers?: number } = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.products = [rest.productCode, rest.product].filter(product => product !== undefined)
     this.product = this.products[0] as string
     this.#options = rest
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
-    refuse(
-      this.#rules,
-      gauges
-        ? ({ baseline }) => baseline !== undefined && NO_BASELINES
-        : ({ value }) => value === 'integral' && NO_INTEGRALS,
-    )
-    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length)
+    if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)
+    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length, customers)
   }
 
   get dimensions(): readonly Dimension[] {
@@ -142,7 +138,6 @@ export class UsageMapper {
 }
 
 const NO_INTEGRALS = 'expected counters or histograms; only the gateway integrates gauges'
-const NO_BASELINES = 'expected no baseline; only the exporter asks for it, and the gateway finds baselines by itself'
 
 /** @param problem what is wrong with a rule, if anything */
 function refuse({ feeds }: Rules, problem: (rule: CompiledRule) => string | false): void {

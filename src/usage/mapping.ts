@@ -27,6 +27,7 @@ export type UnbillableReason =
   // Of metrics that came as OTLP:
   | 'no-time'
   | 'no-temporality'
+  | 'deltas-of-total'
   // Of senders:
   | 'not-permitted'
   | 'too-many-series'
@@ -453,6 +454,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} has a point without a time, or of one that no clock shows, so that it cannot be told from others. Look at its producer's clock.`
     case 'no-temporality':
       return `${metric} does not say whether it is cumulative or a delta. Look at its producer.`
+    case 'deltas-of-total':
+      return `${metric} comes as deltas, and its rule says baseline: true: of a total that was there before its process, the first delta has all of it, and which that is cannot be told. Have it exported with cumulative temporality.`
     case 'not-permitted':
       return `${metric} has usage of customers or of ${dimension.name} that its sender may not bill. Look at what its token permits, in listen.tokens: who has it, and is it theirs?`
     case 'too-many-series':

@@ -17,9 +17,11 @@ export interface Rule {
    */
   readonly maxGap?: number
   /**
-   * Of an observable counter, in the exporter only: whether the first value of each series in a process was there
-   * before (`true`: a device's or a database's total, of which the rest is usage) or is this process's usage (`false`: a
-   * total that began with it). Where it is not said, the first value is not billed, and told as an error.
+   * Of an observable counter, whether the first value of each series in a process was there before (`true`: a device's
+   * or a database's total, of which the rest is usage) or is this process's usage (`false`: a total that began with it).
+   * Where it is not said, the exporter does not bill the first value, and tells that as an error; the gateway, which is
+   * not told that a counter is observed, goes by when it began. With `true` it takes no deltas: the first of them has all
+   * that was there before.
    */
   readonly baseline?: boolean
 }

@@ -26,7 +26,7 @@ export class Bare {
   constructor(path: string, way: Way) {
     this.#database = new DatabaseSync(path)
     this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
-      PRAGMA cache_size = -65536;
+      PRAGMA cache_size = -32768;
       CREATE TABLE open_usage (hour INTEGER NOT NULL, series INTEGER NOT NULL, whole INTEGER NOT NULL,
         millionths INTEGER NOT NULL, PRIMARY KEY (hour, series)) STRICT, WITHOUT ROWID`)
     const [kind, size] = way.split(' ') as ['single' | 'json' | 'values' | 'text', string?]

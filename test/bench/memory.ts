@@ -25,7 +25,7 @@ export const memory: Benchmark = {
         limit: 500,
         aim: 150,
         better: 'lower',
-        note: `${SERIES.toLocaleString('en')} series, their strings included, without SQLite's page cache (at most 64 MB)`,
+        note: `${SERIES.toLocaleString('en')} series, their strings included, without SQLite's page cache (at most 32 MB)`,
       },
     ]
   },

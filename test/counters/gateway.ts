@@ -22,7 +22,13 @@ const AFTERWARDS = 3 * HOUR
 const UNITS = 1e6
 
 const DIMENSIONS: Readonly<Record<string, DimensionOptions>> = {
-  tokens: { unit: '{token}', from: { metric: ['inference.tokens', 'inference_tokens_total'], unit: '{token}' } },
+  tokens: {
+    unit: '{token}',
+    from: [
+      { metric: ['inference.tokens', 'inference_tokens_total'], unit: '{token}' },
+      { metric: 'inference.tokens.ever', baseline: true },
+    ],
+  },
   requests: { unit: '{request}', from: { metric: 'inference.duration', value: 'count' } },
   gpu: { unit: 's', from: { metric: 'gpu_active', value: 'integral', unit: '1' } },
 }

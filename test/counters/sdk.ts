@@ -29,10 +29,19 @@ export const JAVASCRIPT: Sdk = { language: 'nodejs', version: '2.1.0', starts: '
 export const RUBY: Sdk = { language: 'ruby', version: '0.9.0', starts: 'series' }
 export const CPP_OLD: Sdk = { language: 'cpp', version: '1.8.1', starts: 'previous-export' }
 
+/** Of what outlives its process, as its rule says. */
+export const TOKENS_EVER: Metric = {
+  name: 'inference.tokens.ever',
+  unit: '{token}',
+  type: 'sum',
+  temporality: 'cumulative',
+}
 export const TOKENS: Metric = { name: 'inference.tokens', unit: '{token}', type: 'sum', temporality: 'cumulative' }
 export const REQUESTS: Metric = { name: 'inference.duration', unit: 's', type: 'histogram', temporality: 'cumulative' }
 /** Which dimension a metric is sold as. */
-const DIMENSIONS: Readonly<Record<string, string>> = { [TOKENS.name]: 'tokens', [REQUESTS.name]: 'requests' }
+const DIMENSIONS: Readonly<Record<string, string>> = {
+  ...{ [TOKENS.name]: 'tokens', [TOKENS_EVER.name]: 'tokens', [REQUESTS.name]: 'requests' },
+}
 
 export interface ApplicationOptions {
   readonly sdk: Sdk

@@ -67,7 +67,11 @@ describe('a file that is right', () => {
       'gpu-hours': {
         unit: 'h',
         additive: true,
-        from: ['dcgm.time', { metric: 'my.gpus.allocated', value: 'integral', unit: '{gpu}', maxGap: 2 * MINUTE }],
+        from: [
+          'dcgm.time',
+          { metric: 'my.gpus.allocated', value: 'integral', unit: '{gpu}', maxGap: 2 * MINUTE },
+          { metric: 'my.gpus.busy', unit: 'ms', baseline: true },
+        ],
       },
     })
     assert.deepEqual(

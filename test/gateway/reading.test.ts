@@ -19,6 +19,7 @@ const mapper = new UsageMapper(
       requests: { unit: '{request}', from: { metric: 'tokens_hist', value: 'count' } },
       time: { unit: 's', from: { metric: 'busy' } },
       gpu: { unit: 'h', from: { metric: 'gpus', value: 'integral' } },
+      ever: { unit: '{token}', from: { metric: 'ever', baseline: true } },
     },
   },
   { gauges: true },
@@ -171,6 +172,12 @@ test('markers of what has ended are never refused, whatever else is wrong', () =
   // A level that nobody is known to have ends as well, and that is no usage without a customer.
   const nobodys = readOne([marker({ attributes: {} })], level)
   assert.deepEqual([told(nobodys), nobodys.reports[0]?.unattributed], [taken(), []])
+})
+
+test('of a total that was there before its process a delta is refused, since the first one has all of it', () => {
+  const ever = (temporality: OtlpMetric['temporality']) => told(readOne([point()], { name: 'ever', temporality }))
+  assert.deepEqual(ever('delta'), refused('deltas-of-total'))
+  assert.deepEqual(ever('cumulative'), taken())
 })
 
 test('a point is refused once, however many dimensions it feeds, and its reasons are counted for each', () => {

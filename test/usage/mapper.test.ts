@@ -453,14 +453,6 @@ test('what only the gateway can integrate is refused', () => {
   )
 })
 
-test('baselines are asked for in the exporter only', () => {
-  const dimensions = { d: { unit: '1', from: { metric: 'm', baseline: true } } }
-  assert.throws(
-    () => new UsageMapper({ productCode: 'p', dimensions }, { gauges: true }),
-    /dimensions\.d\.from: dimensions\.d\.from: expected no baseline; only the exporter asks for it/,
-  )
-})
-
 test('GenAI: failed calls, subsets and the count of token.usage are no usage', async () => {
   const { meter, collect } = measure()
   const call = (failed: boolean) => {

@@ -29,3 +29,21 @@ test('the last value of a key holds, however often it is set', () => {
     [undefined, undefined, undefined],
   )
 })
+
+test('what is larger takes more of the room, by what it was set to last', () => {
+  const map = new RecentMap<string, string>(6, value => value.length)
+  map.set('a', 'xxxxxx')
+  map.set('a', 'x')
+  map.set('b', 'xxxx')
+  map.set('c', 'x')
+  assert.deepEqual(
+    ['a', 'b', 'c'].map(key => map.get(key)),
+    ['x', 'xxxx', 'x'],
+  )
+  map.delete('b')
+  assert.equal(map.get('b'), undefined)
+  for (const key of ['d', 'e']) map.set(key, 'xxxxxx')
+  assert.equal(map.get('c'), 'x')
+  for (const key of ['f', 'g']) map.set(key, 'xxxxxx')
+  assert.equal(map.get('a'), undefined)
+})

@@ -37,7 +37,12 @@ const rule = v.strictObject({
     v.optional(MAX_GAP),
     'Of an integral, the longest time between two points that the level is taken to have held. 5m by default.',
   ),
-} satisfies Shape<Omit<Rule, 'baseline'>>)
+  baseline: described(
+    v.optional(v.boolean()),
+    "Of a counter that is read from what outlives its process, such as a device's or a database's total: true, and the " +
+      'first value of each series after each start is not billed.',
+  ),
+} satisfies Shape<Rule>)
 
 /** A preset, or a rule. */
 export const SOURCE = v.union([v.picklist(Object.keys(PRESETS)), rule])

@@ -1,8 +1,8 @@
 import type { Attributes } from '@opentelemetry/api'
 
 /** How many sets of attributes are known, and of how many bytes, both at most twice over; how many one may take. */
-const MOST = 100_000
-const MOST_BYTES = 16 * 1024 * 1024
+const MOST = 50_000
+const MOST_BYTES = 8 * 1024 * 1024
 const LONGEST = 512
 
 /**

@@ -15,6 +15,8 @@ import {
   packStream,
   risenTo,
   type StreamState,
+  sizeOfState,
+  sizeOfStream,
   unpackLegacy,
   unpackState,
   unpackStream,
@@ -26,8 +28,12 @@ import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
-/** How many counters, and how many streams, are kept in memory: those that spoke last. The others are read again. */
-const MOST_KNOWN = 125_000
+/**
+ * How many bytes of counters, and how many of streams, are kept in memory, both at most twice over: of those that spoke
+ * last. The others are read again.
+ */
+const MOST_KNOWN = 40e6
+const MOST_STREAMS = 8e6
 /** How many that have waited long enough one transaction decides. */
 const WAKES_PER_CHUNK = 1000
 
@@ -49,6 +55,12 @@ interface Known {
   state: CounterState
 }
 
+/**
+ * New counters wait, and there is no end to those that somebody may make up: they are kept in memory when they have
+ * spoken often enough to be counted.
+ */
+const isKept = (state: CounterState): boolean => state.kind !== 'started' || state.wakeAt === 0
+
 interface Saved {
   readonly counter: string
   readonly kept: KeptState
@@ -60,9 +72,11 @@ interface Saved {
 export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
-  readonly #known = new RecentMap<string, Known>(MOST_KNOWN)
+  readonly #known = new RecentMap<string, Known>(MOST_KNOWN, ({ state }) => sizeOfState(state))
   /** Null of those that are not there. */
-  readonly #streams = new RecentMap<string, StreamState | null>(MOST_KNOWN)
+  readonly #streams = new RecentMap<string, StreamState | null>(MOST_STREAMS, state =>
+    state === null ? 100 : sizeOfStream(state),
+  )
   readonly #since = new Map<string, number>()
   /** Whether the first schema knew of counters. */
   #legacy: boolean | undefined
@@ -136,8 +150,11 @@ export class Observing {
       ...{ entries, notes, at, counters },
       committed: () => {
         for (const { counter, id, kept, known } of saved) {
-          if (known === undefined) this.#known.set(counter, { id, state: kept.state })
-          else known.state = kept.state
+          const { state } = kept
+          // What takes as much room as before stays where it is, and so do most.
+          if (!isKept(state)) this.#known.delete(counter)
+          else if (known !== undefined && sizeOfState(state) === sizeOfState(known.state)) known.state = state
+          else this.#known.set(counter, { id, state })
         }
         for (const [key, state] of streams) this.#streams.set(key, state)
       },
@@ -203,7 +220,7 @@ export class Observing {
     const { mark, time } = row as { mark: number | null; time: number }
     const known = { id: row.id as number, state: mark === null ? state : risenTo(state, { mark: BigInt(mark), time }) }
     // It is as the ledger has it, whatever becomes of this transaction.
-    this.#known.set(key, known)
+    if (isKept(known.state)) this.#known.set(key, known)
     return known
   }
 
@@ -347,12 +364,20 @@ export function notCounted(database: Database): Partial<Record<NotCounted, numbe
 
 /** How much waits to be decided, by dimension. */
 export function waitingUsage(database: Database): { dimension: string; amount: bigint }[] {
-  const sums = new Map<string, bigint>()
-  for (const { dimension, waiting } of database.all(
-    `SELECT name AS dimension, waiting FROM counter_state JOIN dimension ON dimension.id = counter_state.dimension
-     WHERE wake_at > 0`,
-  )) {
-    sums.set(dimension as string, (sums.get(dimension as string) ?? 0n) + BigInt((waiting as string | null) ?? 0))
-  }
-  return [...sums].filter(([, amount]) => amount > 0n).map(([dimension, amount]) => ({ dimension, amount }))
+  // Added up there, since there may be hundreds of thousands: in parts of so many digits as an integer holds the sum of.
+  const rows = database.all(
+    `SELECT name AS dimension,
+       CAST(sum(CAST(substr(waiting, -12) AS INTEGER)) AS TEXT) AS low,
+       CAST(sum(CAST(substr(waiting, -24, 12) AS INTEGER)) AS TEXT) AS middle,
+       CAST(sum(CAST(substr(waiting, -48, 24) AS INTEGER)) AS TEXT) AS high
+     FROM counter_state JOIN dimension ON dimension.id = counter_state.dimension
+     WHERE wake_at > 0 AND waiting IS NOT NULL GROUP BY dimension.id`,
+  )
+  const part = (digits: unknown, of: bigint) => BigInt(digits as string) * of
+  return rows
+    .map(({ dimension, low, middle, high }) => ({
+      dimension: dimension as string,
+      amount: part(low, 1n) + part(middle, 10n ** 12n) + part(high, 10n ** 24n),
+    }))
+    .filter(({ amount }) => amount > 0n)
 }

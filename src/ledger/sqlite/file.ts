@@ -37,7 +37,7 @@ export function openLedgerFile(path: string, options: OpenOptions): DatabaseSync
   return open(path, { timeout, readOnly }, database => {
     // synchronous=FULL is what makes an acknowledged batch survive a power cut: with NORMAL, WAL mode loses some.
     if (!readOnly) database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536')
+    database.exec('PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768')
     migrate(database, path, readOnly)
   })
 }

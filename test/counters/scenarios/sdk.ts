@@ -13,6 +13,7 @@ import {
   RUBY,
   RUST,
   type Sdk,
+  TOKENS_EVER,
 } from '../sdk.ts'
 import { ALICE, BOB, BYSTANDER, CAROL, DAVE, type Stage } from '../stage.ts'
 import { direct, queue, together } from '../transports.ts'
@@ -284,6 +285,27 @@ export const SDK: readonly Scenario[] = [
       application.serve(ALICE, { from: -700, to: -2, heap: 5000 }).serve(ALICE, { from: 2, to: 60 })
       application.serve(BOB, { from: -700, to: -2, heap: 900_000 }).serve(BOB, { from: 70, to: 118 })
       return { deliveries: direct(stage, application.exports({ every: 6, from: 1, to: 120 })) }
+    },
+  ),
+  scenario(
+    'sdk/observable-of-a-device',
+    'exact',
+    'A total that outlives the process, as its rule says: what it had when each process began is none of its usage.',
+    stage => {
+      const device = new Application(stage, {
+        ...{ sdk: GO, started: 4, instance: 'assistant-1', metric: TOKENS_EVER },
+        leavesOut: (customer, minute) => customer === BOB && minute < 30,
+      })
+      device.serve(ALICE, { from: -900, to: -2, heap: 4_000_000 })
+      device.serve(ALICE, { from: 11, to: 52 }).serve(ALICE, { from: 60, to: 116 })
+      device.serve(BOB, { from: -800, to: -700, heap: 9000 }).serve(BOB, { from: 41, to: 52 })
+      const began = stage.at(57)
+      const messages = device.exports({ every: 5, to: 54 })
+      // The process after it has another start, and reads the same total.
+      const after = device
+        .exports({ every: 5, from: 58, to: 120 })
+        .map(({ at, points }) => ({ at, points: points.map(one => ({ ...one, start: BigInt(began) * 1_000_000n })) }))
+      return { deliveries: direct(stage, merged(messages, after)) }
     },
   ),
   scenario(

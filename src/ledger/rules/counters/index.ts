@@ -54,6 +54,8 @@ export {
   packState,
   packStream,
   risenTo,
+  sizeOfState,
+  sizeOfStream,
   unpackLegacy,
   unpackState,
   unpackStream,

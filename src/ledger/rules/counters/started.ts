@@ -110,7 +110,7 @@ export function observeStarted(
   const { start, value, stream } = point
   let { time } = point
   const { legacy } = newcomer
-  const counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
+  let counters: Draft[] = (before?.counters ?? []).map(counter => ({ ...counter }))
   const notes: Note[] = []
   const late: Emission[] = []
   let mine = counters.find(({ names }) => names.includes(stream.key))
@@ -137,7 +137,8 @@ export function observeStarted(
   const doubted = isDoubted(mine, start, around, legacy)
   if (mine === undefined) {
     mine = begin(point, others.length > 0, around, newcomer)
-    counters.push(mine)
+    // Kept for long: what is pushed to has room for sixteen more.
+    counters = counters.length === 0 ? [mine] : counters.concat(mine)
     if (newcomer.late) late.push(...holdAll(mine, point, around, legacy))
   } else {
     const markedAt = mine.markedAt ?? mine.time
@@ -435,7 +436,8 @@ function emit(
 ): Emission[] {
   if (counter.copy) return []
   const waits = counter.waits !== undefined || counter.strange
-  counter.waiter = waits ? { account, since, at: counter.waiter?.at ?? receivedAt } : undefined
+  if (waits) counter.waiter = { account, since, at: counter.waiter?.at ?? receivedAt }
+  else if (counter.waiter !== undefined) counter.waiter = undefined
   // Of one that may have begun before only what it had at first waits.
   if (counter.strange || (waits && counter.waits !== 'collection')) return []
   const base = counter.waits === 'collection' ? (counter.first?.value ?? 0n) : baseOf(counter, start, since)

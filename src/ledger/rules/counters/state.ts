@@ -65,6 +65,23 @@ function numberOf(text: string): bigint {
   return numberOf(text.slice(0, -10)) * 36n ** 10n + BigInt(Number.parseInt(text.slice(-10), 36))
 }
 
+/** About how many bytes a state takes in memory. */
+export function sizeOfState(state: CounterState): number {
+  switch (state.kind) {
+    case 'started':
+      return 400 * state.counters.length
+    case 'values':
+      return 500 + 100 * state.knots.length + 200 * state.epochs.length
+    case 'levels':
+      return 400 + 100 * state.levels.length
+  }
+}
+
+/** The same of a stream. */
+export function sizeOfStream({ attributes, starts, collections }: StreamState): number {
+  return 400 + attributes.length + 500 * starts.length + 16 * collections.length
+}
+
 export function unpackState(text: string): CounterState {
   if (text[0] !== PLAIN) {
     const state = JSON.parse(text.slice(1), (_, one) =>
