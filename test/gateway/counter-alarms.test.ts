@@ -162,7 +162,7 @@ test('what cannot be told yet is shown wherever an operator looks', async t => {
   const now = ['--now', new Date(watched.now).toISOString()]
   assert.match(await watched.command('status', ...now), /^Waiting {9}7 token of tokens$/m)
   assert.deepEqual(JSON.parse(await watched.command('status', '--format', 'json', ...now)).waiting, [
-    { dimension: 'tokens', amount: '7' },
+    { dimension: 'tokens', amount: '7', baseUnit: '1' },
   ])
   await onThePage(t, watched, async page => {
     await shows(page, '#waiting', /^Waiting: 7 token of tokens\. The next points of the senders tell/)

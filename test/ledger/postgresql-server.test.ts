@@ -597,8 +597,9 @@ describe('a server in trouble', () => {
   test('no free connection, a lock and a slow statement are waited for so long, then the ledger is busy', async () => {
     const schema = ledgers.schema()
     const single = new pg.Pool({ connectionString: server.connectionString, max: 1, connectionTimeoutMillis: 50 })
+    // Made with time enough: how long that takes is the machine's affair.
+    await (await ledgers.open(schema)).register(DIMENSIONS)
     const ledger = await ledgers.open(schema, { pool: single, retryTimeout: 200, statementTimeout: 150 })
-    await ledger.register(DIMENSIONS)
     const batch = { writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] }
 
     const held = await single.connect()

@@ -30,7 +30,8 @@ export interface Start {
 export async function billsAcrossStarts(starts: readonly Start[]): Promise<void> {
   const begun = BEGIN - Date.now()
   let ahead = begun
-  const aws = await startSimulator({ now: () => Date.now() + ahead })
+  const now = () => Date.now() + ahead
+  const aws = await startSimulator({ now, wallClock: now })
   const collector = createServer((request, response) => request.resume().on('end', () => response.end()))
   collector.listen(0, '127.0.0.1')
   await once(collector, 'listening')
