@@ -122,10 +122,9 @@ class ResourceReader {
       const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
       const time = this.#times.of(point.time)
       const { counter, series } = name
-      const common = { counter, series, kind, account, dimension, time, receivedAt, value }
-      const observation = total
-        ? { ...common, stream: totalOf(counters.stream, counter, start), start: 0 }
-        : { ...common, stream: counters.stream, start }
+      const stream = total ? totalOf(counters.stream, counter, start) : counters.stream
+      const from = total ? 0 : start
+      const observation = { counter, series, stream, kind, account, dimension, start: from, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
       return undefined
     }
