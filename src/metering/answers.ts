@@ -116,11 +116,11 @@ export function outcomeOf(
         ...(answer.meteringRecordId !== undefined && { meteringRecordId: answer.meteringRecordId }),
       }
     case 'DuplicateRecord':
-      return { type: 'conflict', rollForward: terms.rollForward }
     case 'CustomerNotSubscribed':
       // To the last of several attempts; the outcomes of those before are not known.
       if (terms.repeated) return { type: 'retry', at: terms.retryAt, notTaken: false }
-      return { type: 'not-subscribed' }
+      if (answer.said === 'CustomerNotSubscribed') return { type: 'not-subscribed' }
+      return { type: 'conflict', rollForward: terms.rollForward }
     case 'unprocessed':
       return { type: 'retry', at: terms.retryAt, notTaken: !terms.repeated }
     case 'nothing':

@@ -6,7 +6,6 @@ import type {
   Lane,
   Ledger,
   MeteringRecord,
-  Outcome,
   RecordEntry,
   SettledRecord,
   Settlement,
@@ -280,14 +279,16 @@ export class MeteringCycle {
       if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
       else settlements.push(...some.map(record => notSent(record, now())))
     }
-    for (const { record, outcome } of settlements) this.#noteRefusal(seriesOf(record), outcome)
+    for (const settlement of settlements) this.#noteRefusal(settlement)
     return settlements
   }
 
-  #noteRefusal(series: string, { type }: Outcome): void {
+  #noteRefusal({ record, outcome: { type }, answer }: Settlement): void {
     if (type === 'retry') return
+    const series = seriesOf(record)
     this.#refused.delete(series)
-    if (type !== 'refused') return
+    // What AWS says of a licence it says of the whole request, unlike of another customer's agreement.
+    if (type !== 'refused' && !(type === 'not-subscribed' && answer !== 'CustomerNotSubscribed')) return
     this.#refused.add(series)
     if (this.#refused.size > MAX_REFUSED) this.#refused.delete(this.#refused.values().next().value as string)
   }
@@ -351,7 +352,7 @@ export class MeteringCycle {
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
     const { lane, sendable } = sending
-    const refused = fault === 'refused' || fault === 'timestamp'
+    const refused = fault === 'refused' || fault === 'licence' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
     // While AWS answers others, it is something in this request that it fails over.
     const itsOwn = failedOver && this.#answering.has(lane.id)
@@ -368,12 +369,14 @@ export class MeteringCycle {
       }
       return settlements
     }
-    if (fault !== 'refused') report({ type: 'fault', lane, fault, message: answer, requestId })
+    if (fault !== 'refused' && fault !== 'licence') report({ type: 'fault', lane, fault, message: answer, requestId })
     // Until another is answered nobody knows that it was this record, and not all of AWS since.
     this.#answering.delete(lane.id)
     const pausedUntil = refused ? undefined : itsOwn ? 0 : this.#pause(lane, fault)
     return records.map(record => {
       if (fault === 'refused' && !repeated) return { record, outcome: { type: 'refused' }, answer }
+      // Alone, it says what CustomerNotSubscribed says of others: not now.
+      if (fault === 'licence' && !repeated) return { record, outcome: { type: 'not-subscribed' }, answer }
       const at =
         pausedUntil === undefined
           ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.

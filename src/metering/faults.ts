@@ -4,6 +4,8 @@ export type Fault =
   | 'refused'
   /** The same, and the record's time is what AWS does not like. */
   | 'timestamp'
+  /** The same, and it is a licence that is not valid, not the customer's, or not in force at the time of the usage. */
+  | 'licence'
   /** Too many requests; nothing was billed. */
   | 'throttled'
   /** Configuration or credentials; nothing of the product can go out until it is mended. */
@@ -19,6 +21,7 @@ export type Trouble = Fault | 'nonsense' | 'no-client'
 /** In words for people, as the beginning of a sentence. */
 export const TROUBLES: Readonly<Record<Trouble, string>> = {
   refused: 'AWS refuses a usage record',
+  licence: 'AWS refuses a licence',
   timestamp: "AWS says that a record's time is out of bounds, which it is not by this machine's clock: check the clock",
   throttled: 'AWS throttles; something else may be metering for this account',
   configuration: 'AWS refuses the configuration or the credentials: mend them',
@@ -31,7 +34,8 @@ export const TROUBLES: Readonly<Record<Trouble, string>> = {
 /** The table of outcomes in AWS's API reference of BatchMeterUsage, by the names of its errors. */
 const FAULTS: readonly [RegExp, Fault][] = [
   [/^TimestampOutOfBoundsException$/, 'timestamp'],
-  [/^Invalid(UsageDimension|License|CustomerIdentifier|Tag|UsageAllocations)Exception$/, 'refused'],
+  [/^InvalidLicenseException$/, 'licence'],
+  [/^Invalid(UsageDimension|CustomerIdentifier|Tag|UsageAllocations)Exception$/, 'refused'],
   [/^(ValidationException|SerializationException)$/, 'refused'],
   [/^(Throttling|ThrottlingException|TooManyRequestsException|RequestLimitExceeded|RequestThrottled.*)$/, 'throttled'],
   [/^(InvalidProductCodeException|DisabledApiException|OptInRequired|NotAuthorized)$/, 'configuration'],

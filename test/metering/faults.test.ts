@@ -6,9 +6,9 @@ import { awsError } from './support.ts'
 /** What AWS's API reference says of each error, and the SDK of those that it makes itself. */
 const NAMES: Record<Exclude<Fault, 'not-sent'>, readonly string[]> = {
   timestamp: ['TimestampOutOfBoundsException'],
+  licence: ['InvalidLicenseException'],
   refused: [
     'InvalidUsageDimensionException',
-    'InvalidLicenseException',
     'InvalidCustomerIdentifierException',
     'InvalidTagException',
     'InvalidUsageAllocationsException',

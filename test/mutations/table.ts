@@ -334,6 +334,12 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [SEQUENCES, OUTCOMES],
   },
   {
+    name: 'treat DuplicateRecord as an answer to attempts before it',
+    sin: 'AWS may mean what it took of one of them, which would be billed again',
+    edits: edit('ledger/rules/transitions.ts', 'before ? record.refusals : record.attempts', 'record.attempts'),
+    caughtBy: [OUTCOMES, CONFORMANCE],
+  },
+  {
     name: 'treat an unprocessed record as Success',
     sin: 'it is never billed',
     edits: edit('metering/answers.ts', "note(one, { said: 'unprocessed' })", "note(one, { said: 'Success' })"),

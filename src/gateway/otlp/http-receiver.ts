@@ -197,6 +197,10 @@ class MetricsEndpoint {
     const { sink, budget, maxBodyBytes: maxBytes, requestTimeout: timeout } = this.#settings
     const { request, response, connection, format } = exchange
     refuseBrowsers(request.headers)
+    // Whoever is in front may have gone by another of them: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    if ((request.headersDistinct.host?.length ?? 0) > 1) {
+      throw new Refusal(INVALID_ARGUMENT, 'Expected one header Host, got several')
+    }
     if (request.method !== 'POST') throw new Refusal(UNIMPLEMENTED, `Expected POST, got ${request.method}`)
     const sender = this.#admit(exchange)
     if (format === undefined) {

@@ -4,7 +4,7 @@ import type { HeldReason, Outcome, RecordState } from '../ledger.ts'
  * The states of a record: how an answer, or the end of its window, changes them, in one place for every engine.
  *
  * A record is *in doubt* while one of its attempts has no answer that proves it was not taken: then only `Success`
- * tells that AWS billed it and only `DuplicateRecord` that it did not, and whatever else ends it makes it held.
+ * tells that AWS billed it, and whatever else ends it makes it held. `DuplicateRecord` proves it of that attempt alone.
  */
 export interface RecordFacts {
   readonly state: RecordState
@@ -36,9 +36,11 @@ export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolea
   if (record.state === 'metered') return unchanged
   if (outcome.type === 'metered') return { state: 'metered', refusals: record.refusals }
   if (outcome.type === 'conflict') {
-    // Another quantity stands in this hour, so none of our attempts was taken.
     if (record.state === 'returned') return unchanged
-    return end(record, 'conflict', record.attempts, outcome.rollForward)
+    // Another quantity stands in this hour. But by one sentence of AWS's guidance, against its reference, an identical
+    // resend is answered so as well: then an attempt before, which has no answer, was taken.
+    const before = record.attempts - record.refusals > 1
+    return end(record, 'conflict', before ? record.refusals : record.attempts, outcome.rollForward)
   }
   if (record.state !== 'pending' || outcome.type === 'retry') return unchanged
   return end(record, outcome.type, refusals, outcome.type === 'not-subscribed' && record.probe)

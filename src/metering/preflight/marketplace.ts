@@ -127,6 +127,11 @@ const BY_FAULT: Readonly<Record<Fault, readonly [Finding['state'], message: stri
     'AWS refused a request without records, which tells neither of permission nor of the product.',
     'Name a test customer by --test-customer.',
   ],
+  licence: [
+    'warning',
+    'AWS refused a licence in a request without records.',
+    'Name a test customer by --test-customer.',
+  ],
   timestamp: ['fault', 'AWS does not take the time of a record.', 'Look at the clock.'],
   throttled: ['warning', 'AWS throttles: something else meters for this account.', 'Run "doctor" again in a minute.'],
   configuration: ['fault', 'AWS refuses the configuration.', 'Mend what it says.'],

@@ -310,6 +310,17 @@ test('a slow sender is told to come back, and others are not kept from sending',
   assert.equal(sink.accepted.length, 1)
 })
 
+test('a request to two hosts is refused', async t => {
+  const { receiver, sink } = await receiveHttp(t)
+  const socket = connect(receiver.port)
+  t.after(() => socket.destroy())
+  const headers = 'host: a\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: 2'
+  socket.write(`POST /v1/metrics HTTP/1.1\r\n${headers}\r\n\r\n{}`)
+  const [answer] = await once(socket, 'data')
+  assert.match(String(answer), /^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*Expected one header Host, got several/)
+  assert.deepEqual(sink.accepted, [])
+})
+
 test('a sender that does not finish its headers is cut off', async t => {
   const { receiver } = await receiveHttp(t, { requestTimeout: 100 })
   const slow = connect(receiver.port)

@@ -56,15 +56,22 @@ export function answers(name: string, scenario: Scenario): void {
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:7 pending', '0:7 returned conflict'])
     })
 
-    scenario('DuplicateRecord after an unanswered attempt proves that none was taken', async scene => {
+    scenario('DuplicateRecord after an unanswered attempt leaves that one in doubt', async scene => {
       assert.deepEqual(await scene.ledger.answers(), [])
       const told = async () => (await scene.ledger.answers()).map(({ answer, at }) => [answer, at])
       await scene.settle(await claimed(scene), lost(closing(0)), closing(0))
       assert.deepEqual(await told(), [['retry', closing(0)]])
       await scene.send(ROLLED_FORWARD, closing(0) + MINUTE)
       assert.deepEqual(await told(), [['conflict', closing(0) + MINUTE]])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 7 + 0')
+      const { reason, inDoubt } = await scene.only('held')
+      assert.deepEqual({ reason, inDoubt }, { reason: 'in-doubt', inDoubt: true })
+    })
+
+    scenario('DuplicateRecord after attempts that were surely not taken is rolled forward', async scene => {
+      await scene.settle(await claimed(scene), bounced(closing(0)), closing(0))
+      await scene.send(ROLLED_FORWARD, closing(0) + MINUTE)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
-      assert.equal((await scene.only('returned')).inDoubt, false)
     })
 
     scenario('DuplicateRecord also ends the doubt of a record that is held', async scene => {
