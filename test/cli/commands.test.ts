@@ -102,16 +102,21 @@ describe('commands that look', () => {
     const fine = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
     await fine.closeHours({ now: NOW, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
     await fine.close()
-    const [now, later, json, good, none] = await Promise.all([
+    const [now, later, json, good, none, ahead] = await Promise.all([
       command('status', '--check', ...AT),
       command('status', '--check', '--now', '2026-11-21T20:00Z'),
       command('status', '--check', '--format', 'json', ...AT),
       run(['status', '--check', '--ledger', fine.path, ...AT]),
       run(['status', '--check', '--ledger', join(directory, 'none.sqlite')]),
+      run(['status', '--check', '--ledger', fine.path, '--now', '2026-11-21T07:59Z']),
     ])
     assert.deepEqual(
-      [now, later, json, good, none].map(({ status }) => status),
-      [1, 2, 1, 0, 2],
+      [now, later, json, good, none, ahead].map(({ status }) => status),
+      [1, 2, 1, 0, 2, 1],
+    )
+    assert.match(
+      ahead.stdout,
+      /^WARNING: The last closed hour, 2026-11-21T08Z, is to come: a clock is or was wrong: look at /,
     )
     assert.equal(
       now.stdout,
