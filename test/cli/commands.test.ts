@@ -273,7 +273,7 @@ describe('commands that decide', () => {
     await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
     const finalize = (...args: string[]) => command('finalize', ...args, '--region', 'us-east-1', ...AT)
     const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
-    assert.match(done.stdout, /^Froze 1 records of 111122223333; 0 of them are held\./)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333; 0 held\./)
     const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
     assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:35Z')])
     assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)
@@ -295,7 +295,7 @@ describe('commands that decide', () => {
     await ledger.noteSender('edge', [licensed], NOW)
     await ledger.close()
     const done = await command('finalize', id, '--region', 'us-east-1', ...AT)
-    assert.match(done.stdout, /^Froze 1 records of 111122223333 \(licence l-0123456789abcdef/)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333 \(licence l-0123456789abcdef/)
     const lines = async (...args: string[]) => {
       const { stdout, stderr } = await command(...args, '--format', 'csv')
       return stderr === '' ? stdout.trim().split('\n').slice(1) : assert.fail(stderr)
