@@ -1,7 +1,9 @@
 import type { Attributes, Meter, MeterProvider } from '@opentelemetry/api'
 import { configurationError, show, unknownOptions } from './check.ts'
+import { meant } from './closest-word.ts'
 import { MarketplaceMeteringError } from './errors.ts'
 import { notice } from './notice.ts'
+import { licenceElsewhere } from './usage/customer.ts'
 import {
   ACCOUNT_ID_ATTRIBUTE,
   CUSTOMER_IDENTIFIER_ATTRIBUTE,
@@ -97,6 +99,13 @@ export class InferenceMeter {
       this.#instruments.tokens.add(tokens, attributesOf(customer, attributes))
       return
     }
+    // One that is misspelt would not be billed.
+    for (const [name, value] of Object.entries(tokens)) {
+      if (TOKEN_TYPES.includes(name)) continue
+      const near = meant(name, TOKEN_TYPES)
+      const hint = near === undefined ? '' : ` (did you mean ${near}?)`
+      throw invalid(`tokens.${name}: expected input, output or both and nothing else${hint}, got ${show(value)}`)
+    }
     const { input, output } = tokens
     if (input === undefined && output === undefined) {
       throw invalid(`tokens: expected a number, or input, output or both, got ${show(tokens)}`)
@@ -180,6 +189,7 @@ export class InferenceMeter {
 }
 
 const PACKAGE = 'opentelemetry-exporter-aws-marketplace'
+const TOKEN_TYPES: readonly string[] = ['input', 'output']
 const MEASURE_OPTIONS: readonly (keyof MeasureOptions)[] = ['gpus', 'billFailedTime', 'attributes']
 
 const has = (value: unknown, method: string) =>
@@ -249,6 +259,7 @@ function attributesOf(customer: MeteredCustomer, attributes?: Attributes): Attri
   if ((accountId === undefined) === (customerIdentifier === undefined)) {
     throw invalid('customer: expected either an accountId or a customerIdentifier')
   }
+  if (licenseArn === undefined) refuseOtherNames(customer)
   if (licenseArn !== undefined && accountId === undefined) {
     throw invalid('customer: expected an accountId with a licenseArn')
   }
@@ -260,6 +271,12 @@ function attributesOf(customer: MeteredCustomer, attributes?: Attributes): Attri
       [CUSTOMER_IDENTIFIER_ATTRIBUTE]: checkText('customerIdentifier', customerIdentifier),
     }),
   })
+}
+
+/** A customer may be an object of the application's own, with more to it; but not with its licence under another name. */
+function refuseOtherNames(customer: object): void {
+  const name = licenceElsewhere(customer)
+  if (name !== undefined) throw invalid(`customer: expected the licence's ARN as licenseArn, got it as ${name}`)
 }
 
 function checkText(name: string, value: unknown): string {

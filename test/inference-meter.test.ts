@@ -155,6 +155,22 @@ const WRONG: [string, (inference: InferenceMeter) => void, RegExp][] = [
   ['no tokens', i => i.recordTokensProcessed(customer, undefined as never), /^tokens: /],
   ['null', i => i.recordTokensProcessed(customer, null as never), /^tokens: /],
   ['neither input nor output', i => i.recordTokensProcessed(customer, {}), /^tokens: expected a number, or input/],
+  [
+    'a misspelt output',
+    i => i.recordTokensProcessed(customer, { input: 1, outptu: 40 } as never),
+    /^tokens\.outptu: expected input, output or both and nothing else \(did you mean output\?\), got 40/,
+  ],
+  [
+    'the usage of an API',
+    i => i.recordTokensProcessed(customer, { input: 1, completion_tokens: 40 } as never),
+    /^tokens\.completion_tokens: expected input, output or both and nothing else, got 40/,
+  ],
+  ['a list', i => i.recordTokensProcessed(customer, [1, 40] as never), /^tokens\.0: /],
+  [
+    'a misspelt licence',
+    i => i.recordGpuTime({ ...customer, licenceArn: LICENCE } as never, 1),
+    /^customer: expected the licence's ARN as licenseArn, got it as licenceArn/,
+  ],
   // The input is right, but goes with the output.
   ['half', i => i.recordTokensProcessed(customer, { input: 1, output: Number.NaN }), /^tokens\.output: .* got NaN/],
   [

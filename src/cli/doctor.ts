@@ -14,14 +14,12 @@ export function doctorCommand(): Command {
         'config',
       ),
     )
+    .addOption(new Option('--product-code <code>', 'of a product without Concurrent Agreements').conflicts('config'))
     .addOption(
-      new Option('--product-code <code>', 'of a product without Concurrent Agreements').conflicts([
-        'config',
-        'product',
-      ]),
-    )
-    .addOption(
-      new Option('--product <name>', 'your name of a product whose customers have licences').conflicts('config'),
+      new Option(
+        '--product <name>',
+        'your name of a product whose customers have licences; beside --product-code while they move',
+      ).conflicts('config'),
     )
     .addOption(
       new Option(

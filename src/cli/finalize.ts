@@ -49,7 +49,7 @@ export function finalizeCommand(): Command {
           records === 0
             ? `${accountName(account)} owes nothing that is not frozen already.`
             : [
-                `Froze ${records} records of ${accountName(account)}; ${held.length} of them are held.`,
+                `Froze ${records} ${records === 1 ? 'record' : 'records'} of ${accountName(account)}; ${held.length} held.`,
                 '  The exporter or gateway that runs on this ledger sends the others with its next pass, within a minute.',
                 '  AWS takes them for about an hour after the end: "marketplace-meter records" shows what became of them.',
               ].join('\n'),

@@ -102,7 +102,10 @@ export class Reporter {
       const level = reason === 'baseline' ? 'warn' : 'error'
       this.#say(level, `${reason} ${metric} ${sender}`, `Not billed: ${points} data points${whose}. ${message}`)
     }
-    for (const { reason, metric, message } of report.doubtful) this.#say('warn', `${reason} ${metric}`, message)
+    for (const { reason, metric, message } of report.doubtful) {
+      // What is billed twice, of all, is no warning.
+      this.#say(reason === 'second-reader' ? 'error' : 'warn', `doubtful: ${reason} ${metric}`, message)
+    }
     for (const { reason, points, message } of report.unattributed) {
       this.#instruments?.unattributedPoints.add(points, { reason, ...from })
       this.#say('error', `${reason} ${sender}`, whose === '' ? message : `Of the sender ${sender}: ${message}`)

@@ -134,7 +134,8 @@ export class CustomerReader {
     if (id === undefined && licenseArn === undefined) return 'no-customer'
     const name = { product, accountId, customerIdentifier, licenseArn }
     if (configured === undefined) return licenseArn === undefined ? 'malformed-customer' : 'licence-without-product'
-    if (!isWellFormed(name)) return 'malformed-customer'
+    if (!isWellFormed(name) || (licenseArn === undefined && licenceElsewhere(identity) !== undefined))
+      return 'malformed-customer'
     const known = this.#begin(customerAccount({ ...name, product: product as string }))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
@@ -162,6 +163,14 @@ export class CustomerReader {
   #begin(account: Account): TrackedAccount {
     return { account, tallies: Array(this.#dimensions).fill(undefined), alarms: undefined, next: undefined }
   }
+}
+
+/**
+ * The name, other than `licenseArn`, that a licence's ARN has in what says who a customer is: there it would not be read, and
+ * usage be billed by the product code.
+ */
+export function licenceElsewhere(identity: object): string | undefined {
+  return Object.entries(identity).find(([name, value]) => name !== 'licenseArn' && matches(LICENSE_ARN, value))?.[0]
 }
 
 /** Whether AWS could know a customer by this. */

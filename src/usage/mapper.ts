@@ -94,14 +94,16 @@ export class UsageMapper {
       return undefined
     })
     this.#collection.receive(metrics)
-    for (const { scope, metrics: list } of metrics.scopeMetrics) {
+    for (const scopeMetrics of metrics.scopeMetrics) {
+      const { scope, metrics: list } = scopeMetrics
+      const second = this.#collection.secondReader(scopeMetrics)
       const { of, missing } = readControls(list, this.#collection.totals(scope))
       for (const metric of list) {
         if (isControl(metric)) continue
         const { name, unit } = metric.descriptor
         const begins = (attributes: Attributes) => this.#begins([scope.name, scope.version, name, unit], attributes)
         const { times = 1, limit } = of(metric) ?? {}
-        mapMetric(mapping, scope.name, metric, times, isObserved(metric) ? begins : NEVER)
+        mapMetric(mapping, scope.name, metric, times, second, isObserved(metric) ? begins : NEVER)
         if (!this.#rules.feeds.has(name)) continue
         const series = this.#collection.series(metric)
         const message = this.#cardinality.warn(name, series, limit)
@@ -160,6 +162,7 @@ function isObserved({ descriptor }: MetricData): boolean {
 
 /**
  * @param times how often each value was recorded
+ * @param second whether it comes from a second reader, or that there is one has just been found
  * @param begins whether a point is the first of a series that others may have counted before
  */
 function mapMetric(
@@ -167,13 +170,16 @@ function mapMetric(
   scope: string,
   metric: MetricData,
   times: number,
+  second: 'found' | 'known' | undefined,
   begins: (attributes: Attributes) => boolean,
 ): void {
-  const problem = problemOf(metric) ?? (Number.isInteger(times) ? undefined : 'views')
+  const views = Number.isInteger(times) ? undefined : 'views'
+  const problem = problemOf(metric) ?? views ?? (second === 'known' ? 'second-reader' : undefined)
   if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problem)) {
     mapping.ignore(metric.dataPoints.length)
     return
   }
+  if (second === 'found') mapping.doubt('second-reader')
   const once = problem === undefined && times > 1 ? (value?: number) => value && value / times : undefined
   if (once !== undefined) mapping.doubt('several-views')
   for (const { attributes, value } of metric.dataPoints) {

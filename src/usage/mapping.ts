@@ -21,6 +21,8 @@ export type UnbillableReason =
   // Of the SDK's views:
   | 'views'
   | 'kept-by-view'
+  // Of its readers:
+  | 'second-reader'
   // Of observable counters:
   | 'baseline'
   | 'observable'
@@ -35,7 +37,7 @@ export type UnbillableReason =
   | 'no-room'
 
 /** Why a data point that is counted may not be what its producer means. */
-export type DoubtfulReason = 'start-after-time' | 'several-views'
+export type DoubtfulReason = 'start-after-time' | 'several-views' | 'second-reader'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -470,6 +472,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} is observed, and its rule does not say what the first value of each series in a process is: what was there before, such as a device's or a database's total (baseline: true), or this process's usage (baseline: false). Until it does, that value is left out. Say it in the rule of ${dimension.name}; in the place of a preset write a rule.`
     case 'kept-by-view':
       return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
+    case 'second-reader':
+      return `${metric} comes from two readers that have this exporter, and each hands over all that was used: one of them is not billed. Make one reader with it.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
     case 'too-small':
@@ -487,6 +491,8 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
   switch (reason) {
     case 'start-after-time':
       return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
+    case 'second-reader':
+      return `${metric} comes from two readers that have this exporter, and each hands over all that was used: what was measured until now is in the ledger TWICE. Make one reader with it; from now on one of them is not billed.`
     case 'several-views':
       return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
   }

@@ -268,7 +268,7 @@ const entries = {
   customer: v.optional(v.lazy(input => (typeof input === 'function' ? resolver : customer))),
 }
 
-export const USAGE_OPTIONS = Object.keys(entries) as (keyof typeof entries)[]
+export const USAGE_OPTIONS = Object.keys(entries) as readonly (keyof UsageOptions)[]
 
 const schema = v.pipe(
   strictObject(entries),

@@ -102,16 +102,21 @@ describe('commands that look', () => {
     const fine = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
     await fine.closeHours({ now: NOW, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
     await fine.close()
-    const [now, later, json, good, none] = await Promise.all([
+    const [now, later, json, good, none, ahead] = await Promise.all([
       command('status', '--check', ...AT),
       command('status', '--check', '--now', '2026-11-21T20:00Z'),
       command('status', '--check', '--format', 'json', ...AT),
       run(['status', '--check', '--ledger', fine.path, ...AT]),
       run(['status', '--check', '--ledger', join(directory, 'none.sqlite')]),
+      run(['status', '--check', '--ledger', fine.path, '--now', '2026-11-21T07:59Z']),
     ])
     assert.deepEqual(
-      [now, later, json, good, none].map(({ status }) => status),
-      [1, 2, 1, 0, 2],
+      [now, later, json, good, none, ahead].map(({ status }) => status),
+      [1, 2, 1, 0, 2, 1],
+    )
+    assert.match(
+      ahead.stdout,
+      /^WARNING: The last closed hour, 2026-11-21T08Z, is to come: a clock is or was wrong: look at /,
     )
     assert.equal(
       now.stdout,
@@ -268,7 +273,7 @@ describe('commands that decide', () => {
     await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
     const finalize = (...args: string[]) => command('finalize', ...args, '--region', 'us-east-1', ...AT)
     const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
-    assert.match(done.stdout, /^Froze 1 records of 111122223333; 0 of them are held\./)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333; 0 held\./)
     const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
     assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:35Z')])
     assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)
@@ -290,7 +295,7 @@ describe('commands that decide', () => {
     await ledger.noteSender('edge', [licensed], NOW)
     await ledger.close()
     const done = await command('finalize', id, '--region', 'us-east-1', ...AT)
-    assert.match(done.stdout, /^Froze 1 records of 111122223333 \(licence l-0123456789abcdef/)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333 \(licence l-0123456789abcdef/)
     const lines = async (...args: string[]) => {
       const { stdout, stderr } = await command(...args, '--format', 'csv')
       return stderr === '' ? stdout.trim().split('\n').slice(1) : assert.fail(stderr)

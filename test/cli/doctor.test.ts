@@ -14,6 +14,7 @@ import { type ServerOptions, startSimulator } from '../../src/simulator/index.ts
 import { ACME, folder, MILLION, run, TOKENS } from './support.ts'
 
 const TEST_CUSTOMER = '999988887777'
+const LICENCE = 'arn:aws:license-manager::294406891311:license:l-0123456789abcdef'
 const CONFIG = `
 productCode: prod
 region: eu-central-1
@@ -170,7 +171,7 @@ describe('doctor', () => {
     const { url } = await simulated(t)
     const args = [
       'doctor',
-      '--product',
+      '--product-code',
       'p',
       '--dimension',
       'a',
@@ -199,7 +200,7 @@ describe('doctor', () => {
     )
     assert.match(
       stdout,
-      /^ok {7}timetable {6}Nothing is recorded of the hour \S+Z yet\. The hour is over at \S+Z \([A-Z][a-z]{2} \d\d:00 GMT\+9 here\), in /m,
+      /^ok {7}timetable {6}The hour \S+Z is over at \S+Z \([A-Z][a-z]{2} \d\d:00 GMT\+9 here\), in /m,
     )
   })
 
@@ -303,13 +304,62 @@ describe('doctor', () => {
       /^fault \| .* was refused as CustomerNotSubscribed\. \| Compare account id/,
     )
     assert.deepEqual([unsold.status, nobody.status], [2, 2])
-    const [noJson, noProduct] = await Promise.all([
-      run(['doctor', ...args, '--listing', path], { ...CLEAN, ...CREDENTIALS }),
+    const [noList, noProduct] = await Promise.all([
+      doctor([...args, '--listing', join(directory, 'none.json')]),
       run(['doctor', '--test-customer', TEST_CUSTOMER], { ...CLEAN, ...CREDENTIALS }),
     ])
     assert.equal(noProduct.status, 2)
     assert.match(noProduct.stderr, /^error: Expected --product-code, --product or --config with --test-customer/)
-    assert.notEqual(noJson.status, 0)
+    // The rest is looked at all the same.
+    assert.match(
+      noList.of('listing'),
+      /^fault \| Expected --listing to be a file, got \S+none\.json: the system says ENOENT/,
+    )
+    assert.match(noList.of('permission'), /^ok \| /)
+    assert.equal(noList.status, 2)
+  })
+
+  test('tries a customer as it is metered, while customers move from a product code to licences', async t => {
+    const { url, simulator } = await simulated(t)
+    const path = join(folder(t), 'ledger.sqlite')
+    const ledger = new SqliteLedger({ path })
+    await ledger.register([TOKENS])
+    const entries = [{ account: ACME, dimension: TOKENS.name, hour: hourOf(Date.now()), amount: MILLION }]
+    await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+    await close(ledger, Date.now())
+    await ledger.close()
+    const args = [
+      'doctor',
+      '--ledger',
+      path,
+      '--region',
+      'us-east-1',
+      '--endpoint',
+      url,
+      '--test-customer',
+      TEST_CUSTOMER,
+    ]
+    const licence = ['--license-arn', LICENCE]
+    const tried = (...more: string[]) => run([...args, ...more], { ...CLEAN, ...CREDENTIALS })
+    // A label is no product code: AWS would be told it as one.
+    const labelled = await tried('--product', 'label')
+    assert.match(labelled.stderr, /^error: Expected --license-arn with --test-customer: /)
+    const coded = await tried('--product-code', 'prod', ...licence)
+    assert.match(coded.stderr, /^error: Expected --product with --license-arn: /)
+    assert.deepEqual([labelled.status, coded.status, simulator.billed().length], [2, 2, 0])
+    const both = ['--product-code', 'prod', '--product', 'label']
+    for (const more of [both, [...both, ...licence]]) {
+      const { stdout } = await tried(...more)
+      assert.doesNotMatch(stdout, /none of/)
+      assert.match(stdout, /^ok +test customer +A record of quantity 0 for 999988887777.* was taken/m)
+    }
+    assert.deepEqual(
+      simulator.billed().map(({ product, licenseArn }) => [product, licenseArn]),
+      [
+        ['prod', undefined],
+        [undefined, LICENCE],
+      ],
+    )
   })
 
   test('names what is wrong with a ledger or a configuration', async t => {
@@ -356,6 +406,8 @@ describe('doctor', () => {
       /^fault \| dimensions\.tokens-processed\.unit: expected one that converts to "s", in which/m,
     )
     assert.match(other.of('clock'), /^warning \| The ledger's last closed hour, \S+Z, is to come: a clock was ahead\./)
+    // What it says nothing of, since it is wrong, is not said to be missing.
+    for (const name of ['region', 'product', 'timetable']) assert.equal(wrong.of(name), '')
     assert.match(wrong.of('configuration'), /^fault \| \S+wrong\.yaml:6:\d+: .*pre: there is no such option/)
     assert.match(secret.of('configuration'), /^fault \| \S+secret\.yaml:\d+:\d+: ledger: .*NO_SUCH_ADDRESS/)
     for (const { status } of [strange, young, lost, other, wrong, secret]) assert.equal(status, 2)

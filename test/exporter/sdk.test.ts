@@ -299,3 +299,80 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
     assert.equal((await exportTo(exporter, counted('x'))).code, 1)
   })
 }
+
+for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Object.entries(SDKS)) {
+  test(`of two readers with one exporter one is billed, once they are found (${generation})`, async t => {
+    const { exporter, ledger } = world(t)
+    const [one, two] = [1, 2].map(
+      () => new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR }),
+    ) as [InstanceType<typeof PeriodicExportingMetricReader>, InstanceType<typeof PeriodicExportingMetricReader>]
+    const provider = new MeterProvider({ readers: [one, two] })
+    t.after(() => provider.shutdown())
+    const { requests, tokens } = inferenceInstruments(provider.getMeter('app'))
+    const dashboards = provider.getMeter('not billed').createCounter('clicks')
+    const said = await saidDuring(async () => {
+      // Whichever comes first, and however often: the second goes on from a collection that was not the latest.
+      for (const order of [
+        [one, two],
+        [one, two],
+        [two, one],
+        [two, two, one],
+        [one, one, two],
+      ]) {
+        for (const reader of order) {
+          requests.add(10, customer)
+          tokens.add(5, other)
+          dashboards.add(1)
+          await reader.forceFlush()
+        }
+      }
+      requests.add(10, customer)
+      await Promise.all([one.forceFlush(), two.forceFlush()])
+    })
+    const recorded = (await ledger.statement()).map(({ dimension, recorded }) => [dimension.name, recorded])
+    // What the second had handed over when it was found is in it twice: of two recordings.
+    assert.deepEqual(recorded, [
+      ['inference-requests', (13n + 2n) * 10n * M],
+      ['tokens-processed', (12n + 2n) * 5n * M],
+    ])
+    for (const metric of ['marketplace.inference.requests', 'marketplace.inference.tokens']) {
+      assert.ok(
+        said.some(text => text.startsWith(`error: ${metric} comes from two readers`)),
+        said.join('\n'),
+      )
+      assert.ok(said.some(text => /^error: Not billed: \d+ data points\. /.test(text) && text.includes(metric)))
+    }
+  })
+
+  test(`a reader that comes alone, in other orders, is no second one (${generation})`, async t => {
+    const { exporter, ledger } = world(t)
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR })
+    const provider = new MeterProvider({ readers: [reader] })
+    // Another provider's is none either.
+    const others = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR })
+    const another = new MeterProvider({ readers: [others] })
+    t.after(() => Promise.all([provider.shutdown(), another.shutdown()]))
+    const said = await saidDuring(async () => {
+      for (let round = 0; round < 4; round++) {
+        for (const [each, its] of [
+          [provider, reader],
+          [another, others],
+        ] as const) {
+          const { requests, tokens } = inferenceInstruments(each.getMeter('app'))
+          requests.add(1, customer)
+          if (round % 2 === 0) tokens.add(1, customer)
+          await Promise.all([its.forceFlush(), its.forceFlush()])
+        }
+      }
+    })
+    const recorded = (await ledger.statement()).map(({ dimension, recorded }) => [dimension.name, recorded])
+    assert.deepEqual(recorded, [
+      ['inference-requests', 8n * M],
+      ['tokens-processed', 4n * M],
+    ])
+    assert.deepEqual(
+      said.filter(text => /two readers/.test(text)),
+      [],
+    )
+  })
+}

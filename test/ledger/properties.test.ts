@@ -232,7 +232,8 @@ class World {
         },
       )
     } else {
-      await this.#ledger.decide(record.id, 'release', { ...BY, now: this.#now })
+      const decision = record.reason === 'conflict' ? 'not-billed' : 'release'
+      await this.#ledger.decide(record.id, decision, { ...BY, now: this.#now })
       if (record.reason === 'agreement-ended') this.ended.delete(record.account.key)
     }
   }

@@ -232,7 +232,7 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'a person bills twice what AWS has billed',
     edits: edit(
       'ledger/rules/decisions.ts',
-      "if (decision === 'release' && doubtful) {",
+      "if (decision === 'release' && doubt !== undefined) {",
       "if (decision === 'release' && state !== 'held') {",
     ),
     caughtBy: [CONFORMANCE],

@@ -246,6 +246,7 @@ export class World {
     // What is still on its way CloudTrail does not show.
     if (record === undefined || this.#underWay.length > 0) return
     const by = { ...BY, now: this.#now }
+    if (record.reason === 'conflict') return this.#ledger.decide(record.id, 'not-billed', by)
     if (record.reason !== 'in-doubt') return this.#ledger.decide(record.id, 'release', by)
     await this.#ledger.decide(record.id, this.bill.has(record) ? 'billed' : 'not-billed', by)
   }

@@ -207,6 +207,17 @@ test('a resolver', () => {
     resolve(() => ({})),
     'no-customer',
   )
+  // A licence under another name is not billed by the product code.
+  for (const licence of [{ licenceArn: ARN }, { LicenseArn: ARN, licenseArn: undefined }]) {
+    assert.equal(
+      resolve(() => ({ accountId: ID, plan: 'gold', ...licence }), { productCode: 'p', product: 'q' }),
+      'malformed-customer',
+    )
+  }
+  assert.equal(
+    resolve(() => ({ accountId: ID, plan: 'gold' }), { productCode: 'p' }),
+    `p,${ID}`,
+  )
   assert.equal(
     resolve(() => ({ accountId: ID, customerIdentifier: 'x', licenseArn: ARN })),
     'malformed-customer',

@@ -6,7 +6,7 @@ import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../../metering/options.ts'
 import { type Finding, gravity } from '../../metering/preflight/finding.ts'
 import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
-import { listingFinding, parseListing } from '../../metering/preflight/listing.ts'
+import { type ListedDimension, listingFinding, parseListing } from '../../metering/preflight/listing.ts'
 import { marketplaceFindings, openMarketplace } from '../../metering/preflight/marketplace.ts'
 import { nodeFinding, regionFinding } from '../../metering/preflight/surroundings.ts'
 import { testCustomerFindings } from '../../metering/preflight/test-customer.ts'
@@ -46,7 +46,7 @@ interface Subject {
   readonly ledger: string | undefined
   readonly region: string | undefined
   readonly productCode: string | undefined
-  /** The name of it in the ledger. */
+  /** The label of customers with a licence, which AWS never sees. */
   readonly product: string | undefined
   /** With what the ledger has to agree on; undefined where only the ledger knows them. */
   readonly dimensions: readonly Dimension[] | undefined
@@ -55,6 +55,8 @@ interface Subject {
   readonly deadlineMargin: number
   /** What is wrong with the configuration, or is to be known of it. */
   readonly findings: readonly Finding[]
+  /** Whether there is a configuration that says nothing, since it is wrong. */
+  readonly unread?: true
 }
 
 /** Looks at everything that metering needs, prints what is found, and sets the exit status by the gravest. */
@@ -72,9 +74,9 @@ export async function doctor(options: DoctorOptions): Promise<void> {
 async function look(options: DoctorOptions): Promise<Finding[]> {
   const subject = options.config === undefined ? given(options) : configured(options.config, options)
   const customer = testCustomer(options, subject)
-  const listed = options.listing === undefined ? undefined : parseListing(read(options.listing))
+  const listed = options.listing === undefined ? undefined : listing(options.listing)
   if (options.endpoint !== undefined) process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpointOf(options.endpoint)
-  const { region, productCode, product } = subject
+  const { region, productCode, product, unread = false } = subject
   const now = nowOf({})
   const findings: Finding[] = [nodeFinding(process.versions as { node: string }), ...subject.findings]
   const found = subject.ledger === undefined ? undefined : await findLedger(subject.ledger)
@@ -84,7 +86,8 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
     const opened = ledger === undefined ? undefined : await readLedger(ledger, subject, findings)
     const names =
       options.dimension ?? subject.names ?? (await opened?.ledger.dimensions())?.map(({ name }) => name) ?? []
-    findings.push(region === undefined ? NO_REGION : regionFinding(region))
+    if (region !== undefined) findings.push(regionFinding(region))
+    else if (!unread) findings.push(NO_REGION)
     if (region !== undefined) {
       const probe = await openMarketplace(region, TIMEOUT)
       if ('state' in probe) findings.push(probe)
@@ -107,9 +110,12 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
         }
       }
     }
-    if (listed !== undefined) findings.push(names.length === 0 ? NOTHING_TO_COMPARE : listingFinding(listed, names))
-    findings.push(...(await timetable(opened?.ledger, { ...subject, now: opened?.now ?? now })))
-    if (product === undefined && productCode === undefined) findings.push(NO_PRODUCT)
+    if (listed !== undefined) {
+      if ('state' in listed) findings.push(listed)
+      else findings.push(names.length === 0 ? NOTHING_TO_COMPARE : listingFinding(listed, names))
+    }
+    if (!unread) findings.push(...(await timetable(opened?.ledger, { ...subject, now: opened?.now ?? now })))
+    if (product === undefined && productCode === undefined && !unread) findings.push(NO_PRODUCT)
   } finally {
     await ledger?.close()
   }
@@ -118,12 +124,13 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
 
 async function readLedger(
   ledger: Ledger,
-  { product, dimensions }: Subject,
+  { productCode, product, dimensions }: Subject,
   findings: Finding[],
 ): Promise<{ ledger: Ledger; status: LedgerStatus; now: number } | undefined> {
   try {
     const status = await ledger.status()
-    findings.push(...(await contentFindings(ledger, status, { product, dimensions, now: () => nowOf({}) })))
+    const products = [productCode, product].filter(name => name !== undefined)
+    findings.push(...(await contentFindings(ledger, status, { products, dimensions, now: () => nowOf({}) })))
     return { ledger, status, now: await ledger.clock.now(nowOf({})) }
   } catch (error) {
     findings.push({ name: 'ledger', state: 'fault', message: (error as Error).message })
@@ -157,7 +164,7 @@ function elsewhere(endpoint: string | undefined): Finding[] {
 /** What the command line says. */
 function given(options: DoctorOptions): Subject {
   const { AWS_REGION, AWS_DEFAULT_REGION } = process.env
-  const { ledger, productCode, product = productCode, dimension: names } = options
+  const { ledger, productCode, product, dimension: names } = options
   const region = options.region || AWS_REGION || AWS_DEFAULT_REGION || undefined
   return { ledger, region, productCode, product, dimensions: undefined, names, ...DELAYS, findings: [] }
 }
@@ -172,7 +179,7 @@ function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subje
     if (!(error instanceof GatewayConfigError)) throw error
     const findings = faultsOf(error)
     const nothing = { ledger: undefined, region: undefined, productCode: undefined, product: undefined }
-    return { ...nothing, dimensions: undefined, names: undefined, ...DELAYS, findings }
+    return { ...nothing, dimensions: undefined, names: undefined, ...DELAYS, findings, unread: true }
   }
   const { usage, region, metering } = file.config
   const findings: Finding[] = []
@@ -189,7 +196,7 @@ function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subje
   const { closeDelay = CLOSE_DELAY, deadlineMargin = DEADLINE_MARGIN } = metering
   return {
     ...{ ledger: ledgerNamed ? ledger : address, region, productCode: usage.productCode },
-    ...{ product: usage.productCode ?? usage.product, dimensions, names: dimensions.map(({ name }) => name) },
+    ...{ product: usage.product, dimensions, names: dimensions.map(({ name }) => name) },
     ...{ closeDelay, deadlineMargin, findings },
   }
 }
@@ -207,19 +214,40 @@ function faultsOf({ message }: GatewayConfigError): Finding[] {
 
 function testCustomer(
   { testCustomer: id, licenseArn }: DoctorOptions,
-  { product }: Subject,
+  { productCode, product, unread }: Subject,
 ): CustomerAccount | undefined {
   if (id === undefined) {
     if (licenseArn === undefined) return undefined
     throw new CommandLineError('Expected --test-customer with --license-arn: the account id whose licence it is.')
   }
-  if (product === undefined) {
+  // It is not known whose customer it is, and nothing is sent.
+  if (unread) return undefined
+  if (licenseArn !== undefined && product !== undefined) return namedCustomer(product, { accountId: id, licenseArn })
+  if (licenseArn === undefined && productCode !== undefined) {
+    return namedCustomer(productCode, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
+  }
+  if (licenseArn !== undefined && productCode !== undefined) {
+    throw new CommandLineError('Expected --product with --license-arn: by a product code no licence is metered.')
+  }
+  // AWS would be told the label as a product code.
+  if (product !== undefined) {
     throw new CommandLineError(
-      'Expected --product-code, --product or --config with --test-customer: what it is a customer of.',
+      "Expected --license-arn with --test-customer: customers of --product are metered by it. Without one it is --product-code's.",
     )
   }
-  if (licenseArn !== undefined) return namedCustomer(product, { accountId: id, licenseArn })
-  return namedCustomer(product, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
+  throw new CommandLineError(
+    'Expected --product-code, --product or --config with --test-customer: what it is a customer of.',
+  )
+}
+
+/** What is listed, or what is wrong with it: the rest is looked at all the same. */
+function listing(path: string): ListedDimension[] | Finding {
+  try {
+    return parseListing(read(path))
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error
+    return { name: 'listing', state: 'fault', message: error.message }
+  }
 }
 
 function read(path: string): string {

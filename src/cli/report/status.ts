@@ -85,6 +85,17 @@ export function problemsOf({
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
   }
+  const { closedThrough } = status
+  if (closedThrough !== undefined && closedThrough > now) {
+    problems.push({
+      ...{
+        name: 'clock',
+        state: 'warning',
+        advice: 'look at the clocks of all that meter with this ledger, and at this one',
+      },
+      message: `The last closed hour, ${shortTime(closedThrough)}, is to come: a clock is or was wrong`,
+    })
+  }
   for (const { verdict, at } of alarms) {
     const { title, mend } = COUNTER_ALARMS[verdict]
     const message = `${title} Last seen ${distance(at, now)}. ${mend}`

@@ -247,17 +247,24 @@ function divide<Booked extends BookedRecord>(book: Book<Booked>, record: Booked,
   record.size = part
 }
 
+/** Why usage may be billed already. */
+const DOUBTS: { readonly [Reason in HeldReason | 'expired']?: string } = {
+  'in-doubt': 'in doubt: AWS may have billed it',
+  restored: 'of before a restore: AWS may have billed it',
+  conflict: 'in conflict: somebody else metered its hour, this usage perhaps',
+}
+
 function checkDecision(id: string, record: BookedRecord, decision: Decision, quantity: number | undefined): void {
   const { state, reason } = record
   if (state !== 'held') throw inWrongState(`Record ${id} is ${state}; expected one that is held.`)
-  const doubtful = reason === 'in-doubt' || reason === 'restored'
-  if (decision === 'release' && doubtful) {
+  const doubt = reason === null ? undefined : DOUBTS[reason]
+  if (decision === 'release' && doubt !== undefined) {
     throw inWrongState(
-      `Record ${id} is ${reason === 'restored' ? 'of before a restore' : 'in doubt'}: AWS may have billed it, and ` +
-        'releasing it could bill it twice. Find out what AWS billed, and settle it as billed or as not billed.',
+      `Record ${id} is ${doubt}, and releasing it could bill it twice. Find out what AWS billed, and settle it as billed or ` +
+        'as not billed.',
     )
   }
-  if (decision !== 'release' && !doubtful && reason !== 'conflict') {
+  if (decision !== 'release' && doubt === undefined) {
     throw inWrongState(
       `Record ${id} is held as ${reason}: AWS has not billed it. Release it when the hindrance is over.`,
     )

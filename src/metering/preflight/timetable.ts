@@ -25,15 +25,18 @@ export async function timetable(ledger: Ledger | undefined, terms: TimetableTerm
     if (amount !== 0n) amounts.set(dimension.name, { dimension, amount })
   }
   const recorded = [...amounts.values()].map(({ dimension, amount }) => amountText(amount, dimension))
+  // Of a ledger that is not there, or cannot be read, nothing is said.
   const what =
-    recorded.length === 0
-      ? `Nothing is recorded of the hour ${shortTime(hour)} yet`
-      : `Recorded of the hour ${shortTime(hour)}: ${recorded.join(', ')}`
+    recorded.length > 0
+      ? `Recorded of the hour ${shortTime(hour)}: ${recorded.join(', ')}. The hour`
+      : ledger === undefined
+        ? `The hour ${shortTime(hour)}`
+        : `Nothing is recorded of the hour ${shortTime(hour)} yet. The hour`
   const at = (time: number) => `${shortTime(time)}${here(time)}`
   const closes = closesAt(hour, closeDelay)
   const window = windowClosesAt(hour)
   return [
-    { name, state: 'ok', message: `${what}. The hour is over at ${at(hour + HOUR)}, ${distance(hour + HOUR, now)}.` },
+    { name, state: 'ok', message: `${what} is over at ${at(hour + HOUR)}, ${distance(hour + HOUR, now)}.` },
     {
       name,
       state: 'ok',

@@ -80,7 +80,7 @@ export function answers(name: string, scenario: Scenario): void {
       await scene.settle(records, CONFLICT, over)
       const { reason, inDoubt } = await scene.only('held')
       assert.deepEqual({ reason, inDoubt }, { reason: 'conflict', inDoubt: false })
-      await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
+      await scene.ledger.decide((await scene.only('held')).id, 'not-billed', BY)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
     })
 

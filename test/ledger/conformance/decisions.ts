@@ -63,7 +63,9 @@ export function decisions(name: string, scenario: Scenario): void {
       await scene.close(0)
       const [first, second] = await scene.send(CONFLICT, closing(0))
       await scene.ledger.decide(first?.record.id ?? '', 'billed', BY)
-      await scene.ledger.decide(second?.record.id ?? '', 'release', BY)
+      // Whoever metered the hour may have billed this usage.
+      await assert.rejects(scene.ledger.decide(second?.record.id ?? '', 'release', BY), code('ERR_LEDGER_STATE'))
+      await scene.ledger.decide(second?.record.id ?? '', 'not-billed', BY)
       const equations = [await scene.equation(ALICE, REQUESTS), await scene.equation(BOB, REQUESTS)]
       assert.deepEqual(equations.sort(), ['7 = 0 + 0 + 0 + 7', '7 = 7 + 0 + 0 + 0'])
     })

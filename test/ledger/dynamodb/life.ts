@@ -122,6 +122,7 @@ export async function live(ledger: Ledger): Promise<void> {
   await settleAll(ledger, await claimAll(ledger, closing(2)), () => METERED, closing(2))
   for (const record of await ledger.records({ state: 'held', limit: 3 })) {
     if (record.reason === 'in-doubt') await ledger.decide(record.id, 'billed', by(3))
+    else if (record.reason === 'conflict') await ledger.decide(record.id, 'not-billed', by(3))
     else await ledger.decide(record.id, 'release', by(4))
   }
   await ledger.expire(hour(30))
