@@ -124,6 +124,7 @@ class ResourceReader {
       const { counter, series } = name
       const stream = total ? totalOf(counters.stream, counter, start) : counters.stream
       const from = total ? 0 : start
+      if (total && names.startsAnewOften(counter, start)) this.#mapping.doubt('start-changes')
       const observation = { counter, series, stream, kind, account, dimension, start: from, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
       return undefined
