@@ -95,7 +95,7 @@ export class UsageMapper {
     })
     this.#collection.receive(metrics)
     for (const { scope, metrics: list } of metrics.scopeMetrics) {
-      const { of, missing } = readControls(list, this.#collection.totals(scope))
+      const { of, missing, late } = readControls(list, this.#collection.totals(scope))
       for (const metric of list) {
         if (isControl(metric)) continue
         const { name, unit } = metric.descriptor
@@ -111,6 +111,9 @@ export class UsageMapper {
       }
       for (const { name, unit } of missing) {
         if (mapping.metric(scope.name, name, unit, undefined)) mapping.lose('kept-by-view')
+      }
+      for (const { name, unit } of late) {
+        if (mapping.metric(scope.name, name, unit, undefined)) mapping.doubt('control-too-late')
       }
     }
     return mapping.report

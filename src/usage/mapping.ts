@@ -35,7 +35,7 @@ export type UnbillableReason =
   | 'no-room'
 
 /** Why a data point that is counted may not be what its producer means. */
-export type DoubtfulReason = 'start-after-time' | 'start-changes' | 'several-views'
+export type DoubtfulReason = 'start-after-time' | 'start-changes' | 'several-views' | 'control-too-late'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -491,6 +491,8 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
       return `${metric} is a total whose start changes from point to point, and its rule says baseline: true. If several processes read the same total, it is billed once for each: have one of them do it. If its producer says another start with each export, nothing of it is billed: have it say when the process began, or none.`
     case 'several-views':
       return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
+    case 'control-too-late':
+      return `${metric} matches billingViews' view and another one of the MeterProvider, and its reader has maxExportBatchSize: of this collection the parts before this one were BILLED SEVERAL TIMES, since only now it is known. Take the other view (of ${metric} or *, or a second product's billingViews) out, or maxExportBatchSize.`
   }
 }
 
