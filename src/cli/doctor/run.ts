@@ -46,7 +46,7 @@ interface Subject {
   readonly ledger: string | undefined
   readonly region: string | undefined
   readonly productCode: string | undefined
-  /** The name of it in the ledger. */
+  /** The label of customers with a licence. */
   readonly product: string | undefined
   /** With what the ledger has to agree on; undefined where only the ledger knows them. */
   readonly dimensions: readonly Dimension[] | undefined
@@ -118,12 +118,13 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
 
 async function readLedger(
   ledger: Ledger,
-  { product, dimensions }: Subject,
+  { productCode, product, dimensions }: Subject,
   findings: Finding[],
 ): Promise<{ ledger: Ledger; status: LedgerStatus; now: number } | undefined> {
   try {
     const status = await ledger.status()
-    findings.push(...(await contentFindings(ledger, status, { product, dimensions, now: () => nowOf({}) })))
+    const products = [productCode, product].filter(name => name !== undefined)
+    findings.push(...(await contentFindings(ledger, status, { products, dimensions, now: () => nowOf({}) })))
     return { ledger, status, now: await ledger.clock.now(nowOf({})) }
   } catch (error) {
     findings.push({ name: 'ledger', state: 'fault', message: (error as Error).message })
@@ -157,7 +158,7 @@ function elsewhere(endpoint: string | undefined): Finding[] {
 /** What the command line says. */
 function given(options: DoctorOptions): Subject {
   const { AWS_REGION, AWS_DEFAULT_REGION } = process.env
-  const { ledger, productCode, product = productCode, dimension: names } = options
+  const { ledger, productCode, product, dimension: names } = options
   const region = options.region || AWS_REGION || AWS_DEFAULT_REGION || undefined
   return { ledger, region, productCode, product, dimensions: undefined, names, ...DELAYS, findings: [] }
 }
@@ -189,7 +190,7 @@ function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subje
   const { closeDelay = CLOSE_DELAY, deadlineMargin = DEADLINE_MARGIN } = metering
   return {
     ...{ ledger: ledgerNamed ? ledger : address, region, productCode: usage.productCode },
-    ...{ product: usage.productCode ?? usage.product, dimensions, names: dimensions.map(({ name }) => name) },
+    ...{ product: usage.product, dimensions, names: dimensions.map(({ name }) => name) },
     ...{ closeDelay, deadlineMargin, findings },
   }
 }
@@ -207,19 +208,20 @@ function faultsOf({ message }: GatewayConfigError): Finding[] {
 
 function testCustomer(
   { testCustomer: id, licenseArn }: DoctorOptions,
-  { product }: Subject,
+  { productCode, product }: Subject,
 ): CustomerAccount | undefined {
   if (id === undefined) {
     if (licenseArn === undefined) return undefined
     throw new CommandLineError('Expected --test-customer with --license-arn: the account id whose licence it is.')
   }
-  if (product === undefined) {
+  const its = licenseArn === undefined ? (productCode ?? product) : (product ?? productCode)
+  if (its === undefined) {
     throw new CommandLineError(
       'Expected --product-code, --product or --config with --test-customer: what it is a customer of.',
     )
   }
-  if (licenseArn !== undefined) return namedCustomer(product, { accountId: id, licenseArn })
-  return namedCustomer(product, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
+  if (licenseArn !== undefined) return namedCustomer(its, { accountId: id, licenseArn })
+  return namedCustomer(its, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
 }
 
 function read(path: string): string {

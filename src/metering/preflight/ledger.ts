@@ -135,7 +135,8 @@ export function diskFinding(free: number, type: number): Finding {
 }
 
 export interface Expected {
-  readonly product: string | undefined
+  /** As the ledger has them; none where that is not known. */
+  readonly products: readonly string[]
   /** Those that are configured; undefined where that is not known. */
   readonly dimensions: readonly Dimension[] | undefined
   /** This process's clock, in milliseconds since the epoch. */
@@ -146,7 +147,7 @@ export interface Expected {
 export async function contentFindings(
   ledger: Ledger,
   status: LedgerStatus,
-  { product, dimensions, now }: Expected,
+  { products, dimensions, now }: Expected,
 ): Promise<Finding[]> {
   const clock = new LedgerClock(ledger.clock, now)
   await clock.sync()
@@ -158,7 +159,7 @@ export async function contentFindings(
     const message = `The ledger's last closed hour, ${shortTime(closedThrough)}, is to come: a clock was ahead.`
     findings.push({ name: 'clock', state: 'warning', message, advice: 'Look at the clocks of all that meter with it.' })
   }
-  const other = await otherProduct(ledger, product)
+  const other = await otherProduct(ledger, products)
   if (other !== undefined) findings.push(other)
   for (const problem of otherBaseUnits(dimensions ?? [], await ledger.dimensions()).values())
     findings.push({ name: 'ledger', state: 'fault', message: sentence(problem) })
@@ -174,11 +175,12 @@ async function behindFinding(ledger: Ledger, now: number): Promise<Finding | und
 }
 
 /** A ledger with usage of other products alone is somebody else's, or the product's name has changed. */
-async function otherProduct(ledger: Ledger, product: string | undefined): Promise<Finding | undefined> {
-  if (product === undefined) return undefined
+async function otherProduct(ledger: Ledger, expected: readonly string[]): Promise<Finding | undefined> {
+  if (expected.length === 0) return undefined
   const products = new Set((await ledger.statement()).map(({ account }) => account.product))
-  if (products.size === 0 || products.has(product)) return undefined
-  const message = `The ledger has usage of ${[...products].map(one => printable(one)).join(', ')}, and none of ${product}.`
+  if (products.size === 0 || expected.some(product => products.has(product))) return undefined
+  const names = [...products].map(one => printable(one)).join(', ')
+  const message = `The ledger has usage of ${names}, and none of ${expected.join(' or ')}.`
   return {
     name: 'ledger',
     state: 'warning',
