@@ -2,6 +2,7 @@ import { createHash, type Hash, hash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
 import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { Account } from '../usage/account.ts'
+import { RecentMap } from '../usage/recent-map.ts'
 
 /** How many names are remembered. */
 const MOST_NAMES = 100_000
@@ -64,6 +65,8 @@ export interface CounterName {
 export class CounterNames {
   readonly #metrics = new Map<string, MetricCounters>()
   #names = 0
+  /** Of totals that outlive their processes, the last start, and whether the point before had another. */
+  readonly #starts = new RecentMap<string, { readonly start: number; readonly changed: boolean }>(MOST_NAMES)
 
   /** The counters of a metric, by what is short and tells it from all others; its identity is made once. */
   of(key: string, identity: () => MetricIdentity): MetricCounters {
@@ -80,6 +83,14 @@ export class CounterNames {
       this.#metrics.set(key, counters)
     }
     return counters
+  }
+
+  /** Whether the starts that such a total says are not those of one process after another. */
+  startsAnewOften(counter: string, start: number): boolean {
+    const last = this.#starts.get(counter)
+    const changed = last !== undefined && last.start !== start
+    if (last === undefined || changed || last.changed) this.#starts.set(counter, { start, changed })
+    return changed && (last.changed || start < last.start)
   }
 }
 

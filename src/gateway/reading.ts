@@ -69,7 +69,6 @@ class ResourceReader {
   readonly #resource: Beginning
   readonly #names: CounterNames
   readonly #room: { characters: number }
-  readonly #product: string
   /** An SDK knows when its counters began, if only to the millisecond. */
   readonly #fromSdk: boolean
   /** A service's instance, whatever else is said of it. */
@@ -104,7 +103,6 @@ class ResourceReader {
     this.#identity = this.#resource
     this.#names = names
     this.#room = room
-    this.#product = mapper.product
     this.#fromSdk = resource['telemetry.sdk.language'] !== undefined
     this.#instance = instanceOf(resource)
     this.#isTarget = this.#instance !== undefined && TARGET_ATTRIBUTES.some(key => resource[key] !== undefined)
@@ -124,6 +122,7 @@ class ResourceReader {
       const { counter, series } = name
       const stream = total ? totalOf(counters.stream, counter, start) : counters.stream
       const from = total ? 0 : start
+      if (total && names.startsAnewOften(counter, start)) this.#mapping.doubt('start-changes')
       const observation = { counter, series, stream, kind, account, dimension, start: from, time, receivedAt, value }
       observations.push(kind === 'gauge' ? { ...observation, maxGap: rule.maxGap * 1000 } : observation)
       return undefined
@@ -183,11 +182,11 @@ class ResourceReader {
     const { type, temporality, monotonic } = metric
     if (this.#scraped) {
       const target = this.#instance ?? this.#resource
-      const measurement = new Beginning([this.#product, 'scraped', metric.name, type].join('\n'))
+      const measurement = new Beginning(['scraped', metric.name, type].join('\n'))
       const key = target.digest(`\n${metric.name}`)
       return { name, measurement, stream: streamOf(key, target.digest(), metric.name, '{}') }
     }
-    const measured = [this.#product, this.#scope.name, metric.name, type, temporality, monotonic]
+    const measured = [this.#scope.name, metric.name, type, temporality, monotonic]
     const key = name.digest()
     const stream = streamOf(key, this.#instance?.digest() ?? key, metric.name, this.#attributesOf(key, metric.unit))
     return { name, measurement: new Beginning(measured.join('\n')), stream }

@@ -59,9 +59,9 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'AWS says that the customer is not subscribed, and has not billed it. Each',
       "hour's usage is held like this until AWS takes one; then what is new goes",
-      'out by itself, and this stays held. A record that was never attempted has',
-      'usage of hours before its own in it, too. Usage without an agreement is',
-      'not to be billed through AWS.',
+      'out by itself, and this stays held. A record that was never attempted may',
+      'have usage of hours before its own in it, too, or have come too late for',
+      'AWS. Usage without an agreement is not to be billed through AWS.',
     ),
     commands: [
       release('There was an agreement in its hour, and there is one now:'),

@@ -24,10 +24,18 @@ export const describeControl = (limit: number): string => `Controls a metric of 
 
 export const isControl = ({ descriptor }: MetricData): boolean => CONTROL.test(descriptor.name)
 
-/** A metric that was measured, and that another view keeps from arriving. */
-export interface MissingMetric {
+export interface ControlledMetric {
   readonly name: string
   readonly unit: string
+}
+
+/** What is told of the metrics of an export. */
+export interface ControlReading {
+  readonly of: (metric: MetricData) => Controlled | undefined
+  /** Those that were measured, and that another view keeps from arriving. */
+  readonly missing: readonly ControlledMetric[]
+  /** Those of which something came in earlier parts that was read in another way than their control tells now. */
+  readonly late: readonly ControlledMetric[]
 }
 
 /** What a control tells of its metric. */
@@ -52,16 +60,15 @@ export interface ScopeTotals {
  *
  * @param metrics one scope's, of one collection of deltas or of a part of it
  */
-export function readControls(
-  metrics: readonly MetricData[],
-  { arrived, controlled }: ScopeTotals,
-): { of: (metric: MetricData) => Controlled | undefined; missing: readonly MissingMetric[] } {
+export function readControls(metrics: readonly MetricData[], { arrived, controlled }: ScopeTotals): ControlReading {
+  const before = new Map(arrived)
   for (const metric of metrics) {
     if (isControl(metric)) continue
     const key = keyOf(metric.descriptor.name, metric)
     arrived.set(key, (arrived.get(key) ?? 0) + totalOf(metric))
   }
-  const missing: MissingMetric[] = []
+  const missing: ControlledMetric[] = []
+  const late: ControlledMetric[] = []
   for (const metric of metrics) {
     const { name: control, unit, description } = metric.descriptor
     const [, name] = CONTROL.exec(control) ?? []
@@ -75,9 +82,11 @@ export function readControls(
       continue
     }
     const [, limit] = CONTROL_DESCRIPTION.exec(description) ?? []
-    controlled.set(key, { times: wholeTimes(total / measured), limit: limit === undefined ? undefined : Number(limit) })
+    const times = wholeTimes(total / measured)
+    if ((before.get(key) ?? 0) > 0 && (controlled.get(key)?.times ?? 1) !== times) late.push({ name, unit })
+    controlled.set(key, { times, limit: limit === undefined ? undefined : Number(limit) })
   }
-  return { of: metric => controlled.get(keyOf(metric.descriptor.name, metric)), missing }
+  return { of: metric => controlled.get(keyOf(metric.descriptor.name, metric)), missing, late }
 }
 
 function wholeTimes(times: number): number {

@@ -97,7 +97,7 @@ export class UsageMapper {
     for (const scopeMetrics of metrics.scopeMetrics) {
       const { scope, metrics: list } = scopeMetrics
       const second = this.#collection.secondReader(scopeMetrics)
-      const { of, missing } = readControls(list, this.#collection.totals(scope))
+      const { of, missing, late } = readControls(list, this.#collection.totals(scope))
       for (const metric of list) {
         if (isControl(metric)) continue
         const { name, unit } = metric.descriptor
@@ -113,6 +113,9 @@ export class UsageMapper {
       }
       for (const { name, unit } of missing) {
         if (mapping.metric(scope.name, name, unit, undefined)) mapping.lose('kept-by-view')
+      }
+      for (const { name, unit } of late) {
+        if (mapping.metric(scope.name, name, unit, undefined)) mapping.doubt('control-too-late')
       }
     }
     return mapping.report

@@ -37,7 +37,12 @@ export type UnbillableReason =
   | 'no-room'
 
 /** Why a data point that is counted may not be what its producer means. */
-export type DoubtfulReason = 'start-after-time' | 'several-views' | 'second-reader'
+export type DoubtfulReason =
+  | 'start-after-time'
+  | 'start-changes'
+  | 'several-views'
+  | 'second-reader'
+  | 'control-too-late'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -493,8 +498,12 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
       return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
     case 'second-reader':
       return `${metric} comes from two readers that have this exporter, and each hands over all that was used: what was measured until now is in the ledger TWICE. Make one reader with it; from now on one of them is not billed.`
+    case 'start-changes':
+      return `${metric} is a total whose start changes from point to point, and its rule says baseline: true. If several processes read the same total, it is billed once for each: have one of them do it. If its producer says another start with each export, nothing of it is billed: have it say when the process began, or none.`
     case 'several-views':
       return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
+    case 'control-too-late':
+      return `${metric} matches billingViews' view and another one of the MeterProvider, and its reader has maxExportBatchSize: of this collection the parts before this one were BILLED SEVERAL TIMES, since only now it is known. Take the other view (of ${metric} or *, or a second product's billingViews) out, or maxExportBatchSize.`
   }
 }
 

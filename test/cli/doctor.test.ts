@@ -384,16 +384,22 @@ describe('doctor', () => {
       at('other.yaml'),
       CONFIG.replace('productCode: prod', 'productCode: new-prod').replace('ledger.s', 'other.s'),
     )
+    // Its customers have licences by now.
+    writeFileSync(
+      at('both.yaml'),
+      readFileSync(at('other.yaml'), 'utf8').replace('new-prod', 'new-prod\nproduct: prod'),
+    )
     writeFileSync(at('wrong.yaml'), CONFIG.replace('per: 1000', 'pre: 1000'))
     writeFileSync(at('secret.yaml'), CONFIG.replace('ledger.sqlite', `'\${env:NO_SUCH_ADDRESS}'`))
     const from = (name: string) => doctor(['--config', at(name), '--endpoint', url])
     const ledgerAt = (name: string) =>
       doctor(['--ledger', at(name), '--product-code', 'prod', '--region', 'us-east-1', '--endpoint', url])
-    const [strange, young, lost, other, wrong, secret] = await Promise.all([
+    const [strange, young, lost, other, both, wrong, secret] = await Promise.all([
       ledgerAt('foreign.sqlite'),
       ledgerAt('newer.sqlite'),
       ledgerAt('none/ledger.sqlite'),
       from('other.yaml'),
+      from('both.yaml'),
       from('wrong.yaml'),
       from('secret.yaml'),
     ])
@@ -401,6 +407,7 @@ describe('doctor', () => {
     assert.match(young.of('ledger'), /^fault \| .*has schema version 99; this version of the package knows up to /)
     assert.match(lost.of('ledger'), /^fault \| There is no ledger at \S+, and no folder \S+none to make it in\./)
     assert.match(other.of('ledger'), /^warning \| The ledger has usage of prod, and none of new-prod\./m)
+    assert.doesNotMatch(both.of('ledger'), /none of/)
     assert.match(
       other.of('ledger'),
       /^fault \| dimensions\.tokens-processed\.unit: expected one that converts to "s", in which/m,

@@ -89,4 +89,24 @@ for (const [generation, sdk] of GENERATIONS) {
       [],
     )
   })
+
+  test(`what another view doubled before its control came is told at once (${generation})`, async t => {
+    const { exporter, ledger } = world(t)
+    const views = [...billingViews({ productCode: PRODUCT }), { instrumentName: '*' }]
+    const { meter, collect } = measure(t, sdk, exporter, { views, maxExportBatchSize: 30 })
+    const { tokens } = inferenceInstruments(meter)
+    const some = accounts.slice(0, 60)
+    const tell = async () => {
+      for (const accountId of some) tokens.add(1, { 'marketplace.customer.account_id': accountId })
+      await collect()
+    }
+    const isTold = (message: string) => /^warn: marketplace\.inference\.tokens .* BILLED SEVERAL TIMES/.test(message)
+    // The control is alone in the last part.
+    assert.equal((await saidDuring(tell)).filter(isTold).length, 1)
+    assert.deepEqual((await saidDuring(tell)).filter(isTold), [])
+    assert.deepEqual(
+      Object.values(await recorded(ledger)),
+      some.map(() => 3n * M),
+    )
+  })
 }

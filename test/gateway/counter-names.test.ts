@@ -5,6 +5,7 @@ import type { Attributes } from '@opentelemetry/api'
 import { CounterNames } from '../../src/gateway/counter-names.ts'
 import type { OtlpMetric, OtlpPoint, OtlpRequest } from '../../src/gateway/otlp/metrics.ts'
 import { read } from '../../src/gateway/reading.ts'
+import type { Observation } from '../../src/ledger/ledger.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 
 /** A counter that is called otherwise is a stranger to every ledger that knows it. */
@@ -101,75 +102,75 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 /** Counter, series, stream, target, and the digest of the stream's attributes. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   empty: [
-    '499601fbc4d79452efd37f608320be54 a68ca84ac4346f35b38860297cbecb72 a8270cce6d8e33e47aecdaa767c9ac2a a8270cce6d8e 44136fa3',
+    '499601fbc4d79452efd37f608320be54 e733e109a2720c2dd35c74ad910bbb9d a8270cce6d8e33e47aecdaa767c9ac2a a8270cce6d8e 44136fa3',
   ],
   plain: [
-    '560841a4aec56e2c09fab995bf8c6192 3002e79dbff65d81ce827d0f9a15a3aa 88a98c4cbd09633dbe4ea80ac056c8ba 88a98c4cbd09 9f890793',
+    '560841a4aec56e2c09fab995bf8c6192 45469863c38562f3e82535c5172781cd 88a98c4cbd09633dbe4ea80ac056c8ba 88a98c4cbd09 9f890793',
   ],
   sdk: [
-    '1d52898f3676562e61db161c42ade60a 3002e79dbff65d81ce827d0f9a15a3aa b9fbe7135bf48e6961eb0ef053ffcbdc b9fbe7135bf4 435f5099',
+    '1d52898f3676562e61db161c42ade60a 45469863c38562f3e82535c5172781cd b9fbe7135bf48e6961eb0ef053ffcbdc b9fbe7135bf4 435f5099',
   ],
   instance: [
-    '833adf5d43bfe2c843e03335ba143b9e 3002e79dbff65d81ce827d0f9a15a3aa 201496d5bd47d52d9366376c54d627d0 55dc519d5280 8678344d',
+    '833adf5d43bfe2c843e03335ba143b9e 45469863c38562f3e82535c5172781cd 201496d5bd47d52d9366376c54d627d0 55dc519d5280 8678344d',
   ],
   'scope attributes': [
-    'f82661fa357c835f25249c20c4a89c05 3002e79dbff65d81ce827d0f9a15a3aa cb87949c125e222e4cc017d3362a3168 cb87949c125e a0d9d6ed',
+    'f82661fa357c835f25249c20c4a89c05 45469863c38562f3e82535c5172781cd cb87949c125e222e4cc017d3362a3168 cb87949c125e a0d9d6ed',
   ],
   'no version': [
-    'a28d7110f7e677495bd7e60f3f8dd4fb 3002e79dbff65d81ce827d0f9a15a3aa 7b98235de69efa9be9da537353b9bcd2 7b98235de69e aadf5d93',
+    'a28d7110f7e677495bd7e60f3f8dd4fb 45469863c38562f3e82535c5172781cd 7b98235de69efa9be9da537353b9bcd2 7b98235de69e aadf5d93',
   ],
   delta: [
-    '0a97a8387b905714d9d7ade129116ef4 ddfb7b52d496155151c63d3607208040 b3ac2bb418c4c34c612f8c442a85d283 b3ac2bb418c4 9f890793',
+    '0a97a8387b905714d9d7ade129116ef4 c2d532b379b94d10f4494cbeaec00023 b3ac2bb418c4c34c612f8c442a85d283 b3ac2bb418c4 9f890793',
   ],
   histogram: [
-    '9d718367af1430a3a31f8b7592930f06 b5a107b679e8eabbc3be87e806f1f52d 3fb016063938f782bd224793da302411 3fb016063938 9f890793',
-    'f0feb2b5409fed430a5743b248b53152 afadf646024b0bb6eebe24e2b0b1550f 3fb016063938f782bd224793da302411 3fb016063938 9f890793',
+    '9d718367af1430a3a31f8b7592930f06 06f76a0b8b34d73ca75d3d1344cba023 3fb016063938f782bd224793da302411 3fb016063938 9f890793',
+    'f0feb2b5409fed430a5743b248b53152 b579b902cd52e8a68d12b8a29403f7b9 3fb016063938f782bd224793da302411 3fb016063938 9f890793',
   ],
   'exponential histogram': [
-    '9262b9a5ea2ed33f0f211681be004b75 5d9f4274a10dc53c92a8d2177643a77b a74cd0667f4de74b55a1d78384bdfb91 a74cd0667f4d e1836339',
-    '42f9898e7621f8ccca1f4a7fdd5fe941 f7e41b699207f1889cd955cbee0bb3b6 a74cd0667f4de74b55a1d78384bdfb91 a74cd0667f4d e1836339',
+    '9262b9a5ea2ed33f0f211681be004b75 e598dafa1932d960717f27ca63f064a5 a74cd0667f4de74b55a1d78384bdfb91 a74cd0667f4d e1836339',
+    '42f9898e7621f8ccca1f4a7fdd5fe941 a883626accd845e56c50ff815fb427ee a74cd0667f4de74b55a1d78384bdfb91 a74cd0667f4d e1836339',
   ],
   gauge: [
-    '99febb0805b2e183f78aacb6da78f8ed 148aa90a17409530ef12d95c7e770d30 a70e541fb4602347814676bbac61ca5f a70e541fb460 e7d64fe4',
+    '99febb0805b2e183f78aacb6da78f8ed 50c26396429cd45c1bf575e1fa5656ec a70e541fb4602347814676bbac61ca5f a70e541fb460 e7d64fe4',
   ],
   'scraped by its scope': [
-    'dd1d77085a2d885698209c741be61205 80a3f3e178ae0c34087d1c06111f6a1b ce2ba4b96737a6c2c13d55367f0803ec 1aea2972cb83 44136fa3',
+    'dd1d77085a2d885698209c741be61205 2b5b0a459319ede03473b4629e106da6 ce2ba4b96737a6c2c13d55367f0803ec 1aea2972cb83 44136fa3',
   ],
   'scraped by its resource': [
-    'e4ccb0136989a4c3b71b1425c5a37f27 80a3f3e178ae0c34087d1c06111f6a1b b6fea533f65fe33862e2f45250909cf2 0035e93dc189 44136fa3',
+    'e4ccb0136989a4c3b71b1425c5a37f27 2b5b0a459319ede03473b4629e106da6 b6fea533f65fe33862e2f45250909cf2 0035e93dc189 44136fa3',
   ],
   'scraped gauge': [
-    'e8c5def60e4f3e6e845f7d021c1b08e5 8b793e629dc2f854de407ec2317cf370 a387f0a3393219e8bab84d466f871279 0035e93dc189 44136fa3',
+    'e8c5def60e4f3e6e845f7d021c1b08e5 d85a25c72f5ec0d057378eb44a1bcf22 a387f0a3393219e8bab84d466f871279 0035e93dc189 44136fa3',
   ],
   unicode: [
-    '599b9ffbb0709744feb6b695bc300816 22cba5028a7cc5dffbf2dbb9456e0e36 4d4dd09a8321a9212e18d605453bfab6 4d4dd09a8321 77643ba7',
+    '599b9ffbb0709744feb6b695bc300816 d72803b0451f068e0e2babc17d6f8a01 4d4dd09a8321a9212e18d605453bfab6 4d4dd09a8321 77643ba7',
   ],
   surrogates: [
-    '453b61a3240407e5e4917b37f9475be4 e385430af281b8513fe2a264d42ceb26 60987e09fa0928d1cbc07ead9877e358 60987e09fa09 a05845e6',
+    '453b61a3240407e5e4917b37f9475be4 c8a21e8f3909291daf547e75cb514ddc 60987e09fa0928d1cbc07ead9877e358 60987e09fa09 a05845e6',
   ],
   'line breaks': [
-    'fd3fe8ac5be86049a34613f060b40ecb 075c25fa7c6111c4e25defa467d55523 3befbdc4a2c8992130d2fbb5ff7a139e 3befbdc4a2c8 369b7764',
+    'fd3fe8ac5be86049a34613f060b40ecb 19975b80d5aa28fdb277e8b6a5f83c89 3befbdc4a2c8992130d2fbb5ff7a139e 3befbdc4a2c8 369b7764',
   ],
   'long resource': [
-    'c629f3a111f62e6230a9251f53b5b0cf 3002e79dbff65d81ce827d0f9a15a3aa 134076a0857a7523cc66263806273d34 134076a0857a 8ea994a1',
+    'c629f3a111f62e6230a9251f53b5b0cf 45469863c38562f3e82535c5172781cd 134076a0857a7523cc66263806273d34 134076a0857a 8ea994a1',
   ],
   'many attributes of a resource': [
-    '1c79741c090b127ff161a9cb34843c76 3002e79dbff65d81ce827d0f9a15a3aa 30e2adb15ce1ea7017b06f8f523b33e8 30e2adb15ce1 535093c1',
+    '1c79741c090b127ff161a9cb34843c76 45469863c38562f3e82535c5172781cd 30e2adb15ce1ea7017b06f8f523b33e8 30e2adb15ce1 535093c1',
   ],
   'long scope': [
-    'c8d826507ac1635e9371550143dd1013 f7f1f09c0822a3cfa9fd3122657c42d5 6e59268bec7097c5cc6ad1158f527c19 6e59268bec70 4477b731',
+    'c8d826507ac1635e9371550143dd1013 d534d85dc5c3c916e152a54647b3b6f2 6e59268bec7097c5cc6ad1158f527c19 6e59268bec70 4477b731',
   ],
   'long, scraped': [
-    'ef8a1a9faff39fe17397a359f9fa5369 80a3f3e178ae0c34087d1c06111f6a1b b6fea533f65fe33862e2f45250909cf2 0035e93dc189 44136fa3',
+    'ef8a1a9faff39fe17397a359f9fa5369 2b5b0a459319ede03473b4629e106da6 b6fea533f65fe33862e2f45250909cf2 0035e93dc189 44136fa3',
   ],
   'long, scraped without an instance': [
-    '83a4bede0e4d49b549d431dd3744bf76 80a3f3e178ae0c34087d1c06111f6a1b 079fae11f4b4aec1a8ba4243a4491dbe c2d5b8d0bbe3 44136fa3',
+    '83a4bede0e4d49b549d431dd3744bf76 2b5b0a459319ede03473b4629e106da6 079fae11f4b4aec1a8ba4243a4491dbe c2d5b8d0bbe3 44136fa3',
   ],
   'long surrogates': [
-    'b98b872e32f6fe0f34a906b5a4096e13 4c0bc3b3672427838c0b427b3496612b 8204cac05ae6ee8e48e82f579fc65874 8204cac05ae6 838d0ebf',
+    'b98b872e32f6fe0f34a906b5a4096e13 fe30696b5be345384594fcd5a607774d 8204cac05ae6ee8e48e82f579fc65874 8204cac05ae6 838d0ebf',
   ],
   order: [
-    'dd7932de68b5d7569ebf480d139c1d21 229fc63ab6decf3cafad14f59d5987bb c1539a1544116651520c4294284a3c1a c1539a154411 1289c810',
+    'dd7932de68b5d7569ebf480d139c1d21 77fefdfd32923d88909adcceb27cabfa c1539a1544116651520c4294284a3c1a c1539a154411 1289c810',
   ],
 }
 
@@ -185,6 +186,28 @@ for (const [what, shape] of Object.entries(SHAPES)) {
     }
   })
 }
+
+test('whatever the product is called, and whether it is one of two, a counter is the same', () => {
+  const options = { dimensions: { tokens: { unit: '{token}', from: { metric: 'tokens' } } } }
+  const product = 'label'
+  const identities = [
+    { productCode: 'prod-1' },
+    { productCode: 'prod-2' },
+    { product },
+    { productCode: 'prod-1', product },
+  ]
+  const resource = {
+    'marketplace.customer.license_arn': 'arn:aws:license-manager::555555555555:license:l-0123456789abcdef',
+  }
+  for (const scope of [{ name: 'app' }, { name: SCRAPER }]) {
+    const names = identities.map(identity => {
+      const mapper = new UsageMapper({ ...options, ...identity })
+      const { counter, series } = read(mapper, requestOf({ resource, scope }), NOW).observations[0] as Observation
+      return `${counter} ${series}`
+    })
+    assert.equal(new Set(names).size, 1)
+  }
+})
 
 test('attributes of a resource are in the names of its streams once they are few, or its streams are', () => {
   const resource = Object.fromEntries(Array.from({ length: 80 }, (_, n) => [`label.${n}`, 'x'.repeat(90)]))

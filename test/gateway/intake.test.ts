@@ -12,7 +12,7 @@ import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { formatAmount } from '../../src/usage/amount.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
-import type { DimensionOptions } from '../../src/usage/options.ts'
+import type { DimensionOptions, UsageOptions } from '../../src/usage/options.ts'
 import { TemporaryFolder } from '../ledger/sqlite-under-test.ts'
 
 const START = Date.UTC(2026, 2, 10)
@@ -468,3 +468,63 @@ test('reading says what each point would come to, and changes nothing', async ()
   )
   assert.deepEqual(await desk.recorded(), {})
 })
+
+const LICENCE = {
+  'marketplace.customer.license_arn': `arn:aws:license-manager::555555555555:license:l-${'0'.repeat(32)}`,
+}
+const [CODE, LABEL] = [{ productCode: 'prod-1' }, { product: 'label' }]
+const WHEN_THE_LICENCE_COMES = ['before', 'with it', 'later'] as const
+
+for (const [what, scope, resource, from] of [
+  ['of an SDK', 'app', { 'telemetry.sdk.language': 'go' }, 1],
+  ['that is scraped, with its start', 'x/prometheusreceiver', {}, 1],
+  ['without a start', 'app', {}, undefined],
+] as const) {
+  for (const [change, before, after] of [
+    ['a product beside the code', CODE, { ...CODE, ...LABEL }],
+    ['a code beside the product', LABEL, { ...CODE, ...LABEL }],
+    ['no code any more', { ...CODE, ...LABEL }, LABEL],
+    ['a product instead of the code', CODE, LABEL],
+    ['another label', { product: 'name' }, LABEL],
+  ] as const) {
+    test(`a counter ${what} goes on, whenever its licence comes: ${change}`, async () => {
+      for (const comes of WHEN_THE_LICENCE_COMES) {
+        using folder = new TemporaryFolder()
+        const ledger = new SqliteLedger({ path: folder.file() })
+        let [sequence, total] = [0, 0n]
+        const phase = async (
+          identity: { productCode?: string; product?: string },
+          begins: number,
+          licensed: boolean,
+        ) => {
+          const mapper = new UsageMapper({ ...identity, dimensions: DIMENSIONS } as UsageOptions, { gauges: true })
+          for (const product of mapper.products) {
+            const now = START + begins * SECOND
+            await ledger.register(mapper.dimensions, { product, now, metrics: mapper.sources })
+          }
+          for (let second = begins + 5; second < begins + 300; second += 60) {
+            sequence += 1
+            total += 10n
+            const attributes = comes === 'before' ? { ...ALICE, ...LICENCE } : ALICE
+            const one = point(second, total, from === undefined ? { attributes, startTime: 0n } : { attributes, from })
+            const its = { ...resource, 'service.name': 'a', 'service.instance.id': 'i-1', ...(licensed && LICENCE) }
+            const { observations } = read(
+              mapper,
+              request([metric('tokens', [one])], scope, its),
+              START + second * SECOND,
+            )
+            await ledger.append({ writer: 'a'.repeat(32), sequence, entries: [], observations })
+          }
+        }
+        await phase(before, 0, false)
+        await phase(after, 300, comes === 'with it')
+        await phase(after, 600, comes !== 'before')
+        const recorded = (await ledger.statement()).reduce((sum, line) => sum + line.recorded, 0n)
+        const { waiting } = await ledger.status()
+        // Of one without a start the first value is a baseline.
+        assert.deepEqual([comes, formatAmount(recorded), waiting], [comes, from === undefined ? '140' : '150', []])
+        await ledger.close()
+      }
+    })
+  }
+}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Attributes } from '@opentelemetry/api'
+import { CounterNames } from '../../src/gateway/counter-names.ts'
 import type { OtlpMetric, OtlpPoint } from '../../src/gateway/otlp/metrics.ts'
 import { type Reading, read } from '../../src/gateway/reading.ts'
 import { checkObservations } from '../../src/ledger/rules/counters/index.ts'
@@ -37,13 +38,18 @@ function point(change: Partial<OtlpPoint> = {}): OtlpPoint {
   }
 }
 
-function readOne(points: OtlpPoint[], change: Partial<OtlpMetric> = {}, resource: Attributes = {}): Reading {
+function readOne(
+  points: OtlpPoint[],
+  change: Partial<OtlpMetric> = {},
+  resource: Attributes = {},
+  names?: CounterNames,
+): Reading {
   const metric: OtlpMetric = {
     ...{ name: 'tokens', unit: '{token}', type: 'sum', temporality: 'delta', monotonic: true, points },
     ...change,
   }
   const scopes = [{ name: 'app', version: '1', attributes: {}, metrics: [metric] }]
-  return read(mapper, { resourceMetrics: [{ resource, scopes }] }, NOW)
+  return read(mapper, { resourceMetrics: [{ resource, scopes }] }, NOW, names)
 }
 
 function told({ observations, reports: [report] }: Reading) {
@@ -178,6 +184,22 @@ test('of a total that was there before its process a delta is refused, since the
   const ever = (temporality: OtlpMetric['temporality']) => told(readOne([point()], { name: 'ever', temporality }))
   assert.deepEqual(ever('delta'), refused('deltas-of-total'))
   assert.deepEqual(ever('cumulative'), taken())
+})
+
+test('of such a total it is told where its starts are not those of one process after another', () => {
+  const names = new CounterNames()
+  const ever = (...starts: number[]) =>
+    starts.flatMap(start => {
+      const points = [point({ startTime: time - BigInt(start) * 1_000_000_000n })]
+      return told(readOne(points, { name: 'ever', temporality: 'cumulative' }, {}, names)).reasons.length
+    })
+  // Restarts, one of them after a single export.
+  assert.deepEqual(ever(99, 99, 98, 97, 97), [0, 0, 0, 1, 0])
+  assert.deepEqual(ever(97, 97, 90, 90, 90, 80, 80), [0, 0, 0, 0, 0, 0, 0])
+  // Two processes.
+  assert.deepEqual(ever(70, 70, 80, 80, 70, 70, 80, 80), [0, 0, 1, 0, 0, 0, 1, 0])
+  // A start with each export.
+  assert.deepEqual(ever(9, 8, 7, 6), [0, 1, 1, 1])
 })
 
 test('a point is refused once, however many dimensions it feeds, and its reasons are counted for each', () => {

@@ -384,7 +384,9 @@ describe('opening', () => {
       INSERT INTO series (id, account, dimension, first_hour, recorded, balance)
         VALUES (1, 1, 1, ${hour(-2)}, '14000000000000000002000000', '14000000000000000002000000');
       INSERT INTO usage VALUES (${hour(-2)}, 1, 7000000000000000000, 0), (${hour(-1)}, 1, 7000000000000000000, 0),
-                               (${hour(0)}, 1, 2, 0);
+                               (${hour(0)}, 1, 2, 0), (${hour(-9)}, 1, 2000000000000, -500000),
+                               (${hour(-8)}, 1, -7000000000000000000, -250000),
+                               (${hour(-7)}, 1, -7000000000000000000, 250000);
       INSERT INTO open_usage VALUES (${hour(1)}, 1, ${2n ** 63n - 1n}, 999999), (${hour(2)}, 1, 3, 500000);
       INSERT INTO writer VALUES (1, '${WRITER}', 1);
       INSERT INTO batch VALUES (1, 1, x'${digest.digest('hex')}', ${hour(1)});
@@ -396,6 +398,9 @@ describe('opening', () => {
     const recorded = async (query = {}) => (await ledger.statement(query)).map(line => line.recorded)
     assert.deepEqual(await recorded(), [closed + open + 3_500_000n])
     assert.deepEqual(await recorded({ from: hour(-2), to: hour(1) }), [closed])
+    // Beside what a person had written off in the hour, and that alone.
+    assert.deepEqual(await recorded({ from: hour(-9), to: hour(-8) }), [1_999_999_999_999_500_000n])
+    assert.deepEqual(await recorded({ from: hour(-8), to: hour(-6) }), [-14_000_000_000_000_000_000n * UNIT])
     await ledger.append({ writer: WRITER, sequence: 1, entries })
     await ledger.append({ writer: WRITER, sequence: 2, entries: [entry(ALICE, REQUESTS, 1, 8)] })
     await ledger.closeHours(closeOptions(closing(2)))

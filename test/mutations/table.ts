@@ -196,6 +196,12 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [CONFORMANCE, NOT_SUBSCRIBED],
   },
   {
+    name: 'give back what of one not subscribed could not be sent',
+    sin: 'it was used without an agreement, and is billed to the one that the next answer shows',
+    edits: edit('ledger/rules/transitions.ts', 'record.blocked && !record.probe && !early', 'false'),
+    caughtBy: [NOT_SUBSCRIBED],
+  },
+  {
     name: 'ask AWS no more for one not subscribed',
     sin: 'all that is used after they are back is held until somebody notices',
     edits: edit('ledger/rules/closing.ts', ' && series.carried >= size'),

@@ -180,7 +180,7 @@ export function expireRecords<Booked extends BookedRecord>(
   now: number,
 ): Booked[] {
   const over = [...records].filter(record => isOver(record, now))
-  for (const record of over) move(book, record, afterWindow(factsOf(book, record)), now)
+  for (const record of over) move(book, record, afterWindow(factsOf(book, record), record.deadline > now), now)
   return over
 }
 
@@ -362,8 +362,9 @@ function setBlocking(book: Book<never>, account: number, blocking: Blocking): vo
 
 function factsOf<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): RecordFacts {
   const { state, reason, quantity, attempts, refusals, probe } = record
-  const ended = book.account(record.account).endedAt !== null
-  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended }
+  const { endedAt, blockedAt } = book.account(record.account)
+  const [ended, blocked] = [endedAt !== null, blockedAt !== null]
+  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended, blocked }
 }
 
 function inWrongState(message: string): LedgerError {

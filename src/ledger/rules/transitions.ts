@@ -17,6 +17,8 @@ export interface RecordFacts {
   readonly probe: boolean
   /** Whether the customer's agreement has ended. */
   readonly ended: boolean
+  /** Whether AWS has said last that the customer is not subscribed. */
+  readonly blocked: boolean
 }
 
 export interface Transition {
@@ -46,10 +48,14 @@ export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolea
   return end(record, outcome.type, refusals, outcome.type === 'not-subscribed' && record.probe)
 }
 
-/** The state of a pending record after the end of its window. */
-export function afterWindow(record: RecordFacts): Transition {
+/**
+ * The state of a pending record after the end of its window, or `early` where a clock that was ahead has frozen it.
+ */
+export function afterWindow(record: RecordFacts, early: boolean): Transition {
   if (record.ended) return end(record, 'agreement-ended', record.refusals, false)
   if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)
+  // In the balance it would be billed by an agreement that began since, when another record shows that there is one.
+  if (record.blocked && !record.probe && !early) return end(record, 'not-subscribed', record.refusals, false)
   return { state: 'returned', reason: 'expired', refusals: record.refusals }
 }
 

@@ -307,11 +307,18 @@ CREATE TABLE large_usage (
   amount TEXT NOT NULL,
   PRIMARY KEY (open, hour, series)
 ) STRICT, WITHOUT ROWID;
+-- What was written off is negative, and its millionths with it, beside which the usage of its hour is not.
 INSERT INTO large_usage
-SELECT 1, hour, series, whole || printf('%06d', millionths) FROM open_usage WHERE whole >= 1000000000000
-UNION ALL SELECT 0, hour, series, whole || printf('%06d', millionths) FROM usage WHERE whole >= 1000000000000;
-DELETE FROM open_usage WHERE whole >= 1000000000000;
-DELETE FROM usage WHERE whole >= 1000000000000;
+WITH both (open, hour, series, whole, millionths) AS (
+  SELECT 1, * FROM open_usage UNION ALL SELECT 0, * FROM usage
+), alike AS (
+  SELECT open, hour, series, whole - (whole > 0 AND millionths < 0) + (whole < 0 AND millionths > 0) AS whole,
+         millionths + 1000000 * ((whole > 0 AND millionths < 0) - (whole < 0 AND millionths > 0)) AS millionths
+  FROM both WHERE whole >= 1000000000000 OR whole <= -1000000000000
+)
+SELECT open, hour, series, whole || printf('%06d', abs(millionths)) FROM alike;
+DELETE FROM open_usage WHERE whole >= 1000000000000 OR whole <= -1000000000000;
+DELETE FROM usage WHERE whole >= 1000000000000 OR whole <= -1000000000000;
 `,
   `
 -- What AWS, or the way to it, has answered last.

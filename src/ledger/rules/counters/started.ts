@@ -104,9 +104,10 @@ export interface Newcomer {
 export function observeStarted(
   before: StartedState | undefined,
   point: Reading,
-  around: Surroundings,
+  given: Surroundings,
   newcomer: Newcomer = {},
 ): Outcome<StartedState> {
+  const around = sinceThen(given, before)
   const { start, value, stream } = point
   let { time } = point
   const { legacy } = newcomer
@@ -175,6 +176,15 @@ export function observeStarted(
   const waits = counters.some(isWaiting)
   const wakeAt = waits ? before?.wakeAt || point.receivedAt + LONGEST_DOUBT : 0
   return { state: { kind: 'started', start, counters, wakeAt }, rule, emissions, notes }
+}
+
+/** All of what was counted whole was metered: the account that it is of now may be another product's, metered for less long. */
+function sinceThen(around: Surroundings, before: StartedState | undefined): Surroundings {
+  if (before === undefined || before.start >= around.since) return around
+  const whole = before.counters.some(
+    ({ base, emitted, mark }) => base === undefined && emitted > 0n && emitted === mark,
+  )
+  return whole ? { ...around, since: before.start } : around
 }
 
 /**

@@ -38,6 +38,8 @@ export interface ValuesState {
   readonly kind: 'values'
   /** The stream that it last came in. */
   readonly stream: string
+  /** Since when it is metered: the account that it is of now may be another product's, metered for less long. */
+  readonly since?: number | undefined
   /** In the order of their times. */
   readonly knots: readonly Knot[]
   /** What of the first knot's value is none of its usage, once that is known. */
@@ -131,12 +133,14 @@ export interface NewValues {
 export function observeValues(
   before: ValuesState | undefined,
   point: Reading,
-  around: Surroundings,
+  given: Surroundings,
   { legacy, adopted, forgotten = 0, late = false }: NewValues = {},
 ): Outcome<ValuesState> & { readonly began?: Began } {
   const { account, receivedAt } = point
   const notes: Note[] = []
-  const state: Draft = { ...(before ?? { ...begin(legacy, adopted), forgotten }), stream: point.stream.key }
+  const around = sinceThen(given, before)
+  const { since } = around
+  const state: Draft = { ...(before ?? { ...begin(legacy, adopted), forgotten }), stream: point.stream.key, since }
   if (point.time <= (state.decided ?? 0)) return { state: before ?? state, rule: 'by-values', emissions: [], notes }
   const last = state.knots.at(-1)
   // What is so old says nothing that was not summed up with what came after it, but for a start of its own.
@@ -182,7 +186,8 @@ function ruleOf(state: ValuesState, before: ValuesState | undefined, { since }: 
 }
 
 /** The end of a wait: what is still not known is decided without. */
-export function wakeValues(before: ValuesState, around: Surroundings, now: number): Outcome<ValuesState> {
+export function wakeValues(before: ValuesState, given: Surroundings, now: number): Outcome<ValuesState> {
+  const around = sinceThen(given, before)
   const state: Draft = { ...before }
   const account = before.waiter?.account
   if (account === undefined) return { state: { ...before, wakeAt: 0 }, rule: 'by-values', emissions: [], notes: [] }
@@ -194,6 +199,9 @@ export function wakeValues(before: ValuesState, around: Surroundings, now: numbe
   if (state.waiting) state.wakeAt = now + LONGEST_DOUBT
   return { state, rule: 'by-values', emissions, notes }
 }
+
+const sinceThen = (around: Surroundings, before: ValuesState | undefined): Surroundings =>
+  before?.since !== undefined && before.since < around.since ? { ...around, since: before.since } : around
 
 function begin(legacy: (Legacy & Knot) | undefined, adopted: Adopted | undefined): ValuesState {
   if (adopted !== undefined && adopted.knots.length > 0) {
