@@ -116,10 +116,10 @@ if (withoutJava) {
     work: (mortal: Ledger) => Promise<unknown>,
     goOn: (other: Ledger, write: number) => Promise<unknown>,
   ): Promise<number> => {
+    const prepared = await server.itemsAfter(prepare)
     for (let write = 1; ; write += EACH_WRITE) {
-      const tableName = await server.table(healthy)
+      const tableName = await server.tableOf(healthy, prepared)
       const other = await open(tableName)
-      await prepare(other)
       const mortal = new MortalClient(server.client(), write, loss)
       await work(await open(tableName, mortal.client)).catch(died)
       await goOn(other, write)
@@ -157,11 +157,11 @@ if (withoutJava) {
 
     test('asleep at any request, while others close the next hour: what it does when it wakes changes nothing', async () => {
       const expected = await closed()
+      const begun = await server.itemsAfter(begin)
       let slept = true
       for (let request = 1; slept; request += EACH) {
-        const tableName = await server.table(healthy)
+        const tableName = await server.tableOf(healthy, begun)
         const other = await open(tableName)
-        await begin(other)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -209,7 +209,6 @@ if (withoutJava) {
           await settleAll(ledger, records, () => METERED, now)
         }
         const prepare = async (other: Ledger) => {
-          billed.clear()
           await other.register(DIMENSIONS)
           await other.append({
             writer: 'c'.repeat(32),
@@ -221,7 +220,10 @@ if (withoutJava) {
         await dieEverywhere(
           loss,
           prepare,
-          mortal => send(mortal, closing(1)),
+          mortal => {
+            billed.clear()
+            return send(mortal, closing(1))
+          },
           async other => {
             await send(other, closing(1) + MINUTE)
             assert.deepEqual(
