@@ -432,20 +432,27 @@ if (withoutJava) {
     test('so many counters that their states are divided, twice told', async () => {
       const ledger = await made()
       await ledger.register(DIMENSIONS, SOURCES)
+      const stream = { target: '0'.repeat(12), metric: '', attributes: '{}' }
       let sequence = 0
       const tell = async (minute: number, value: number, kind: 'cumulative' | 'delta') => {
         sequence += 1
-        const observations = Array.from({ length: 3000 }, (_, n) => point(`${kind} ${n}`, minute, value + n, { kind }))
+        // Of one stream: how many have one each is seen below.
+        const observations = Array.from({ length: 5000 }, (_, n) =>
+          point(`${kind} ${n}`, minute, value + n, {
+            kind,
+            stream: { ...stream, key: (kind === 'delta' ? 'd' : 'c').repeat(32) },
+          }),
+        )
         await ledger.append({ writer: 'f'.repeat(32), sequence, entries: [], observations })
         return (await ledger.statement())[0]?.recorded ?? 0n
       }
-      const each = (value: number) => 3000n * BigInt(value) * UNIT + (2999n * 3000n * UNIT) / 2n
+      const each = (value: number) => 5000n * BigInt(value) * UNIT + (4999n * 5000n * UNIT) / 2n
       const first = await tell(1, 10, 'cumulative')
       assert.equal(first, each(10))
       assert.equal(await tell(1, 10, 'cumulative'), first)
-      assert.equal(await tell(2, 17, 'cumulative'), first + 21_000n * UNIT)
+      assert.equal(await tell(2, 17, 'cumulative'), first + 35_000n * UNIT)
       const deltas = await tell(3, 4, 'delta')
-      assert.equal(deltas, first + 21_000n * UNIT + each(4))
+      assert.equal(deltas, first + 35_000n * UNIT + each(4))
       assert.equal(await tell(3, 4, 'delta'), deltas)
     })
 
