@@ -201,8 +201,9 @@ class Pipeline {
       accepted: (points, sender) => {
         this.#supply.look()
         this.reporter.received(sender.name, points.length)
-        const youngest = points.reduce((youngest, { time }) => Math.max(youngest, time / 1000), 0)
-        this.#activity.received(points.length, youngest === 0 ? undefined : youngest)
+        let youngest = 0
+        for (const { time } of points) if (time > youngest) youngest = time
+        this.#activity.received(points.length, youngest === 0 ? undefined : youngest / 1000)
       },
     })
   }

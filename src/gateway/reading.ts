@@ -86,8 +86,7 @@ class ResourceReader {
   #counters: MetricCounters | undefined
   #type: 'cumulative' | 'delta' | 'gauge' = 'cumulative'
   #point: OtlpPoint | undefined
-  readonly #starts = new Microseconds()
-  readonly #times = new Microseconds()
+  #times = new Times(0n, 0n)
 
   constructor(
     mapper: UsageMapper,
@@ -116,9 +115,7 @@ class ResourceReader {
       const kind = total ? 'scraped' : this.#kindOf(point)
       const account = admit(named, dimension, name)
       if (typeof account === 'string') return account
-      // Of a delta or a level, a start that no clock shows is none.
-      const start = point.startTime > LAST_TIME ? 0 : this.#starts.of(point.startTime)
-      const time = this.#times.of(point.time)
+      const { start, time } = this.#times
       const { counter, series } = name
       const stream = total ? totalOf(counters.stream, counter, start) : counters.stream
       const from = total ? 0 : start
@@ -160,8 +157,10 @@ class ResourceReader {
   }
 
   #read(point: OtlpPoint): void {
-    const { attributes, startTime, time } = point
-    const timely = time >= FIRST_TIME && time <= LAST_TIME
+    const { attributes } = point
+    // Most points have the times of the one before.
+    if (!this.#times.areOf(point)) this.#times = new Times(point.startTime, point.time)
+    const { timely, begun, backwards } = this.#times
     this.#point = point
     if (point.noRecordedValue) {
       // Of a gauge it says that the level has ended; of a counter that it has ended: nothing is lost with it.
@@ -169,13 +168,12 @@ class ResourceReader {
       else this.#mapping.ignore(1)
       return
     }
-    if (!timely || (this.#type === 'cumulative' && startTime > LAST_TIME)) {
+    if (!timely || (this.#type === 'cumulative' && !begun)) {
       this.#mapping.point(attributes, undefined, undefined, 'no-time')
       return
     }
     const taken = this.#mapping.point(attributes, point.sum, point.count)
-    if (taken && this.#type !== 'gauge' && startTime > time && startTime > time + SLACK)
-      this.#mapping.doubt('start-after-time')
+    if (taken && backwards && this.#type !== 'gauge') this.#mapping.doubt('start-after-time')
   }
 
   #identityOf(name: Beginning, metric: OtlpMetric): MetricIdentity {
@@ -261,16 +259,31 @@ function problemOf({ type, temporality, monotonic }: OtlpMetric): UnbillableReas
   return temporality === 'unspecified' ? 'no-temporality' : undefined
 }
 
-/** Most points have the time of the one before. */
-class Microseconds {
-  #nanoseconds = 0n
-  #microseconds = 0
+/** A point's start and its time, and what is to be known of them. */
+class Times {
+  readonly #startTime: bigint
+  readonly #time: bigint
+  /** In microseconds since the epoch. Of a delta or a level, a start that no clock shows is none: 0. */
+  readonly start: number
+  readonly time: number
+  /** Whether a clock may show its time. */
+  readonly timely: boolean
+  /** Whether a clock may have shown its start, or there is none. */
+  readonly begun: boolean
+  /** Whether its start is after its time, by more than clocks and threads differ. */
+  readonly backwards: boolean
 
-  of(nanoseconds: bigint): number {
-    if (nanoseconds !== this.#nanoseconds) {
-      this.#nanoseconds = nanoseconds
-      this.#microseconds = Number(nanoseconds / 1000n)
-    }
-    return this.#microseconds
+  constructor(startTime: bigint, time: bigint) {
+    this.#startTime = startTime
+    this.#time = time
+    this.begun = startTime <= LAST_TIME
+    this.start = this.begun ? Number(startTime / 1000n) : 0
+    this.time = Number(time / 1000n)
+    this.timely = time >= FIRST_TIME && time <= LAST_TIME
+    this.backwards = startTime > time + SLACK
+  }
+
+  areOf({ startTime, time }: OtlpPoint): boolean {
+    return startTime === this.#startTime && time === this.#time
   }
 }

@@ -13,6 +13,7 @@ export class Books {
   readonly #recorded = new Map<string, bigint>()
   readonly #batches = new Set<string>()
   readonly #records = new Map<string, { immutable: string; metered: boolean }>()
+  #calls = 0
 
   /** Notes a call that the ledger fulfilled. */
   note(name: string, given: readonly unknown[], result: unknown): void {
@@ -41,6 +42,12 @@ export class Books {
 
   #add(account: string, dimension: string, amount: bigint): void {
     this.#recorded.set(`${account} ${dimension}`, this.recorded(account, dimension) + amount)
+  }
+
+  /** Whether a check that is not made after each call is made after this one. */
+  isTurn(): boolean {
+    this.#calls += 1
+    return this.#calls % EACH_CALL === 0
   }
 
   /** Asserts all that has to hold at every instant. */
@@ -93,11 +100,13 @@ const READING: ReadonlySet<keyof Ledger> = new Set([
   ...(['ping', 'status', 'dimensions', 'statement', 'records', 'audit', 'verifyAudit', 'due', 'close'] as const),
 ])
 
-/** Where a check takes dozens of requests, these calls wait for that of the next one, or of the end. */
-function mayWait(name: keyof Ledger, given: readonly unknown[]): boolean {
+/** Where a check takes dozens of requests, the calls that are checked are each so many-th, and the end is. */
+const EACH_CALL = 3
+
+function isChecked(name: keyof Ledger, given: readonly unknown[], books: Books): boolean {
   // What is found of others' counters is written down when it is looked at.
-  if (name === 'append') return (given[0] as UsageBatch).observations === undefined
-  return name === 'claim' || name === 'register'
+  if (name === 'append') return (given[0] as UsageBatch).observations !== undefined
+  return name !== 'claim' && name !== 'register' && books.isTurn()
 }
 
 /**
@@ -117,7 +126,7 @@ export function audited<Engine extends Ledger>(ledger: Engine, books: Books, dea
           books.note(name, given, result)
           return result
         } finally {
-          if (!lazy || !mayWait(name, given)) await books.check(ledger)
+          if (!lazy || isChecked(name, given, books)) await books.check(ledger)
         }
       }
     },

@@ -12,7 +12,7 @@ import type { CustomerAccount } from '../../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, REQUESTS, START, UNIT } from '../scene.ts'
 import { MortalClient, SleepyClient, seeded } from './faults.ts'
 import { type Books, micros, point, read, SOURCES } from './life.ts'
-import { DynamoDBLocal, withoutJava } from './server.ts'
+import { DynamoDBLocal, type Items, withoutJava } from './server.ts'
 
 const digest = (text: string): string => createHash('md5').update(text).digest('hex')
 
@@ -142,12 +142,17 @@ if (withoutJava) {
       return await read(ledger)
     }
 
+    let begun: Promise<Items> | undefined
+    const tableBegun = async () => {
+      begun ??= server.itemsAfter(ledger => begin(ledger, KNOWN))
+      return await server.tableOf(healthy, await begun)
+    }
+
     test('dead at any write of a cut that decides: another does it again, with the same result', async () => {
       const expected = await booksOf()
       for (let write = 1, dead = true; dead; write += EACH_WRITE) {
-        const tableName = await server.table(healthy)
+        const tableName = await tableBegun()
         const other = await open(tableName)
-        await begin(other, KNOWN)
         const mortal = new MortalClient(server.client(), write, 'answer')
         await close(await open(tableName, mortal.client)).catch(() => {})
         dead = mortal.dead
@@ -159,9 +164,8 @@ if (withoutJava) {
     test('asleep at any request, while another does it: what it does when it wakes changes nothing', async () => {
       const expected = await booksOf()
       for (let request = 1, slept = true; slept; request += EACH) {
-        const tableName = await server.table(healthy)
+        const tableName = await tableBegun()
         const other = await open(tableName)
-        await begin(other, KNOWN)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -205,18 +209,20 @@ if (withoutJava) {
     const spoke = (name: string, customer: CustomerAccount, day: number, value: number, start = micros(0) + 5) =>
       told('old', customer, day * 24 * 60, value, { series: digest(name), counter: digest(name), start })
 
+    let silent: Promise<Items> | undefined
     /** A table of which one counter has spoken each day, and another only at first. */
     async function silentFor60Days(): Promise<string> {
-      const tableName = await server.table(healthy)
-      const ledger = await open(tableName)
-      await ledger.register(DIMENSIONS, SOURCES_OF_M)
-      for (const [index, day] of [1, 20, 39, 60].entries()) {
-        const observations = [spoke('goes on', ALICE, day, day), ...(index === 0 ? [spoke('silent', BOB, 1, 50)] : [])]
-        await ledger.append({ writer: 'c'.repeat(32), sequence: index + 1, entries: [], observations })
-        await ledger.audit()
-        if (day === 39) await ledger.forget(days(39))
-      }
-      return tableName
+      silent ??= server.itemsAfter(async ledger => {
+        await ledger.register(DIMENSIONS, SOURCES_OF_M)
+        for (const [index, day] of [1, 20, 39, 60].entries()) {
+          const first = index === 0 ? [spoke('silent', BOB, 1, 50)] : []
+          const observations = [spoke('goes on', ALICE, day, day), ...first]
+          await ledger.append({ writer: 'c'.repeat(32), sequence: index + 1, entries: [], observations })
+          await ledger.audit()
+          if (day === 39) await ledger.forget(days(39))
+        }
+      })
+      return await server.tableOf(healthy, await silent)
     }
 
     /** What is recorded in the end, where it speaks again, and others are new. */

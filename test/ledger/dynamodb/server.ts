@@ -5,7 +5,14 @@ import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CreateTableCommand, DynamoDBClient, TransactWriteItemsCommand } from '@aws-sdk/client-dynamodb'
+import {
+  type AttributeValue,
+  BatchWriteItemCommand,
+  CreateTableCommand,
+  DynamoDBClient,
+  paginateScan,
+  TransactWriteItemsCommand,
+} from '@aws-sdk/client-dynamodb'
 import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { freePort } from '../../free-port.ts'
@@ -21,6 +28,12 @@ const LIBRARY = join(
 /** Why there is no server here, or false. */
 export const withoutJava: string | false =
   spawnSync('java', ['-version']).status === 0 ? false : 'DynamoDB Local needs Java 17: there is no "java" here'
+
+/** All that a table has. */
+export type Items = readonly Record<string, AttributeValue>[]
+
+/** What DynamoDB takes in one write. */
+const MOST_ITEMS = 25
 
 /** It starts twice as fast with the simpler compiler, and tests are short. */
 const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:CICompilerCount=1', '-XX:+UseSerialGC', '-Xms256m']
@@ -89,6 +102,26 @@ export class DynamoDBLocal implements AsyncDisposable {
   async table(client: DynamoDBClient): Promise<string> {
     const tableName = `ledger-${randomUUID()}`
     await client.send(new CreateTableCommand({ ...tableDefinition(tableName), DeletionProtectionEnabled: false }))
+    return tableName
+  }
+
+  /** What is in the table of a ledger after this: to begin with, as often as it is needed. */
+  async itemsAfter(prepare: (ledger: DynamoDBLedger) => Promise<unknown>): Promise<Items> {
+    const client = this.client()
+    const tableName = await this.table(client)
+    await prepare(await DynamoDBLedger.open({ tableName, client }))
+    const items: Record<string, AttributeValue>[] = []
+    for await (const { Items = [] } of paginateScan({ client }, { TableName: tableName })) items.push(...Items)
+    return items
+  }
+
+  /** A new table with these. */
+  async tableOf(client: DynamoDBClient, items: Items): Promise<string> {
+    const tableName = await this.table(client)
+    for (let first = 0; first < items.length; first += MOST_ITEMS) {
+      const puts = items.slice(first, first + MOST_ITEMS).map(Item => ({ PutRequest: { Item } }))
+      await client.send(new BatchWriteItemCommand({ RequestItems: { [tableName]: puts } }))
+    }
     return tableName
   }
 

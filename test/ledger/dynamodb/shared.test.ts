@@ -116,10 +116,10 @@ if (withoutJava) {
     work: (mortal: Ledger) => Promise<unknown>,
     goOn: (other: Ledger, write: number) => Promise<unknown>,
   ): Promise<number> => {
+    const prepared = await server.itemsAfter(prepare)
     for (let write = 1; ; write += EACH_WRITE) {
-      const tableName = await server.table(healthy)
+      const tableName = await server.tableOf(healthy, prepared)
       const other = await open(tableName)
-      await prepare(other)
       const mortal = new MortalClient(server.client(), write, loss)
       await work(await open(tableName, mortal.client)).catch(died)
       await goOn(other, write)
@@ -157,11 +157,11 @@ if (withoutJava) {
 
     test('asleep at any request, while others close the next hour: what it does when it wakes changes nothing', async () => {
       const expected = await closed()
+      const begun = await server.itemsAfter(begin)
       let slept = true
       for (let request = 1; slept; request += EACH) {
-        const tableName = await server.table(healthy)
+        const tableName = await server.tableOf(healthy, begun)
         const other = await open(tableName)
-        await begin(other)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -209,7 +209,6 @@ if (withoutJava) {
           await settleAll(ledger, records, () => METERED, now)
         }
         const prepare = async (other: Ledger) => {
-          billed.clear()
           await other.register(DIMENSIONS)
           await other.append({
             writer: 'c'.repeat(32),
@@ -221,7 +220,10 @@ if (withoutJava) {
         await dieEverywhere(
           loss,
           prepare,
-          mortal => send(mortal, closing(1)),
+          mortal => {
+            billed.clear()
+            return send(mortal, closing(1))
+          },
           async other => {
             await send(other, closing(1) + MINUTE)
             assert.deepEqual(
@@ -430,20 +432,27 @@ if (withoutJava) {
     test('so many counters that their states are divided, twice told', async () => {
       const ledger = await made()
       await ledger.register(DIMENSIONS, SOURCES)
+      const stream = { target: '0'.repeat(12), metric: '', attributes: '{}' }
       let sequence = 0
       const tell = async (minute: number, value: number, kind: 'cumulative' | 'delta') => {
         sequence += 1
-        const observations = Array.from({ length: 3000 }, (_, n) => point(`${kind} ${n}`, minute, value + n, { kind }))
+        // Of one stream: how many have one each is seen below.
+        const observations = Array.from({ length: 5000 }, (_, n) =>
+          point(`${kind} ${n}`, minute, value + n, {
+            kind,
+            stream: { ...stream, key: (kind === 'delta' ? 'd' : 'c').repeat(32) },
+          }),
+        )
         await ledger.append({ writer: 'f'.repeat(32), sequence, entries: [], observations })
         return (await ledger.statement())[0]?.recorded ?? 0n
       }
-      const each = (value: number) => 3000n * BigInt(value) * UNIT + (2999n * 3000n * UNIT) / 2n
+      const each = (value: number) => 5000n * BigInt(value) * UNIT + (4999n * 5000n * UNIT) / 2n
       const first = await tell(1, 10, 'cumulative')
       assert.equal(first, each(10))
       assert.equal(await tell(1, 10, 'cumulative'), first)
-      assert.equal(await tell(2, 17, 'cumulative'), first + 21_000n * UNIT)
+      assert.equal(await tell(2, 17, 'cumulative'), first + 35_000n * UNIT)
       const deltas = await tell(3, 4, 'delta')
-      assert.equal(deltas, first + 21_000n * UNIT + each(4))
+      assert.equal(deltas, first + 35_000n * UNIT + each(4))
       assert.equal(await tell(3, 4, 'delta'), deltas)
     })
 
