@@ -64,7 +64,7 @@ const TAKEN: readonly FaultKind[] = ['internal-error-after', 'reset-after', 'htm
 const ERRORS: Record<string, Fault> = {
   TimestampOutOfBoundsException: 'timestamp',
   InvalidUsageDimensionException: 'refused',
-  InvalidLicenseException: 'refused',
+  InvalidLicenseException: 'licence',
   InvalidCustomerIdentifierException: 'refused',
   InvalidTagException: 'refused',
   InvalidUsageAllocationsException: 'refused',
