@@ -17,8 +17,6 @@ export interface Kind {
   attack(target: Target): Promise<void>
   /** What an operator finds in the log. */
   readonly told: RegExp
-  /** Whether some of it comes to the ledger. The rest is the same whatever the engine. */
-  readonly recorded?: boolean
 }
 
 type Attributes = Readonly<Record<string, string>>
@@ -147,7 +145,6 @@ export const KINDS: readonly Kind[] = [
   },
   {
     name: 'values that nothing has room for',
-    recorded: true,
     attack: target =>
       post(
         target,
@@ -192,7 +189,6 @@ export const KINDS: readonly Kind[] = [
   },
   {
     name: 'scopes without end that write over a terminal',
-    recorded: true,
     attack: target =>
       post(target, {
         resourceMetrics: [
@@ -275,14 +271,12 @@ export const KINDS: readonly Kind[] = [
   },
   {
     name: 'customers without end',
-    recorded: true,
     attack: target =>
       post(target, request([sum(Array.from({ length: 800 }, (_, index) => point(customer(index), '1')))])),
     told: /./,
   },
   {
     name: 'series without end',
-    recorded: true,
     attack: target =>
       post(
         target,
