@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { HeldReason, Ledger, RecordEntry } from '../ledger/ledger.ts'
+import { mayBeBilled } from '../ledger/rules/decisions.ts'
 import { HELD_ADVICE } from '../text/held-advice.ts'
 import { indented } from '../text/table.ts'
 import { findAccount } from './account.ts'
@@ -22,7 +23,7 @@ import { parsePeriod, TIME_HELP } from './period.ts'
 import { recordName } from './report/record-name.ts'
 
 /** What holds a record that AWS surely has not billed, and nobody else has. */
-const RELEASABLE: readonly HeldReason[] = ['not-subscribed', 'refused', 'over-maximum', 'agreement-ended']
+const RELEASABLE = (Object.keys(HELD_ADVICE) as HeldReason[]).filter(reason => !mayBeBilled(reason))
 
 interface Options extends NoteOptions {
   customer?: string

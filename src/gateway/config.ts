@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { check, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import { expectedOfLedger, ledgerFile, ledgerName } from '../ledger/open.ts'
-import { REGION_EXPECTED } from '../marketplace/region.ts'
+import { environmentRegion, REGION_EXPECTED } from '../marketplace/region.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import type { DimensionOptions, UsageOptions } from '../usage/options.ts'
 import type { Rule } from '../usage/rule.ts'
@@ -146,7 +146,7 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
     report('expected options such as productCode: …, got none')
     return undefined
   }
-  const given = env.AWS_REGION || env.AWS_DEFAULT_REGION
+  const given = environmentRegion(env)
   const settings = attempt(() => check(settingsSchema, { ...(given && { region: given }), ...written }), report)
   const usage = usageOf(written, report)
   const mapper = attempt(() => new UsageMapper(usage, { gauges: true }), report)

@@ -49,6 +49,11 @@ function checked(credentials: unknown): Credentials {
   )
 }
 
+/** A message of AWS, which shows the headers that it checked a signature with, without what is secret in them. */
+export function hideSecrets(message: string, secrets: readonly (string | undefined)[]): string {
+  return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '[secret]') : text), message)
+}
+
 /** Asks a provider for credentials, once for all who wait, and keeps them while they last. */
 export class CredentialsCache {
   readonly #provider: CredentialsProvider

@@ -15,4 +15,9 @@ export function endpointOf(region: string): string {
     : `https://metering.marketplace.${region}.${suffix}`
 }
 
+/** What the environment names instead of it, as the AWS SDK reads it. */
+export function environmentEndpoint(): string | undefined {
+  return process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING || process.env.AWS_ENDPOINT_URL || undefined
+}
+
 const isSet = (variable: string): boolean => process.env[variable]?.toLowerCase() === 'true'

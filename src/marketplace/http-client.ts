@@ -10,9 +10,10 @@ import {
   type CredentialsProvider,
   environmentCredentials,
   type Fetch,
+  hideSecrets,
 } from './credentials.ts'
 import { withDeadline } from './deadline.ts'
-import { endpointOf } from './endpoint.ts'
+import { endpointOf, environmentEndpoint } from './endpoint.ts'
 import {
   type AnswerMetadata,
   CredentialsError,
@@ -71,9 +72,6 @@ const schema = strictObject({
   fetch: v.optional(func<Fetch>('a function such as fetch')),
   now: v.optional(func<() => number>('a function that returns milliseconds since the epoch'), () => Date.now),
 })
-
-const environmentEndpoint = () =>
-  process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING || process.env.AWS_ENDPOINT_URL || undefined
 
 function isEndpoint(value: unknown): boolean {
   // Neither option nor variable: the region's own.
@@ -161,11 +159,8 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
         if (!(error instanceof MeteringServiceError)) throw new MeteringConnectionError(this.endpoint, error)
         if (BAD_CREDENTIALS.test(error.name)) this.#credentials.forget()
         const { secretAccessKey, sessionToken } = credentials
-        throw explained(error, signedAt, response?.headers.get('date') ?? null, [
-          secretAccessKey,
-          ...(sessionToken ? [sessionToken] : []),
-          ...secrets,
-        ])
+        const hidden = [secretAccessKey, sessionToken, ...secrets]
+        throw explained(error, signedAt, response?.headers.get('date') ?? null, hidden)
       }
     }
     return withDeadline(this.#timeout, post, { abortSignal })
@@ -198,14 +193,14 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
   }
 }
 
-/** AWS's error without our secrets (AWS shows the headers that it checked a signature with) and with what to do. */
+/** AWS's error without our secrets and with what to do. */
 function explained(
   { name, message, $metadata }: MeteringServiceError,
   signedAt: number,
   date: string | null,
-  secrets: readonly string[],
+  secrets: readonly (string | undefined)[],
 ): MeteringServiceError {
-  const safe = secrets.reduce((text, secret) => (secret === '' ? text : text.replaceAll(secret, '[secret]')), message)
+  const safe = hideSecrets(message, secrets)
   const skew = clockSkewOf({ name, message }, signedAt, date)
   const text = skew === undefined ? safe : `${describeSkew(skew)} ${safe}`
   return new MeteringServiceError(name, text.slice(0, 2000), $metadata, skew)

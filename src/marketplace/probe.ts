@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../errors.ts'
 import { type AwsClient, loadAwsClient } from './aws-client.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
-import { type Credentials, environmentCredentials } from './credentials.ts'
+import { type Credentials, environmentCredentials, hideSecrets } from './credentials.ts'
 import { withDeadline } from './deadline.ts'
+import { environmentEndpoint } from './endpoint.ts'
 
 /** Looking at AWS Marketplace as an exporter or gateway would see it from here. */
 export interface MarketplaceProbe {
@@ -70,15 +71,15 @@ async function ownSender(region: string, timeout: number): Promise<Sender> {
 }
 
 function probeOf({ client, clockSkew, credentials, sourceOf }: Sender, timeout: number): MarketplaceProbe {
-  let secrets: string[] = []
+  let secrets: readonly (string | undefined)[] = []
   const find = async () => {
     const late = () => new Error(`nothing that could have credentials has answered within ${timeout} ms`)
     const found = await withDeadline(timeout, credentials, { late })
-    secrets = [found.secretAccessKey, found.sessionToken ?? ''].filter(secret => secret !== '')
+    secrets = [found.secretAccessKey, found.sessionToken]
     return found
   }
   return {
-    endpoint: process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING || process.env.AWS_ENDPOINT_URL || undefined,
+    endpoint: environmentEndpoint(),
     async credentials() {
       const found = await find()
       const { accessKeyId, expiration } = found
@@ -91,10 +92,8 @@ function probeOf({ client, clockSkew, credentials, sourceOf }: Sender, timeout: 
         return { result, clockSkew: clockSkew() }
       } catch (error) {
         const { name, message } = error as Error
-        // AWS shows the headers that it has checked a signature with.
-        const safe = secrets.reduce((text, secret) => text.replaceAll(secret, '[secret]'), message)
         const skew = (error as { clockSkew?: number }).clockSkew ?? clockSkew()
-        return { error, message: `${name}: ${safe}`.slice(0, 500), clockSkew: skew }
+        return { error, message: `${name}: ${hideSecrets(message, secrets)}`.slice(0, 500), clockSkew: skew }
       }
     },
   }

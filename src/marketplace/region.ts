@@ -5,9 +5,14 @@ export const REGION = /^[a-z]{2,4}(-[a-z]+)+-\d+$/
 /** What an option's value has to be. */
 export const REGION_EXPECTED = 'a region such as us-east-1, here or in AWS_REGION'
 
-/** A region of AWS; by default that of the environment, as with the AWS SDK. */
+/** The region that the environment names, as the AWS SDK reads it. */
+export function environmentRegion({ AWS_REGION, AWS_DEFAULT_REGION } = process.env): string | undefined {
+  return AWS_REGION || AWS_DEFAULT_REGION || undefined
+}
+
+/** A region of AWS; by default that of the environment. */
 export const regionOption = v.pipe(
-  v.optional(v.string(), () => process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || ''),
+  v.optional(v.string(), () => environmentRegion() ?? ''),
   v.regex(REGION, REGION_EXPECTED),
 )
 

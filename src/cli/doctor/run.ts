@@ -9,7 +9,7 @@ import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
 import { type ListedDimension, listingFinding, parseListing } from '../../metering/preflight/listing.ts'
 import { marketplaceFindings, openMarketplace } from '../../metering/preflight/marketplace.ts'
 import { nodeFinding, regionFinding } from '../../metering/preflight/surroundings.ts'
-import { testCustomerFindings } from '../../metering/preflight/test-customer.ts'
+import { type TestFacts, testCustomerFindings } from '../../metering/preflight/test-customer.ts'
 import { timetable } from '../../metering/preflight/timetable.ts'
 import { json } from '../../text/json.ts'
 import { iso } from '../../text/time.ts'
@@ -86,30 +86,12 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
     const opened = ledger === undefined ? undefined : await readLedger(ledger, subject, findings)
     const names =
       options.dimension ?? subject.names ?? (await opened?.ledger.dimensions())?.map(({ name }) => name) ?? []
-    if (region !== undefined) findings.push(regionFinding(region))
-    else if (!unread) findings.push(NO_REGION)
     if (region !== undefined) {
-      const probe = await openMarketplace(region, TIMEOUT)
-      if ('state' in probe) findings.push(probe)
-      else {
-        if (options.endpoint === undefined) findings.push(...elsewhere(probe.endpoint))
-        const answers = await marketplaceFindings({ probe, region, productCode, now })
-        findings.push(...answers)
-        if (customer !== undefined) {
-          // A refusal of the empty request is the same for every other.
-          const blocked = gravity(answers) === 2
-          const facts = {
-            probe,
-            customer,
-            region,
-            dimensions: names,
-            ledger: opened,
-            deadlineMargin: subject.deadlineMargin,
-          }
-          findings.push(...(blocked ? [BLOCKED] : await testCustomerFindings({ ...facts, now: opened?.now ?? now })))
-        }
-      }
-    }
+      findings.push(regionFinding(region))
+      const { deadlineMargin } = subject
+      const facts = { customer, region, dimensions: names, ledger: opened, deadlineMargin, now: opened?.now ?? now }
+      findings.push(...(await askMarketplace(facts, { productCode, endpoint: options.endpoint, now })))
+    } else if (!unread) findings.push(NO_REGION)
     if (listed !== undefined) {
       if ('state' in listed) findings.push(listed)
       else findings.push(names.length === 0 ? NOTHING_TO_COMPARE : listingFinding(listed, names))
@@ -120,6 +102,22 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
     await ledger?.close()
   }
   return findings
+}
+
+/** What AWS answers, and what a test customer's record comes to where one is named. */
+async function askMarketplace(
+  { customer, ...facts }: Omit<TestFacts, 'probe' | 'customer'> & { readonly customer: CustomerAccount | undefined },
+  { productCode, endpoint, now }: { productCode: string | undefined; endpoint: string | undefined; now: number },
+): Promise<Finding[]> {
+  const { region } = facts
+  const probe = await openMarketplace(region, TIMEOUT)
+  if ('state' in probe) return [probe]
+  const answers = await marketplaceFindings({ probe, region, productCode, now })
+  const findings = [...(endpoint === undefined ? elsewhere(probe.endpoint) : []), ...answers]
+  if (customer === undefined) return findings
+  // A refusal of the empty request is the same for every other.
+  if (gravity(answers) === 2) return [...findings, BLOCKED]
+  return [...findings, ...(await testCustomerFindings({ ...facts, probe, customer }))]
 }
 
 async function readLedger(

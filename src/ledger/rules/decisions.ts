@@ -254,6 +254,11 @@ const DOUBTS: { readonly [Reason in HeldReason | 'expired']?: string } = {
   conflict: 'in conflict: somebody else metered its hour, this usage perhaps',
 }
 
+/** Whether what is held for this reason may be billed already: it is settled by evidence, and never just released. */
+export function mayBeBilled(reason: HeldReason): boolean {
+  return DOUBTS[reason] !== undefined
+}
+
 function checkDecision(id: string, record: BookedRecord, decision: Decision, quantity: number | undefined): void {
   const { state, reason } = record
   if (state !== 'held') throw inWrongState(`Record ${id} is ${state}; expected one that is held.`)

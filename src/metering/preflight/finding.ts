@@ -18,3 +18,6 @@ const GRAVITY: readonly FindingState[] = ['ok', 'warning', 'fault']
 export function gravity(findings: readonly Pick<Finding, 'state'>[]): number {
   return Math.max(0, ...findings.map(({ state }) => GRAVITY.indexOf(state)))
 }
+
+/** What others say, in one line that ends as a sentence does. */
+export const sentence = (text: string): string => text.replace(/\s+/g, ' ').replace(/([^.!?)])$/, '$1.')

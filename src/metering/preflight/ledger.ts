@@ -13,8 +13,7 @@ import { sizeText } from '../../text/size.ts'
 import { distance, shortTime } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { otherBaseUnits } from '../base-units.ts'
-import type { Finding } from './finding.ts'
-import { sentence } from './marketplace.ts'
+import { type Finding, sentence } from './finding.ts'
 import { clockFinding } from './surroundings.ts'
 
 /** A ledger as it is found: opened to look, and never made or changed. */

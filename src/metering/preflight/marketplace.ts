@@ -3,7 +3,7 @@ import { CLOCK_OFF, describeSkew } from '../../marketplace/clock-skew.ts'
 import { type MarketplaceProbe, openProbe, type Reply } from '../../marketplace/probe.ts'
 import { distance, shortTime } from '../../text/time.ts'
 import { type Fault, faultOf } from '../faults.ts'
-import type { Finding } from './finding.ts'
+import { type Finding, sentence } from './finding.ts'
 import { clockFinding } from './surroundings.ts'
 
 /** What only AWS can tell: whether it knows these credentials, what time it is there, and whether they may meter. */
@@ -142,5 +142,3 @@ const BY_FAULT: Readonly<Record<Fault, readonly [Finding['state'], message: stri
   ],
   unknown: ['warning', 'AWS did not answer as it should.', 'Run "doctor" again in a minute.'],
 }
-
-export const sentence = (text: string) => text.replace(/\s+/g, ' ').replace(/([^.!?)])$/, '$1.')
