@@ -17,7 +17,18 @@ interface Options extends CommonOptions {
 }
 
 const ACTIONS = Object.keys({
-  ...{ release: 0, settle: 0, attribute: 0, 'write-off': 0, finalize: 0, restore: 0, prune: 0, register: 0, fed: 0 },
+  ...{
+    release: 0,
+    settle: 0,
+    attribute: 0,
+    'write-off': 0,
+    finalize: 0,
+    agreement: 0,
+    restore: 0,
+    prune: 0,
+    register: 0,
+    fed: 0,
+  },
   ...{ 'set-aside': 0, baseline: 0, 'old-counter': 0, 'too-late': 0, conflict: 0, gap: 0, 'shared-identity': 0 },
   ...{ 'sent-twice': 0, 'moving-start': 0, 'clock-ahead': 0, 'out-of-range': 0 },
 } satisfies Record<AuditAction, 0>)

@@ -42,6 +42,15 @@ export interface Ledger {
   /** Freezes what a customer still owes when its agreement ends, the open hour included, and puts it first. */
   finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult>
 
+  /**
+   * Takes in what is known of a customer's agreement; with an end, it finalizes. The same news again changes nothing,
+   * and of late ones what is later counts. What was refused or held for want of an agreement that covers it now is sent
+   * again, while AWS takes it; see `rules/agreement`.
+   */
+  noteAgreement(customer: CustomerAccount, news: AgreementNews, options: AgreementOptions): Promise<AgreementResult>
+  /** The agreements that are known, in the order in which their customers came. */
+  agreements(query?: AgreementsQuery): Promise<Agreement[]>
+
   /** The lanes that have records to send at `now`, or, without any, when the next one has. */
   due(now: number): Promise<DueLanes>
 
@@ -104,7 +113,10 @@ export interface Ledger {
    * @throws LedgerError where the record is not there, not held, or held for a reason that this does not end
    */
   decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void>
-  /** Gives what an unattributed account has for a dimension to a customer. Returns the amount. */
+  /**
+   * Gives what an unattributed account has for a dimension to a customer, or what a customer has to another of the same
+   * AWS account: its balance, and what is held of it that AWS surely has not billed. Returns the amount.
+   */
   attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint>
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
@@ -229,11 +241,60 @@ export interface CloseOptions {
   readonly onNotSubscribed?: 'hold' | 'roll-forward'
 }
 
-export interface FinalizeOptions extends CloseOptions {
+export interface FinalizeOptions extends AgreementOptions {
   readonly endedAt: number
+}
+
+export interface AgreementOptions extends CloseOptions {
   /** For the audit trail: who says so. */
   readonly who?: string
   readonly why?: string
+  /** The dimensions of the customer's product: with `zeroQuantityRecords` an active customer gets records of each. */
+  readonly dimensions?: readonly string[]
+}
+
+/** What somebody, an event of AWS's as a rule, tells of a customer's agreement. */
+export interface AgreementNews {
+  /**
+   * `registered`: the customer came with a token of AWS's; `active`: its licence is there, or was changed; `ended`: AWS
+   * takes what is left for about an hour.
+   */
+  readonly what: 'registered' | 'active' | 'ended'
+  /** When, in milliseconds since the epoch. */
+  readonly at: number
+  /** What the seller calls the customer: it is found by that. */
+  readonly tenant?: string
+  /** Of the product that a licence is of, as AWS says it. */
+  readonly productCode?: string
+  readonly agreementId?: string
+}
+
+export interface AgreementResult extends CloseResult {
+  /** Whether it was new. */
+  readonly changed: boolean
+}
+
+export type AgreementState = 'registered' | 'active' | 'ended'
+
+/** What is known of a customer's agreement. */
+export interface Agreement {
+  readonly account: CustomerAccount
+  readonly state: AgreementState
+  /** When it began, in milliseconds since the epoch, as far as is known. */
+  readonly since?: number
+  /** When it ended. */
+  readonly until?: number
+  /** Since when AWS says that the customer is not subscribed; of one that is not known to have ended, it is suspended. */
+  readonly refusedSince?: number
+  readonly tenant?: string
+  readonly productCode?: string
+  readonly agreementId?: string
+}
+
+export interface AgreementsQuery {
+  readonly tenant?: string
+  /** A customer's account key, account id, identifier or licence. */
+  readonly customer?: string
 }
 
 export interface CloseResult {
@@ -304,8 +365,8 @@ export type Outcome =
   | { readonly type: 'metered'; readonly meteringRecordId?: string }
   /** AWS said `DuplicateRecord`. */
   | { readonly type: 'conflict'; readonly rollForward: boolean }
-  /** AWS said `CustomerNotSubscribed`. */
-  | { readonly type: 'not-subscribed' }
+  /** AWS said `CustomerNotSubscribed`, or, of a record alone, that it is out of its `licence`'s time. */
+  | { readonly type: 'not-subscribed'; readonly licence?: boolean }
   /** AWS refused a request with this record alone. */
   | { readonly type: 'refused' }
   /** Send it again, identically. `notTaken` when the answer proves that this attempt was not billed. */
@@ -322,6 +383,8 @@ export type HeldReason =
   | 'refused'
   | 'over-maximum'
   | 'agreement-ended'
+  /** The same AWS account has a record of its other identity, licence or product code, for the hour and dimension. */
+  | 'two-identities'
 
 /** What a person decides about a held record. */
 export type Decision = 'release' | 'billed' | 'not-billed'
@@ -329,6 +392,7 @@ export type Decision = 'release' | 'billed' | 'not-billed'
 export interface SettledRecord {
   readonly record: MeteringRecord
   readonly state: RecordState
+  /** Why it is held; `not-subscribed` also of one that waits for AWS to take it, inside a known agreement. */
   readonly reason?: HeldReason
 }
 
@@ -462,6 +526,8 @@ export type AuditAction =
   | 'prune'
   /** A customer's agreement has ended. */
   | 'finalize'
+  /** Something else became known of a customer's agreement. */
+  | 'agreement'
   /** A dimension was registered with other terms than before. */
   | 'register'
   /** A sender's first usage of a customer. */

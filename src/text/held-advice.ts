@@ -92,6 +92,16 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     commands: [release('The usage is real:')],
     released: lines(IN_THE_BALANCE, 'This much may pass the maximum once.'),
   },
+  'two-identities': {
+    means: lines(
+      'AWS knows this customer by a licence and by a product code, and the same',
+      'AWS account has a record of the other for this hour and dimension. AWS would',
+      'bill both. Find out what counts the same usage twice, under two identities,',
+      'and stop it. What is counted twice stays here: nobody is billed for it.',
+    ),
+    commands: [release('It is other usage, of another product or agreement:')],
+    released: lines(IN_THE_BALANCE, 'This much may pass beside the other identity once.'),
+  },
   'agreement-ended': {
     means: lines(
       'The agreement ended before it could be billed, and AWS takes no more usage',

@@ -12,7 +12,7 @@ export class Books {
   latest: { lines: StatementLine[]; records: RecordEntry[] } = { lines: [], records: [] }
   readonly #recorded = new Map<string, bigint>()
   readonly #batches = new Set<string>()
-  readonly #records = new Map<string, { immutable: string; metered: boolean }>()
+  readonly #records = new Map<string, { immutable: string; timestamp: number; metered: boolean }>()
   #calls = 0
 
   /** Notes a call that the ledger fulfilled. */
@@ -77,27 +77,43 @@ export class Books {
     this.#checkRecords(records)
   }
 
-  /** No record changes what is sent of it (what a restore holds is not), none leaves `metered`, and none shares its hour with another. */
+  /**
+   * No record changes what is sent of it (what a restore holds is not), but for its second, where AWS surely has not
+   * taken it; none leaves `metered`, and none shares its hour with another.
+   */
   #checkRecords(records: readonly RecordEntry[]): void {
     const hours = new Set<string>()
-    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state, reason } of records) {
+    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state, reason, inDoubt } of records) {
       const what = `record ${id}`
-      const immutable = `${account.key} ${dimension} ${hour} ${timestamp} ${quantity} ${size} ${region}`
+      const immutable = `${account.key} ${dimension} ${hour} ${quantity} ${size} ${region}`
       const before = this.#records.get(id)
       const divided = state === 'metered' && reason === 'restored'
       assert.ok(divided || immutable === (before?.immutable ?? immutable), `${what} changed`)
+      const stamped = timestamp === (before?.timestamp ?? timestamp) || (!inDoubt && before?.metered !== true)
+      assert.ok(stamped, `${what} was stamped anew`)
       assert.ok(before?.metered !== true || state === 'metered', `${what} was metered and is ${state}`)
       assert.ok(timestamp % SECOND === 0 && hourOf(timestamp) === hour && hour % HOUR === 0, `${what}'s timestamp`)
       assert.ok(Number.isInteger(quantity) && quantity >= 0 && quantity <= MAX_QUANTITY, `${what}'s quantity`)
       assert.ok(!hours.has(`${account.key} ${dimension} ${hour}`), `${what} shares its hour`)
       hours.add(`${account.key} ${dimension} ${hour}`)
-      this.#records.set(id, { immutable, metered: state === 'metered' })
+      this.#records.set(id, { immutable, timestamp, metered: state === 'metered' })
     }
   }
 }
 
 const READING: ReadonlySet<keyof Ledger> = new Set([
-  ...(['ping', 'status', 'dimensions', 'statement', 'records', 'audit', 'verifyAudit', 'due', 'close'] as const),
+  ...([
+    'ping',
+    'status',
+    'dimensions',
+    'statement',
+    'records',
+    'audit',
+    'verifyAudit',
+    'due',
+    'agreements',
+    'close',
+  ] as const),
 ])
 
 /** Where a check takes dozens of requests, the calls that are checked are each so many-th, and the end is. */

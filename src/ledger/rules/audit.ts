@@ -2,7 +2,15 @@ import { createHash, type Hash } from 'node:crypto'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import type { AuditAction, AuditBreak, AuditEntry, AuditQuery, AuditVerdict, NotCounted } from '../ledger.ts'
+import type {
+  AgreementNews,
+  AuditAction,
+  AuditBreak,
+  AuditEntry,
+  AuditQuery,
+  AuditVerdict,
+  NotCounted,
+} from '../ledger.ts'
 import { checkTime } from './validation.ts'
 
 /**
@@ -258,6 +266,18 @@ export function finalizeEntry(
   }: { who?: string; why?: string; now: number; endedAt: number },
 ): NewEntry {
   return { who, why, now, action: 'finalize', account, detail: `ended at ${new Date(endedAt).toISOString()}` }
+}
+
+/** The entry of what was told of a customer's agreement. */
+export function agreementEntry(
+  account: Account,
+  { what, at }: Pick<AgreementNews, 'what' | 'at'>,
+  { now, who = 'ledger', why }: { who?: string; why?: string; now: number },
+): NewEntry {
+  const time = new Date(at).toISOString()
+  if (what === 'ended') return finalizeEntry(account, { who, now, endedAt: at, ...(why !== undefined && { why }) })
+  const said = what === 'active' ? 'its agreement is active' : 'it came with a token of AWS'
+  return { who, why: why ?? said, now, action: 'agreement', account, detail: `${what} at ${time}` }
 }
 
 /** The entries of what a sender feeds, by the keys of the customers. */

@@ -1,6 +1,7 @@
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import { HOUR, hourOf, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
-import type { CloseOptions, FinalizeOptions, HeldReason } from '../ledger.ts'
+import { HOUR, hourOf, SECOND, windowClosesAt } from '../hours.ts'
+import type { CloseOptions, HeldReason } from '../ledger.ts'
+import type { RecordTime } from './agreement.ts'
 import { probeIsDue } from './subscription.ts'
 import { checkTime } from './validation.ts'
 
@@ -9,26 +10,26 @@ import { checkTime } from './validation.ts'
 /** The hour that usage is frozen into, and the terms. */
 export interface Terms extends CloseOptions {
   readonly hour: number
-  readonly timestamp: number
-  readonly deadline: number
-  /** Whether it is the last that an agreement which has ended takes. */
-  readonly final?: boolean
 }
 
-/** The last second of an hour: not before any usage of it, and AWS's window closes latest. */
 export function closingTerms(hour: number, options: CloseOptions): Terms {
-  const deadline = windowClosesAt(hour) - options.deadlineMargin
-  return { ...options, hour, timestamp: hour + HOUR - SECOND, deadline }
+  return { ...options, hour }
 }
 
-export function finalTerms(options: FinalizeOptions): Terms {
-  checkTime('endedAt', options.endedAt)
-  checkTime('now', options.now)
-  const timestamp = wholeSecond(Math.min(options.endedAt, options.now))
-  const hour = hourOf(timestamp)
-  // AWS takes what is left for about an hour after the end of an agreement.
-  const deadline = Math.min(options.endedAt + HOUR, windowClosesAt(hour)) - options.deadlineMargin
-  return { ...options, hour, timestamp, deadline, final: deadline > options.now }
+/** Until when a record of an hour is sent, whatever its customer's agreement. */
+export function windowEnd({ hour, deadlineMargin }: Terms): number {
+  return windowClosesAt(hour) - deadlineMargin
+}
+
+/**
+ * The hours that the usage of a customer is frozen into whose agreement has ended: the one in which it did, and the one
+ * before where that is not closed yet. AWS tells of an end a little late, after the turn of the hour perhaps.
+ */
+export function finalHours(endedAt: number, closed: number, now: number): number[] {
+  checkTime('endedAt', endedAt)
+  checkTime('now', now)
+  const hour = hourOf(Math.min(endedAt - 1, now))
+  return hour - HOUR > closed ? [hour - HOUR, hour] : [hour]
 }
 
 /** The first hour that AWS may still take from a restored ledger. */
@@ -41,10 +42,11 @@ export function firstAfterRestore(closed: number, now: number): number {
  *
  * @param taken the hours from that one on of which it has a record
  */
-export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms {
+export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: number): Terms & RecordTime {
   let hour = firstAfterRestore(closed, now)
   while (taken.has(hour)) hour += HOUR
-  return closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: RESTORED })
+  const terms = closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: RESTORED })
+  return { ...terms, timestamp: hour + HOUR - SECOND, deadline: windowEnd(terms) }
 }
 
 /** In the place of a region, of what a restore holds: it is never sent. */
@@ -83,8 +85,21 @@ export function hoursToClose(open: readonly number[], options: CloseOptions): nu
 export function termsToClose(hour: number, closed: number, options: CloseOptions): Terms | undefined {
   const latest = latestHour(options)
   const terms = closingTerms(hour, options)
-  const late = hour > latest || hour <= closed || terms.deadline <= options.now
+  const late = hour > latest || hour <= closed || windowEnd(terms) <= options.now
   return late && hour !== latest ? undefined : terms
+}
+
+/**
+ * The hours of which idle series get records of quantity 0 when one is closed: the one before, whose late usage had its
+ * chance, and those of which nothing was closed, as no process ran.
+ *
+ * @param closed the last hour that is closed
+ */
+export function idleHours(hour: number, closed: number, options: CloseOptions): Terms[] {
+  if (options.zeroQuantityRecords !== true || hour <= closed) return []
+  const first = closed === Number.NEGATIVE_INFINITY ? hour - HOUR : Math.max(closed, hourOf(options.now) - 24 * HOUR)
+  const hours = Array.from({ length: Math.max(0, (hour - first) / HOUR) }, (_, index) => first + index * HOUR)
+  return hours.map(idle => closingTerms(idle, options)).filter(terms => windowEnd(terms) > options.now)
 }
 
 /** A series with its hour's usage in its balance. */
@@ -98,10 +113,14 @@ export interface ClosingSeries {
   readonly approved: number
   /** Whether there is a customer to bill. */
   readonly billable: boolean
-  /** Whether the customer's agreement has ended. */
+  /** Whether the customer's agreement has ended, so that AWS no longer takes it. */
   readonly ended: boolean
+  /** Whether the hour is known to be inside the customer's agreement. */
+  readonly inside: boolean
   /** Whether AWS has said last that the customer is not subscribed. */
   readonly blocked: boolean
+  /** Whether its AWS account has a record of the hour under its other identity. */
+  readonly twin: boolean
   readonly probeAt: number | null
   /** Whether it has a record of the hour. */
   readonly taken: boolean
@@ -130,18 +149,17 @@ export function hasWholeUnits({
 /** Makes the whole units of a series' balance a record, where that may be. */
 export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   const { approved, size, taken } = series
-  const waits = series.blocked && terms.onNotSubscribed === 'roll-forward'
+  const waits = series.blocked && !series.inside && terms.onNotSubscribed === 'roll-forward'
   const unchanged = { balance: series.balance, approved }
   if (!hasWholeUnits(series) || taken) return unchanged
   if (waits && !probeIsDue(series.probeAt, terms.now)) return unchanged
   const { quantity, held } = wholeUnits({
     ...series,
-    ended: series.ended && terms.final !== true,
     stale: series.blocked && !waits && series.carried >= size,
   })
   return {
     balance: series.balance - BigInt(quantity) * size,
-    approved: held === 'over-maximum' ? approved : 0,
+    approved: held === 'over-maximum' || held === 'two-identities' ? approved : 0,
     // One that is held from the start is not sent, so it says nothing about the customer.
     record: { quantity, held, probe: waits && held === null },
   }
@@ -157,6 +175,8 @@ interface FreezableSeries {
   readonly ended: boolean
   /** Whether it has whole units of hours before, in which the customer was not subscribed. */
   readonly stale: boolean
+  /** Whether its AWS account has a record of the hour under its other identity. */
+  readonly twin: boolean
 }
 
 interface Frozen {
@@ -175,6 +195,8 @@ function wholeUnits(series: FreezableSeries): Frozen {
   if (series.ended) return { quantity, held: 'agreement-ended' }
   // AWS would take it as usage of an agreement that may have begun since.
   if (series.stale) return { quantity, held: 'not-subscribed' }
+  // AWS bills what is sent under both.
+  if (series.twin && quantity > series.approved) return { quantity, held: 'two-identities' }
   const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + series.approved
   return { quantity, held: guarded ? 'over-maximum' : null }
 }

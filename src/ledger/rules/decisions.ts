@@ -1,10 +1,32 @@
+import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { HOUR } from '../hours.ts'
-import type { AuditNote, Decision, HeldReason, RecordState, SettledRecord, Settlement } from '../ledger.ts'
+import { HOUR, hourOf, MINUTE, SECOND } from '../hours.ts'
+import type {
+  AgreementNews,
+  AgreementOptions,
+  AuditNote,
+  Decision,
+  HeldReason,
+  Outcome,
+  RecordState,
+  SettledRecord,
+  Settlement,
+} from '../ledger.ts'
 import { addAmount } from './accounting.ts'
-import { closeSeries, restoredTerms, type Terms } from './closing.ts'
+import {
+  afterNews,
+  type BookedAgreement,
+  earlierSecond,
+  endedSince,
+  endOf,
+  GRACE,
+  type RecordTime,
+  secondsInside,
+  timeInside,
+} from './agreement.ts'
+import { closeSeries, restoredTerms, type Terms, windowEnd } from './closing.ts'
 import { type Blocking, block, putOff, SUBSCRIBED } from './subscription.ts'
 import { afterAnswer, afterWindow, inDoubt, type RecordFacts, type Transition } from './transitions.ts'
 
@@ -17,8 +39,9 @@ import { afterAnswer, afterWindow, inDoubt, type RecordFacts, type Transition } 
 /** A record of the loaded piece. */
 export interface BookedRecord {
   readonly account: number
-  readonly timestamp: number
   readonly probe: boolean
+  /** Changes only where AWS surely has not taken it, and inside its hour: that is what AWS tells records apart by. */
+  timestamp: number
   deadline: number
   /** Changes, with `size`, only where a part of what a restore held is settled: that was never sent as it is. */
   quantity: number
@@ -50,9 +73,12 @@ export interface BookedSeries {
 }
 
 export interface BookedAccount extends Blocking {
-  /** When its agreement ended. */
-  readonly endedAt: number | null
+  /** Null where nothing is known of it. */
+  readonly agreement: BookedAgreement | null
 }
+
+/** Of which nothing is known. */
+export const UNMARKED: BookedAccount = { ...SUBSCRIBED, agreement: null }
 
 /** The loaded piece. */
 export interface Book<Booked extends BookedRecord> {
@@ -62,7 +88,7 @@ export interface Book<Booked extends BookedRecord> {
 }
 
 /** A record that a series is to have, in the hour of its terms. */
-export interface NewRecord {
+export interface NewRecord extends RecordTime {
   readonly quantity: number
   readonly size: bigint
   /** Why it is held from the start. */
@@ -76,6 +102,9 @@ export const LONGEST_PAUSE = HOUR
 export const FARTHEST_AHEAD = 24 * HOUR
 
 const waits = (until: number, now: number): boolean => until > now && until <= now + LONGEST_PAUSE
+
+/** After AWS said that a customer is not subscribed who is: its records wait so long, then twice as long each time. */
+const SHORTEST_PAUSE = 5 * MINUTE
 
 /** Whether a record may be sent. */
 export function isDue(record: BookedRecord, now: number): boolean {
@@ -99,31 +128,42 @@ export function addUsage(series: BookedSeries, amount: bigint): void {
   series.balance += amount
 }
 
+/** What a series is sold by, and what it has in an hour. */
+export interface Sold {
+  readonly size: bigint
+  readonly maxQuantity: number | null
+  /** Whether there is a customer to bill. */
+  readonly billable: boolean
+  /** Whether the series has a record of the hour. */
+  readonly taken: boolean
+  /** Whether its AWS account has a record of the hour, and of some quantity, under its other identity. */
+  readonly twin: boolean
+}
+
 /** Makes the whole units of a series' balance a record, where that may be. */
 export function freeze(
   book: Pick<Book<never>, 'account' | 'setAccount'>,
   series: BookedSeries,
-  sold: {
-    readonly size: bigint
-    readonly maxQuantity: number | null
-    /** Whether there is a customer to bill. */
-    readonly billable: boolean
-    /** Whether the series has a record of the hour. */
-    readonly taken: boolean
-  },
+  sold: Sold,
   terms: Terms,
 ): NewRecord | undefined {
   const account = book.account(series.account)
-  const { blockedAt, probeAt, endedAt } = account
+  const { blockedAt, probeAt, agreement } = account
   const { balance, carried, approved } = series
+  const seconds = secondsInside(agreement, terms.hour)
+  const time = seconds && timeInside(seconds, terms.hour, terms)
+  // The end of an agreement that has just ended is told of in time, or AWS no longer takes it.
+  const ended = time === undefined || (seconds?.end !== undefined && time.deadline <= terms.now)
+  const inside = seconds?.known === true
   const closed = closeSeries(
-    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended: endedAt !== null },
+    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside },
     terms,
   )
   series.balance = closed.balance
   series.approved = closed.approved
   if (closed.record === undefined) return undefined
-  const record = { ...closed.record, size: sold.size }
+  const lastSecond = { timestamp: terms.hour + HOUR - SECOND, deadline: windowEnd(terms) }
+  const record = { ...closed.record, ...(time ?? lastSecond), size: sold.size }
   if (record.probe) book.setAccount(series.account, { ...account, probeAt: null })
   giveNew(series, record)
   return record
@@ -133,17 +173,64 @@ export function freeze(
 export function freezeIdle(
   book: Pick<Book<never>, 'account'>,
   series: BookedSeries,
-  { size, billable, taken }: { readonly size: bigint; readonly billable: boolean; readonly taken: boolean },
-  { hour, deadline, now }: Terms,
+  { size, billable, taken }: Sold,
+  terms: Terms,
 ): NewRecord | undefined {
-  const { blockedAt, endedAt } = book.account(series.account)
-  const current = billable && blockedAt === null && endedAt === null && series.firstHour <= hour
-  return current && !taken && deadline > now ? { quantity: 0, size, held: null, probe: false } : undefined
+  const { blockedAt, agreement } = book.account(series.account)
+  const seconds = secondsInside(agreement, terms.hour)
+  const idle = billable && !taken && blockedAt === null && series.firstHour <= terms.hour
+  if (!idle || seconds === undefined) return undefined
+  const time = timeInside(seconds, terms.hour, terms)
+  return time.deadline > terms.now ? { ...time, quantity: 0, size, held: null, probe: false } : undefined
 }
 
-/** Puts a pending record of an agreement that has ended first. Its terms say until when AWS takes it. */
-export function hasten(record: BookedRecord, { deadline }: Terms): void {
-  record.deadline = Math.min(record.deadline, deadline)
+/**
+ * Takes in what is told of a customer's agreement.
+ *
+ * @returns whether it was new
+ */
+export function noteNews(
+  book: Pick<Book<never>, 'account' | 'setAccount'>,
+  number: number,
+  news: AgreementNews,
+): boolean {
+  const account = book.account(number)
+  const agreement = afterNews(account.agreement, news)
+  if (agreement === account.agreement) return false
+  // AWS may take it now: what it said before was said before.
+  const begun = endOf(agreement) === null && agreement.marks.length !== account.agreement?.marks.length
+  book.setAccount(number, { ...account, ...(begun && SUBSCRIBED), agreement })
+  return true
+}
+
+/**
+ * Looks again at a record of a customer of whose agreement something was told: what AWS may take now is sent at once,
+ * stamped inside the agreement; after an end, all of it is for as long as AWS takes it.
+ */
+export function reconsider<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  record: Booked,
+  { now, deadlineMargin }: Pick<AgreementOptions, 'now' | 'deadlineMargin'>,
+): void {
+  const { state, reason, refusals } = record
+  const waits = reason === 'not-subscribed' || reason === 'agreement-ended'
+  if (record.probe || !(state === 'pending' || (state === 'held' && waits))) return
+  const { agreement } = book.account(record.account)
+  const hour = hourOf(record.timestamp)
+  const seconds = secondsInside(agreement, hour)
+  const end = endOf(agreement)
+  if (state === 'held') {
+    if (seconds === undefined) return
+    const time = timeInside(seconds, hour, { now, deadlineMargin })
+    // Of what AWS has refused it is asked again where there is reason to: an agreement, or that it ended in this hour.
+    const covered = seconds.known || seconds.last < hour + HOUR - SECOND
+    if (!covered || time.deadline <= now) return
+    Object.assign(record, time)
+    move(book, record, { state: 'pending', refusals }, now)
+  } else if (seconds !== undefined && !inDoubt(record) && seconds.last < record.timestamp) {
+    record.timestamp = seconds.last
+  }
+  if (end !== null) record.deadline = Math.min(record.deadline, end + GRACE - deadlineMargin)
   record.nextAttemptAt = 0
 }
 
@@ -154,23 +241,47 @@ export function settleRecord<Booked extends BookedRecord>(
   { record: sent, outcome, answer }: Settlement,
   now: number,
 ): SettledRecord {
+  // Of another second of its hour, it is a refusal that was written down before.
+  if (sent.timestamp !== record.timestamp && outcome.type !== 'metered') {
+    return { record: sent, state: record.state, ...(record.reason && { reason: record.reason }) } as SettledRecord
+  }
   const first = record.claim === sent.claim
-  const transition = afterAnswer(factsOf(book, record), outcome, first)
+  const facts = factsOf(book, record)
+  const earlier =
+    first && outcome.type === 'not-subscribed' ? earlierTime(book, record, outcome.licence === true) : undefined
+  const answered: Outcome = earlier === undefined ? outcome : { type: 'retry', at: now, notTaken: true }
+  const transition = afterAnswer(facts, answered, first)
   move(book, record, transition, now)
+  if (earlier !== undefined) record.timestamp = earlier
   record.answer = answer
   if (first) {
     record.claim = null
     record.claimedUntil = 0
   }
   const account = book.account(record.account)
-  if (outcome.type === 'retry') record.nextAttemptAt = outcome.at
-  if (outcome.type === 'not-subscribed') setBlocking(book, record.account, block(account, now))
+  if (answered.type === 'retry') record.nextAttemptAt = answered.at
+  if (answered.type === 'not-subscribed') {
+    const times = Math.max(0, record.refusals - 1)
+    if (record.state === 'pending') record.nextAttemptAt = now + Math.min(SHORTEST_PAUSE * 2 ** times, LONGEST_PAUSE)
+    setBlocking(book, record.account, block(account, now))
+  }
   if (outcome.type === 'metered') {
     record.meteringRecordId = outcome.meteringRecordId ?? record.meteringRecordId
     unblock(book, record.account)
   }
   const { state, reason } = transition
   return { record: sent, state, ...(reason && { reason }) } as SettledRecord
+}
+
+/** An earlier second for a record that AWS has refused under this claim, and surely has not taken before. */
+function earlierTime<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  record: Booked,
+  licence: boolean,
+): number | undefined {
+  const { state, probe, quantity, attempts, refusals, timestamp } = record
+  if (state !== 'pending' || probe || quantity === 0 || attempts > refusals + 1) return undefined
+  return earlierSecond(secondsInside(book.account(record.account).agreement, hourOf(timestamp)), timestamp, licence)
 }
 
 /** Ends those of some records whose window has closed. Returns them. */
@@ -229,11 +340,38 @@ export function decideRecord<Booked extends BookedRecord>(
 function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): void {
   if (record.reason === 'not-subscribed') unblock(book, record.account)
   if (record.reason === 'agreement-ended') {
-    book.setAccount(record.account, { ...book.account(record.account), endedAt: null })
+    const end = endOf(book.account(record.account).agreement)
+    if (end !== null) noteNews(book, record.account, { what: 'active', at: end + 1 })
   }
-  if (record.reason === 'over-maximum') {
+  if (record.reason === 'over-maximum' || record.reason === 'two-identities') {
     const series = book.seriesOf(record)
     series.approved = Math.min(series.approved + record.quantity, MAX_QUANTITY)
+  }
+}
+
+/**
+ * Whether usage of one account may be given to a customer: of one that nobody can be billed for, or of the same AWS
+ * account, which may have got another licence.
+ *
+ * @throws LedgerError
+ */
+export function checkAttribution(from: Account, to: CustomerAccount): void {
+  if (from.kind === 'unattributed') return
+  if (from.key === to.key) throw inWrongState(`Expected another customer than "${to.key}" itself.`)
+  if (from.accountId !== undefined && from.accountId === to.accountId) return
+  throw otherKind(from.key, `unattributed, or of the same AWS account as "${to.key}"`)
+}
+
+/** Gives what is held that AWS surely has not billed back to the balances, for whom it is of from now on. */
+export function giveBack<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  records: Iterable<Booked>,
+  now: number,
+): void {
+  for (const record of records) {
+    const { state, reason, refusals } = record
+    if (state !== 'held' || mayBeBilled(reason as HeldReason)) continue
+    move(book, record, { state: 'returned', reason: reason as Transition['reason'], refusals }, now)
   }
 }
 
@@ -290,10 +428,11 @@ export function doubtBalance(
   now: number,
 ): { readonly record: NewRecord; readonly terms: Terms } | undefined {
   if (series.balance <= 0n) return undefined
-  const record = { quantity: 1, size: series.balance, held: 'restored', probe: false } as const
+  const { timestamp, deadline, ...terms } = restoredTerms(taken, closed, now)
+  const record = { timestamp, deadline, quantity: 1, size: series.balance, held: 'restored', probe: false } as const
   series.balance = 0n
   giveNew(series, record)
-  return { record, terms: restoredTerms(taken, closed, now) }
+  return { record, terms }
 }
 
 /**
@@ -367,9 +506,11 @@ function setBlocking(book: Book<never>, account: number, blocking: Blocking): vo
 
 function factsOf<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): RecordFacts {
   const { state, reason, quantity, attempts, refusals, probe } = record
-  const { endedAt, blockedAt } = book.account(record.account)
-  const [ended, blocked] = [endedAt !== null, blockedAt !== null]
-  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended, blocked }
+  const { agreement, blockedAt } = book.account(record.account)
+  const hour = hourOf(record.timestamp)
+  const [ended, blocked] = [endedSince(agreement, hour), blockedAt !== null]
+  const inside = secondsInside(agreement, hour)?.known === true
+  return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended, inside, blocked }
 }
 
 function inWrongState(message: string): LedgerError {

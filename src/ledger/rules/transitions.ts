@@ -15,8 +15,10 @@ export interface RecordFacts {
   readonly refusals: number
   /** Whether it was frozen to see if a customer that was not subscribed is back. */
   readonly probe: boolean
-  /** Whether the customer's agreement has ended. */
+  /** Whether the customer's agreement has ended since its hour. */
   readonly ended: boolean
+  /** Whether its hour is known to be inside the customer's agreement. */
+  readonly inside: boolean
   /** Whether AWS has said last that the customer is not subscribed. */
   readonly blocked: boolean
 }
@@ -45,6 +47,9 @@ export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolea
     return end(record, 'conflict', before ? record.refusals : record.attempts, outcome.rollForward)
   }
   if (record.state !== 'pending' || outcome.type === 'retry') return unchanged
+  // AWS will take it: its licence is late, or its account suspended.
+  if (outcome.type === 'not-subscribed' && waitsForAgreement(record))
+    return { state: 'pending', reason: 'not-subscribed', refusals }
   return end(record, outcome.type, refusals, outcome.type === 'not-subscribed' && record.probe)
 }
 
@@ -55,12 +60,17 @@ export function afterWindow(record: RecordFacts, early: boolean): Transition {
   if (record.ended) return end(record, 'agreement-ended', record.refusals, false)
   if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)
   // In the balance it would be billed by an agreement that began since, when another record shows that there is one.
-  if (record.blocked && !record.probe && !early) return end(record, 'not-subscribed', record.refusals, false)
+  const refused = record.blocked || record.reason === 'not-subscribed'
+  if (refused && !record.probe && !early) return end(record, 'not-subscribed', record.refusals, false)
   return { state: 'returned', reason: 'expired', refusals: record.refusals }
 }
 
 /** What a claim takes where it does not say. No record has so many attempts, and PostgreSQL's integers end there. */
 export const ANY_UNANSWERED = { from: 0, below: 2 ** 31 - 1 } as const
+
+function waitsForAgreement({ inside, probe, quantity }: RecordFacts): boolean {
+  return inside && !probe && quantity > 0
+}
 
 export function inDoubt(record: Pick<RecordFacts, 'attempts' | 'refusals'>): boolean {
   return record.attempts > record.refusals

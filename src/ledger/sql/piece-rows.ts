@@ -1,4 +1,5 @@
 import type { Lane, RecordState } from '../ledger.ts'
+import type { BookedAgreement } from '../rules/agreement.ts'
 import type { BookedAccount, BookedRecord, BookedSeries } from '../rules/decisions.ts'
 import type { Row } from './rows.ts'
 
@@ -29,15 +30,21 @@ export interface SoldSeries extends PieceSeries {
   readonly maxQuantity: number | null
   /** Whether it has a record of the hour that it was asked for. */
   readonly taken: boolean
+  /** Whether its AWS account has one of some quantity under its other identity. */
+  readonly twin: boolean
+  /** By what its twin is told, where it may have one. */
+  readonly accountId: string | null
+  /** Of the product that its licence is of, as far as is known. */
+  readonly productCode: string | null
 }
 
 /** The columns of what a series of a loaded piece has, in a select that joins its account and dimension. */
 const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
   series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
-  account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.ended_at`
+  account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.agreement`
 
 /** The same, and by what it is sold. */
-export const SERIES = `${FIGURES}, dimension.max_quantity, account.product, account.license_arn`
+export const SERIES = `${FIGURES}, dimension.max_quantity, account.product, account.account_id, account.license_arn`
 
 /** A row with `FIGURES`. */
 export function figuresOf(row: Row): PieceSeries {
@@ -60,21 +67,48 @@ export function figuresOf(row: Row): PieceSeries {
   }
 }
 
-/** A row with `SERIES`, and whether the series has a record of an hour as `taken`, where that is asked. */
+/** A row with `SERIES`, and, where that is asked, what it and its twin have of an hour as `taken` and `twin`. */
 export function soldOf(row: Row): SoldSeries {
+  const { account_id: accountId, license_arn: licence, product } = row as Readonly<Record<string, string | null>>
   return {
     ...figuresOf(row),
-    product: row.product as string,
-    identity: row.license_arn === null ? 'product-code' : 'licence',
+    product: product as string,
+    identity: licence === null ? 'product-code' : 'licence',
+    accountId: accountId ?? null,
+    productCode: licence === null ? (product as string) : (agreementOf(row)?.productCode ?? null),
     maxQuantity: row.max_quantity as number | null,
     taken: Boolean(row.taken),
+    twin: Boolean(row.twin),
   }
 }
 
 /** The account of a row with `FIGURES`. */
 export function bookedAccountOf(row: Row): BookedAccount {
-  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay, ended_at: endedAt } = row
-  return { blockedAt, probeAt, probeDelay, endedAt } as BookedAccount
+  const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
+  return { blockedAt, probeAt, probeDelay, agreement: agreementOf(row) } as BookedAccount
+}
+
+/** What is known of an account's agreement. */
+export function agreementOf({ agreement }: Row): BookedAgreement | null {
+  return typeof agreement === 'string' ? (JSON.parse(agreement) as BookedAgreement) : null
+}
+
+/**
+ * Whether a series' AWS account has a record of an hour, and of some quantity, under its other identity: AWS bills what
+ * is sent under both. Where a licence is known to be of another product than the code, they have nothing to do with each
+ * other.
+ *
+ * @param json what makes JSON of a text, behind it
+ */
+export function twinAt(hour: string, json = ''): string {
+  const code = (account: string) =>
+    `CASE WHEN ${account}.license_arn IS NULL THEN ${account}.product ELSE ${account}.agreement${json} ->> 'productCode' END`
+  return `EXISTS (
+    SELECT 1 FROM account AS other JOIN series AS its ON its.account = other.id AND its.dimension = series.dimension
+    JOIN record ON record.series = its.id AND record.hour = ${hour}
+    WHERE other.account_id = account.account_id AND record.quantity > 0 AND record.state <> 'returned'
+    AND (other.license_arn IS NULL) <> (account.license_arn IS NULL)
+    AND coalesce(${code('other')}, ${code('account')}) = coalesce(${code('account')}, ${code('other')}))`
 }
 
 /** Records of a loaded piece, with `FIGURES`. What is to be loaded follows. */

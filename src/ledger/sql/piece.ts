@@ -56,6 +56,12 @@ export class Piece implements Book<PieceRecord> {
     this.#take(sold, row)
   }
 
+  /** Takes an account in, without any series. */
+  addAccount(row: Row): void {
+    const account = bookedAccountOf(row)
+    this.#accounts.set(row.account as number, { before: account, now: account })
+  }
+
   /** Takes a record in, with its series; see `RECORDS`. */
   addRecord(row: Row): void {
     const { series, before } = this.#series.get(row.series as number) ?? this.#take(figuresOf(row), row)
@@ -118,7 +124,12 @@ export class Piece implements Book<PieceRecord> {
 
   /** Makes the whole units of the series' balances records, where they may be. */
   freeze(terms: Terms): void {
-    for (const series of this.series) this.make(series, terms, freeze(this, series, series, terms))
+    const frozen = new Twins()
+    for (const series of this.series) {
+      const record = freeze(this, series, { ...series, twin: series.twin || frozen.has(series) }, terms)
+      if (record !== undefined) frozen.add(series)
+      this.make(series, terms, record)
+    }
   }
 
   /** Makes records of quantity 0 for the series that are idle. */
@@ -166,6 +177,28 @@ export class Piece implements Book<PieceRecord> {
     records[state] += amount
   }
 }
+
+/** The series that had a record frozen, by what the other identity of their AWS accounts is told by. */
+class Twins {
+  readonly #frozen = new Map<string, SoldSeries[]>()
+
+  /** Whether the AWS account had one frozen under its other identity; see `twinAt`. */
+  has(series: SoldSeries): boolean {
+    const { accountId, identity, productCode } = series
+    if (accountId === null) return false
+    return (this.#frozen.get(nameOf(series)) ?? []).some(
+      other => other.identity !== identity && (other.productCode ?? productCode) === (productCode ?? other.productCode),
+    )
+  }
+
+  add(series: SoldSeries): void {
+    if (series.accountId === null) return
+    const name = nameOf(series)
+    this.#frozen.set(name, [...(this.#frozen.get(name) ?? []), series])
+  }
+}
+
+const nameOf = ({ accountId, dimension }: SoldSeries): string => `${accountId} ${dimension}`
 
 /** A series, what it and its records had, and what its records have now. */
 interface LoadedSeries {

@@ -1,25 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR } from '../hours.ts'
-import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
-import { finalizeEntry } from '../rules/audit.ts'
-import {
-  closingTerms,
-  finalTerms,
-  hoursToClose,
-  lastClosed,
-  latestHour,
-  type Terms,
-  termsToClose,
-} from '../rules/closing.ts'
-import { hasten } from '../rules/decisions.ts'
+import type { CloseOptions, CloseResult } from '../ledger.ts'
+import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
-import { writeAudit } from './audit.ts'
 import type { Database } from './database.ts'
-import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
+import { type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough, entriesOf, openHours } from './reports.ts'
-import { accountId, loadSeries, takeOpenUsage } from './series.ts'
+import { loadSeries, takeOpenUsage } from './series.ts'
 
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -35,26 +22,6 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
     frozen.push(...(await closeHour(database, hour, termsToClose(hour, closed(), options))))
   }
   return closeResult(database, frozen)
-}
-
-export function finalize(database: Database, customer: CustomerAccount, options: FinalizeOptions): CloseResult {
-  const terms = finalTerms(options)
-  return database.write('finalize a customer', () => {
-    const account = accountId(database, customer)
-    database.run('UPDATE account SET ended_at = ? WHERE id = ?', options.endedAt, account)
-    const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
-    const using = takeOpenUsage(database, terms.hour, used, terms.hour, account)
-    using.freeze(terms)
-    const frozen = savePiece(database, using)
-    const piece = loadSeries(database, terms.hour, 'series.account = ?', account)
-    piece.freeze(terms)
-    frozen.push(...savePiece(database, piece))
-    const pending = loadRecords(database, "record.state = 'pending' AND series.account = ?", account)
-    for (const record of pending.records) hasten(record, terms)
-    savePiece(database, pending)
-    writeAudit(database, finalizeEntry(customer, options))
-    return closeResult(database, frozen)
-  })
 }
 
 /**
@@ -85,8 +52,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
     piece.freeze(terms)
     frozen.push(...savePiece(database, piece))
   })
-  const idle = closingTerms(hour - HOUR, terms)
-  if (terms.zeroQuantityRecords === true && idle.deadline > terms.now) {
+  for (const idle of idleHours(hour, lastClosed(closedThrough(database), terms.now), terms)) {
     await inChunks(database, doing, idle.hour, "account.kind = 'customer'", piece => {
       piece.freezeIdle(idle)
       frozen.push(...savePiece(database, piece))
@@ -128,7 +94,7 @@ export async function inChunks(
   }
 }
 
-function closeResult(database: Database, frozen: readonly SavedRecord[]): CloseResult {
+export function closeResult(database: Database, frozen: readonly SavedRecord[]): CloseResult {
   const held = frozen.filter(record => record.held).map(({ id }) => id)
   return { records: frozen.length, held: entriesOf(database, held) }
 }

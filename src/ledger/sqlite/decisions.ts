@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditNote, Decision } from '../ledger.ts'
-import { decideRecord, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
+import { checkAttribution, decideRecord, giveBack, noSuchRecord, noSuchUsage, takeBalance } from '../rules/decisions.ts'
 import type { Piece } from '../sql/piece.ts'
 import { ACCOUNT, accountOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
@@ -37,7 +37,7 @@ export function attribute(
   by: AuditNote,
 ): bigint {
   return database.write(`attribute usage of ${accountKey}`, () => {
-    const from = takeWholeBalance(database, accountKey, dimension, by, 'unattributed')
+    const from = takeWholeBalance(database, accountKey, dimension, by, customer)
     const hour = hourOf(by.now)
     const to = seriesId(database, accountId(database, customer), from.dimension, hour)
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
@@ -56,22 +56,31 @@ export function writeOff(database: Database, accountKey: string, dimension: stri
   })
 }
 
-/** Takes what a series has, of open hours too, from what is recorded, and says so in the usage of the present hour. */
+/**
+ * Takes what a series has, of open hours too, from what is recorded, and says so in the usage of the present hour.
+ *
+ * @param to whom it is given to, if to anybody: with what is held that is surely not billed
+ */
 function takeWholeBalance(
   database: Database,
   accountKey: string,
   dimension: string,
   { now }: AuditNote,
-  kind?: Account['kind'],
+  to?: CustomerAccount,
 ): { names: SeriesNames; dimension: number; amount: bigint } {
   const found = database.get(
-    `SELECT series.id, series.dimension, account.kind FROM series JOIN account ON account.id = series.account
+    `SELECT series.id, series.dimension, ${ACCOUNT} FROM series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?`,
     ...[accountKey, dimension],
   )
   if (found === undefined) throw noSuchUsage(accountKey, dimension)
-  if (kind !== undefined && found.kind !== kind) throw otherKind(accountKey, kind)
   const id = found.id as number
+  if (to !== undefined) {
+    checkAttribution(accountOf(found), to)
+    const held = loadRecords(database, "record.state = 'held' AND record.series = ?", id)
+    giveBack(held, held.records, now)
+    savePiece(database, held)
+  }
   const used = takeOpenUsage(database, 0, 'series = ?', id)
   const piece: Piece = used.series.length > 0 ? used : loadSeries(database, 0, 'series.id = ?', id)
   const [series] = piece.series

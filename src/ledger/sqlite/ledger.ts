@@ -6,6 +6,11 @@ import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type {
+  Agreement,
+  AgreementNews,
+  AgreementOptions,
+  AgreementResult,
+  AgreementsQuery,
   AuditEntry,
   AuditNote,
   AuditQuery,
@@ -32,9 +37,10 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { Batches } from './batches.ts'
-import { closeHours, finalize } from './closing.ts'
+import { closeHours } from './closing.ts'
 import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
@@ -122,8 +128,21 @@ export class SqliteLedger implements Ledger {
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
-    this.#batches.decideWaitingOf(customer.key, options.now)
-    return finalize(this.#database, customer, options)
+    const { records, held } = await this.noteAgreement(customer, { what: 'ended', at: options.endedAt }, options)
+    return { records, held }
+  }
+
+  async noteAgreement(
+    customer: CustomerAccount,
+    news: AgreementNews,
+    options: AgreementOptions,
+  ): Promise<AgreementResult> {
+    if (news.what === 'ended') this.#batches.decideWaitingOf(customer.key, options.now)
+    return noteAgreement(this.#database, customer, news, options)
+  }
+
+  async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {
+    return this.#database.read('read the agreements', () => agreements(this.#database, query))
   }
 
   async due(now: number): Promise<DueLanes> {

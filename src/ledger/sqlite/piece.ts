@@ -58,10 +58,10 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
       ...[String(recorded), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
     )
   }
-  for (const { id, blockedAt, probeAt, probeDelay, endedAt } of accounts) {
+  for (const { id, blockedAt, probeAt, probeDelay, agreement } of accounts) {
     database.run(
-      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, ended_at = ? WHERE id = ?',
-      ...[blockedAt, probeAt, probeDelay, endedAt, id],
+      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, agreement = ? WHERE id = ?',
+      ...[blockedAt, probeAt, probeDelay, agreement === null ? null : JSON.stringify(agreement), id],
     )
   }
   return saved
@@ -74,23 +74,31 @@ export interface SavedRecord {
 
 function saveRecord(database: Database, record: PieceRecord): void {
   database.run(
-    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, deadline = ?, next_attempt_at = ?,
-            claim = ?, claimed_until = ?, answer = ?, metering_record_id = ?
+    `UPDATE record SET state = ?, reason = ?, attempts = ?, refusals = ?, timestamp = ?, deadline = ?,
+            next_attempt_at = ?, claim = ?, claimed_until = ?, answer = ?, metering_record_id = ?
      WHERE id = ?`,
-    ...[record.state, record.reason, record.attempts, record.refusals, record.deadline],
-    ...[record.nextAttemptAt, record.claim, record.claimedUntil, record.answer, record.meteringRecordId, record.id],
+    ...[record.state, record.reason, record.attempts, record.refusals, record.timestamp],
+    ...[
+      record.deadline,
+      record.nextAttemptAt,
+      record.claim,
+      record.claimedUntil,
+      record.answer,
+      record.meteringRecordId,
+      record.id,
+    ],
   )
 }
 
 function insertRecord(
   database: Database,
-  { series, terms, quantity, size, held, probe }: MadeRecord,
+  { series, terms, timestamp, deadline, quantity, size, held, probe }: MadeRecord,
   lane: number,
 ): number {
   return database.insert(
     `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[series.id, terms.hour, terms.timestamp, terms.deadline, lane, quantity, String(size), probe ? 1 : 0],
+    ...[series.id, terms.hour, timestamp, deadline, lane, quantity, String(size), probe ? 1 : 0],
     ...[held === null ? 'pending' : 'held', held],
   )
 }

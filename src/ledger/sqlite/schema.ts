@@ -325,4 +325,12 @@ DELETE FROM usage WHERE whole >= 1000000000000 OR whole <= -1000000000000;
 ALTER TABLE lane ADD COLUMN answer TEXT;
 ALTER TABLE lane ADD COLUMN answered_at INTEGER; -- in milliseconds
 `,
+  `
+-- What is known of a customer's agreement, as JSON; ended_at is of the version before. See rules/agreement.
+ALTER TABLE account ADD COLUMN agreement TEXT;
+UPDATE account SET agreement = json_object('marks', json_array(json_array(ended_at, 'ended'))) WHERE ended_at IS NOT NULL;
+CREATE INDEX account_agreement ON account (id) WHERE agreement IS NOT NULL;
+CREATE INDEX account_tenant ON account (agreement ->> 'tenant') WHERE agreement IS NOT NULL;
+CREATE INDEX account_aws ON account (account_id) WHERE account_id IS NOT NULL;
+`,
 ]

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES } from '../sql/piece-rows.ts'
+import { SERIES, twinAt } from '../sql/piece-rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
@@ -54,6 +54,8 @@ export function seriesId(database: Database, account: number, dimension: number,
   )
 }
 
+const TWIN = twinAt('?1')
+
 /**
  * The series that a condition names.
  *
@@ -62,7 +64,8 @@ export function seriesId(database: Database, account: number, dimension: number,
 export function loadSeries(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
   const piece = new Piece()
   const rows = database.all(
-    `SELECT ${SERIES}, EXISTS (SELECT 1 FROM record WHERE record.series = series.id AND record.hour = ?) AS taken
+    `SELECT ${SERIES}, EXISTS (SELECT 1 FROM record WHERE record.series = series.id AND record.hour = ?1) AS taken,
+       ${TWIN} AS twin
      FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
      WHERE ${condition}`,
     ...[hour, ...values],

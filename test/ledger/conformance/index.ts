@@ -1,5 +1,6 @@
 import type { LedgerUnderTest } from '../scene.ts'
 import { agreementEnds } from './agreement-ends.ts'
+import { agreements } from './agreements.ts'
 import { answers } from './answers.ts'
 import { appends } from './appends.ts'
 import { auditTrail } from './audit-trail.ts'
@@ -37,6 +38,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   notSubscribed(name, scenario)
   guards(name, scenario)
   agreementEnds(name, scenario)
+  agreements(name, scenario)
   decisions(name, scenario)
   questions(name, scenario)
   auditTrail(name, scenario)

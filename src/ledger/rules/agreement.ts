@@ -1,0 +1,144 @@
+import { LedgerError } from '../errors.ts'
+import { HOUR, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
+import type { AgreementNews, AgreementState, CloseOptions } from '../ledger.ts'
+import { checkTime } from './validation.ts'
+
+/**
+ * What is known of a customer's agreement: marks on the time line, each with what began or ended there. What is told
+ * twice is the same mark, and in whatever order they come they lie in the order of their times: so news may be late,
+ * doubled and out of order, and an old one never revives what has ended since.
+ */
+
+/** Milliseconds since the epoch, and what happened then. */
+export type AgreementMark = readonly [at: number, what: AgreementNews['what']]
+
+/** As it is stored, as JSON. */
+export interface BookedAgreement {
+  /** The earliest first. */
+  readonly marks: readonly AgreementMark[]
+  readonly tenant?: string
+  /** Of the product that the licence is of. */
+  readonly productCode?: string
+  readonly agreementId?: string
+}
+
+/** So many marks are kept, the latest. AWS takes usage for a day, in which there are few. */
+const MOST_MARKS = 64
+/** AWS takes what is left for about so long after an agreement's end. */
+export const GRACE = HOUR
+
+/** Of two at one time the end is the later: what is over is not revived by what came with it. */
+const ORDER = { registered: 0, active: 1, ended: 2 } as const
+const NAMES = ['tenant', 'productCode', 'agreementId'] as const
+
+/** What is known after news. The same object where they say nothing new. */
+export function afterNews(before: BookedAgreement | null, news: AgreementNews): BookedAgreement {
+  const { what, at } = news
+  checkTime('at', at)
+  if (!(what in ORDER)) {
+    throw new LedgerError('ERR_LEDGER_INVALID', `Expected registered, active or ended, got "${what}".`)
+  }
+  const known = before?.marks ?? []
+  const same = known.some(mark => mark[0] === at && mark[1] === what)
+  const marks = same ? known : [...known, [at, what] as const].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y])
+  const names = Object.fromEntries(
+    NAMES.map(name => [name, news[name] ?? before?.[name]]).filter(([, text]) => text !== undefined),
+  )
+  if (before !== null && same && NAMES.every(name => names[name] === before[name])) return before
+  return { marks: marks.slice(-MOST_MARKS), ...names }
+}
+
+/** When an agreement ended that has not begun again since; null where it has not ended, as far as is known. */
+export function endOf(agreement: BookedAgreement | null): number | null {
+  const last = agreement?.marks.at(-1)
+  return last?.[1] === 'ended' ? last[0] : null
+}
+
+/** Whether an agreement has ended at `time` or later, begun again or not. */
+export function endedSince(agreement: BookedAgreement | null, time: number): boolean {
+  return agreement?.marks.some(([at, what]) => what === 'ended' && at >= time) ?? false
+}
+
+/** Its state, and since and until when. Without any mark nothing is known. */
+export function stateOf({ marks }: BookedAgreement): { state: AgreementState; since?: number; until?: number } {
+  const ended = marks.findLastIndex(([, what]) => what === 'ended')
+  const lastBegun = marks.slice(ended + 1)
+  if (lastBegun.length > 0) {
+    const state = lastBegun.some(([, what]) => what === 'active') ? 'active' : 'registered'
+    return { state, since: (lastBegun[0] as AgreementMark)[0] }
+  }
+  const endedBefore = marks.findLastIndex(([, what], index) => what === 'ended' && index < ended)
+  const begun = marks.slice(endedBefore + 1).find(([, what]) => what !== 'ended')
+  return { state: 'ended', ...(begun && { since: begun[0] }), until: (marks[ended] as AgreementMark)[0] }
+}
+
+/** The whole seconds of an hour in which an agreement was in force, and what is known of that. */
+export interface SecondsInside {
+  readonly first: number
+  readonly last: number
+  /** Whether it is known that it was, and not only unknown that it was not. */
+  readonly known: boolean
+  /** When it ended, after the last of them; undefined where it has not, as far as is known. */
+  readonly end: number | undefined
+}
+
+/**
+ * Those of an hour, undefined where an agreement was surely over: after an end, and before it began again. Before the
+ * first mark nothing is known, for the first that is heard of an agreement may come long after its beginning.
+ */
+export function secondsInside(agreement: BookedAgreement | null, hour: number): SecondsInside | undefined {
+  const hourEnd = hour + HOUR
+  if (agreement === null) return { first: hour, last: hourEnd - SECOND, known: false, end: undefined }
+  const { marks } = agreement
+  let [first, last, known] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, false]
+  let inside: 'unknown' | 'known' | 'over' = 'unknown'
+  for (const [index, from] of [Number.NEGATIVE_INFINITY, ...marks.map(([at]) => at)].entries()) {
+    if (index > 0) inside = (marks[index - 1] as AgreementMark)[1] === 'ended' ? 'over' : 'known'
+    const to = marks[index]?.[0] ?? Number.POSITIVE_INFINITY
+    if (from >= hourEnd) break
+    if (inside === 'over' || to <= hour) continue
+    const begins = from <= hour ? hour : Math.ceil(from / SECOND) * SECOND
+    const ends = Math.min(hourEnd - SECOND, wholeSecond(to - 1))
+    if (begins > ends) continue
+    first = Math.min(first, begins)
+    last = ends
+    known ||= inside === 'known'
+  }
+  if (first > last) return undefined
+  const end = marks.find(([at, what]) => what === 'ended' && at > last)?.[0]
+  return { first, last, known, end }
+}
+
+/** When a record of an hour is stamped, and until when it is sent. */
+export interface RecordTime {
+  /** Whole seconds. */
+  readonly timestamp: number
+  readonly deadline: number
+}
+
+/** Where usage of an hour falls that an agreement covers: its last second that is covered, and not after now. */
+export function timeInside(
+  { last, end = Number.POSITIVE_INFINITY }: SecondsInside,
+  hour: number,
+  { now, deadlineMargin }: Pick<CloseOptions, 'now' | 'deadlineMargin'>,
+): RecordTime {
+  const deadline = Math.min(windowClosesAt(hour), end + GRACE) - deadlineMargin
+  return { timestamp: Math.min(last, Math.max(hour, wholeSecond(now))), deadline }
+}
+
+/**
+ * An earlier second of a refused record's hour that AWS may take: hours are told apart, not seconds, and the refusal
+ * proves that nothing was taken.
+ *
+ * @param licence whether AWS said that it is out of its licence's time: then an agreement may have ended in that hour
+ * that nobody has told of
+ */
+export function earlierSecond(
+  seconds: SecondsInside | undefined,
+  timestamp: number,
+  licence: boolean,
+): number | undefined {
+  if (seconds === undefined) return undefined
+  if (seconds.last < timestamp) return seconds.last
+  return licence && seconds.first < timestamp ? seconds.first : undefined
+}

@@ -1,0 +1,81 @@
+import type { CustomerAccount } from '../../usage/account.ts'
+import { HOUR, hourOf } from '../hours.ts'
+import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
+import { endOf } from '../rules/agreement.ts'
+import { agreementEntry } from '../rules/audit.ts'
+import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
+import { noteNews, reconsider } from '../rules/decisions.ts'
+import { AGREEMENTS, agreementEntryOf, BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
+import { Piece } from '../sql/piece.ts'
+import { writeAudit } from './audit.ts'
+import { closeResult } from './closing.ts'
+import type { Database, Row } from './database.ts'
+import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
+import { closedThrough } from './reports.ts'
+import { accountId, loadSeries, seriesId, takeOpenUsage } from './series.ts'
+
+/** Customers' agreements: what is told of them, and what that changes. */
+
+export function noteAgreement(
+  database: Database,
+  customer: CustomerAccount,
+  news: AgreementNews,
+  options: AgreementOptions,
+): AgreementResult {
+  return database.write('note an agreement', () => {
+    const account = accountId(database, customer)
+    if (options.zeroQuantityRecords === true && news.what !== 'ended') makeSeries(database, account, news.at, options)
+    const piece = new Piece()
+    piece.addAccount(database.get(`${BOOKED_ACCOUNT} WHERE account.id = ?`, account) as Row)
+    const changed = noteNews(piece, account, news)
+    const end = endOf(piece.account(account).agreement)
+    savePiece(database, piece)
+    const frozen = news.what === 'ended' && end !== null ? freezeAll(database, account, end, options) : []
+    const unsettled = "(record.state = 'pending' OR (record.state = 'held' AND record.hour > ?)) AND series.account = ?"
+    const records = loadRecords(database, unsettled, options.now - 25 * HOUR, account)
+    for (const record of records.records) reconsider(records, record, options)
+    savePiece(database, records)
+    if (changed || frozen.length > 0) writeAudit(database, agreementEntry(customer, news, options))
+    return { ...closeResult(database, frozen), changed }
+  })
+}
+
+/** An active customer's series of all that it may use: what is idle is told to AWS, too. */
+function makeSeries(database: Database, account: number, at: number, { dimensions = [] }: AgreementOptions): void {
+  for (const name of dimensions) {
+    const dimension = database.get('SELECT id FROM dimension WHERE name = ?', name)?.id
+    if (typeof dimension === 'number') seriesId(database, account, dimension, hourOf(at))
+  }
+}
+
+/** Freezes what a customer owes at the end of its agreement. */
+function freezeAll(database: Database, account: number, end: number, options: AgreementOptions): SavedRecord[] {
+  const frozen: SavedRecord[] = []
+  for (const hour of finalHours(end, lastClosed(closedThrough(database), options.now), options.now)) {
+    const terms = closingTerms(hour, options)
+    const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
+    const using = takeOpenUsage(database, hour, used, hour, account)
+    using.freeze(terms)
+    frozen.push(...savePiece(database, using))
+    const others = loadSeries(database, hour, 'series.account = ?', account)
+    others.freeze(terms)
+    frozen.push(...savePiece(database, others))
+  }
+  return frozen
+}
+
+export function agreements(database: Database, { tenant, customer }: AgreementsQuery): Agreement[] {
+  const conditions: string[] = []
+  const values: string[] = []
+  if (tenant !== undefined) {
+    conditions.push("agreement ->> 'tenant' = ?")
+    values.push(tenant)
+  }
+  if (customer !== undefined) {
+    conditions.push('? IN (account.key, account.account_id, account.customer_identifier, account.license_arn)')
+    values.push(customer)
+  }
+  return database
+    .all(`${AGREEMENTS} ${conditions.map(one => `AND ${one}`).join(' ')} ORDER BY account.id`, ...values)
+    .map(agreementEntryOf)
+}
