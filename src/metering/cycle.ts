@@ -376,7 +376,8 @@ export class MeteringCycle {
     return records.map(record => {
       if (fault === 'refused' && !repeated) return { record, outcome: { type: 'refused' }, answer }
       // Alone, it says what CustomerNotSubscribed says of others: not now.
-      if (fault === 'licence' && !repeated) return { record, outcome: { type: 'not-subscribed' }, answer }
+      if (fault === 'licence' && !repeated)
+        return { record, outcome: { type: 'not-subscribed', licence: true }, answer }
       const at =
         pausedUntil === undefined
           ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.

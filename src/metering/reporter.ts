@@ -248,10 +248,12 @@ export class Reporter {
         return
       case 'settled':
         for (const { record, state, reason } of event.records) {
-          const outcome = state === 'metered' || reason === undefined ? state : reason
+          const outcome = state === 'metered' || state === 'pending' || reason === undefined ? state : reason
           this.#instruments?.records.add(1, { outcome, dimension: record.dimension })
           if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
           if (state === 'held') this.#held(record, reason as HeldReason)
+          else if (state === 'pending' && reason !== undefined)
+            this.#say('warn', 'waits for agreement', WAITS_FOR_AGREEMENT)
           else if (reason === 'conflict') {
             this.#tell(
               'warn',
@@ -483,6 +485,12 @@ interface Overflow {
   readonly hours: number
   readonly at: number
 }
+
+/** AWS refuses what an agreement covers that it has told of itself, or that a buyer has registered with. */
+const WAITS_FOR_AGREEMENT =
+  'AWS says that a customer is not subscribed who is, as far as is known here. Its usage waits, each hour for itself, and is ' +
+  'sent again until AWS takes it, for a day: a licence may come late, or an account be suspended for a while. What AWS does ' +
+  'not take in that time is held. "marketplace-meter agreements" shows since when.'
 
 /** What was told two hours ago is over: it is told in each hour. */
 const isPast = (at: number, now: number) => Math.abs(now - at) >= 2 * HOUR

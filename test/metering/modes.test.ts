@@ -40,7 +40,7 @@ test('a request has one product and one identity, in full, and at most 25 record
     [
       ...numbers.flatMap(number => [customer(number, 'prod-a'), customer(number, 'prod-b')]),
       ...numbers.map(number => identified(30 + number, 'prod-a')),
-      ...numbers.flatMap(number => [licensed(number, 'prod-a'), licensed(100 + number, 'prod-b')]),
+      ...numbers.flatMap(number => [licensed(60 + number, 'prod-a'), licensed(100 + number, 'prod-b')]),
     ],
     3,
   )

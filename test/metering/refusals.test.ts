@@ -30,8 +30,11 @@ for (const name of [
       })
       await bench.use(customers, 4)
       await bench.pass()
+      // With an earlier second of its hour, in which a licence may have ended.
+      const twice = name === 'InvalidLicenseException'
+      if (twice) await bench.pass()
       const clock = name === 'TimestampOutOfBoundsException'
-      const held = name === 'InvalidLicenseException' ? 'held not-subscribed' : 'held refused'
+      const held = twice ? 'held not-subscribed' : 'held refused'
       assert.deepEqual(await bench.states(), {
         ...(count < 25 && { metered: 25 - count }),
         [clock ? 'pending' : held]: count,
@@ -39,10 +42,10 @@ for (const name of [
       for (const record of await bench.records()) {
         assert.equal(record.state !== 'metered', bad.has(record.account.accountId))
         assert.equal(record.inDoubt, false)
-        assert.equal(record.attempts, 1, 'all of it is one attempt')
+        assert.equal(record.attempts, twice && record.state !== 'metered' ? 2 : 1, 'all of it is one attempt')
         if (record.state !== 'metered') assert.match(record.lastAnswer ?? '', new RegExp(name))
       }
-      assert.ok(bench.sent.length <= most(count), `${bench.sent.length} requests`)
+      assert.ok(bench.sent.length <= most(count) + (twice ? count : 0), `${bench.sent.length} requests`)
       assert.equal(bench.billed(), (25 - count) * 4)
       if (clock) {
         assert.ok(bench.eventsOf('fault').some(event => event.fault === 'timestamp'))
@@ -69,7 +72,8 @@ test('what AWS refuses each hour is sought once, and then sent alone and last, u
   const hour = async () => {
     const before = bench.sent.length
     await bench.use(customers, 4)
-    await bench.pass()
+    do await bench.pass()
+    while ('pending' in (await bench.states()))
     bench.now += HOUR
     return bench.sent.slice(before).map(({ request }) => request.UsageRecords.length)
   }

@@ -50,8 +50,10 @@ export function afterNews(before: BookedAgreement | null, news: AgreementNews): 
 
 /** When an agreement ended that has not begun again since; null where it has not ended, as far as is known. */
 export function endOf(agreement: BookedAgreement | null): number | null {
-  const last = agreement?.marks.at(-1)
-  return last?.[1] === 'ended' ? last[0] : null
+  const marks = agreement?.marks ?? []
+  // An end may be told in several ways: the first of them is it.
+  const lastBegun = marks.findLastIndex(([, what]) => what !== 'ended')
+  return marks[lastBegun + 1]?.[0] ?? null
 }
 
 /** Whether an agreement has ended at `time` or later, begun again or not. */
@@ -60,16 +62,16 @@ export function endedSince(agreement: BookedAgreement | null, time: number): boo
 }
 
 /** Its state, and since and until when. Without any mark nothing is known. */
-export function stateOf({ marks }: BookedAgreement): { state: AgreementState; since?: number; until?: number } {
-  const ended = marks.findLastIndex(([, what]) => what === 'ended')
-  const lastBegun = marks.slice(ended + 1)
-  if (lastBegun.length > 0) {
-    const state = lastBegun.some(([, what]) => what === 'active') ? 'active' : 'registered'
-    return { state, since: (lastBegun[0] as AgreementMark)[0] }
-  }
-  const endedBefore = marks.findLastIndex(([, what], index) => what === 'ended' && index < ended)
-  const begun = marks.slice(endedBefore + 1).find(([, what]) => what !== 'ended')
-  return { state: 'ended', ...(begun && { since: begun[0] }), until: (marks[ended] as AgreementMark)[0] }
+export function stateOf(agreement: BookedAgreement): { state: AgreementState; since?: number; until?: number } {
+  const { marks } = agreement
+  const until = endOf(agreement)
+  const begun = until === null ? marks : marks.filter(([at]) => at < until)
+  const endedBefore = begun.findLastIndex(([, what]) => what === 'ended')
+  const lately = begun.slice(endedBefore + 1)
+  const [first] = lately
+  const since = first && { since: first[0] }
+  if (until !== null) return { state: 'ended', ...since, until }
+  return { state: lately.some(([, what]) => what === 'active') ? 'active' : 'registered', ...since }
 }
 
 /** The whole seconds of an hour in which an agreement was in force, and what is known of that. */

@@ -281,7 +281,11 @@ function earlierTime<Booked extends BookedRecord>(
 ): number | undefined {
   const { state, probe, quantity, attempts, refusals, timestamp } = record
   if (state !== 'pending' || probe || quantity === 0 || attempts > refusals + 1) return undefined
-  return earlierSecond(secondsInside(book.account(record.account).agreement, hourOf(timestamp)), timestamp, licence)
+  const { agreement, blockedAt } = book.account(record.account)
+  const hour = hourOf(timestamp)
+  // Of hours after those that were refused already there is nothing to find out.
+  const news = blockedAt === null || blockedAt >= hour + HOUR
+  return earlierSecond(secondsInside(agreement, hour), timestamp, licence && news)
 }
 
 /** Ends those of some records whose window has closed. Returns them. */

@@ -1,0 +1,114 @@
+import type { AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
+import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
+import { type CustomerAccount, customerAccount } from '../usage/account.ts'
+import { type AgreementsOptions, noteOptions, type ParsedAgreementsOptions, parseOptions } from './options.ts'
+
+/** What became of an event. */
+export interface HandledEvent {
+  readonly event: AgreementEvent
+  /**
+   * - `noted`: the ledger knows it now, or did before;
+   * - `told`: it changes nothing here, and is for a person to know: an advisory, a spend threshold, the end of a purchase
+   *   agreement, which does not end metering;
+   * - `other-product`: it is of a product that is not followed here;
+   * - `unknown`: nothing that metering knows of.
+   */
+  readonly outcome: 'noted' | 'told' | 'other-product' | 'unknown'
+  /** Whose agreement it is, where it is noted. */
+  readonly account?: CustomerAccount
+  /** What the ledger did with it. */
+  readonly result?: AgreementResult
+}
+
+/**
+ * Takes in what AWS tells of an agreement, by EventBridge or SNS: what is active is known and unblocked, what has ended
+ * is finalized as of the event's time. It asks nothing of AWS. An event may come several times, late and in any order.
+ *
+ * @param event EventBridge's, or an SNS message: the object, or the JSON that an SQS message's body is
+ * @returns when the ledger has it durably: only then is the message to be deleted
+ * @throws AgreementEventError where it is no event; whoever delivers it again and again should set it aside
+ * @throws LedgerError where the ledger cannot take it: then it is to be delivered again
+ * @throws ConfigurationError naming each option that is wrong
+ */
+export async function handleAgreementEvent(event: unknown, options: AgreementsOptions): Promise<HandledEvent> {
+  return await noteAgreementEvent(readAgreementEvent(event), parseOptions(options))
+}
+
+/** The same for one that was read. */
+export async function noteAgreementEvent(
+  event: AgreementEvent,
+  options: ParsedAgreementsOptions,
+): Promise<HandledEvent> {
+  const news = newsOf(event, options)
+  if (typeof news === 'string') return { event, outcome: news }
+  const { name, what, at, agreementId } = news
+  const { ledger, productCode } = options
+  const account = await knownAccount(ledger, name)
+  const told = { what, at, productCode, ...(agreementId !== undefined && { agreementId }) }
+  const by = { who: `AWS event ${event.id ?? 'without an id'}`, why: news.why }
+  const result = await ledger.noteAgreement(account, told, await noteOptions(options, by))
+  return { event, outcome: 'noted', account, result }
+}
+
+interface News extends Pick<AgreementNews, 'what' | 'at' | 'agreementId'> {
+  readonly name: CustomerAccount
+  readonly why: string
+}
+
+function newsOf(
+  event: AgreementEvent,
+  { productCode, product, now }: ParsedAgreementsOptions,
+): News | Exclude<HandledEvent['outcome'], 'noted'> {
+  switch (event.type) {
+    case 'licence-active':
+    case 'licence-ended': {
+      const { type, at, accountId, licenseArn, agreementId } = event
+      // Without a code it cannot be told whose it is.
+      if (event.productCode !== productCode) return 'other-product'
+      const name = customerAccount({ product: product ?? productCode, accountId, licenseArn })
+      const [what, why] =
+        type === 'licence-active'
+          ? (['active', 'License Updated'] as const)
+          : (['ended', 'License Deprovisioned'] as const)
+      return { name, what, at, why, ...(agreementId !== undefined && { agreementId }) }
+    }
+    case 'subscription': {
+      const { what, customerIdentifier, at = now() } = event
+      if (event.productCode !== productCode) return 'other-product'
+      const name = customerAccount({ product: productCode, customerIdentifier })
+      return { name, what: what === 'active' ? 'active' : 'ended', at, why: SUBSCRIPTION[what] }
+    }
+    case 'unknown':
+      return 'unknown'
+    default: {
+      const { productCode: code } = event as { readonly productCode?: string }
+      return code === undefined || code === productCode ? 'told' : 'other-product'
+    }
+  }
+}
+
+const SUBSCRIPTION = {
+  active: 'subscribe-success',
+  failed: 'subscribe-fail',
+  ending: 'unsubscribe-pending',
+  ended: 'unsubscribe-success',
+} as const
+
+/**
+ * The account as the ledger has it: of a licence AWS's examples and its answers write different ARNs, which end alike;
+ * a customer with an older identifier may be known by its AWS account.
+ */
+async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<CustomerAccount> {
+  const id = name.accountId ?? (name.customerIdentifier as string)
+  const [known, lines] = await Promise.all([ledger.agreements({ customer: id }), ledger.statement({ customer: id })])
+  const accounts = [...known, ...lines].flatMap(({ account }) => (account.kind === 'customer' ? [account] : []))
+  return (
+    accounts.find(
+      account =>
+        licenceId(account) === licenceId(name) && (name.licenseArn !== undefined || account.product === name.product),
+    ) ?? name
+  )
+}
+
+const licenceId = ({ licenseArn }: CustomerAccount): string | undefined =>
+  licenseArn?.slice(licenseArn.lastIndexOf(':') + 1)
