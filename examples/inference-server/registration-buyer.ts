@@ -85,11 +85,11 @@ export async function resolveBuyer(
       throw new RegistrationError(kindOf(cause), { cause })
     })
   const { ProductCode, CustomerAWSAccountId: accountId, LicenseArn: licenseArn } = answer ?? {}
-  if (ProductCode === undefined) throw new RegistrationError('unavailable')
+  if (!ProductCode) throw new RegistrationError('unavailable')
   if (ProductCode !== productCode) throw new RegistrationError('other-product')
-  if (accountId === undefined) throw nonsense('NoCustomerAWSAccountId')
+  if (!accountId) throw nonsense('NoCustomerAWSAccountId')
   if (!byLicence) return { accountId }
-  if (licenseArn === undefined) throw nonsense('NoLicenseArn')
+  if (!licenseArn) throw nonsense('NoLicenseArn')
   return { accountId, licenseArn }
 }
 

@@ -59,7 +59,7 @@ function accountOf(
   { productCode, product }: Pick<ParsedAgreementsOptions, 'productCode' | 'product'>,
 ): CustomerAccount {
   const { ProductCode, CustomerAWSAccountId, CustomerIdentifier, LicenseArn } = answer ?? {}
-  if (ProductCode !== undefined && ProductCode !== productCode) {
+  if (ProductCode && ProductCode !== productCode) {
     throw new OtherProductError(
       `Expected a registration token of the product ${productCode}, got one of ${ProductCode}.`,
     )
@@ -70,7 +70,7 @@ function accountOf(
   const customerIdentifier = accountId === undefined ? CustomerIdentifier || undefined : undefined
   const byLicence = licenseArn !== undefined && product !== undefined
   const name = byLicence ? { product, accountId, licenseArn } : { product: productCode, accountId, customerIdentifier }
-  if (ProductCode === undefined || !isWellFormed(name)) {
+  if (!ProductCode || !isWellFormed(name)) {
     const got = Object.entries({ ProductCode, CustomerAWSAccountId, CustomerIdentifier, LicenseArn })
     const members = got.filter(([, value]) => value).map(([member]) => member)
     throw new RegistrationAnswerError(

@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { LedgerError } from '../ledger/errors.ts'
 import { accountName } from '../text/account.ts'
 import { findAccount, namedCustomer } from './account.ts'
 import { withLedger } from './open-ledger.ts'
@@ -16,8 +15,13 @@ interface Options extends NoteOptions {
 
 export function attributeCommand(): Command {
   return new Command('attribute')
-    .description('give unattributed usage to a customer, who will be billed for it')
-    .argument('<account>', 'the unattributed account: u-…, as "statement" shows it, or its key')
+    .description(
+      'give usage to a customer, who will be billed for it: unattributed, or of another licence of its account',
+    )
+    .argument(
+      '<account>',
+      'the unattributed account, u-…, or the customer with the other licence, as "statement" shows them',
+    )
     .argument('<dimension>', "the dimension's name")
     .addOption(ledgerOption())
     .option('--account-id <id>', "the customer's AWS account id, 12 digits")
@@ -36,22 +40,20 @@ export function attributeCommand(): Command {
       await withLedger(options.ledger, 'write', async ledger => {
         const lines = await ledger.statement()
         const from = findAccount(lines, account)
-        if (from.kind !== 'unattributed') {
-          throw new LedgerError(
-            'ERR_LEDGER_STATE',
-            `${accountName(from)} is a customer; expected an unattributed account.`,
-          )
-        }
         const customer = namedCustomer(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
-        const isNew = lines.every(line => line.account.key !== customer.key)
+        const isKnown =
+          lines.some(line => line.account.key === customer.key) ||
+          (await ledger.agreements({ customer: customer.key })).length > 0
         const amount = await ledger.attribute(from.key, dimension, customer, noteOf(options))
         const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))
         print(
           [
             `Attributed ${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`,
-            ...(isNew ? [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`] : []),
+            ...(isKnown ? [] : [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`]),
             "  It is in the customer's balance and goes out with the next hour that is closed.",
-            '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
+            from.kind === 'customer'
+              ? '  With it went what was held and surely not billed. What is pending or in doubt stays where it is.'
+              : '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
           ].join('\n'),
         )
       })

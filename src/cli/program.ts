@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { agreementsCommand } from './agreements.ts'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
@@ -8,6 +9,7 @@ import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
+import { importAgreementsCommand } from './import-agreements.ts'
 import { print, printError } from './output.ts'
 import { pruneCommand } from './prune.ts'
 import { recordsCommand } from './records.ts'
@@ -25,11 +27,20 @@ import { writeOffCommand } from './write-off.ts'
 const GROUPS: [string, (() => Command)[]][] = [
   [
     'Look:',
-    [statusCommand, statementCommand, recordsCommand, heldCommand, auditCommand, sendersCommand, verifyCommand],
+    [
+      statusCommand,
+      statementCommand,
+      recordsCommand,
+      heldCommand,
+      agreementsCommand,
+      auditCommand,
+      sendersCommand,
+      verifyCommand,
+    ],
   ],
   [
     'Decide (each leaves an audit entry):',
-    [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand],
+    [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand, importAgreementsCommand],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
   ['Run:', [serveCommand, checkCommand, doctorCommand, simulateCommand]],

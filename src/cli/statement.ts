@@ -69,8 +69,11 @@ export async function readStatement(
   query: { customer?: string; dimension?: string; period: Period; now: number },
 ): Promise<StatementReport> {
   const { dimension, period, now } = query
-  const whose = { ...(await customerQuery(ledger, query.customer)), ...(dimension !== undefined && { dimension }) }
+  const customer = await customerQuery(ledger, query.customer)
+  const whose = { ...customer, ...(dimension !== undefined && { dimension }) }
   const allTime = await ledger.statement(whose)
   const isPeriod = period.from !== undefined || period.to !== undefined
-  return { now, period, allTime, lines: isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime }
+  const lines = isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime
+  const agreements = new Map((await ledger.agreements(customer)).map(agreement => [agreement.account.key, agreement]))
+  return { now, period, allTime, lines, agreements }
 }

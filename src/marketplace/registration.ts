@@ -8,13 +8,13 @@ export interface ResolveCustomerRequest {
   RegistrationToken: string
 }
 
-/** Who the buyer is. Every member may be missing in an answer that makes no sense. */
+/** Who the buyer is. Any member may be missing, null or empty: what there is not, and in an answer that makes no sense. */
 export interface ResolveCustomerResult {
-  CustomerIdentifier?: string | undefined
-  CustomerAWSAccountId?: string | undefined
-  ProductCode?: string | undefined
+  CustomerIdentifier?: string | null | undefined
+  CustomerAWSAccountId?: string | null | undefined
+  ProductCode?: string | null | undefined
   /** Of products with Concurrent Agreements. */
-  LicenseArn?: string | undefined
+  LicenseArn?: string | null | undefined
   $metadata?: { attempts?: number | undefined; httpStatusCode?: number | undefined } | undefined
 }
 

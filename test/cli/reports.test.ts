@@ -84,7 +84,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
   })
 
   test('for programs and spreadsheets has exact amounts', () => {
-    const report = { now: NOW, period: {}, lines: [LINE], allTime: [LINE] }
+    const report = { now: NOW, period: {}, lines: [LINE], allTime: [LINE], agreements: new Map() }
     const figures = {
       ...{ recorded: '9007199254740993.000001', metered: '9007199254740993', pending: '0', held: '0' },
       ...{ heldByReason: {}, balance: '0.000001' },
@@ -95,7 +95,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
       dimensions: [{ name: TOKENS.name, unit: '{token}', baseUnit: '1', size: '1000', total: figures }],
       ...{ equationHolds: true, breaches: [] },
     })
-    assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001\r\n$/)
+    assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
   })
 
   test('tells licences and products apart', () => {
@@ -105,7 +105,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
       ...LINE,
       account,
     }))
-    const text = statementTable({ now: NOW, period: {}, lines, allTime: lines })
+    const text = statementTable({ now: NOW, period: {}, lines, allTime: lines, agreements: new Map() })
     assert.match(text, /CUSTOMER +PRODUCT +LICENCE .*\n +111122223333 {2}one +l-1 .*\n +111122223333 {2}two +l-2 /)
   })
 

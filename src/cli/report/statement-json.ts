@@ -2,15 +2,22 @@ import type { StatementLine } from '../../ledger/ledger.ts'
 import { breaches, difference } from '../../ledger/rules/equation.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
+import { agreementJson } from './agreements.ts'
 import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
 
 /** The statement for a program. Amounts are decimal numbers of base units, as strings: exact at any size. */
-export function statementJson({ now, period, lines, allTime }: StatementReport): object {
+export function statementJson({ now, period, lines, allTime, agreements }: StatementReport): object {
   return {
     at: iso(now),
     from: period.from === undefined ? null : iso(period.from),
     to: period.to === undefined ? null : iso(period.to),
-    lines: lines.map(line => ({ account: line.account, dimension: line.dimension.name, ...figuresJson(line) })),
+    lines: lines.map(line => {
+      const agreement = agreements.get(line.account.key)
+      return {
+        ...{ account: line.account, ...(agreement !== undefined && { agreement: agreementJson(agreement) }) },
+        ...{ dimension: line.dimension.name, ...figuresJson(line) },
+      }
+    }),
     dimensions: byDimension(lines).map(group => {
       const [{ dimension }] = group as [StatementLine]
       return {

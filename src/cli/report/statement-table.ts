@@ -1,5 +1,6 @@
-import type { StatementLine } from '../../ledger/ledger.ts'
+import type { Agreement, StatementLine } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
+import { agreementText } from '../../text/agreement.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { baseScale, quantityScale, type Scale } from '../../text/quantity.ts'
@@ -15,6 +16,7 @@ interface Row extends Figures {
   readonly label: string
   readonly licence: string
   readonly product: string
+  readonly agreement: string
   readonly total: boolean
 }
 
@@ -27,7 +29,7 @@ export interface StatementTableOptions extends TableOptions {
 export function statementTable(report: StatementReport, options: StatementTableOptions = {}): string {
   const customers = report.lines.filter(line => line.account.kind === 'customer')
   const scaleOf = options.baseUnits ? baseScale : quantityScale
-  const sections = byDimension(customers).map(lines => dimensionSection(lines, scaleOf, options))
+  const sections = byDimension(customers).map(lines => dimensionSection(lines, report.agreements, scaleOf, options))
   if (sections.length === 0) sections.push('No usage of a customer.')
   const unattributed = unattributedSection(report.lines, scaleOf, options)
   const body = [title(report), ...sections, ...(unattributed === '' ? [] : [unattributed])].join('\n\n')
@@ -53,6 +55,7 @@ function title({ now, period: { from, to } }: StatementReport): string {
 
 function dimensionSection(
   lines: readonly StatementLine[],
+  agreements: StatementReport['agreements'],
   scaleOf: (dimension: StatementLine['dimension']) => Scale,
   options: StatementTableOptions,
 ): string {
@@ -63,9 +66,10 @@ function dimensionSection(
     label: accountLabel(line.account),
     licence: licenceLabel(line.account),
     product: line.account.product,
+    agreement: agreementCell(agreements.get(line.account.key)),
     total: false,
   }))
-  rows.push({ ...sumOf(lines), label: 'TOTAL', licence: '', product: '', total: true })
+  rows.push({ ...sumOf(lines), label: 'TOTAL', licence: '', product: '', agreement: '', total: true })
   const text = table(columnsFor(rows, scale), rows, options)
   const { paint = plain } = options
   return `${paint('bold', printable(dimension.name))}, in ${printable(scale.unit)}\n${indented(text)}`
@@ -85,8 +89,17 @@ function columnsFor(rows: readonly Row[], scale: Scale): Column<Row>[] {
     ...(products.size > 1 ? [{ title: 'PRODUCT', of: (row: Row) => row.product }] : []),
     ...(rows.some(row => row.licence !== '') ? [{ title: 'LICENCE', of: (row: Row) => row.licence }] : []),
     ...(['recorded', 'metered', 'pending', 'held', 'balance'] as const).map(figure),
+    ...(rows.some(row => row.agreement !== '')
+      ? [{ title: 'AGREEMENT', of: (row: Row) => row.agreement, optional: true as const }]
+      : []),
     ...(rows.some(row => row.held !== 0n) ? [{ title: 'HELD FOR', of: (row: Row) => reasonsText(row, scale) }] : []),
   ]
+}
+
+function agreementCell(agreement: Agreement | undefined): string {
+  if (agreement === undefined) return ''
+  const refused = agreement.refusedSince !== undefined && agreement.state !== 'ended'
+  return `${agreementText(agreement)}${refused ? ', refused by AWS' : ''}`
 }
 
 /** `in-doubt`, or where there are several `in-doubt 2, refused 5`. */

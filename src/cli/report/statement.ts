@@ -1,4 +1,4 @@
-import type { HeldReason, StatementLine } from '../../ledger/ledger.ts'
+import type { Agreement, HeldReason, StatementLine } from '../../ledger/ledger.ts'
 import type { Period } from '../period.ts'
 
 /** What a statement shows. */
@@ -8,6 +8,8 @@ export interface StatementReport {
   readonly period: Period
   /** The lines of the period. */
   readonly lines: readonly StatementLine[]
+  /** What is known of customers' agreements, by the keys of their accounts. */
+  readonly agreements: ReadonlyMap<string, Agreement>
   /** The lines of all time, of the same customers and dimensions: what the equation is about. */
   readonly allTime: readonly StatementLine[]
 }

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { HOUR } from '../../src/ledger/hours.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { customerAccount } from '../../src/usage/account.ts'
+import { folder, MILLION, run, TOKENS } from './support.ts'
+
+const NOW = ['--now', '2026-11-21T09:40Z']
+const arn = (n: number) => `arn:aws:license-manager::294406891311:license:l-${String(n).repeat(32)}`
+const licensed = (n: number) => customerAccount({ product: 'chat', accountId: '111122223333', licenseArn: arn(n) })
+
+test('agreements that exist are taken in from a file, and stand beside the usage', async t => {
+  const directory = folder(t)
+  const path = join(directory, 'ledger.sqlite')
+  const ledger = new SqliteLedger({ path })
+  await ledger.register([TOKENS])
+  const hour = Date.parse('2026-11-21T08:00Z')
+  const usage = { account: licensed(1), dimension: TOKENS.name, hour, amount: 5000n * MILLION }
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [usage] })
+  await ledger.close()
+  const command = (...args: string[]) => run([...args, '--ledger', path])
+
+  assert.match((await command('agreements')).stdout, /^No agreement is known/)
+  const file = join(directory, 'agreements.csv')
+  const header = 'product,account_id,license_arn,product_code,tenant,agreement_since,agreement_until,notes'
+  const [first, second] = [1, 2].map(n => `chat,111122223333,${arn(n)},code-1`) as [string, string]
+  writeFileSync(
+    file,
+    `\ufeff${header}\r\n${first},"Acme, Inc.",2026-11-01,,x\r\n,111,${arn(3)},,,,,\r\n${second},,soon,,\r\n`,
+  )
+  const take = (...args: string[]) => command('import-agreements', file, '--region', 'us-east-1', ...NOW, ...args)
+  const wrong = await take()
+  assert.equal(wrong.status, 2)
+  assert.match(wrong.stderr, /Nothing was taken in\. line 3: Expected product to be .* line 4: Expected a time/)
+  const good = `${header}\n${first},"Acme, Inc.",2026-11-01,,\n${second},,2026-11-01,2026-11-20T10:30Z,\n${second},,2026-11-20T12:00Z,,\n`
+  writeFileSync(file, good)
+  assert.match((await take('--dry-run')).stdout, /^3 agreements would be taken in/)
+  assert.match((await take()).stdout, /^Took in 3 of 3 agreements/)
+  assert.match((await take()).stdout, /^Took in 0 of 3 agreements/)
+
+  const table = (await command('agreements')).stdout
+  assert.match(table, /Acme, Inc\. {2}active since 2026-11-01/)
+  assert.match(table, /active since 2026-11-20T12Z/)
+  const [one] = JSON.parse((await command('agreements', '--tenant', 'Acme, Inc.', '--format', 'json')).stdout)
+  assert.deepEqual(one, {
+    ...{ account: { ...licensed(1) }, state: 'active', tenant: 'Acme, Inc.', productCode: 'code-1' },
+    since: '2026-11-01T00:00:00.000Z',
+  })
+  // What it writes it takes in again.
+  writeFileSync(file, (await command('agreements', '--format', 'csv')).stdout)
+  assert.match((await take()).stdout, /^Took in 0 of 2 agreements/)
+
+  assert.match((await command('statement', ...NOW)).stdout, /AGREEMENT.*\n.*active since 2026-11-01/)
+  const json = JSON.parse((await command('statement', '--format', 'json', ...NOW)).stdout)
+  assert.equal(json.lines[0].agreement.state, 'active')
+  assert.match(
+    (await command('statement', '--format', 'csv', ...NOW)).stdout,
+    /,active,2026-11-01T00:00:00\.000Z,,\r\n/,
+  )
+
+  // The customer has got another licence: what the first has goes there.
+  const to = ['--account-id', '111122223333', '--license-arn', arn(2), '--why', 'renewed', ...NOW]
+  const moved = await command('attribute', `l-${'1'.repeat(32)}`, TOKENS.name, ...to)
+  assert.match(moved.stdout, /^Attributed 5 .*\n.* next hour that is closed\.\n {2}With it went what was held/)
+  const other = ['--account-id', '999900001111', '--why', 'a mistake', ...NOW]
+  const refused = await command('attribute', `l-${'2'.repeat(32)}`, TOKENS.name, ...other)
+  assert.equal(refused.status, 1)
+  assert.match(refused.stderr, /Expected an account that is unattributed, or of the same AWS account/)
+  const again = new SqliteLedger({ path, readOnly: true })
+  const lines = await again.statement({ from: hour, to: hour + 2 * HOUR })
+  assert.deepEqual(
+    lines.map(({ account, recorded }) => [account.key, recorded]),
+    [[licensed(2).key, 5000n * MILLION]],
+  )
+  await again.close()
+})
