@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import {
   CONTROL_PATH,
+  EVENT_FAULT_KINDS,
   FAULT_KINDS,
   type Fault,
   parseFault,
@@ -28,6 +29,8 @@ interface Options {
 const QUESTIONS = Object.entries(UNDOCUMENTED)
   .map(([question, answers]) => `${question}=${answers.join('|')}`)
   .join(', ')
+
+const FAULTS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS].join(', ')
 
 /** A commander argument parser out of one that throws a {@link SimulatorConfigurationError}. */
 function argument<Value>(parse: (text: string, previous: Value) => Value) {
@@ -63,7 +66,7 @@ export function simulateCommand(): Command {
     .addOption(
       new Option(
         '--fault <kind=rate>',
-        `switch a fault on, such as throttling=0.1 or latency:250=0.5; may be repeated (${FAULT_KINDS.join(', ')})`,
+        `switch a fault on, such as throttling=0.1 or latency:250=0.5; may be repeated (${FAULTS})`,
       )
         .argParser(argument<Fault[]>((text, faults) => [...faults, parseFault(text)]))
         .default([], 'none'),
@@ -101,7 +104,7 @@ async function simulate(options: Options): Promise<void> {
     ...(options.seed !== undefined && { seed: options.seed }),
     ...(options.clock !== undefined && { clock: options.clock }),
   })
-  const { url, simulator } = running
+  const { url, queueUrl, simulator } = running
   const stopped = new Promise<void>(resolve => {
     process.once('SIGINT', resolve)
     process.once('SIGTERM', resolve)
@@ -114,6 +117,9 @@ Point any AWS SDK at it:
 
 What does not read the first of them, such as an older AWS CLI or boto3, is told:
   aws meteringmarketplace batch-meter-usage --endpoint-url ${url} …
+
+What AWS tells of agreements, over SQS's wire:
+  aws sqs receive-message --endpoint-url ${url} --queue-url ${queueUrl}
 
 What it has billed:
   curl ${url}${CONTROL_PATH}/totals`)

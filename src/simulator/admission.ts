@@ -93,6 +93,8 @@ function standingOf(
   catalogue: Catalogue,
 ): Standing {
   const timestamp = record.Timestamp.getTime()
+  const { suspended } = customer ?? {}
+  if (suspended !== undefined && now >= suspended.from && now < suspended.to) return 'none'
   if (licence !== undefined) return standing([licence], timestamp, now)
   if (customer === undefined) return catalogue.customersDeclared ? 'none' : 'covered'
   const licensed = Boolean(record.LicenseArn)
@@ -147,7 +149,8 @@ export function admit(
     const stands = standingOf(customer, licence, product, record, now, catalogue)
     // "Ensure the LicenseArn is valid, matches the customer, and usage is within the license activation period."
     const over = stands === 'none' && undocumented.endedLicence === 'InvalidLicenseException'
-    if (record.LicenseArn && (stands === 'early' || stands === 'late' || (over && licence !== undefined))) {
+    const notYet = stands === 'pending' && undocumented.pendingLicence === 'InvalidLicenseException'
+    if (record.LicenseArn && (stands === 'early' || stands === 'late' || notYet || (over && licence !== undefined))) {
       throw refuse('InvalidLicenseException', `The usage is not within the activation period of ${record.LicenseArn}`)
     }
     if (stands === 'early') throw outOfBoundsError(record, "is before the customer's subscription began")

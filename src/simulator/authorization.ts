@@ -6,20 +6,21 @@ export interface Authorization {
   /** YYYYMMDD. */
   date: string
   region: string
+  service: string
   signedHeaders: string[]
   /** 64 hexadecimal digits. */
   signature: string
 }
 
 const CREDENTIAL = /^([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request$/
-const SERVICE = 'aws-marketplace'
 
 /**
  * Reads the `Authorization` header. The signature itself is checked in `signature.ts`.
  *
+ * @param expected the service that the request has to be signed for
  * @throws {SimulatedServiceError} with AWS's name
  */
-export function readAuthorization(header: string | undefined): Authorization {
+export function readAuthorization(header: string | undefined, expected = 'aws-marketplace'): Authorization {
   if (header === undefined) {
     throw new SimulatedServiceError('MissingAuthenticationTokenException', 'Missing Authentication Token')
   }
@@ -39,12 +40,12 @@ export function readAuthorization(header: string | undefined): Authorization {
       'Authorization header requires AWS4-HMAC-SHA256 with Credential, SignedHeaders and Signature',
     )
   }
-  const [, accessKeyId = '', date = '', region = '', service] = credential
-  if (service !== SERVICE) {
+  const [, accessKeyId = '', date = '', region = '', service = ''] = credential
+  if (service !== expected) {
     throw new SimulatedServiceError(
       'InvalidSignatureException',
-      `Credential should be scoped to correct service: '${SERVICE}'.`,
+      `Credential should be scoped to correct service: '${expected}'.`,
     )
   }
-  return { accessKeyId, date, region, signedHeaders: signedHeaders.split(';'), signature }
+  return { accessKeyId, date, region, service, signedHeaders: signedHeaders.split(';'), signature }
 }

@@ -1,133 +1,33 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import * as v from 'valibot'
-import { strictObject } from '../check.ts'
-import type { Agreement, Customer } from './agreements.ts'
-import type { Instant } from './clock.ts'
-import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import type { Undocumented } from './undocumented.ts'
+import type { Agreement, Customer, Period } from './agreements.ts'
 import {
-  accountId,
-  customerIdentifier,
-  dimension,
-  instant,
-  licenseArn,
-  productCode,
-  region,
-  validated,
-} from './validation.ts'
+  type AgreementChange,
+  type CatalogueDeclaration,
+  type CustomerDeclaration,
+  catalogueSchema,
+  changeSchema,
+  customerSchema,
+  endSchema,
+  type Identity,
+  type ProductDeclaration,
+  productSchema,
+  type Renewal,
+  renewalSchema,
+  type SubscriptionEnd,
+  type SubscriptionStart,
+  type Suspension,
+  startSchema,
+  suspensionSchema,
+  type TokenDeclaration,
+  tokenSchema,
+} from './declarations.ts'
+import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
+import type { AgreementEvents } from './events.ts'
+import type { Undocumented } from './undocumented.ts'
+import { region, validated } from './validation.ts'
 import type { ResolveCustomerResult, UsageRecord } from './wire.ts'
 
 const TOKEN_LIFE = 4 * 3_600_000
-
-/** A customer's names: at least one of them. */
-interface Identity {
-  accountId?: string | undefined
-  /** The older identity; beside `accountId` it says that both are one customer. */
-  customerIdentifier?: string | undefined
-}
-
-export interface ProductDeclaration {
-  code: string
-  /** The API names of its dimensions; any, if they are left out. */
-  dimensions?: string[] | undefined
-}
-
-export interface SubscriptionDeclaration {
-  product: string
-  licenseArn?: string | undefined
-  /** When it begins; it has always been, if left out. */
-  from?: Instant | undefined
-  /** When it ends. Usage of before is still taken for an hour after. */
-  to?: Instant | undefined
-}
-
-export interface CustomerDeclaration extends Identity {
-  /** Subscribed to everything, if they are left out. */
-  subscriptions?: SubscriptionDeclaration[] | undefined
-}
-
-export interface TokenDeclaration extends Identity {
-  /** Made up, if it is left out. */
-  token?: string | undefined
-  product: string
-  licenseArn?: string | undefined
-  /** It expires four hours later. Now, if left out. */
-  createdAt?: Instant | undefined
-}
-
-export interface AgreementChange extends Identity {
-  /** Every product, if it is left out. */
-  product?: string | undefined
-  licenseArn?: string | undefined
-  /** Now, if it is left out. */
-  at?: Instant | undefined
-}
-
-/** What exists: a catalogue file has this shape. What is not declared at all is accepted freely. */
-export interface CatalogueDeclaration {
-  products?: ProductDeclaration[] | undefined
-  customers?: CustomerDeclaration[] | undefined
-  tokens?: TokenDeclaration[] | undefined
-  /** Regions that answer `DisabledApiException`. */
-  disabledRegions?: string[] | undefined
-}
-
-const productSchema = strictObject({
-  code: productCode,
-  dimensions: v.optional(v.array(dimension)),
-})
-
-const identity = {
-  accountId: v.optional(accountId),
-  customerIdentifier: v.optional(customerIdentifier),
-}
-
-const someIdentity = <Named extends Identity>() =>
-  v.check<Named, string>(
-    value => value.accountId !== undefined || value.customerIdentifier !== undefined,
-    'Expected accountId or customerIdentifier, or both',
-  )
-
-const subscriptionSchema = strictObject({
-  product: productCode,
-  licenseArn: v.optional(licenseArn),
-  from: v.optional(instant),
-  to: v.optional(instant),
-})
-
-const customerSchema = v.pipe(
-  strictObject({ ...identity, subscriptions: v.optional(v.array(subscriptionSchema)) }),
-  someIdentity(),
-)
-
-const tokenSchema = v.pipe(
-  strictObject({
-    token: v.optional(v.pipe(v.string(), v.minLength(1))),
-    product: productCode,
-    ...identity,
-    licenseArn: v.optional(licenseArn),
-    createdAt: v.optional(instant),
-  }),
-  someIdentity(),
-)
-
-const agreementSchema = v.pipe(
-  strictObject({
-    ...identity,
-    product: v.optional(productCode),
-    licenseArn: v.optional(licenseArn),
-    at: v.optional(instant),
-  }),
-  someIdentity(),
-)
-
-const catalogueSchema = strictObject({
-  products: v.optional(v.array(productSchema)),
-  customers: v.optional(v.array(customerSchema)),
-  tokens: v.optional(v.array(tokenSchema)),
-  disabledRegions: v.optional(v.array(region)),
-})
 
 interface Token {
   answer: ResolveCustomerResult
@@ -140,6 +40,7 @@ interface Token {
  */
 export class Catalogue {
   readonly #now: () => number
+  readonly #events: AgreementEvents
   /** By code; a product without a set has any dimension. */
   readonly #products = new Map<string, Set<string> | undefined>()
   readonly #accounts = new Map<string, Customer>()
@@ -152,8 +53,9 @@ export class Catalogue {
   #licencesDeclared = false
 
   /** @param now milliseconds since the epoch */
-  constructor(now: () => number) {
+  constructor(now: () => number, events: AgreementEvents) {
     this.#now = now
+    this.#events = events
   }
 
   /** @throws {SimulatorConfigurationError} and then part of it may be declared */
@@ -196,39 +98,103 @@ export class Catalogue {
       this.#expectProduct(product, `${at}.product`)
       if (licenseArn !== undefined) this.#licencesDeclared = true
       const agreement = this.#agreement(known, product, licenseArn, at)
-      agreement.periods.push({ from: from ?? Number.NEGATIVE_INFINITY, to: to ?? Number.POSITIVE_INFINITY })
+      const period = this.#period(agreement, from, to)
+      this.#events.begins(agreement, period)
+      if (to !== undefined) this.#events.ends(agreement, period, 'EXPIRED')
     })
   }
 
   /** The customer is subscribed from `at` on. A customer nobody declared is known from now on. */
-  subscribe(change: AgreementChange): void {
-    const { product, licenseArn, at = this.#now(), ...ids } = validated(agreementSchema, change, 'subscription')
+  subscribe(change: SubscriptionStart): void {
+    const { product, licenseArn, at = this.#now(), pending, ...ids } = validated(startSchema, change, 'subscription')
     if (product !== undefined) this.#expectProduct(product, 'subscription.product')
     const customer = this.#find(ids) ?? this.#add(ids, !this.#customersDeclared)
-    const { periods } = this.#agreement(customer, product, licenseArn, 'subscription')
-    const last = periods.at(-1)
+    const agreement = this.#agreement(customer, product, licenseArn, 'subscription')
+    const last = agreement.periods.at(-1)
     if (last !== undefined && last.to > at) {
       throw new SimulatorConfigurationError('subscription: Expected one that has ended before but it is in force')
     }
-    periods.push({ from: at, to: Number.POSITIVE_INFINITY })
+    const period = this.#period(agreement, at, undefined)
+    if (pending) period.activeAt = Number.POSITIVE_INFINITY
+    this.#events.begins(agreement, period)
+  }
+
+  /** From `at` on AWS takes usage of the customer's subscriptions that are pending, since they began. */
+  activate(change: AgreementChange): void {
+    const { at = this.#now(), ...named } = validated(changeSchema, change, 'subscription')
+    const pending = this.#matching(named).flatMap(agreement =>
+      agreement.periods
+        .filter(({ activeAt }) => activeAt === Number.POSITIVE_INFINITY)
+        .map(period => [agreement, period] as const),
+    )
+    if (pending.length === 0) {
+      throw new SimulatorConfigurationError('subscription: Expected one that is pending but there is none')
+    }
+    for (const [agreement, period] of pending) {
+      period.activeAt = at
+      this.#events.activated(agreement, period)
+    }
+  }
+
+  /** The terms of the customer's subscriptions are others from `at` on. Nothing of it changes what AWS takes. */
+  amend(change: AgreementChange): void {
+    const { at = this.#now(), ...named } = validated(changeSchema, change, 'subscription')
+    for (const [agreement, period] of this.#inForce(named, at)) this.#events.amended(agreement, period, at)
+  }
+
+  /** Another agreement goes on where the one of this licence ends. */
+  renew(renewal: Renewal): void {
+    const { at = this.#now(), renewedAs, ...named } = validated(renewalSchema, renewal, 'renewal')
+    for (const [agreement, period] of this.#inForce(named, at)) {
+      const { agreementId } = period
+      if (renewedAs === undefined || renewedAs === named.licenseArn) {
+        period.agreementId = this.#events.newAgreementId()
+        period.to = Number.POSITIVE_INFINITY
+        this.#events.renewed(agreement, period, agreementId, at)
+        continue
+      }
+      const next = this.#agreement(agreement.customer, agreement.product, renewedAs, 'renewal')
+      this.#events.begins(next, this.#period(next, at, undefined), agreementId)
+      period.to = at
+      this.#events.ends(agreement, period, 'RENEWED')
+    }
+  }
+
+  /** AWS takes nothing of the customer from `at` on, until it lets it go on. */
+  suspend(suspension: Suspension): void {
+    const { at = this.#now(), ...ids } = validated(suspensionSchema, suspension, 'suspension')
+    const customer = this.#find(ids) ?? this.#add(ids, !this.#customersDeclared)
+    customer.suspended = { from: at, to: Number.POSITIVE_INFINITY }
+    this.#advise(customer, 'Issued', at)
+  }
+
+  resume(suspension: Suspension): void {
+    const { at = this.#now(), ...ids } = validated(suspensionSchema, suspension, 'suspension')
+    const customer = this.#find(ids)
+    if (customer?.suspended === undefined || customer.suspended.to <= at) {
+      throw new SimulatorConfigurationError('suspension: Expected a customer that is suspended')
+    }
+    customer.suspended.to = at
+    this.#advise(customer, 'Resolved', at)
   }
 
   /** The customer's subscriptions to the product (or the one licence) end at `at`; all of them, if neither is named. */
-  unsubscribe(change: AgreementChange): void {
-    const { product, licenseArn, at = this.#now(), ...ids } = validated(agreementSchema, change, 'subscription')
+  unsubscribe(change: SubscriptionEnd): void {
+    const { at = this.#now(), status = 'CANCELLED', ...named } = validated(endSchema, change, 'subscription')
+    const { product, licenseArn, ...ids } = named
     const customer = this.#find(ids) ?? this.#add(ids, !this.#customersDeclared)
-    const ending = customer.agreements.filter(
-      agreement =>
-        (product === undefined || agreement.product === product) &&
-        (licenseArn === undefined || agreement.licenseArn === licenseArn),
-    )
+    const ending = this.#matching(named)
     // Who was accepted freely was subscribed until now.
     if (ending.length === 0) {
       const agreement = this.#agreement(customer, product, licenseArn, 'subscription')
-      agreement.periods.push({ from: Number.NEGATIVE_INFINITY, to: at })
+      this.#events.ends(agreement, this.#period(agreement, undefined, at), status)
     }
-    for (const { periods } of ending) {
-      for (const period of periods) if (period.to > at) period.to = at
+    for (const agreement of ending) {
+      for (const period of agreement.periods) {
+        if (period.to <= at) continue
+        period.to = at
+        this.#events.ends(agreement, period, status)
+      }
     }
   }
 
@@ -314,10 +280,47 @@ export class Catalogue {
   }
 
   #add({ accountId, customerIdentifier }: Identity, open: boolean): Customer {
-    const customer: Customer = { accountId, customerIdentifier, open, agreements: [] }
+    const customer: Customer = { accountId, customerIdentifier, open, suspended: undefined, agreements: [] }
     if (accountId !== undefined) this.#accounts.set(accountId, customer)
     if (customerIdentifier !== undefined) this.#identifiers.set(customerIdentifier, customer)
     return customer
+  }
+
+  /** The customer's agreements with this product and licence, where they are named. */
+  #matching({ product, licenseArn, ...ids }: Omit<AgreementChange, 'at'>): Agreement[] {
+    const { agreements = [] } = this.#find(ids) ?? {}
+    return agreements.filter(
+      agreement =>
+        (product === undefined || agreement.product === product) &&
+        (licenseArn === undefined || agreement.licenseArn === licenseArn),
+    )
+  }
+
+  /** Those of them that are in force at a time, each with its period. */
+  #inForce(named: Omit<AgreementChange, 'at'>, at: number): [Agreement, Period][] {
+    const found = this.#matching(named).flatMap(agreement =>
+      agreement.periods
+        .filter(({ from, to }) => from <= at && at < to)
+        .map((period): [Agreement, Period] => [agreement, period]),
+    )
+    if (found.length === 0) {
+      throw new SimulatorConfigurationError('subscription: Expected one that is in force but there is none')
+    }
+    return found
+  }
+
+  #advise(customer: Customer, advice: 'Issued' | 'Resolved', at: number): void {
+    for (const agreement of customer.agreements) {
+      for (const period of agreement.periods) {
+        if (period.from <= at && at < period.to) this.#events.advised(agreement, period, advice, at)
+      }
+    }
+  }
+
+  #period(agreement: Agreement, from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY): Period {
+    const period = { from, to, activeAt: Number.NEGATIVE_INFINITY, agreementId: this.#events.newAgreementId() }
+    agreement.periods.push(period)
+    return period
   }
 
   /** The customer's agreement for exactly this; a new one without periods, if there is none. */
@@ -347,21 +350,4 @@ export class Catalogue {
     const known = [...this.#products.keys()].join(', ')
     throw new SimulatorConfigurationError(`${where}: Expected a declared product (${known}) but received ${code}`)
   }
-}
-
-/**
- * Reads a catalogue from a JSON file.
- *
- * @throws {SimulatorConfigurationError} if it cannot be read, is not JSON or is not a catalogue
- */
-export function readCatalogue(path: string): CatalogueDeclaration {
-  let content: unknown
-  try {
-    content = JSON.parse(readFileSync(path, 'utf8'))
-  } catch (cause) {
-    throw new SimulatorConfigurationError(`catalogue ${path}: Expected a JSON file but ${(cause as Error).message}`, {
-      cause,
-    })
-  }
-  return validated(catalogueSchema, content, `catalogue ${path}`)
 }

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import { FAULT_KINDS, type FaultKind } from './faults.ts'
+import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
 import { instant, region, validated } from './validation.ts'
 import { parseRequest } from './wire-format.ts'
@@ -32,7 +32,7 @@ const clockSchema = strictObject({ now: instant })
 const advanceSchema = strictObject({ milliseconds: v.number() })
 const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
 const regionSchema = strictObject({ region, disabled: v.boolean() })
-const kindSchema = strictObject({ kind: v.optional(v.picklist(FAULT_KINDS)) })
+const kindSchema = strictObject({ kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS])) })
 const foreignSchema = v.looseObject({ region: v.optional(region) })
 const billedSchema = v.array(
   strictObject({
@@ -79,7 +79,7 @@ const ROUTES: Record<string, Record<string, Route>> = {
       return simulator.faults.list()
     },
     DELETE: (simulator, _body, query) => {
-      simulator.faults.clear(validated(kindSchema, query, 'query').kind as FaultKind | undefined)
+      simulator.faults.clear(validated(kindSchema, query, 'query').kind as Fault['kind'] | undefined)
       return simulator.faults.list()
     },
   },
@@ -108,7 +108,15 @@ const ROUTES: Record<string, Record<string, Route>> = {
   '/products': { POST: (simulator, body) => simulator.catalogue.declareProduct(body as never) },
   '/customers': { POST: (simulator, body) => simulator.catalogue.declareCustomer(body as never) },
   '/subscriptions': { POST: (simulator, body) => simulator.catalogue.subscribe(body as never) },
+  '/customers/suspend': { POST: (simulator, body) => simulator.catalogue.suspend(body as never) },
+  '/customers/resume': { POST: (simulator, body) => simulator.catalogue.resume(body as never) },
+  '/subscriptions/activate': { POST: (simulator, body) => simulator.catalogue.activate(body as never) },
+  '/subscriptions/amend': { POST: (simulator, body) => simulator.catalogue.amend(body as never) },
+  '/subscriptions/renew': { POST: (simulator, body) => simulator.catalogue.renew(body as never) },
   '/subscriptions/end': { POST: (simulator, body) => simulator.catalogue.unsubscribe(body as never) },
+  '/events': {
+    GET: ({ queue }) => ({ queue: queue.messages(), deadLetters: queue.dead?.messages() ?? [] }),
+  },
   '/tokens': { POST: (simulator, body) => ({ token: simulator.catalogue.createToken(body as never) }) },
   '/foreign': {
     POST: (simulator, body) => {
@@ -149,8 +157,12 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `PUT /regions` | `{ region, disabled }` | the same |
  * | `POST /products` | a {@link ProductDeclaration} | 204 |
  * | `POST /customers` | a {@link CustomerDeclaration} | 204 |
- * | `POST /subscriptions` | an {@link AgreementChange}: begins | 204 |
- * | `POST /subscriptions/end` | an {@link AgreementChange}: ends | 204 |
+ * | `POST /customers/suspend`, `/customers/resume` | a {@link Suspension} | 204 |
+ * | `POST /subscriptions` | a {@link SubscriptionStart}: begins | 204 |
+ * | `POST /subscriptions/activate`, `/subscriptions/amend` | an {@link AgreementChange} | 204 |
+ * | `POST /subscriptions/renew` | a {@link Renewal} | 204 |
+ * | `POST /subscriptions/end` | a {@link SubscriptionEnd}: ends | 204 |
+ * | `GET /events` | | what is in the events' queue, `{ queue, deadLetters }`: {@link QueuedMessage}s |
  * | `POST /tokens` | a {@link TokenDeclaration} | `{ token }` |
  * | `POST /foreign` | a BatchMeterUsage request of another tool, and `region` | BatchMeterUsage's result |
  * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |

@@ -5,6 +5,9 @@ import type { Random } from './random.ts'
 import { expected, validated } from './validation.ts'
 import type { UsageRecord } from './wire.ts'
 
+/** AWS sends agreements' events there alone. */
+export const EVENTS_REGION = 'us-east-1'
+
 /**
  * Everything that can go wrong. Faults named `…-after` happen when the records were already taken and billed, so that
  * the caller cannot know; the others of that name happen before.
@@ -43,6 +46,18 @@ export const FAULT_KINDS = [
 ] as const
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
+
+/**
+ * What can go wrong with an agreement's event on its way to the queue. Of a fault's `next`, `rate`, `product` and
+ * `customer` it is events that are meant, in the order in which they are planned.
+ *
+ * - `event-duplicate`: it comes again, `milliseconds` later.
+ * - `event-late`: it comes `milliseconds` later.
+ * - `event-shuffled`: it comes up to `milliseconds` later, each event by its own while: they change places.
+ */
+export const EVENT_FAULT_KINDS = ['event-duplicate', 'event-late', 'event-shuffled'] as const
+
+export type EventFaultKind = (typeof EVENT_FAULT_KINDS)[number]
 
 /** What hides the answer of a request. */
 export type Interruption =
@@ -84,7 +99,7 @@ export const AFTER: Partial<Record<FaultKind, () => Interruption>> = {
 
 /** A fault as it is switched on. */
 export interface Fault {
-  kind: FaultKind
+  kind: FaultKind | EventFaultKind
   /** How likely a request meets it, 0 to 1. Either this or `next`. */
   rate?: number | undefined
   /** The next so many requests meet it. */
@@ -99,7 +114,7 @@ export interface Fault {
   customer?: string | undefined
   /** Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. */
   share?: number | undefined
-  /** Of `latency` (default 1000). */
+  /** Of `latency` (default 1000) and of events' faults (default 120000). */
   milliseconds?: number | undefined
 }
 
@@ -113,7 +128,7 @@ const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
 const faultSchema = v.pipe(
   strictObject({
-    kind: v.picklist(FAULT_KINDS),
+    kind: v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS]),
     rate: v.optional(rate),
     next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
     region: v.optional(v.string()),
@@ -121,12 +136,13 @@ const faultSchema = v.pipe(
     dimension: v.optional(v.string()),
     customer: v.optional(v.string()),
     share: v.optional(rate, 0.5),
-    milliseconds: v.optional(v.pipe(v.number(), v.minValue(0)), 1000),
+    milliseconds: v.optional(v.pipe(v.number(), v.minValue(0))),
   }),
   v.check(
     fault => (fault.rate === undefined) !== (fault.next === undefined),
     'Expected either rate or next, and not both',
   ),
+  v.transform(fault => ({ ...fault, milliseconds: fault.milliseconds ?? (isOfEvents(fault) ? 120_000 : 1000) })),
 )
 
 /** What of a request decides whether a fault is meant for it. */
@@ -136,7 +152,21 @@ export interface FaultTarget {
   records: readonly UsageRecord[]
 }
 
+/** The same of an event. */
+export interface EventTarget {
+  product: string | undefined
+  /** The customer's account id, identifier and licence. */
+  names: readonly (string | undefined)[]
+}
+
 const NONE: readonly CheckedFault[] = []
+
+const isOfEvents = ({ kind }: { kind: Fault['kind'] }): boolean => kind.startsWith('event-')
+
+/** A fault that a request can meet. */
+export type RequestFault = CheckedFault & { kind: FaultKind }
+
+const isOfRequests = (fault: CheckedFault): fault is RequestFault => !isOfEvents(fault)
 
 /** Whether a fault is meant for this record. */
 export function meets(fault: CheckedFault, record: UsageRecord): boolean {
@@ -157,13 +187,29 @@ function concerns(fault: CheckedFault, target: FaultTarget): boolean {
   return target.records.some(record => meets(fault, record))
 }
 
+/** No event is of a dimension, and all are of one region. */
+function concernsEvent(
+  { region, product, dimension, customer }: CheckedFault,
+  { names, ...target }: EventTarget,
+): boolean {
+  return (
+    (region === undefined || region === EVENTS_REGION) &&
+    (product === undefined || product === target.product) &&
+    dimension === undefined &&
+    (customer === undefined || names.includes(customer))
+  )
+}
+
 /** The faults that are switched on. */
 export class FaultPlan {
   readonly #random: Random
+  readonly #eventRandom: Random
   #faults: CheckedFault[] = []
 
-  constructor(random: Random) {
+  /** @param eventRandom for events, so that they do not shift the faults of requests */
+  constructor(random: Random, eventRandom: Random) {
     this.#random = random
+    this.#eventRandom = eventRandom
   }
 
   /** @throws {SimulatorConfigurationError} */
@@ -172,7 +218,7 @@ export class FaultPlan {
   }
 
   /** Switches off all faults, or all of one kind. */
-  clear(kind?: FaultKind): void {
+  clear(kind?: Fault['kind']): void {
     this.#faults = kind === undefined ? [] : this.#faults.filter(fault => fault.kind !== kind)
   }
 
@@ -182,12 +228,12 @@ export class FaultPlan {
   }
 
   /** The faults that this request meets. At most one of them hides the answer: the first that was added. */
-  draw(target: FaultTarget): readonly CheckedFault[] {
-    if (this.#faults.length === 0) return NONE
-    const drawn: CheckedFault[] = []
+  draw(target: FaultTarget): readonly RequestFault[] {
+    if (this.#faults.length === 0) return NONE as readonly RequestFault[]
+    const drawn: RequestFault[] = []
     let hidden = false
     for (const fault of this.#faults) {
-      if (!concerns(fault, target)) continue
+      if (!isOfRequests(fault) || !concerns(fault, target)) continue
       // Every rate draws its number for every request, so that faults do not shift one another's.
       if (fault.rate !== undefined && this.#random() >= fault.rate) continue
       if (hides(fault.kind)) {
@@ -197,6 +243,19 @@ export class FaultPlan {
       if (fault.next !== undefined) fault.next--
       drawn.push(fault)
     }
+    this.#faults = this.#faults.filter(fault => fault.next !== 0)
+    return drawn
+  }
+
+  /** The faults that this event meets. */
+  drawForEvent(target: EventTarget): readonly CheckedFault[] {
+    if (this.#faults.length === 0) return NONE
+    const drawn = this.#faults.filter(fault => {
+      if (!isOfEvents(fault) || !concernsEvent(fault, target)) return false
+      if (fault.rate !== undefined) return this.#eventRandom() < fault.rate
+      if (fault.next !== undefined) fault.next--
+      return true
+    })
     this.#faults = this.#faults.filter(fault => fault.next !== 0)
     return drawn
   }

@@ -1,27 +1,40 @@
-/** AWS Marketplace Metering on this machine: every rule, every fault, and what it has billed. */
+/** AWS Marketplace Metering on this machine: every rule, every fault, its agreement events, and what it has billed. */
 export type { BilledFilter, BilledRecord, BilledTotal, Series } from './book.ts'
-export {
-  type AgreementChange,
-  type Catalogue,
-  type CatalogueDeclaration,
-  type CustomerDeclaration,
-  type ProductDeclaration,
-  readCatalogue,
-  type SubscriptionDeclaration,
-  type TokenDeclaration,
-} from './catalogue.ts'
+export type { Catalogue } from './catalogue.ts'
 export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'
 export type { Instant, SimulatorClock } from './clock.ts'
 export { CONTROL_PATH } from './control.ts'
+export {
+  type AgreementChange,
+  type CatalogueDeclaration,
+  type CustomerDeclaration,
+  type ProductDeclaration,
+  type Renewal,
+  readCatalogue,
+  type SubscriptionDeclaration,
+  type SubscriptionEnd,
+  type SubscriptionStart,
+  type Suspension,
+  type TokenDeclaration,
+} from './declarations.ts'
 export {
   SimulatedAnswerError,
   SimulatedResetError,
   SimulatedServiceError,
   SimulatorConfigurationError,
 } from './errors.ts'
-export { FAULT_KINDS, type Fault, type FaultKind, type FaultPlan, parseFault } from './faults.ts'
+export {
+  EVENT_FAULT_KINDS,
+  type EventFaultKind,
+  FAULT_KINDS,
+  type Fault,
+  type FaultKind,
+  type FaultPlan,
+  parseFault,
+} from './faults.ts'
 export type { Counters, LoggedRequest } from './log.ts'
 export { type Answer, type Caller, MarketplaceSimulator, type SimulatorOptions } from './marketplace.ts'
+export type { MessageQueue, QueuedMessage, ReceivedMessage } from './queue.ts'
 export { type RunningSimulator, type ServerOptions, startSimulator } from './server.ts'
 export type { SigningCredentials } from './signature.ts'
 export { parseUndocumented, UNDOCUMENTED, type Undocumented } from './undocumented.ts'

@@ -1,4 +1,4 @@
-import type { FaultKind } from './faults.ts'
+import type { Fault, FaultKind } from './faults.ts'
 import type { Operation, RecordStatus } from './wire.ts'
 
 /** One request, as the log keeps it. */
@@ -22,7 +22,7 @@ export interface Counters {
   /** Refused by the quota; those that a fault throttled are in `faults`. */
   throttled: number
   /** How often each fault was injected. */
-  faults: Partial<Record<FaultKind, number>>
+  faults: Partial<Record<Fault['kind'], number>>
   /** Requests refused by a rule, by the name of AWS's error. */
   refused: Record<string, number>
   /** Records by what became of them; a record sent again counts again. */
@@ -67,7 +67,7 @@ export class RequestLog {
     this.#counters.throttled++
   }
 
-  fault(kind: FaultKind): void {
+  fault(kind: Fault['kind']): void {
     this.#counters.faults[kind] = (this.#counters.faults[kind] ?? 0) + 1
   }
 

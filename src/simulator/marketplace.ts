@@ -3,13 +3,16 @@ import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { type Admission, admit, seriesOf } from './admission.ts'
 import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
-import { Catalogue, type CatalogueDeclaration } from './catalogue.ts'
+import { Catalogue } from './catalogue.ts'
 import { type Instant, SimulatorClock } from './clock.ts'
+import type { CatalogueDeclaration } from './declarations.ts'
 import { SimulatedAnswerError, SimulatedResetError, SimulatedServiceError } from './errors.ts'
+import { AgreementEvents } from './events.ts'
 import {
   AFTER,
   BEFORE,
   type CheckedFault,
+  type EventTarget,
   type Fault,
   type FaultKind,
   FaultPlan,
@@ -18,6 +21,7 @@ import {
   meets,
 } from './faults.ts'
 import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
+import { MessageQueue } from './queue.ts'
 import { Quota } from './quota.ts'
 import { type Random, seeded, shuffled } from './random.ts'
 import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
@@ -85,6 +89,7 @@ export type Answer<Result = object> = { delay: number } & Outcome<Result>
 /** `truncated` is half of the result's JSON, `empty` is `{}` in its place. */
 type Outcome<Result = object> = { type: 'result' | 'truncated' | 'empty'; result: Result } | Interruption
 
+const QUEUE_NAME = 'marketplace-events'
 const NO_RECORDS: readonly UsageRecord[] = []
 
 /**
@@ -97,6 +102,8 @@ export class MarketplaceSimulator {
   readonly clock: SimulatorClock
   readonly catalogue: Catalogue
   readonly faults: FaultPlan
+  /** Where AWS's agreement events come to; `dead` is its dead-letter queue. */
+  readonly queue: MessageQueue
   readonly #random: Random
   readonly #book: Book
   readonly #quota = new Quota()
@@ -124,10 +131,15 @@ export class MarketplaceSimulator {
     this.#undocumented = readUndocumented(undocumented, 'options.undocumented')
     this.clock = new SimulatorClock(now)
     if (clock !== undefined) this.clock.set(clock)
-    this.catalogue = new Catalogue(() => this.clock.now())
-    this.catalogue.declare(catalogue)
-    this.faults = new FaultPlan(this.#random)
+    // Numbers of their own, so that events do not shift what happens to requests.
+    const eventRandom = seeded(~seed)
+    this.faults = new FaultPlan(this.#random, eventRandom)
     for (const fault of faults) this.faults.add(fault)
+    const dead = new MessageQueue(`${QUEUE_NAME}-dead-letters`, this.clock, eventRandom)
+    this.queue = new MessageQueue(QUEUE_NAME, this.clock, eventRandom, dead)
+    const events = new AgreementEvents(this.queue, this.clock, target => this.#eventFaults(target), eventRandom)
+    this.catalogue = new Catalogue(() => this.clock.now(), events)
+    this.catalogue.declare(catalogue)
   }
 
   /** Requests a second for each operation and region; `null` is no limit. All callers are one seller's account. */
@@ -350,6 +362,12 @@ export class MarketplaceSimulator {
       return { UsageRecord: record, Status: 'DuplicateRecord' }
     }
     return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }
+  }
+
+  #eventFaults(target: EventTarget): readonly CheckedFault[] {
+    const faults = this.faults.drawForEvent(target)
+    for (const { kind } of faults) this.#log.fault(kind)
+    return faults
   }
 
   /** The records that a fault of this kind meets: of those it is meant for, each by its share, and at least one. */

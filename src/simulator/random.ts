@@ -23,3 +23,9 @@ export function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
   }
   return copy
 }
+
+/** A UUID out of these numbers. */
+export function uuidOf(random: Random): string {
+  const hex = Array.from({ length: 32 }, () => Math.floor(random() * 16).toString(16)).join('')
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})/, '$1-$2-4$3-a$4-')
+}

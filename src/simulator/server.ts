@@ -19,6 +19,7 @@ import {
 } from './marketplace.ts'
 import { MAX_BYTES, tooLarge } from './shape.ts'
 import { SignatureVerifier, type SigningCredentials } from './signature.ts'
+import { answerSqs, QUEUE_OWNER, SQS_CONTENT_TYPE, serializeSqsError, sqsOperationOf } from './sqs.ts'
 import { validated } from './validation.ts'
 import type { Operation } from './wire.ts'
 import { CONTENT_TYPE, operationOf, parseRequest, serializeError, serializeResult } from './wire-format.ts'
@@ -47,6 +48,8 @@ export interface ServerOptions extends SimulatorOptions {
 export interface RunningSimulator extends AsyncDisposable {
   /** Where an AWS SDK's `endpoint` (or `AWS_ENDPOINT_URL_MARKETPLACE_METERING`) has to point. */
   readonly url: string
+  /** The queue of AWS's agreement events, for any SQS client. */
+  readonly queueUrl: string
   /** The same simulator, for a caller in this process. */
   readonly simulator: MarketplaceSimulator
   /** Ends; open requests are cut off. */
@@ -60,8 +63,8 @@ const optionsSchema = strictObject({
 })
 
 /**
- * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), and a control API (see
- * `control.ts`) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
+ * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), with a control API (see
+ * `control.ts`) and the queue of agreements' events (SQS's wire) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
  * region. Signatures are checked only with `verifySignatures`.
  *
  * @throws {SimulatorConfigurationError} for a bad option, or if it cannot listen there
@@ -75,9 +78,11 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
   const verifier = verifySignatures && new SignatureVerifier(verifySignatures, wallClock)
   const simulator = new MarketplaceSimulator(rest)
   const stopping = new AbortController()
+  let url = ''
   const server = createServer((request, response) => {
     const wait = (milliseconds: number) => delay(milliseconds, stopping.signal)
-    serve({ simulator, verifier, host, wallClock }, request, response, wait).catch(error => {
+    const served = { simulator, verifier, host, wallClock, url, stopping: stopping.signal }
+    serve(served, request, response, wait).catch(error => {
       if (!stopping.signal.aborted && !request.destroyed) console.error(error)
       request.socket.destroy()
     })
@@ -96,8 +101,10 @@ export async function startSimulator(options: ServerOptions = {}): Promise<Runni
     server.closeAllConnections()
     await closed
   }
+  url = `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`
   return {
-    url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    url,
+    queueUrl: `${url}/${QUEUE_OWNER}/${simulator.queue.name}`,
     simulator,
     close,
     [Symbol.asyncDispose]: close,
@@ -109,14 +116,17 @@ interface Served {
   readonly verifier: SignatureVerifier | undefined
   readonly host: string
   readonly wallClock: () => number
+  readonly url: string
+  readonly stopping: AbortSignal
 }
 
 async function serve(
-  { simulator, verifier, host, wallClock }: Served,
+  served: Served,
   request: IncomingMessage,
   response: ServerResponse,
   delay: (milliseconds: number) => Promise<unknown>,
 ): Promise<void> {
+  const { simulator, verifier, host, wallClock } = served
   // A client may send any path, such as `//`, which is no URL of its own.
   const [path = '', query = ''] = (request.url ?? '').split('?')
   if (path === CONTROL_PATH || path.startsWith(`${CONTROL_PATH}/`)) {
@@ -136,6 +146,9 @@ async function serve(
   }
   const body = await readBody(request, MAX_BYTES)
   response.setHeader('date', new Date(wallClock()).toUTCString())
+  const target = request.headers['x-amz-target']
+  const sqs = sqsOperationOf(typeof target === 'string' ? target : undefined)
+  if (sqs !== undefined) return serveSqs(served, request, response, { operation: sqs, query, body })
   const answer = answerOf(simulator, verifier, request, { path, query, body })
   if (answer.delay > 0) await delay(answer.delay)
   switch (answer.type) {
@@ -185,6 +198,40 @@ function answerOf(
     if (!(error instanceof SimulatedServiceError)) throw error
     simulator.refused(error, operation ?? '', caller)
     return { delay: 0, type: 'error', error }
+  }
+}
+
+/** How often a receipt that waits looks again, by the machine's clock: the simulator's may be set, or be anybody's. */
+const LOOK_AGAIN = 50
+
+async function serveSqs(
+  { simulator, verifier, url, stopping }: Served,
+  request: IncomingMessage,
+  response: ServerResponse,
+  { operation, query, body }: { operation: string; query: string; body: string | undefined },
+): Promise<void> {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  const ended = AbortSignal.any([gone.signal, stopping])
+  const wait = async (look: () => boolean, milliseconds: number) => {
+    const until = performance.now() + milliseconds
+    // What nobody waits for any more stays in the queue.
+    while (!ended.aborted && !look() && performance.now() < until) {
+      await realDelay(LOOK_AGAIN, ended).catch(() => {})
+    }
+  }
+  try {
+    const { headers } = request
+    const authorization = readAuthorization(headers.authorization, 'sqs')
+    if (body === undefined) throw tooLarge()
+    verifier?.verify(authorization, { query, headers, body })
+    const answer = await answerSqs({ queue: simulator.queue, url, wait }, operation, body, authorization.region)
+    send(response, 200, SQS_CONTENT_TYPE, JSON.stringify(answer))
+  } catch (error) {
+    if (!(error instanceof SimulatedServiceError)) throw error
+    const { body, header } = serializeSqsError(error)
+    response.setHeader('x-amzn-query-error', header)
+    send(response, error.$metadata.httpStatusCode ?? 400, SQS_CONTENT_TYPE, body)
   }
 }
 

@@ -112,7 +112,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest()
 
 function signatureOf(
-  { date, region, signedHeaders }: Authorization,
+  { date, region, service, signedHeaders }: Authorization,
   time: string,
   { query, headers, body }: SignedRequest,
   secret: string,
@@ -131,7 +131,7 @@ function signatureOf(
     signedHeaders.join(';'),
     sha256(body),
   ].join('\n')
-  const scope = [date, region, 'aws-marketplace', 'aws4_request']
+  const scope = [date, region, service, 'aws4_request']
   const key = scope.reduce<string | Buffer>(hmac, `AWS4${secret}`)
   return hmac(key, ['AWS4-HMAC-SHA256', time, scope.join('/'), sha256(canonical)].join('\n')).toString('hex')
 }

@@ -9,6 +9,7 @@ import { expected, validated } from './validation.ts'
  *   says `DuplicateRecord`.
  * - `unknownCustomer`: a customer that is not among those that are declared.
  * - `endedLicence`: a licence whose time is over, and the hour after it as well.
+ * - `pendingLicence`: a licence that is not active yet.
  * - `unknownDimension`: a dimension that the product does not have. By one sentence of the guidance it is taken, at $0.
  * - `licensedIdentifier`: the `CustomerIdentifier` of `ResolveCustomer` for products with Concurrent Agreements.
  * - `emptyTagValue`: a tag without a value. The model asks for one, prose does not.
@@ -17,6 +18,7 @@ export const UNDOCUMENTED = {
   resend: ['Success', 'DuplicateRecord'],
   unknownCustomer: ['CustomerNotSubscribed', 'InvalidCustomerIdentifierException'],
   endedLicence: ['CustomerNotSubscribed', 'InvalidLicenseException'],
+  pendingLicence: ['InvalidLicenseException', 'CustomerNotSubscribed'],
   unknownDimension: ['InvalidUsageDimensionException', 'Success'],
   licensedIdentifier: ['missing', 'null', 'empty'],
   emptyTagValue: ['InvalidTagException', 'Success'],

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import { MarketplaceMetering, type UsageRecord } from '@aws-sdk/client-marketplace-metering'
+import { SQS } from '@aws-sdk/client-sqs'
 import { type RunningSimulator, type ServerOptions, startSimulator } from '../../src/simulator/index.ts'
 
 /** A Wednesday in the middle of a month: no window but the one under test is near. */
@@ -15,27 +16,32 @@ export const OTHER_LICENCE = 'arn:aws:license-manager::123456789012:license:l-00
 export interface Running extends RunningSimulator {
   /** The AWS SDK's own client, unmodified but for its endpoint, with one attempt. */
   sdk: (config?: { region?: string; accessKeyId?: string }) => MarketplaceMetering
+  /** The same for the queue of agreements' events. */
+  sqs: (config?: { region?: string; accessKeyId?: string }) => SQS
 }
 
 /** A simulator behind HTTP whose clock stands at NOW, closed at the end of the test. */
 export async function running(test: TestContext, options: ServerOptions = {}): Promise<Running> {
   const simulator = await startSimulator({ now: () => NOW, seed: 7, quota: null, ...options })
-  const clients: MarketplaceMetering[] = []
+  const clients: (MarketplaceMetering | SQS)[] = []
   test.after(async () => {
     for (const client of clients) client.destroy()
     await simulator.close()
   })
-  const sdk: Running['sdk'] = ({ region = 'us-east-1', accessKeyId = 'AKIDEXAMPLE' } = {}) => {
-    const client = new MarketplaceMetering({
-      endpoint: simulator.url,
-      region,
-      credentials: { accessKeyId, secretAccessKey: 'secret' },
-      maxAttempts: 1,
-    })
+  const configOf = ({ region = 'us-east-1', accessKeyId = 'AKIDEXAMPLE' } = {}) => ({
+    endpoint: simulator.url,
+    region,
+    credentials: { accessKeyId, secretAccessKey: 'secret' },
+    maxAttempts: 1,
+  })
+  const kept = <Client extends MarketplaceMetering | SQS>(client: Client): Client => {
     clients.push(client)
     return client
   }
-  return Object.assign(simulator, { sdk })
+  return Object.assign(simulator, {
+    sdk: (config => kept(new MarketplaceMetering(configOf(config)))) satisfies Running['sdk'],
+    sqs: (config => kept(new SQS(configOf(config)))) satisfies Running['sqs'],
+  })
 }
 
 /** A record for a product with a product code. */
