@@ -139,7 +139,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
 
   /**
    * Brings everything measured so far into the ledger, and sends what is due until `flushTimeout`. Rejects only for the
-   * ledger, and says how much is in memory only: where it fails, `provider.shutdown()` ends here and asks for no more.
+   * ledger, and says how much is in memory only: where it fails, `provider.shutdown()` ends here and asks for no more. A
+   * process that then ends by itself shuts the exporter down before, and so tries a last time.
    */
   async forceFlush(): Promise<void> {
     if (this.#shutdown !== undefined) return this.#shutdown.catch(() => {})
@@ -189,6 +190,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   async #end(): Promise<void> {
+    process.off('beforeExit', this.#lastTry)
     this.#metering.end()
     try {
       await this.#flush()
@@ -211,6 +213,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
     } catch (error) {
       noticeAtExit(this.#lastWord)
+      // A provider's shutdown() that is rejected here asks for no more.
+      if (this.#shutdown === undefined) process.off('beforeExit', this.#lastTry).once('beforeExit', this.#lastTry)
       throw error
     } finally {
       // A batch that the ledger does not take holds up no record that is due.
@@ -274,6 +278,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     if (this.#ownsLedger) void ledger.close()
     throw configurationError(problems)
   }
+
+  /** What it comes to is in the last word. */
+  readonly #lastTry = (): void => void this.shutdown().catch(() => {})
+
   readonly #lastWord = (): string | undefined =>
     this.#writer.unwritten().length === 0
       ? undefined
