@@ -220,14 +220,15 @@ for (const [generation, module] of [
       const [, path, recovers] = process.argv
       const client = { batchMeterUsage: () => Promise.reject(new Error('unreachable')) }
       const product = { region: 'us-east-1', productCode: 'p', client }
-      const exporter = new AWSMarketplaceMetricExporter({ ...product, ledger: path, flushTimeout: 50 })
+      const exporter = new AWSMarketplaceMetricExporter({ ...product, ledger: path, flushTimeout: 300 })
       const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
       const counter = provider.getMeter('m').createCounter('marketplace.inference.tokens')
       counter.add(123, { 'marketplace.customer.account_id': '${ACCOUNT}' })
       const lock = new DatabaseSync(path)
       lock.exec('BEGIN IMMEDIATE')
       await provider.shutdown().catch(error => console.log(error.code + ': ' + error.message))
-      if (recovers) lock.exec('ROLLBACK')`
+      if (recovers) lock.exec('ROLLBACK')
+      process.once('exit', () => lock.close())`
     const run = (...more: string[]) =>
       spawnSync(process.execPath, ['--input-type=module', '-e', script, path, ...more], { encoding: 'utf8' })
     const { stdout, stderr } = run('recovers')
