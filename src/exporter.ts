@@ -11,6 +11,7 @@ import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
+import { realFile } from './ledger/sqlite/place.ts'
 import { withDeadline } from './marketplace/deadline.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from './metering/agreement-end.ts'
 import { otherBaseUnits } from './metering/base-units.ts'
@@ -77,10 +78,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   constructor(options: AWSMarketplaceMetricExporterOptions) {
     this.#options = parseOptions(options)
     const { usage, ledger } = this.#options
-    this.#mapper = new UsageMapper(usage)
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
+    this.#mapper = new UsageMapper(usage, { ledger: ledgerFile(this.#ledger) ?? this.#ledger })
     if (this.#ledger instanceof SqliteLedger) this.#checkBaseUnits(this.#ledger)
     this.#writer = new UsageWriter(this.#ledger)
     this.#metering = new Metering({
@@ -192,6 +193,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   async #end(): Promise<void> {
     process.off('beforeExit', this.#lastTry)
     this.#metering.end()
+    this.#mapper.end()
     try {
       await this.#flush()
     } catch (error) {
@@ -310,5 +312,9 @@ function tellOfDisabledSdk(): void {
       'Take the variable out.',
   )
 }
+
+/** Whoever opens a file has the same ledger. */
+const ledgerFile = (ledger: Ledger) =>
+  ledger instanceof SqliteLedger && ledger.folder !== undefined ? realFile(ledger.path) : undefined
 
 const ledgerFailed = (error: unknown) => new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)
