@@ -8,7 +8,7 @@ import { Cardinality } from './cardinality.ts'
 import { Claimant } from './claims.ts'
 import { Collection } from './collection.ts'
 import { isControl, readControls } from './controls.ts'
-import { CustomerReader } from './customer.ts'
+import { CustomerReader, customerSources } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
@@ -51,7 +51,10 @@ export class UsageMapper {
     this.products = [rest.productCode, rest.product].filter(product => product !== undefined)
     this.product = this.products[0] as string
     this.#options = rest
-    this.#claimant = new Claimant(ledger)
+    const { customer } = rest
+    const sources =
+      typeof customer === 'function' ? customer : JSON.stringify(Object.entries(customerSources(rest)).sort())
+    this.#claimant = new Claimant(ledger, sources)
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)

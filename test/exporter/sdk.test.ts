@@ -365,10 +365,18 @@ for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Obj
     const dimensions = { output: { unit: '{token}', from: byOutput } }
     const other = new AWSMarketplaceMetricExporter({ ...options, ledger, dimensions })
     const elsewhere = world(t)
-    const all = [exporter, twin, other, elsewhere.exporter]
+    // Two that share the customers between them are no twins either.
+    const shared = world(t)
+    const [ours, theirs] = [ACCOUNT, OTHER_ACCOUNT].map(
+      accountId =>
+        new AWSMarketplaceMetricExporter({
+          ...{ ...options, ledger: shared.ledger },
+          customer: found => (found['marketplace.customer.account_id'] === accountId ? { accountId } : null),
+        }),
+    ) as [AWSMarketplaceMetricExporter, AWSMarketplaceMetricExporter]
+    const all = [exporter, twin, other, elsewhere.exporter, ours, theirs]
     const readers = all.map(exporter => new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR }))
     const provider = new MeterProvider({ readers })
-    t.after(() => provider.shutdown())
     const { requests, tokens } = inferenceInstruments(provider.getMeter('app'))
     const use = async (order: number[]) => {
       requests.add(10, customer)
@@ -376,8 +384,8 @@ for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Obj
       for (const reader of order) await readers[reader]?.forceFlush()
     }
     const said = await saidDuring(async () => {
-      await use([0, 1, 2, 3])
-      await use([3, 2, 1, 0])
+      await use([0, 1, 2, 3, 4, 5])
+      await use([5, 4, 3, 2, 1, 0])
     })
     const figures = async (of: SqliteLedger) =>
       (await of.statement()).map(({ dimension, recorded }) => [dimension.name, recorded / M])
@@ -387,6 +395,7 @@ for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Obj
       ['tokens-processed', 10n],
     ])
     assert.deepEqual(await figures(ledger), [once[0], ['output', 10n], once[1]])
+    assert.deepEqual(await figures(shared.ledger), once)
     for (const metric of ['marketplace.inference.requests', 'marketplace.inference.tokens']) {
       assert.equal(
         said.filter(text => text.includes(`${metric} is billed by another exporter of this ledger`)).length,
@@ -397,6 +406,7 @@ for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Obj
     await exporter.shutdown()
     await use([1, 2, 3])
     assert.deepEqual((await figures(ledger))[0], ['inference-requests', 30n])
+    await provider.shutdown()
   })
 
   test(`a reader that comes alone, in other orders, is no second one (${generation})`, async t => {
