@@ -11,6 +11,7 @@ import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
+import { realFile } from './ledger/sqlite/place.ts'
 import { withDeadline } from './marketplace/deadline.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from './metering/agreement-end.ts'
 import { otherBaseUnits } from './metering/base-units.ts'
@@ -77,10 +78,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   constructor(options: AWSMarketplaceMetricExporterOptions) {
     this.#options = parseOptions(options)
     const { usage, ledger } = this.#options
-    this.#mapper = new UsageMapper(usage)
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
+    this.#mapper = new UsageMapper(usage, { ledger: ledgerFile(this.#ledger) ?? this.#ledger })
     if (this.#ledger instanceof SqliteLedger) this.#checkBaseUnits(this.#ledger)
     this.#writer = new UsageWriter(this.#ledger)
     this.#metering = new Metering({
@@ -139,7 +140,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
 
   /**
    * Brings everything measured so far into the ledger, and sends what is due until `flushTimeout`. Rejects only for the
-   * ledger, and says how much is in memory only: where it fails, `provider.shutdown()` ends here and asks for no more.
+   * ledger, and says how much is in memory only: where it fails, `provider.shutdown()` ends here and asks for no more. A
+   * process that then ends by itself shuts the exporter down before, and so tries a last time.
    */
   async forceFlush(): Promise<void> {
     if (this.#shutdown !== undefined) return this.#shutdown.catch(() => {})
@@ -189,7 +191,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   }
 
   async #end(): Promise<void> {
+    process.off('beforeExit', this.#lastTry)
     this.#metering.end()
+    this.#mapper.end()
     try {
       await this.#flush()
     } catch (error) {
@@ -211,6 +215,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
     } catch (error) {
       noticeAtExit(this.#lastWord)
+      // A provider's shutdown() that is rejected here asks for no more.
+      if (this.#shutdown === undefined) process.off('beforeExit', this.#lastTry).once('beforeExit', this.#lastTry)
       throw error
     } finally {
       // A batch that the ledger does not take holds up no record that is due.
@@ -274,6 +280,10 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     if (this.#ownsLedger) void ledger.close()
     throw configurationError(problems)
   }
+
+  /** What it comes to is in the last word. */
+  readonly #lastTry = (): void => void this.shutdown().catch(() => {})
+
   readonly #lastWord = (): string | undefined =>
     this.#writer.unwritten().length === 0
       ? undefined
@@ -302,5 +312,9 @@ function tellOfDisabledSdk(): void {
       'Take the variable out.',
   )
 }
+
+/** Whoever opens a file has the same ledger. */
+const ledgerFile = (ledger: Ledger) =>
+  ledger instanceof SqliteLedger && ledger.folder !== undefined ? realFile(ledger.path) : undefined
 
 const ledgerFailed = (error: unknown) => new LedgerError('ERR_LEDGER_IO', `the ledger failed: ${error}`)

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, openSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -45,6 +49,25 @@ suite('the main job', { concurrency: true }, () => {
       assert.ok(missing > -CLOSE, `${customer} ${dimension}: more was recorded than measured`)
       assert.ok(missing <= (unacknowledged?.amount ?? 0) + CLOSE, `${customer} ${dimension}: ${missing} are missing`)
     }
+  })
+
+  test('the command says where nobody can read what it prints', { skip: !existsSync('/dev/full') }, async t => {
+    const full = openSync('/dev/full', 'w')
+    t.after(() => closeSync(full))
+    const into = async (stdout: 'pipe' | number, ...args: string[]) => {
+      const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', stdout, 'pipe'] })
+      // Whoever reads stops at once.
+      child.stdout?.destroy()
+      const [said, [status]] = await Promise.all([text(child.stderr as Readable), once(child, 'close')])
+      return { status, said: said.replaceAll(/^(virtual time|- Starting) .*\n/gm, '') }
+    }
+    const failed = {
+      status: 1,
+      said: 'error: The output cannot be written: ENOSPC: no space left on device, write. What the command was to do is done.\n',
+    }
+    const small = ['--hours', '1', '--customers', '1', '--no-faults']
+    const [help, table, pipe] = await Promise.all([into(full, '--help'), into(full, ...small), into('pipe', '--help')])
+    assert.deepEqual([help, table, pipe], [failed, failed, { status: 0, said: '' }])
   })
 
   test('the command prints one JSON object', async () => {

@@ -10,6 +10,12 @@ import { readSettings, type Settings } from './settings.ts'
 
 // The exporter says through diag what a person should know: held records, conflicts, a clock that is wrong.
 diag.setLogger(new DiagConsoleLogger(), DiagLogLevel.INFO)
+let unwritable = false
+process.stdout.on('error', error => {
+  // A server that bills goes on, and says it once.
+  if (!unwritable) console.error(`inference-server: the output cannot be written: ${error.message}`)
+  unwritable = true
+})
 
 try {
   const settings = readSettings(process.env)

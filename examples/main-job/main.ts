@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
-import ora from 'ora'
+import ora, { type Ora } from 'ora'
+import { endWhereUnwritable } from '../../src/cli/output.ts'
 import { type MainJobResult, type Progress, runMainJob } from './main-job.ts'
 
 const HELP = `Usage: npm start -- [options]
@@ -27,34 +28,34 @@ const { values } = parseArgs({
   },
   allowNegative: true,
 })
-if (values.help) {
-  console.log(HELP)
-  process.exit()
+endWhereUnwritable()
+if (values.help) console.log(HELP)
+else await main()
+
+async function main(): Promise<void> {
+  const spinner = ora({ text: 'Starting the simulator and the inference server' }).start()
+  const result = await runMainJob({
+    hours: whole('hours', 1),
+    customers: whole('customers', 1),
+    seed: whole('seed', 0),
+    kills: whole('kills', 0),
+    faults: values.faults,
+    progress: progress(spinner),
+  }).finally(() => spinner.stop())
+  if (values.json) console.log(JSON.stringify(result, null, 2))
+  else print(result)
+  process.exitCode = result.difference === 0 || (result.kills > 0 && onlyUnacknowledged(result)) ? 0 : 1
 }
 
-const whole = (name: 'hours' | 'customers' | 'seed' | 'kills', least: number) => {
+function whole(name: 'hours' | 'customers' | 'seed' | 'kills', least: number): number {
   const value = Number(values[name])
   if (Number.isInteger(value) && value >= least) return value
   console.error(`--${name}: expected an integer from ${least}, got "${values[name]}"`)
   process.exit(2)
 }
 
-const spinner = ora({ text: 'Starting the simulator and the inference server' }).start()
-const result = await runMainJob({
-  hours: whole('hours', 1),
-  customers: whole('customers', 1),
-  seed: whole('seed', 0),
-  kills: whole('kills', 0),
-  faults: values.faults,
-  progress: progress(),
-}).finally(() => spinner.stop())
-
-if (values.json) console.log(JSON.stringify(result, null, 2))
-else print(result)
-process.exitCode = result.difference === 0 || (result.kills > 0 && onlyUnacknowledged(result)) ? 0 : 1
-
 /** A line that changes on a terminal, and a line for each virtual hour elsewhere. */
-function progress(): (state: Progress) => void {
+function progress(spinner: Ora): (state: Progress) => void {
   let told = -1
   return ({ hour, minute, requests, billedRecords, faults, kills }) => {
     const clock = `${String(hour).padStart(2, '0')}:${String(minute).padStart(2, '0')}`

@@ -13,6 +13,20 @@ export function printError(text: string): void {
   process.stderr.write(safe(shown.endsWith('\n') ? shown : `${shown}\n`))
 }
 
+/**
+ * Ends the process where what it prints cannot be written, and says so; quietly where whoever reads has stopped early, as
+ * in `marketplace-meter records | head`.
+ */
+export function endWhereUnwritable(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit()
+    printError(`error: The output cannot be written: ${error.message}. What the command was to do is done.`)
+    process.exit(1)
+  })
+  // Then there is nowhere left to say it, and a gateway goes on.
+  process.stderr.on('error', () => {})
+}
+
 const USER = /:\/\/\S{0,500}@/g
 
 /** What reports make of others' texts is printable already; here it is made sure of for all that a terminal gets. */

@@ -1,6 +1,9 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
+import { LedgerError } from '../ledger/errors.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
+import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { json } from '../text/json.ts'
@@ -28,7 +31,8 @@ export function statusCommand(): Command {
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to decide (held, in
-doubt, without a customer, counters that were not simply counted), and 2 where usage
+doubt, without a customer, more than AWS takes in an hour, counters that were not
+simply counted), and 2 where usage
 is pending for long, no hour was closed for long, or the ledger cannot be read.`,
     )
     .action(async (options: Options) => {
@@ -54,8 +58,20 @@ async function read(options: Options): Promise<LedgerOverview> {
     const status = await ledger.status()
     const alarms = await recentAlarms(ledger, status, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
-    return { name: ledgerName(address), size: fileSize(address), now, status, alarms, dimensions, answers }
+    const behind = await readOverflows(ledger)
+    const file = { name: ledgerName(address), size: fileSize(address) }
+    return { ...file, now, status, alarms, dimensions, answers, overflows: behind }
   })
+}
+
+/** A statement takes a second for 100,000 series; the figures of `status()` are for who asks every few seconds. */
+async function readOverflows(ledger: Ledger): Promise<Overflow[] | undefined> {
+  try {
+    return overflows(await ledger.statement())
+  } catch (error) {
+    if (error instanceof LedgerError && error.code === 'ERR_LEDGER_READ_ONLY') return undefined
+    throw error
+  }
 }
 
 /** Of a file, with the write-ahead log, which is part of it. */

@@ -10,10 +10,10 @@ import type {
   SettledRecord,
   Settlement,
 } from '../ledger/ledger.ts'
+import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
-import type { Dimension } from '../usage/dimension.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
@@ -79,8 +79,8 @@ export type CycleEvent =
   | { readonly type: 'no-client'; readonly lane: Lane }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
-  /** A customer's whole units of a dimension are more than its next record takes: it is that many more hours behind. */
-  | { readonly type: 'overflow'; readonly dimension: Dimension; readonly hours: number; readonly amount: bigint }
+  /** Of one customer. */
+  | ({ readonly type: 'overflow' } & Overflow)
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
@@ -432,13 +432,9 @@ export class MeteringCycle {
   async #tellOverflow(): Promise<void> {
     const { ledger, report } = this.#options
     for (const [key, { account, dimension }] of this.#full) {
-      const [line] = await ledger.statement({ customer: account.key, dimension })
+      const lines = await ledger.statement({ customer: account.key, dimension })
       this.#full.delete(key)
-      if (line === undefined) continue
-      const { balance } = line
-      const most = line.dimension.size * BigInt(MAX_QUANTITY)
-      const hours = Number((balance + most - 1n) / most)
-      if (hours > 1) report({ type: 'overflow', dimension: line.dimension, hours, amount: balance })
+      for (const overflow of overflows(lines)) report({ type: 'overflow', ...overflow })
     }
   }
 }

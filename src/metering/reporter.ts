@@ -4,10 +4,9 @@ import type { HeldReason, Lane, LedgerStatus, RecordEntry } from '../ledger/ledg
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
+import { OVERFLOW_ADVICE, overflowText } from '../text/overflow.ts'
 import { printable } from '../text/printable.ts'
-import { baseAmount } from '../text/quantity.ts'
 import { iso } from '../text/time.ts'
-import { MAX_QUANTITY } from '../usage/dimension.ts'
 import type { MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
@@ -265,20 +264,14 @@ export class Reporter {
         }
         return
       case 'overflow': {
-        const { hours, amount } = event
+        const { hours } = event
         const dimension = event.dimension.name
         const known = this.#overflow.get(dimension)
         const at = this.#now()
         // The worst of this hour's.
         if (known === undefined || hourOf(known.at) !== hourOf(at) || known.hours <= hours)
           this.#overflow.set(dimension, { hours, at })
-        this.#say(
-          'warn',
-          `overflow ${dimension}`,
-          `More of ${dimension} is used than AWS takes: a record has ${MAX_QUANTITY} units at most, and one customer has one ` +
-            `record an hour. ${baseAmount(amount, event.dimension)} wait for the next ${hours} hours, and what is used meanwhile ` +
-            'comes on top; with that much in every hour it never ends. Sell a larger unit under a new dimension.',
-        )
+        this.#say('warn', `overflow ${dimension}`, `${overflowText(event)}. ${OVERFLOW_ADVICE}.`)
         return
       }
       case 'fault':

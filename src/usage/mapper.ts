@@ -5,9 +5,10 @@ import { ConfigurationError } from '../errors.ts'
 import type { CustomerAccount } from './account.ts'
 import { Arrivals } from './arrivals.ts'
 import { Cardinality } from './cardinality.ts'
+import { Claimant } from './claims.ts'
 import { Collection } from './collection.ts'
 import { isControl, readControls } from './controls.ts'
-import { CustomerReader } from './customer.ts'
+import { CustomerReader, customerSources } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
@@ -33,18 +34,27 @@ export class UsageMapper {
   readonly #observed = new Set<string>()
   readonly #collection = new Collection()
   readonly #cardinality = new Cardinality()
+  readonly #claimant: Claimant
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.
    *
    * @param gauges whether who calls brings gauges with their times, so that they can be integrated
    * @param customers how many are remembered, at most twice over: those that were metered last
+   * @param ledger the same value where it is for the same ledger: of two mappers, one bills what both would
    */
-  constructor(options: UsageOptions, { gauges = false, customers }: { gauges?: boolean; customers?: number } = {}) {
+  constructor(
+    options: UsageOptions,
+    { gauges = false, customers, ledger = {} }: { gauges?: boolean; customers?: number; ledger?: unknown } = {},
+  ) {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.products = [rest.productCode, rest.product].filter(product => product !== undefined)
     this.product = this.products[0] as string
     this.#options = rest
+    const { customer } = rest
+    const sources =
+      typeof customer === 'function' ? customer : JSON.stringify(Object.entries(customerSources(rest)).sort())
+    this.#claimant = new Claimant(ledger, sources)
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)
@@ -103,7 +113,14 @@ export class UsageMapper {
         const { name, unit } = metric.descriptor
         const begins = (attributes: Attributes) => this.#begins([scope.name, scope.version, name, unit], attributes)
         const { times = 1, limit } = of(metric) ?? {}
-        mapMetric(mapping, scope.name, metric, times, second, isObserved(metric) ? begins : NEVER)
+        const problemOf = (rule: CompiledRule, dimension: Dimension) =>
+          this.#claims(scope, name, rule, dimension) ? undefined : 'second-exporter'
+        mapMetric(mapping, scope.name, metric, {
+          times,
+          second,
+          begins: isObserved(metric) ? begins : NEVER,
+          problemOf,
+        })
         if (!this.#rules.feeds.has(name)) continue
         const series = this.#collection.series(metric)
         const message = this.#cardinality.warn(name, series, limit)
@@ -119,6 +136,17 @@ export class UsageMapper {
       }
     }
     return mapping.report
+  }
+
+  /** Whether no other exporter bills what a rule counts of a scope's metric. */
+  #claims(scope: object, metric: string, { value, conditions }: CompiledRule, { name }: Dimension): boolean {
+    const asked = conditions.map(({ key, accepts }) => [key, [...accepts]])
+    return this.#claimant.claims(scope, JSON.stringify([this.products, name, metric, value, asked]))
+  }
+
+  /** Leaves what it billed to others. */
+  end(): void {
+    this.#claimant.end()
   }
 
   /** Whether a series has not been seen before. */
@@ -163,22 +191,27 @@ function isObserved({ descriptor }: MetricData): boolean {
   return type === 'OBSERVABLE_COUNTER'
 }
 
-/**
- * @param times how often each value was recorded
- * @param second whether it comes from a second reader, or that there is one has just been found
- * @param begins whether a point is the first of a series that others may have counted before
- */
+interface Circumstances {
+  /** How often each value was recorded. */
+  readonly times: number
+  /** Whether it comes from a second reader, or that there is one has just been found. */
+  readonly second: 'found' | 'known' | undefined
+  /** Whether a point is the first of a series that others may have counted before. */
+  readonly begins: (attributes: Attributes) => boolean
+  /** Why a rule counts nothing. */
+  readonly problemOf: (rule: CompiledRule, dimension: Dimension) => UnbillableReason | undefined
+}
+
 function mapMetric(
   mapping: Mapping,
   scope: string,
   metric: MetricData,
-  times: number,
-  second: 'found' | 'known' | undefined,
-  begins: (attributes: Attributes) => boolean,
+  { times, second, begins, problemOf: problemOfRule }: Circumstances,
 ): void {
   const views = Number.isInteger(times) ? undefined : 'views'
   const problem = problemOf(metric) ?? views ?? (second === 'known' ? 'second-reader' : undefined)
-  if (!mapping.metric(scope, metric.descriptor.name, metric.descriptor.unit, problem)) {
+  const { name, unit } = metric.descriptor
+  if (!mapping.metric(scope, name, unit, problem, 'delta', problemOfRule)) {
     mapping.ignore(metric.dataPoints.length)
     return
   }

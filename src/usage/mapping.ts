@@ -23,6 +23,7 @@ export type UnbillableReason =
   | 'kept-by-view'
   // Of its readers:
   | 'second-reader'
+  | 'second-exporter'
   // Of observable counters:
   | 'baseline'
   | 'observable'
@@ -110,6 +111,8 @@ interface ReadyRule {
   readonly largest: bigint
   readonly source: number
   readonly arrived: Source
+  /** Why it counts nothing. */
+  readonly problem: UnbillableReason | undefined
 }
 
 /**
@@ -150,6 +153,8 @@ export class Sources {
     return this.#names[place - 1] as string
   }
 }
+
+const NONE = () => undefined
 
 /** One pass over measured points: `metric` begins a metric, `point` reads one of its points. */
 export class Mapping {
@@ -201,6 +206,8 @@ export class Mapping {
   /**
    * Begins a metric. False if no rule names it: its points are for `ignore`. A `problem` says why none of its points
    * can be billed; they are to be read all the same, so that those a rule asks for are reported.
+   *
+   * @param problemOf the same of a rule
    */
   metric(
     scope: string,
@@ -208,6 +215,7 @@ export class Mapping {
     unit: string,
     problem: UnbillableReason | undefined,
     kind: PointKind = 'delta',
+    problemOf: (rule: CompiledRule, dimension: Dimension) => UnbillableReason | undefined = NONE,
   ): boolean {
     const feeds = this.#rules.feeds.get(name)
     if (feeds === undefined) {
@@ -220,7 +228,7 @@ export class Mapping {
     this.#unit = unit
     this.#problem = problem
     this.#kind = kind
-    this.#feeds = feeds.map(feed => this.#ready(feed, scope, name, unit))
+    this.#feeds = feeds.map(feed => this.#ready(feed, scope, name, unit, problemOf))
     return true
   }
 
@@ -253,7 +261,7 @@ export class Mapping {
       if (ready === undefined) continue
       asked = true
       ready.arrived.points += 1
-      const amount = problem ?? amountOf(ready, this.#kind, sum, count)
+      const amount = problem ?? ready.problem ?? amountOf(ready, this.#kind, sum, count)
       if (typeof amount === 'string') {
         rejected = true
         this.#unbillable(amount, dimension.dimension)
@@ -333,7 +341,13 @@ export class Mapping {
       : this.#customers.read(attributes, this.#resource)
   }
 
-  #ready({ dimension, rules }: Feed, scope: string, name: string, own: string): ReadyFeed {
+  #ready(
+    { dimension, rules }: Feed,
+    scope: string,
+    name: string,
+    own: string,
+    problemOf: (rule: CompiledRule, dimension: Dimension) => UnbillableReason | undefined,
+  ): ReadyFeed {
     return {
       dimension,
       rules: rules.map(rule => {
@@ -344,6 +358,7 @@ export class Mapping {
           arrived: this.#arrivals.source(rule, name),
           largest: this.#kind === 'gauge' ? largestLevel(rule) : MAX_AMOUNT,
           source: this.#sources.place(rule.source, scope),
+          problem: problemOf(rule, dimension.dimension),
         }
       }),
     }
@@ -479,6 +494,8 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
       return `${metric} was measured and did not arrive: beside billingViews' view another one of the MeterProvider drops it. Take the other views (of ${metric} or *) out.`
     case 'second-reader':
       return `${metric} comes from two readers that have this exporter, and each hands over all that was used: one of them is not billed. Make one reader with it.`
+    case 'second-exporter':
+      return `${metric} is billed by another exporter of this ledger, whose reader is on the same MeterProvider and has the same rule of ${dimension.name}: each is handed all that was used, and this one does not bill it again. Make one exporter.`
     case 'no-count':
       return `${metric} is not a histogram and has no count, which ${dimension.name} asks for. Have the rule ask for value: 'sum'.`
     case 'too-small':

@@ -12,7 +12,7 @@ import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { shortTime } from '../../src/text/time.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
-import { ACME, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger } from './support.ts'
+import { ACME, BOLT, folder, GPU, LATEST, MAIN, MILLION, NOW, REQUESTS, run, seededLedger, TOKENS } from './support.ts'
 
 const AT = ['--now', '2026-11-21T09:40Z']
 
@@ -95,6 +95,41 @@ describe('commands that look', () => {
     assert.deepEqual([verdict.entries, verdict.breaks], [0, []])
     // Nothing but a terminal gets colours.
     for (const { stdout } of [status, records, held]) assert.ok(!stdout.includes('\u001b'))
+  })
+
+  test('tell that a customer uses more in an hour than a record takes, and for how many hours that lasts', async t => {
+    const path = join(folder(t), 'ledger.sqlite')
+    const ledger = new SqliteLedger({ path })
+    await ledger.register([REQUESTS, TOKENS])
+    const most = 2_147_483_647n
+    const used = ([account, { name: dimension, size }, quantity]: readonly [typeof ACME, Dimension, bigint]) => {
+      return { account, dimension, hour: LATEST, amount: quantity * size }
+    }
+    const all = [
+      [ACME, TOKENS, 9n * most + 1n] as const,
+      [BOLT, TOKENS, 5n * most] as const,
+      [BOLT, REQUESTS, 7n] as const,
+    ]
+    await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: all.map(used) })
+    const now = NOW
+    await ledger.closeHours({ now, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
+    await ledger.close()
+    const [status, check, json] = await Promise.all(
+      [[], ['--check'], ['--format', 'json']].map(more => run(['status', '--ledger', path, ...AT, ...more])),
+    )
+    const said =
+      'More of tokens-processed is used than AWS takes: a record has 2147483647 units at most, and one customer has one ' +
+      'record an hour. 2 customers are behind; of the furthest 17,179,869,177,000 token wait for the next 9 hours, and what ' +
+      'is used meanwhile comes on top; with that much in every hour it never ends: Sell a larger unit, under a new dimension ' +
+      'with a larger "per"'
+    assert.deepEqual([check?.status, check?.stdout], [1, `WARNING: ${said}\n`])
+    assert.match(status?.stdout ?? '', /^More than fits {2}tokens-processed: 2 customers, for up to 9 hours$/m)
+    assert.ok(status?.stdout.endsWith(`Look first at:\n  ${said}\n`), status?.stdout)
+    const { overflows, problems } = JSON.parse(json?.stdout ?? '')
+    assert.deepEqual(overflows, [
+      { dimension: 'tokens-processed', customers: 2, hours: 9, amount: '17179869177000', baseUnit: '1' },
+    ])
+    assert.equal(problems[0].level, 'WARNING')
   })
 
   test('tell cron by their exit status what needs a person', async t => {

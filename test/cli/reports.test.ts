@@ -226,7 +226,9 @@ test('the status names what to look at first', () => {
     { ...answered, product: 'other', answer: 'Success' },
   ]
   const problems = (facts: { status: LedgerStatus; alarms: readonly RecentAlarm[] }) =>
-    problemsOf({ now: NOW, answers, ...facts }).map(({ state, message, advice }) => `${state} ${message}: ${advice}`)
+    problemsOf({ now: NOW, answers, overflows: [], ...facts }).map(
+      ({ state, message, advice }) => `${state} ${message}: ${advice}`,
+    )
   assert.deepEqual(problems({ status: fine, alarms: [] }), [])
   const bad: LedgerStatus = {
     pending: [figure],

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -681,4 +686,37 @@ test('settings come from the environment, and what is wrong is said in a line', 
       String(message),
     )
   }
+})
+
+test('the process goes on where its output cannot be written, and says so', {
+  skip: !existsSync('/dev/full'),
+}, async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'inference-server-'))
+  const full = openSync('/dev/full', 'w')
+  t.after(() => {
+    closeSync(full)
+    rmSync(folder, { recursive: true })
+  })
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('../../examples/inference-server/main.ts', import.meta.url))],
+    {
+      stdio: ['ignore', full, 'pipe'],
+      env: {
+        ...{ PATH: process.env.PATH, PORT: '0', HOST: '127.0.0.1', API_KEYS: JSON.stringify({ [alphaKey]: alpha }) },
+        ...{ PRODUCT_CODE: 'prod', LEDGER: join(folder, 'ledger.sqlite'), METERING_CLIENT: 'http' },
+        ...{ AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' },
+        AWS_ENDPOINT_URL_MARKETPLACE_METERING: 'http://127.0.0.1:9',
+      },
+    },
+  )
+  t.after(() => child.kill('SIGKILL'))
+  const ended = once(child, 'close')
+  let said = ''
+  for await (const chunk of child.stderr ?? []) {
+    said += chunk
+    if (said.includes('cannot be written')) child.kill('SIGTERM')
+  }
+  assert.deepEqual(await ended, [0, null], said)
+  assert.match(said, /^inference-server: the output cannot be written: ENOSPC: no space left on device, write$/m)
 })

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
+import { run } from '../cli/support.ts'
 import { code } from '../ledger/conformance/scenario.ts'
 import { PostgresqlLedgers } from '../ledger/postgresql/under-test.ts'
 import {
@@ -162,6 +163,13 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await assert.rejects(ledger.noteSender('plant-3', [ALICE], hour(1)), code('ERR_LEDGER_READ_ONLY'))
     await assert.rejects(ledger.writeOff(ALICE.key, REQUESTS.name, BY), code('ERR_LEDGER_READ_ONLY'))
     for (const sql of [...TAMPERING, 'UPDATE series SET metered = 0']) await refused('marketplace_read', sql)
+    // While usage waits in the journal, balances are not known to this role, and all else is.
+    const sender = await as('marketplace_send')
+    await sender.append({ writer: 'cb'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] })
+    const shown = await run(['status', '--ledger', login('marketplace_read')])
+    assert.match(shown.stdout, /^More than fits {2}not known: usage waits to be folded, and this role may only read$/m)
+    assert.deepEqual([shown.status, shown.stderr], [0, ''])
+    await sender.statement()
   })
 
   test('who decides does so, and brings no usage in', async () => {

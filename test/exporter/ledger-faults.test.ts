@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { inferenceInstruments, LedgerError, type UsageBatch, UsageLostError } from '../../src/index.ts'
+import { inferenceInstruments, LedgerError, SqliteLedger, type UsageBatch, UsageLostError } from '../../src/index.ts'
 import {
   ACCOUNT,
   customer,
@@ -202,6 +204,49 @@ for (const [generation, sdk] of Object.entries(SDKS)) {
       code: 'ERR_LEDGER_FULL',
       message: /^usage of 1 series \(123 token of tokens-processed\) is only in this process's memory, and lost/,
     })
+  })
+}
+
+for (const [generation, module] of [
+  ['sdk-metrics 3', '@opentelemetry/sdk-metrics'],
+  ['sdk-metrics 2.7', import.meta.resolve('../sdk-metrics-2/sdk.ts')],
+]) {
+  test(`a process that ends after provider.shutdown() was rejected tries once more, and closes the ledger (${generation})`, async t => {
+    const path = join(temporaryFolder(t), 'ledger.sqlite')
+    const script = `
+      import { DatabaseSync } from 'node:sqlite'
+      import { MeterProvider, PeriodicExportingMetricReader } from '${module}'
+      import { AWSMarketplaceMetricExporter } from '${import.meta.resolve('../../src/index.ts')}'
+      const [, path, recovers] = process.argv
+      const client = { batchMeterUsage: () => Promise.reject(new Error('unreachable')) }
+      const product = { region: 'us-east-1', productCode: 'p', client }
+      const exporter = new AWSMarketplaceMetricExporter({ ...product, ledger: path, flushTimeout: 300 })
+      const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
+      const counter = provider.getMeter('m').createCounter('marketplace.inference.tokens')
+      counter.add(123, { 'marketplace.customer.account_id': '${ACCOUNT}' })
+      const lock = new DatabaseSync(path)
+      lock.exec('BEGIN IMMEDIATE')
+      await provider.shutdown().catch(error => console.log(error.code + ': ' + error.message))
+      if (recovers) lock.exec('ROLLBACK')
+      process.once('exit', () => lock.close())`
+    const run = (...more: string[]) =>
+      spawnSync(process.execPath, ['--input-type=module', '-e', script, path, ...more], { encoding: 'utf8' })
+    const { stdout, stderr } = run('recovers')
+    assert.match(
+      stdout,
+      /^ERR_LEDGER_BUSY: usage of 1 series \(123 token of tokens-processed\) is only in this process's memory/,
+    )
+    assert.doesNotMatch(stderr, /LOST/)
+    assert.deepEqual(readdirSync(dirname(path)), ['ledger.sqlite'])
+    const ledger = new SqliteLedger({ path })
+    assert.deepEqual(await recorded(ledger), { [TOKENS]: 123n * M })
+    await ledger.close()
+    const lost = run()
+    assert.match(
+      lost.stderr,
+      /LOST, as far as is known here: usage of 1 series \(123 token of tokens-processed\)\. .*\n$/,
+    )
+    assert.equal(lost.status, 0)
   })
 }
 

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MetricProducer, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { statementTable } from '../../src/cli/report/statement-table.ts'
-import { billingViews, cardinalityLimit, inferenceInstruments, type UsageBatch } from '../../src/index.ts'
+import {
+  AWSMarketplaceMetricExporter,
+  billingViews,
+  cardinalityLimit,
+  inferenceInstruments,
+  type SqliteLedger,
+  type UsageBatch,
+} from '../../src/index.ts'
 import {
   ACCOUNT,
   counted,
@@ -21,6 +30,7 @@ import {
   SDKS,
   START,
   saidDuring,
+  temporaryFolder,
   world,
 } from './support.ts'
 
@@ -342,6 +352,61 @@ for (const [generation, { MeterProvider, PeriodicExportingMetricReader }] of Obj
       )
       assert.ok(said.some(text => /^error: Not billed: \d+ data points\. /.test(text) && text.includes(metric)))
     }
+  })
+
+  test(`of two exporters of a ledger on one MeterProvider one bills what both would (${generation})`, async t => {
+    const { exporter, ledger, client, clock } = world(t)
+    const options = { region: 'us-east-1', productCode: PRODUCT, client, now: () => clock.now, wakeInterval: HOUR }
+    // Whatever it is opened as, it is the same file.
+    const path = join(temporaryFolder(t), 'link')
+    symlinkSync(ledger.path, path)
+    const twin = new AWSMarketplaceMetricExporter({ ...options, ledger: path })
+    const byOutput = { metric: 'marketplace.inference.tokens', attributes: { 'marketplace.token.type': 'output' } }
+    const dimensions = { output: { unit: '{token}', from: byOutput } }
+    const other = new AWSMarketplaceMetricExporter({ ...options, ledger, dimensions })
+    const elsewhere = world(t)
+    // Two that share the customers between them are no twins either.
+    const shared = world(t)
+    const [ours, theirs] = [ACCOUNT, OTHER_ACCOUNT].map(
+      accountId =>
+        new AWSMarketplaceMetricExporter({
+          ...{ ...options, ledger: shared.ledger },
+          customer: found => (found['marketplace.customer.account_id'] === accountId ? { accountId } : null),
+        }),
+    ) as [AWSMarketplaceMetricExporter, AWSMarketplaceMetricExporter]
+    const all = [exporter, twin, other, elsewhere.exporter, ours, theirs]
+    const readers = all.map(exporter => new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: HOUR }))
+    const provider = new MeterProvider({ readers })
+    const { requests, tokens } = inferenceInstruments(provider.getMeter('app'))
+    const use = async (order: number[]) => {
+      requests.add(10, customer)
+      tokens.add(5, { ...customer, 'marketplace.token.type': 'output' })
+      for (const reader of order) await readers[reader]?.forceFlush()
+    }
+    const said = await saidDuring(async () => {
+      await use([0, 1, 2, 3, 4, 5])
+      await use([5, 4, 3, 2, 1, 0])
+    })
+    const figures = async (of: SqliteLedger) =>
+      (await of.statement()).map(({ dimension, recorded }) => [dimension.name, recorded / M])
+    const once = [...(await figures(elsewhere.ledger))]
+    assert.deepEqual(once, [
+      ['inference-requests', 20n],
+      ['tokens-processed', 10n],
+    ])
+    assert.deepEqual(await figures(ledger), [once[0], ['output', 10n], once[1]])
+    assert.deepEqual(await figures(shared.ledger), once)
+    for (const metric of ['marketplace.inference.requests', 'marketplace.inference.tokens']) {
+      assert.equal(
+        said.filter(text => text.includes(`${metric} is billed by another exporter of this ledger`)).length,
+        1,
+      )
+    }
+    // Where it ends, the one that is left bills.
+    await exporter.shutdown()
+    await use([1, 2, 3])
+    assert.deepEqual((await figures(ledger))[0], ['inference-requests', 30n])
+    await provider.shutdown()
   })
 
   test(`a reader that comes alone, in other orders, is no second one (${generation})`, async t => {

@@ -1,9 +1,11 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
+import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
+import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { oneLine, printable } from '../../text/printable.ts'
 import { sizeText } from '../../text/size.ts'
@@ -21,11 +23,13 @@ export interface LedgerOverview {
   readonly alarms: readonly RecentAlarm[]
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
+  /** Undefined where who looks may not fold what waits, without which balances are not known. */
+  readonly overflows: readonly Overflow[] | undefined
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: LedgerOverview, paint: Paint = plain): string {
-  const { name, size, now, status, dimensions, answers } = report
+  const { name, size, now, status, dimensions, answers, overflows } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
     list.length === 0
@@ -46,6 +50,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Held', figures(status.held)],
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
+    ['More than fits', overflowRow(overflows)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
     [
       'Not counted',
@@ -67,7 +72,8 @@ export function problemsOf({
   status,
   alarms,
   answers,
-}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers'>): Required<Finding>[] {
+  overflows = [],
+}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows'>): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -96,6 +102,12 @@ export function problemsOf({
       message: `The last closed hour, ${shortTime(closedThrough)}, is to come: a clock is or was wrong`,
     })
   }
+  for (const overflow of overflows) {
+    problems.push({
+      ...{ name: 'overflow', state: 'warning', advice: OVERFLOW_ADVICE },
+      message: overflowText(overflow),
+    })
+  }
   for (const { verdict, at } of alarms) {
     const { title, mend } = COUNTER_ALARMS[verdict]
     const message = `${title} Last seen ${distance(at, now)}. ${mend}`
@@ -120,6 +132,14 @@ export function problemsOf({
 }
 
 const counted = (records: number) => `${records} ${records === 1 ? 'record is' : 'records are'}`
+
+function overflowRow(overflows: readonly Overflow[] | undefined): string[] {
+  if (overflows === undefined) return ['not known: usage waits to be folded, and this role may only read']
+  if (overflows.length === 0) return ['none']
+  return overflows.map(({ dimension, customers, hours }) => {
+    return `${printable(dimension.name)}: ${customers} ${customers === 1 ? 'customer' : 'customers'}, for up to ${hours} hours`
+  })
+}
 
 /** `prod in us-east-1: Success, 3 min ago` */
 function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
@@ -150,7 +170,7 @@ function windowText(hour: number, now: number): string {
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
 export function statusJson(report: LedgerOverview): object {
-  const { name, size, now, status, answers, dimensions } = report
+  const { name, size, now, status, answers, dimensions, overflows } = report
   const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
     amount,
@@ -171,6 +191,11 @@ export function statusJson(report: LedgerOverview): object {
     unattributed: status.unattributed.map(figure),
     waiting: status.waiting.map(figure),
     notCounted: status.notCounted,
+    overflows:
+      overflows?.map(({ dimension, amount, ...rest }) => ({
+        ...rest,
+        ...figure({ dimension: dimension.name, amount }),
+      })) ?? null,
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),

@@ -6,6 +6,8 @@ import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
+import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
+import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
@@ -71,6 +73,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   notReady,
   pendingLate,
   notClosing,
+  overflowing,
   counterAlarms,
   unbillable,
   supplyAlarms,
@@ -122,6 +125,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
     title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
+}
+
+function overflowing({ totals }: HeadlineFacts): Finding[] {
+  return totals.overflows.map(overflow => ({
+    level: 'attention',
+    title: `Not in time: more of ${printable(overflow.dimension.name)} is used than AWS takes.`,
+    detail: `${overflowText(overflow)}. ${OVERFLOW_ADVICE}.`,
+  }))
 }
 
 function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {

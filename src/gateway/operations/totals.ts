@@ -1,5 +1,6 @@
 import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
 import { difference } from '../../ledger/rules/equation.ts'
+import { type Overflow, overflows } from '../../ledger/rules/overflow.ts'
 import { accountLabel } from '../../text/account.ts'
 import { printable } from '../../text/printable.ts'
 import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
@@ -49,6 +50,7 @@ export interface Totals {
   readonly at: number
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly reports: readonly DimensionReport[]
+  readonly overflows: readonly Overflow[]
   readonly unattributed: readonly UnattributedReport[]
   readonly unattributedCount: number
 }
@@ -91,6 +93,7 @@ export async function readTotals(
     at: now(),
     dimensions,
     reports: [...dimensions.values()].map(dimension => reportOf(dimension, sums.get(dimension.name) ?? noUsage())),
+    overflows: overflows(lines),
     unattributed,
     unattributedCount,
   }

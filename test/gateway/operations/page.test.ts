@@ -107,6 +107,19 @@ test('in a browser', async t => {
     assert.doesNotMatch(said, /the answer never came/)
   })
 
+  await t.test('it says that more is used than AWS takes in an hour, and what to do', async t => {
+    const scene = await Scene.start(t)
+    await scene.bench.use(customer(2), 5 * 2_147_483_647)
+    scene.bench.now += HOUR
+    await scene.pass()
+    const page = await open(t, browser, scene.url)
+    await loaded(page)
+    assert.match(
+      await text(page, '#headline'),
+      /^Not in time: more of requests is used .*6,442,450,941 request wait for the next 3 hours.* Sell a larger unit/s,
+    )
+  })
+
   await t.test('what is measured can put nothing into the page but text', async t => {
     const scene = await Scene.start(t, {
       bench: {

@@ -273,8 +273,8 @@ const CALM: HeadlineFacts = {
     at: NOW,
     dimensions: new Map(),
     reports: [{ ...({} as DimensionReport), recorded: { amount: '5', quantity: '5' }, breaches: 0 }],
+    overflows: [],
     unattributed: [],
-
     unattributedCount: 0,
   },
   troubles: [],
@@ -356,6 +356,33 @@ for (const [level, title, change] of [
     assert.ok(headline.details.length > 0 && headline.details.every(detail => detail.endsWith('.')))
   })
 }
+
+test('more than AWS takes in an hour is told, with how many hours it will take, until it is over', async t => {
+  const scene = await Scene.start(t)
+  const { bench } = scene
+  const most = 2_147_483_647
+  // Two hours are over at the first pass.
+  await bench.use(customer(1), 3.5 * most)
+  await bench.use(customer(2), 5 * most)
+  await bench.use(customer(3), most)
+  const told = async () => {
+    bench.now += HOUR
+    await scene.pass()
+    return (await scene.status()).headline
+  }
+  const first = await told()
+  assert.equal(first.level, 'attention')
+  assert.equal(first.title, 'Not in time: more of requests is used than AWS takes.')
+  assert.deepEqual(first.details, [
+    'More of requests is used than AWS takes: a record has 2147483647 units at most, and one customer has one record an ' +
+      'hour. 2 customers are behind; of the furthest 6,442,450,941 request wait for the next 3 hours, and what is used ' +
+      'meanwhile comes on top; with that much in every hour it never ends. Sell a larger unit, under a new dimension with ' +
+      'a larger "per".',
+  ])
+  const second = await told()
+  assert.match(second.details.join(), /an hour\. 4,294,967,294 request wait for the next 2 hours/)
+  assert.deepEqual([(await told()).level, (await told()).level], ['good', 'good'])
+})
 
 test('what is held in great number for one cause hides no other', async t => {
   const scene = await Scene.start(t)
