@@ -19,10 +19,12 @@ import { Metering } from './metering/metering.ts'
 import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOptions } from './metering/options.ts'
 import { Reporter } from './metering/reporter.ts'
 import { Supply } from './metering/supply.ts'
+import { Tenants } from './metering/tenants.ts'
 import { hasDiagLogger, notice, noticeAtExit } from './notice.ts'
 import { baseAmount } from './text/quantity.ts'
 import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
+import type { MapReport } from './usage/mapping.ts'
 import type { CustomerIdentity } from './usage/options.ts'
 import { dropUnnamed } from './usage/views.ts'
 
@@ -61,6 +63,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly selectAggregation?: () => AggregationOption
   readonly #options: ParsedOptions
   readonly #mapper: UsageMapper
+  readonly #tenants: Tenants
   readonly #ledger: Ledger
   readonly #ownsLedger: boolean
   readonly #writer: UsageWriter
@@ -81,7 +84,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     if (this.#options.dropUnnamed) this.selectAggregation = dropUnnamed
     this.#ownsLedger = typeof ledger === 'string'
     this.#ledger = typeof ledger === 'string' ? new SqliteLedger({ path: ledger }) : ledger
-    this.#mapper = new UsageMapper(usage, { ledger: ledgerFile(this.#ledger) ?? this.#ledger })
+    const { now } = this.#options
+    this.#tenants = new Tenants(this.#ledger, usage, now)
+    this.#mapper = new UsageMapper(usage, { ledger: ledgerFile(this.#ledger) ?? this.#ledger, registry: this.#tenants })
     if (this.#ledger instanceof SqliteLedger) this.#checkBaseUnits(this.#ledger)
     this.#writer = new UsageWriter(this.#ledger)
     this.#metering = new Metering({
@@ -119,7 +124,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       this.#writer.add(account, name, time, amount, tally),
     )
     this.#supply.look()
-    this.#reporter.mapped(report)
+    this.#reporter.mapped(this.#mapper.looksUp ? withoutTenants(report) : report)
     const { inParts } = this.#mapper
     if (inParts) this.#reporter.inParts()
     const broughtIn = this.#bringIn().then(() => this.#metering.wake())
@@ -250,11 +255,28 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   async #bringIn(): Promise<void> {
     try {
       const refused = this.#registered ? undefined : await this.#register()
+      await this.#lookUp()
       await this.#writer.flush()
       if (refused !== undefined) throw refused
     } catch (error) {
       throw error instanceof Error ? error : ledgerFailed(error)
     }
+  }
+
+  /** Finds out whose the usage is of tenants that were not known when it came: it waits here until the ledger tells. */
+  async #lookUp(): Promise<void> {
+    const { unknownTenants: unknown, looksUp } = this.#mapper
+    if (!looksUp) return
+    do {
+      const asked = [...unknown]
+      await this.#tenants.learn()
+      for (const [accountKey, tenant] of asked) {
+        const customer = this.#tenants.find(tenant)
+        if (customer !== undefined) this.#writer.reassign(accountKey, customer)
+        else if (unknown.has(accountKey)) this.#reporter.unknownTenant()
+        unknown.delete(accountKey)
+      }
+    } while (unknown.size > 0)
   }
 
   /** A dimension that the ledger has in another base unit waits by itself. Returns why it does. */
@@ -298,6 +320,11 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
     return `usage of ${series.size} series (${each.join(', ')})`
   }
+}
+
+/** Without what is told of tenants that are not known yet. */
+function withoutTenants(report: MapReport): MapReport {
+  return { ...report, unattributed: report.unattributed.filter(({ reason }) => reason !== 'unknown-tenant') }
 }
 
 let toldOfDisabledSdk = false

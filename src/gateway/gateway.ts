@@ -8,6 +8,7 @@ import { Metering } from '../metering/metering.ts'
 import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
 import { Supply } from '../metering/supply.ts'
+import { Tenants } from '../metering/tenants.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { checkSenders } from './check-senders.ts'
@@ -172,7 +173,9 @@ class Pipeline {
     const { readers = [], resource, ledger } = options
     this.#options = parseOptions(options, OWN_OPTIONS)
     this.#ledger = ledger
-    this.#mapper = new UsageMapper(this.#options.usage, { gauges: true, customers: MOST_CUSTOMERS })
+    const { usage, now: clock } = this.#options
+    const tenants = new Tenants(ledger, usage, clock)
+    this.#mapper = new UsageMapper(usage, { gauges: true, customers: MOST_CUSTOMERS, registry: tenants })
     this.#meterProvider = new MeterProvider({
       readers: [this.#prometheus, ...readers],
       ...(resource !== undefined && { resource }),
@@ -194,7 +197,7 @@ class Pipeline {
     this.reporter = new Reporter(this.#meterProvider, now, { supply: this.#supply, consoleWarnings })
     this.#activity = new Activity(now)
     this.intake = new Intake({
-      ...{ mapper: this.#mapper, ledger, now },
+      ...{ mapper: this.#mapper, ledger, tenants, now },
       report: (report, { name }) => this.reporter.mapped(report, name === ANYONE.name ? undefined : name),
       fault: error => this.reporter.receiverFault(error),
       feeds: (sender, customers) => this.#writeFed(sender, customers),

@@ -1,5 +1,6 @@
 import type { Ledger, Observation } from '../ledger/ledger.ts'
 import type { Quota } from '../metering/supply.ts'
+import type { Tenants } from '../metering/tenants.ts'
 import type { UsageMapper } from '../usage/mapper.ts'
 import type { MapReport, Unbillable } from '../usage/mapping.ts'
 import { Admission, type SenderAdmission, type WriteFed } from './admission.ts'
@@ -16,6 +17,8 @@ const RETRY_AFTER = 5
 export interface IntakeOptions {
   readonly mapper: UsageMapper
   readonly ledger: Ledger
+  /** Where the mapper looks tenants up. */
+  readonly tenants?: Tenants
   /** Milliseconds since the epoch. */
   readonly now: () => number
   /** Gets what could not be billed, and why. */
@@ -54,6 +57,7 @@ export class Intake implements MetricsSink {
 
   async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
     const { now, report, accepted } = this.#options
+    if (this.#mapper.looksUp) await this.#lookUp(request)
     const admission = this.#admission.of(sender)
     const admit: Admit = (account, dimension, name) => admission.admit(account, dimension, name)
     const { observations, reports } = read(this.#mapper, request, now(), this.#names, admit)
@@ -63,6 +67,25 @@ export class Intake implements MetricsSink {
     for (const one of noRoom) report(one, sender)
     accepted(observations, sender)
     return answerOf([...reports, ...noRoom])
+  }
+
+  /** What is not known of customers is asked before a point is read: whose it is cannot be changed afterwards. */
+  async #lookUp({ resourceMetrics }: OtlpRequest): Promise<void> {
+    for (const { resource, scopes } of resourceMetrics) {
+      for (const { metrics } of scopes) {
+        for (const { points } of metrics) for (const { attributes } of points) this.#mapper.lookUp(attributes, resource)
+      }
+    }
+    try {
+      await this.#options.tenants?.learn()
+    } catch (error) {
+      throw this.#unavailable(error)
+    }
+  }
+
+  #unavailable(error: unknown): UnavailableError {
+    this.#options.fault(error)
+    return new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
   }
 
   async #write(
@@ -77,8 +100,7 @@ export class Intake implements MetricsSink {
       const now = this.#options.now()
       return await this.#writer.write(observations.map(point => withStream(point, admission, now)))
     } catch (error) {
-      this.#options.fault(error)
-      throw new UnavailableError('the ledger cannot take usage now', { retryAfterSeconds: RETRY_AFTER, cause: error })
+      throw this.#unavailable(error)
     }
   }
 }

@@ -7,7 +7,7 @@ import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../text/overflow.ts'
 import { printable } from '../text/printable.ts'
 import { iso } from '../text/time.ts'
-import type { MapReport } from '../usage/mapping.ts'
+import { explainUnattributed, type MapReport } from '../usage/mapping.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
@@ -117,6 +117,13 @@ export class Reporter {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
       this.#say('warn', `two sources ${dimension.name}`, message)
     }
+  }
+
+  /** There is usage of a tenant of whom the ledger knows no agreement. */
+  unknownTenant(): void {
+    const reason = 'unknown-tenant'
+    this.#instruments?.unattributedPoints.add(1, { reason })
+    this.#say('error', reason, explainUnattributed(reason, undefined))
   }
 
   /** The reader has `maxExportBatchSize`: said once. */

@@ -7,6 +7,9 @@ export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> 
   'licence-without-product':
     'the customer has a licence, and only a product code is configured: set product beside productCode, then attribute ' +
     'it to the customer with its licence',
+  'unknown-tenant':
+    'no agreement is known of whom you call so: register the customer, or import its agreement with this tenant, then ' +
+    'attribute it',
   overflow:
     'beyond its cardinality limit the SDK has added up usage without its customers, and nothing in it tells any more ' +
     "whose it is: first raise the limit (the reader's cardinalityLimits, or billingViews' cardinalityLimit), then write " +

@@ -39,6 +39,8 @@ export type UnnamedReason =
   | 'malformed-customer'
   /** It has a licence, and is metered by a product code alone: AWS would bill by an agreement that may be over. */
   | 'licence-without-product'
+  /** No agreement is known of who the seller calls so. */
+  | 'unknown-tenant'
   | 'overflow'
   | 'resolver-failed'
 

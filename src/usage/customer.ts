@@ -4,6 +4,7 @@ import {
   type CustomerAccount,
   type CustomerName,
   customerAccount,
+  type UnattributedAccount,
   type UnattributedReason,
   unattributedAccount,
 } from './account.ts'
@@ -18,6 +19,7 @@ import {
   type CustomerResolver,
   LICENSE_ARN,
   PRODUCT,
+  type Tenant,
   type UsageOptions,
 } from './options.ts'
 import { RecentMap } from './recent-map.ts'
@@ -57,6 +59,12 @@ export interface WaitingUsage {
 
 type Reader = (attributes: Attributes, resource: Attributes) => unknown
 
+/** Whom the seller means by the names that it has for customers. */
+export interface TenantRegistry {
+  /** As far as it is known here, at once. Who is asked for is to be looked up where too little is known. */
+  find(tenant: string): CustomerAccount | undefined
+}
+
 /**
  * Says whose usage a data point is. The same customer is mostly the same object, so that what is remembered of it need
  * not be looked up by its key; one that was not metered for long may be another.
@@ -67,6 +75,8 @@ export class CustomerReader {
   readonly #product: string | undefined
   readonly #identify: CustomerResolver
   readonly #dimensions: number
+  readonly #tenantOf: Reader | undefined
+  readonly #registry: TenantRegistry | undefined
   /** By account id or identifier, as they come: quicker to look up than keys, which would have to be put together. */
   readonly #customers: RecentMap<string, TrackedAccount>
   readonly #unattributed = new Map<string, TrackedAccount>()
@@ -74,13 +84,20 @@ export class CustomerReader {
   readonly constant: boolean
   /** What the resolver threw last. */
   resolverError: unknown
+  /** Tenants that were not known, by the keys of the accounts that their usage went to. */
+  readonly unknownTenants = new Map<string, string>()
 
-  /** @param most how many customers are remembered, at most twice over */
-  constructor(options: UsageOptions, dimensions: number, most = MOST_CUSTOMERS) {
+  /**
+   * @param most how many customers are remembered, at most twice over
+   * @param registry where tenants are looked up
+   */
+  constructor(options: UsageOptions, dimensions: number, most = MOST_CUSTOMERS, registry?: TenantRegistry) {
     this.#customers = new RecentMap(most)
     this.#productCode = options.productCode
     this.#product = options.product
     this.#identify = typeof options.customer === 'function' ? options.customer : fromAttributes(options)
+    this.#tenantOf = isTenant(options.customer) ? readerOf(options.customer.tenant) : undefined
+    this.#registry = registry
     this.constant =
       typeof options.customer !== 'function' &&
       Object.values(customerSources(options)).every(source => typeof source === 'object' && !('attribute' in source))
@@ -89,6 +106,7 @@ export class CustomerReader {
 
   /** Null of what is somebody else's to bill. */
   read(attributes: Attributes, resource: Attributes): TrackedAccount | null {
+    if (this.#tenantOf !== undefined) return this.#tenant(this.#tenantOf(attributes, resource), attributes)
     let identity: CustomerIdentity | undefined | null
     try {
       identity = this.#identify(attributes, resource)
@@ -103,6 +121,30 @@ export class CustomerReader {
     if (identity === null) return null
     const known = this.know(identity)
     return typeof known === 'string' ? this.unattributed(known, attributes) : known
+  }
+
+  #tenant(name: unknown, attributes: Attributes): TrackedAccount {
+    if (name === undefined || name === '') return this.unattributed('no-customer', attributes)
+    const tenant = String(name)
+    const account = this.#registry?.find(tenant)
+    const known = account && this.know(account)
+    if (typeof known === 'object') return known
+    const unattributed = this.unattributed(known ?? 'unknown-tenant', { tenant })
+    const { key, evidence } = unattributed.account as UnattributedAccount
+    // Where it is one account for many, nobody can tell any more whose is what.
+    if (known === undefined && evidence !== '') this.unknownTenants.set(key, tenant)
+    return unattributed
+  }
+
+  /** Looks a customer up, as far as it is known. */
+  lookUp(attributes: Attributes, resource: Attributes): void {
+    const tenant = this.#tenantOf?.(attributes, resource)
+    if (tenant !== undefined && tenant !== '') this.#registry?.find(String(tenant))
+  }
+
+  /** Whether customers are looked up. */
+  get looksUp(): boolean {
+    return this.#tenantOf !== undefined
   }
 
   /** A customer that is named, or why it is none. */
@@ -188,8 +230,9 @@ export function isWellFormed(name: { [Name in keyof CustomerName]?: CustomerName
 const matches = (pattern: RegExp, value: unknown): boolean => typeof value === 'string' && pattern.test(value)
 
 /** The sources that hold where options leave them out. */
-export function customerSources(options: UsageOptions): BothCustomerAttributes {
-  const { productCode, product } = options
+export function customerSources(options: UsageOptions): Record<string, AttributeSource> {
+  const { productCode, product, customer } = options
+  if (isTenant(customer)) return { ...customer }
   const said = defined((options.customer ?? {}) as BothCustomerAttributes)
   const licence = product === undefined ? {} : { licenseArn: LICENSE_ARN_ATTRIBUTE }
   if (productCode === undefined) return { accountId: ACCOUNT_ID_ATTRIBUTE, ...licence, ...said }
@@ -206,6 +249,9 @@ export function customerKeys(options: UsageOptions): string[] {
   )
   return [...named, LICENSE_ARN_ATTRIBUTE]
 }
+
+const isTenant = (customer: UsageOptions['customer']): customer is Tenant =>
+  typeof customer === 'object' && 'tenant' in customer
 
 const defined = (sources: BothCustomerAttributes): BothCustomerAttributes =>
   Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== undefined))

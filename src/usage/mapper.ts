@@ -8,7 +8,7 @@ import { Cardinality } from './cardinality.ts'
 import { Claimant } from './claims.ts'
 import { Collection } from './collection.ts'
 import { isControl, readControls } from './controls.ts'
-import { CustomerReader, customerSources } from './customer.ts'
+import { CustomerReader, customerSources, type TenantRegistry } from './customer.ts'
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
@@ -17,6 +17,17 @@ import { type CompiledRule, compileRules, type Rules } from './rules.ts'
 // The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
 const DATA_POINT_TYPE = { histogram: 0, exponentialHistogram: 1, gauge: 2, sum: 3 }
 const DELTA = 0
+
+export interface MapperOptions {
+  /** Whether who calls brings gauges with their times, so that they can be integrated. */
+  readonly gauges?: boolean
+  /** How many customers are remembered, at most twice over: those that were metered last. */
+  readonly customers?: number
+  /** The same value where it is for the same ledger: of two mappers, one bills what both would. */
+  readonly ledger?: unknown
+  /** Where tenants are looked up. */
+  readonly registry?: TenantRegistry
+}
 
 /** Turns what the SDK measured into amounts of dimensions for customers, as its options say. */
 export class UsageMapper {
@@ -38,15 +49,8 @@ export class UsageMapper {
 
   /**
    * Throws a `ConfigurationError` that names every option that is wrong.
-   *
-   * @param gauges whether who calls brings gauges with their times, so that they can be integrated
-   * @param customers how many are remembered, at most twice over: those that were metered last
-   * @param ledger the same value where it is for the same ledger: of two mappers, one bills what both would
    */
-  constructor(
-    options: UsageOptions,
-    { gauges = false, customers, ledger = {} }: { gauges?: boolean; customers?: number; ledger?: unknown } = {},
-  ) {
+  constructor(options: UsageOptions, { gauges = false, customers, ledger = {}, registry }: MapperOptions = {}) {
     const { dimensions, ...rest } = parseUsageOptions(options)
     this.products = [rest.productCode, rest.product].filter(product => product !== undefined)
     this.product = this.products[0] as string
@@ -58,7 +62,7 @@ export class UsageMapper {
     this.#rules = compileRules(dimensions)
     this.arrivals = new Arrivals(this.#rules, dimensions === undefined)
     if (!gauges) refuse(this.#rules, ({ value }) => value === 'integral' && NO_INTEGRALS)
-    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length, customers)
+    this.#customers = new CustomerReader(rest, this.#rules.dimensions.length, customers, registry)
   }
 
   get dimensions(): readonly Dimension[] {
@@ -155,6 +159,21 @@ export class UsageMapper {
     const known = this.#observed.has(key)
     this.#observed.add(key)
     return !known
+  }
+
+  /** Whether customers are looked up by what the seller calls them. */
+  get looksUp(): boolean {
+    return this.#customers.looksUp
+  }
+
+  /** Looks a point's customer up, as far as it is known: the registry learns whom it was asked for. */
+  lookUp(attributes: Attributes, resource: Attributes): void {
+    this.#customers.lookUp(attributes, resource)
+  }
+
+  /** Tenants that were not known when usage of theirs was mapped, by the keys of the accounts that it went to. */
+  get unknownTenants(): Map<string, string> {
+    return this.#customers.unknownTenants
   }
 
   /** The same for metrics of another shape, which the caller goes through by himself. */

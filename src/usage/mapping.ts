@@ -524,7 +524,8 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
   }
 }
 
-function explainUnattributed(reason: UnnamedReason, resolverError: unknown): string {
+/** What an operator is told of usage without a customer. */
+export function explainUnattributed(reason: UnnamedReason, resolverError: unknown): string {
   switch (reason) {
     case 'no-customer':
       return "There is usage without a customer. It is kept, unattributed: record it with the customer's attributes, or set the option customer."
@@ -532,6 +533,8 @@ function explainUnattributed(reason: UnnamedReason, resolverError: unknown): str
       return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs.'
     case 'licence-without-product':
       return 'There is usage of customers with a licence, and only productCode is configured. It is kept, unattributed, since it belongs to the licence: set the option product, your own label for the product, beside productCode.'
+    case 'unknown-tenant':
+      return 'There is usage of a tenant of whom the ledger knows no agreement. It is kept, unattributed: register the customer, or import its agreement with the name of the tenant.'
     case 'overflow':
       return "There is usage beyond the SDK's cardinality limit: the SDK has added it up without its customers, and nothing here can tell any more whose it is. It is kept, unattributed, and NOT BILLED. So that no more is lost, raise the limit: the reader's cardinalityLimits, or billingViews' cardinalityLimit (the function cardinalityLimit says how far)."
     case 'resolver-failed':

@@ -23,7 +23,7 @@ export interface LicensedProductOptions extends SoldOptions {
    * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id` and
    * `marketplace.customer.license_arn`.
    */
-  readonly customer?: LicensedCustomerAttributes | CustomerResolver
+  readonly customer?: LicensedCustomerAttributes | Tenant | CustomerResolver
 }
 
 /** A product that is metered by its product code. */
@@ -35,7 +35,7 @@ export interface ProductCodeOptions extends SoldOptions {
    * Where a data point's customer is found. By default the attribute `marketplace.customer.account_id` or, instead,
    * `marketplace.customer.identifier`.
    */
-  readonly customer?: ProductCodeCustomerAttributes | CustomerResolver
+  readonly customer?: ProductCodeCustomerAttributes | Tenant | CustomerResolver
 }
 
 /**
@@ -51,7 +51,7 @@ export interface BothProductOptions extends SoldOptions {
    * Where a data point's customer is found. By default the attributes `marketplace.customer.account_id`, with
    * `marketplace.customer.license_arn` where there is a licence; or `marketplace.customer.identifier` instead.
    */
-  readonly customer?: BothCustomerAttributes | CustomerResolver
+  readonly customer?: BothCustomerAttributes | Tenant | CustomerResolver
 }
 
 /** What is sold of any. */
@@ -104,6 +104,14 @@ export interface ProductCodeCustomerAttributes {
   readonly accountId?: AttributeSource
   readonly customerIdentifier?: AttributeSource
   readonly licenseArn?: undefined
+}
+
+/**
+ * Where it is found what you call a customer: its agreement is looked up in the ledger, by the name that it was
+ * registered or imported with. Of several agreements the one that is in force counts, the youngest of them.
+ */
+export interface Tenant {
+  readonly tenant: AttributeSource
 }
 
 /**
@@ -251,10 +259,14 @@ const customer = strictObject({
   licenseArn: v.optional(constant(LICENSE_ARN, 'like arn:aws:license-manager::123456789012:license:l-…')),
 })
 
+const tenant = strictObject({ tenant: attributeSource })
+
 const resolver = v.custom<CustomerResolver>(
   input => !(input instanceof ASYNC),
   'a function that answers at once (look the customer up before, or keep what was looked up)',
 )
+
+const isTenant = (input: unknown): boolean => typeof input === 'object' && input !== null && 'tenant' in input
 
 const entries = {
   productCode: v.optional(product),
@@ -265,7 +277,7 @@ const entries = {
       v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
     ),
   ),
-  customer: v.optional(v.lazy(input => (typeof input === 'function' ? resolver : customer))),
+  customer: v.optional(v.lazy(input => (typeof input === 'function' ? resolver : isTenant(input) ? tenant : customer))),
 }
 
 export const USAGE_OPTIONS = Object.keys(entries) as readonly (keyof UsageOptions)[]

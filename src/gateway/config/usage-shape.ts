@@ -1,6 +1,12 @@
 import * as v from 'valibot'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import { type CustomerAttributes, type DimensionOptions, PRODUCT, type UsageOptions } from '../../usage/options.ts'
+import {
+  type CustomerAttributes,
+  type DimensionOptions,
+  PRODUCT,
+  type Tenant,
+  type UsageOptions,
+} from '../../usage/options.ts'
 import { PRESETS } from '../../usage/presets.ts'
 import type { Rule } from '../../usage/rule.ts'
 import { described } from './description.ts'
@@ -77,6 +83,13 @@ const customer = v.strictObject({
   ),
 } satisfies Shape<CustomerAttributes>)
 
+const tenant = v.strictObject({
+  tenant: described(
+    attributeSource,
+    'Where what you call the customer is: its agreement is looked up in the ledger, by the name it was registered with.',
+  ),
+} satisfies Shape<Tenant>)
+
 const productText = v.pipe(v.string(), v.regex(PRODUCT))
 
 export const USAGE_SHAPE = {
@@ -90,7 +103,7 @@ export const USAGE_SHAPE = {
     "What is sold, by the dimension's API name, and which metrics it is added up from.",
   ),
   customer: described(
-    v.optional(customer),
+    v.optional(v.union([customer, tenant])),
     "Where a data point's customer is: the key of an attribute of the point or of its resource; or { attribute }, " +
       '{ resource } or { value }.',
   ),

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Account } from '../../usage/account.ts'
+import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { hourOf } from '../hours.ts'
@@ -72,6 +72,13 @@ export class UsageWriter {
     const others = this.#batches.map(batch => ({ ...batch, entries: batch.entries.filter(entry => !isKept(entry)) }))
     this.#batches = others.filter(({ entries }) => entries.length > 0)
     this.#beginAnew()
+  }
+
+  /** Gives what waits here of an account to a customer: who it is has only now become known. To be said before a flush. */
+  reassign(accountKey: string, customer: CustomerAccount): void {
+    for (const tally of this.#waiting) {
+      if (tally.waiting?.account.key === accountKey) tally.waiting = { ...tally.waiting, account: customer }
+    }
   }
 
   /** What is not in the ledger yet, as far as this process knows. */
