@@ -11,7 +11,7 @@ import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
-import type { Totals } from './totals.ts'
+import { agreementCounts, type Totals } from './totals.ts'
 
 /** The answer to "is everything that was measured being billed?". */
 export interface Headline {
@@ -80,6 +80,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   refusedRequests,
   laneTroubles,
   passFailed,
+  refusedCustomers,
   heldOrUnattributed,
   dryRun,
 ]
@@ -227,6 +228,20 @@ function passFailed({ lastPass }: HeadlineFacts): Finding | undefined {
     level: 'attention',
     title: 'All of it is kept, but the last metering pass failed.',
     detail: `The last pass ended with ${lastPass.error}. It is tried again by itself.`,
+  }
+}
+
+function refusedCustomers({ totals }: HeadlineFacts): Finding | undefined {
+  const { refused } = agreementCounts(totals.agreements.values())
+  if (refused === 0) return undefined
+  const customers = refused === 1 ? 'a customer' : `${refused.toLocaleString('en-US')} customers`
+  return {
+    level: 'attention',
+    title: `AWS does not take usage of ${customers} with an agreement.`,
+    detail:
+      `AWS says that ${customers} ${refused === 1 ? 'is' : 'are'} not subscribed whose agreements have not ended, as far as is ` +
+      'known here: a licence may come late, or an account be suspended. Usage waits for a day, each hour for itself, and is ' +
+      'held then. marketplace-meter agreements shows whom; AWS knows why.',
   }
 }
 

@@ -12,6 +12,8 @@ import { HourCounter, type HourReport } from './hours.ts'
 import type { Quantity } from './quantity.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
 import {
+  type AgreementCounts,
+  agreementCounts,
   type DimensionReport,
   readTotals,
   type Totals,
@@ -49,6 +51,8 @@ export interface StatusReport {
   readonly held: readonly HeldReport[]
   /** The 20 customers who wait the longest for records to be settled. */
   readonly customers: readonly UnsettledCustomer[]
+  /** As old as the totals. */
+  readonly agreements: AgreementCounts
   /** As old as the totals. At most 50. */
   readonly unattributed: readonly UnattributedReport[]
   readonly unattributedCount: number
@@ -130,7 +134,7 @@ export interface ActivityReport {
 }
 
 export interface StatusOptions {
-  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit'>
+  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit' | 'agreements'>
   /** Those that are configured; of others the ledger is asked. */
   readonly dimensions: readonly Dimension[]
   readonly activity: Activity
@@ -214,7 +218,8 @@ export class StatusReader {
       pendingRecords: recordsIn(pending),
       heldRecords: recordsIn(held),
       held: heldReports(held, unsettled, totals.dimensions, command => this.#command(command)),
-      customers: unsettledCustomers(unsettled, totals.dimensions),
+      customers: unsettledCustomers(unsettled, totals),
+      agreements: agreementCounts(totals.agreements.values()),
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,
       unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),

@@ -1,4 +1,4 @@
-import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
+import type { Agreement, Ledger, StatementLine } from '../../ledger/ledger.ts'
 import { difference } from '../../ledger/rules/equation.ts'
 import { type Overflow, overflows } from '../../ledger/rules/overflow.ts'
 import { accountLabel } from '../../text/account.ts'
@@ -53,6 +53,26 @@ export interface Totals {
   readonly overflows: readonly Overflow[]
   readonly unattributed: readonly UnattributedReport[]
   readonly unattributedCount: number
+  /** What is known of customers' agreements, by the keys of their accounts. */
+  readonly agreements: ReadonlyMap<string, Agreement>
+}
+
+/** How many customers' agreements are known, by their state. */
+export interface AgreementCounts {
+  readonly registered: number
+  readonly active: number
+  readonly ended: number
+  /** Of those that have not ended, how many AWS says are not subscribed. */
+  readonly refused: number
+}
+
+export function agreementCounts(agreements: Iterable<Agreement>): AgreementCounts {
+  const counts = { registered: 0, active: 0, ended: 0, refused: 0 }
+  for (const { state, refusedSince } of agreements) {
+    counts[state] += 1
+    if (state !== 'ended' && refusedSince !== undefined) counts.refused += 1
+  }
+  return counts
 }
 
 const UNATTRIBUTED_SHOWN = 50
@@ -62,11 +82,11 @@ type Sums = Record<Figure, bigint> & { series: number; breaches: number }
 
 /** Sums over all series, with the configured dimensions first in their order. */
 export async function readTotals(
-  ledger: Pick<Ledger, 'statement'>,
+  ledger: Pick<Ledger, 'statement' | 'agreements'>,
   configured: readonly Dimension[],
   now: () => number,
 ): Promise<Totals> {
-  const lines = await ledger.statement()
+  const [lines, agreements] = await Promise.all([ledger.statement(), ledger.agreements()])
   const dimensions = new Map(configured.map(dimension => [dimension.name, dimension]))
   const sums = new Map(configured.map(({ name }) => [name, noUsage()]))
   const unattributed: UnattributedReport[] = []
@@ -96,6 +116,7 @@ export async function readTotals(
     overflows: overflows(lines),
     unattributed,
     unattributedCount,
+    agreements: new Map(agreements.map(agreement => [agreement.account.key, agreement])),
   }
 }
 

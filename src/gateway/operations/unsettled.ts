@@ -1,12 +1,14 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { HeldReason, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
+import { agreementText } from '../../text/agreement.ts'
 import { HELD_ADVICE, paragraph } from '../../text/held-advice.ts'
 import { printable } from '../../text/printable.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Advice } from './command.ts'
 import { type Quantity, quantityOf, unitOf } from './quantity.ts'
+import type { Totals } from './totals.ts'
 
 /** How many pending and held records are looked at. */
 const READ = 1000
@@ -44,6 +46,8 @@ export interface UnsettledCustomer {
   readonly customer: string
   readonly licence?: string
   readonly product: string
+  /** What is known of its agreement, in words. */
+  readonly agreement?: string
   /** The hour of its oldest such record. */
   readonly oldestHour: string
   /** Until when AWS takes its oldest pending record. */
@@ -103,7 +107,7 @@ export function heldReports(
 /** Those who wait the longest. */
 export function unsettledCustomers(
   records: readonly RecordEntry[],
-  dimensions: ReadonlyMap<string, Dimension>,
+  { dimensions, agreements }: Pick<Totals, 'dimensions' | 'agreements'>,
 ): UnsettledCustomer[] {
   return [...Map.groupBy(records, record => record.account.key).values()]
     .map(own => ({ own, oldest: oldestHour(own) }))
@@ -112,8 +116,10 @@ export function unsettledCustomers(
     .map(({ own, oldest }) => {
       const [{ account }] = own as [RecordEntry]
       const pending = own.filter(({ state }) => state === 'pending')
+      const agreement = agreements.get(account.key)
       return {
         ...customerOf(account),
+        ...(agreement !== undefined && { agreement: agreementText(agreement) }),
         oldestHour: new Date(oldest).toISOString(),
         ...(pending.length > 0 && { takenUntil: new Date(windowClosesAt(oldestHour(pending))).toISOString() }),
         pending: pending.length,

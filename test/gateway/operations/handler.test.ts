@@ -203,6 +203,7 @@ test('a ledger that cannot be read, metrics that fail, a judge that throws: 503,
       statement: async () => [],
       records: async () => [],
       audit: async () => [],
+      agreements: async () => [],
     },
     metrics: () => Promise.reject(new Error('shut down')),
   })

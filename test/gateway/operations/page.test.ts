@@ -3,9 +3,9 @@ import { type TestContext, test } from 'node:test'
 import { Script } from 'node:vm'
 import type { Browser, Page } from 'puppeteer-core'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
+import type { OperationsOptions } from '../../../src/gateway/operations/handler.ts'
 import { statusPage } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
-import type { Ledger } from '../../../src/ledger/ledger.ts'
 import { customer, HOUR, MINUTE, NOW } from '../../metering/support.ts'
 import {
   complaintsOf,
@@ -89,7 +89,7 @@ test('in a browser', async t => {
     const rows = await page.$$eval('#customers tbody tr', all =>
       all.map(row => (row as { innerText?: string }).innerText),
     )
-    assert.match(rows[0] ?? '', /^100000000003 prod-inference\s+9 Jun 15:00 21 h ago\s+15 pending, 1 held\s/)
+    assert.match(rows[0] ?? '', /^100000000003 prod-inference\s+–\s+9 Jun 15:00 21 h ago\s+15 pending, 1 held\s/)
     assert.match(rows[4] ?? '', /^100000000005 licence l-0+5 prod-inference/)
     assert.match(
       await text(page, '#unattributed'),
@@ -286,7 +286,7 @@ test('in a browser', async t => {
 })
 
 /** A ledger that cannot be read while it is said to be broken. */
-function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit'> } {
+function fallible(broken: () => boolean): Pick<OperationsOptions, 'ledger'> {
   const answer =
     <Result>(result: Result) =>
     async () => {
@@ -294,7 +294,8 @@ function fallible(broken: () => boolean): { ledger: Pick<Ledger, 'status' | 'sta
       return result
     }
   const status = answer({ pending: [], held: [], unattributed: [], waiting: [], notCounted: {} })
-  return { ledger: { status, statement: answer([]), records: answer([]), audit: answer([]) } }
+  const none = answer([])
+  return { ledger: { status, statement: none, records: none, audit: none, agreements: none } }
 }
 
 async function accessible(t: TestContext, browser: Browser, scene: Scene): Promise<void> {

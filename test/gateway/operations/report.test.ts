@@ -9,7 +9,7 @@ import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
 import type { RecordEntry } from '../../../src/ledger/ledger.ts'
 import { Supply } from '../../../src/metering/supply.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
-import { customer, HOUR, MINUTE, NOW, REQUESTS, TOKENS } from '../../metering/support.ts'
+import { customer, HOUR, licensed, MINUTE, NOW, PRODUCT, REQUESTS, TOKENS } from '../../metering/support.ts'
 import { CUSTOMERS, GPU, restored, Scene, trouble } from './support.ts'
 
 const hourOf = (hours: readonly HourReport[], time: number) =>
@@ -193,6 +193,7 @@ function reading(scene: Scene) {
         asked.push('audit')
         return ledger.audit()
       },
+      agreements: () => ledger.agreements(),
     },
     dimensions: [TOKENS],
     activity: scene.activity,
@@ -276,6 +277,7 @@ const CALM: HeadlineFacts = {
     overflows: [],
     unattributed: [],
     unattributedCount: 0,
+    agreements: new Map(),
   },
   troubles: [],
   lastPass: undefined,
@@ -382,6 +384,32 @@ test('more than AWS takes in an hour is told, with how many hours it will take, 
   const second = await told()
   assert.match(second.details.join(), /an hour\. 4,294,967,294 request wait for the next 2 hours/)
   assert.deepEqual([(await told()).level, (await told()).level], ['good', 'good'])
+})
+
+test('a customer whose agreement has not ended and whom AWS refuses is told, until it is taken', async t => {
+  const scene = await Scene.start(t)
+  const { bench } = scene
+  const account = licensed(1)
+  const { accountId = '', licenseArn } = account
+  const terms = { region: 'us-east-1', closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE }
+  await bench.ledger.noteAgreement(
+    account,
+    { what: 'registered', at: bench.now - 2 * HOUR },
+    { ...terms, now: bench.now },
+  )
+  // Declared elsewhere, so that this one is not known to AWS yet.
+  bench.simulator.catalogue.declareCustomer({ accountId, subscriptions: [] })
+  await bench.use(account, 4)
+  await scene.pass()
+  const { headline, agreements, customers } = await scene.status()
+  assert.deepEqual(agreements, { registered: 1, active: 0, ended: 0, refused: 1 })
+  assert.match(customers[0]?.agreement ?? '', /^registered since /)
+  assert.equal(headline.title, 'AWS does not take usage of a customer with an agreement.')
+  bench.simulator.catalogue.subscribe({ accountId, licenseArn, product: PRODUCT, at: bench.now - 2 * HOUR })
+  bench.now += HOUR
+  await scene.pass()
+  assert.deepEqual((await scene.status()).agreements, { registered: 1, active: 0, ended: 0, refused: 0 })
+  assert.equal(bench.billed(), 4)
 })
 
 test('what is held in great number for one cause hides no other', async t => {

@@ -55,6 +55,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <section aria-labelledby="customers-title">
 <h2 id="customers-title">Oldest unsettled usage</h2>
 <div id="customers"></div>
+<div id="agreements"></div>
 </section>
 <section aria-labelledby="unattributed-title">
 <h2 id="unattributed-title">Usage without a customer</h2>

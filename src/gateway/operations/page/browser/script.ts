@@ -410,6 +410,7 @@ export function showStatus(): void {
 
   const CUSTOMER_COLUMNS: readonly Column<UnsettledCustomer>[] = [
     CUSTOMER,
+    { title: 'Agreement', class: 'anywhere', of: ({ agreement = '–' }) => agreement },
     { title: 'Waiting since', class: 'line', of: ({ oldestHour }) => when(oldestHour) },
     {
       title: 'Records',
@@ -436,6 +437,18 @@ export function showStatus(): void {
   function customers(list: StatusReport['customers']): Child {
     if (list.length === 0) return none('No customer waits: every record has its final answer.')
     return table('Customers with the oldest unsettled usage', CUSTOMER_COLUMNS, list, 'stacked customers')
+  }
+
+  function agreements({ active, registered, ended, refused }: StatusReport['agreements']): Child {
+    if (active + registered + ended === 0)
+      return none('No agreement is known: neither by events of AWS nor by registration.')
+    const parts = [
+      `${grouped(active)} active`,
+      registered > 0 && `${grouped(registered)} registered`,
+      `${grouped(ended)} ended`,
+      refused > 0 && `${grouped(refused)} not taken by AWS`,
+    ]
+    return h('p', {}, `Agreements that are known: ${parts.filter(Boolean).join(', ')}.`)
   }
 
   type Unattributed = StatusReport['unattributed'][number]
@@ -643,6 +656,7 @@ export function showStatus(): void {
     section('waiting', report.waiting, waiting)
     section('held', { groups: report.held, total: heldRecords }, held)
     section('customers', report.customers, customers)
+    section('agreements', report.agreements, agreements)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report
     section('unattributed', { list, total, commands }, unattributed)
     const { sources, senders, refused, unbillable, unmatched, unnamed } = report.supply
