@@ -1,25 +1,28 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Agreement, Customer, Period } from './agreements.ts'
 import {
-  type AgreementChange,
-  type CatalogueDeclaration,
-  type CustomerDeclaration,
   catalogueSchema,
   changeSchema,
   customerSchema,
   endSchema,
-  type Identity,
-  type ProductDeclaration,
   productSchema,
-  type Renewal,
   renewalSchema,
-  type SubscriptionEnd,
-  type SubscriptionStart,
-  type Suspension,
   startSchema,
   suspensionSchema,
-  type TokenDeclaration,
   tokenSchema,
+} from './declaration-schemas.ts'
+import type {
+  AgreementChange,
+  CatalogueDeclaration,
+  CustomerDeclaration,
+  Identity,
+  ProductDeclaration,
+  Renewal,
+  SubscriptionEnd,
+  SubscriptionStart,
+  Suspension,
+  TokenDeclaration,
 } from './declarations.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import type { AgreementEvents } from './events.ts'
@@ -350,4 +353,21 @@ export class Catalogue {
     const known = [...this.#products.keys()].join(', ')
     throw new SimulatorConfigurationError(`${where}: Expected a declared product (${known}) but received ${code}`)
   }
+}
+
+/**
+ * Reads a catalogue from a JSON file.
+ *
+ * @throws {SimulatorConfigurationError} if it cannot be read, is not JSON or is not a catalogue
+ */
+export function readCatalogue(path: string): CatalogueDeclaration {
+  let content: unknown
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new SimulatorConfigurationError(`catalogue ${path}: Expected a JSON file but ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  return validated(catalogueSchema, content, `catalogue ${path}`)
 }

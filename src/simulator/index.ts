@@ -1,21 +1,20 @@
 /** AWS Marketplace Metering on this machine: every rule, every fault, its agreement events, and what it has billed. */
 export type { BilledFilter, BilledRecord, BilledTotal, Series } from './book.ts'
-export type { Catalogue } from './catalogue.ts'
+export { type Catalogue, readCatalogue } from './catalogue.ts'
 export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'
 export type { Instant, SimulatorClock } from './clock.ts'
 export { CONTROL_PATH } from './control.ts'
-export {
-  type AgreementChange,
-  type CatalogueDeclaration,
-  type CustomerDeclaration,
-  type ProductDeclaration,
-  type Renewal,
-  readCatalogue,
-  type SubscriptionDeclaration,
-  type SubscriptionEnd,
-  type SubscriptionStart,
-  type Suspension,
-  type TokenDeclaration,
+export type {
+  AgreementChange,
+  CatalogueDeclaration,
+  CustomerDeclaration,
+  ProductDeclaration,
+  Renewal,
+  SubscriptionDeclaration,
+  SubscriptionEnd,
+  SubscriptionStart,
+  Suspension,
+  TokenDeclaration,
 } from './declarations.ts'
 export {
   SimulatedAnswerError,

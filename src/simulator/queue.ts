@@ -93,7 +93,8 @@ export class MessageQueue {
       message.receiptHandle = uuidOf(this.#random)
       if (message.receiveCount === 1) message.firstReceivedAt = now
       message.visibleAt = elapsed + visibilityTimeout * 1000
-      received.push({ ...message })
+      const { visibleAt: _, ...rest } = message
+      received.push(rest)
     }
     return received
   }
