@@ -7,6 +7,7 @@ import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
+import { eventsCommand } from './events.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { importAgreementsCommand } from './import-agreements.ts'
@@ -43,7 +44,7 @@ const GROUPS: [string, (() => Command)[]][] = [
     [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand, importAgreementsCommand],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
-  ['Run:', [serveCommand, checkCommand, doctorCommand, simulateCommand]],
+  ['Run:', [serveCommand, eventsCommand, checkCommand, doctorCommand, simulateCommand]],
 ]
 
 /** The command line. It throws a CommanderError where commander would end the process. */

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import * as v from 'valibot'
+import { readQueueAddress } from '../agreements/queue/queue-address.ts'
 import { check, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import { expectedOfLedger, ledgerFile, ledgerName } from '../ledger/open.ts'
@@ -14,10 +15,12 @@ import { LEDGER, settingsSchema } from './config/schema.ts'
 import { isObject, REFERENCE, readReference, readText, withoutSecrets } from './config/secrets.ts'
 import { MAX_GAP, USAGE_SHAPE } from './config/usage-shape.ts'
 import { TOKEN, TOKEN_EXPECTED } from './config/values.ts'
+import type { EventOptions } from './options.ts'
 import type { TokenSender } from './otlp/senders.ts'
 
 /** What a gateway's configuration file says, checked, with what holds where it says nothing. Times in milliseconds. */
 export interface GatewayConfig extends Required<Pick<Settings, 'listen' | 'metering' | 'telemetry' | 'statusPage'>> {
+  readonly events?: EventOptions
   readonly usage: UsageOptions
   readonly region: string
   /** The ledger's address, or a reference to it. */
@@ -161,9 +164,21 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   }
   if (settings?.region === undefined) return undefined
   const { region, listen, metering, telemetry, statusPage } = settings
+  const events = eventsOf(settings.events, usage, report)
   // That of the environment is relative to the working directory, as for other commands.
   const ledger = settings.ledger === undefined ? env.MARKETPLACE_LEDGER : inFolder(folder, settings.ledger)
-  return ledger === undefined ? undefined : { usage, region, ledger, listen, metering, telemetry, statusPage }
+  if (ledger === undefined) return undefined
+  return { usage, region, ledger, listen, metering, telemetry, statusPage, ...(events && { events }) }
+}
+
+/** Where events come to, and of which product. */
+function eventsOf(events: Settings['events'], usage: UsageOptions, report: Report): EventOptions | undefined {
+  if (events === undefined) return undefined
+  const { queue, productCode = usage.productCode } = typeof events === 'string' ? { queue: events } : events
+  if (productCode === undefined)
+    report("events.productCode: expected the product's code, here or as productCode, got neither")
+  attempt(() => readQueueAddress(queue, typeof events === 'string' ? 'events' : 'events.queue'), report)
+  return { queue, ...(productCode !== undefined && { productCode }) }
 }
 
 /** A dimension that there is not would permit nothing, in silence. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
+import { type AgreementConsumer, followAgreementEvents } from '../agreements/index.ts'
 import { configurationError } from '../check.ts'
 import { MIN_FREE_BYTES } from '../ledger/disk.ts'
 import { MINUTE, SECOND } from '../ledger/hours.ts'
@@ -101,6 +102,7 @@ export class Gateway {
         const other = pipeline.operations(options, readiness, authorize)
         receivers.http = await startHttpReceiver({ ...common, ...http, other })
       }
+      await pipeline.follow(options)
       if (grpc !== undefined) {
         const ready = async () => isReady(await readiness.results())
         receivers.grpc = await startGrpcReceiver({ ...common, ...grpc, ready })
@@ -153,7 +155,17 @@ function pageAccess(senders: Senders, failedAttempts: FailedAttempts) {
 
 /** Those that are not the exporter's, too. */
 const OWN_OPTIONS: readonly (keyof ServingOptions)[] = [
-  ...(['http', 'grpc', 'senders', 'statusPage', 'minFreeBytes', 'readers', 'resource', 'ledgerAddress'] as const),
+  ...([
+    'http',
+    'grpc',
+    'senders',
+    'statusPage',
+    'minFreeBytes',
+    'readers',
+    'resource',
+    'events',
+    'ledgerAddress',
+  ] as const),
 ]
 
 /** Behind the receivers: intake, ledger and metering, with what is told of them. */
@@ -168,6 +180,7 @@ class Pipeline {
   readonly #supply: Supply
   readonly #prometheus = new PrometheusReader()
   readonly #meterProvider: MeterProvider
+  #events: AgreementConsumer | undefined
 
   constructor(options: GatewayOptions) {
     const { readers = [], resource, ledger } = options
@@ -230,6 +243,24 @@ class Pipeline {
     await this.#report()
   }
 
+  /** Takes in what AWS tells of agreements. */
+  async follow({ events }: GatewayOptions): Promise<void> {
+    if (events === undefined) return
+    const { usage, region, deadlineMargin, now } = this.#options
+    const { productCode = usage.productCode, ...queue } = events
+    if (productCode === undefined)
+      throw configurationError(["events.productCode: expected the product's code, got none"])
+    this.#events = await followAgreementEvents({
+      ...{ ledger: this.#ledger, region, deadlineMargin, now, productCode, ...queue },
+      ...(usage.product !== undefined && { product: usage.product }),
+      report: report => {
+        this.reporter.agreement(report)
+        // What was frozen goes out at once: AWS takes it for about an hour.
+        this.#metering.wake()
+      },
+    })
+  }
+
   readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
     return new Readiness(
@@ -269,6 +300,7 @@ class Pipeline {
   }
 
   async end(timeout?: number): Promise<void> {
+    await this.#events?.stop()
     this.#metering.end()
     // Side by side: AWS and whoever takes our own metrics may both hang.
     await Promise.all([

@@ -1,4 +1,5 @@
 import type { MeterProviderOptions, MetricReader } from '@opentelemetry/sdk-metrics'
+import type { FollowOptions } from '../agreements/follow-events.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringOptions } from '../metering/options.ts'
 import type { UsageOptions } from '../usage/options.ts'
@@ -31,8 +32,15 @@ export interface ServingOptions extends Omit<MeteringOptions, 'ledger' | 'meterP
   readonly readers?: readonly MetricReader[]
   /** What the gateway's own metrics are of. */
   readonly resource?: MeterProviderOptions['resource']
+  /** Where AWS's agreement events come to, so that a customer's usage is metered by its agreement. None by default. */
+  readonly events?: EventOptions
   /** The ledger's address, for commands that the status page shows. */
   readonly ledgerAddress?: string
+}
+
+export interface EventOptions extends Pick<FollowOptions, 'queue' | 'client'> {
+  /** AWS's code of the product, where it is not the option `productCode`: events of others are none of this ledger's. */
+  readonly productCode?: string
 }
 
 export type ListenOptions = Pick<

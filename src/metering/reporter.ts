@@ -14,6 +14,16 @@ import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
 import { isLogin, type Quota, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
+/** What was heard of an agreement, as whoever follows events tells it. */
+export interface AgreementReport {
+  readonly level: NoticeLevel | 'info'
+  readonly message: string
+  readonly type: string
+  readonly event?: { readonly type: string; readonly id?: string }
+  readonly outcome?: string
+  readonly held?: readonly RecordEntry[]
+}
+
 export interface ReporterOptions {
   /** What is known of what comes in. */
   readonly supply?: Supply
@@ -117,6 +127,16 @@ export class Reporter {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })
       this.#say('warn', `two sources ${dimension.name}`, message)
     }
+  }
+
+  /** What became of an event of AWS's, or of the queue that they come by. */
+  agreement(report: AgreementReport): void {
+    const { level, message, type, event, outcome, held = [] } = report
+    if (event !== undefined)
+      this.#instruments?.agreementEvents.add(1, { type: event.type, outcome: outcome ?? 'failed' })
+    for (const record of held) this.#held(record, record.reason as HeldReason)
+    if (level === 'info') diag.info(printable(withoutCustomers(message), LONGEST_MESSAGE))
+    else this.#say(level, `${type} ${event?.id ?? ''}`, message)
   }
 
   /** There is usage of a tenant of whom the ledger knows no agreement. */
@@ -400,6 +420,11 @@ function instruments(meterProvider: MeterProvider) {
     twoSources: meter.createCounter('marketplace.usage.two_sources', {
       unit: '{series}',
       description: 'Customers for whom two sources feed one dimension.',
+    }),
+    agreementEvents: meter.createCounter('marketplace.agreement.events', {
+      unit: '{event}',
+      description:
+        "AWS's events of agreements, by type and outcome: noted, told, other-product, unknown, or failed, which comes again.",
     }),
     records: meter.createCounter('marketplace.metering.records', {
       unit: '{record}',

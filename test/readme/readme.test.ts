@@ -51,7 +51,7 @@ test('the TypeScript blocks pass the type check', async () => {
     compilerOptions: {
       paths: {
         [PACKAGE.name]: ['../../../src/index.ts'],
-        [`${PACKAGE.name}/agreement-queue`]: ['../../../src/agreement-queue/index.ts'],
+        [`${PACKAGE.name}/agreements`]: ['../../../src/agreements/index.ts'],
         [`${PACKAGE.name}/http`]: ['../../../src/marketplace/index.ts'],
         [`${PACKAGE.name}/postgresql`]: ['../../../src/ledger/postgresql/index.ts'],
         [`${PACKAGE.name}/dynamodb`]: ['../../../src/ledger/dynamodb/index.ts'],

@@ -9,7 +9,7 @@ export function gatewayOptions(
   config: GatewayConfig,
   { senders, tls }: References,
 ): UsageOptions & Omit<ServingOptions, 'ledger'> {
-  const { usage, region, listen, statusPage } = config
+  const { usage, region, listen, statusPage, events } = config
   const { endpoint: _, retention, ...metering } = config.metering
   const { http, grpc, maxBodySize, maxConnections, maxConnectionsPerAddress, requestTimeout } = listen
   const limits = { maxConnections, maxConnectionsPerAddress, requestTimeout }
@@ -23,7 +23,7 @@ export function gatewayOptions(
     ...usage,
     ...(metering as Defined<typeof metering>),
     ...(retention !== undefined && { retentionDays: retention / (24 * HOUR) }),
-    ...{ region, statusPage },
+    ...{ region, statusPage, ...(events !== undefined && { events }) },
     ...(senders !== undefined && { senders }),
     ...(http !== null && { http: at(http) }),
     ...(grpc !== null && { grpc: at(grpc) }),

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { strictObject } from '../../check.ts'
 import { expectedOfLedger } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
-import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN } from '../../usage/options.ts'
+import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN, PRODUCT } from '../../usage/options.ts'
 import { described } from './description.ts'
 import { isObject, REFERENCE, REFERENCES, Secret } from './secrets.ts'
 import { address, duration, endpoint, NAME, NAME_EXPECTED, size } from './values.ts'
@@ -144,6 +144,17 @@ const metering = strictObject({
   endpoint: described(v.optional(endpoint), "What to send to instead of AWS's own endpoint, such as the simulator."),
 })
 
+const QUEUE = 'a queue such as sqs://sqs.us-east-1.amazonaws.com/123456789012/name'
+const queue = v.pipe(v.string(QUEUE), v.regex(/^(sqs|https?):\/\//, QUEUE))
+const events = strictObject({
+  queue: described(queue, 'The queue that a rule of EventBridge in us-east-1 sends to.'),
+  productCode: described(v.optional(v.pipe(v.string(), v.regex(PRODUCT))), "AWS's code of the product."),
+})
+
+/** One of the two, so that what is wrong is told of the one that is meant. */
+export const EVENTS = v.lazy(value => (typeof value === 'string' ? queue : events))
+export const EITHER_EVENTS = v.union([queue, events])
+
 const telemetry = strictObject({
   endpoint: described(
     v.optional(endpoint),
@@ -172,6 +183,11 @@ export const SETTINGS = {
   listen: described(v.optional(listenSomewhere, {}), 'Where senders reach the gateway, and who may.'),
   statusPage: described(v.optional(v.boolean(), true), 'Whether a browser gets a status page at the HTTP address.'),
   metering: described(v.optional(metering, {}), 'How usage is metered.'),
+  events: described(
+    v.optional(EVENTS),
+    "Where AWS's agreement events come to: a queue of SQS as sqs://…, or { queue, productCode } where the product's code " +
+      'is not productCode above.',
+  ),
   telemetry: described(v.optional(telemetry, {}), 'What the gateway says of itself.'),
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { configurationError, show, unknownOptions } from '../check.ts'
-import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
+import { configurationError, show, unknownOptions } from '../../check.ts'
+import { type AgreementEvent, readAgreementEvent } from '../../marketplace/agreement-events.ts'
 import { type QueueClient, type QueueMessage, queueClient, WAIT_TIME } from './client.ts'
 import { type QueueAddress, readQueueAddress } from './queue-address.ts'
 import type { QueueReport } from './reports.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readQueueAddress } from '../../src/agreement-queue/index.ts'
+import { readQueueAddress } from '../../src/agreements/queue/queue-address.ts'
 
 test('a queue is read as SQS shows it, or with sqs:', () => {
   const name = 'marketplace-events'

@@ -1,4 +1,4 @@
-import type { AgreementEvent } from '../marketplace/agreement-events.ts'
+import type { AgreementEvent } from '../../marketplace/agreement-events.ts'
 
 /** What a person has to be told of a queue: as a sentence, and as data. */
 export type QueueReport = {

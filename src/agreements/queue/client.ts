@@ -1,4 +1,4 @@
-import { importError } from '../errors.ts'
+import { importError } from '../../errors.ts'
 import type { QueueAddress } from './queue-address.ts'
 
 /** A message as SQS hands it out. Every member may be missing in an answer that makes no sense. */

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { SQS } from '@aws-sdk/client-sqs'
-import {
-  type AgreementConsumerOptions,
-  type AgreementEvent,
-  consumeAgreementEvents,
-  type QueueClient,
-  type QueueReport,
-} from '../../src/agreement-queue/index.ts'
+import type { AgreementEvent, QueueClient, QueueReport } from '../../src/agreements/index.ts'
+import { type AgreementConsumerOptions, consumeAgreementEvents } from '../../src/agreements/queue/consumer.ts'
 import { ACCOUNT, HOUR, LICENCE, NOW, OTHER_LICENCE, PRODUCT, running } from '../simulator/support.ts'
 
 /** The consumer, through the AWS SDK's own client and real sockets, against the simulator's queue. */

@@ -1,4 +1,4 @@
-import { configurationError, show } from '../check.ts'
+import { configurationError, show } from '../../check.ts'
 
 /** A queue of SQS, and how to come to it. */
 export interface QueueAddress {
