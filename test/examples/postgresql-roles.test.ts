@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import { run } from '../cli/support.ts'
 import { code } from '../ledger/conformance/scenario.ts'
 import { PostgresqlLedgers } from '../ledger/postgresql/under-test.ts'
@@ -14,6 +15,7 @@ import {
   closeOptions,
   closing,
   DIMENSIONS,
+  DORA,
   entry,
   hour,
   METERED,
@@ -60,6 +62,9 @@ async function refused(role: string, sql: string): Promise<void> {
   }
 }
 
+/** The same AWS account by a licence. */
+const OTHER_BOB = customerAccount({ product: 'label', accountId: BOB.accountId, licenseArn: `${DORA.licenseArn}2` })
+
 const TAMPERING = [
   "UPDATE audit SET who = 'nobody'",
   'DELETE FROM audit',
@@ -82,7 +87,7 @@ describe('the roles of a ledger on PostgreSQL', () => {
     }
   })
 
-  test('who sends registers, records, closes, sends, prunes and finalizes', async () => {
+  test('who sends registers, records, closes, sends, prunes, finalizes and takes in what is told of agreements', async () => {
     const ledger = await as('marketplace_send')
     await ledger.register(DIMENSIONS, sources(ALICE.product, hour(0)))
     await ledger.register([{ ...TOKENS, size: 500n * UNIT }], sources(ALICE.product, hour(0)))
@@ -102,6 +107,8 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.settle([{ record, outcome: METERED, answer: 'Success' }], closing(0))
     await ledger.expire(closing(0) + 40 * 24 * HOUR)
     await ledger.finalize(BOB, { ...closeOptions(closing(0)), endedAt: closing(0) })
+    const terms = { ...closeOptions(closing(0)), zeroQuantityRecords: true, dimensions: [REQUESTS.name] }
+    await ledger.noteAgreement(DORA, { what: 'active', at: hour(0), tenant: 'acme' }, terms)
     await ledger.append({ writer: 'ad'.repeat(16), sequence: 2, entries: [entry(ALICE, REQUESTS, 60, 1)] })
     await ledger.closeHours(closeOptions(closing(60)))
     assert.ok((await sendSome(ledger, closing(60))) > 0)
@@ -130,6 +137,8 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await assert.rejects(ledger.closeHours(closeOptions(closing(61))), denied)
     await assert.rejects(ledger.writeOff(ALICE.key, REQUESTS.name, BY), denied)
     await assert.rejects(ledger.finalize(ALICE, { ...closeOptions(closing(61)), endedAt: closing(61) }), denied)
+    await assert.rejects(ledger.noteAgreement(DORA, { what: 'active', at: hour(1) }, closeOptions(closing(61))), denied)
+    await assert.rejects(ledger.agreements(), denied)
     await assert.rejects(ledger.declareRestored(BY), denied)
     const others = [
       'SELECT FROM account',
@@ -152,6 +161,10 @@ describe('the roles of a ledger on PostgreSQL', () => {
     assert.equal((await ledger.audit({ actions: ['fed'] })).length, 3)
     assert.equal((await ledger.audit({ actions: ['prune', 'finalize'] })).length, 2)
     assert.ok((await ledger.records()).length > 0)
+    assert.deepEqual(
+      (await ledger.agreements({ tenant: 'acme' })).map(({ account, state }) => [account, state]),
+      [[DORA, 'active']],
+    )
     await (await as('marketplace_send')).statement()
     assert.ok((await ledger.statement()).length > 0)
     assert.ok((await ledger.audit()).length > 3)
@@ -162,6 +175,10 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await assert.rejects(ledger.append(batch), code('ERR_LEDGER_READ_ONLY'))
     await assert.rejects(ledger.noteSender('plant-3', [ALICE], hour(1)), code('ERR_LEDGER_READ_ONLY'))
     await assert.rejects(ledger.writeOff(ALICE.key, REQUESTS.name, BY), code('ERR_LEDGER_READ_ONLY'))
+    await assert.rejects(
+      ledger.noteAgreement(DORA, { what: 'ended', at: hour(1) }, closeOptions(closing(61))),
+      code('ERR_LEDGER_READ_ONLY'),
+    )
     for (const sql of [...TAMPERING, 'UPDATE series SET metered = 0']) await refused('marketplace_read', sql)
     // While usage waits in the journal, balances are not known to this role, and all else is.
     const sender = await as('marketplace_send')
@@ -175,8 +192,10 @@ describe('the roles of a ledger on PostgreSQL', () => {
   test('who decides does so, and brings no usage in', async () => {
     const ledger = await as('marketplace_decide')
     await ledger.attribute(NOBODY.key, REQUESTS.name, BOB, { ...BY, now: hour(61) })
-    await ledger.writeOff(BOB.key, REQUESTS.name, { ...BY, now: hour(61) })
+    await ledger.attribute(BOB.key, REQUESTS.name, OTHER_BOB, { ...BY, now: hour(61) })
+    await ledger.writeOff(OTHER_BOB.key, REQUESTS.name, { ...BY, now: hour(61) })
     await ledger.finalize(ALICE, { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' })
+    await ledger.noteAgreement(ALICE, { what: 'active', at: closing(61) }, closeOptions(closing(61)))
     await ledger.prune(hour(1), BY)
     await ledger.declareRestored({ ...BY, now: closing(61) })
     const [held] = await ledger.records({ state: 'held' })

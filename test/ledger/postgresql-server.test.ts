@@ -15,7 +15,7 @@ import type { PostgresqlPool } from '../../src/ledger/postgresql/pool.ts'
 import { MIGRATIONS } from '../../src/ledger/postgresql/schema.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
-import type { CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
+import { type CustomerAccount, customerAccount, type UnattributedAccount } from '../../src/usage/account.ts'
 import { MAX_AMOUNT } from '../../src/usage/amount.ts'
 import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
@@ -148,6 +148,22 @@ describe('opening', () => {
     await ledger.decide('1', 'billed', BY, 2)
     const [line] = await ledger.statement({ customer: ALICE.key })
     assert.deepEqual([line?.metered, line?.held, line?.balance], [2n * UNIT, 7n * UNIT, 3_500_000n])
+    await ledger.close()
+  })
+
+  test('an agreement that an earlier version knew to have ended is known, and a reader sees it', async () => {
+    const schema = ledgers.schema()
+    await pool.query(`CREATE SCHEMA "${schema}"`)
+    await sql(
+      schema,
+      `${MIGRATIONS.slice(0, 4).join('')} UPDATE ledger SET version = 4;
+       INSERT INTO account (key, kind, product, account_id, ended_at)
+         VALUES ('${ALICE.key}', 'customer', 'prod-1', '111111111111', ${hour(3)}),
+                ('${BOB.key}', 'customer', 'prod-1', '222222222222', NULL)`,
+    )
+    await pool.query(PostgresqlLedger.migration({ schema, from: 4 }))
+    const ledger = await ledgers.open(schema, { readOnly: true })
+    assert.deepEqual(await ledger.agreements(), [{ account: ALICE, state: 'ended', until: hour(3) }])
     await ledger.close()
   })
 
@@ -653,11 +669,15 @@ describe('a server in trouble', () => {
     assert.ok(lane)
     const [record] = await ledger.claim(lane, { now: closing(0), limit: 1, claimedUntil: closing(0) })
     assert.ok(record)
-    for (const other of [{ account: BOB }, { dimension: 'tokens' }, { quantity: 8 }, { timestamp: hour(0) }]) {
+    for (const other of [{ account: BOB }, { dimension: 'tokens' }, { quantity: 8 }, { timestamp: hour(1) }]) {
       const lost: MeteringRecord = { ...record, ...other }
       assert.deepEqual(await ledger.settle([{ record: lost, outcome: METERED, answer: '' }], closing(0)), [])
     }
     assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [7, 0, 7, 0, 0] })
+    // Another second of its hour is one that it had before.
+    const earlier = { ...record, timestamp: hour(0) }
+    assert.equal((await ledger.settle([{ record: earlier, outcome: METERED, answer: '' }], closing(0))).length, 1)
+    assert.deepEqual(await equations(ledger), { [`${ALICE.key} requests`]: [7, 7, 0, 0, 0] })
   })
 })
 
@@ -973,7 +993,13 @@ test('what closing costs does not grow with the hour, whatever the statistics kn
   const own = new pg.Pool({ connectionString: server.connectionString, max: 1 })
   const ledger = await ledgers.open(schema, { pool: own })
   await ledger.register(DIMENSIONS)
-  const customers = Array.from({ length: 1000 }, (_, n): CustomerAccount => ({ ...ALICE, key: `prod-1,${n}` }))
+  // Each AWS account is a customer by its product code, and by a licence.
+  const customers = Array.from({ length: 1000 }, (_, n): CustomerAccount => {
+    const accountId = String(100_000_000_000 + Math.floor(n / 2))
+    return n % 2 === 0
+      ? customerAccount({ product: 'prod-1', accountId })
+      : customerAccount({ product: 'label', accountId, licenseArn: `${DORA.licenseArn}${n}` })
+  })
   let sequence = 0
   const append = async (n: number) => {
     sequence += 1

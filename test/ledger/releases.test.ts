@@ -258,7 +258,7 @@ describe('a released schema', () => {
   const compare = (t: TestContext, dump: string, name: string) =>
     t.assert.fileSnapshot(dump, join(FIXTURES, name), { serializers: [String] })
 
-  for (const version of [2, 3, 4, 5, 6]) {
+  for (const version of [2, 3, 4, 5, 6, 7]) {
     test(`SQLite's ${version} is what the migrations up to it make`, t => {
       const database = new DatabaseSync(':memory:')
       database.exec(SQLITE.slice(0, version).join(''))
@@ -267,7 +267,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [7, 4])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [8, 5])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -277,11 +277,11 @@ describe('a released schema', () => {
     before.close()
     await (await left.open(Date.now)).close()
     const migrated = new DatabaseSync(left.address)
-    compare(t, sqliteSchema(migrated), 'schema-sqlite-7.sql')
+    compare(t, sqliteSchema(migrated), 'schema-sqlite-8.sql')
     migrated.close()
   })
 
-  for (const version of [1, 2, 3, 4]) {
+  for (const version of [1, 2, 3, 4, 5]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -296,7 +296,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-4.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-5.sql')
     await client.end()
   })
 })

@@ -25,7 +25,7 @@ import { LedgerError, type LedgerErrorCode } from '../../src/ledger/errors.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Piece } from '../../src/ledger/sql/piece.ts'
-import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
+import { type PieceRecord, twinAt } from '../../src/ledger/sql/piece-rows.ts'
 import { Database } from '../../src/ledger/sqlite/database.ts'
 import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -440,6 +440,32 @@ describe('opening', () => {
     const [line] = await ledger.statement({ customer: ALICE.key })
     assert.deepEqual([line?.metered, line?.pending, line?.balance], [2n * UNIT, 4n * UNIT, UNIT / 2n])
     await ledger.close()
+  })
+
+  test('an agreement that an earlier version knew to have ended is known', async () => {
+    using folder = new TemporaryFolder()
+    const before = new DatabaseSync(folder.file())
+    before.exec(`${MIGRATIONS.slice(0, 7).join('')}
+      INSERT INTO account (key, kind, product, account_id, ended_at)
+        VALUES ('${ALICE.key}', 'customer', 'prod-1', '111111111111', ${hour(3)}),
+               ('${BOB.key}', 'customer', 'prod-1', '222222222222', NULL);
+      PRAGMA application_id = 1095585100; PRAGMA user_version = 7`)
+    before.close()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    assert.deepEqual(await ledger.agreements(), [{ account: ALICE, state: 'ended', until: hour(3) }])
+    await ledger.close()
+  })
+
+  test("an AWS account's other identity is looked up, and not looked for in all of the hour", async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const database = new DatabaseSync(folder.file())
+    const series = `SELECT ${twinAt('?1')} AS twin FROM series JOIN account ON account.id = series.account`
+    const plan = database.prepare(`EXPLAIN QUERY PLAN ${series}`).all(0)
+    database.close()
+    const ways = plan.map(({ detail }) => String(detail)).filter(step => / (other|its|record) /.test(step))
+    const expected = ['(account=? AND dimension=?)', '(account_id=?)', '(series=? AND hour=?)']
+    assert.deepEqual([...new Set(ways.map(step => /\(.*\)$/.exec(step)?.[0]))].sort(), expected)
   })
 
   test('a migration that fails changes nothing', async () => {

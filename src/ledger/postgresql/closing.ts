@@ -1,27 +1,14 @@
-import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR } from '../hours.ts'
-import type { CloseOptions, CloseResult, FinalizeOptions } from '../ledger.ts'
-import { finalizeEntry } from '../rules/audit.ts'
-import {
-  closingTerms,
-  finalTerms,
-  hoursToClose,
-  lastClosed,
-  latestHour,
-  type Terms,
-  termsToClose,
-} from '../rules/closing.ts'
-import { hasten } from '../rules/decisions.ts'
+import type { CloseOptions, CloseResult } from '../ledger.ts'
+import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
-import { writeAudit } from './audit.ts'
 import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
 import { decideWaiting, foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
-import { type FrozenRecords, loadRecords, NONE, savePiece } from './piece.ts'
+import { both, type FrozenRecords, NONE, savePiece } from './piece.ts'
 import { entriesOf, openHours } from './reports.ts'
-import { accountId, loadSeries, takeOpenUsage } from './series.ts'
+import { loadSeries, takeOpenUsage } from './series.ts'
 
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -31,11 +18,6 @@ const SERIES_PER_CHUNK = 5000
 /** How much the journal gathers before it is folded in the middle of an hour, in bytes. */
 const MUCH = 32_000_000
 
-const both = (some: FrozenRecords, others: FrozenRecords): FrozenRecords => ({
-  records: some.records + others.records,
-  held: [...some.held, ...others.held],
-})
-
 /** What one transaction did, and the last series that it came to; null when there was none. */
 interface Chunk {
   readonly frozen: FrozenRecords
@@ -43,53 +25,23 @@ interface Chunk {
 }
 
 export async function closeHours(database: Database, options: CloseOptions): Promise<CloseResult> {
-  const [closed, gathered, waits] = await database.read('look which hours are closed', async transaction => {
+  const [before, gathered, waits] = await database.read('look which hours are closed', async transaction => {
     const { closedThrough } = await ledgerRow(transaction)
     const waits = await anyWaits(transaction, options.now)
     return [lastClosed(closedThrough, options.now), await journalBytes(transaction), waits] as const
   })
-  const due = latestHour(options) > closed
+  const due = latestHour(options) > before
   // In time between two hours, too, so that none has too much to do.
   if (due || waits || gathered > MUCH) await foldJournal(database)
   if (due || waits) await decideWaiting(database, options.now)
   if (!due) return { records: 0, held: [] }
   const open = await database.read('look which hours are open', openHours)
-  let frozen = NONE
+  let [frozen, closed] = [NONE, before]
   for (const hour of hoursToClose(open, options)) {
-    frozen = both(frozen, await closeHour(database, hour, termsToClose(hour, closed, options)))
+    const terms = termsToClose(hour, closed, options)
+    frozen = both(frozen, await closeHour(database, hour, closed, terms))
+    if (terms !== undefined) closed = Math.max(closed, hour)
   }
-  return await closeResult(database, frozen)
-}
-
-export async function finalize(
-  database: Database,
-  customer: CustomerAccount,
-  options: FinalizeOptions,
-): Promise<CloseResult> {
-  const terms = finalTerms(options)
-  await foldJournal(database)
-  await decideWaiting(database, options.now, customer.key)
-  const frozen = await database.writeOnce('finalize a customer', async transaction => {
-    await lockLedger(transaction)
-    const account = await accountId(transaction, customer)
-    await transaction.run('UPDATE account SET ended_at = $1 WHERE id = $2', options.endedAt, account)
-    const used = await takeOpenUsage(
-      transaction,
-      terms.hour,
-      'hour = ANY($2::bigint[]) AND hour <= $1 AND series IN (SELECT id FROM series WHERE account = $3)',
-      ...[await openHours(transaction), account],
-    )
-    used.freeze(terms)
-    const records = await savePiece(transaction, used)
-    const piece = await loadSeries(transaction, terms.hour, 'account.id = $2 ORDER BY series.id', account)
-    piece.freeze(terms)
-    const others = await savePiece(transaction, piece)
-    const pending = await loadRecords(transaction, "record.state = 'pending' AND series.account = $1", account)
-    for (const record of pending.records) hasten(record, terms)
-    await savePiece(transaction, pending)
-    await writeAudit(transaction, [finalizeEntry(customer, options)])
-    return both(records, others)
-  })
   return await closeResult(database, frozen)
 }
 
@@ -97,8 +49,15 @@ export async function finalize(
  * Moves an hour's usage to the balances, and freezes what is whole into records (given terms). Each transaction takes
  * a chunk of series and leaves nothing of it to take again, so it does not matter how many processes do it at once,
  * nor where one dies.
+ *
+ * @param closed the last hour that was closed before
  */
-async function closeHour(database: Database, hour: number, terms: Terms | undefined): Promise<FrozenRecords> {
+async function closeHour(
+  database: Database,
+  hour: number,
+  closed: number,
+  terms: Terms | undefined,
+): Promise<FrozenRecords> {
   const doing = `close the hour ${new Date(hour).toISOString()}`
   let frozen = NONE
   /** Goes through the series from the first on. */
@@ -116,8 +75,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   await through((transaction, after) => closeUsage(transaction, hour, after, terms))
   if (terms === undefined) return frozen
   await through((transaction, after) => closeUnfrozen(transaction, after, terms))
-  const idle = closingTerms(hour - HOUR, terms)
-  if (terms.zeroQuantityRecords === true && idle.deadline > terms.now) {
+  for (const idle of idleHours(hour, closed, terms)) {
     await through((transaction, after) => closeIdle(transaction, after, idle))
   }
   await database.write(doing, async transaction => {
@@ -191,6 +149,6 @@ async function forgetDigests(transaction: Transaction, before: number): Promise<
   )
 }
 
-async function closeResult(database: Database, { records, held }: FrozenRecords): Promise<CloseResult> {
+export async function closeResult(database: Database, { records, held }: FrozenRecords): Promise<CloseResult> {
   return { records, held: await entriesOf(database, held) }
 }

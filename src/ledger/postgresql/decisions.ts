@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditNote, Decision } from '../ledger.ts'
-import { decideRecord, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
+import { checkAttribution, decideRecord, giveBack, noSuchRecord, noSuchUsage, takeBalance } from '../rules/decisions.ts'
 import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Row, Transaction } from './database.ts'
@@ -41,7 +41,7 @@ export async function attribute(
   by: AuditNote,
 ): Promise<bigint> {
   return await decideBalance(database, 'attribute usage', async transaction => {
-    const { names, amount } = await takeWholeBalance(transaction, accountKey, dimension, by, 'unattributed')
+    const { names, amount } = await takeWholeBalance(transaction, accountKey, dimension, by, customer)
     const [to] = await seriesIds(transaction, [{ account: customer, dimension, hour: hourOf(by.now) }])
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
     await addUsage(transaction, 'open_usage', [{ hour: hourOf(by.now), series: to as number, amount }])
@@ -77,22 +77,31 @@ async function decideBalance(
   return BigInt(balance)
 }
 
-/** Takes what a series has, of open hours too, from what is recorded, and says so in the usage of the present hour. */
+/**
+ * Takes what a series has, of open hours too, from what is recorded, and says so in the usage of the present hour.
+ *
+ * @param to whom it is given to, if to anybody: with what is held that is surely not billed
+ */
 async function takeWholeBalance(
   transaction: Transaction,
   accountKey: string,
   dimension: string,
   { now }: AuditNote,
-  kind?: Account['kind'],
+  to?: CustomerAccount,
 ): Promise<{ names: SeriesNames; amount: bigint }> {
   const found = await transaction.get(
-    `SELECT series.id, account.kind FROM series JOIN account ON account.id = series.account
+    `SELECT series.id, ${ACCOUNT} FROM series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = $1 AND dimension.name = $2`,
     ...[accountKey, dimension],
   )
   if (found === undefined) throw noSuchUsage(accountKey, dimension)
-  if (kind !== undefined && found.kind !== kind) throw otherKind(accountKey, kind)
   const id = found.id as number
+  if (to !== undefined) {
+    checkAttribution(accountOf(found), to)
+    const held = await loadRecords(transaction, "record.state = 'held' AND record.series = $1", id)
+    giveBack(held, held.records, now)
+    await savePiece(transaction, held)
+  }
   const hours = await openHours(transaction)
   const used = await takeOpenUsage(transaction, 0, 'hour = ANY($2::bigint[]) AND series = $3', hours, id)
   const piece = used.series.length > 0 ? used : await loadSeries(transaction, 0, 'series.id = $2', id)

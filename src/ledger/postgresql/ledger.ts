@@ -4,6 +4,11 @@ import { check, configurationError, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
+  Agreement,
+  AgreementNews,
+  AgreementOptions,
+  AgreementResult,
+  AgreementsQuery,
   AuditEntry,
   AuditNote,
   AuditQuery,
@@ -31,8 +36,9 @@ import type {
   UsageBatch,
 } from '../ledger.ts'
 import { tellsOfFolded } from '../rules/audit.ts'
+import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
-import { closeHours, finalize } from './closing.ts'
+import { closeHours } from './closing.ts'
 import { expectedOfConnectionString } from './connection-string.ts'
 import { Database, type Transaction } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
@@ -173,7 +179,20 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
-    return await finalize(this.#database, customer, options)
+    const { records, held } = await this.noteAgreement(customer, { what: 'ended', at: options.endedAt }, options)
+    return { records, held }
+  }
+
+  async noteAgreement(
+    customer: CustomerAccount,
+    news: AgreementNews,
+    options: AgreementOptions,
+  ): Promise<AgreementResult> {
+    return await noteAgreement(this.#database, customer, news, options)
+  }
+
+  async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {
+    return await this.#database.read('read the agreements', transaction => agreements(transaction, query))
   }
 
   async due(now: number): Promise<DueLanes> {

@@ -1,4 +1,3 @@
-import type { BookedAccount } from '../rules/decisions.ts'
 import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Transaction, Value } from './database.ts'
@@ -22,6 +21,11 @@ export interface FrozenRecords {
 
 export const NONE: FrozenRecords = { records: 0, held: [] }
 
+export const both = (some: FrozenRecords, others: FrozenRecords): FrozenRecords => ({
+  records: some.records + others.records,
+  held: [...some.held, ...others.held],
+})
+
 /** Writes what was changed. Returns what it made. */
 export async function savePiece(transaction: Transaction, piece: Piece): Promise<FrozenRecords> {
   const { records, divided, made, series, accounts } = piece.difference
@@ -40,15 +44,16 @@ async function saveRecords(transaction: Transaction, records: readonly PieceReco
   await transaction.run(
     `UPDATE record
      SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals,
-         deadline = now.deadline, next_attempt_at = now.next_attempt_at, claim = now.claim,
+         timestamp = now.at, deadline = now.deadline, next_attempt_at = now.next_attempt_at, claim = now.claim,
          claimed_until = now.claimed_until, answer = now.answer, metering_record_id = now.metering_record_id
      FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::bigint[],
-                 $8::uuid[], $9::bigint[], $10::text[], $11::text[])
-          AS now (id, state, reason, attempts, refusals, deadline, next_attempt_at, claim, claimed_until, answer,
+                 $8::bigint[], $9::uuid[], $10::bigint[], $11::text[], $12::text[])
+          AS now (id, state, reason, attempts, refusals, at, deadline, next_attempt_at, claim, claimed_until, answer,
                   metering_record_id)
      WHERE record.id = now.id`,
     ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals')],
     ...[
+      column('timestamp'),
       column('deadline'),
       column('nextAttemptAt'),
       column('claim'),
@@ -61,7 +66,6 @@ async function saveRecords(transaction: Transaction, records: readonly PieceReco
 
 async function insertRecords(transaction: Transaction, records: readonly MadeRecord[]): Promise<FrozenRecords> {
   const lanes = await laneIds(transaction, records)
-  const ofTerms = (name: 'hour' | 'timestamp' | 'deadline') => records.map(({ terms }) => terms[name])
   const row = await transaction.get(
     `WITH made AS (
        INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
@@ -72,7 +76,8 @@ async function insertRecords(transaction: Transaction, records: readonly MadeRec
             AS new (series, hour, at, deadline, lane, quantity, size, probe, reason)
        RETURNING id, state
      ) SELECT count(*) AS records, coalesce(array_agg(id) FILTER (WHERE state = 'held'), '{}') AS held FROM made`,
-    ...[records.map(({ series }) => series.id), ofTerms('hour'), ofTerms('timestamp'), ofTerms('deadline'), lanes],
+    ...[records.map(({ series }) => series.id), records.map(({ terms }) => terms.hour)],
+    ...[records.map(({ timestamp }) => timestamp), records.map(({ deadline }) => deadline), lanes],
     ...[records.map(({ quantity }) => quantity), records.map(({ size }) => size)],
     ...[records.map(({ probe }) => probe), records.map(({ held }) => held)],
   )
@@ -116,13 +121,14 @@ async function saveSeries(transaction: Transaction, series: Difference['series']
 }
 
 async function saveAccounts(transaction: Transaction, accounts: Difference['accounts']): Promise<void> {
-  const column = (name: 'id' | keyof BookedAccount) => accounts.map(account => account[name])
+  const column = (name: 'id' | 'blockedAt' | 'probeAt' | 'probeDelay') => accounts.map(account => account[name])
+  const agreements = accounts.map(({ agreement }) => (agreement === null ? null : JSON.stringify(agreement)))
   await transaction.run(
     `UPDATE account
-     SET blocked_at = now.blocked_at, probe_at = now.probe_at, probe_delay = now.probe_delay, ended_at = now.ended_at
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-          AS now (id, blocked_at, probe_at, probe_delay, ended_at)
+     SET blocked_at = now.blocked_at, probe_at = now.probe_at, probe_delay = now.probe_delay, agreement = now.agreement
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+          AS now (id, blocked_at, probe_at, probe_delay, agreement)
      WHERE account.id = now.id`,
-    ...[column('id'), column('blockedAt'), column('probeAt'), column('probeDelay'), column('endedAt')],
+    ...[column('id'), column('blockedAt'), column('probeAt'), column('probeDelay'), agreements],
   )
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { hourOf } from '../hours.ts'
 import type {
   ClaimOptions,
   DueLanes,
@@ -106,13 +107,13 @@ async function noteAnswers(transaction: Transaction, settlements: readonly Settl
 
 /**
  * A server that takes over with the last transactions lost gives their ids to others: what was sent is told by more
- * than its id.
+ * than its id. Its second may have changed, its hour has not.
  */
 function isSame(record: PieceRecord, series: PieceSeries, sent: MeteringRecord): boolean {
   return (
     series.accountKey === sent.account.key &&
     series.dimension === sent.dimension &&
-    record.timestamp === sent.timestamp &&
+    hourOf(record.timestamp) === hourOf(sent.timestamp) &&
     record.quantity === sent.quantity
   )
 }

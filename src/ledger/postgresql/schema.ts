@@ -266,4 +266,17 @@ LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
 -- What AWS, or the way to it, has answered last.
 ALTER TABLE lane ADD COLUMN answer text, ADD COLUMN answered_at bigint; -- in milliseconds
 `,
+  `
+LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
+
+-- What is known of a customer's agreement, as JSON; ended_at is of the version before. See rules/agreement.
+ALTER TABLE account ADD COLUMN agreement text;
+UPDATE account SET agreement = json_build_object('marks', json_build_array(json_build_array(ended_at, 'ended')))
+WHERE ended_at IS NOT NULL;
+CREATE INDEX account_agreement ON account (id) WHERE agreement IS NOT NULL;
+CREATE INDEX account_tenant ON account ((agreement::jsonb ->> 'tenant')) WHERE agreement IS NOT NULL;
+-- An AWS account's other identity.
+CREATE INDEX account_licensed ON account (account_id) WHERE license_arn IS NOT NULL;
+CREATE INDEX account_unlicensed ON account (account_id) WHERE license_arn IS NULL;
+`,
 ]

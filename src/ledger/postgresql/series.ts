@@ -2,7 +2,7 @@ import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { notRegistered } from '../rules/validation.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES } from '../sql/piece-rows.ts'
+import { SERIES, twinAt } from '../sql/piece-rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
@@ -107,9 +107,12 @@ export async function addUsage(
   )
 }
 
+const TWIN = twinAt('$1', '::jsonb')
+
 /** What a series is made of; $1 is the hour of which it may have a record. */
 const seriesFrom = (source: string) =>
-  `SELECT ${SERIES}, EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken
+  `SELECT ${SERIES}, EXISTS (SELECT FROM record WHERE record.series = series.id AND record.hour = $1) AS taken,
+     ${TWIN} AS twin
    FROM ${source} LEFT JOIN account ON account.id = series.account
    LEFT JOIN dimension ON dimension.id = series.dimension`
 

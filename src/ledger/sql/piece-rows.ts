@@ -98,17 +98,27 @@ export function agreementOf({ agreement }: Row): BookedAgreement | null {
  * is sent under both. Where a licence is known to be of another product than the code, they have nothing to do with each
  * other.
  *
+ * It is asked of each series of an hour: so first, and once, whether any account has the other identity, and then without
+ * a join whose order a planner could choose.
+ *
  * @param json what makes JSON of a text, behind it
  */
 export function twinAt(hour: string, json = ''): string {
-  const code = (account: string) =>
-    `CASE WHEN ${account}.license_arn IS NULL THEN ${account}.product ELSE ${account}.agreement${json} ->> 'productCode' END`
-  return `EXISTS (
-    SELECT 1 FROM account AS other JOIN series AS its ON its.account = other.id AND its.dimension = series.dimension
-    JOIN record ON record.series = its.id AND record.hour = ${hour}
-    WHERE other.account_id = account.account_id AND record.quantity > 0 AND record.state <> 'returned'
-    AND (other.license_arn IS NULL) <> (account.license_arn IS NULL)
-    AND coalesce(${code('other')}, ${code('account')}) = coalesce(${code('account')}, ${code('other')}))`
+  const code = (licensed: string) => `${licensed}.agreement${json} ->> 'productCode'`
+  const other = (identity: string, codeOfLicence: string, product: string) => `
+    EXISTS (SELECT 1 FROM account WHERE ${identity}) AND EXISTS (
+      SELECT 1 FROM account AS other
+      WHERE other.account_id = account.account_id AND other.${identity}
+      AND coalesce(${codeOfLicence}, ${product}) = ${product}
+      AND (
+        SELECT record.quantity > 0 AND record.state <> 'returned' FROM record
+        WHERE record.hour = ${hour} AND record.series = (
+          SELECT its.id FROM series AS its WHERE its.account = other.id AND its.dimension = series.dimension
+        )
+      ))`
+  return `CASE WHEN account.license_arn IS NULL
+    THEN ${other('license_arn IS NOT NULL', code('other'), 'account.product')}
+    ELSE ${other('license_arn IS NULL', code('account'), 'other.product')} END`
 }
 
 /** Records of a loaded piece, with `FIGURES`. What is to be loaded follows. */

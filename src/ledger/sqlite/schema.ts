@@ -331,6 +331,8 @@ ALTER TABLE account ADD COLUMN agreement TEXT;
 UPDATE account SET agreement = json_object('marks', json_array(json_array(ended_at, 'ended'))) WHERE ended_at IS NOT NULL;
 CREATE INDEX account_agreement ON account (id) WHERE agreement IS NOT NULL;
 CREATE INDEX account_tenant ON account (agreement ->> 'tenant') WHERE agreement IS NOT NULL;
-CREATE INDEX account_aws ON account (account_id) WHERE account_id IS NOT NULL;
+-- An AWS account's other identity.
+CREATE INDEX account_licensed ON account (account_id) WHERE license_arn IS NOT NULL;
+CREATE INDEX account_unlicensed ON account (account_id) WHERE license_arn IS NULL;
 `,
 ]

@@ -129,7 +129,8 @@ export function agreements(name: string, scenario: Scenario): void {
       const [again] = await scene.settle(sent, OUT_OF_LICENCE, closing(0))
       assert.equal(again?.state, 'pending')
       // The same answer, written down again, moves nothing.
-      await scene.settle(sent, OUT_OF_LICENCE, closing(0))
+      const [repeated] = await scene.settle(sent, OUT_OF_LICENCE, closing(0))
+      assert.equal(repeated?.state, 'pending')
       const earlier = await scene.claim(closing(0))
       assert.equal(earlier[0]?.timestamp, hour(0))
       const [held] = await scene.settle(earlier, OUT_OF_LICENCE, closing(0))
