@@ -266,6 +266,31 @@ test('what is wrong with the queue is told: it is not there, it has no dead-lett
   )
 })
 
+test('after an answer the pauses begin anew; an answer without attributes is a first receipt', async t => {
+  const { simulator, queueUrl, sqs } = await running(t)
+  simulator.queue.send('poison')
+  const client = sqs()
+  const delays: number[] = []
+  let requests = 0
+  const { consumer, reports, until } = await consuming(t, queueUrl, {
+    client: clientOf(client, {
+      receiveMessage: async (request, options) => {
+        requests++
+        if (requests === 3) return client.receiveMessage({ ...request, MessageSystemAttributeNames: [] }, options)
+        throw new Error('connect ECONNREFUSED')
+      },
+    }),
+    delay: async milliseconds => {
+      delays.push(milliseconds)
+    },
+  })
+  await until(() => reports.length >= 5)
+  await consumer.stop()
+  assert.deepEqual(delays.slice(0, 4), [1000, 2000, 1000, 2000])
+  assert.partialDeepStrictEqual(reports[2], { type: 'unreadable', attempt: 1 })
+  assert.deepEqual(consumer.counts.received, 1)
+})
+
 test('options that are wrong are told all at once', async () => {
   const wrong = { queue: 'sqs://h/123456789012/q', handle: 1, report: undefined, reports: () => {} }
   await assert.rejects(consumeAgreementEvents(wrong as never), {

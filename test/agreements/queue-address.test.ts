@@ -46,6 +46,8 @@ test('what is no queue is told, and no password shown', () => {
     ['https://sqs.us-east-1.amazonaws.com/123/name', `${expected} "https://sqs.us-east-1.amazonaws.com/123/name"`],
     ['sqs://h/123456789012/name?region=x', `${expected} "sqs://h/123456789012/name?region=x"`],
     ['sqs://user:secret@h/123456789012/name', `${expected} one with a user`],
+    ['sqs://:secret@h/123456789012/name', `${expected} one with a user`],
+    ['sqs://h/123456789012/name#here', `${expected} "sqs://h/123456789012/name#here"`],
     [undefined, `${expected} undefined`],
     [
       'http://sqs.us-east-1.amazonaws.com/123456789012/name',

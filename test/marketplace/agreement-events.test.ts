@@ -219,6 +219,7 @@ test('what is no event, or lacks what it must have, is told', () => {
     licence({ acceptor: { accountId: '12345' } }),
     `${account} ${where} an AWS account id of 12 digits, got "12345".`,
   )
+  says({ ...licence({}), detail: null }, `Expected detail.license.arn ${where} the ARN of a licence, got undefined.`)
   for (const time of [undefined, 'yesterday', '2026-11-05T10:20:31', '2026-13-05T10:20:31Z', 1_793_873_631]) {
     const got = typeof time === 'string' ? JSON.stringify(time) : time
     says(licence({}, { time }), `Expected time ${where} a time such as 2026-11-05T10:20:31Z, got ${got}.`)
