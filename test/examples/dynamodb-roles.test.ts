@@ -6,6 +6,7 @@ import { CelEngine, TemplateFile } from '@aws/cloudformation-validate'
 import { DynamoDBLedger } from '../../src/ledger/dynamodb/ledger.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import { code } from '../ledger/conformance/scenario.ts'
 import { micros, point } from '../ledger/dynamodb/life.ts'
 import { DynamoDBLocal, withoutJava } from '../ledger/dynamodb/server.ts'
@@ -116,6 +117,7 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
   }
 
   const denied = code('ERR_LEDGER_IO')
+  const licensed = customerAccount({ product: 'label', accountId: '111111111111', licenseArn: 'arn:aws:license:l-1' })
   const known = [...DIMENSIONS.filter(({ name }) => name !== TOKENS.name), { ...TOKENS, size: 500n * UNIT }]
 
   test('who sends registers, records, closes, sends, prunes, forgets and finalizes', async () => {
@@ -153,6 +155,7 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     }
     assert.ok((await ledger.prune(hour(10), { who: 'retention', why: 'old', now: closing(60) })) > 0)
     await ledger.forget(hour(24 * 100))
+    await ledger.noteAgreement(licensed, { what: 'active', at: hour(60), tenant: 'acme' }, closeOptions(closing(60)))
     await ledger.noteSender('plant', [ALICE, BOB], hour(0))
     await ledger.noteSetAside('writer', 'refused', 'batch 1')
     await ledger.status()
@@ -165,7 +168,9 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     const many = Array.from({ length: 100 }, (_, n) =>
       entry({ ...ALICE, key: `${ALICE.key}-${n}` }, REQUESTS, 61, n + 1),
     )
-    await ledger.append({ writer: 'ba'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] })
+    // One of them by both identities, which lie apart.
+    const both = [ALICE, licensed].map(one => entry(one, REQUESTS, 61, 1))
+    await ledger.append({ writer: 'ba'.repeat(16), sequence: 1, entries: both })
     await ledger.append({ writer: 'ba'.repeat(16), sequence: 2, entries: many })
     await ledger.append({ writer: 'ba'.repeat(16), sequence: 2, entries: many })
     await observing('bb'.repeat(16))(ledger, 7, 9, 'cumulative')
@@ -199,6 +204,7 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     assert.ok((await ledger.statement()).length > 0)
     assert.ok((await ledger.audit()).length > 4)
     await ledger.dimensions()
+    assert.equal((await ledger.agreements({ tenant: 'acme' })).length, 1)
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const batch = { writer: 'ca'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
     await assert.rejects(ledger.append(batch), denied)
@@ -211,7 +217,10 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     const ledger = await as('Decide')
     await ledger.attribute(NOBODY.key, REQUESTS.name, { ...BOB, key: 'new' }, { ...BY, now: hour(61) })
     await ledger.writeOff('new', REQUESTS.name, { ...BY, now: hour(61) })
-    await ledger.finalize(ALICE, { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' })
+    const cancelled = { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' }
+    assert.equal((await ledger.finalize(ALICE, cancelled)).records, 1)
+    const registered = { what: 'registered', at: hour(61), tenant: 'globex' } as const
+    await ledger.noteAgreement(ALICE, registered, closeOptions(closing(61)))
     await ledger.prune(hour(30), BY)
     await ledger.declareRestored({ ...BY, now: closing(61) })
     const held = await ledger.records({ state: 'held', limit: 1000 })

@@ -1,4 +1,4 @@
-import type { Account } from '../../usage/account.ts'
+import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { pause, type Table } from './table.ts'
 
@@ -41,6 +41,8 @@ export class Accounts {
   /** By number. */
   readonly #accounts: Account[] = []
   readonly #numbers = new Map<string, number>()
+  /** By the ids of their AWS accounts: most have one. */
+  readonly #ofAwsAccount = new Map<string, number | readonly number[]>()
   #counts = { customers: 0, unattributed: 0 }
   /** Where the log goes on. */
   #next = 0
@@ -81,6 +83,10 @@ export class Accounts {
       const number = known ?? this.#newNumber(account)
       this.#accounts[number] = account
       this.#numbers.set(account.key, number)
+      const id = this.awsAccountOf(number)
+      if (known !== undefined || id === undefined) continue
+      const others = this.#ofAwsAccount.get(id)
+      this.#ofAwsAccount.set(id, others === undefined ? number : [others, number].flat())
     }
     this.#next += 1
   }
@@ -111,11 +117,41 @@ export class Accounts {
 
   /** The numbers of the accounts with this key, account id or identifier, as far as they are known here. */
   find(name: string): number[] {
+    return this.#findBy(name, ({ accountId, customerIdentifier }) => [accountId, customerIdentifier])
+  }
+
+  /** Those also that have this licence. */
+  findLicensed(name: string): number[] {
+    return this.#findBy(name, ({ accountId, customerIdentifier, licenseArn }) => {
+      return [accountId, customerIdentifier, licenseArn]
+    })
+  }
+
+  #findBy(name: string, namesOf: (customer: CustomerAccount) => (string | undefined)[]): number[] {
     return [...this.#accounts.entries()].flatMap(([number, account]) => {
       if (account === undefined) return []
-      const names = account.kind === 'customer' ? [account.accountId, account.customerIdentifier] : []
+      const names = account.kind === 'customer' ? namesOf(account) : []
       return account.key === name || names.includes(name) ? [number] : []
     })
+  }
+
+  /** The id of an account's AWS account, where it has one. */
+  awsAccountOf(number: number): string | undefined {
+    const account = this.#accounts[number]
+    return account?.kind === 'customer' ? account.accountId : undefined
+  }
+
+  hasLicence(number: number): boolean {
+    const account = this.#accounts[number]
+    return account?.kind === 'customer' && account.licenseArn !== undefined
+  }
+
+  /** The accounts that are the same AWS account under its other identity, licence or product code. */
+  twinsOf(number: number): readonly number[] {
+    const id = this.awsAccountOf(number)
+    const all = id === undefined ? number : this.#ofAwsAccount.get(id)
+    if (all === undefined || typeof all === 'number') return []
+    return all.filter(other => this.hasLicence(other) !== this.hasLicence(number))
   }
 
   /** The number of an account with this key. */

@@ -24,12 +24,12 @@ export async function change<Result>(
   database: Database,
   doing: string,
   parts: readonly Part[],
-  work: (...shards: Shard[]) => Change<Result>,
+  work: (...shards: Shard[]) => Change<Result> | Promise<Change<Result>>,
 ): Promise<Result> {
   const { table } = database
   for (let failures = 1; ; failures += 1) {
     const shards = await Promise.all(parts.map(({ shard, hours }) => Shard.read(table, shard, hours)))
-    const { result, also = [], audit = [] } = work(...shards)
+    const { result, also = [], audit = [] } = await work(...shards)
     const writes = [...shards.flatMap(shard => shard.writes(series => nameOf(database, series))), ...also]
     writes.push(...(await auditWrites(database, audit)))
     if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result

@@ -1,13 +1,13 @@
 import type { Dimension } from '../../usage/dimension.ts'
-import { HOUR } from '../hours.ts'
 import type { CloseOptions } from '../ledger.ts'
-import { closingTerms, hoursToClose, lastClosed, type Terms, termsToClose } from '../rules/closing.ts'
+import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
 import { freeze, freezeIdle, type NewRecord } from '../rules/decisions.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
 import { type SeriesNumbers, seriesKey } from './places.ts'
 import type { Series, Shard } from './shard.ts'
 import type { Sheet, StoredRecord } from './sheets.ts'
+import type { Twins } from './twins.ts'
 
 /** Closing the hours of a shard: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -23,6 +23,7 @@ export interface Knowledge {
   readonly accounts: Accounts
   /** By number. */
   readonly dimensions: readonly Dimension[]
+  readonly twins: Twins
 }
 
 export interface FrozenRecord {
@@ -33,48 +34,59 @@ export interface FrozenRecord {
 interface HourToClose {
   readonly hour: number
   readonly terms: Terms | undefined
+  /** Whether it is only looked through for series that are idle in it: whatever else it has is frozen. */
+  readonly idle: boolean
 }
 
-/** The hours of a shard to close now, and whether there are more. */
-export function nextHours(shard: Shard, { options, closedThrough }: Closing): { hours: HourToClose[]; more: boolean } {
+/**
+ * The hours of a shard to close now, and whether there are more. Those that are looked through for idle series are the
+ * last. Done again by another process, what is there already is left as it is.
+ *
+ * @param done how many of these are done
+ */
+export function nextHours(
+  shard: Shard,
+  { options, closedThrough }: Closing,
+  done: number,
+): { hours: HourToClose[]; more: boolean } {
   const open = new Set([...shard.series.values()].flatMap(series => [...series.open.keys()]))
   const sorted = [...open].sort((a, b) => a - b)
   const closed = lastClosed(closedThrough ?? undefined, options.now)
-  const hours = hoursToClose(sorted, options)
-  const some = hours.slice(0, HOURS_AT_ONCE).map(hour => ({ hour, terms: termsToClose(hour, closed, options) }))
-  return { hours: some, more: hours.length > HOURS_AT_ONCE }
+  const used = done > 0 ? [] : hoursToClose(sorted, options)
+  const idle = idleHours(latestHour(options), closed, options).slice(done)
+  const hours = [
+    ...used.map(hour => ({ hour, terms: termsToClose(hour, closed, options), idle: false })),
+    ...idle.map(terms => ({ hour: terms.hour, terms, idle: true })),
+  ]
+  return { hours: hours.slice(0, HOURS_AT_ONCE), more: hours.length > HOURS_AT_ONCE }
 }
 
 /** The hours whose records have to be known for that. */
 export function hoursOfRecords(hours: readonly HourToClose[]): number[] {
-  return hours.flatMap(({ hour, terms }) => {
-    if (terms === undefined) return []
-    return terms.zeroQuantityRecords === true ? [hour, hour - HOUR] : [hour]
+  return hours.flatMap(({ hour, terms }) => (terms === undefined ? [] : [hour]))
+}
+
+/** The accounts that may get a record of some quantity when hours are closed. */
+export function accountsToFreeze(
+  all: Iterable<Series>,
+  dimensions: readonly Pick<Dimension, 'size'>[],
+): ReadonlySet<number> {
+  const some = [...all].filter(({ dimension, open, balance }) => {
+    return open.size > 0 || balance >= (dimensions[dimension] as Dimension).size
   })
+  return new Set(some.map(({ account }) => account))
 }
 
 /** Closes hours of a shard, whose records of them were read. */
-export function closeHours(
-  shard: Shard,
-  hours: readonly HourToClose[],
-  { options, closedThrough }: Closing,
-  knowledge: Knowledge,
-): FrozenRecord[] {
-  const frozen: FrozenRecord[] = []
-  for (const { hour, terms } of hours) {
-    for (const series of shard.series.values()) {
+export function closeHours(shard: Shard, hours: readonly HourToClose[], knowledge: Knowledge): FrozenRecord[] {
+  return hours.flatMap(({ hour, terms, idle }) => {
+    for (const series of idle ? [] : shard.series.values()) {
       series.carried = series.balance
       shard.takeOpenUsage(series, hour)
     }
-    if (terms === undefined) continue
-    frozen.push(...freezeSeries(shard, shard.series.values(), terms, knowledge))
-    if (options.zeroQuantityRecords === true && hour > lastClosed(closedThrough ?? undefined, options.now)) {
-      const idle = closingTerms(hour - HOUR, options)
-      if (idle.deadline > options.now)
-        frozen.push(...freezeSeries(shard, shard.series.values(), idle, knowledge, freezeIdle))
-    }
-  }
-  return frozen
+    if (terms === undefined) return []
+    return freezeSeries(shard, shard.series.values(), terms, knowledge, idle ? freezeIdle : freeze)
+  })
 }
 
 /** Makes the whole units of series' balances records, where they may be. */
@@ -82,7 +94,7 @@ export function freezeSeries(
   shard: Shard,
   all: Iterable<Series>,
   terms: Terms,
-  { accounts, dimensions }: Knowledge,
+  { accounts, dimensions, twins }: Knowledge,
   rule: typeof freeze | typeof freezeIdle = freeze,
 ): FrozenRecord[] {
   const sheet = shard.sheet(terms.hour)
@@ -93,6 +105,7 @@ export function freezeSeries(
       maxQuantity,
       billable: isCustomer(series.account),
       taken: sheet.records.has(seriesKey(series)),
+      twin: twins.has(series, terms.hour),
     }
     const record = rule(shard, series, sold, terms)
     return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
@@ -102,8 +115,8 @@ export function freezeSeries(
 export function addRecord(
   sheet: Sheet,
   { account, dimension }: SeriesNumbers,
-  { timestamp, deadline, region }: Terms,
-  { quantity, size, held, probe }: NewRecord,
+  { region }: Terms,
+  { timestamp, deadline, quantity, size, held, probe }: NewRecord,
   accounts: Accounts,
 ): FrozenRecord {
   const lane = laneOf(accounts.get(account), region).id

@@ -1,22 +1,29 @@
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { hourOf } from '../hours.ts'
-import type { AuditNote, Decision, FinalizeOptions } from '../ledger.ts'
-import { finalizeEntry } from '../rules/audit.ts'
-import { finalTerms } from '../rules/closing.ts'
-import { decideRecord, hasten, noSuchRecord, noSuchUsage, otherKind, takeBalance } from '../rules/decisions.ts'
-import { countAccounts, isCustomer } from './accounts.ts'
+import type { AuditNote, Decision, HeldReason } from '../ledger.ts'
+import {
+  checkAttribution,
+  decideRecord,
+  giveBack,
+  mayBeBilled,
+  noSuchRecord,
+  noSuchUsage,
+  takeBalance,
+} from '../rules/decisions.ts'
 import { change, takeLateUsage } from './change.ts'
-import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
 import { fold } from './fold.ts'
-import { HEAD, readHead } from './head.ts'
+import { countInHead } from './head.ts'
 import { placeOfRecord, type SeriesNumbers, seriesKey, shardOf } from './places.ts'
 import { type Series, Shard } from './shard.ts'
-import { pendingSheets } from './sheets.ts'
-import { pause } from './table.ts'
+import { heldSheets, readSheets } from './sheets.ts'
+import { chunksOf } from './table.ts'
 
-/** Decisions about one record or customer: a person's, with an entry in the audit trail, and its agreement's end. */
+/** Decisions that only a person can make, each with an entry in the audit trail. */
+
+/** From how many sheets one transaction gives back what they hold: it has at most 4 MB, and two shards beside them. */
+const SHEETS_PER_ATTRIBUTION = 8
 
 export async function decide(
   database: Database,
@@ -48,16 +55,38 @@ export async function attribute(
   by: AuditNote,
 ): Promise<bigint> {
   const from = await seriesNamed(database, accountKey, dimension)
-  if (isCustomer(from.account)) throw otherKind(accountKey, 'unattributed')
+  checkAttribution(database.accounts.get(from.account), customer)
   const [to = 0] = await database.accounts.numbersOf([customer])
   await countInHead(database, to)
-  const parts = [{ shard: shardOf(from.account) }, { shard: shardOf(to) }]
-  return await change(database, `attribute usage of ${accountKey}`, parts, (shard: Shard, other: Shard) => {
-    const amount = takeWholeBalance(shard, from, by, { accountKey, dimension })
-    // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
-    other.addOpenUsage({ account: to, dimension: from.dimension, hour: hourOf(by.now), amount })
-    const names = { account: database.accounts.get(from.account), dimension }
-    return { result: amount, audit: [{ ...by, action: 'attribute', ...names, amount, detail: customer.key }] }
+  const [source, target] = [shardOf(from.account), shardOf(to)]
+  const held = await hoursToGiveBack(database, from)
+  let sum = 0n
+  // What is held in many hours is given in parts, each with its entry, so that none of it is in this balance meanwhile.
+  for (const hours of held.length === 0 ? [[]] : chunksOf(held, SHEETS_PER_ATTRIBUTION)) {
+    const given = sum
+    const parts = [{ shard: source, hours }, ...(target === source ? [] : [{ shard: target }])]
+    sum += await change(database, `attribute usage of ${accountKey}`, parts, (shard: Shard, other = shard) => {
+      const records = [...shard.sheets.values()].flatMap(sheet => sheet.records.get(seriesKey(from)) ?? [])
+      giveBack(shard, records, by.now)
+      const { balance, open } = shard.series.get(seriesKey(from)) as Series
+      if (given > 0n && balance <= 0n && open.size === 0) return { result: 0n }
+      const amount = takeWholeBalance(shard, from, by, { accountKey, dimension })
+      // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
+      other.addOpenUsage({ account: to, dimension: from.dimension, hour: hourOf(by.now), amount })
+      const names = { account: database.accounts.get(from.account), dimension }
+      return { result: amount, audit: [{ ...by, action: 'attribute', ...names, amount, detail: customer.key }] }
+    })
+  }
+  return sum
+}
+
+/** The hours in which a series has something held that AWS surely has not billed. */
+async function hoursToGiveBack({ table }: Database, series: SeriesNumbers): Promise<number[]> {
+  const places = (await heldSheets(table)).filter(({ shard }) => shard === shardOf(series.account))
+  const sheets = await readSheets(table, places)
+  return sheets.flatMap(sheet => {
+    const { state, reason } = sheet?.records.get(seriesKey(series)) ?? {}
+    return sheet !== undefined && state === 'held' && !mayBeBilled(reason as HeldReason) ? [sheet.hour] : []
   })
 }
 
@@ -100,46 +129,4 @@ function takeWholeBalance(
   const amount = takeBalance(series, names)
   shard.noteUsage(series, hourOf(now), -amount)
   return amount
-}
-
-/** Freezes what a customer still owes when its agreement ends, and puts it first. */
-export async function finalize(
-  database: Database,
-  customer: CustomerAccount,
-  options: FinalizeOptions,
-): Promise<FrozenRecord[]> {
-  const terms = finalTerms(options)
-  await fold(database, undefined, { accountKey: customer.key, now: options.now })
-  const [account = 0] = await database.accounts.numbersOf([customer])
-  await countInHead(database, account)
-  const dimensions = await database.dimensions.all()
-  const part = { shard: shardOf(account), hours: [terms.hour] }
-  await takeLateUsage(database, part.shard, series => series.account === account, terms.hour)
-  for await (const { shard, hour } of pendingSheets(database.table)) if (shard === part.shard) part.hours.push(hour)
-  return await change(database, 'finalize a customer', [part], (shard: Shard) => {
-    shard.setAccount(account, { ...shard.account(account), endedAt: options.endedAt })
-    const all = [...shard.series.values()].filter(series => series.account === account)
-    for (const series of all) {
-      for (const hour of [...series.open.keys()]) if (hour <= terms.hour) shard.takeOpenUsage(series, hour)
-    }
-    const frozen = freezeSeries(shard, all, terms, { accounts: database.accounts, dimensions })
-    for (const sheet of shard.sheets.values()) {
-      for (const record of sheet.records.values()) {
-        if (record.account === account && record.state === 'pending') hasten(record, terms)
-      }
-    }
-    return { result: frozen, audit: [finalizeEntry(customer, options)] }
-  })
-}
-
-/** Makes sure that the head counts an account, so that whoever goes through all series comes by it. */
-async function countInHead({ table, accounts }: Database, account: number): Promise<void> {
-  for (let failures = 1; ; failures += 1) {
-    const { head, version } = await readHead(table)
-    const counted = countAccounts(head, [account])
-    const data = { ...counted, log: Math.max(head.log, accounts.known.log) }
-    if (counted.customers === head.customers && data.log === head.log) return
-    if ((await table.write('count an account', [{ put: HEAD, over: version, data }])) !== undefined) return
-    await pause(failures)
-  }
 }

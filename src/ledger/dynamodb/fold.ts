@@ -9,7 +9,7 @@ import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
-import { type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
+import { accountsToFreeze, type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
 import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
@@ -22,6 +22,7 @@ import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
+import { Twins } from './twins.ts'
 import { GatheredUsage, type SeriesUsage } from './usage.ts'
 
 /**
@@ -293,21 +294,24 @@ async function applyToShard(
   frozen: FrozenRecord[],
 ): Promise<void> {
   const latest = closing === undefined ? [] : [latestHour(closing.options)]
-  for (let failures = 0, more = true; more; ) {
+  for (let failures = 0, idle = 0, more = true; more; ) {
     const shard = await Shard.read(database.table, number, latest)
     if (shard.cut > cut) throw new SupersededError()
     if (shard.cut < cut && usage.length > 0) {
       for (const one of usage) shard.addOpenUsage(one)
       shard.cut = cut
     }
-    const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing)
+    const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing, idle)
     await shard.readSheets(database.table, hoursOfRecords(next.hours))
-    const knowledge = { accounts: database.accounts, dimensions }
-    const records = closing === undefined ? [] : closeHours(shard, next.hours, closing, knowledge)
+    const used = hoursOfRecords(next.hours.filter(({ idle }) => !idle))
+    const twins = await Twins.read(database, shard, accountsToFreeze(shard.series.values(), dimensions), used)
+    const records = closeHours(shard, next.hours, { accounts: database.accounts, dimensions, twins })
     const writes = shard.writes(series => nameOf(database, series))
+    if (writes.length > 0) writes.push(...twins.writes)
     if (writes.length === 0 || (await database.table.write('bring a cut to series', writes)) !== undefined) {
       frozen.push(...records)
       more = next.more
+      idle += next.hours.filter(({ idle }) => idle).length
     } else {
       failures += 1
       await pause(failures)

@@ -2,8 +2,9 @@ import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import type { Forgetting } from '../rules/counters/index.ts'
-import type { KnownAccounts } from './accounts.ts'
-import { END, type Item, type Key, type Table } from './table.ts'
+import { countAccounts, type KnownAccounts } from './accounts.ts'
+import type { Database } from './database.ts'
+import { END, type Item, type Key, pause, type Table } from './table.ts'
 
 /** What all processes share of the ledger as a whole: how far it is folded and closed, and what is to be folded. */
 
@@ -15,9 +16,9 @@ const JOURNAL = 'journal'
 
 /**
  * Another layout of the table gets another one. By the second one, counters know of their streams; by the third one, the
- * audit trail is a chain.
+ * audit trail is a chain; by the fourth one, customers' agreements are known.
  */
-const FORMAT = 3
+const FORMAT = 4
 const WITH_STREAMS = 2
 
 /**
@@ -178,6 +179,27 @@ export async function begin(table: Table): Promise<void> {
     const data = { ...NEW, ...head, format: FORMAT, begunBefore }
     if ((await table.write('bring the ledger to this format', [{ put: HEAD, over: version, data }])) !== undefined)
       return
+  }
+}
+
+/**
+ * Makes sure that the head counts an account, so that whoever goes through all series comes by it. Returns the head, with
+ * the log of accounts read as far as it says.
+ */
+export async function countInHead(
+  { table, accounts }: Pick<Database, 'table' | 'accounts'>,
+  account: number,
+): Promise<Head> {
+  for (let failures = 1; ; failures += 1) {
+    const { head, version } = await readHead(table)
+    const counted = countAccounts(head, [account])
+    const data = { ...counted, log: Math.max(head.log, accounts.known.log) }
+    const known = counted.customers === head.customers && data.log === head.log
+    if (known || (await table.write('count an account', [{ put: HEAD, over: version, data }])) !== undefined) {
+      await accounts.readUpTo(data.log)
+      return data
+    }
+    await pause(failures)
   }
 }
 

@@ -4,6 +4,11 @@ import { check, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
+  Agreement,
+  AgreementNews,
+  AgreementOptions,
+  AgreementResult,
+  AgreementsQuery,
   AuditEntry,
   AuditNote,
   AuditQuery,
@@ -33,12 +38,13 @@ import type {
 import { tellsOfFolded } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { Accounts } from './accounts.ts'
+import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, auditWrites, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { type ClientOptions, loadSdk, makeClient } from './client.ts'
 import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
-import { attribute, decide, finalize, writeOff } from './decisions.ts'
+import { attribute, decide, writeOff } from './decisions.ts'
 import { createTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
@@ -158,7 +164,21 @@ export class DynamoDBLedger implements Ledger {
   }
 
   async finalize(customer: CustomerAccount, options: FinalizeOptions): Promise<CloseResult> {
-    return await this.#closeResult(await finalize(this.#database, customer, options))
+    const { records, held } = await this.noteAgreement(customer, { what: 'ended', at: options.endedAt }, options)
+    return { records, held }
+  }
+
+  async noteAgreement(
+    customer: CustomerAccount,
+    news: AgreementNews,
+    options: AgreementOptions,
+  ): Promise<AgreementResult> {
+    const { changed, frozen } = await noteAgreement(this.#database, customer, news, options)
+    return { ...(await this.#closeResult(frozen)), changed }
+  }
+
+  async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {
+    return await agreements(this.#database, query)
   }
 
   async #closeResult(frozen: readonly FrozenRecord[]): Promise<CloseResult> {

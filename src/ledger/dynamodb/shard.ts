@@ -2,8 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { LedgerError } from '../errors.ts'
 import type { HeldReason } from '../ledger.ts'
 import { addAmount, checkEquation, type Figures, NO_FIGURES } from '../rules/accounting.ts'
-import { addUsage, amountOf, type Book, type BookedAccount, type BookedSeries } from '../rules/decisions.ts'
-import { SUBSCRIBED } from '../rules/subscription.ts'
+import { addUsage, amountOf, type Book, type BookedAccount, type BookedSeries, UNMARKED } from '../rules/decisions.ts'
 import { textOf, toColumns, toRows } from './packed-json.ts'
 import { hourOfPlace, hourText, partitionOf, type SeriesNumbers, seriesKey, sheetKey, stateKey } from './places.ts'
 import { entriesOfSheet, keyOfEntry, putSheet, reasonOf, Sheet, type StoredRecord, textOfSheet } from './sheets.ts'
@@ -44,18 +43,28 @@ export class Shard implements Book<StoredRecord> {
     const { cut, series, accounts } = (item?.data as StoredState | undefined) ?? EMPTY
     this.cut = cut
     this.series = new Map(toRows(series).map(row => [seriesKey(row as unknown as Series), storedSeries(row)]))
-    this.#accounts = new Map(accounts)
+    this.#accounts = new Map(accounts.map(([account, state]) => [account, bookedAccount(state)]))
     this.#stateBefore = textOf(this.#state)
     this.#totalsBefore = new Map([...this.series].map(([key, one]) => [key, totalsOf(one)]))
   }
 
   /** Reads a shard, with its records of these hours. */
   static async read(table: Table, number: number, hours: Iterable<number> = []): Promise<Shard> {
-    const keys = [...new Set(hours)].map(hour => sheetKey(number, hour))
-    const items = new Map((await table.get('read series', [stateKey(number), ...keys])).map(item => [item.sk, item]))
-    const shard = new Shard(number, items.get('state'))
-    for (const { sk } of keys) shard.#addSheet(new Sheet(hourOfPlace(sk), items.get(sk)))
-    return shard
+    const [shard] = await Shard.readAll(table, [number], hours)
+    return shard as Shard
+  }
+
+  /** Reads several. */
+  static async readAll(table: Table, numbers: readonly number[], hours: Iterable<number>): Promise<Shard[]> {
+    const wanted = [...new Set(hours)]
+    const keys = numbers.flatMap(number => [stateKey(number), ...wanted.map(hour => sheetKey(number, hour))])
+    const items = Map.groupBy(await table.get('read series', keys), ({ pk }) => pk)
+    return numbers.map(number => {
+      const own = new Map(items.get(partitionOf(number))?.map(item => [item.sk, item]))
+      const shard = new Shard(number, own.get('state'))
+      for (const hour of wanted) shard.#addSheet(new Sheet(hour, own.get(sheetKey(number, hour).sk)))
+      return shard
+    })
   }
 
   /** Only the series of shards, those that are there. */
@@ -106,6 +115,11 @@ export class Shard implements Book<StoredRecord> {
     this.#accounts.set(number, state)
   }
 
+  /** The accounts about which anything is known, with their numbers. */
+  get accounts(): ReadonlyMap<number, BookedAccount> {
+    return this.#accounts
+  }
+
   /** The series of a record. */
   seriesOf(record: StoredRecord): Series {
     const series = this.series.get(seriesKey(record))
@@ -115,10 +129,15 @@ export class Shard implements Book<StoredRecord> {
   }
 
   addOpenUsage({ account, dimension, hour, amount }: SeriesUsage): void {
+    addAmount(this.makeSeries({ account, dimension }, hour).open, hour, amount)
+  }
+
+  /** A series; it is made where there is none. */
+  makeSeries({ account, dimension }: SeriesNumbers, firstHour: number): Series {
     const key = seriesKey({ account, dimension })
-    const series = this.series.get(key) ?? newSeries(account, dimension, hour)
+    const series = this.series.get(key) ?? newSeries(account, dimension, firstHour)
     this.series.set(key, series)
-    addAmount(series.open, hour, amount)
+    return series
   }
 
   /** Brings a series' usage of an open hour into its totals. */
@@ -216,11 +235,18 @@ export class Shard implements Book<StoredRecord> {
 interface StoredState {
   readonly cut: number
   readonly series: Record<string, unknown[]>
-  readonly accounts: readonly (readonly [number, BookedAccount])[]
+  readonly accounts: readonly (readonly [number, StoredAccount])[]
 }
 
+type StoredAccount = BookedAccount & { readonly endedAt?: number | null }
+
 const EMPTY: StoredState = { cut: 0, series: {}, accounts: [] }
-const UNMARKED: BookedAccount = { ...SUBSCRIBED, endedAt: null }
+
+/** The version before said of an agreement when it ended. */
+function bookedAccount({ endedAt, ...state }: StoredAccount): BookedAccount {
+  if (endedAt === undefined) return state
+  return { ...state, agreement: endedAt === null ? null : { marks: [[endedAt, 'ended']] } }
+}
 
 /** What records have that have no end yet. */
 export interface Unsettled {

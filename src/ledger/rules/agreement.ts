@@ -1,6 +1,7 @@
+import type { CustomerAccount } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, SECOND, wholeSecond, windowClosesAt } from '../hours.ts'
-import type { AgreementNews, AgreementState, CloseOptions } from '../ledger.ts'
+import type { Agreement, AgreementNews, AgreementState, CloseOptions } from '../ledger.ts'
 import { checkTime } from './validation.ts'
 
 /**
@@ -39,13 +40,15 @@ export function afterNews(before: BookedAgreement | null, news: AgreementNews): 
     throw new LedgerError('ERR_LEDGER_INVALID', `Expected registered, active or ended, got "${what}".`)
   }
   const known = before?.marks ?? []
-  const same = known.some(mark => mark[0] === at && mark[1] === what)
-  const marks = same ? known : [...known, [at, what] as const].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y])
+  const mark = [at, what] as const
+  const all = [...known, mark].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y]).slice(-MOST_MARKS)
+  // One that is older than all that are kept says nothing, either.
+  const same = known.some(one => one[0] === at && one[1] === what) || !all.includes(mark)
   const names = Object.fromEntries(
     NAMES.map(name => [name, news[name] ?? before?.[name]]).filter(([, text]) => text !== undefined),
   )
   if (before !== null && same && NAMES.every(name => names[name] === before[name])) return before
-  return { marks: marks.slice(-MOST_MARKS), ...names }
+  return { marks: same ? known : all, ...names }
 }
 
 /** When an agreement ended that has not begun again since; null where it has not ended, as far as is known. */
@@ -72,6 +75,15 @@ export function stateOf(agreement: BookedAgreement): { state: AgreementState; si
   const since = first && { since: first[0] }
   if (until !== null) return { state: 'ended', ...since, until }
   return { state: lately.some(([, what]) => what === 'active') ? 'active' : 'registered', ...since }
+}
+
+/** What is told of a customer's agreement. */
+export function toldAgreement(
+  account: CustomerAccount,
+  { marks, ...names }: BookedAgreement,
+  refusedSince: number | null,
+): Agreement {
+  return { account, ...stateOf({ marks }), ...(refusedSince !== null && { refusedSince }), ...names }
 }
 
 /** The whole seconds of an hour in which an agreement was in force, and what is known of that. */

@@ -192,11 +192,11 @@ interface Frozen {
 function wholeUnits(series: FreezableSeries): Frozen {
   const whole = series.balance > 0n ? series.balance / series.size : 0n
   const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
+  // AWS bills what is sent under both: before what news of an agreement may bring out again.
+  if (series.twin && quantity > series.approved) return { quantity, held: 'two-identities' }
   if (series.ended) return { quantity, held: 'agreement-ended' }
   // AWS would take it as usage of an agreement that may have begun since.
   if (series.stale) return { quantity, held: 'not-subscribed' }
-  // AWS bills what is sent under both.
-  if (series.twin && quantity > series.approved) return { quantity, held: 'two-identities' }
   const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + series.approved
   return { quantity, held: guarded ? 'over-maximum' : null }
 }

@@ -198,7 +198,7 @@ export function noteNews(
   const agreement = afterNews(account.agreement, news)
   if (agreement === account.agreement) return false
   // AWS may take it now: what it said before was said before.
-  const begun = endOf(agreement) === null && agreement.marks.length !== account.agreement?.marks.length
+  const begun = endOf(agreement) === null && agreement.marks !== account.agreement?.marks
   book.setAccount(number, { ...account, ...(begun && SUBSCRIBED), agreement })
   return true
 }

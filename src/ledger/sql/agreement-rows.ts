@@ -1,5 +1,5 @@
 import type { Agreement } from '../ledger.ts'
-import { stateOf } from '../rules/agreement.ts'
+import { toldAgreement } from '../rules/agreement.ts'
 import { agreementOf } from './piece-rows.ts'
 import { CUSTOMER, customerOf, type Row } from './rows.ts'
 
@@ -15,12 +15,5 @@ export const AGREEMENTS = `SELECT ${CUSTOMER}, account.agreement, account.blocke
 
 /** A row of `AGREEMENTS`. */
 export function agreementEntryOf(row: Row): Agreement {
-  const { marks, ...names } = agreementOf(row) ?? { marks: [] }
-  const refusedSince = row.blocked_at
-  return {
-    account: customerOf(row),
-    ...stateOf({ marks }),
-    ...(typeof refusedSince === 'number' && { refusedSince }),
-    ...names,
-  }
+  return toldAgreement(customerOf(row), agreementOf(row) ?? { marks: [] }, row.blocked_at as number | null)
 }

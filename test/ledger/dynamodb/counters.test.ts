@@ -318,7 +318,7 @@ if (withoutJava) {
     test('goes on from its marks, deltas and products, with what waits in its journal', async () => {
       const tableName = await made()
       const ledger = await open(tableName)
-      assert.equal((await headOf(tableName)).format, 3)
+      assert.equal((await headOf(tableName)).format, 4)
       await ledger.register(DIMENSIONS, SOURCES_OF_M)
       // 30 of the journal, 8 of its new counter.
       assert.equal(await lineOf(ledger, ALICE), 38n * UNIT)

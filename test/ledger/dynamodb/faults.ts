@@ -1,7 +1,21 @@
+import assert from 'node:assert/strict'
 import type { DynamoDBClient, QueryCommandInput } from '@aws-sdk/client-dynamodb'
+import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
+import { LedgerError } from '../../../src/ledger/errors.ts'
+import type { Ledger } from '../../../src/ledger/ledger.ts'
+import type { DynamoDBLocal } from './server.ts'
 
 /** What goes wrong between a client and DynamoDB: the request does not get there, or its answer is lost. */
 export type Loss = 'request' | 'answer'
+
+/**
+ * What a process leaves that dies before its n-th write was carried out is what it leaves that dies after the one before.
+ * So the second is enough here, and both are tried where there is time.
+ */
+export const ALL = process.env.LEDGER_FAULTS === 'all'
+export const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
+/** Of the writes at which a process dies, each so many-th is tried. */
+const EACH_WRITE = ALL ? 1 : 3
 
 const WRITES = new Set([
   ...['PutItemCommand', 'DeleteItemCommand', 'UpdateItemCommand'],
@@ -38,6 +52,32 @@ export class MortalClient {
 
   get dead(): boolean {
     return this.#dead
+  }
+}
+
+const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
+
+/**
+ * Has a process die at its first write, at a later one, and so on until it comes to its end; each time in a new table,
+ * where another process then goes on.
+ */
+export async function dieEverywhere(
+  server: DynamoDBLocal,
+  loss: Loss,
+  prepare: (other: Ledger) => Promise<unknown>,
+  work: (mortal: Ledger) => Promise<unknown>,
+  goOn: (other: Ledger, write: number, another: Ledger) => Promise<unknown>,
+): Promise<number> {
+  const client = server.client()
+  const prepared = await server.itemsAfter(prepare)
+  for (let write = 1; ; write += EACH_WRITE) {
+    const tableName = await server.tableOf(client, prepared)
+    const open = (client: DynamoDBClient) => DynamoDBLedger.open({ tableName, client })
+    const [other, another] = [await open(client), await open(client)]
+    const mortal = new MortalClient(server.client(), write, loss)
+    await work(await open(mortal.client)).catch(died)
+    await goOn(other, write, another)
+    if (!mortal.dead) return write - 1
   }
 }
 

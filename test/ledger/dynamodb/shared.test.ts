@@ -46,13 +46,14 @@ import {
   UNIT,
 } from '../scene.ts'
 import {
+  ALL,
   Connection,
+  dieEverywhere,
   disturb,
   fail,
   failCommand,
-  type Loss,
+  LOSSES,
   loseAnswers,
-  MortalClient,
   pageByPage,
   SleepyClient,
   seeded,
@@ -73,16 +74,8 @@ import {
 } from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
-/**
- * What a process leaves that dies before its n-th write was carried out is what it leaves that dies after the one before.
- * So the second is enough here, and both are tried where there is time.
- */
-const ALL = process.env.LEDGER_FAULTS === 'all'
-const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
-/** Of the requests at which a process sleeps, and of the writes at which it dies, each so many-th is tried. */
-const [EACH, EACH_WRITE] = ALL ? [1, 1] : [13, 3]
-
-const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
+/** Of the requests at which a process sleeps, each so many-th is tried. */
+const EACH = ALL ? 1 : 13
 
 if (withoutJava) {
   test('a ledger that many processes share, on DynamoDB', { skip: withoutJava })
@@ -104,27 +97,6 @@ if (withoutJava) {
     const ledger = await made()
     await work(ledger)
     return await read(ledger)
-  }
-
-  /**
-   * Has a process die at its first write, at a later one, and so on until it comes to its end; each time in a new
-   * table, where another process then goes on.
-   */
-  const dieEverywhere = async (
-    loss: Loss,
-    prepare: (other: Ledger) => Promise<unknown>,
-    work: (mortal: Ledger) => Promise<unknown>,
-    goOn: (other: Ledger, write: number) => Promise<unknown>,
-  ): Promise<number> => {
-    const prepared = await server.itemsAfter(prepare)
-    for (let write = 1; ; write += EACH_WRITE) {
-      const tableName = await server.tableOf(healthy, prepared)
-      const other = await open(tableName)
-      const mortal = new MortalClient(server.client(), write, loss)
-      await work(await open(tableName, mortal.client)).catch(died)
-      await goOn(other, write)
-      if (!mortal.dead) return write - 1
-    }
   }
 
   describe('processes that die or sleep', { concurrency: 4 }, () => {
@@ -175,7 +147,7 @@ if (withoutJava) {
     for (const loss of LOSSES) {
       test(`while hours are closed, with the ${loss} lost: another does it again, with the same result`, async () => {
         const expected = await closed()
-        const writes = await dieEverywhere(loss, begin, close, async (other, write) => {
+        const writes = await dieEverywhere(server, loss, begin, close, async (other, write) => {
           await goOn(other)
           assert.deepEqual(await read(other), expected, `it died at write ${write}`)
         })
@@ -185,6 +157,7 @@ if (withoutJava) {
       test(`while a batch is appended, with the ${loss} lost: it is appended again`, async () => {
         const [batch] = BATCHES as [UsageBatch]
         await dieEverywhere(
+          server,
           loss,
           other => other.register(DIMENSIONS),
           mortal => mortal.append(batch),
@@ -218,6 +191,7 @@ if (withoutJava) {
           await close(other)
         }
         await dieEverywhere(
+          server,
           loss,
           prepare,
           mortal => {
@@ -591,7 +565,7 @@ if (withoutJava) {
     test('that a newer version has written is refused', async () => {
       const tableName = await server.table(healthy)
       const ledger = await open(tableName)
-      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 4 }) } }
+      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 5 }) } }
       await healthy.send(new PutItemCommand({ TableName: tableName, Item: head }))
       await assert.rejects(open(tableName), { code: 'ERR_LEDGER_NEWER' })
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })

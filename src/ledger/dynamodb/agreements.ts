@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto'
+import type { CustomerAccount } from '../../usage/account.ts'
+import { HOUR, hourOf } from '../hours.ts'
+import type { Agreement, AgreementNews, AgreementOptions, AgreementsQuery } from '../ledger.ts'
+import { afterNews, endOf, toldAgreement } from '../rules/agreement.ts'
+import { agreementEntry } from '../rules/audit.ts'
+import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
+import { noteNews, reconsider } from '../rules/decisions.ts'
+import { change, takeLateUsage } from './change.ts'
+import { type FrozenRecord, freezeSeries } from './closing.ts'
+import type { Database } from './database.ts'
+import { fold } from './fold.ts'
+import { countInHead, readHead } from './head.ts'
+import { shardOf, shardsOf } from './places.ts'
+import { Shard } from './shard.ts'
+import { sheetsOf } from './sheets.ts'
+import { chunksOf, END, type Key, type Write } from './table.ts'
+import { Twins } from './twins.ts'
+
+/** Customers' agreements: what is told of them, and what that changes. */
+
+/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
+const SHEETS_PER_CHANGE = 4
+
+/** AWS takes no usage that is older, in milliseconds. */
+const LONGEST_AGO = 25 * HOUR
+
+/**
+ * Takes in what is told of a customer's agreement. It is written down together with what it ends; then, in parts, its
+ * records are looked at again. Where a process dies in between, whoever tells it again goes on.
+ */
+export async function noteAgreement(
+  database: Database,
+  customer: CustomerAccount,
+  news: AgreementNews,
+  options: AgreementOptions,
+): Promise<{ changed: boolean; frozen: FrozenRecord[] }> {
+  // Before anything of it is written.
+  afterNews(null, news)
+  const { now, zeroQuantityRecords } = options
+  const ended = news.what === 'ended'
+  if (ended) await fold(database, undefined, { accountKey: customer.key, now })
+  const [account = 0] = await database.accounts.numbersOf([customer])
+  const { closedThrough } = await countInHead(database, account)
+  const hours = ended ? finalHours(news.at, lastClosed(closedThrough ?? undefined, now), now) : []
+  const part = { shard: shardOf(account), hours }
+  if (ended) await takeLateUsage(database, part.shard, series => series.account === account, hours[0])
+  const dimensions = ended || zeroQuantityRecords === true ? await database.dimensions.all() : []
+  const result = await change(database, 'note an agreement', [part], async (shard: Shard) => {
+    const { tenant } = shard.account(account).agreement ?? {}
+    if (zeroQuantityRecords === true && !ended) {
+      // What is idle is told to AWS, too.
+      for (const [dimension, { name }] of dimensions.entries()) {
+        if (options.dimensions?.includes(name)) shard.makeSeries({ account, dimension }, hourOf(news.at))
+      }
+    }
+    const changed = noteNews(shard, account, news)
+    const { agreement } = shard.account(account)
+    const twins = await Twins.read(database, shard, [account], hours)
+    const frozen: FrozenRecord[] = []
+    // An end that is not the last one is no news of usage.
+    for (const hour of endOf(agreement) === news.at ? hours : []) {
+      const all = [...shard.series.values()].filter(series => series.account === account)
+      for (const series of all) {
+        series.carried = series.balance
+        for (const open of [...series.open.keys()]) if (open <= hour) shard.takeOpenUsage(series, open)
+      }
+      const knowledge = { accounts: database.accounts, dimensions, twins }
+      frozen.push(...freezeSeries(shard, all, closingTerms(hour, options), knowledge))
+    }
+    const also: Write[] = frozen.length > 0 ? [...twins.writes] : []
+    const named = agreement?.tenant
+    if (named !== undefined && named !== tenant) also.push({ index: placeOfTenant(named, account) })
+    const said = changed || frozen.length > 0 ? [agreementEntry(customer, news, options)] : []
+    return { result: { changed, frozen }, also, audit: said }
+  })
+  await reconsiderAll(database, account, options)
+  return result
+}
+
+/** Looks again at a customer's records that AWS may still take. */
+async function reconsiderAll(database: Database, account: number, options: AgreementOptions): Promise<void> {
+  const shard = shardOf(account)
+  const hours: number[] = []
+  const late = { from: hourOf(options.now - LONGEST_AGO), to: Number.MAX_SAFE_INTEGER }
+  for await (const { hour, records } of sheetsOf(database.table, shard, late)) {
+    const unsettled = [...records.values()].some(record => {
+      return record.account === account && (record.state === 'pending' || record.state === 'held')
+    })
+    if (unsettled) hours.push(hour)
+  }
+  for (const some of chunksOf(hours, SHEETS_PER_CHANGE)) {
+    await change(database, 'look at records again', [{ shard, hours: some }], (shard: Shard) => {
+      for (const sheet of shard.sheets.values()) {
+        for (const record of sheet.records.values()) {
+          if (record.account === account) reconsider(shard, record, options)
+        }
+      }
+      return { result: undefined }
+    })
+  }
+}
+
+const TENANTS = 'tenants'
+
+/** Where a tenant's accounts are found, those also that were its before. A tenant's name may have any length. */
+function placeOfTenant(tenant: string, account: number): Key {
+  return { pk: TENANTS, sk: `${digestOf(tenant)}#${account}` }
+}
+
+const digestOf = (tenant: string): string => createHash('sha256').update(tenant).digest('hex')
+
+export async function agreements(database: Database, { tenant, customer }: AgreementsQuery): Promise<Agreement[]> {
+  const { head } = await readHead(database.table)
+  const { accounts, table } = database
+  await accounts.readUpTo(head.log)
+  const ofTenant = tenant === undefined ? undefined : await accountsOfTenant(database, tenant)
+  const named = customer === undefined ? undefined : new Set(accounts.findLicensed(customer))
+  const some = ofTenant ?? named
+  const { customers } = head
+  const shards = some === undefined ? shardsOf({ customers }) : [...new Set([...some].map(shardOf))]
+  const known = (await Shard.readSeries(table, shards)).flatMap(shard => [...shard.accounts])
+  const found = known.flatMap(([number, { agreement, blockedAt }]) => {
+    if (agreement === null || (tenant !== undefined && agreement.tenant !== tenant)) return []
+    return named?.has(number) === false ? [] : [{ number, agreement, blockedAt }]
+  })
+  await accounts.readThose(found.map(({ number }) => number))
+  return found
+    .sort((a, b) => a.number - b.number)
+    .map(({ number, agreement, blockedAt }) => {
+      return toldAgreement(accounts.get(number) as CustomerAccount, agreement, blockedAt)
+    })
+}
+
+async function accountsOfTenant({ table }: Database, tenant: string): Promise<number[]> {
+  const digest = digestOf(tenant)
+  const range = { from: `${digest}#`, to: `${digest}#${END}` }
+  const items = await table.list('look for a tenant', TENANTS, range)
+  return items.map(({ sk }) => Number(sk.slice(digest.length + 1)))
+}
