@@ -9,6 +9,7 @@ import type {
   RecordEntry,
   SettledRecord,
   Settlement,
+  Sold,
 } from '../ledger/ledger.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
@@ -33,6 +34,8 @@ export interface MeteringCycleOptions {
   readonly closeDelay: number
   readonly deadlineMargin: number
   readonly zeroQuantityRecords: boolean
+  /** Whose active customers get them, and of which dimensions. */
+  readonly sold?: Sold
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
   /** What to do with usage of customers that are not subscribed. */
@@ -162,8 +165,16 @@ export class MeteringCycle {
   }
 
   get closeOptions(): CloseOptions {
-    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed } = this.#options
-    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed }
+    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, sold, onNotSubscribed } = this.#options
+    return {
+      now: now(),
+      region,
+      closeDelay,
+      deadlineMargin,
+      zeroQuantityRecords,
+      onNotSubscribed,
+      ...(sold && { sold }),
+    }
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {

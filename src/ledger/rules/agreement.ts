@@ -21,6 +21,8 @@ export interface BookedAgreement {
   /** Of the product that the licence is of. */
   readonly productCode?: string
   readonly agreementId?: string
+  /** Of a customer that is known by its AWS account. */
+  readonly customerIdentifier?: string
 }
 
 /** So many marks are kept, the latest. AWS takes usage for a day, in which there are few. */
@@ -30,7 +32,7 @@ export const GRACE = HOUR
 
 /** Of two at one time the end is the later: what is over is not revived by what came with it. */
 const ORDER = { registered: 0, active: 1, ended: 2 } as const
-const NAMES = ['tenant', 'productCode', 'agreementId'] as const
+const NAMES = ['tenant', 'productCode', 'agreementId', 'customerIdentifier'] as const
 
 /** What is known after news. The same object where they say nothing new. */
 export function afterNews(before: BookedAgreement | null, news: AgreementNews): BookedAgreement {
@@ -62,6 +64,11 @@ export function endOf(agreement: BookedAgreement | null): number | null {
 /** Whether an agreement has ended at `time` or later, begun again or not. */
 export function endedSince(agreement: BookedAgreement | null, time: number): boolean {
   return agreement?.marks.some(([at, what]) => what === 'ended' && at >= time) ?? false
+}
+
+/** Since which time records of quantity 0 are due; undefined where none are, as the agreement is not in force. */
+export function idleSince(agreement: BookedAgreement | null): number | undefined {
+  return agreement === null || endOf(agreement) !== null ? undefined : agreement.marks[0]?.[0]
 }
 
 /** Its state, and since and until when. Without any mark nothing is known. */
