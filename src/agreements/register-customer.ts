@@ -20,6 +20,8 @@ export interface RegistrationOptions extends AgreementsOptions {
   client: RegistrationClient
   /** What the seller calls the customer, who is found by it later: see `Ledger.agreements`. */
   tenant?: string
+  /** A customer who has a tenant keeps it, whoever registers at the same time: the answer says which it is. */
+  keepTenant?: boolean
   /** How long AWS may take to answer, in milliseconds. 10 seconds by default. */
   timeout?: number
 }
@@ -35,7 +37,7 @@ const TIMEOUT = 10_000
  * @throws ConfigurationError naming each option that is wrong
  */
 export async function registerCustomer(token: string, options: RegistrationOptions): Promise<Agreement> {
-  const { client, tenant, timeout = TIMEOUT, ...rest } = options
+  const { client, tenant, keepTenant = false, timeout = TIMEOUT, ...rest } = options
   const parsed = parseOptions(rest)
   const answer = await client.resolveCustomer(
     { RegistrationToken: token },
@@ -47,7 +49,7 @@ export async function registerCustomer(token: string, options: RegistrationOptio
     what: 'registered',
     at: Math.floor(now()),
     productCode,
-    ...(tenant !== undefined && { tenant }),
+    ...(tenant !== undefined && { tenant, keepTenant }),
   } as const
   await ledger.noteAgreement(account, news, await noteOptions(parsed, { who: 'registration' }))
   const [agreement] = await ledger.agreements({ customer: account.key })
