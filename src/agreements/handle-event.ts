@@ -1,4 +1,5 @@
-import type { AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
+import { HOUR } from '../ledger/hours.ts'
+import type { Agreement, AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
 import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
 import { type CustomerAccount, customerAccount } from '../usage/account.ts'
 import { type AgreementsOptions, noteOptions, type ParsedAgreementsOptions, parseOptions } from './options.ts'
@@ -47,6 +48,7 @@ export async function noteAgreementEvent(
   const told = { what, at, productCode, ...(agreementId !== undefined && { agreementId }) }
   const by = { who: `AWS event ${event.id ?? 'without an id'}`, why: news.why }
   const result = await ledger.noteAgreement(account, told, await noteOptions(options, by))
+  if (account.licenseArn !== undefined) await passTenantOn(account, options, by.who)
   return { event, outcome: 'noted', account, result }
 }
 
@@ -109,6 +111,39 @@ async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<Cust
     ) ?? name
   )
 }
+
+/** A licence that follows another begins at the latest so long after it, in milliseconds. */
+const FOLLOWS_WITHIN = 24 * HOUR
+
+/**
+ * A renewed agreement may come with another licence, and no event says whom the seller calls so: the tenant of one that
+ * is over goes on with the one licence of the account that has none. Whoever holds two at once has registered each.
+ * It is looked at after the event is noted, so that of two that are handled at once one sees the other.
+ */
+async function passTenantOn(
+  { accountId, product }: CustomerAccount,
+  options: ParsedAgreementsOptions,
+  who: string,
+): Promise<void> {
+  const { ledger } = options
+  const known = await ledger.agreements({ customer: accountId as string })
+  const licences = known.filter(({ account }) => account.product === product && account.licenseArn !== undefined)
+  const [inForce, over] = [licences.filter(isInForce), licences.filter(one => !isInForce(one))]
+  const [heir, ...others] = inForce.filter(({ tenant }) => tenant === undefined)
+  if (heir?.since === undefined || others.length > 0) return
+  const { since } = heir
+  const tenant = over
+    .filter(({ until = 0 }) => since <= until + FOLLOWS_WITHIN)
+    .toSorted((one, other) => (other.until ?? 0) - (one.until ?? 0))
+    .map(one => one.tenant)
+    .find(name => name !== undefined && inForce.every(one => one.tenant !== name))
+  if (tenant === undefined) return
+  const news = { what: 'registered', at: since, tenant, keepTenant: true } as const
+  const by = { who, why: 'its tenant had another licence, which is over' }
+  await ledger.noteAgreement(heir.account, news, await noteOptions(options, by))
+}
+
+const isInForce = ({ state }: Agreement): boolean => state !== 'ended'
 
 const licenceId = ({ licenseArn }: CustomerAccount): string | undefined =>
   licenseArn?.slice(licenseArn.lastIndexOf(':') + 1)

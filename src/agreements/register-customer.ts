@@ -20,6 +20,8 @@ export interface RegistrationOptions extends AgreementsOptions {
   client: RegistrationClient
   /** What the seller calls the customer, who is found by it later: see `Ledger.agreements`. */
   tenant?: string
+  /** A customer who has a tenant keeps it, whoever registers at the same time: the answer says which it is. */
+  keepTenant?: boolean
   /** How long AWS may take to answer, in milliseconds. 10 seconds by default. */
   timeout?: number
 }
@@ -35,7 +37,7 @@ const TIMEOUT = 10_000
  * @throws ConfigurationError naming each option that is wrong
  */
 export async function registerCustomer(token: string, options: RegistrationOptions): Promise<Agreement> {
-  const { client, tenant, timeout = TIMEOUT, ...rest } = options
+  const { client, tenant, keepTenant = false, timeout = TIMEOUT, ...rest } = options
   const parsed = parseOptions(rest)
   const answer = await client.resolveCustomer(
     { RegistrationToken: token },
@@ -48,7 +50,7 @@ export async function registerCustomer(token: string, options: RegistrationOptio
     account.licenseArn === undefined && account.accountId !== undefined ? answer.CustomerIdentifier : undefined
   const news = {
     ...({ what: 'registered', at: Math.floor(now()), productCode } as const),
-    ...(tenant !== undefined && { tenant }),
+    ...(tenant !== undefined && { tenant, keepTenant }),
     ...(alias && { customerIdentifier: alias }),
   }
   await ledger.noteAgreement(account, news, await noteOptions(parsed, { who: 'registration' }))

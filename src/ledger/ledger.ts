@@ -270,6 +270,8 @@ export interface AgreementNews {
   readonly at: number
   /** What the seller calls the customer: it is found by that. */
   readonly tenant?: string
+  /** A tenant that is known already stays: of several that are told at once the first counts. */
+  readonly keepTenant?: boolean
   /** Of the product that a licence is of, as AWS says it. */
   readonly productCode?: string
   readonly agreementId?: string

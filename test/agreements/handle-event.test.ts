@@ -78,6 +78,48 @@ describe('AWS events of agreements', () => {
     )
   })
 
+  test('the tenant of a licence that is over goes on with the one that follows, and with no other', async () => {
+    const licence = (n: number) => ARN.replace(/.$/, String(n))
+    const of = (n: number) => ({ license: { arn: licence(n) }, agreement: { id: `agmt-${n}` } })
+    const updated = (n: number, time: number) => event('License Updated - Manufacturer', time, of(n))
+    const ended = (n: number, time: number) => event('License Deprovisioned - Manufacturer', time, of(n))
+    const account = (n: number) => customerAccount({ product: 'chat', accountId: ACCOUNT, licenseArn: licence(n) })
+    const tenants = async (ledger: SqliteLedger) =>
+      Object.fromEntries((await ledger.agreements()).map(one => [one.account.licenseArn?.slice(-1), one.tenant]))
+    const story = async (registered: readonly number[], events: readonly object[]) => {
+      const { ledger, handle, options, at } = await begin()
+      at(START + 10 * HOUR)
+      for (const n of registered) {
+        const simulator = new MarketplaceSimulator({ now: () => START })
+        const token = simulator.catalogue.createToken({ product: CODE, accountId: ACCOUNT, licenseArn: licence(n) })
+        const registration = { ...options, client: simulatorClient(simulator), now: () => START }
+        await registerCustomer(token, { ...registration, tenant: `tenant ${n}` })
+      }
+      for (const one of events) await handle(one)
+      return ledger
+    }
+    const renewal = [updated(1, START), ended(1, START + 2 * HOUR), updated(2, START + 2 * HOUR + MINUTE)]
+    for (const events of [renewal, renewal.toReversed(), [...renewal, ...renewal]]) {
+      const ledger = await story([1], events)
+      assert.deepEqual(await tenants(ledger), { 1: 'tenant 1', 2: 'tenant 1' })
+      const [second] = await ledger.agreements({ customer: account(2).key })
+      assert.deepEqual([second?.state, second?.since], ['active', START + 2 * HOUR + MINUTE])
+      const why = (await ledger.audit({ customer: licence(2) })).map(entry => entry.why)
+      assert.ok(why.includes('its tenant had another licence, which is over'))
+    }
+    // While the first is in force nothing says that the second is to follow it.
+    assert.deepEqual(await tenants(await story([1], [updated(1, START), updated(2, START + HOUR)])), {
+      ...{ 1: 'tenant 1', 2: undefined },
+    })
+    const both = await story([1, 2], [...renewal])
+    assert.deepEqual(await tenants(both), { 1: 'tenant 1', 2: 'tenant 2' })
+    // Which of the two that are in force follows is not known.
+    const two = await story([1], [updated(2, START + HOUR), updated(3, START + HOUR), ended(1, START + 2 * HOUR)])
+    assert.deepEqual(await tenants(two), { 1: 'tenant 1', 2: undefined, 3: undefined })
+    const late = await story([1], [ended(1, START + HOUR), updated(2, START + 26 * HOUR)])
+    assert.deepEqual(await tenants(late), { 1: 'tenant 1', 2: undefined })
+  })
+
   test('what is of another product, for a person to know, or unknown changes nothing', async () => {
     const { ledger, handle } = await begin()
     const outcome = async (...args: Parameters<typeof event>) => (await handle(event(...args))).outcome
@@ -149,6 +191,16 @@ describe('registration', () => {
     assert.deepEqual(await ledger.agreements({ tenant: 'acme' }), [agreement])
     await handleAgreementEvent(event('License Updated - Manufacturer', START + 21 * SECOND), options)
     assert.equal((await ledger.agreements({ tenant: 'acme' }))[0]?.state, 'active')
+    // Registering again, as a page that is loaded again does, leaves all as it was.
+    at(START + HOUR)
+    const again = await registerCustomer(token, { ...options, client, tenant: 'other', keepTenant: true })
+    assert.deepEqual([again.tenant, again.state, again.since], ['acme', 'active', START + 5])
+    const replaced = await registerCustomer(token, { ...options, client, tenant: 'new' })
+    assert.deepEqual([replaced.tenant, replaced.state], ['new', 'active'])
+    assert.deepEqual(await ledger.agreements({ tenant: 'acme' }), [])
+    // What is over was over before it is registered again, and an end that is told late is not undone by it.
+    await handleAgreementEvent(event('License Deprovisioned - Manufacturer', START + HOUR - MINUTE), options)
+    assert.equal((await ledger.agreements({ tenant: 'new' }))[0]?.state, 'ended')
     await assert.rejects(registerCustomer(token, { ...options, client, productCode: 'other' }), {
       code: 'ERR_OTHER_PRODUCT',
     })

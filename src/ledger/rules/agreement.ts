@@ -44,10 +44,13 @@ export function afterNews(before: BookedAgreement | null, news: AgreementNews): 
   const known = before?.marks ?? []
   const mark = [at, what] as const
   const all = [...known, mark].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y]).slice(-MOST_MARKS)
+  // Who comes with a token again while the agreement is in force says nothing of it.
+  const again = what === 'registered' && (known.findLast(one => one[0] <= at)?.[1] ?? 'ended') !== 'ended'
   // One that is older than all that are kept says nothing, either.
-  const same = known.some(one => one[0] === at && one[1] === what) || !all.includes(mark)
+  const same = again || known.some(one => one[0] === at && one[1] === what) || !all.includes(mark)
+  const told = news.keepTenant === true ? { ...news, tenant: before?.tenant ?? news.tenant } : news
   const names = Object.fromEntries(
-    NAMES.map(name => [name, news[name] ?? before?.[name]]).filter(([, text]) => text !== undefined),
+    NAMES.map(name => [name, told[name] ?? before?.[name]]).filter(([, text]) => text !== undefined),
   )
   if (before !== null && same && NAMES.every(name => names[name] === before[name])) return before
   return { marks: same ? known : all, ...names }
