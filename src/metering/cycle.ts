@@ -136,6 +136,8 @@ export class MeteringCycle {
   readonly #refused = new Set<string>()
   /** Records that took as much as one takes, and what is behind them has not been told. */
   readonly #full = new Map<string, MeteringRecord>()
+  /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
+  #stampedAnew = false
   #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
@@ -191,8 +193,12 @@ export class MeteringCycle {
         report({ type: 'dry-run', records: await ledger.records({ state: 'pending', limit: closed.records }) })
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
-      const { lanes } = await ledger.due(now())
-      await allEnded(lanes.map(lane => this.#drain(lane, end)))
+      do {
+        this.#stampedAnew = false
+        const { lanes } = await ledger.due(now())
+        await allEnded(lanes.map(lane => this.#drain(lane, end)))
+        // What is left of an agreement that has ended is taken for minutes: it does not wait for the next pass.
+      } while (this.#stampedAnew && !end.aborted)
     }
     await this.#tellOverflow()
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
@@ -434,6 +440,12 @@ export class MeteringCycle {
       throw error
     }
     this.#options.report({ type: 'settled', records: settled })
+    const refused = new Set(
+      writing.flatMap(({ record, outcome }) => (outcome.type === 'not-subscribed' ? record.id : [])),
+    )
+    this.#stampedAnew ||= settled.some(
+      ({ record, state, reason }) => state === 'pending' && reason === undefined && refused.has(record.id),
+    )
     for (const { record } of settled) {
       if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
     }
