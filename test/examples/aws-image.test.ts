@@ -194,7 +194,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
 }, async t => {
   let ahead = 0
   const aws = await simulatedAws(t, () => Date.now() + ahead)
-  const dynamodb = await DynamoDBLocal.start()
+  const dynamodb = await DynamoDBLocal.shared()
   t.after(() => dynamodb[Symbol.asyncDispose]())
   const tableName = await dynamodb.table(dynamodb.client())
   const endpoint = await clockAhead(dynamodb.endpoint, () => ahead)
@@ -212,9 +212,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
       OTEL_METRIC_EXPORT_INTERVAL: '100',
       AWS_REGION: 'us-east-1',
       AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url,
-      // DynamoDB Local has tables of its own for each of them.
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
+      ...dynamodb.env,
     })
     t.after(() => stop(server.child))
     return server

@@ -2,12 +2,10 @@ import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { Serving } from '../cli/serve-support.ts'
 import type { Kind, Target } from './kinds.ts'
+import type { Place } from './places.ts'
 
 /** Whom the good sender sends usage of. */
 export const GOOD_CUSTOMER = '111122223333'
-
-/** DynamoDB Local has a set of tables for each. */
-export const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' }
 
 const GOOD = 'token-of-the-good-sender'
 const BAD = 'token-of-the-bad-sender'
@@ -52,8 +50,8 @@ export class Stage {
     this.#pid = serving.pid
   }
 
-  static async open(t: Pick<TestContext, 'after'>, ledger: string): Promise<Stage> {
-    const serving = new Serving(t, configOf(ledger), { ...CREDENTIALS, GOOD, BAD })
+  static async open(t: Pick<TestContext, 'after'>, { address, env }: Place): Promise<Stage> {
+    const serving = new Serving(t, configOf(address), { ...env, GOOD, BAD })
     const { http, grpc } = await serving.ready()
     const stage = new Stage(serving, { http, grpc, token: BAD })
     // A ledger's own clock may say that metering began a moment after the counter did: what it had by then is nothing.
