@@ -23,8 +23,6 @@ const AT_ONCE = 16
 const STREAM_PARTITIONS = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0'))
 
 export async function forgetCounters(table: Table, cut: number, before: number): Promise<void> {
-  // A ledger's first look: nothing was heard before the epoch, and hundreds of requests would tell so.
-  if (before === 0) return
   const tree: Tree = { ...STATES, isForgotten: (_, { text }) => isSilent(unpackState(text), before) }
   for await (const { digits, rows } of cellsOf(table, cut, tree)) {
     const silent = [...rows].filter(([key, row]) => tree.isForgotten?.(key, row))
