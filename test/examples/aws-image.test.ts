@@ -68,6 +68,8 @@ async function start(port: number, more: Record<string, string>) {
     PORT: String(port),
     HOST: '127.0.0.1',
     AWS_EC2_METADATA_DISABLED: 'true',
+    // Five containers and their commands compile the same.
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
     ...more,
   }
   const [command, ...args] = image.cmd
@@ -194,7 +196,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
 }, async t => {
   let ahead = 0
   const aws = await simulatedAws(t, () => Date.now() + ahead)
-  const dynamodb = await DynamoDBLocal.start()
+  const dynamodb = await DynamoDBLocal.shared()
   t.after(() => dynamodb[Symbol.asyncDispose]())
   const tableName = await dynamodb.table(dynamodb.client())
   const endpoint = await clockAhead(dynamodb.endpoint, () => ahead)
@@ -212,9 +214,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
       OTEL_METRIC_EXPORT_INTERVAL: '100',
       AWS_REGION: 'us-east-1',
       AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url,
-      // DynamoDB Local has tables of its own for each of them.
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
+      ...dynamodb.env,
     })
     t.after(() => stop(server.child))
     return server
