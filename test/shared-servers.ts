@@ -3,8 +3,8 @@ import { DynamoDBLocal, withoutJava } from './ledger/dynamodb/server.ts'
 import { PostgresqlServer } from './ledger/postgresql/server.ts'
 
 /**
- * The servers that the files of a run share: they take seconds to begin and to become fast, and files need dozens of
- * milliseconds of them. Loaded by `--test-global-setup` into the runner.
+ * The servers that the files of a run share: a processor is busy for seconds until one has begun and become fast. Loaded
+ * by `--test-global-setup` into the runner.
  */
 
 let servers: readonly (PostgresqlServer | DynamoDBLocal)[] = []

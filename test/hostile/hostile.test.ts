@@ -13,7 +13,7 @@ for (const [engine, begin] of Object.entries(PLACES)) {
     const place = await begin(t)
     const stage = await Stage.open(t, place)
     for (const kind of KINDS) {
-      await stage.beside(kind, 3)
+      await stage.beside(kind, 3, 10)
       await stage.logged(kind.told)
     }
     assert.ok(stage.peak < 512 * MEBIBYTE, `it took ${Math.round(stage.peak / MEBIBYTE)} MiB`)

@@ -6,6 +6,8 @@ import { folder } from '../cli/support.ts'
 export interface Place {
   readonly address: string
   readonly env: NodeJS.ProcessEnv
+  /** Whether it takes a request for each row. */
+  readonly dear?: true
 }
 
 type Begin = (t: TestContext) => Promise<Place>
@@ -24,6 +26,6 @@ export const PLACES: Readonly<Record<string, Begin>> = {
     const server = await DynamoDBLocal.shared()
     t.after(() => server[Symbol.asyncDispose]())
     const table = await server.table(server.client())
-    return { address: `dynamodb://${table}?region=us-east-1&endpoint=${server.endpoint}`, env: server.env }
+    return { address: `dynamodb://${table}?region=us-east-1&endpoint=${server.endpoint}`, env: server.env, dear: true }
   },
 }

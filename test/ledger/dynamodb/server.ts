@@ -25,10 +25,6 @@ const LIBRARY = join(
   'lib/dynamodb_local_2026-01-16',
 )
 
-/** Why there is no server here, or false. */
-export const withoutJava: string | false =
-  spawnSync('java', ['-version']).status === 0 ? false : 'DynamoDB Local needs Java 17: there is no "java" here'
-
 /** All that a table has. */
 export type Items = readonly Record<string, AttributeValue>[]
 
@@ -40,6 +36,12 @@ const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:CICompilerCount=1', '-XX:+U
 
 /** Where the port of the server is that a run's files share. */
 const SHARED = 'TEST_DYNAMODB'
+
+/** Why there is no server here, or false. */
+export const withoutJava: string | false =
+  process.env[SHARED] !== undefined || spawnSync('java', ['-version']).status === 0
+    ? false
+    : 'DynamoDB Local needs Java 17: there is no "java" here'
 
 export class DynamoDBLocal implements AsyncDisposable {
   readonly port: number
