@@ -7,6 +7,8 @@ import {
   Bench,
   customer,
   HOUR,
+  licenceArn,
+  licensed,
   MINUTE,
   NOW,
   PRODUCT,
@@ -146,6 +148,25 @@ test('usage of before a subscription by product code began is held, and not bill
   await bench.passes(1, HOUR)
   assert.deepEqual(await bench.states(), { 'held refused': 1, metered: 1 })
   assert.equal(bench.billed(), 3)
+})
+
+test('a licence that becomes active late bills the hour in which its buyer registered, whatever AWS says before', async t => {
+  for (const pendingLicence of ['InvalidLicenseException', 'CustomerNotSubscribed'] as const) {
+    const bench = new Bench(t, { simulator: { undocumented: { pendingLicence } } })
+    const agreement = { accountId: accountId(1), licenseArn: licenceArn(1), product: PRODUCT }
+    bench.simulator.catalogue.subscribe({ ...agreement, pending: true, at: NOW - 40 * MINUTE })
+    const tell = (what: 'registered' | 'active', at: number) =>
+      bench.ledger.noteAgreement(licensed(1), { what, at }, { ...bench.cycle.closeOptions, now: bench.now })
+    await tell('registered', NOW - 39 * MINUTE)
+    await bench.use(licensed(1), 4)
+    await bench.passes(2, 0)
+    assert.deepEqual(await bench.states(), { 'pending not-subscribed': 1 })
+    bench.now += 30 * MINUTE
+    bench.simulator.catalogue.activate(agreement)
+    await tell('active', bench.now)
+    await bench.pass()
+    await bench.assertAllBilled()
+  }
 })
 
 test('what cannot be known of one half does not touch the other', async t => {
