@@ -380,8 +380,11 @@ export type Outcome =
   | { readonly type: 'not-subscribed'; readonly licence?: boolean }
   /** AWS refused a request with this record alone. */
   | { readonly type: 'refused' }
-  /** Send it again, identically. `notTaken` when the answer proves that this attempt was not billed. */
-  | { readonly type: 'retry'; readonly at: number; readonly notTaken: boolean }
+  /**
+   * Send it again, identically. `notTaken` when the answer proves that this attempt was not billed; `outOfBounds` when AWS
+   * refuses its time well inside the window: a clock is wrong, or it is of before the agreement.
+   */
+  | { readonly type: 'retry'; readonly at: number; readonly notTaken: boolean; readonly outOfBounds?: boolean }
 
 export type RecordState = 'pending' | 'metered' | 'held' | 'returned'
 
@@ -403,7 +406,7 @@ export type Decision = 'release' | 'billed' | 'not-billed'
 export interface SettledRecord {
   readonly record: MeteringRecord
   readonly state: RecordState
-  /** Why it is held; `not-subscribed` also of one that waits for AWS to take it, inside a known agreement. */
+  /** Why it is held; of one that waits `not-subscribed` inside a known agreement, or `refused` for its time. */
   readonly reason?: HeldReason
 }
 

@@ -101,6 +101,8 @@ const DOUBTED = { from: 1, below: SUSPICIOUS }
 const DOUBTFUL = { ...ANY_UNANSWERED, from: 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
+/** So long before the end of its window, or longer, a clock that is a little behind is not why AWS refuses a record's time. */
+const OUT_OF_BOUNDS = HOUR
 /** How many series are remembered that AWS has refused. */
 const MAX_REFUSED = 10_000
 /** How often history is looked through for what is older than the retention. */
@@ -400,7 +402,8 @@ export class MeteringCycle {
           ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.
             now() + backoff(record.attempts, MEND_SHORTEST, MEND_LONGEST, this.#random)
           : this.#retryAt(record, pausedUntil)
-      return { record, outcome: { type: 'retry', at, notTaken }, answer }
+      const outOfBounds = fault === 'timestamp' && record.deadline - now() > OUT_OF_BOUNDS
+      return { record, outcome: { type: 'retry', at, notTaken, ...(outOfBounds && { outOfBounds }) }, answer }
     })
   }
 

@@ -98,6 +98,7 @@ export function toldAgreement(
 
 /** The whole seconds of an hour in which an agreement was in force, and what is known of that. */
 export interface SecondsInside {
+  /** Of those that are known to be, where there are any. */
   readonly first: number
   readonly last: number
   /** Whether it is known that it was, and not only unknown that it was not. */
@@ -124,7 +125,8 @@ export function secondsInside(agreement: BookedAgreement | null, hour: number): 
     const begins = from <= hour ? hour : Math.ceil(from / SECOND) * SECOND
     const ends = Math.min(hourEnd - SECOND, wholeSecond(to - 1))
     if (begins > ends) continue
-    first = Math.min(first, begins)
+    // The second that is tried where AWS refuses the last: before one that is known to be inside, none may be.
+    first = inside === 'known' && !known ? begins : Math.min(first, begins)
     last = ends
     known ||= inside === 'known'
   }
