@@ -1,4 +1,5 @@
 import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
+import { openLedger } from '../../src/ledger/open.ts'
 import { run } from '../inference-server/run.ts'
 import { readSettings } from '../inference-server/settings.ts'
 
@@ -19,10 +20,11 @@ process.once('disconnect', abandoned)
 
 const settings = readSettings(process.env)
 const now = () => time
+const ledger = await openLedger(settings.ledger)
 const exporter = new AWSMarketplaceMetricExporter({
   ...settings.product,
   region: settings.region,
-  ledger: settings.ledger,
+  ledger,
   now,
   wakeInterval: WAKE_INTERVAL,
 })
@@ -35,6 +37,7 @@ exporter.export = (metrics, callback) => {
     if (result.code === 0 && process.connected) process.send?.({ acknowledged: collectedAt })
   })
 }
-await run(settings, { exporter, now, gpus: GPUS })
+await run(settings, { exporter, ledger, now, gpus: GPUS })
+await ledger.close()
 process.off('disconnect', abandoned)
 process.disconnect()
