@@ -1,3 +1,4 @@
+import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
 import { openLedger } from '../../src/ledger/open.ts'
 import { run } from '../inference-server/run.ts'
@@ -37,7 +38,8 @@ exporter.export = (metrics, callback) => {
     if (result.code === 0 && process.connected) process.send?.({ acknowledged: collectedAt })
   })
 }
-await run(settings, { exporter, ledger, now, gpus: GPUS })
+const registrationClient = new MarketplaceMetering({ region: settings.region })
+await run(settings, { exporter, ledger, registrationClient, now, gpus: GPUS })
 await ledger.close()
 process.off('disconnect', abandoned)
 process.disconnect()
