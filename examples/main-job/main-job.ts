@@ -130,6 +130,7 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
   const lastAnswerOf = ({ accountId }: Customer) =>
     answers.findLast(({ customer }) => customer.accountId === accountId)?.at ?? 0
   const reader = new SqliteLedger({ path, readOnly: true })
+  const realMinute = async () => ((await visitors.areAwaited(reader)) ? REAL_MINUTE_OF_EVENTS : REAL_MINUTE)
   const advance = () => {
     // AWS's clock first: it refuses what seems to come from the future.
     time += MINUTE
@@ -165,11 +166,14 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
       }
       advance()
       report()
-      const whole = (await visitors.areAwaited(reader)) ? REAL_MINUTE_OF_EVENTS : REAL_MINUTE
-      const rest = whole - (performance.now() - begun)
+      const rest = (await realMinute()) - (performance.now() - begun)
       if (rest > 0) await breathe(rest)
     }
-    await settle(reader, time, advance, report)
+    await settle(reader, time, async () => {
+      advance()
+      report()
+      await breathe(await realMinute())
+    })
     await app.stop()
   } finally {
     await app.kill()
@@ -206,13 +210,11 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
  * Lets the clock run on until nothing is pending: the hour in which the last usage was exported has to end, and what
  * failed is tried again.
  */
-async function settle(ledger: SqliteLedger, end: number, advance: () => void, report: () => void): Promise<void> {
+async function settle(ledger: SqliteLedger, end: number, passMinute: () => Promise<void>): Promise<void> {
   for (let minute = 0; minute < 24 * 60; minute++) {
     const { pending, closedThrough = 0 } = await ledger.status()
     if (minute > 10 && pending.length === 0 && closedThrough >= end) return
-    advance()
-    report()
-    await breathe(REAL_MINUTE)
+    await passMinute()
   }
 }
 
