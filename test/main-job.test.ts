@@ -15,9 +15,16 @@ const MAIN = fileURLToPath(new URL('../examples/main-job/main.ts', import.meta.u
 const CLOSE = 1e-6
 
 /** What holds of every run, whatever happened in it. */
-function assertSettled({ lines, requests }: MainJobResult): void {
+function assertSettled({ lines, requests, visitors: { arrived, left } }: MainJobResult): void {
   assert.ok(requests > 0)
-  assert.equal(lines.length, 3 * 3)
+  // Three from the beginning, and who arrived; of who left nothing whole is left to bill.
+  assert.equal(lines.length, 4 * 3)
+  assert.ok(arrived !== undefined && left !== undefined)
+  for (const { customer, dimension, balance } of lines) {
+    if (customer === left.customer && dimension !== 'gpu-hours') assert.equal(balance, 0)
+  }
+  assert.ok((left.lastBilledAt ?? 0) > left.at, 'what was used in the hour of the end was billed after it')
+  assert.ok((left.lastBilledAt ?? 0) < left.at + 3_600_000)
   for (const line of lines) {
     const { recorded, metered, pending, held, balance, billed } = line
     assert.equal(metered, billed, JSON.stringify(line))

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import * as v from 'valibot'
+import type { MeteredCustomer } from '../../src/inference-meter.ts'
 
 const customer = v.strictObject({
   name: v.pipe(v.string(), v.nonEmpty()),
@@ -8,13 +9,18 @@ const customer = v.strictObject({
 })
 
 /** A customer as Marketplace knows it, and as we call it. */
-export type ApiCustomer = Readonly<v.InferOutput<typeof customer>>
+export type ApiCustomer = MeteredCustomer & { readonly name: string }
+
+/** Which customer an API key belongs to. */
+export interface CustomerKeys {
+  find(key: string): ApiCustomer | undefined | Promise<ApiCustomer | undefined>
+}
 
 /**
- * Which customer an API key belongs to. Keys are kept and looked up by their hash: neither the time a lookup takes nor
- * a dump of the memory tells a key.
+ * Keys that are listed by hand. They are kept and looked up by their hash: neither the time a lookup takes nor a dump of
+ * the memory tells a key.
  */
-export class ApiKeys {
+export class ApiKeys implements CustomerKeys {
   readonly #customers = new Map<string, ApiCustomer>()
 
   /** From `{ key: { name, accountId, licenseArn? } }`, as it stands in a file. */

@@ -40,7 +40,12 @@ async function serve(settings: Settings, ledger: Ledger): Promise<void> {
     ...(http !== undefined && { client: http }),
     ...(telemetry !== undefined && { meterProvider: telemetry }),
   })
-  await run(settings, { exporter, telemetry, registrationClient: http ?? (await awsRegistrationClient(settings)) })
+  await run(settings, {
+    exporter,
+    ledger,
+    telemetry,
+    registrationClient: http ?? (await awsRegistrationClient(settings)),
+  })
 }
 
 /** A provider of its own for what the exporter says of itself: that is not billed. */
@@ -63,8 +68,8 @@ async function httpClient({ meteringClient, region }: Settings): Promise<HttpMet
 }
 
 /** Loaded only where customers register. The AWS SDK tries again by itself, which is harmless here. */
-async function awsRegistrationClient({ registration, region }: Settings): Promise<RegistrationClient | undefined> {
-  if (registration === undefined) return undefined
+async function awsRegistrationClient({ product, region }: Settings): Promise<RegistrationClient | undefined> {
+  if (product.productCode === undefined) return undefined
   const { MarketplaceMetering } = await import('@aws-sdk/client-marketplace-metering')
   return new MarketplaceMetering({ region })
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { RegistrationError } from './registration-buyer.ts'
+import { RegistrationError } from './registration-error.ts'
 
 const MAX_BYTES = 16 * 1024
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Meter } from '@opentelemetry/api'
 import { sendAnswer, streamAnswer } from './answers.ts'
 import { ApiError } from './api-error.ts'
-import type { ApiCustomer, ApiKeys } from './api-keys.ts'
+import type { ApiCustomer, CustomerKeys } from './api-keys.ts'
 import { Bill } from './bill.ts'
 import { corpus } from './corpus.ts'
 import { chatFormat, type Format, textFormat } from './formats.ts'
@@ -20,7 +20,7 @@ import { UsageLog } from './usage-log.ts'
 export interface InferenceServerOptions {
   /** Where usage is recorded. */
   readonly meter: Meter
-  readonly apiKeys: ApiKeys
+  readonly apiKeys: CustomerKeys
   /** Makes the answers to requests without a `seed` repeatable too. */
   readonly seed?: number
   /** How many GPUs a request occupies while it computes; its compute time counts for each. */
@@ -76,7 +76,8 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
       const path = (request.url ?? '/').split('?', 1)[0] as string
       await route(request, path)(request, response, path)
     } catch (error) {
-      if (!(error instanceof ApiError) && !response.destroyed) onError(error)
+      const ours = !(error instanceof ApiError) || error.status >= 500
+      if (ours && !response.destroyed) onError(error)
       fail(response, error)
     }
   }
@@ -94,7 +95,7 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
     })
   }
 
-  function authenticate(request: IncomingMessage): ApiCustomer {
+  async function authenticate(request: IncomingMessage): Promise<ApiCustomer> {
     const headers = { 'www-authenticate': 'Bearer' }
     const key = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
     if (key === undefined) {
@@ -102,29 +103,29 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
         headers,
       })
     }
-    const customer = apiKeys.find(key)
+    const customer = await apiKeys.find(key)
     if (!customer) throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers })
     return customer
   }
 
-  function listModels(request: IncomingMessage, response: ServerResponse): void {
-    authenticate(request)
+  async function listModels(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await authenticate(request)
     const model = { id: MODEL, object: 'model', created: started, owned_by: 'example', context_window: CONTEXT_TOKENS }
     sendJson(response, 200, { object: 'list', data: [model] })
   }
 
   /** Answers when the request is over, for a client that left in its middle and wants to know its share. */
   async function showUsage(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const customer = authenticate(request)
+    const customer = await authenticate(request)
     const id = path.slice(path.lastIndexOf('/') + 1)
     const entry = usageLog.find(id)
-    const usage = entry?.customer.accountId === customer.accountId ? await entry.usage : undefined
+    const usage = entry !== undefined && idOf(entry.customer) === idOf(customer) ? await entry.usage : undefined
     if (!usage) throw new ApiError(404, `No usage found for '${id}'.`, { param: 'id' })
     sendJson(response, 200, { id, object: 'usage', usage })
   }
 
   async function complete(format: Format, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const customer = authenticate(request)
+    const customer = await authenticate(request)
     const body = await readJson(request, maxBodyBytes)
     const stopwatch = new Stopwatch()
     const order = stopwatch.time(() => format.parse(body))
@@ -146,6 +147,9 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
     }
   }
 }
+
+/** A renewed licence may be another, and is the same customer's. */
+const idOf = ({ accountId, customerIdentifier }: ApiCustomer): string | undefined => accountId ?? customerIdentifier
 
 function fail(response: ServerResponse, error: unknown): void {
   const apiError =

@@ -6,24 +6,21 @@ export interface Settings {
   readonly host: string | undefined
   readonly apiKeys: ApiKeys
   readonly region: string
-  /** A product code or, where customers come with a licence, our own label for the product. */
-  readonly product: { readonly productCode: string } | { readonly product: string }
+  /** The product code, and our own label for the product where customers come with a licence. */
+  readonly product:
+    | { readonly productCode: string; readonly product?: undefined }
+    | { readonly productCode?: undefined; readonly product: string }
+    | { readonly productCode: string; readonly product: string }
   /** The ledger's address: a file's path, or a database that several servers share. */
   readonly ledger: string
   /** What sends usage records: the AWS SDK's client, or the package's own light one. */
   readonly meteringClient: 'sdk' | 'http'
-  /** Undefined where customers do not register themselves. */
-  readonly registration: RegistrationSettings | undefined
+  /** Where AWS's events of agreements come to, if they do. */
+  readonly eventsQueue: string | undefined
   /** Whether the exporter's own metrics are printed for CloudWatch, and as whose. */
   readonly metricsService: string | undefined
   readonly exportInterval: number
   readonly shutdownDeadline: number
-}
-
-export interface RegistrationSettings {
-  /** Of the product that registration tokens have to be for. */
-  readonly productCode: string
-  readonly customersFile: string
 }
 
 /** An environment variable is missing or wrong. The message is for the person who starts the server. */
@@ -47,17 +44,20 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   if (meteringClient !== 'sdk' && meteringClient !== 'http') {
     throw new SettingsError(`METERING_CLIENT: expected sdk or http, got "${meteringClient}"`)
   }
+  if (!env.PRODUCT || env.EVENTS_QUEUE) required('PRODUCT_CODE')
+  const codes = {
+    ...(env.PRODUCT_CODE && { productCode: env.PRODUCT_CODE }),
+    ...(env.PRODUCT && { product: env.PRODUCT }),
+  }
   return {
     port: integer('PORT', 8080, 0, 65_535),
     host: env.HOST || undefined,
     apiKeys: apiKeys(env, required),
     region: required('AWS_REGION'),
-    product: env.PRODUCT ? { product: env.PRODUCT } : { productCode: required('PRODUCT_CODE') },
+    product: codes as Settings['product'],
     ledger: env.MARKETPLACE_LEDGER || required('LEDGER'),
     meteringClient,
-    registration: env.CUSTOMERS_FILE
-      ? { productCode: required('PRODUCT_CODE'), customersFile: env.CUSTOMERS_FILE }
-      : undefined,
+    eventsQueue: env.EVENTS_QUEUE || undefined,
     metricsService: env.METRICS_SERVICE || undefined,
     exportInterval: integer('OTEL_METRIC_EXPORT_INTERVAL', 60_000, 100, 3_600_000),
     shutdownDeadline: integer('SHUTDOWN_DEADLINE', 10_000, 0, 600_000),
@@ -67,8 +67,8 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
 /** Listed by hand: in a file, or in the variable itself, as a secret is brought into a container. */
 function apiKeys(env: NodeJS.ProcessEnv, required: (name: string) => string): ApiKeys {
   if (env.API_KEYS) return parseApiKeys('API_KEYS', env.API_KEYS)
-  // Who lets customers register need not list any.
-  if (env.CUSTOMERS_FILE && !env.API_KEYS_FILE) return new ApiKeys()
+  // Where customers can register, none need be listed.
+  if (env.PRODUCT_CODE && !env.API_KEYS_FILE) return new ApiKeys()
   const path = required('API_KEYS_FILE')
   try {
     return parseApiKeys('API_KEYS_FILE', readFileSync(path, 'utf8'), path)

@@ -1,4 +1,6 @@
+import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
+import { openLedger } from '../../src/ledger/open.ts'
 import { run } from '../inference-server/run.ts'
 import { readSettings } from '../inference-server/settings.ts'
 
@@ -19,10 +21,11 @@ process.once('disconnect', abandoned)
 
 const settings = readSettings(process.env)
 const now = () => time
+const ledger = await openLedger(settings.ledger)
 const exporter = new AWSMarketplaceMetricExporter({
   ...settings.product,
   region: settings.region,
-  ledger: settings.ledger,
+  ledger,
   now,
   wakeInterval: WAKE_INTERVAL,
 })
@@ -35,6 +38,8 @@ exporter.export = (metrics, callback) => {
     if (result.code === 0 && process.connected) process.send?.({ acknowledged: collectedAt })
   })
 }
-await run(settings, { exporter, now, gpus: GPUS })
+const registrationClient = new MarketplaceMetering({ region: settings.region })
+await run(settings, { exporter, ledger, registrationClient, now, gpus: GPUS })
+await ledger.close()
 process.off('disconnect', abandoned)
 process.disconnect()

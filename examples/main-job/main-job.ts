@@ -5,6 +5,7 @@ import { SqliteLedger, type StatementLine } from '../../src/index.ts'
 import { type Fault, startSimulator } from '../../src/simulator/index.ts'
 import { seededRandom } from '../inference-server/random.ts'
 import { AppProcess } from './app-process.ts'
+import { type ComingsAndGoings, Visitors } from './comings-and-goings.ts'
 import { type Customer, catalogue, customers, PRODUCT } from './customers.ts'
 import { NaiveMetering } from './naive-metering.ts'
 import { type Answered, breathe, request } from './traffic.ts'
@@ -12,6 +13,7 @@ import { type Answered, breathe, request } from './traffic.ts'
 export interface MainJobOptions {
   /** Virtual hours of traffic. */
   readonly hours: number
+  /** How many there are at the beginning: the first leaves on the way, and another arrives. */
   readonly customers: number
   readonly seed: number
   /** Whether AWS fails now and then. */
@@ -51,6 +53,7 @@ export interface MainJobResult {
   /** 0 when measured = recorded and metered = billed on every line. */
   readonly difference: number
   readonly requests: number
+  readonly visitors: ComingsAndGoings
   /** The share of the usage that a usage record for each one-minute export interval would have billed. */
   readonly naiveShare: number
   /** Faults that the simulator injected, by kind. */
@@ -63,9 +66,11 @@ export interface MainJobResult {
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const REGION = 'us-east-1'
-const START = Date.UTC(2026, 10, 21, 9, 0)
+export const START = Date.UTC(2026, 10, 21, 9, 0)
 /** How long a virtual minute takes at least, so that the export interval of the server passes now and then. */
 const REAL_MINUTE = 20
+/** The same while AWS's events are awaited, or what they have frozen: both have less than an hour. */
+const REAL_MINUTE_OF_EVENTS = 100
 const EXPORT_INTERVAL = 100
 
 const FAULTS: Fault[] = [
@@ -80,6 +85,8 @@ const FAULTS: Fault[] = [
   { kind: 'missing', rate: 0.1 },
   { kind: 'shuffled', rate: 0.5 },
   { kind: 'expired-credentials', next: 1 },
+  { kind: 'event-duplicate', rate: 0.5 },
+  { kind: 'event-shuffled', rate: 0.5 },
 ]
 
 /**
@@ -96,18 +103,20 @@ export async function runMainJob(options: MainJobOptions): Promise<MainJobResult
 }
 
 async function runIn(folder: string, options: MainJobOptions): Promise<MainJobResult> {
-  const all = customers(options.customers)
+  const all = customers(options.customers + 1)
+  const [leaver, newcomer] = [all[0] as Customer, all.at(-1) as Customer]
+  const listed = all.slice(0, -1)
   const random = seededRandom('main job', options.seed)
   let time = START
   await using aws = await startSimulator({
     now: () => time,
-    catalogue: catalogue(all),
+    catalogue: catalogue(listed),
     seed: options.seed,
     faults: options.faults ? FAULTS : [],
   })
   const { simulator } = aws
   const path = join(folder, 'ledger.sqlite')
-  const env = environment(folder, path, all, aws.url)
+  const env = environment(folder, path, listed, aws)
   const naive = new NaiveMetering(all, REGION, () => time)
 
   let app = await AppProcess.start(env, time)
@@ -117,6 +126,11 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
   const killAt = new Set<number>()
   while (killAt.size < Math.min(options.kills, minutes)) killAt.add(Math.floor(random() * minutes))
   let kills = 0
+  const visitors = new Visitors(simulator, { newcomer, leaver, begin: START, end: START + minutes * MINUTE })
+  const lastAnswerOf = ({ accountId }: Customer) =>
+    answers.findLast(({ customer }) => customer.accountId === accountId)?.at ?? 0
+  const reader = new SqliteLedger({ path, readOnly: true })
+  const realMinute = async () => ((await visitors.areAwaited(reader)) ? REAL_MINUTE_OF_EVENTS : REAL_MINUTE)
   const advance = () => {
     // AWS's clock first: it refuses what seems to come from the future.
     time += MINUTE
@@ -135,7 +149,8 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
   try {
     for (let minute = 0; minute < minutes; minute++) {
       const begun = performance.now()
-      const pending = all.flatMap(customer =>
+      await visitors.act({ url: app.url, now: time, acknowledgedAt: app.acknowledgedAt, lastAnswerOf })
+      const pending = visitors.present(listed, time).flatMap(customer =>
         // Customers sleep, each at another time.
         random() < 0.6 ? Array.from({ length: customer.pace }, () => request(app.url, customer, random)) : [],
       )
@@ -151,13 +166,18 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
       }
       advance()
       report()
-      const rest = REAL_MINUTE - (performance.now() - begun)
+      const rest = (await realMinute()) - (performance.now() - begun)
       if (rest > 0) await breathe(rest)
     }
-    await settle(path, time, advance, report)
+    await settle(reader, time, async () => {
+      advance()
+      report()
+      await breathe(await realMinute())
+    })
     await app.stop()
   } finally {
     await app.kill()
+    await reader.close()
   }
 
   const ledger = new SqliteLedger({ path, readOnly: true })
@@ -174,6 +194,7 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
     lines,
     difference,
     requests: answers.length,
+    visitors: visitors.story(),
     naiveShare: naive.billedShare(),
     faults: simulator.counters.faults,
     kills,
@@ -189,35 +210,30 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
  * Lets the clock run on until nothing is pending: the hour in which the last usage was exported has to end, and what
  * failed is tried again.
  */
-async function settle(path: string, end: number, advance: () => void, report: () => void): Promise<void> {
-  const ledger = new SqliteLedger({ path, readOnly: true })
-  try {
-    for (let minute = 0; minute < 24 * 60; minute++) {
-      const { pending, closedThrough = 0 } = await ledger.status()
-      if (minute > 10 && pending.length === 0 && closedThrough >= end) return
-      advance()
-      report()
-      await breathe(REAL_MINUTE)
-    }
-  } finally {
-    await ledger.close()
+async function settle(ledger: SqliteLedger, end: number, passMinute: () => Promise<void>): Promise<void> {
+  for (let minute = 0; minute < 24 * 60; minute++) {
+    const { pending, closedThrough = 0 } = await ledger.status()
+    if (minute > 10 && pending.length === 0 && closedThrough >= end) return
+    await passMinute()
   }
 }
 
 function environment(
   folder: string,
   ledger: string,
-  all: readonly Customer[],
-  endpoint: string,
+  listed: readonly Customer[],
+  { url: endpoint, queueUrl }: { readonly url: string; readonly queueUrl: string },
 ): Record<string, string> {
   const keys = join(folder, 'api-keys.json')
-  const entries = all.map(({ apiKey, name, accountId, licenseArn }) => [apiKey, { name, accountId, licenseArn }])
+  const entries = listed.map(({ apiKey, name, accountId, licenseArn }) => [apiKey, { name, accountId, licenseArn }])
   writeFileSync(keys, JSON.stringify(Object.fromEntries(entries)))
   return {
     PORT: '0',
     HOST: '127.0.0.1',
     API_KEYS_FILE: keys,
-    PRODUCT,
+    PRODUCT: 'inference',
+    PRODUCT_CODE: PRODUCT,
+    EVENTS_QUEUE: queueUrl,
     LEDGER: ledger,
     OTEL_METRIC_EXPORT_INTERVAL: String(EXPORT_INTERVAL),
     AWS_REGION: REGION,

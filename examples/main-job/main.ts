@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
 import ora, { type Ora } from 'ora'
 import { endWhereUnwritable } from '../../src/cli/output.ts'
-import { type MainJobResult, type Progress, runMainJob } from './main-job.ts'
+import { type MainJobResult, type Progress, runMainJob, START } from './main-job.ts'
 
 const HELP = `Usage: npm start -- [options]
 
@@ -10,7 +10,7 @@ Starts the AWS Marketplace simulator and the example inference server, drives tr
 HTTP for some virtual hours, and compares what the responses said, what the ledger recorded and what AWS bills.
 
   --hours N       virtual hours of traffic (6)
-  --customers N   customers (5)
+  --customers N   customers at the beginning; the first leaves, and another arrives (5)
   --seed N        the same seed asks the same (1)
   --no-faults     let AWS never fail
   --kills N       kill the server with SIGKILL so often, and start it again (0)
@@ -97,6 +97,7 @@ function print(result: MainJobResult): void {
   console.log('GPU time is in seconds, of which a GPU hour is 3,600.')
   console.log('measured: what the HTTP responses said. recorded … balance: the ledger. billed: what AWS bills.')
   console.log(`${result.requests} requests; faults at AWS: ${faults.join(', ') || 'none'}.`)
+  for (const line of tellVisitors(result)) console.log(line)
   console.log(
     `Difference: ${result.difference}${result.difference === 0 ? ' (measured = recorded and metered = billed on every line)' : ''}`,
   )
@@ -108,6 +109,35 @@ function print(result: MainJobResult): void {
   console.log(
     `A usage record for each one-minute export interval, the obvious code, would have billed ${(result.naiveShare * 100).toFixed(1)} % of these tokens.`,
   )
+}
+
+/** Nobody called anything: AWS's events came into the server's queue. */
+function tellVisitors({ visitors: { arrived, left } }: MainJobResult): string[] {
+  const lines: string[] = []
+  if (arrived !== undefined) {
+    const { customer, at, keyAt } = arrived
+    lines.push(
+      `${customer} subscribed at ${clockOf(at)}; by AWS's event its key worked ${minutesFrom(at, keyAt)} later.`,
+    )
+  }
+  if (left !== undefined) {
+    const { customer, at, lastBilledAt = 0 } = left
+    const billed =
+      lastBilledAt < at ? 'owed nothing' : `was billed to the last unit ${minutesFrom(at, lastBilledAt)} later`
+    lines.push(`${customer} left at ${clockOf(at)}; by AWS's event it ${billed}.`)
+  }
+  return lines
+}
+
+function minutesFrom(from: number, to: number): string {
+  const minutes = Math.round((to - from) / 60_000)
+  return `${minutes} ${minutes === 1 ? 'minute' : 'minutes'}`
+}
+
+/** Virtual hours and minutes since the beginning. */
+function clockOf(time: number): string {
+  const minutes = Math.floor((time - START) / 60_000)
+  return `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`
 }
 
 /** Whether no line misses more than what the ledger had not acknowledged when the server was killed. */

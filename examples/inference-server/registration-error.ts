@@ -1,13 +1,6 @@
-import type { RegistrationOptions } from './registration.ts'
+import { OtherProductError, RegistrationAnswerError } from '../../src/agreements/index.ts'
+import { LedgerError } from '../../src/ledger/errors.ts'
 import type { Page } from './registration-page.ts'
-
-/** Who registers, as Marketplace knows them. */
-export interface Buyer {
-  /** 12 digits. */
-  readonly accountId: string
-  /** Only where the product is sold by licence: usage is metered by the licence then, and else by the product code. */
-  readonly licenseArn?: string
-}
 
 type Kind = keyof typeof PAGES
 
@@ -18,6 +11,11 @@ export class RegistrationError extends Error {
   constructor(kind: Kind, options?: ErrorOptions) {
     super(PAGES[kind].title, options)
     this.kind = kind
+  }
+
+  /** Of whatever a registration may throw. */
+  static of(error: unknown): RegistrationError {
+    return error instanceof RegistrationError ? error : new RegistrationError(kindOf(error), { cause: error })
   }
 
   page(): Page {
@@ -72,36 +70,14 @@ const PAGES = {
   },
 } as const satisfies Record<string, Page>
 
-const TIMEOUT = 10_000
-
-/** @throws RegistrationError */
-export async function resolveBuyer(
-  token: string,
-  { client, productCode, byLicence }: Pick<RegistrationOptions, 'client' | 'productCode' | 'byLicence'>,
-): Promise<Buyer> {
-  const answer = await client
-    .resolveCustomer({ RegistrationToken: token }, { abortSignal: AbortSignal.timeout(TIMEOUT) })
-    .catch(cause => {
-      throw new RegistrationError(kindOf(cause), { cause })
-    })
-  const { ProductCode, CustomerAWSAccountId: accountId, LicenseArn: licenseArn } = answer ?? {}
-  if (!ProductCode) throw new RegistrationError('unavailable')
-  if (ProductCode !== productCode) throw new RegistrationError('other-product')
-  if (!accountId) throw nonsense('NoCustomerAWSAccountId')
-  if (!byLicence) return { accountId }
-  if (!licenseArn) throw nonsense('NoLicenseArn')
-  return { accountId, licenseArn }
-}
-
 function kindOf(error: unknown): Kind {
+  if (error instanceof OtherProductError) return 'other-product'
+  if (error instanceof RegistrationAnswerError) return 'unavailable'
+  if (error instanceof LedgerError) return 'seller'
   const { name = '', message = '', $fault } = error as { name?: string; message?: string; $fault?: string }
   // AWS has one name for an expired registration token and for expired credentials of ours.
   if (name === 'ExpiredTokenException' && !/security token/i.test(message)) return 'expired'
   if (name === 'InvalidTokenException') return 'invalid'
   const passing = $fault !== 'client' || name === 'ThrottlingException'
   return passing && !/credentials/i.test(name) ? 'unavailable' : 'seller'
-}
-
-function nonsense(name: string): RegistrationError {
-  return new RegistrationError('seller', { cause: { name } })
 }
