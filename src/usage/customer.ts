@@ -8,7 +8,7 @@ import {
   type UnattributedReason,
   unattributedAccount,
 } from './account.ts'
-import { evidenceOf } from './evidence.ts'
+import { distinct, evidenceOf } from './evidence.ts'
 import { ACCOUNT_ID_ATTRIBUTE, CUSTOMER_IDENTIFIER_ATTRIBUTE, LICENSE_ARN_ATTRIBUTE } from './instruments.ts'
 import {
   ACCOUNT_ID,
@@ -129,7 +129,7 @@ export class CustomerReader {
     const account = this.#registry?.find(tenant)
     const known = account && this.know(account)
     if (typeof known === 'object') return known
-    const unattributed = this.unattributed(known ?? 'unknown-tenant', { tenant })
+    const unattributed = this.unattributed(known ?? 'unknown-tenant', { tenant: distinct(tenant) })
     const { key, evidence } = unattributed.account as UnattributedAccount
     // Where it is one account for many, nobody can tell any more whose is what.
     if (known === undefined && evidence !== '') this.unknownTenants.set(key, tenant)

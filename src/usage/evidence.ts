@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Attributes } from '@opentelemetry/api'
 
 const MAX_LENGTH = 256
@@ -23,6 +24,16 @@ export function evidenceOf(attributes: Attributes): string {
     left -= 1
   }
   return objectOf([...members, member('…', left)])
+}
+
+/**
+ * A name as evidence shows it whole, so that no two names are one there: what would be cut, or takes more room than it
+ * has letters, ends in the first 16 hexadecimal digits of its SHA-256 instead.
+ */
+export function distinct(name: string): string {
+  if (name.length <= MAX_VALUE_LENGTH && JSON.stringify(name).length <= 2 * MAX_VALUE_LENGTH) return name
+  const digest = createHash('sha256').update(JSON.stringify(name)).digest('hex').slice(0, 16)
+  return `${name.slice(0, 40).replace(/[\p{C}"\\]/gu, '?')}…${digest}`
 }
 
 const objectOf = (members: string[]) => `{${members.join(',')}}`

@@ -1,10 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Attributes } from '@opentelemetry/api'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import { Gateway } from '../../src/gateway/index.ts'
 import { type AgreementNews, LedgerError, SqliteLedger } from '../../src/index.ts'
 import { customerAccount } from '../../src/usage/account.ts'
-import { ACCOUNT, exportTo, HOUR, LICENCE, M, MINUTE, override, START, saidDuring, tokens, world } from './support.ts'
+import {
+  ACCOUNT,
+  counted,
+  exportTo,
+  HOUR,
+  LICENCE,
+  M,
+  MINUTE,
+  override,
+  START,
+  saidDuring,
+  tokens,
+  world,
+} from './support.ts'
 
 const SOLD = { product: 'inference', customer: { tenant: 'app.tenant' } } as const
 const ACME = { 'app.tenant': 'acme' }
@@ -55,6 +69,35 @@ test('a tenant that is not known is told, and is a tenant of its own for a perso
   await tell(ledger, LICENCE, 'active', START)
   await exportTo(exporter, tokens(6, ACME))
   assert.equal((await ledger.statement({ customer: licensed(LICENCE).key }))[0]?.recorded, 6n * M)
+})
+
+test('tenants whose names begin alike, or are of what no text can show, are told apart', async t => {
+  const { exporter, ledger } = world(t, SOLD)
+  const long = 'https://directory.example.com/organizations/0123456789/workspaces/'
+  const names = [`${long}a`, `${long}b`, `${'\u0001'.repeat(63)}a`, `${'\u0001'.repeat(63)}b`]
+  const licences = names.map((_, n) => LICENCE.replace(/1$/, `${n + 1}`))
+  // Of the first of each two nothing is known yet.
+  for (const n of [1, 3]) {
+    const news = { what: 'active', at: START, tenant: names[n] as string } as const
+    await ledger.noteAgreement(licensed(licences[n] as string), news, { ...OPTIONS, now: START })
+  }
+  const points = names.map((name, n): [number, Attributes] => [n + 1, { 'app.tenant': name }])
+  await exportTo(exporter, counted('marketplace.inference.tokens', ...points))
+  const lines = await ledger.statement()
+  assert.deepEqual(
+    new Map(
+      lines.map(({ account, recorded }) => [
+        recorded,
+        account.kind === 'customer' ? account.licenseArn : account.reason,
+      ]),
+    ),
+    new Map([
+      [1n * M, 'unknown-tenant'],
+      [2n * M, licences[1]],
+      [3n * M, 'unknown-tenant'],
+      [4n * M, licences[3]],
+    ]),
+  )
 })
 
 test('while the ledger cannot tell whose it is, usage waits here', async t => {
