@@ -83,6 +83,7 @@ test('tenants whose names begin alike, or are of what no text can show, are told
   }
   const points = names.map((name, n): [number, Attributes] => [n + 1, { 'app.tenant': name }])
   await exportTo(exporter, counted('marketplace.inference.tokens', ...points))
+  await exporter.shutdown()
   const lines = await ledger.statement()
   assert.deepEqual(
     new Map(
