@@ -92,6 +92,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#metering = new Metering({
       ...this.#options,
       ledger: this.#ledger,
+      sold: this.#mapper.sold,
       report: event => this.#reporter.cycle(event),
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),

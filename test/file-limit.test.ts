@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { TemporaryFolder } from './ledger/sqlite-under-test.ts'
 
@@ -15,11 +14,19 @@ test('a test file that spins for ever ends the run with its name, and the others
   for (const [name, code] of Object.entries(files)) {
     writeFileSync(folder.file(name), `import { test } from 'node:test'\n${code}\n`)
   }
+  writeFileSync(
+    folder.file('setup.mjs'),
+    `import { spawn } from 'node:child_process'
+     import ${JSON.stringify(import.meta.resolve('./file-limit.ts'))}
+     let server
+     export const globalSetup = () => { server = spawn('sh', ['-c', 'read line'], { stdio: ['pipe', 'ignore', 'ignore'] }) }
+     export const globalTeardown = () => { console.error('the server:', server.exitCode, server.signalCode); server.kill() }`,
+  )
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
       ...['--test', '--test-reporter=tap', '--test-timeout=2000'],
-      ...[`--test-global-setup=${join(import.meta.dirname, 'file-limit.ts')}`, ...Object.keys(files)],
+      ...[`--test-global-setup=${folder.file('setup.mjs')}`, ...Object.keys(files)],
     ],
     {
       ...{ cwd: folder.path, encoding: 'utf8', timeout: 60_000 },
@@ -29,5 +36,7 @@ test('a test file that spins for ever ends the run with its name, and the others
   assert.equal(status, 1)
   assert.match(stdout, /^not ok \d+ - .*spinning\.test\.mjs$/m)
   assert.match(stdout, /^ok \d+ - is heard$/m)
+  // What serves all files is none.
+  assert.match(stderr, /^the server: null null$/m)
   assert.match(stderr, /spinning\.test\.mjs was ended: it took longer than 3 s/)
 })

@@ -45,12 +45,14 @@ export async function registerCustomer(token: string, options: RegistrationOptio
   )
   const account = accountOf(answer, parsed)
   const { ledger, productCode, now } = parsed
+  // By that AWS's notifications of a product with a code name who is known here by its account.
+  const alias =
+    account.licenseArn === undefined && account.accountId !== undefined ? answer.CustomerIdentifier : undefined
   const news = {
-    what: 'registered',
-    at: Math.floor(now()),
-    productCode,
+    ...({ what: 'registered', at: Math.floor(now()), productCode } as const),
     ...(tenant !== undefined && { tenant, keepTenant }),
-  } as const
+    ...(alias && { customerIdentifier: alias }),
+  }
   await ledger.noteAgreement(account, news, await noteOptions(parsed, { who: 'registration' }))
   const [agreement] = await ledger.agreements({ customer: account.key })
   return agreement as Agreement

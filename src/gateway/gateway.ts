@@ -196,6 +196,7 @@ class Pipeline {
     this.#metering = new Metering({
       ...this.#options,
       ledger,
+      sold: this.#mapper.sold,
       report: event => {
         this.reporter.cycle(event)
         this.#activity.cycle(event)

@@ -234,11 +234,19 @@ export interface CloseOptions {
   readonly deadlineMargin: number
   /** Whether idle hours get a record of quantity 0, one hour later than others, when late usage had its chance. */
   readonly zeroQuantityRecords?: boolean
+  /** What is sold: with `zeroQuantityRecords` customers of it get them whose agreements are in force, used or not. */
+  readonly sold?: Sold
   /**
    * What becomes of usage that was measured while AWS said that its customer is not subscribed: `hold` by default, in
    * records of its hours, or `roll-forward` into the record that AWS takes when the customer is back.
    */
   readonly onNotSubscribed?: 'hold' | 'roll-forward'
+}
+
+/** The dimensions of products, by the products of customers' accounts. */
+export interface Sold {
+  readonly products: readonly string[]
+  readonly dimensions: readonly string[]
 }
 
 export interface FinalizeOptions extends AgreementOptions {
@@ -249,8 +257,6 @@ export interface AgreementOptions extends CloseOptions {
   /** For the audit trail: who says so. */
   readonly who?: string
   readonly why?: string
-  /** The dimensions of the customer's product: with `zeroQuantityRecords` an active customer gets records of each. */
-  readonly dimensions?: readonly string[]
 }
 
 /** What somebody, an event of AWS's as a rule, tells of a customer's agreement. */
@@ -269,6 +275,8 @@ export interface AgreementNews {
   /** Of the product that a licence is of, as AWS says it. */
   readonly productCode?: string
   readonly agreementId?: string
+  /** By which AWS's older notifications name a customer that is known by its AWS account: it is found by that, too. */
+  readonly customerIdentifier?: string
 }
 
 export interface AgreementResult extends CloseResult {
@@ -291,6 +299,7 @@ export interface Agreement {
   readonly tenant?: string
   readonly productCode?: string
   readonly agreementId?: string
+  readonly customerIdentifier?: string
 }
 
 export interface AgreementsQuery {
@@ -371,8 +380,11 @@ export type Outcome =
   | { readonly type: 'not-subscribed'; readonly licence?: boolean }
   /** AWS refused a request with this record alone. */
   | { readonly type: 'refused' }
-  /** Send it again, identically. `notTaken` when the answer proves that this attempt was not billed. */
-  | { readonly type: 'retry'; readonly at: number; readonly notTaken: boolean }
+  /**
+   * Send it again, identically. `notTaken` when the answer proves that this attempt was not billed; `outOfBounds` when AWS
+   * refuses its time well inside the window: a clock is wrong, or it is of before the agreement.
+   */
+  | { readonly type: 'retry'; readonly at: number; readonly notTaken: boolean; readonly outOfBounds?: boolean }
 
 export type RecordState = 'pending' | 'metered' | 'held' | 'returned'
 
@@ -394,7 +406,7 @@ export type Decision = 'release' | 'billed' | 'not-billed'
 export interface SettledRecord {
   readonly record: MeteringRecord
   readonly state: RecordState
-  /** Why it is held; `not-subscribed` also of one that waits for AWS to take it, inside a known agreement. */
+  /** Why it is held; of one that waits `not-subscribed` inside a known agreement, or `refused` for its time. */
   readonly reason?: HeldReason
 }
 

@@ -9,6 +9,7 @@ import type {
   RecordEntry,
   SettledRecord,
   Settlement,
+  Sold,
 } from '../ledger/ledger.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
@@ -33,6 +34,8 @@ export interface MeteringCycleOptions {
   readonly closeDelay: number
   readonly deadlineMargin: number
   readonly zeroQuantityRecords: boolean
+  /** Whose active customers get them, and of which dimensions. */
+  readonly sold?: Sold
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
   /** What to do with usage of customers that are not subscribed. */
@@ -98,6 +101,8 @@ const DOUBTED = { from: 1, below: SUSPICIOUS }
 const DOUBTFUL = { ...ANY_UNANSWERED, from: 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
+/** So long before the end of its window, or longer, a clock that is a little behind is not why AWS refuses a record's time. */
+const OUT_OF_BOUNDS = HOUR
 /** How many series are remembered that AWS has refused. */
 const MAX_REFUSED = 10_000
 /** How often history is looked through for what is older than the retention. */
@@ -133,6 +138,8 @@ export class MeteringCycle {
   readonly #refused = new Set<string>()
   /** Records that took as much as one takes, and what is behind them has not been told. */
   readonly #full = new Map<string, MeteringRecord>()
+  /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
+  #stampedAnew = false
   #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
@@ -162,8 +169,16 @@ export class MeteringCycle {
   }
 
   get closeOptions(): CloseOptions {
-    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed } = this.#options
-    return { now: now(), region, closeDelay, deadlineMargin, zeroQuantityRecords, onNotSubscribed }
+    const { now, region, closeDelay, deadlineMargin, zeroQuantityRecords, sold, onNotSubscribed } = this.#options
+    return {
+      now: now(),
+      region,
+      closeDelay,
+      deadlineMargin,
+      zeroQuantityRecords,
+      onNotSubscribed,
+      ...(sold && { sold }),
+    }
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
@@ -180,8 +195,12 @@ export class MeteringCycle {
         report({ type: 'dry-run', records: await ledger.records({ state: 'pending', limit: closed.records }) })
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
-      const { lanes } = await ledger.due(now())
-      await allEnded(lanes.map(lane => this.#drain(lane, end)))
+      do {
+        this.#stampedAnew = false
+        const { lanes } = await ledger.due(now())
+        await allEnded(lanes.map(lane => this.#drain(lane, end)))
+        // What is left of an agreement that has ended is taken for minutes: it does not wait for the next pass.
+      } while (this.#stampedAnew && !end.aborted)
     }
     await this.#tellOverflow()
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
@@ -383,7 +402,8 @@ export class MeteringCycle {
           ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.
             now() + backoff(record.attempts, MEND_SHORTEST, MEND_LONGEST, this.#random)
           : this.#retryAt(record, pausedUntil)
-      return { record, outcome: { type: 'retry', at, notTaken }, answer }
+      const outOfBounds = fault === 'timestamp' && record.deadline - now() > OUT_OF_BOUNDS
+      return { record, outcome: { type: 'retry', at, notTaken, ...(outOfBounds && { outOfBounds }) }, answer }
     })
   }
 
@@ -423,6 +443,12 @@ export class MeteringCycle {
       throw error
     }
     this.#options.report({ type: 'settled', records: settled })
+    const refused = new Set(
+      writing.flatMap(({ record, outcome }) => (outcome.type === 'not-subscribed' ? record.id : [])),
+    )
+    this.#stampedAnew ||= settled.some(
+      ({ record, state, reason }) => state === 'pending' && reason === undefined && refused.has(record.id),
+    )
     for (const { record } of settled) {
       if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
     }

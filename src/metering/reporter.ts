@@ -278,7 +278,7 @@ export class Reporter {
           this.#instruments?.records.add(1, { outcome, dimension: record.dimension })
           if (reason === 'conflict') this.#instruments?.conflicts.add(1, { dimension: record.dimension })
           if (state === 'held') this.#held(record, reason as HeldReason)
-          else if (state === 'pending' && reason !== undefined)
+          else if (state === 'pending' && reason === 'not-subscribed')
             this.#say('warn', 'waits for agreement', WAITS_FOR_AGREEMENT)
           else if (reason === 'conflict') {
             this.#tell(

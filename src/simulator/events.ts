@@ -10,7 +10,10 @@ import { AGREEMENT_GRACE } from './time-rules.ts'
 export const END_STATUSES = ['CANCELLED', 'EXPIRED', 'TERMINATED'] as const
 export type EndStatus = (typeof END_STATUSES)[number] | 'RENEWED'
 
-/** From the buyer's acceptance to `Purchase Agreement Created`, and to `License Updated`: as seen in August 2026. */
+/**
+ * From the buyer's acceptance to `Purchase Agreement Created`, and to `License Updated`: as seen in August 2026. Of SNS's
+ * `subscribe-success` nobody has noted it; it is taken for the same.
+ */
 const CREATED_AFTER = 11_000
 const ACTIVE_AFTER = 72_000
 /** From `Purchase Agreement Ended` to `License Deprovisioned`, as seen then. */

@@ -99,7 +99,13 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'bill both. Find out what counts the same usage twice, under two identities,',
       'and stop it. What is counted twice stays here: nobody is billed for it.',
     ),
-    commands: [release('It is other usage, of another product or agreement:')],
+    commands: [
+      release('It is other usage, of another product:'),
+      [
+        'So it does not come again, tell the code of the licence’s product (in a column product_code):',
+        'import-agreements <file>',
+      ],
+    ],
     released: lines(IN_THE_BALANCE, 'This much may pass beside the other identity once.'),
   },
   'agreement-ended': {

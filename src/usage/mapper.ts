@@ -69,6 +69,11 @@ export class UsageMapper {
     return this.#rules.dimensions
   }
 
+  /** The names of the dimensions, and by which products customers are known. */
+  get sold(): { readonly products: readonly string[]; readonly dimensions: readonly string[] } {
+    return { products: this.products, dimensions: this.dimensions.map(({ name }) => name) }
+  }
+
   /** Whether the reader has handed a collection over in parts (`maxExportBatchSize`). */
   get inParts(): boolean {
     return this.#collection.inParts

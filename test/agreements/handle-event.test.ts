@@ -152,6 +152,15 @@ describe('AWS events of agreements', () => {
     ])
   })
 
+  test('one that is known by its AWS account is told of by its older identifier', async () => {
+    const { ledger, options, handle } = await begin()
+    const answer = { ProductCode: CODE, CustomerAWSAccountId: ACCOUNT, CustomerIdentifier: 'alice', LicenseArn: '' }
+    await registerCustomer('token', { ...options, client: { resolveCustomer: async () => answer } })
+    await handle({ action: 'unsubscribe-pending', 'customer-identifier': 'alice', 'product-code': CODE })
+    const [agreement, ...others] = await ledger.agreements()
+    assert.deepEqual([agreement?.account.key, agreement?.state, others], [`${CODE},${ACCOUNT}`, 'ended', []])
+  })
+
   test('wrong options and a ledger that fails are told', async () => {
     const { ledger, options } = await begin()
     const wrong = { ...options, productCode: '', ledger: Promise.resolve(ledger), queue: 'sqs://' }

@@ -19,7 +19,7 @@ export const hostile: Benchmark = {
           ends.push(end)
         },
       },
-      `${temporaryFolder()}/ledger.sqlite`,
+      { address: `${temporaryFolder()}/ledger.sqlite`, env: {} },
     )
     const nobody = { attack: async () => {} }
     await stage.beside(nobody, QUIET)

@@ -310,7 +310,7 @@ describe('commands that decide', () => {
     const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
     assert.match(done.stdout, /^Froze 1 record of 111122223333; 0 held\./)
     const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
-    assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:35Z')])
+    assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:34:59Z')])
     assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)
     assert.match(
       (await finalize('111122223333', '--ended-at', '2026-01')).stderr,

@@ -28,9 +28,9 @@ export const ENGINES: Readonly<Record<string, () => Promise<Engine>>> = {
     }
   },
   postgresql: async () => {
-    const { PostgresqlServer } = await import('../ledger/postgresql/server.ts')
+    const { sharedPostgresql } = await import('../ledger/postgresql/server.ts')
     const { PostgresqlLedger } = await import('../../src/ledger/postgresql/ledger.ts')
-    const server = await PostgresqlServer.start()
+    const server = await sharedPostgresql()
     const { connectionString } = server
     return {
       async ledger(now) {
@@ -46,7 +46,7 @@ export const ENGINES: Readonly<Record<string, () => Promise<Engine>>> = {
   dynamodb: async () => {
     const { DynamoDBLocal } = await import('../ledger/dynamodb/server.ts')
     const { DynamoDBLedger } = await import('../../src/ledger/dynamodb/ledger.ts')
-    const server = await DynamoDBLocal.start()
+    const server = await DynamoDBLocal.shared()
     const client = server.client()
     return {
       async ledger(now) {

@@ -68,6 +68,8 @@ async function start(port: number, more: Record<string, string>) {
     PORT: String(port),
     HOST: '127.0.0.1',
     AWS_EC2_METADATA_DISABLED: 'true',
+    // Five containers and their commands compile the same.
+    NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
     ...more,
   }
   const [command, ...args] = image.cmd
@@ -194,12 +196,12 @@ for (const client of ['sdk', 'http']) {
   })
 }
 
-test('two tasks of the image meter through one ledger on DynamoDB, and write nothing else', {
+test('two tasks of the image register a buyer and meter through one ledger on DynamoDB, and write nothing else', {
   skip: withoutJava,
 }, async t => {
   let ahead = 0
   const aws = await simulatedAws(t, () => Date.now() + ahead, true)
-  const dynamodb = await DynamoDBLocal.start()
+  const dynamodb = await DynamoDBLocal.shared()
   t.after(() => dynamodb[Symbol.asyncDispose]())
   const tableName = await dynamodb.table(dynamodb.client())
   const endpoint = await clockAhead(dynamodb.endpoint, () => ahead)
@@ -216,18 +218,32 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
       OTEL_METRIC_EXPORT_INTERVAL: '100',
       AWS_REGION: 'us-east-1',
       AWS_ENDPOINT_URL_MARKETPLACE_METERING: aws.url,
-      // DynamoDB Local has tables of its own for each of them.
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
+      ...dynamodb.env,
     })
     t.after(() => stop(server.child))
     return server
   }
   const tasks = await Promise.all([task(), task()])
   const said = () => tasks.map(({ output }) => output()).join('\n')
-  const ask = async ({ url }: { url: string }) => (await complete(url, key)).total_tokens
+  // The same customer, whose key is listed, registers: at one task, and again at the other, which replaces the key.
+  const token = aws.simulator.catalogue.createToken({ product: CODE, accountId: ACCOUNT, licenseArn: LICENCE })
+  const register = async (url: string, more = {}) => {
+    const body = new URLSearchParams({ 'x-amzn-marketplace-token': token, ...more })
+    return /<code id="api-key">([^<]+)</.exec(
+      await (await fetch(`${url}/register`, { method: 'POST', body })).text(),
+    )?.[1]
+  }
+  const [first, second] = tasks as [(typeof tasks)[0], (typeof tasks)[0]]
+  const lost = await register(first.url)
+  assert.equal(await register(second.url), undefined)
+  const registered = (await register(second.url, { replace: 'yes' })) as string
+  assert.ok(lost !== undefined && registered !== undefined, said())
+  const answer = await fetch(`${first.url}/v1/models`, { headers: { authorization: `Bearer ${lost}` } })
+  assert.equal(answer.status, 401)
+  const ask = async ({ url }: { url: string }, own = registered) => (await complete(url, own)).total_tokens
   let tokens = 0
-  for (const one of [...tasks, ...tasks, ...tasks]) tokens += await ask(one)
+  for (const one of [...tasks, ...tasks]) tokens += await ask(one)
+  for (const one of tasks) tokens += await ask(one, key)
 
   const ledger = await DynamoDBLedger.open({ tableName, client: dynamodb.client() })
   t.after(() => ledger.close())
@@ -238,7 +254,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
 
   ahead = 2 * HOUR
   for (const { child } of tasks) child.send({ ahead })
-  const inTheNextHour = (await Promise.all(tasks.map(ask))).reduce((sum, one) => sum + one)
+  const inTheNextHour = (await Promise.all(tasks.map(one => ask(one)))).reduce((sum, one) => sum + one)
   const billed = () =>
     Object.fromEntries(
       aws.simulator.totals({ customer: LICENCE }).map(({ dimension, quantity }) => [dimension, quantity]),
@@ -249,7 +265,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
   assert.deepEqual(await Promise.all(tasks.map(({ child }) => stop(child))), [0, 0], said())
   assert.equal(await recorded(), BigInt(tokens + inTheNextHour) * 1_000_000n)
   assert.ok(!existsSync(join(image.root, 'ledger')))
-  for (const secret of [key, ACCOUNT, LICENCE]) assert.ok(!said().includes(secret))
+  for (const secret of [key, registered, token, ACCOUNT, LICENCE]) assert.ok(!said().includes(secret))
 })
 
 test('without a product code the image does not start, and says why', async () => {

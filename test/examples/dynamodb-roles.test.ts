@@ -99,7 +99,7 @@ test('the roles are parted where partitions part them', () => {
 
 describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () => {
   if (withoutJava) return
-  const server = await DynamoDBLocal.start()
+  const server = await DynamoDBLocal.shared()
   const tableName = await server.table(server.client())
   const opened: Ledger[] = []
   after(async () => {

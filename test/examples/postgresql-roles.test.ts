@@ -33,7 +33,7 @@ import {
 const FILE = new URL('../../examples/collector/postgresql-roles.sql', import.meta.url)
 const SCHEMA = 'marketplace_ledger'
 
-const ledgers = await PostgresqlLedgers.start()
+const ledgers = await PostgresqlLedgers.shared()
 after(() => ledgers[Symbol.asyncDispose]())
 
 const opened: Ledger[] = []
@@ -42,7 +42,7 @@ after(async () => {
 })
 
 /** Whoever logs in with a role. */
-const login = (role: string) => ledgers.server.connectionString.replace('postgres@', `${role}_login@`)
+const login = (role: string) => ledgers.connectionString.replace('postgres@', `${role}_login@`)
 
 async function as(role: string): Promise<PostgresqlLedger> {
   const ledger = await ledgers.open(SCHEMA, { connectionString: login(role) })

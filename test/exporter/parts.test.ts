@@ -17,7 +17,7 @@ after(async () => (await engine)?.[Symbol.asyncDispose]())
 
 for (const [generation, sdk] of GENERATIONS) {
   test(`parts that a ledger does not take in time are all kept (${generation})`, async t => {
-    engine ??= PostgresqlLedgers.start()
+    engine ??= PostgresqlLedgers.shared()
     const { pool, schema, open } = await engine.then(engine => ({
       ...{ pool: engine.pool, schema: engine.schema() },
       open: engine.open.bind(engine),

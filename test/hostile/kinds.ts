@@ -8,6 +8,8 @@ export interface Target {
   readonly http: string
   readonly grpc: string
   readonly token: string
+  /** How many it sends of what has no end: fewer to a ledger that takes a request for each. */
+  readonly endless: number
 }
 
 /** A way in which a sender is broken, or means harm. */
@@ -45,6 +47,8 @@ const request = (metrics: object[], resource: Attributes = {}, scope: object = {
 
 const customer = (index: number) => String(500_000_000_000 + index)
 const MANY = 200
+/** Unpacked at once, they would be more than twice what a gateway may take. */
+const BOMBS = 60
 const LONG = 8 * 1024 * 1024
 
 /** Posts JSON, and does not care for the answer. */
@@ -124,6 +128,8 @@ async function sendPacked({ grpc, token }: Target, packed: Buffer, calls: number
   session.destroy()
 }
 
+let bomb: Buffer<ArrayBuffer> | undefined
+
 /** Fifteen and more, as they were seen or thought of. */
 export const KINDS: readonly Kind[] = [
   {
@@ -194,7 +200,7 @@ export const KINDS: readonly Kind[] = [
         resourceMetrics: [
           {
             resource: {},
-            scopeMetrics: Array.from({ length: 4000 }, (_, index) => ({
+            scopeMetrics: Array.from({ length: target.endless }, (_, index) => ({
               scope: { name: `\u001b[2J\r\u202e\u2066 all is billed ${index}` },
               metrics: [sum([point(customer(4), '1')])],
             })),
@@ -206,7 +212,8 @@ export const KINDS: readonly Kind[] = [
   {
     name: 'bombs over HTTP',
     attack: async target => {
-      const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024, ' '))
+      bomb ??= gzipSync(Buffer.alloc(256 * 1024 * 1024, ' '))
+      const body = bomb
       await times(10, async () => {
         await fetch(`http://${target.http}/v1/metrics`, {
           method: 'POST',
@@ -214,7 +221,7 @@ export const KINDS: readonly Kind[] = [
             ...{ 'content-type': 'application/json', 'content-encoding': 'gzip' },
             authorization: `Bearer ${target.token}`,
           },
-          body: bomb,
+          body,
         }).then(
           response => response.arrayBuffer(),
           () => {},
@@ -225,7 +232,7 @@ export const KINDS: readonly Kind[] = [
   },
   {
     name: 'bombs over gRPC',
-    attack: target => sendPacked(target, gzipSync(Buffer.alloc(20 * 1024 * 1024 - 1)), MANY),
+    attack: target => sendPacked(target, gzipSync(Buffer.alloc(20 * 1024 * 1024 - 1)), BOMBS),
     told: /Refused: .*over grpc/,
   },
   {
@@ -280,7 +287,9 @@ export const KINDS: readonly Kind[] = [
     attack: target =>
       post(
         target,
-        request([sum(Array.from({ length: 3000 }, (_, i) => point(customer(5), '1', {}, { i: `series ${i}` })))]),
+        request([
+          sum(Array.from({ length: target.endless }, (_, i) => point(customer(5), '1', {}, { i: `series ${i}` }))),
+        ]),
       ),
     told: /./,
   },

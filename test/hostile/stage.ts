@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Serving } from '../cli/serve-support.ts'
 import type { Kind, Target } from './kinds.ts'
+import type { Place } from './places.ts'
 
 /** Whom the good sender sends usage of. */
 export const GOOD_CUSTOMER = '111122223333'
-
-/** DynamoDB Local has a set of tables for each. */
-export const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' }
 
 const GOOD = 'token-of-the-good-sender'
 const BAD = 'token-of-the-bad-sender'
@@ -37,6 +36,9 @@ export interface Course {
   readonly answers: readonly number[]
 }
 
+const ENDLESS = 4000
+const ENDLESS_WHERE_DEAR = 1000
+
 /** A gateway as a process of its own, with a sender that counts what it sends, and room for bad ones. */
 export class Stage {
   readonly #serving: Serving
@@ -52,17 +54,21 @@ export class Stage {
     this.#pid = serving.pid
   }
 
-  static async open(t: Pick<TestContext, 'after'>, ledger: string): Promise<Stage> {
-    const serving = new Serving(t, configOf(ledger), { ...CREDENTIALS, GOOD, BAD })
+  static async open(t: Pick<TestContext, 'after'>, { address, env, dear }: Place): Promise<Stage> {
+    const serving = new Serving(t, configOf(address), { ...env, GOOD, BAD })
     const { http, grpc } = await serving.ready()
-    const stage = new Stage(serving, { http, grpc, token: BAD })
+    const stage = new Stage(serving, { http, grpc, token: BAD, endless: dear ? ENDLESS_WHERE_DEAR : ENDLESS })
     // A ledger's own clock may say that metering began a moment after the counter did: what it had by then is nothing.
     await stage.#send(0)
     return stage
   }
 
-  /** The good sender sends while a bad one does what it does, and for a number of requests at least. */
-  async beside(kind: Pick<Kind, 'attack'>, least: number): Promise<Course> {
+  /**
+   * The good sender sends while a bad one does what it does, and for a number of requests at least.
+   *
+   * @param pause of the good sender, between two requests, in milliseconds
+   */
+  async beside(kind: Pick<Kind, 'attack'>, least: number, pause = 0): Promise<Course> {
     const answers: number[] = []
     let attacking = true
     const attack = kind.attack(this.#target).finally(() => {
@@ -72,6 +78,7 @@ export class Stage {
       const begun = performance.now()
       await this.#send(1 + (this.used % 7))
       answers.push(performance.now() - begun)
+      if (pause > 0) await sleep(pause)
     }
     await attack
     return { answers }
@@ -94,7 +101,7 @@ export class Stage {
       const answer = await response.text()
       if (response.status === 200 && answer === '{}') return
       if (response.status !== 503) throw new Error(`the good sender was answered ${response.status} ${answer}`)
-      await new Promise(resolve => setTimeout(resolve, 10))
+      await sleep(10)
     }
   }
 

@@ -241,7 +241,7 @@ test('SQLite: a number that no ledger writes is a damaged ledger', async () => {
   await assert.rejects(ledger.verifyAudit(), { name: 'LedgerError', code: 'ERR_LEDGER_CORRUPT' })
 })
 
-const ledgers = await PostgresqlLedgers.start()
+const ledgers = await PostgresqlLedgers.shared()
 after(() => ledgers[Symbol.asyncDispose]())
 async function openPostgresql() {
   const schema = ledgers.schema()
@@ -259,7 +259,7 @@ withoutHash('PostgreSQL', openPostgresql)
 
 if (withoutJava) test('DynamoDB', { skip: withoutJava })
 else {
-  const server = await DynamoDBLocal.start()
+  const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   auditTampering('DynamoDB', async () => {
     const client = server.client()

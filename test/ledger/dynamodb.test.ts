@@ -5,7 +5,7 @@ import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
 if (withoutJava) {
   test('the ledger on DynamoDB', { skip: withoutJava })
 } else {
-  const server = await DynamoDBLocal.start()
+  const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   const every = process.env.LEDGER_CHECKS === 'all' ? 1 : 3
   // Each scenario has a table of its own, and most of its time it waits for answers.

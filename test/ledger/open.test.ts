@@ -7,7 +7,7 @@ import { spooled } from '../../src/ledger/clients/spool.ts'
 import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
-import { PostgresqlServer } from './postgresql/server.ts'
+import { addressOf, sharedPostgresql } from './postgresql/server.ts'
 
 test('addresses, and how they are shown: without user, password and settings', () => {
   const shown: [address: string, name: string, file?: string][] = [
@@ -125,7 +125,7 @@ test('a path is a SQLite ledger, which is only looked at where that is asked for
 })
 
 test('a PostgreSQL URL is a ledger that machines share', async () => {
-  await using server = await PostgresqlServer.start()
+  await using server = await sharedPostgresql()
   // Who only looks makes none.
   for (const _ of [1, 2]) {
     await assert.rejects(openLedger(server.connectionString, { readOnly: true }), { code: 'ERR_LEDGER_NOT_FOUND' })
@@ -140,6 +140,6 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
     message:
       /^Invalid options: connectionString: expected .*"schema", .* \(leave it out: its tables are in the schema /,
   })
-  const nowhere = server.connectionString.replace('/postgres?', '/nowhere?')
+  const nowhere = addressOf(server.connectionString, 'nowhere')
   await assert.rejects(openLedger(nowhere), { code: 'ERR_LEDGER_IO', message: /^postgresql:\/\/…: .*nowhere/ })
 })

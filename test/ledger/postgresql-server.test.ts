@@ -21,6 +21,7 @@ import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
 import { Fleet } from './postgresql/fleet.ts'
+import { addressOf, PostgresqlServer } from './postgresql/server.ts'
 import { PostgresqlLedgers } from './postgresql/under-test.ts'
 import { startJob } from './postgresql/worker.ts'
 import { checkRestored, equations, useBeforeBackup } from './restored.ts'
@@ -50,9 +51,11 @@ const FIRST_LAYOUT =
   'FY36ZenODA6eQ4m4kis3MBjn/rAPYk4rVMslglGfkhabmxMjMZMVqkljijVCthI/OizKlWwvXopg3yww5j3XJG8yhSNjET8R3kIUyMnJBnXbZwRsos' +
   'pV4D5ocC/AWghmmZd1tj9P6/uSx4PINyNwJqz7enxhG6g9/GXbxWaSQCcDpQe9LcB81vX9AbrMrSp1zc3DQSM7Cq1XHXvD1/rsP82AYADA=='
 
-const ledgers = await PostgresqlLedgers.start()
+// It is killed, and its settings are changed.
+const server = await PostgresqlServer.start()
+const ledgers = new PostgresqlLedgers(server)
 after(() => ledgers[Symbol.asyncDispose]())
-const { pool, server } = ledgers
+const { pool } = ledgers
 
 /** Runs SQL beside the ledger, in its schema. */
 async function sql(schema: string, text: string): Promise<pg.QueryResult> {
@@ -932,11 +935,11 @@ describe('a database that was restored', () => {
   /** A copy of a database as it is now, as a snapshot or a point in time is restored. */
   const copyOf = async (database: string, copy: string): Promise<string> => {
     await pool.query(`CREATE DATABASE ${copy} TEMPLATE ${database}`)
-    return server.connectionString.replace('/postgres?', `/${copy}?`)
+    return addressOf(server.connectionString, copy)
   }
   const original = async (database: string) => {
     await pool.query(`CREATE DATABASE ${database}`)
-    const connectionString = server.connectionString.replace('/postgres?', `/${database}?`)
+    const connectionString = addressOf(server.connectionString, database)
     const ledger = await PostgresqlLedger.open({ connectionString })
     await ledger.register(DIMENSIONS)
     return ledger

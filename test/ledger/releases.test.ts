@@ -21,7 +21,7 @@ import { Pacer } from '../../src/metering/pacer.ts'
 import { run } from '../cli/support.ts'
 import { encode } from '../counters/otlp.ts'
 import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
-import { PostgresqlServer } from './postgresql/server.ts'
+import { addressOf, sharedPostgresql } from './postgresql/server.ts'
 import { postgresqlSchema, sqliteSchema } from './releases/schemas.ts'
 import * as story from './releases/story.ts'
 import { TemporaryFolder } from './sqlite-under-test.ts'
@@ -56,7 +56,7 @@ async function sqliteLedger(): Promise<Left> {
 }
 
 const SCHEMA = 'marketplace_ledger'
-const server = await PostgresqlServer.start()
+const server = await sharedPostgresql()
 after(() => server[Symbol.asyncDispose]())
 
 /** A session in a database of its own. */
@@ -65,13 +65,11 @@ async function database(name: string): Promise<pg.Client> {
   await session.connect()
   await session.query(`CREATE DATABASE "${name}"`)
   await session.end()
-  const client = new pg.Client(addressOf(name))
+  const client = new pg.Client(addressOf(server.connectionString, name))
   await client.connect()
   await client.query(`CREATE SCHEMA ${SCHEMA}; SET search_path TO ${SCHEMA}`)
   return client
 }
-
-const addressOf = (name: string) => server.connectionString.replace('/postgres?', `/${encodeURIComponent(name)}?`)
 
 let databases = 0
 
@@ -81,7 +79,7 @@ async function postgresqlLedger(): Promise<Left> {
   const client = await database(name)
   await client.query(`${fixture('schema-postgresql-1.sql')}${fixture('postgresql-1.sql')}`)
   await client.end()
-  const connectionString = addressOf(name)
+  const connectionString = addressOf(server.connectionString, name)
   return {
     address: connectionString,
     env: {},
@@ -90,7 +88,7 @@ async function postgresqlLedger(): Promise<Left> {
   }
 }
 
-const local = withoutJava ? undefined : await DynamoDBLocal.start()
+const local = withoutJava ? undefined : await DynamoDBLocal.shared()
 after(() => local?.[Symbol.asyncDispose]())
 
 async function dynamodbLedger(): Promise<Left> {
@@ -104,7 +102,7 @@ async function dynamodbLedger(): Promise<Left> {
   for (const Item of items) await client.send(new PutItemCommand({ TableName: tableName, Item }))
   return {
     address: `dynamodb://${tableName}?region=us-east-1&endpoint=${endpoint}`,
-    env: { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' },
+    env: (local as DynamoDBLocal).env,
     open: now => DynamoDBLedger.open({ tableName, client, now }),
     [Symbol.asyncDispose]: async () => {},
   }

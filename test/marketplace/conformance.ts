@@ -423,7 +423,7 @@ export function conformance(name: string, newClient: (test: TestContext, options
     })
     const accounts = [
       ...Array.from({ length: 30 }, (_, index) => customer(index)),
-      ...Array.from({ length: 30 }, (_, index) => licensed(index)),
+      ...Array.from({ length: 30 }, (_, index) => licensed(100 + index)),
       identified(1),
     ]
     for (let hour = 0; hour < 6; hour++) {

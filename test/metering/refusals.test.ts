@@ -1,6 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answering, awsError, Bench, customer, HOUR, MINUTE, NOW, PRODUCT, rejecting, TOKENS } from './support.ts'
+import {
+  accountId,
+  answering,
+  awsError,
+  Bench,
+  customer,
+  HOUR,
+  licenceArn,
+  licensed,
+  MINUTE,
+  NOW,
+  PRODUCT,
+  rejecting,
+  TOKENS,
+} from './support.ts'
 
 const customers = Array.from({ length: 25 }, (_, index) => customer(index))
 const isBad = (bad: ReadonlySet<string | undefined>) => (record: { CustomerAWSAccountId?: string }) =>
@@ -30,14 +44,13 @@ for (const name of [
       })
       await bench.use(customers, 4)
       await bench.pass()
-      // With an earlier second of its hour, in which a licence may have ended.
+      // Once more in the same pass, with an earlier second of its hour, in which a licence may have ended.
       const twice = name === 'InvalidLicenseException'
-      if (twice) await bench.pass()
       const clock = name === 'TimestampOutOfBoundsException'
       const held = twice ? 'held not-subscribed' : 'held refused'
       assert.deepEqual(await bench.states(), {
         ...(count < 25 && { metered: 25 - count }),
-        [clock ? 'pending' : held]: count,
+        [clock ? 'pending refused' : held]: count,
       })
       for (const record of await bench.records()) {
         assert.equal(record.state !== 'metered', bad.has(record.account.accountId))
@@ -72,8 +85,7 @@ test('what AWS refuses each hour is sought once, and then sent alone and last, u
   const hour = async () => {
     const before = bench.sent.length
     await bench.use(customers, 4)
-    do await bench.pass()
-    while ('pending' in (await bench.states()))
+    await bench.pass()
     bench.now += HOUR
     return bench.sent.slice(before).map(({ request }) => request.UsageRecords.length)
   }
@@ -101,7 +113,7 @@ test('TimestampOutOfBounds by AWS’s own clock: kept, with growing waits, and b
   const bench = new Bench(t, { simulator: { clock: NOW - 2 * HOUR } })
   await bench.use(customers.slice(0, 3), 4)
   await bench.pass()
-  assert.deepEqual(await bench.states(), { pending: 3 })
+  assert.deepEqual(await bench.states(), { 'pending refused': 3 })
   const waits: number[] = []
   for (let pass = 0; pass < 6; pass++) {
     const next = await bench.cycle.nextPassAt()
@@ -117,6 +129,42 @@ test('TimestampOutOfBounds by AWS’s own clock: kept, with growing waits, and b
   bench.simulator.clock.set(bench.now)
   await bench.passes(1, 15 * MINUTE)
   await bench.assertAllBilled()
+})
+
+test('usage of before a subscription by product code began is held, and not billed with a later hour', async t => {
+  const bench = new Bench(t, {
+    simulator: { catalogue: { customers: [{ accountId: accountId(1), subscriptions: [] }] } },
+  })
+  bench.simulator.catalogue.subscribe({ accountId: accountId(1), product: PRODUCT, at: NOW - 5 * MINUTE })
+  await bench.use(customer(1), 4)
+  await bench.pass()
+  assert.deepEqual(await bench.states(), { 'pending refused': 1 })
+  await bench.passes(26, HOUR)
+  assert.deepEqual(await bench.states(), { 'held refused': 1 })
+  assert.match((await bench.records())[0]?.lastAnswer ?? '', /TimestampOutOfBoundsException: .*subscription began/)
+  await bench.use(customer(1), 3, { hoursAgo: 0 })
+  await bench.passes(1, HOUR)
+  assert.deepEqual(await bench.states(), { 'held refused': 1, metered: 1 })
+  assert.equal(bench.billed(), 3)
+})
+
+test('a licence that becomes active late bills the hour in which its buyer registered, whatever AWS says before', async t => {
+  for (const pendingLicence of ['InvalidLicenseException', 'CustomerNotSubscribed'] as const) {
+    const bench = new Bench(t, { simulator: { undocumented: { pendingLicence } } })
+    const agreement = { accountId: accountId(1), licenseArn: licenceArn(1), product: PRODUCT }
+    bench.simulator.catalogue.subscribe({ ...agreement, pending: true, at: NOW - 40 * MINUTE })
+    const tell = (what: 'registered' | 'active', at: number) =>
+      bench.ledger.noteAgreement(licensed(1), { what, at }, { ...bench.cycle.closeOptions, now: bench.now })
+    await tell('registered', NOW - 39 * MINUTE)
+    await bench.use(licensed(1), 4)
+    await bench.passes(2, 0)
+    assert.deepEqual(await bench.states(), { 'pending not-subscribed': 1 })
+    bench.now += 30 * MINUTE
+    bench.simulator.catalogue.activate(agreement)
+    await tell('active', bench.now)
+    await bench.pass()
+    await bench.assertAllBilled()
+  }
 })
 
 test('what cannot be known of one half does not touch the other', async t => {

@@ -9,7 +9,7 @@ const AREAS: readonly (readonly [source: string, ...tests: string[]])[] = [
   ['src/ledger/', 'test/ledger/sqlite', 'test/ledger/properties', 'test/ledger/sqlite-{file,together}'],
   ['src/metering/', 'test/metering/*', 'test/exporter/{lifecycle,ledger-faults,telemetry}'],
   ['src/marketplace/', 'test/marketplace/*', 'test/metering/wire'],
-  ['src/agreement-queue/', 'test/agreement-queue/*'],
+  ['src/agreements/', 'test/agreements/*'],
   ['src/gateway/otlp/', 'test/gateway/otlp/*'],
   ['src/gateway/operations/', 'test/gateway/operations/*'],
   ['src/gateway/', 'test/gateway/{intake,config,config-schema}', 'test/cli/serve'],

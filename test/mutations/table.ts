@@ -37,6 +37,7 @@ const REFUSALS = 'test/metering/refusals.test.ts'
 const LIFECYCLE = 'test/exporter/lifecycle.test.ts'
 const POSTGRESQL = 'test/ledger/postgresql-server.test.ts'
 const DYNAMODB = 'test/ledger/dynamodb/shared.test.ts'
+const DYNAMODB_AGREEMENTS = 'test/ledger/dynamodb/agreements.test.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -184,7 +185,7 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'all of it is billed to the agreement that comes, in one record',
     edits: edit(
       'ledger/rules/closing.ts',
-      "const waits = series.blocked && terms.onNotSubscribed === 'roll-forward'",
+      "const waits = series.blocked && !series.inside && terms.onNotSubscribed === 'roll-forward'",
       'const waits = series.blocked',
     ),
     caughtBy: [OUTCOMES, CONFORMANCE],
@@ -198,7 +199,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'give back what of one not subscribed could not be sent',
     sin: 'it was used without an agreement, and is billed to the one that the next answer shows',
-    edits: edit('ledger/rules/transitions.ts', 'record.blocked && !record.probe && !early', 'false'),
+    edits: edit('ledger/rules/transitions.ts', 'refused && !record.probe && !early', 'false'),
     caughtBy: [NOT_SUBSCRIBED],
   },
   {
@@ -450,6 +451,18 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'a batch that was not seen yet counts as folded, and is deleted',
     edits: edit('ledger/dynamodb/head.ts', 'if (await isWhole(table, view)) return view', 'return view'),
     caughtBy: [`${DYNAMODB}#no batch comes before`],
+  },
+  {
+    name: 'DynamoDB: close an hour beside who closes it for the other identity',
+    sin: 'two processes at once bill an AWS account under both',
+    edits: edit('ledger/dynamodb/fold.ts', 'if (writes.length > 0) writes.push(...twins.writes)', ''),
+    caughtBy: [`${DYNAMODB_AGREEMENTS}#after a day without a process`],
+  },
+  {
+    name: 'DynamoDB: end an agreement beside who ends it for the other identity',
+    sin: 'two processes at once bill an AWS account under both',
+    edits: edit('ledger/dynamodb/agreements.ts', 'frozen.length > 0 ? [...twins.writes] : []', '[]'),
+    caughtBy: [`${DYNAMODB_AGREEMENTS}#end at once`],
   },
   ...COUNTERS,
 ]

@@ -96,6 +96,12 @@ test('a licence begins, is amended, suspended, and ends: by the control API and 
   )
   assert.deepEqual(waiting.deadLetters, [])
   assert.deepEqual(await come(0), [`173 ${ENDED}`, `204 ${DEPROVISIONED}`])
+  // Of what has ended AWS says nothing more, and there is nothing to amend.
+  await control('/customers/suspend', { accountId: ACCOUNT })
+  assert.deepEqual(await come(HOUR), [])
+  assert.throws(() => simulator.catalogue.amend(LICENSED), { code: 'ERR_SIMULATOR_CONFIGURATION' })
+  await control('/customers/resume', { accountId: ACCOUNT })
+  assert.throws(() => simulator.catalogue.resume({ accountId: ACCOUNT }), { code: 'ERR_SIMULATOR_CONFIGURATION' })
 
   const [created, updated] = events as [Record<string, unknown>, Record<string, unknown>]
   const { detail, resources, id } = updated as { detail: Record<string, unknown>; resources: string[]; id: string }
@@ -167,7 +173,10 @@ test('a declared customer comes and goes at its times; what has always been is n
       ],
     },
   })
-  assert.deepEqual(after(simulator, 3 * MINUTE), [`71 ${CREATED}`, `132 ${UPDATED}`])
+  simulator.clock.advance(3 * MINUTE)
+  const [created = ''] = simulator.queue.messages().map(({ body }) => body)
+  assert.equal(JSON.parse(created).detail.agreement.endTime, '2026-06-10T13:31:00Z')
+  assert.deepEqual(told(simulator), [`71 ${CREATED}`, `132 ${UPDATED}`])
   // It ends earlier than was planned, once.
   simulator.catalogue.unsubscribe({ accountId: ACCOUNT, at: NOW + 30 * MINUTE })
   simulator.catalogue.unsubscribe({ accountId: ACCOUNT, at: NOW + 30 * MINUTE })

@@ -38,7 +38,11 @@ test('a message is received, hidden, received again, and deleted by its latest r
   assert.equal(await receive(), undefined)
   await client.changeMessageVisibility({ QueueUrl, ReceiptHandle: second?.ReceiptHandle, VisibilityTimeout: 0 })
   const third = (await receive())?.[0]
-  assert.equal(third?.Attributes?.ApproximateReceiveCount, '3')
+  assert.deepEqual(third?.Attributes, {
+    SentTimestamp: String(NOW),
+    ApproximateReceiveCount: '3',
+    ApproximateFirstReceiveTimestamp: String(NOW),
+  })
   await client.deleteMessageBatch({ QueueUrl, Entries: [{ Id: 'a', ReceiptHandle: third.ReceiptHandle }] })
   assert.deepEqual(simulator.queue.counts(), { visible: 0, inFlight: 0, delayed: 0 })
   await assert.rejects(
@@ -51,8 +55,11 @@ test('what was received five times goes to the dead-letter queue', async t => {
   const { sqs, simulator, queueUrl: QueueUrl } = await running(t)
   const client = sqs()
   await client.sendMessage({ QueueUrl, MessageBody: 'poison' })
+  await client.sendMessage({ QueueUrl, MessageBody: 'another' })
   for (let time = 1; time <= 5; time++) {
+    // One at a time, where nobody asks for more; and the other is deleted.
     assert.equal((await client.receiveMessage({ QueueUrl })).Messages?.length, 1)
+    if (time === 1) for (const { receiptHandle } of simulator.queue.receive()) simulator.queue.delete(receiptHandle)
     simulator.clock.advance(30 * SECOND)
   }
   const attributes = async (url: string) => {

@@ -37,7 +37,7 @@ export async function noteAgreement(
 ): Promise<{ changed: boolean; frozen: FrozenRecord[] }> {
   // Before anything of it is written.
   afterNews(null, news)
-  const { now, zeroQuantityRecords } = options
+  const { now } = options
   const ended = news.what === 'ended'
   if (ended) await fold(database, undefined, { accountKey: customer.key, now })
   const [account = 0] = await database.accounts.numbersOf([customer])
@@ -45,15 +45,9 @@ export async function noteAgreement(
   const hours = ended ? finalHours(news.at, lastClosed(closedThrough ?? undefined, now), now) : []
   const part = { shard: shardOf(account), hours }
   if (ended) await takeLateUsage(database, part.shard, series => series.account === account, hours[0])
-  const dimensions = ended || zeroQuantityRecords === true ? await database.dimensions.all() : []
+  const dimensions = ended ? await database.dimensions.all() : []
   const result = await change(database, 'note an agreement', [part], async (shard: Shard) => {
-    const { tenant } = shard.account(account).agreement ?? {}
-    if (zeroQuantityRecords === true && !ended) {
-      // What is idle is told to AWS, too.
-      for (const [dimension, { name }] of dimensions.entries()) {
-        if (options.dimensions?.includes(name)) shard.makeSeries({ account, dimension }, hourOf(news.at))
-      }
-    }
+    const before = shard.account(account).agreement
     const changed = noteNews(shard, account, news)
     const { agreement } = shard.account(account)
     const twins = await Twins.read(database, shard, [account], hours)
@@ -70,7 +64,11 @@ export async function noteAgreement(
     }
     const also: Write[] = frozen.length > 0 ? [...twins.writes] : []
     const named = agreement?.tenant
-    if (named !== undefined && named !== tenant) also.push({ index: placeOfTenant(named, account) })
+    if (named !== undefined && named !== before?.tenant) also.push({ index: placeOfTenant(named, account) })
+    const { customerIdentifier: alias } = agreement ?? {}
+    if (alias !== undefined && alias !== before?.customerIdentifier) {
+      also.push({ index: placeOfTenant(aliasOf(alias), account) })
+    }
     const said = changed || frozen.length > 0 ? [agreementEntry(customer, news, options)] : []
     return { result: { changed, frozen }, also, audit: said }
   })
@@ -108,6 +106,9 @@ function placeOfTenant(tenant: string, account: number): Key {
   return { pk: TENANTS, sk: `${digestOf(tenant)}#${account}` }
 }
 
+/** An older identifier of a customer that is known by its AWS account: beside the tenants, under what none is called. */
+const aliasOf = (customerIdentifier: string): string => `\0${customerIdentifier}`
+
 const digestOf = (tenant: string): string => createHash('sha256').update(tenant).digest('hex')
 
 export async function agreements(database: Database, { tenant, customer }: AgreementsQuery): Promise<Agreement[]> {
@@ -115,7 +116,10 @@ export async function agreements(database: Database, { tenant, customer }: Agree
   const { accounts, table } = database
   await accounts.readUpTo(head.log)
   const ofTenant = tenant === undefined ? undefined : await accountsOfTenant(database, tenant)
-  const named = customer === undefined ? undefined : new Set(accounts.findLicensed(customer))
+  const named =
+    customer === undefined
+      ? undefined
+      : new Set([...accounts.findLicensed(customer), ...(await accountsOfTenant(database, aliasOf(customer)))])
   const some = ofTenant ?? named
   const { customers } = head
   const shards = some === undefined ? shardsOf({ customers }) : [...new Set([...some].map(shardOf))]

@@ -1,5 +1,7 @@
 import type { Dimension } from '../../usage/dimension.ts'
+import { hourOf } from '../hours.ts'
 import type { CloseOptions } from '../ledger.ts'
+import { idleSince } from '../rules/agreement.ts'
 import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
 import { freeze, freezeIdle, type NewRecord } from '../rules/decisions.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
@@ -36,6 +38,21 @@ interface HourToClose {
   readonly terms: Terms | undefined
   /** Whether it is only looked through for series that are idle in it: whatever else it has is frozen. */
   readonly idle: boolean
+}
+
+/** Customers whose agreements are in force have a series of all that they may use: what is idle is told to AWS, too. */
+export function makeIdleSeries(
+  shard: Shard,
+  { zeroQuantityRecords, sold }: CloseOptions,
+  { accounts, dimensions }: Omit<Knowledge, 'twins'>,
+): void {
+  if (zeroQuantityRecords !== true || sold === undefined) return
+  const numbers = [...dimensions.keys()].filter(number => sold.dimensions.includes(dimensions[number]?.name as string))
+  for (const [account, { agreement }] of shard.accounts) {
+    const since = idleSince(agreement)
+    if (since === undefined || !sold.products.includes(accounts.get(account).product)) continue
+    for (const dimension of numbers) shard.makeSeries({ account, dimension }, hourOf(since))
+  }
 }
 
 /**

@@ -9,7 +9,15 @@ import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
 import { anythingWaits } from './cells.ts'
-import { accountsToFreeze, type Closing, closeHours, type FrozenRecord, hoursOfRecords, nextHours } from './closing.ts'
+import {
+  accountsToFreeze,
+  type Closing,
+  closeHours,
+  type FrozenRecord,
+  hoursOfRecords,
+  makeIdleSeries,
+  nextHours,
+} from './closing.ts'
 import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
@@ -300,6 +308,9 @@ async function applyToShard(
     if (shard.cut < cut && usage.length > 0) {
       for (const one of usage) shard.addOpenUsage(one)
       shard.cut = cut
+    }
+    if (closing !== undefined) {
+      makeIdleSeries(shard, closing.options, { accounts: database.accounts, dimensions })
     }
     const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing, idle)
     await shard.readSheets(database.table, hoursOfRecords(next.hours))

@@ -2,8 +2,7 @@ import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import type { Forgetting } from '../rules/counters/index.ts'
-import { countAccounts, type KnownAccounts } from './accounts.ts'
-import type { Database } from './database.ts'
+import { type Accounts, countAccounts, type KnownAccounts } from './accounts.ts'
 import { END, type Item, type Key, pause, type Table } from './table.ts'
 
 /** What all processes share of the ledger as a whole: how far it is folded and closed, and what is to be folded. */
@@ -187,7 +186,7 @@ export async function begin(table: Table): Promise<void> {
  * the log of accounts read as far as it says.
  */
 export async function countInHead(
-  { table, accounts }: Pick<Database, 'table' | 'accounts'>,
+  { table, accounts }: { readonly table: Table; readonly accounts: Accounts },
   account: number,
 ): Promise<Head> {
   for (let failures = 1; ; failures += 1) {

@@ -1,5 +1,5 @@
 import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { HOUR } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
 import { endOf } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
@@ -14,7 +14,7 @@ import { decideWaiting, foldJournal } from './fold.ts'
 import { lockLedger } from './ledger-row.ts'
 import { both, type FrozenRecords, loadRecords, NONE, savePiece } from './piece.ts'
 import { openHours } from './reports.ts'
-import { accountId, loadSeries, seriesIds, takeOpenUsage } from './series.ts'
+import { accountId, loadSeries, takeOpenUsage } from './series.ts'
 
 /** Customers' agreements: what is told of them, and what that changes. */
 
@@ -30,9 +30,6 @@ export async function noteAgreement(
   }
   const { frozen, changed } = await database.writeOnce('note an agreement', async transaction => {
     const { closedThrough } = await lockLedger(transaction)
-    if (options.zeroQuantityRecords === true && news.what !== 'ended') {
-      await makeSeries(transaction, customer, news.at, options)
-    }
     const account = await accountId(transaction, customer)
     const piece = new Piece()
     piece.addAccount((await transaction.get(`${BOOKED_ACCOUNT} WHERE account.id = $1`, account)) as Row)
@@ -53,20 +50,6 @@ export async function noteAgreement(
     return { frozen, changed }
   })
   return { ...(await closeResult(database, frozen)), changed }
-}
-
-/** An active customer's series of all that it may use: what is idle is told to AWS, too. */
-async function makeSeries(
-  transaction: Transaction,
-  account: CustomerAccount,
-  at: number,
-  { dimensions = [] }: AgreementOptions,
-): Promise<void> {
-  const known = await transaction.all('SELECT name FROM dimension WHERE name = ANY($1::text[]) ORDER BY id', dimensions)
-  await seriesIds(
-    transaction,
-    known.map(({ name }) => ({ account, dimension: name as string, hour: hourOf(at) })),
-  )
 }
 
 /** Freezes what a customer owes at the end of its agreement. */
@@ -106,7 +89,8 @@ export async function agreements(
   if (customer !== undefined) {
     const given = `$${values.push(customer)}`
     conditions.push(
-      `AND ${given} IN (account.key, account.account_id, account.customer_identifier, account.license_arn)`,
+      `AND ${given} IN (account.key, account.account_id, account.customer_identifier, account.license_arn,
+        agreement::jsonb ->> 'customerIdentifier')`,
     )
   }
   const rows = await transaction.all(`${AGREEMENTS} ${conditions.join(' ')} ORDER BY account.id`, ...values)

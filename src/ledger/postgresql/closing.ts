@@ -8,7 +8,7 @@ import { decideWaiting, foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { both, type FrozenRecords, NONE, savePiece } from './piece.ts'
 import { entriesOf, openHours } from './reports.ts'
-import { loadSeries, takeOpenUsage } from './series.ts'
+import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -35,6 +35,13 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
   if (due || waits || gathered > MUCH) await foldJournal(database)
   if (due || waits) await decideWaiting(database, options.now)
   if (!due) return { records: 0, held: [] }
+  const { zeroQuantityRecords, sold } = options
+  if (zeroQuantityRecords === true && sold !== undefined) {
+    await database.write('make series of idle customers', async transaction => {
+      await lockLedger(transaction)
+      await makeIdleSeries(transaction, sold)
+    })
+  }
   const open = await database.read('look which hours are open', openHours)
   let [frozen, closed] = [NONE, before]
   for (const hour of hoursToClose(open, options)) {

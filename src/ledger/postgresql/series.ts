@@ -1,8 +1,12 @@
 import type { Account } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
+import { hourOf } from '../hours.ts'
+import type { Sold } from '../ledger.ts'
+import { idleSince } from '../rules/agreement.ts'
 import { notRegistered } from '../rules/validation.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES, twinAt } from '../sql/piece-rows.ts'
+import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
+import { CUSTOMER, customerOf } from '../sql/rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
@@ -173,3 +177,19 @@ function addWhole(piece: Piece, row: Row): void {
       `There is usage of series ${row.used ?? row.series}, which is not whole.`,
     )
 }
+
+/** Customers whose agreements are in force have a series of all that they may use: what is idle is told to AWS, too. */
+export async function makeIdleSeries(transaction: Transaction, { products, dimensions }: Sold): Promise<void> {
+  const missing = await transaction.all(MISSING, products, dimensions)
+  const idle = missing.flatMap(row => {
+    const since = idleSince(agreementOf(row))
+    return since === undefined
+      ? []
+      : [{ account: customerOf(row), dimension: row.dimension as string, hour: hourOf(since) }]
+  })
+  if (idle.length > 0) await seriesIds(transaction, idle)
+}
+
+const MISSING = `SELECT ${CUSTOMER}, account.agreement, dimension.name AS dimension FROM account, dimension
+  WHERE account.agreement IS NOT NULL AND account.product = ANY($1::text[]) AND dimension.name = ANY($2::text[])
+  AND NOT EXISTS (SELECT FROM series WHERE series.account = account.id AND series.dimension = dimension.id)`

@@ -21,6 +21,8 @@ export interface BookedAgreement {
   /** Of the product that the licence is of. */
   readonly productCode?: string
   readonly agreementId?: string
+  /** Of a customer that is known by its AWS account. */
+  readonly customerIdentifier?: string
 }
 
 /** So many marks are kept, the latest. AWS takes usage for a day, in which there are few. */
@@ -30,7 +32,7 @@ export const GRACE = HOUR
 
 /** Of two at one time the end is the later: what is over is not revived by what came with it. */
 const ORDER = { registered: 0, active: 1, ended: 2 } as const
-const NAMES = ['tenant', 'productCode', 'agreementId'] as const
+const NAMES = ['tenant', 'productCode', 'agreementId', 'customerIdentifier'] as const
 
 /** What is known after news. The same object where they say nothing new. */
 export function afterNews(before: BookedAgreement | null, news: AgreementNews): BookedAgreement {
@@ -67,6 +69,11 @@ export function endedSince(agreement: BookedAgreement | null, time: number): boo
   return agreement?.marks.some(([at, what]) => what === 'ended' && at >= time) ?? false
 }
 
+/** Since which time records of quantity 0 are due; undefined where none are, as the agreement is not in force. */
+export function idleSince(agreement: BookedAgreement | null): number | undefined {
+  return agreement === null || endOf(agreement) !== null ? undefined : agreement.marks[0]?.[0]
+}
+
 /** Its state, and since and until when. Without any mark nothing is known. */
 export function stateOf(agreement: BookedAgreement): { state: AgreementState; since?: number; until?: number } {
   const { marks } = agreement
@@ -91,6 +98,7 @@ export function toldAgreement(
 
 /** The whole seconds of an hour in which an agreement was in force, and what is known of that. */
 export interface SecondsInside {
+  /** Of those that are known to be, where there are any. */
   readonly first: number
   readonly last: number
   /** Whether it is known that it was, and not only unknown that it was not. */
@@ -117,7 +125,8 @@ export function secondsInside(agreement: BookedAgreement | null, hour: number): 
     const begins = from <= hour ? hour : Math.ceil(from / SECOND) * SECOND
     const ends = Math.min(hourEnd - SECOND, wholeSecond(to - 1))
     if (begins > ends) continue
-    first = Math.min(first, begins)
+    // The second that is tried where AWS refuses the last: before one that is known to be inside, none may be.
+    first = inside === 'known' && !known ? begins : Math.min(first, begins)
     last = ends
     known ||= inside === 'known'
   }

@@ -46,7 +46,8 @@ export function afterAnswer(record: RecordFacts, outcome: Outcome, first: boolea
     const before = record.attempts - record.refusals > 1
     return end(record, 'conflict', before ? record.refusals : record.attempts, outcome.rollForward)
   }
-  if (record.state !== 'pending' || outcome.type === 'retry') return unchanged
+  if (record.state !== 'pending') return unchanged
+  if (outcome.type === 'retry') return outcome.outOfBounds ? { ...unchanged, reason: 'refused' } : unchanged
   // AWS will take it: its licence is late, or its account suspended.
   if (outcome.type === 'not-subscribed' && waitsForAgreement(record))
     return { state: 'pending', reason: 'not-subscribed', refusals }
@@ -60,8 +61,9 @@ export function afterWindow(record: RecordFacts, early: boolean): Transition {
   if (record.ended) return end(record, 'agreement-ended', record.refusals, false)
   if (inDoubt(record)) return end(record, 'in-doubt', record.refusals, false)
   // In the balance it would be billed by an agreement that began since, when another record shows that there is one.
-  const refused = record.blocked || record.reason === 'not-subscribed'
-  if (refused && !record.probe && !early) return end(record, 'not-subscribed', record.refusals, false)
+  const { blocked, reason, probe } = record
+  const refused = reason === 'refused' ? reason : blocked || reason === 'not-subscribed' ? 'not-subscribed' : undefined
+  if (refused !== undefined && !probe && !early) return end(record, refused, record.refusals, false)
   return { state: 'returned', reason: 'expired', refusals: record.refusals }
 }
 

@@ -1,5 +1,5 @@
 import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { HOUR } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
 import { endOf } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
@@ -12,7 +12,7 @@ import { closeResult } from './closing.ts'
 import type { Database, Row } from './database.ts'
 import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough } from './reports.ts'
-import { accountId, loadSeries, seriesId, takeOpenUsage } from './series.ts'
+import { accountId, loadSeries, takeOpenUsage } from './series.ts'
 
 /** Customers' agreements: what is told of them, and what that changes. */
 
@@ -24,7 +24,6 @@ export function noteAgreement(
 ): AgreementResult {
   return database.write('note an agreement', () => {
     const account = accountId(database, customer)
-    if (options.zeroQuantityRecords === true && news.what !== 'ended') makeSeries(database, account, news.at, options)
     const piece = new Piece()
     piece.addAccount(database.get(`${BOOKED_ACCOUNT} WHERE account.id = ?`, account) as Row)
     const changed = noteNews(piece, account, news)
@@ -38,14 +37,6 @@ export function noteAgreement(
     if (changed || frozen.length > 0) writeAudit(database, agreementEntry(customer, news, options))
     return { ...closeResult(database, frozen), changed }
   })
-}
-
-/** An active customer's series of all that it may use: what is idle is told to AWS, too. */
-function makeSeries(database: Database, account: number, at: number, { dimensions = [] }: AgreementOptions): void {
-  for (const name of dimensions) {
-    const dimension = database.get('SELECT id FROM dimension WHERE name = ?', name)?.id
-    if (typeof dimension === 'number') seriesId(database, account, dimension, hourOf(at))
-  }
 }
 
 /** Freezes what a customer owes at the end of its agreement. */
@@ -72,7 +63,8 @@ export function agreements(database: Database, { tenant, customer }: AgreementsQ
     values.push(tenant)
   }
   if (customer !== undefined) {
-    conditions.push('? IN (account.key, account.account_id, account.customer_identifier, account.license_arn)')
+    conditions.push(`? IN (account.key, account.account_id, account.customer_identifier, account.license_arn,
+      agreement ->> 'customerIdentifier')`)
     values.push(customer)
   }
   return database

@@ -6,7 +6,7 @@ import type { Piece } from '../sql/piece.ts'
 import type { Database } from './database.ts'
 import { type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough, entriesOf, openHours } from './reports.ts'
-import { loadSeries, takeOpenUsage } from './series.ts'
+import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
 
@@ -17,6 +17,10 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
   const closed = () => lastClosed(closedThrough(database), options.now)
   const frozen: SavedRecord[] = []
   if (latestHour(options) <= closed()) return { records: 0, held: [] }
+  const { zeroQuantityRecords, sold } = options
+  if (zeroQuantityRecords === true && sold !== undefined) {
+    database.write('make series of idle customers', () => makeIdleSeries(database, sold))
+  }
   for (const hour of hoursToClose(openHours(database), options)) {
     // Another process may have closed it meanwhile.
     frozen.push(...(await closeHour(database, hour, termsToClose(hour, closed(), options))))

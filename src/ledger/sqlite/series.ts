@@ -1,7 +1,10 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
+import { hourOf } from '../hours.ts'
+import type { Sold } from '../ledger.ts'
+import { idleSince } from '../rules/agreement.ts'
 import { Piece } from '../sql/piece.ts'
-import { SERIES, twinAt } from '../sql/piece-rows.ts'
+import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
 import { amountOf, type Database } from './database.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
@@ -152,3 +155,17 @@ export function addUsage(database: Database, table: UsageTable, series: number, 
     ...[hour, series, whole, amount % MILLION],
   )
 }
+
+/** Customers whose agreements are in force have a series of all that they may use: what is idle is told to AWS, too. */
+export function makeIdleSeries(database: Database, { products, dimensions }: Sold): void {
+  const missing = database.all(MISSING, JSON.stringify(products), JSON.stringify(dimensions))
+  for (const row of missing) {
+    const since = idleSince(agreementOf(row))
+    if (since !== undefined) seriesId(database, row.account as number, row.dimension as number, hourOf(since))
+  }
+}
+
+const MISSING = `SELECT account.id AS account, account.agreement, dimension.id AS dimension FROM account, dimension
+  WHERE account.agreement IS NOT NULL AND account.product IN (SELECT value FROM json_each(?1))
+  AND dimension.name IN (SELECT value FROM json_each(?2))
+  AND NOT EXISTS (SELECT 1 FROM series WHERE series.account = account.id AND series.dimension = dimension.id)`

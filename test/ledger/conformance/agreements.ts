@@ -39,8 +39,12 @@ export function agreements(name: string, scenario: Scenario): void {
       now = at,
       options: Partial<AgreementOptions & AgreementNews> = {},
     ) => {
-      const { tenant, productCode, ...terms } = options
-      const names = { ...(tenant !== undefined && { tenant }), ...(productCode !== undefined && { productCode }) }
+      const { tenant, productCode, customerIdentifier, ...terms } = options
+      const names = {
+        ...(tenant !== undefined && { tenant }),
+        ...(productCode !== undefined && { productCode }),
+        ...(customerIdentifier !== undefined && { customerIdentifier }),
+      }
       return scene.ledger.noteAgreement(customer, { what, at, ...names }, { ...closeOptions(now), ...terms })
     }
 
@@ -62,6 +66,11 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.deepEqual(await scene.ledger.agreements({ tenant: 'acme' }), [known])
       assert.deepEqual(await scene.ledger.agreements({ customer: arn(1) }), [known])
       assert.deepEqual(await scene.ledger.agreements({ tenant: 'other' }), [])
+      await tell(scene, ALICE, 'active', hour(0), hour(6), { customerIdentifier: 'acme' })
+      assert.deepEqual(
+        (await scene.ledger.agreements({ customer: 'acme' })).map(({ account }) => account),
+        [ALICE],
+      )
       const said = await scene.ledger.audit({ customer: DORA.key })
       assert.equal(said.filter(({ action }) => action === 'agreement').length, 4)
       assert.equal(said.filter(({ action }) => action === 'finalize').length, 1)
@@ -251,7 +260,8 @@ export function agreements(name: string, scenario: Scenario): void {
     scenario(
       'an active customer gets records of quantity 0, used or not, also for hours without a process',
       async scene => {
-        const zero = { zeroQuantityRecords: true, dimensions: [REQUESTS.name, TOKENS.name] }
+        const sold = { products: [DORA.product], dimensions: [REQUESTS.name, TOKENS.name] }
+        const zero = { zeroQuantityRecords: true, sold }
         await scene.close(-1, zero)
         await tell(scene, DORA, 'active', hour(0) + MINUTE, hour(0) + MINUTE, zero)
         await scene.close(0, zero)

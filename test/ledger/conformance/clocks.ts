@@ -117,7 +117,7 @@ export function clocks(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 1, 2)
       const far = await scene.claim(closing(1))
       assert.deepEqual(far, [])
-      for (let n = 1; n <= 25; n += 1) await scene.close(n, ROLL_FORWARD)
+      for (const n of [1, 2, 12, 24, 25]) await scene.close(n, ROLL_FORWARD)
       assert.equal((await scene.ledger.records({ state: 'pending' })).length, 1)
     })
 

@@ -101,7 +101,7 @@ if (withoutJava) {
           assert.equal((await told(ledger, { state: 'held' })).length, 6)
         }
         const endedAt = hour(6) + 20 * MINUTE
-        const options = { ...closeOptions(endedAt + MINUTE), zeroQuantityRecords: true, dimensions: [TOKENS.name] }
+        const options = { ...closeOptions(endedAt + MINUTE) }
         const tell = async (ledger: Ledger) => {
           const active = await ledger.noteAgreement(DORA, { what: 'active', at: hour(0), tenant: 'acme' }, options)
           const ended = await ledger.noteAgreement(DORA, { what: 'ended', at: endedAt }, options)

@@ -83,7 +83,7 @@ async function begin(ledger: Ledger, fold = 0): Promise<void> {
 if (withoutJava) {
   test('counters on DynamoDB', { skip: withoutJava })
 } else {
-  const server = await DynamoDBLocal.start()
+  const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   const healthy = server.client()
   const open = async (tableName: string, client: DynamoDBClient = healthy) =>

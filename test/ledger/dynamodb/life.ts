@@ -61,6 +61,8 @@ const level = (minute: number): Observation =>
   point('gauge', minute, 2, { kind: 'gauge', start: 0, dimension: GPU.name, maxGap: 120_000_000 })
 const delta = (minute: number, value: number): Observation => point('delta', minute, value, { kind: 'delta' })
 
+const MANY = { key: 'ab'.repeat(16), target: 'ab'.repeat(6), metric: '', attributes: '{}' }
+
 /** Two writers' usage of two hours: two shards of customers, one of nobody, counters of all kinds. */
 export const BATCHES: readonly UsageBatch[] = [
   { writer: 'a'.repeat(32), sequence: 1, entries: customers.map((one, n) => entry(one, REQUESTS, 0, n + 1)) },
@@ -71,8 +73,8 @@ export const BATCHES: readonly UsageBatch[] = [
     observations: [
       ...[point('known', 1, 10), point('baseline', 1, 1000, { start: micros(-100) }), point('old', 90, 300)],
       ...[delta(2, 6), delta(2, 7), level(3)],
-      // So many that the body is an item of its own.
-      ...Array.from({ length: 24 }, (_, n) => point(`one of many ${n}`, 5, n + 1)),
+      // So many that the body is an item of its own; of one stream, since each stream is a write.
+      ...Array.from({ length: 24 }, (_, n) => point(`one of many ${n}`, 5, n + 1, { stream: MANY })),
     ],
   },
   {

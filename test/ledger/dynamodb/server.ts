@@ -25,10 +25,6 @@ const LIBRARY = join(
   'lib/dynamodb_local_2026-01-16',
 )
 
-/** Why there is no server here, or false. */
-export const withoutJava: string | false =
-  spawnSync('java', ['-version']).status === 0 ? false : 'DynamoDB Local needs Java 17: there is no "java" here'
-
 /** All that a table has. */
 export type Items = readonly Record<string, AttributeValue>[]
 
@@ -38,22 +34,51 @@ const MOST_ITEMS = 25
 /** It starts twice as fast with the simpler compiler, and tests are short. */
 const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:CICompilerCount=1', '-XX:+UseSerialGC', '-Xms256m']
 
+/** Where the port of the server is that a run's files share. */
+const SHARED = 'TEST_DYNAMODB'
+
+/** Why there is no server here, or false. */
+export const withoutJava: string | false =
+  process.env[SHARED] !== undefined || spawnSync('java', ['-version']).status === 0
+    ? false
+    : 'DynamoDB Local needs Java 17: there is no "java" here'
+
 export class DynamoDBLocal implements AsyncDisposable {
   readonly port: number
+  /** The environment of a process that uses it: there are tables of their own for each access key. */
+  readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string }
   readonly #folder: string | undefined
   readonly #clients: DynamoDBClient[] = []
   #process: ChildProcess | undefined
 
-  private constructor(port: number, folder: string | undefined) {
+  private constructor(port: number, folder?: string, accessKeyId = 'local') {
     this.port = port
+    this.env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: 'local' }
     this.#folder = folder
   }
 
   /** @param folder where it keeps its tables; in memory without one */
   static async start(folder?: string): Promise<DynamoDBLocal> {
     const server = new DynamoDBLocal(await freePort(), folder)
+    process.once('exit', () => server.#process?.kill('SIGKILL'))
     await server.start()
     return server
+  }
+
+  /** From now on `shared` of the processes that this one starts is this server. */
+  share(): void {
+    process.env[SHARED] = String(this.port)
+  }
+
+  /**
+   * The server that the files of a run share (`test/shared-servers.ts`), of which it is not ended; one of its own, where
+   * a file is run by itself. For tests that do not end it.
+   */
+  static async shared(): Promise<DynamoDBLocal> {
+    const port = process.env[SHARED]
+    return port === undefined
+      ? await DynamoDBLocal.start()
+      : new DynamoDBLocal(Number(port), undefined, `local${process.pid}`)
   }
 
   async start(): Promise<void> {
@@ -91,9 +116,10 @@ export class DynamoDBLocal implements AsyncDisposable {
   }
 
   client(): DynamoDBClient {
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = this.env
     const client = new DynamoDBClient({
       ...{ region: 'us-east-1', endpoint: this.endpoint, maxAttempts: 1 },
-      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+      credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
     })
     this.#clients.push(client)
     return client

@@ -80,13 +80,8 @@ const EACH = ALL ? 1 : 13
 if (withoutJava) {
   test('a ledger that many processes share, on DynamoDB', { skip: withoutJava })
 } else {
-  const folder = temporaryFolder()
-  // In a file, for the last test to kill it.
-  const server = await DynamoDBLocal.start(folder)
-  after(async () => {
-    await server[Symbol.asyncDispose]()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const server = await DynamoDBLocal.shared()
+  after(() => server[Symbol.asyncDispose]())
   const healthy = server.client()
   const open = async (tableName: string, client: DynamoDBClient = healthy) =>
     await DynamoDBLedger.open({ tableName, client })
@@ -753,18 +748,25 @@ if (withoutJava) {
     assert.deepEqual([await ledger.statement(), await ledger.records()], before)
   })
 
-  test('the server killed and started again: what was acknowledged is there once', async () => {
-    const client = server.client()
+  test('the server killed and started again: what was acknowledged is there once', async t => {
+    const folder = temporaryFolder()
+    const mortal = await DynamoDBLocal.start(folder)
+    t.after(async () => {
+      await mortal[Symbol.asyncDispose]()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const client = mortal.client()
     const connection = new Connection(client)
-    const tableName = await server.table(healthy)
+    const healthy = mortal.client()
+    const tableName = await mortal.table(healthy)
     const ledger = await DynamoDBLedger.open({ tableName, client, retryTimeout: 300 })
     await ledger.register(DIMENSIONS)
     const restart = async () => {
       connection.connected = false
-      await server.written(healthy, tableName)
-      await server.kill()
+      await mortal.written(healthy, tableName)
+      await mortal.kill()
       connection.connected = true
-      await server.start()
+      await mortal.start()
     }
     const untilDone = async (work: () => Promise<unknown>) => {
       for (;;) {

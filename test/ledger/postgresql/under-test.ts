@@ -3,26 +3,28 @@ import { PostgresqlLedger, type PostgresqlLedgerOptions } from '../../../src/led
 import type { PostgresqlPool } from '../../../src/ledger/postgresql/pool.ts'
 import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
 import { losingAnswers } from './flaky-pool.ts'
-import { PostgresqlServer } from './server.ts'
+import { type PostgresqlDatabase, sharedPostgresql } from './server.ts'
 
-/** A server that a file's tests share, with a schema for each ledger; emptied, it serves for the next. */
+/** A database that a file's tests share, with a schema for each ledger; emptied, it serves for the next. */
 export class PostgresqlLedgers implements AsyncDisposable {
-  readonly server: PostgresqlServer
+  readonly connectionString: string
   /** For what is looked at and done beside the ledgers. */
   readonly pool: pg.Pool
+  readonly #database: PostgresqlDatabase
   readonly #losing: PostgresqlPool
   readonly #free: string[] = []
   #made = 0
 
-  private constructor(server: PostgresqlServer) {
-    this.server = server
-    this.pool = new pg.Pool({ connectionString: server.connectionString, max: 50 })
+  constructor(database: PostgresqlDatabase) {
+    this.connectionString = database.connectionString
+    this.#database = database
+    this.pool = new pg.Pool({ connectionString: this.connectionString, max: 50 })
     this.pool.on('error', () => {})
     this.#losing = losingAnswers(this.pool, 3)
   }
 
-  static async start(): Promise<PostgresqlLedgers> {
-    return new PostgresqlLedgers(await PostgresqlServer.start())
+  static async shared(): Promise<PostgresqlLedgers> {
+    return new PostgresqlLedgers(await sharedPostgresql())
   }
 
   /** A schema that no other test has. */
@@ -32,7 +34,7 @@ export class PostgresqlLedgers implements AsyncDisposable {
   }
 
   async open(schema: string, options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
-    return await PostgresqlLedger.open({ connectionString: this.server.connectionString, schema, ...options })
+    return await PostgresqlLedger.open({ connectionString: this.connectionString, schema, ...options })
   }
 
   /** An empty ledger, as the conformance suite wants it, of which now and then the answer to a commit is lost. */
@@ -62,6 +64,6 @@ export class PostgresqlLedgers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool.end()
-    await this.server[Symbol.asyncDispose]()
+    await this.#database[Symbol.asyncDispose]()
   }
 }
