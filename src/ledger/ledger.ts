@@ -446,7 +446,7 @@ export interface UnsettledFigure {
 }
 
 export interface StatementQuery {
-  /** A customer's account key, account id or identifier. */
+  /** A customer's account key, account id, identifier or licence. */
   readonly customer?: string
   readonly dimension?: string
   /** Hours from this instant on; without a period, everything since the ledger began. */
