@@ -43,11 +43,13 @@ export async function registerCustomer(token: string, options: RegistrationOptio
   )
   const account = accountOf(answer, parsed)
   const { ledger, productCode, now } = parsed
+  const otherName = account.licenseArn === undefined && account.accountId !== undefined && answer?.CustomerIdentifier
   const news = {
     what: 'registered',
     at: Math.floor(now()),
     productCode,
     ...(tenant !== undefined && { tenant }),
+    ...(otherName && { customerIdentifier: otherName }),
   } as const
   await ledger.noteAgreement(account, news, await noteOptions(parsed, { who: 'registration' }))
   const [agreement] = await ledger.agreements({ customer: account.key })

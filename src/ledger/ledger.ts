@@ -267,6 +267,8 @@ export interface AgreementNews {
   /** Of the product that a licence is of, as AWS says it. */
   readonly productCode?: string
   readonly agreementId?: string
+  /** The older identifier of a customer who is metered by an AWS account: AWS's SNS messages name it alone. */
+  readonly customerIdentifier?: string
 }
 
 export interface AgreementResult extends CloseResult {
@@ -289,6 +291,8 @@ export interface Agreement {
   readonly tenant?: string
   readonly productCode?: string
   readonly agreementId?: string
+  /** The older identifier of a customer who is metered by an AWS account: AWS's SNS messages name it alone. */
+  readonly customerIdentifier?: string
 }
 
 export interface AgreementsQuery {

@@ -20,6 +20,8 @@ export interface BookedAgreement {
   /** Of the product that the licence is of. */
   readonly productCode?: string
   readonly agreementId?: string
+  /** That AWS's SNS messages name it by. */
+  readonly customerIdentifier?: string
 }
 
 /** So many marks are kept, the latest. AWS takes usage for a day, in which there are few. */
@@ -29,7 +31,7 @@ export const GRACE = HOUR
 
 /** Of two at one time the end is the later: what is over is not revived by what came with it. */
 const ORDER = { registered: 0, active: 1, ended: 2 } as const
-const NAMES = ['tenant', 'productCode', 'agreementId'] as const
+const NAMES = ['tenant', 'productCode', 'agreementId', 'customerIdentifier'] as const
 
 /** What is known after news. The same object where they say nothing new. */
 export function afterNews(before: BookedAgreement | null, news: AgreementNews): BookedAgreement {
