@@ -35,14 +35,11 @@ export async function judge(acts: readonly Act[], { ledger, simulator }: World):
   }
   const billed = new Map<string, number>()
   for (const { licenseArn, product, accountId, customerIdentifier, dimension, hour, quantity } of simulator.billed()) {
-    const payer = [...payers.values()].find(one =>
-      licenseArn === undefined
-        ? one.licenseArn === undefined &&
-          one.product === product &&
-          one.accountId === accountId &&
-          one.customerIdentifier === customerIdentifier
-        : one.licenseArn === licenseArn && one.accountId === accountId,
-    )
+    const payer = [...payers.values()].find(one => {
+      const same =
+        one.accountId === undefined ? one.customerIdentifier === customerIdentifier : one.accountId === accountId
+      return same && one.licenseArn === licenseArn && (licenseArn !== undefined || one.product === product)
+    })
     const place = placeOf(payer?.key ?? 'a stranger', dimension, Date.parse(hour))
     if (billed.has(place)) say(place, 'is billed twice')
     billed.set(place, quantity)

@@ -1,5 +1,5 @@
 import type { CustomerAccount } from '../../../src/usage/account.ts'
-import { type Act, CODE, type DimensionName, SIZES } from './script.ts'
+import { type Act, CODE, type DimensionName, olderIdentifier, SIZES } from './script.ts'
 
 /**
  * What each customer is to be billed, by AWS's rules and what the customer does: written from them alone, and not from
@@ -221,17 +221,22 @@ function suspensionsOf(account: CustomerAccount, acts: readonly Act[]): [number,
 /** What is heard of an identity: AWS's events, those that come twice too, who registers, and what a person tells. */
 function newsOf(account: CustomerAccount, acts: readonly Act[], periods: readonly Period[]): News[] {
   const { key, licenseArn, customerIdentifier } = account
-  // SNS names the older identifier alone.
-  const told = licenseArn !== undefined || customerIdentifier !== undefined
+  // SNS names the older identifier alone: whose it is may be known by a registration, from then on.
+  const registered = acts.find(({ type, payer }) => type === 'register' && payer.key === key)?.at
+  const [named, since] = [
+    licenseArn !== undefined || customerIdentifier !== undefined,
+    olderIdentifier(account) === undefined ? undefined : registered,
+  ]
   return acts.flatMap(act => {
     const { late = 0, again = undefined } = act as { late?: number; again?: number }
     const heard = (what: News['what'], at: number): News[] =>
-      [late, ...(again === undefined ? [] : [late + again])].map(after => ({ heardAt: at + after, what, at }))
+      [late, ...(again === undefined ? [] : [late + again])]
+        .map(after => ({ heardAt: at + after, what, at }))
+        .filter(({ heardAt }) => named || (since !== undefined && heardAt >= since))
     if (act.type === 'renew' && act.as.key === key) return heard('began', act.at + TOLD_AFTER)
     if (act.payer.key !== key) return []
     if (act.type === 'register') return [{ heardAt: act.at, what: 'began', at: act.at }]
     if (act.type === 'finalize') return [{ heardAt: act.at, what: 'ended', at: act.endedAt }]
-    if (!told) return []
     switch (act.type) {
       case 'subscribe':
         return act.pending ? [] : heard('began', act.at + TOLD_AFTER)

@@ -8,7 +8,7 @@ import { Pacer } from '../../../src/metering/pacer.ts'
 import { type MarketplaceSimulator, type SimulatorOptions, simulatorClient } from '../../../src/simulator/index.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
-import { type Act, CODE, type DimensionName, LABEL, OVER, SIZES } from './script.ts'
+import { type Act, CODE, type DimensionName, LABEL, OVER, olderIdentifier, SIZES } from './script.ts'
 import type { Wire } from './wire.ts'
 
 /** The ledger, the metering cycle and AWS, on a clock that jumps from one thing that happens to the next. */
@@ -18,8 +18,8 @@ export const DEADLINE_MARGIN = 5 * MINUTE
 const REGION = 'eu-central-1'
 /** So long after the last thing that happened hours are still closed, one by one. */
 const LINGERING = 3 * HOUR
-/** What waits for its next attempt is sent at the next of these times, with all others that wait. */
-const PASSES = 5 * MINUTE
+/** What waits for its next attempt is sent with all that waits, at :05, :20, :35 and :50. */
+const PASSES = 15 * MINUTE
 
 const DIMENSIONS = Object.entries(SIZES).map(([name, size]): Dimension => {
   return { name, unit: `{${name}}`, baseUnit: '1', size: BigInt(size) * 1_000_000n }
@@ -125,7 +125,7 @@ export class World {
     for (let passes = 0; passes < 50; passes++) {
       await this.#cycle.pass()
       const next = await this.#cycle.nextPassAt()
-      if (next > this.#clock.now) return Math.ceil(next / PASSES) * PASSES
+      if (next > this.#clock.now) return Math.ceil((next - CLOSE_DELAY) / PASSES) * PASSES + CLOSE_DELAY
     }
     throw new Error(`There is still something to send at ${new Date(this.#clock.now).toISOString()}`)
   }
@@ -184,7 +184,8 @@ export function simulatorOptions(seed: number, clock: { readonly now: number }):
 
 const OTHERS_LICENCE = 'arn:aws:license-manager::294406891311:license:l-ffffffffffffffffffffffffffffffff'
 
-function namesOf({ accountId, customerIdentifier, licenseArn }: CustomerAccount) {
+function namesOf(payer: CustomerAccount) {
+  const { accountId, licenseArn, customerIdentifier = olderIdentifier(payer) } = payer
   return {
     ...(accountId !== undefined && { accountId }),
     ...(customerIdentifier !== undefined && { customerIdentifier }),
