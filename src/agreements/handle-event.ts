@@ -103,7 +103,10 @@ const SUBSCRIPTION = {
 async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<CustomerAccount> {
   const id = name.accountId ?? (name.customerIdentifier as string)
   const [known, lines] = await Promise.all([ledger.agreements({ customer: id }), ledger.statement({ customer: id })])
-  const accounts = [...lines, ...known].flatMap(({ account }) => (account.kind === 'customer' ? [account] : []))
+  const registered = known.filter(({ customerIdentifier }) => customerIdentifier === id)
+  const accounts = [...lines, ...registered, ...known].flatMap(({ account }) =>
+    account.kind === 'customer' ? [account] : [],
+  )
   return (
     accounts.find(
       account =>
