@@ -52,7 +52,7 @@ export function attributeCommand(): Command {
             ...(isKnown ? [] : [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`]),
             "  It is in the customer's balance and goes out with the next hour that is closed.",
             from.kind === 'customer'
-              ? '  With it went what was held and surely not billed. What is pending or in doubt stays where it is.'
+              ? '  With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
               : '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
           ].join('\n'),
         )

@@ -34,6 +34,8 @@ interface Options extends NoteOptions {
 interface Row {
   readonly customer: CustomerAccount
   readonly news: readonly AgreementNews[]
+  /** Whether it is to end later. */
+  readonly endsLater: boolean
 }
 
 export function importAgreementsCommand(): Command {
@@ -56,18 +58,22 @@ A row needs product (the code, or your label of a product sold by licence),
 account_id or customer_identifier, license_arn where there is one, and
 agreement_since; times are ISO 8601. Others may be missing or empty, and columns
 of other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
-have them. The same file again changes nothing.`,
+have them. The same file again changes nothing. An end that is to come is not
+taken in: agreements are renewed, and AWS tells of the end when it comes.`,
     )
     .action(async (file: string, options: Options) => {
       const by = noteOf(options)
       const rows = readRows(readFileSync(file === '-' ? 0 : file, 'utf8'), by.now)
+      const later = rows.filter(({ endsLater }) => endsLater).length
+      const left =
+        later === 0 ? '' : `\n  Ends that are to come (${later}) are not taken in: AWS tells of an end when it comes.`
       if (options.dryRun) {
-        print(`${rows.length} agreements would be taken in. Nothing was changed.`)
+        print(`${rows.length} agreements would be taken in. Nothing was changed.${left}`)
         return
       }
       const terms = { ...by, region: options.region, closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
       const changed = await withLedger(options.ledger, 'write', ledger => noteAll(ledger, rows, terms))
-      print(`Took in ${changed} of ${rows.length} agreements; the others were known.`)
+      print(`Took in ${changed} of ${rows.length} agreements; the others were known.${left}`)
     })
 }
 
@@ -128,11 +134,14 @@ function rowOf(record: Record<string, string>, now: number): Row {
   }
   const [tenant, productCode] = [cell('tenant'), cell('product_code')]
   const names = { ...(tenant !== undefined && { tenant }), ...(productCode !== undefined && { productCode }) }
+  // An agreement that runs has not ended: what is used after the day that a contract names may be of its renewal.
+  const endsLater = until !== undefined && until > now
   return {
     customer,
+    endsLater,
     news: [
       { what: 'active', at: since, ...names },
-      ...(until === undefined ? [] : [{ what: 'ended', at: until } as const]),
+      ...(until === undefined || endsLater ? [] : [{ what: 'ended', at: until } as const]),
     ],
   }
 }

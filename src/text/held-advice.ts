@@ -59,9 +59,12 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'AWS says that the customer is not subscribed, and has not billed it. Each',
       "hour's usage is held like this until AWS takes one; then what is new goes",
-      'out by itself, and this stays held. A record that was never attempted may',
-      'have usage of hours before its own in it, too, or have come too late for',
-      'AWS. Usage without an agreement is not to be billed through AWS.',
+      'out by itself, and this stays held, but where news of an agreement that',
+      'covers its hour comes within a day: then it is sent. A record that was',
+      'never attempted may have usage of hours before its own in it, too, or have',
+      'come too late for AWS. Usage without an agreement is not to be billed',
+      'through AWS. Before you bill it in another way, release it and take it out',
+      'of the balance with "write-off", or it may be billed twice.',
     ),
     commands: [
       release('There was an agreement in its hour, and there is one now:'),
@@ -111,7 +114,8 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   'agreement-ended': {
     means: lines(
       'The agreement ended before it could be billed, and AWS takes no more usage',
-      'for it. Bill it in another way.',
+      'for it. News of another that covers its hour, within a day, sends it. Bill',
+      'it in another way after that day, or it may be billed twice.',
     ),
     commands: [release('The customer has a new agreement under the same identity:')],
     released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),

@@ -34,10 +34,10 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   const wrong = await take()
   assert.equal(wrong.status, 2)
   assert.match(wrong.stderr, /Nothing was taken in\. line 3: Expected product to be .* line 4: Expected a time/)
-  const good = `${header}\n${first},"Acme, Inc.",2026-11-01,,\n${second},,2026-11-01,2026-11-20T10:30Z,\n${second},,2026-11-20T12:00Z,,\n`
+  const good = `${header}\n${first},"Acme, Inc.",2026-11-01,,\n${second},,2026-11-01,2026-11-20T10:30Z,\n${second},,2026-11-20T12:00Z,2027-11-20,\n`
   writeFileSync(file, good)
   assert.match((await take('--dry-run')).stdout, /^3 agreements would be taken in/)
-  assert.match((await take()).stdout, /^Took in 3 of 3 agreements/)
+  assert.match((await take()).stdout, /^Took in 3 of 3 agreements.*\n {2}Ends that are to come \(1\) are not/)
   assert.match((await take()).stdout, /^Took in 0 of 3 agreements/)
 
   const table = (await command('agreements')).stdout

@@ -12,7 +12,7 @@ export class Books {
   latest: { lines: StatementLine[]; records: RecordEntry[] } = { lines: [], records: [] }
   readonly #recorded = new Map<string, bigint>()
   readonly #batches = new Set<string>()
-  readonly #records = new Map<string, { immutable: string; timestamp: number; metered: boolean }>()
+  readonly #records = new Map<string, { immutable: string; timestamp: number; metered: boolean; inDoubt: boolean }>()
   #calls = 0
 
   /** Notes a call that the ledger fulfilled. */
@@ -89,14 +89,16 @@ export class Books {
       const before = this.#records.get(id)
       const divided = state === 'metered' && reason === 'restored'
       assert.ok(divided || immutable === (before?.immutable ?? immutable), `${what} changed`)
-      const stamped = timestamp === (before?.timestamp ?? timestamp) || (!inDoubt && before?.metered !== true)
+      // One that was free at the last look may have been stamped anew and then sent.
+      const fixed = before?.metered === true || (inDoubt && before?.inDoubt === true)
+      const stamped = timestamp === (before?.timestamp ?? timestamp) || !fixed
       assert.ok(stamped, `${what} was stamped anew`)
       assert.ok(before?.metered !== true || state === 'metered', `${what} was metered and is ${state}`)
       assert.ok(timestamp % SECOND === 0 && hourOf(timestamp) === hour && hour % HOUR === 0, `${what}'s timestamp`)
       assert.ok(Number.isInteger(quantity) && quantity >= 0 && quantity <= MAX_QUANTITY, `${what}'s quantity`)
       assert.ok(!hours.has(`${account.key} ${dimension} ${hour}`), `${what} shares its hour`)
       hours.add(`${account.key} ${dimension} ${hour}`)
-      this.#records.set(id, { immutable, timestamp, metered: state === 'metered' })
+      this.#records.set(id, { immutable, timestamp, metered: state === 'metered', inDoubt })
     }
   }
 }

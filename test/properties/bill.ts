@@ -15,6 +15,10 @@ function placeOf(region: string, owner: Owner, dimension: string, hour: number):
 /** What AWS has billed, to be held against the ledger. */
 export class Bill {
   readonly #simulator: MarketplaceSimulator
+  /** What persons have let pass beside another identity, by series. */
+  readonly passed = new Map<string, bigint>()
+  /** Series of which they have let pass what is above the maximum. */
+  readonly judged = new Set<string>()
 
   constructor(simulator: MarketplaceSimulator) {
     this.#simulator = simulator
@@ -32,6 +36,24 @@ export class Bill {
   has({ region, account, dimension, hour, quantity }: RecordEntry): boolean {
     const entry = this.#entries().get(placeOf(region, account, dimension, hour))
     return entry !== undefined && !entry.foreign && entry.quantity === quantity
+  }
+
+  /** That no hour is billed by a product code and by a licence, but what persons have let pass. */
+  #checkTwins(billed: ReadonlyMap<string, ReadonlyMap<number, bigint>>): void {
+    for (const [series, hours] of billed) {
+      const [, product, accountId, licence, dimension] = /^([^,]*,)?(\d{12})(,arn\S*)? (.*)$/.exec(series) ?? []
+      if (product !== undefined || licence === undefined) continue
+      const coded = [`prod-a,${accountId} ${dimension}`, `prod-b,${accountId} ${dimension}`]
+      for (const code of coded) {
+        let both = 0n
+        for (const [hour, amount] of hours) {
+          const other = billed.get(code)?.get(hour) ?? 0n
+          both += amount < other ? amount : other
+        }
+        const let_ = (this.passed.get(series) ?? 0n) + (this.passed.get(code) ?? 0n)
+        assert.ok(both <= let_, `${both} of ${series} and ${code} billed in one hour, ${let_} let pass`)
+      }
+    }
   }
 
   /**
@@ -59,6 +81,11 @@ export class Bill {
       const doubted = record.state === 'pending' ? record.inDoubt : record.reason === 'in-doubt'
       assert.ok(record.state !== 'returned' && doubted, `billed at ${place}, and ${record.state} without a doubt`)
       doubtful.set(series, (doubtful.get(series) ?? 0n) + amount)
+    }
+    this.#checkTwins(billed)
+    for (const { account, dimension, quantity, state } of records) {
+      const guarded = dimension === 'images' && quantity > 100 && !this.judged.has(seriesOf(account, dimension))
+      assert.ok(!guarded || state === 'held' || state === 'returned', `${quantity} images ${state} above the maximum`)
     }
     for (const { account, dimension, recorded, metered } of lines) {
       const series = seriesOf(account, dimension.name)

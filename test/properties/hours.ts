@@ -57,6 +57,14 @@ export class Hours {
     this.#moved.add(to)
   }
 
+  /** The same of what is only in part another's now. */
+  copied(from: string, to: string): void {
+    const hours = this.#recorded.get(to) ?? new Map<number, bigint>()
+    for (const [hour, amount] of this.#recorded.get(from) ?? []) hours.set(hour, (hours.get(hour) ?? 0n) + amount)
+    this.#recorded.set(to, hours)
+    this.#moved.add(to).add(from)
+  }
+
   check(billed: ReadonlyMap<string, ReadonlyMap<number, bigint>>, records: readonly RecordEntry[]): void {
     for (const { account, dimension, state } of records) {
       if (state === 'held' || state === 'returned') this.#moved.add(seriesOf(account, dimension))

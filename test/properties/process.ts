@@ -2,14 +2,22 @@ import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import { UsageWriter } from '../../src/ledger/clients/writer.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
-import type { Ledger, UsageBatch, UsageEntry } from '../../src/ledger/ledger.ts'
+import type { AgreementNews, Ledger, UsageBatch, UsageEntry } from '../../src/ledger/ledger.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
 import { MeteringCycle } from '../../src/metering/cycle.ts'
 import { Pacer } from '../../src/metering/pacer.ts'
 import { type MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { CustomerIdentity } from '../../src/usage/options.ts'
-import { collectionOf, customersOf, type Measurement, seriesOf, usageOptions } from './usage.ts'
+import {
+  collectionOf,
+  customersOf,
+  DIMENSIONS,
+  type Identities,
+  type Measurement,
+  seriesOf,
+  usageOptions,
+} from './usage.ts'
 
 export const CLOSE_DELAY = 5 * 60_000
 const MARGIN = 5 * 60_000
@@ -25,7 +33,7 @@ export interface Deployment {
 
 /** What processes share. */
 export interface Surroundings {
-  readonly licences: boolean
+  readonly identities: Identities
   readonly zeroQuantityRecords: boolean
   readonly simulator: MarketplaceSimulator
   /** What the machine believes. */
@@ -37,7 +45,7 @@ export interface Surroundings {
 }
 
 export interface LedgerFault {
-  readonly method: 'append' | 'closeHours' | 'expire' | 'due' | 'claim' | 'settle'
+  readonly method: 'noteAgreement' | 'append' | 'closeHours' | 'expire' | 'due' | 'claim' | 'settle'
   /** Whether the ledger has done it all the same. */
   readonly done: boolean
 }
@@ -68,13 +76,13 @@ export class Process {
   #unknowing: readonly UsageEntry[] = []
 
   constructor(ledger: Ledger, deployment: Deployment, surroundings: Surroundings) {
-    const { licences, zeroQuantityRecords, now } = surroundings
+    const { identities, zeroQuantityRecords, now } = surroundings
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise
     this.#end = resolve
     this.#surroundings = surroundings
     this.#ledger = this.#failing(ledger)
-    this.#mapper = new UsageMapper(usageOptions(licences, deployment.per))
+    this.#mapper = new UsageMapper(usageOptions(identities, deployment.per))
     this.#writer = new UsageWriter(this.#ledger)
     let paced = 0
     const sleep = async (wait: number) => {
@@ -82,6 +90,7 @@ export class Process {
     }
     this.cycle = new MeteringCycle({
       ...{ ledger: this.#ledger, now, zeroQuantityRecords, ...deployment },
+      ...(zeroQuantityRecords && { sold: { products: ['prod-a', 'prod-b'], dimensions: DIMENSIONS } }),
       clientFor: region => this.#client(region),
       pacer: new Pacer(10, { now: () => paced, sleep }),
       ...{ closeDelay: CLOSE_DELAY, deadlineMargin: MARGIN, requestTimeout: 1000, concurrency: 2, dryRun: false },
@@ -113,10 +122,10 @@ export class Process {
   export(): Promise<void> {
     const measured = this.#measured
     this.#measured = []
-    const { licences, now } = this.#surroundings
+    const { identities, now } = this.#surroundings
     const time = now()
     for (const { customer, sold, n } of measured) {
-      const who = customersOf(licences)[customer]?.key ?? 'nobody'
+      const who = customersOf(identities)[customer]?.key ?? 'nobody'
       add(this.#exported, `${who} ${sold.name}`, sold.amount(n))
     }
     this.#mapper.map(collectionOf(measured), (account, { name }, amount, _, tally) =>
@@ -136,6 +145,11 @@ export class Process {
     await this.flush()
     await this.#ledger.finalize(account, { ...this.cycle.closeOptions, endedAt })
     await this.cycle.pass()
+  }
+
+  /** What somebody tells of a customer's agreement. */
+  async note(customer: CustomerIdentity, news: AgreementNews): Promise<void> {
+    await this.#ledger.noteAgreement(this.#mapper.account(customer), news, this.cycle.closeOptions)
   }
 
   /** Each unit that was exported is in the ledger or waits here, once. */

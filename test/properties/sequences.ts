@@ -37,7 +37,17 @@ const deployment: fc.Arbitrary<Deployment> = fc.record({
   onNotSubscribed: fc.constantFrom('hold', 'roll-forward'),
 })
 const ledgerFault: fc.Arbitrary<LedgerFault> = fc.record({
-  method: fc.constantFrom('append', 'append', 'settle', 'settle', 'claim', 'closeHours', 'expire', 'due'),
+  method: fc.constantFrom(
+    'append',
+    'append',
+    'noteAgreement',
+    'settle',
+    'settle',
+    'claim',
+    'closeHours',
+    'expire',
+    'due',
+  ),
   done: fc.boolean(),
 })
 const amount = fc.oneof(
@@ -51,7 +61,8 @@ const subscription = step(3, 'subscription', customer, fc.boolean())
 const intrude = step(4, 'intrude', customer, sold, natural(2))
 const endAfter = step(3, 'endAfter', which, fc.integer({ min: 1, max: 14 }))
 const strand = step(2, 'strand', which)
-const mishap = fc.oneof(fault, subscription, intrude, endAfter, strand) as fc.Arbitrary<Mishap>
+const event = step(4, 'event', which, fc.boolean(), fc.boolean())
+const mishap = fc.oneof(fault, subscription, intrude, endAfter, strand, event) as fc.Arbitrary<Mishap>
 const use: fc.Arbitrary<Use> = fc.tuple(natural(3), sold, amount)
 
 const steps = fc.array(
@@ -75,6 +86,16 @@ const steps = fc.array(
     step(1, 'define', which, fc.uniqueArray(sold, { minLength: 2, maxLength: 4 })),
     intrude,
     step(1, 'finalize', which, customer, natural(70)),
+    event,
+    step(
+      3,
+      'news',
+      which,
+      customer,
+      fc.constantFrom('registered', 'active', 'active', 'ended'),
+      fc.oneof(natural(90), fc.integer({ min: -200, max: 12_000 })),
+    ),
+    step(1, 'give', customer, customer, sold),
     step(5, 'judge', natural(9)),
     step(1, 'attribute', customer, sold),
   ),
@@ -83,7 +104,11 @@ const steps = fc.array(
 
 const circumstances = fc.record({
   start: fc.constantFrom(...STARTS),
-  licences: fc.boolean(),
+  identities: fc.constantFrom('product-code', 'licence', 'licence', 'both', 'both'),
+  undocumented: fc.record({
+    endedLicence: fc.constantFrom('CustomerNotSubscribed', 'InvalidLicenseException'),
+    resend: fc.constantFrom('Success', 'Success', 'DuplicateRecord'),
+  }),
   zeroQuantityRecords: fc.boolean(),
   seed: fc.nat(),
 })
@@ -131,6 +156,8 @@ const EVERYTHING = [
   'held refused',
   'held over-maximum',
   'held agreement-ended',
+  'held two-identities',
+  'pending not-subscribed',
   'billed in its own hour',
   'a process ended in the middle',
 ]

@@ -28,7 +28,16 @@ const BY_LICENCE: readonly Customer[] = [
   licensed('222222222222', 'prod-a', 2),
   licensed('222222222222', 'prod-b', 3),
 ]
-export const customersOf = (licences: boolean) => (licences ? BY_LICENCE : BY_PRODUCT)
+/** One AWS account by a product code and by two licences, of which nobody says what product they are of. */
+const BY_BOTH: readonly Customer[] = [
+  { key: 'prod-a,111111111111', accountId: '111111111111', product: 'prod-a' },
+  licensed('111111111111', 'prod-b', 1),
+  licensed('111111111111', 'prod-b', 2),
+]
+/** What AWS tells the customers by. */
+export type Identities = 'product-code' | 'licence' | 'both'
+const CUSTOMERS = { 'product-code': BY_PRODUCT, licence: BY_LICENCE, both: BY_BOTH }
+export const customersOf = (identities: Identities) => CUSTOMERS[identities]
 
 export interface Sold {
   readonly name: string
@@ -51,11 +60,12 @@ export const SOLD: readonly Sold[] = [
 ]
 export const DIMENSIONS = SOLD.map(({ name }) => name)
 
-export function usageOptions(licences: boolean, per: number): UsageOptions {
-  const customers = customersOf(licences)
+export function usageOptions(identities: Identities, per: number): UsageOptions {
+  const customers = customersOf(identities)
   const from = (metric: string) => ({ from: { metric } })
   return {
-    ...(licences ? { product: 'prod-a' } : { productCode: 'prod-a' }),
+    ...(identities !== 'product-code' && { product: 'prod-a' }),
+    ...(identities !== 'licence' && { productCode: 'prod-a' }),
     dimensions: {
       requests: { unit: '{request}', ...from('requests') },
       tokens: { unit: '{token}', per, ...from('tokens') },

@@ -1,13 +1,27 @@
 import assert from 'node:assert/strict'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
-import type { CloseOptions, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
-import { type FaultKind, MarketplaceSimulator, SimulatedServiceError } from '../../src/simulator/index.ts'
+import type { AgreementNews, CloseOptions, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import {
+  type FaultKind,
+  MarketplaceSimulator,
+  SimulatedServiceError,
+  type Undocumented,
+} from '../../src/simulator/index.ts'
 import { Books } from '../ledger/books.ts'
 import { Bill } from './bill.ts'
 import { Hours } from './hours.ts'
 import { CLOSE_DELAY, type Deployment, type LedgerFault, Process, type Surroundings } from './process.ts'
-import { type Customer, catalogueOf, customersOf, DIMENSIONS, identityOf, SOLD, type Sold } from './usage.ts'
+import {
+  type Customer,
+  catalogueOf,
+  customersOf,
+  DIMENSIONS,
+  type Identities,
+  identityOf,
+  SOLD,
+  type Sold,
+} from './usage.ts'
 
 /** Where in a month a sequence begins. */
 export const STARTS = [
@@ -18,7 +32,10 @@ export const STARTS = [
 ]
 export type Use = readonly [customer: number, sold: number, n: number]
 /** A step that makes something go wrong. */
-export type Mishap = readonly [name: 'fault' | 'subscription' | 'intrude' | 'endAfter' | 'strand', ...given: never[]]
+export type Mishap = readonly [
+  name: 'event' | 'fault' | 'subscription' | 'intrude' | 'endAfter' | 'strand',
+  ...given: never[],
+]
 
 const BY = { who: 'ops', why: 'a test' }
 /** No record of ours has it. */
@@ -26,7 +43,8 @@ const FOREIGN_QUANTITY = 1_999_999_999
 
 export interface WorldOptions {
   readonly start: number
-  readonly licences: boolean
+  readonly identities: Identities
+  readonly undocumented?: Partial<Undocumented>
   readonly zeroQuantityRecords: boolean
   readonly seed: number
   /** A connection to the one ledger; each process has its own. */
@@ -53,6 +71,7 @@ export class World {
   readonly #options: WorldOptions
   readonly #customers: readonly Customer[]
   readonly #processes: Running[] = []
+  readonly #events: { one: Customer; what: AgreementNews['what']; at: number }[] = []
   readonly #underWay: Surroundings['underWay'] = []
   /** The true time, and how wrong the machine's clock is. */
   #time: number
@@ -61,9 +80,10 @@ export class World {
   constructor(options: WorldOptions) {
     this.#options = options
     this.#time = options.start
-    this.#customers = customersOf(options.licences)
+    this.#customers = customersOf(options.identities)
     this.simulator = new MarketplaceSimulator({
       ...{ now: () => this.#time, seed: options.seed, quota: null, catalogue: catalogueOf(this.#customers) },
+      ...(options.undocumented && { undocumented: options.undocumented }),
     })
     this.bill = new Bill(this.simulator)
     for (const what of ['hold', 'roll-forward'] as const) {
@@ -83,9 +103,9 @@ export class World {
 
   #begin(index: number, deployment: Deployment): void {
     const ledger = this.#options.open()
-    const { licences, zeroQuantityRecords } = this.#options
+    const { identities, zeroQuantityRecords } = this.#options
     const process = new Process(ledger, deployment, {
-      ...{ licences, zeroQuantityRecords, simulator: this.simulator, underWay: this.#underWay },
+      ...{ identities, zeroQuantityRecords, simulator: this.simulator, underWay: this.#underWay },
       now: () => this.#now,
       note: (name, given, result) => this.#note(name, given, result),
     })
@@ -162,6 +182,24 @@ export class World {
     await this.#work([which, process => process.finalize(identityOf(one), this.#now - minutesAgo * MINUTE)])
   }
 
+  /** Somebody tells of a customer's agreement: it may be true. */
+  async news(which: number, customer: number, what: AgreementNews['what'], secondsAgo: number): Promise<void> {
+    const one = this.#customers[customer] as Customer
+    this.hours.moved(one.key)
+    const at = this.#now - secondsAgo * SECOND
+    await this.#work([which, process => process.note(identityOf(one), { what, at })])
+  }
+
+  /** An event of AWS's arrives, the first or the last that is on its way, and perhaps again. */
+  async event(which: number, last: boolean, again: boolean): Promise<void> {
+    const event = this.#events.at(last ? -1 : 0)
+    if (event === undefined) return
+    if (!again) this.#events.splice(last ? -1 : 0, 1)
+    const { one, what, at } = event
+    this.hours.moved(one.key)
+    await this.#work([which, process => process.note(identityOf(one), { what, at })])
+  }
+
   // What goes wrong
 
   async fault(kind: FaultKind, next: number, customer: number): Promise<void> {
@@ -205,8 +243,10 @@ export class World {
     this.#subscribe(this.#customers[customer] as Customer, subscribed)
   }
 
-  #subscribe({ key, ...identity }: Customer, subscribed: boolean): void {
+  #subscribe(one: Customer, subscribed: boolean): void {
+    const { key, ...identity } = one
     if (!subscribed) this.hours.moved(key)
+    this.#events.push({ one, what: subscribed ? 'active' : 'ended', at: Math.floor(this.#time / SECOND) * SECOND })
     try {
       this.simulator.catalogue[subscribed ? 'subscribe' : 'unsubscribe'](identity)
     } catch {
@@ -247,6 +287,13 @@ export class World {
     if (record === undefined || this.#underWay.length > 0) return
     const by = { ...BY, now: this.#now }
     if (record.reason === 'conflict') return this.#ledger.decide(record.id, 'not-billed', by)
+    if (record.reason === 'two-identities') {
+      const name = `${record.account.key} ${record.dimension}`
+      this.bill.passed.set(name, (this.bill.passed.get(name) ?? 0n) + BigInt(record.quantity) * record.size)
+    }
+    if (record.reason === 'over-maximum' || record.reason === 'two-identities') {
+      this.bill.judged.add(`${record.account.key} ${record.dimension}`)
+    }
     if (record.reason !== 'in-doubt') return this.#ledger.decide(record.id, 'release', by)
     await this.#ledger.decide(record.id, this.bill.has(record) ? 'billed' : 'not-billed', by)
   }
@@ -261,6 +308,26 @@ export class World {
     const given = [nobody.account.key, dimension, to, { ...BY, now: this.#now }] as const
     this.#note('attribute', given, await this.#ledger.attribute(...given))
     this.hours.given(`nobody ${dimension}`, `${key} ${dimension}`)
+  }
+
+  /** What one identity of an account has is another's. */
+  async give(from: number, to: number, sold: number): Promise<void> {
+    const [one, other] = [this.#customers[from] as Customer, this.#customers[to] as Customer]
+    const dimension = DIMENSIONS[sold] as string
+    if (one.accountId === undefined || one.accountId !== other.accountId || one.key === other.key) return
+    const [line] = await this.#ledger.statement({ customer: one.key, dimension })
+    if (line === undefined) return
+    const { key, ...identity } = other
+    const account = { kind: 'customer', key, ...identity } as Parameters<Ledger['attribute']>[2]
+    const given = [one.key, dimension, account, { ...BY, now: this.#now }] as const
+    try {
+      this.#note('attribute', given, await this.#ledger.attribute(...given))
+    } catch (error) {
+      if (!(error instanceof LedgerError && error.code === 'ERR_LEDGER_STATE')) throw error
+      return
+    }
+    this.met.add('given to another licence')
+    this.hours.copied(`${one.key} ${dimension}`, `${key} ${dimension}`)
   }
 
   // What has to hold

@@ -109,7 +109,7 @@ export interface ClosingSeries {
   readonly carried: bigint
   readonly size: bigint
   readonly maxQuantity: number | null
-  /** The quantity that a person let past the guard. */
+  /** As in `BookedSeries`. */
   readonly approved: number
   /** Whether there is a customer to bill. */
   readonly billable: boolean
@@ -159,7 +159,8 @@ export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   })
   return {
     balance: series.balance - BigInt(quantity) * size,
-    approved: held === 'over-maximum' || held === 'two-identities' ? approved : 0,
+    // What is held again with it comes with a release of its own.
+    approved: 0,
     // One that is held from the start is not sent, so it says nothing about the customer.
     record: { quantity, held, probe: waits && held === null },
   }
@@ -170,7 +171,7 @@ interface FreezableSeries {
   readonly balance: bigint
   readonly size: bigint
   readonly maxQuantity: number | null
-  /** The quantity that a person let past the guard. */
+  /** As in `BookedSeries`. */
   readonly approved: number
   readonly ended: boolean
   /** Whether it has whole units of hours before, in which the customer was not subscribed. */
@@ -192,11 +193,12 @@ interface Frozen {
 function wholeUnits(series: FreezableSeries): Frozen {
   const whole = series.balance > 0n ? series.balance / series.size : 0n
   const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
-  // AWS bills what is sent under both: before what news of an agreement may bring out again.
-  if (series.twin && quantity > series.approved) return { quantity, held: 'two-identities' }
-  if (series.ended) return { quantity, held: 'agreement-ended' }
+  // AWS bills what is sent under both.
+  if (series.twin && quantity > -series.approved) return { quantity, held: 'two-identities' }
   // AWS would take it as usage of an agreement that may have begun since.
-  if (series.stale) return { quantity, held: 'not-subscribed' }
-  const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + series.approved
-  return { quantity, held: guarded ? 'over-maximum' : null }
+  if (series.stale && !series.ended) return { quantity, held: 'not-subscribed' }
+  const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + Math.abs(series.approved)
+  if (guarded) return { quantity, held: 'over-maximum' }
+  // The last of all: news of an agreement sends it as it is.
+  return { quantity, held: series.ended ? 'agreement-ended' : null }
 }

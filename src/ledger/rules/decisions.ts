@@ -68,7 +68,7 @@ export interface BookedSeries {
   balance: bigint
   /** What of the balance was there before the usage of the hour that is being closed. Not kept. */
   carried: bigint
-  /** The quantity that a person let past the guard. */
+  /** The quantity that a person let past the guard; below 0, beside another identity of its AWS account, too. */
   approved: number
 }
 
@@ -212,23 +212,25 @@ export function reconsider<Booked extends BookedRecord>(
   record: Booked,
   { now, deadlineMargin }: Pick<AgreementOptions, 'now' | 'deadlineMargin'>,
 ): void {
-  const { state, reason, refusals } = record
-  const waits = reason === 'not-subscribed' || reason === 'agreement-ended'
+  const { state, reason, attempts, refusals } = record
+  // One that was held without asking AWS has usage in it of hours in which there was no agreement.
+  const waits = (reason === 'not-subscribed' && attempts > 0) || reason === 'agreement-ended'
   if (record.probe || !(state === 'pending' || (state === 'held' && waits))) return
   const { agreement } = book.account(record.account)
   const hour = hourOf(record.timestamp)
   const seconds = secondsInside(agreement, hour)
   const end = endOf(agreement)
+  const time = seconds && timeInside(seconds, hour, { now, deadlineMargin })
   if (state === 'held') {
-    if (seconds === undefined) return
-    const time = timeInside(seconds, hour, { now, deadlineMargin })
+    if (seconds === undefined || time === undefined) return
     // Of what AWS has refused it is asked again where there is reason to: an agreement, or that it ended in this hour.
     const covered = seconds.known || seconds.last < hour + HOUR - SECOND
     if (!covered || time.deadline <= now) return
     Object.assign(record, time)
     move(book, record, { state: 'pending', refusals }, now)
-  } else if (seconds !== undefined && !inDoubt(record) && seconds.last < record.timestamp) {
-    record.timestamp = seconds.last
+  } else if (time !== undefined && !inDoubt(record)) {
+    // Later, too: the earlier second that it got when AWS refused it may be of before the agreement.
+    record.timestamp = time.timestamp
   }
   if (end !== null) record.deadline = Math.min(record.deadline, end + GRACE - deadlineMargin)
   record.nextAttemptAt = 0
@@ -350,13 +352,18 @@ export function decideRecord<Booked extends BookedRecord>(
 function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): void {
   if (record.reason === 'not-subscribed') unblock(book, record.account)
   if (record.reason === 'agreement-ended') {
-    const end = endOf(book.account(record.account).agreement)
-    if (end !== null) noteNews(book, record.account, { what: 'active', at: end + 1 })
+    const { agreement } = book.account(record.account)
+    // An end may be told in several ways: it is over after the last of them.
+    const last = agreement?.marks.findLast(([, what]) => what === 'ended')
+    if (last !== undefined && endOf(agreement) !== null) {
+      noteNews(book, record.account, { what: 'active', at: last[0] + 1 })
+    }
   }
-  if (record.reason === 'over-maximum' || record.reason === 'two-identities') {
-    const series = book.seriesOf(record)
-    series.approved = Math.min(series.approved + record.quantity, MAX_QUANTITY)
-  }
+  const series = book.seriesOf(record)
+  // Of both, the last counts; what it does not let pass is held again.
+  const approved = (before: number) => Math.min(Math.max(before, 0) + record.quantity, MAX_QUANTITY)
+  if (record.reason === 'over-maximum') series.approved = approved(series.approved)
+  if (record.reason === 'two-identities') series.approved = -approved(-series.approved)
 }
 
 /**
@@ -372,7 +379,10 @@ export function checkAttribution(from: Account, to: CustomerAccount): void {
   throw otherKind(from.key, `unattributed, or of the same AWS account as "${to.key}"`)
 }
 
-/** Gives what is held that AWS surely has not billed back to the balances, for whom it is of from now on. */
+/**
+ * Gives what is held that AWS surely has not billed back to the balances, for whom it is of from now on: but not what may
+ * have been counted, and billed, under another identity of the account.
+ */
 export function giveBack<Booked extends BookedRecord>(
   book: Book<Booked>,
   records: Iterable<Booked>,
@@ -380,7 +390,7 @@ export function giveBack<Booked extends BookedRecord>(
 ): void {
   for (const record of records) {
     const { state, reason, refusals } = record
-    if (state !== 'held' || mayBeBilled(reason as HeldReason)) continue
+    if (state !== 'held' || reason === 'two-identities' || mayBeBilled(reason as HeldReason)) continue
     move(book, record, { state: 'returned', reason: reason as Transition['reason'], refusals }, now)
   }
 }

@@ -223,6 +223,7 @@ export function agreements(name: string, scenario: Scenario): void {
       // A person may let it pass.
       await scene.ledger.decide(held.id, 'release', BY)
       await scene.use(licensed(2), REQUESTS, 2, 7)
+      await scene.use(other, REQUESTS, 2, 1)
       await scene.close(2)
       assert.equal((await scene.ledger.records({ customer: held.account.key, state: 'pending' })).length, 1)
     })
