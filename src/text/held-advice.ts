@@ -104,6 +104,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     ),
     commands: [
       release('It is other usage, of another product:'),
+      release('The other’s record of that hour was not billed ("records" shows it), and is a day old:'),
       [
         'So it does not come again, tell the code of the licence’s product (in a column product_code):',
         'import-agreements <file>',

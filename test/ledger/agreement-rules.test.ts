@@ -112,6 +112,17 @@ test('what is released as above the maximum does not pass beside another identit
   assert.equal((await scene.history(DORA, GUARDED))[0], '2:101 pending')
 })
 
+test('what is released lets no more past when the dimension is sold in other units since', async () => {
+  await using scene = await Scene.begin(openSqlite)
+  await scene.use(ALICE, GUARDED, 0, 500)
+  await scene.close(0)
+  await scene.ledger.register([{ ...GUARDED, size: 100n * GUARDED.size }])
+  await scene.ledger.decide((await scene.only('held')).id, 'release', BY)
+  await scene.use(ALICE, GUARDED, 1, 20_000)
+  await scene.close(1)
+  assert.equal((await scene.history(ALICE, GUARDED))[0], '1:205 held over-maximum')
+})
+
 test('what may be counted under another identity is not given to a third', async () => {
   await using scene = await Scene.begin(openSqlite)
   const code = customerAccount({ product: 'prod-1', accountId: DORA.accountId })

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { CustomerAccount } from '../../usage/account.ts'
 import { HOUR, hourOf } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementsQuery } from '../ledger.ts'
-import { afterNews, endOf, toldAgreement } from '../rules/agreement.ts'
+import { afterNews, type BookedAgreement, endOf, toldAgreement } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
 import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
 import { noteNews, reconsider } from '../rules/decisions.ts'
@@ -37,23 +37,33 @@ export async function noteAgreement(
 ): Promise<{ changed: boolean; frozen: FrozenRecord[] }> {
   // Before anything of it is written.
   afterNews(null, news)
+  const { table } = database
   const { now } = options
   const ended = news.what === 'ended'
   if (ended) await fold(database, undefined, { accountKey: customer.key, now })
   const [account = 0] = await database.accounts.numbersOf([customer])
   const { closedThrough } = await countInHead(database, account)
-  const hours = ended ? finalHours(news.at, lastClosed(closedThrough ?? undefined, now), now) : []
-  const part = { shard: shardOf(account), hours }
-  if (ended) await takeLateUsage(database, part.shard, series => series.account === account, hours[0])
+  const number = shardOf(account)
+  // An end may have been told before, by another time.
+  const finalHoursOf = (agreement: BookedAgreement): number[] => {
+    const end = ended ? endOf(agreement) : null
+    return end === null ? [] : finalHours(end, lastClosed(closedThrough ?? undefined, now), now)
+  }
+  const known = (await Shard.read(table, number)).account(account).agreement
+  const part = { shard: number, hours: finalHoursOf(afterNews(known, news)) }
+  const [first] = part.hours
+  if (first !== undefined) await takeLateUsage(database, number, series => series.account === account, first)
   const dimensions = ended ? await database.dimensions.all() : []
   const result = await change(database, 'note an agreement', [part], async (shard: Shard) => {
     const before = shard.account(account).agreement
     const changed = noteNews(shard, account, news)
-    const { agreement } = shard.account(account)
+    const agreement = shard.account(account).agreement as BookedAgreement
+    // Others may have told of it meanwhile.
+    const hours = finalHoursOf(agreement)
+    await shard.readSheets(table, hours)
     const twins = await Twins.read(database, shard, [account], hours)
     const frozen: FrozenRecord[] = []
-    // An end that is not the last one is no news of usage.
-    for (const hour of endOf(agreement) === news.at ? hours : []) {
+    for (const hour of hours) {
       const all = [...shard.series.values()].filter(series => series.account === account)
       for (const series of all) {
         series.carried = series.balance
@@ -63,9 +73,9 @@ export async function noteAgreement(
       frozen.push(...freezeSeries(shard, all, closingTerms(hour, options), knowledge))
     }
     const also: Write[] = frozen.length > 0 ? [...twins.writes] : []
-    const named = agreement?.tenant
+    const named = agreement.tenant
     if (named !== undefined && named !== before?.tenant) also.push({ index: placeOfTenant(named, account) })
-    const { customerIdentifier: alias } = agreement ?? {}
+    const { customerIdentifier: alias } = agreement
     if (alias !== undefined && alias !== before?.customerIdentifier) {
       also.push({ index: placeOfTenant(aliasOf(alias), account) })
     }

@@ -335,7 +335,7 @@ export function decideRecord<Booked extends BookedRecord>(
   const { reason, refusals } = record
   if (decision === 'release') {
     move(book, record, { state: 'returned', reason: reason as Transition['reason'], refusals }, now)
-    overcome(book, record)
+    overcome(book, record, size)
     return { action: 'release', amount, detail: reason ?? '' }
   }
   const part = quantity === undefined ? amount : BigInt(quantity) * size
@@ -348,8 +348,12 @@ export function decideRecord<Booked extends BookedRecord>(
   return { action: 'settle', amount, detail }
 }
 
-/** The hindrance is what the person judged to be over. */
-function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booked): void {
+/**
+ * The hindrance is what the person judged to be over.
+ *
+ * @param size the dimension's, which the record may be older than
+ */
+function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, size: bigint): void {
   if (record.reason === 'not-subscribed') unblock(book, record.account)
   if (record.reason === 'agreement-ended') {
     const { agreement } = book.account(record.account)
@@ -360,8 +364,9 @@ function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booke
     }
   }
   const series = book.seriesOf(record)
+  const units = Math.ceil(Number(amountOf(record)) / Number(size))
   // Of both, the last counts; what it does not let pass is held again.
-  const approved = (before: number) => Math.min(Math.max(before, 0) + record.quantity, MAX_QUANTITY)
+  const approved = (before: number) => Math.min(Math.max(before, 0) + units, MAX_QUANTITY)
   if (record.reason === 'over-maximum') series.approved = approved(series.approved)
   if (record.reason === 'two-identities') series.approved = -approved(-series.approved)
 }

@@ -191,6 +191,16 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.deepEqual(stamps.sort(), [hour(1) - SECOND, hour(1) + SECOND])
     })
 
+    scenario('an end that is told again, by another time, freezes what came since', async scene => {
+      const endedAt = hour(1) + 5 * MINUTE
+      await tell(scene, DORA, 'ended', endedAt)
+      // Of before the end; it was under way.
+      await scene.use(DORA, REQUESTS, 1, 3)
+      await tell(scene, DORA, 'ended', endedAt + 2 * MINUTE)
+      const [record] = await scene.claim(endedAt + 2 * MINUTE)
+      assert.deepEqual([record?.quantity, record?.timestamp], [3, endedAt - SECOND])
+    })
+
     scenario('usage between two agreements is held; late news of one brings it out', async scene => {
       await tell(scene, DORA, 'ended', hour(0) + MINUTE)
       await scene.use(DORA, REQUESTS, 1, 1)

@@ -17,7 +17,6 @@ import {
   hour,
   NOT_SUBSCRIBED,
   REQUESTS,
-  TOKENS,
   UNIT,
 } from '../scene.ts'
 import { ALL, dieEverywhere, LOSSES, SleepyClient } from './faults.ts'
@@ -115,7 +114,6 @@ if (withoutJava) {
           const actions = (await other.audit({ actions: ['agreement', 'finalize'] })).map(({ action }) => action)
           assert.deepEqual(actions.sort(), ['agreement', 'finalize'])
           assert.equal((await other.agreements({ tenant: 'acme' }))[0]?.until, endedAt)
-          assert.equal((await other.statement({ dimension: TOKENS.name })).length, 1)
         })
       })
 
