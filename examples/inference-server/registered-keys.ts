@@ -119,7 +119,7 @@ export class RegisteredKeys implements CustomerKeys {
     return this.#isGood(best) ? customerOf(best) : refused(PENDING, 'subscription_pending')
   }
 
-  /** AWS names customers without a licence in another way when it tells of them than when they register. */
+  /** Of customers without a licence AWS tells by SNS, which need not come to the queue. */
   #isGood({ state, account }: Agreement): boolean {
     const told = this.#options.followsEvents && account.licenseArn !== undefined
     return state === 'active' || (state === 'registered' && !told)

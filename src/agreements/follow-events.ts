@@ -80,8 +80,10 @@ function reportOf({ event, outcome, result }: HandledEvent): EventReport {
       const what = `agreement ${event.agreementId} was ${event.what}${status}`
       return { ...said, message: `Event ${id}: the ${what}. Metering goes by its licence, of which AWS tells apart.` }
     }
-    default:
-      return { ...said, message: `Event ${id} (${event.type}) changes nothing here.` }
+    default: {
+      const what = event.type === 'unknown' ? event.detailType : event.type
+      return { ...said, message: `Event ${id} (${what}) changes nothing here.` }
+    }
   }
 }
 

@@ -98,12 +98,15 @@ const SUBSCRIPTION = {
 
 /**
  * The account as the ledger has it: of a licence AWS's examples and its answers write different ARNs, which end alike;
- * a customer with an older identifier may be known by its AWS account.
+ * a customer with an older identifier, whose usage does not go by it, may be known by its AWS account.
  */
 async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<CustomerAccount> {
   const id = name.accountId ?? (name.customerIdentifier as string)
   const [known, lines] = await Promise.all([ledger.agreements({ customer: id }), ledger.statement({ customer: id })])
-  const accounts = [...known, ...lines].flatMap(({ account }) => (account.kind === 'customer' ? [account] : []))
+  const registered = known.filter(({ customerIdentifier }) => customerIdentifier === id)
+  const accounts = [...lines, ...registered, ...known].flatMap(({ account }) =>
+    account.kind === 'customer' ? [account] : [],
+  )
   return (
     accounts.find(
       account =>

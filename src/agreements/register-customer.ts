@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { MarketplaceMeteringError } from '../errors.ts'
 import type { Agreement } from '../ledger/ledger.ts'
 import type { RegistrationClient, ResolveCustomerResult } from '../marketplace/registration.ts'
@@ -52,6 +53,7 @@ export async function registerCustomer(token: string, options: RegistrationOptio
     ...({ what: 'registered', at: Math.floor(now()), productCode } as const),
     ...(tenant !== undefined && { tenant, keepTenant }),
     ...(alias && { customerIdentifier: alias }),
+    registration: hash('sha256', token).slice(0, 32),
   }
   await ledger.noteAgreement(account, news, await noteOptions(parsed, { who: 'registration' }))
   const [agreement] = await ledger.agreements({ customer: account.key })

@@ -277,6 +277,8 @@ export interface AgreementNews {
   readonly agreementId?: string
   /** By which AWS's older notifications name a customer that is known by its AWS account: it is found by that, too. */
   readonly customerIdentifier?: string
+  /** Which registration it is: one that was told last is no news, whenever it is told again. */
+  readonly registration?: string
 }
 
 export interface AgreementResult extends CloseResult {
@@ -446,7 +448,7 @@ export interface UnsettledFigure {
 }
 
 export interface StatementQuery {
-  /** A customer's account key, account id or identifier. */
+  /** A customer's account key, account id, identifier or licence. */
   readonly customer?: string
   readonly dimension?: string
   /** Hours from this instant on; without a period, everything since the ledger began. */

@@ -178,6 +178,39 @@ describe('AWS events of agreements', () => {
 })
 
 describe('registration', () => {
+  test('who is metered by an AWS account is told of by SNS, which names the older identifier', async () => {
+    const { ledger, options, handle, at } = await begin()
+    const simulator = new MarketplaceSimulator({ now: () => START })
+    const names = { accountId: ACCOUNT, customerIdentifier: 'alice' }
+    const sns = (action: string, time: number, identifier = 'alice') => ({
+      ...{ Type: 'Notification', MessageId: action, Timestamp: new Date(time).toISOString() },
+      Message: JSON.stringify({ action, 'customer-identifier': identifier, 'product-code': CODE }),
+    })
+    // AWS may tell of a buyer before registration.
+    await handle(sns('subscribe-success', START))
+    await handle(sns('subscribe-success', START, 'bob'))
+    const token = simulator.catalogue.createToken({ product: CODE, ...names })
+    const client = simulatorClient(simulator)
+    at(START + SECOND)
+    const { account } = await registerCustomer(token, { ...options, client })
+    assert.deepEqual(account, customerAccount({ product: CODE, accountId: ACCOUNT }))
+    const usage = { account, dimension: 'tokens', hour: START, amount: 7_000_000n }
+    await ledger.append({ writer: '0'.repeat(32), sequence: 1, entries: [usage] })
+    at(START + 31 * MINUTE)
+    const ended = await handle(sns('unsubscribe-pending', START + 30 * MINUTE))
+    assert.deepEqual([ended.account, ended.result?.records], [account, 1])
+    const [known] = await ledger.agreements({ customer: account.key })
+    assert.deepEqual([known?.state, known?.customerIdentifier], ['ended', 'alice'])
+    // Where usage goes by the identifier, so does the agreement.
+    const bob = customerAccount({ product: CODE, customerIdentifier: 'bob' })
+    await ledger.append({ writer: '0'.repeat(32), sequence: 2, entries: [{ ...usage, account: bob }] })
+    await registerCustomer(
+      simulator.catalogue.createToken({ product: CODE, accountId: '444455556666', customerIdentifier: 'bob' }),
+      { ...options, client },
+    )
+    assert.deepEqual((await handle(sns('unsubscribe-pending', START + 30 * MINUTE, 'bob'))).account, bob)
+  })
+
   test('a token becomes a customer that the ledger knows, by its tenant', async () => {
     const { ledger, options, at } = await begin()
     const simulator = new MarketplaceSimulator({ now: () => START })

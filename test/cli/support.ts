@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
@@ -105,13 +104,41 @@ export async function seededLedger(path: string): Promise<string> {
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
-/** Runs the command line as an operator does. */
-export async function run(args: string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
+interface Ran {
+  readonly stdout: string
+  readonly stderr: string
+  readonly status: number | null
+}
+
+const WARM = fileURLToPath(new URL('warm.ts', import.meta.url))
+let warm: ChildProcess | undefined
+let runs: Promise<unknown> = Promise.resolve()
+
+/**
+ * Runs the command line as an operator does, but that its process goes on to run the next one, as it takes longer to begin
+ * than to run most commands. One after another; what is about processes themselves starts `MAIN`.
+ */
+export function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  const ran = runs.then(async () => {
+    warm ??= begin()
+    const child = warm
+    const answer = new Promise<Ran>(resolve => child.once('message', message => resolve(message as Ran)))
+    child.ref()
+    child.channel?.ref()
+    child.send({ args, env: { ...process.env, ...env } })
+    const result = await answer
+    child.unref()
+    child.channel?.unref()
+    return result
   })
-  const exit = new Promise<number | null>(resolve => child.once('close', resolve))
-  const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), exit])
-  return { stdout, stderr, status }
+  runs = ran.catch(() => {})
+  return ran
+}
+
+function begin(): ChildProcess {
+  const child = fork(WARM, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child.once('exit', () => {
+    if (warm === child) warm = undefined
+  })
+  return child
 }

@@ -33,7 +33,7 @@ test('the image is small, runs as nobody, and has its ledger on a volume', () =>
     [image.user, image.stopSignal, image.volumes, image.expose],
     ['node', 'SIGTERM', ['/ledger'], ['8080']],
   )
-  assert.ok(image.env.MARKETPLACE_LEDGER?.startsWith('/ledger/') && image.env.CUSTOMERS_FILE?.startsWith('/ledger/'))
+  assert.ok(image.env.MARKETPLACE_LEDGER?.startsWith('/ledger/'))
   const [base = ''] = baseImages()
   const [, major, minor] = /^node:(\d+)\.(\d+)\.\d+-[\w-]*slim$/.exec(base) ?? []
   assert.ok(Number(major) === 24 && Number(minor) >= 15, `${base} is one version, from 24.15 on`)
@@ -105,12 +105,12 @@ async function complete(url: string, key: string): Promise<{ total_tokens: numbe
   return ((await answer.json()) as { usage: { total_tokens: number } }).usage
 }
 
-async function simulatedAws(t: TestContext, now: () => number) {
+async function simulatedAws(t: TestContext, now: () => number, subscribed: boolean) {
   const aws = await startSimulator({
     now,
     catalogue: {
       products: [{ code: CODE, dimensions: ['inference-requests', 'tokens-processed', 'gpu-hours'] }],
-      customers: [{ accountId: ACCOUNT, subscriptions: [{ product: CODE, licenseArn: LICENCE }] }],
+      customers: [{ accountId: ACCOUNT, subscriptions: subscribed ? [{ product: CODE, licenseArn: LICENCE }] : [] }],
     },
   })
   t.after(() => aws.close())
@@ -120,13 +120,14 @@ async function simulatedAws(t: TestContext, now: () => number) {
 for (const client of ['sdk', 'http']) {
   test(`the server in the image's configuration registers a buyer and meters through the ${client} client`, async t => {
     let ahead = 0
-    const aws = await simulatedAws(t, () => Date.now() + ahead)
+    const aws = await simulatedAws(t, () => Date.now() + ahead, false)
     rmSync(join(image.root, 'ledger'), { recursive: true })
     mkdirSync(join(image.root, 'ledger'))
 
     const { child, env, url, output } = await start(await freePort(), {
       METERING_CLIENT: client,
       METRICS_SERVICE: 'stack',
+      EVENTS_QUEUE: aws.queueUrl,
       PRODUCT: 'inference',
       PRODUCT_CODE: CODE,
       OTEL_METRIC_EXPORT_INTERVAL: '100',
@@ -144,10 +145,14 @@ for (const client of ['sdk', 'http']) {
     const check = () => promisify(execFile)(process.execPath, args, { env })
     await check()
 
-    const token = aws.simulator.catalogue.createToken({ product: CODE, accountId: ACCOUNT, licenseArn: LICENCE })
+    const subscription = { product: CODE, accountId: ACCOUNT, licenseArn: LICENCE }
+    aws.simulator.catalogue.subscribe({ ...subscription, pending: true })
+    const token = aws.simulator.catalogue.createToken(subscription)
     const form = new URLSearchParams({ 'x-amzn-marketplace-token': token })
     const page = await fetch(`${url}/register`, { method: 'POST', body: form })
     const key = /<code id="api-key">([^<]+)</.exec(await page.text())?.[1]
+    aws.simulator.catalogue.activate(subscription)
+    for (let tries = 0; aws.simulator.queue.messages().length > 0 && tries < 200; tries++) await sleep(50)
     const ask = async () => (await complete(url, key as string)).total_tokens
     let tokens = 0
     for (let request = 0; request < 5; request++) tokens += await ask()
@@ -191,11 +196,11 @@ for (const client of ['sdk', 'http']) {
   })
 }
 
-test('two tasks of the image meter through one ledger on DynamoDB, and write nothing else', {
+test('two tasks of the image register a buyer and meter through one ledger on DynamoDB, and write nothing else', {
   skip: withoutJava,
 }, async t => {
   let ahead = 0
-  const aws = await simulatedAws(t, () => Date.now() + ahead)
+  const aws = await simulatedAws(t, () => Date.now() + ahead, true)
   const dynamodb = await DynamoDBLocal.shared()
   t.after(() => dynamodb[Symbol.asyncDispose]())
   const tableName = await dynamodb.table(dynamodb.client())
@@ -207,7 +212,6 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
   const task = async () => {
     const server = await start(await freePort(), {
       API_KEYS: JSON.stringify({ [key]: { name: 'Buyer', accountId: ACCOUNT, licenseArn: LICENCE } }),
-      CUSTOMERS_FILE: '',
       MARKETPLACE_LEDGER: `dynamodb://${tableName}?region=us-east-1&endpoint=${endpoint.url}`,
       PRODUCT: 'inference',
       PRODUCT_CODE: CODE,
@@ -221,9 +225,25 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
   }
   const tasks = await Promise.all([task(), task()])
   const said = () => tasks.map(({ output }) => output()).join('\n')
-  const ask = async ({ url }: { url: string }) => (await complete(url, key)).total_tokens
+  // The same customer, whose key is listed, registers: at one task, and again at the other, which replaces the key.
+  const token = aws.simulator.catalogue.createToken({ product: CODE, accountId: ACCOUNT, licenseArn: LICENCE })
+  const register = async (url: string, more = {}) => {
+    const body = new URLSearchParams({ 'x-amzn-marketplace-token': token, ...more })
+    return /<code id="api-key">([^<]+)</.exec(
+      await (await fetch(`${url}/register`, { method: 'POST', body })).text(),
+    )?.[1]
+  }
+  const [first, second] = tasks as [(typeof tasks)[0], (typeof tasks)[0]]
+  const lost = await register(first.url)
+  assert.equal(await register(second.url), undefined)
+  const registered = (await register(second.url, { replace: 'yes' })) as string
+  assert.ok(lost !== undefined && registered !== undefined, said())
+  const answer = await fetch(`${first.url}/v1/models`, { headers: { authorization: `Bearer ${lost}` } })
+  assert.equal(answer.status, 401)
+  const ask = async ({ url }: { url: string }, own = registered) => (await complete(url, own)).total_tokens
   let tokens = 0
-  for (const one of [...tasks, ...tasks, ...tasks]) tokens += await ask(one)
+  for (const one of [...tasks, ...tasks]) tokens += await ask(one)
+  for (const one of tasks) tokens += await ask(one, key)
 
   const ledger = await DynamoDBLedger.open({ tableName, client: dynamodb.client() })
   t.after(() => ledger.close())
@@ -234,7 +254,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
 
   ahead = 2 * HOUR
   for (const { child } of tasks) child.send({ ahead })
-  const inTheNextHour = (await Promise.all(tasks.map(ask))).reduce((sum, one) => sum + one)
+  const inTheNextHour = (await Promise.all(tasks.map(one => ask(one)))).reduce((sum, one) => sum + one)
   const billed = () =>
     Object.fromEntries(
       aws.simulator.totals({ customer: LICENCE }).map(({ dimension, quantity }) => [dimension, quantity]),
@@ -245,7 +265,7 @@ test('two tasks of the image meter through one ledger on DynamoDB, and write not
   assert.deepEqual(await Promise.all(tasks.map(({ child }) => stop(child))), [0, 0], said())
   assert.equal(await recorded(), BigInt(tokens + inTheNextHour) * 1_000_000n)
   assert.ok(!existsSync(join(image.root, 'ledger')))
-  for (const secret of [key, ACCOUNT, LICENCE]) assert.ok(!said().includes(secret))
+  for (const secret of [key, registered, token, ACCOUNT, LICENCE]) assert.ok(!said().includes(secret))
 })
 
 test('without a product code the image does not start, and says why', async () => {

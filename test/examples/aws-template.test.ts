@@ -11,6 +11,7 @@ import { tableDefinition } from '../../src/ledger/dynamodb/definition.ts'
 import { expectedOfLedger, ledgerName } from '../../src/ledger/open.ts'
 
 const path = fileURLToPath(new URL('../../examples/aws/cloudformation.yaml', import.meta.url))
+const forwarding = fileURLToPath(new URL('../../examples/aws/agreement-events.yaml', import.meta.url))
 const text = readFileSync(path, 'utf8')
 const engine = new CelEngine()
 const folder = mkdtempSync(join(tmpdir(), 'template-'))
@@ -23,16 +24,15 @@ const required = {
   ProductCode: 'example-product-code',
   RepositoryName: 'inference-server',
   ImageTag: '0.1.0',
-  ApiKeysArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:keys-AbCdEf',
   CertificateArn: 'arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012',
 }
 
 const volume = { Ledger: 'volume', InstanceImage: 'ami-0123456789abcdef0' }
 
 /** AWS's own validator, offline: types, properties, values, references, conditions, and what AWS advises. */
-function findings(file: string, parameters: Record<string, string> = {}): string[] {
+function findings(file: string, parameters: Record<string, string> = {}, others = required): string[] {
   const { diagnostics } = engine.validateStandard(new TemplateFile(file), {
-    parameterOverrides: { ...required, ...parameters },
+    parameterOverrides: { ...others, ...parameters },
     severityLevel: 'WARN',
     // It takes the parameter that the test sets for an image that is written into the template.
     exclude: { ids: ['W9010'] },
@@ -50,12 +50,18 @@ for (const parameters of [
   { ProductLabel: 'inference', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' },
   volume,
   { ...volume, Tasks: 'stopped' },
-  { ...volume, Registration: 'on', ApiKeysArn: '' },
+  { ...volume, ProductLabel: 'inference' },
+  { ApiKeysArn: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:keys-AbCdEf' },
 ]) {
   test(`the template is valid with ${JSON.stringify(parameters)}`, () => {
     assert.deepEqual(findings(path, parameters), [])
   })
 }
+
+test('what brings the events to another region is valid', () => {
+  const parameters = { Region: 'eu-central-1', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' }
+  assert.deepEqual(findings(forwarding, {}, parameters as never), [])
+})
 
 test('the check finds what is wrong', () => {
   const mistakes: [what: string, from: string, to: string, finding: RegExp][] = [
@@ -96,20 +102,25 @@ function plain(value: Json): Json {
   return value
 }
 
-const model = new TemplateModel(new TemplateFile(path))
-const resources = Object.fromEntries(
-  Object.entries(model.resources()).map(([name, { resourceType, deletionPolicy, updateReplacePolicy, properties }]) => [
-    name,
-    {
-      type: resourceType,
-      deletionPolicy: deletionPolicy && plain(deletionPolicy),
-      updateReplacePolicy: updateReplacePolicy && plain(updateReplacePolicy),
-      ...Object.fromEntries(Object.entries(properties as Json).map(([key, value]) => [key, plain(value)])),
-    } as Json,
-  ]),
-)
+function resourcesOf(file: string): Record<string, Json> {
+  const model = new TemplateModel(new TemplateFile(file))
+  const entries = Object.entries(model.resources())
+  model.free()
+  return Object.fromEntries(
+    entries.map(([name, { resourceType, deletionPolicy, updateReplacePolicy, properties }]) => [
+      name,
+      {
+        type: resourceType,
+        deletionPolicy: deletionPolicy && plain(deletionPolicy),
+        updateReplacePolicy: updateReplacePolicy && plain(updateReplacePolicy),
+        ...Object.fromEntries(Object.entries(properties as Json).map(([key, value]) => [key, plain(value)])),
+      } as Json,
+    ]),
+  )
+}
+
+const resources = resourcesOf(path)
 const ofType = (type: string) => Object.values(resources).filter(resource => resource.type === type)
-model.free()
 
 test('autoscaling is 1 to 10 tasks at 50 requests a task, 60 and 300 seconds apart, and one task with the volume', () => {
   const { MinCapacity, MaxCapacity } = resources.ScalableTarget
@@ -192,13 +203,15 @@ const statements = ({ Policies }: Json): Json[] =>
 const actions = (role: Json): string[] => statements(role).flatMap(({ Action }) => Action)
 
 test('the server may meter, register customers, and use its ledger, and nothing else', () => {
-  const [metering, ledger] = resources.TaskRole.Policies
+  const [metering, events, ledger] = resources.TaskRole.Policies
   assert.deepEqual(actions({ Policies: [metering] }), [
     'aws-marketplace:BatchMeterUsage',
     'aws-marketplace:ResolveCustomer',
   ])
-  assert.equal(metering.PolicyDocument.Statement[1].when, 'Registers')
-  assert.equal(resources.TaskRole.Policies.length, 2)
+  assert.equal(events.when, 'HasLicences')
+  const [queue, ...more] = statements({ Policies: [events] })
+  assert.deepEqual([queue.Resource, more], [{ reference: 'EventsQueue' }, []])
+  assert.equal(resources.TaskRole.Policies.length, 3)
   assert.equal(ledger.when, 'SharedLedger')
   const [table, key] = statements({ Policies: [ledger] })
   assert.deepEqual(table.Resource.when, 'RestoredLedger')
@@ -331,9 +344,71 @@ test('the parameters refuse latest, and what does not go together', () => {
   const section = text.slice(text.indexOf('\nRules:'), text.indexOf('\nConditions:'))
   const { Rules } = parse(section, { customTags: [...functions, { tag: '!Ref', resolve: (name: string) => name }] })
   const rules = Object.values<Json>(Rules).map(({ RuleCondition, Assertions }) => [RuleCondition, Assertions[0].Assert])
-  assert.deepEqual(rules, [
-    [{ Equals: ['Ledger', 'volume'] }, { Not: [{ Equals: ['InstanceImage', 'none'] }] }],
-    [{ Equals: ['Registration', 'on'] }, { Equals: ['Ledger', 'volume'] }],
-    [{ Equals: ['Registration', 'off'] }, { Not: [{ Equals: ['ApiKeysArn', ''] }] }],
-  ])
+  assert.deepEqual(rules, [[{ Equals: ['Ledger', 'volume'] }, { Not: [{ Equals: ['InstanceImage', 'none'] }] }]])
+})
+
+/** The operations of SQS that the consumer sends. */
+const sentToQueue = (() => {
+  const client = readFileSync(new URL('../../src/agreements/queue/client.ts', import.meta.url), 'utf8')
+  const operations = [...client.matchAll(/^ {2}([a-z]\w+)\(\n? *request: \{/gm)].map(([, name = '']) => name)
+  assert.equal(operations.length, 4)
+  return operations.map(name => `sqs:${name.charAt(0).toUpperCase()}${name.slice(1)}`).sort()
+})()
+
+test("AWS's events come into a queue that the rule alone may send to, and the server reads it in every variant", () => {
+  const { EventsRule, EventsQueue, EventsDeadLetters, EventsQueuePolicy, EventsDeadLettersPolicy } = resources
+  assert.deepEqual(EventsRule.EventPattern, { source: ['aws.agreement-marketplace'] })
+  const [target, ...others] = EventsRule.Targets
+  assert.deepEqual(
+    [target.Arn, target.DeadLetterConfig.Arn, others],
+    [...[{ reference: 'EventsQueue' }, { reference: 'EventsDeadLetters' }, []]],
+  )
+  const { deadLetterTargetArn, maxReceiveCount } = EventsQueue.RedrivePolicy
+  assert.deepEqual([deadLetterTargetArn, maxReceiveCount], [{ reference: 'EventsDeadLetters' }, 10])
+  for (const queue of [EventsQueue, EventsDeadLetters]) {
+    assert.deepEqual([queue.SqsManagedSseEnabled, queue.MessageRetentionPeriod], [true, 14 * 24 * 3600])
+  }
+  assert.equal(EventsDeadLetters.deletionPolicy, 'Retain')
+  for (const [policy, name] of [
+    [EventsQueuePolicy, 'EventsQueue'],
+    [EventsDeadLettersPolicy, 'EventsDeadLetters'],
+  ]) {
+    const [allow, deny, ...more] = policy.PolicyDocument.Statement
+    assert.deepEqual([allow.Principal, allow.Action], [{ Service: 'events.amazonaws.com' }, 'sqs:SendMessage'])
+    assert.deepEqual(allow.Condition, { ArnEquals: { 'aws:SourceArn': { reference: 'EventsRule' } } })
+    assert.deepEqual([deny.Effect, deny.Condition], ['Deny', { Bool: { 'aws:SecureTransport': 'false' } }])
+    assert.deepEqual([allow.Resource, deny.Resource, more], [{ reference: name }, { reference: name }, []])
+  }
+  assert.deepEqual(
+    actions(resources.TaskRole).filter(action => action.startsWith('sqs:')),
+    sentToQueue,
+  )
+  const { Environment } = resources.TaskDefinition.ContainerDefinitions[0]
+  const variable = (name: string) => Environment.find(({ Name }: Json) => Name === name).Value
+  assert.deepEqual(variable('EVENTS_QUEUE'), { when: 'HasLicences', yes: { reference: 'EventsQueue' }, no: '' })
+  // With it buyers register, whatever the ledger is.
+  assert.ok(variable('PRODUCT_CODE') !== undefined)
+  const { EventsWaitAlarm, EventsDeadLettersAlarm } = resources
+  assert.deepEqual(
+    [EventsWaitAlarm, EventsDeadLettersAlarm].map(({ MetricName, Threshold, Dimensions }) => [
+      ...[MetricName, Threshold, Dimensions[0].Value],
+    ]),
+    [
+      ['ApproximateAgeOfOldestMessage', 600, { reference: 'EventsQueue' }],
+      ['ApproximateNumberOfMessagesVisible', 0, { reference: 'EventsDeadLetters' }],
+    ],
+  )
+})
+
+test('in another region the same events are forwarded from us-east-1, by a role that may do nothing else', () => {
+  const { Rule, Role, DeadLetters, DeadLettersPolicy, NotForwardedAlarm } = resourcesOf(forwarding)
+  const [target] = Rule.Targets
+  assert.deepEqual(Rule.EventPattern, resources.EventsRule.EventPattern)
+  assert.deepEqual([target.RoleArn, target.DeadLetterConfig.Arn], [{ reference: 'Role' }, { reference: 'DeadLetters' }])
+  assert.deepEqual(actions(Role), ['events:PutEvents'])
+  assert.deepEqual(Role.Policies[0].PolicyDocument.Statement[0].Resource, target.Arn)
+  assert.equal(DeadLetters.SqsManagedSseEnabled, true)
+  const [allow] = DeadLettersPolicy.PolicyDocument.Statement
+  assert.deepEqual(allow.Condition, { ArnEquals: { 'aws:SourceArn': { reference: 'Rule' } } })
+  assert.deepEqual([NotForwardedAlarm.MetricName, NotForwardedAlarm.AlarmActions.length], ['FailedInvocations', 1])
 })

@@ -167,6 +167,29 @@ test('a licence that becomes active late bills the hour in which its buyer regis
   }
 })
 
+test('what waits for its agreement is asked for once more before its window closes, and so is what AWS does not answer', async t => {
+  const bench = new Bench(t)
+  const { catalogue, faults } = bench.simulator
+  await bench.ledger.noteAgreement(
+    customer(1),
+    { what: 'active', at: NOW - 2 * HOUR },
+    { ...bench.cycle.closeOptions, now: bench.now },
+  )
+  catalogue.suspend({ accountId: accountId(1) })
+  faults.add({ kind: 'internal-error', rate: 1, customer: accountId(2) })
+  await bench.use(customer(1), 4)
+  await bench.use(customer(2), 4, { dimension: TOKENS })
+  const closes = NOW - 70 * MINUTE + 24 * HOUR
+  while (bench.now < closes - 12 * MINUTE) {
+    await bench.pass()
+    bench.now = Math.min(Math.max(await bench.cycle.nextPassAt(), bench.now + MINUTE), closes - 12 * MINUTE)
+  }
+  catalogue.resume({ accountId: accountId(1) })
+  faults.clear()
+  await bench.passes(6, MINUTE)
+  await bench.assertAllBilled()
+})
+
 test('what cannot be known of one half does not touch the other', async t => {
   const bench = new Bench(t, {
     cycle: { concurrency: 1 },

@@ -199,8 +199,26 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'give back what of one not subscribed could not be sent',
     sin: 'it was used without an agreement, and is billed to the one that the next answer shows',
-    edits: edit('ledger/rules/transitions.ts', 'refused && !record.probe && !early', 'false'),
+    edits: edit('ledger/rules/transitions.ts', 'refused !== undefined && !probe && !early', 'false'),
     caughtBy: [NOT_SUBSCRIBED],
+  },
+  {
+    name: 'hold at once what an agreement covers',
+    sin: 'a licence that comes an hour late is not billed for it before somebody releases it, into another hour',
+    edits: edit('ledger/rules/transitions.ts', 'return inside && !probe && quantity > 0', 'return false'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'stamp a record after the end of its agreement',
+    sin: 'AWS refuses what was used in the last hour',
+    edits: edit('ledger/rules/agreement.ts', 'Math.min(hourEnd - SECOND, wholeSecond(to - 1))', 'hourEnd - SECOND'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'bill a second identity beside the first',
+    sin: 'AWS bills both',
+    edits: edit('ledger/rules/closing.ts', 'series.twin && quantity > series.approved', 'false'),
+    caughtBy: [CONFORMANCE],
   },
   {
     name: 'ask AWS no more for one not subscribed',

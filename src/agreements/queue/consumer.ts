@@ -10,7 +10,7 @@ export interface AgreementConsumerOptions {
   readonly queue: string
   /**
    * Resolves when what the event changes is durable: its message is deleted then, and comes again otherwise. Events come
-   * at least once and in any order: by `id` and `at` they are told apart and ordered. Unknown ones do not come here.
+   * at least once and in any order: by `id` and `at` they are told apart and ordered.
    */
   readonly handle: (event: AgreementEvent) => Promise<unknown>
   /** Tells a person. */
@@ -24,9 +24,8 @@ export interface AgreementConsumerOptions {
 /** Messages since the start. One that comes again counts again. */
 export interface ConsumerCounts {
   received: number
+  /** With those that mean nothing to metering, or that AWS has added since. */
   handled: number
-  /** Events that mean nothing to metering, or that AWS has added since: deleted. */
-  unknown: number
   unreadable: number
   unhandled: number
   /** Requests for messages that failed. */
@@ -100,7 +99,7 @@ interface Message {
  */
 class Consumer {
   readonly counts: ConsumerCounts = {
-    ...{ received: 0, handled: 0, unknown: 0, unreadable: 0, unhandled: 0, unreachable: 0 },
+    ...{ received: 0, handled: 0, unreadable: 0, unhandled: 0, unreachable: 0 },
   }
   readonly stopping = new AbortController()
   readonly #address: QueueAddress
@@ -174,15 +173,12 @@ class Consumer {
   }
 
   async #take({ message, event }: Received): Promise<void> {
-    if (event.type === 'unknown') this.counts.unknown++
-    else {
-      try {
-        await this.#handle(event)
-      } catch (error) {
-        return this.#failed(message, event, error)
-      }
-      this.counts.handled++
+    try {
+      await this.#handle(event)
+    } catch (error) {
+      return this.#failed(message, event, error)
     }
+    this.counts.handled++
     try {
       await this.#client.deleteMessage({ QueueUrl: this.#address.url, ReceiptHandle: message.receipt })
     } catch (error) {

@@ -115,23 +115,12 @@ export class Accounts {
     return this.#accounts[number]?.key ?? `number ${number}`
   }
 
-  /** The numbers of the accounts with this key, account id or identifier, as far as they are known here. */
+  /** The numbers of the accounts with this key, account id, identifier or licence, as far as they are known here. */
   find(name: string): number[] {
-    return this.#findBy(name, ({ accountId, customerIdentifier }) => [accountId, customerIdentifier])
-  }
-
-  /** Those also that have this licence. */
-  findLicensed(name: string): number[] {
-    return this.#findBy(name, ({ accountId, customerIdentifier, licenseArn }) => {
-      return [accountId, customerIdentifier, licenseArn]
-    })
-  }
-
-  #findBy(name: string, namesOf: (customer: CustomerAccount) => (string | undefined)[]): number[] {
     return [...this.#accounts.entries()].flatMap(([number, account]) => {
       if (account === undefined) return []
-      const names = account.kind === 'customer' ? namesOf(account) : []
-      return account.key === name || names.includes(name) ? [number] : []
+      const { key, accountId, customerIdentifier, licenseArn } = account as Partial<CustomerAccount>
+      return [key, accountId, customerIdentifier, licenseArn].includes(name) ? [number] : []
     })
   }
 

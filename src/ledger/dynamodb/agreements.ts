@@ -129,7 +129,7 @@ export async function agreements(database: Database, { tenant, customer }: Agree
   const named =
     customer === undefined
       ? undefined
-      : new Set([...accounts.findLicensed(customer), ...(await accountsOfTenant(database, aliasOf(customer)))])
+      : new Set([...accounts.find(customer), ...(await accountsOfTenant(database, aliasOf(customer)))])
   const some = ofTenant ?? named
   const { customers } = head
   const shards = some === undefined ? shardsOf({ customers }) : [...new Set([...some].map(shardOf))]

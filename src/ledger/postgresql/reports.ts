@@ -62,7 +62,7 @@ export async function dimensions(transaction: Transaction): Promise<Dimension[]>
   return (await transaction.all('SELECT * FROM dimension ORDER BY id')).map(dimensionOf)
 }
 
-const WHOSE = `($1::text IS NULL OR $1 IN (account.key, account.account_id, account.customer_identifier))
+const WHOSE = `($1::text IS NULL OR $1 IN (account.key, account.account_id, account.customer_identifier, account.license_arn))
   AND ($2::text IS NULL OR dimension.name = $2)`
 
 export async function statementLines(transaction: Transaction, query: StatementQuery): Promise<StatementLine[]> {

@@ -23,6 +23,8 @@ export interface BookedAgreement {
   readonly agreementId?: string
   /** Of a customer that is known by its AWS account. */
   readonly customerIdentifier?: string
+  /** The token that it came with last, as a digest. */
+  readonly registration?: string
 }
 
 /** So many marks are kept, the latest. AWS takes usage for a day, in which there are few. */
@@ -32,7 +34,7 @@ export const GRACE = HOUR
 
 /** Of two at one time the end is the later: what is over is not revived by what came with it. */
 const ORDER = { registered: 0, active: 1, ended: 2 } as const
-const NAMES = ['tenant', 'productCode', 'agreementId', 'customerIdentifier'] as const
+const NAMES = ['tenant', 'productCode', 'agreementId', 'customerIdentifier', 'registration'] as const
 
 /** What is known after news. The same object where they say nothing new. */
 export function afterNews(before: BookedAgreement | null, news: AgreementNews): BookedAgreement {
@@ -43,9 +45,11 @@ export function afterNews(before: BookedAgreement | null, news: AgreementNews): 
   }
   const known = before?.marks ?? []
   const mark = [at, what] as const
-  const all = [...known, mark].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y]).slice(-MOST_MARKS)
-  // Who comes with a token again while the agreement is in force says nothing of it.
-  const again = what === 'registered' && (known.findLast(one => one[0] <= at)?.[1] ?? 'ended') !== 'ended'
+  const all = withoutRepeated([...known, mark].sort(([a, x], [b, y]) => a - b || ORDER[x] - ORDER[y])).slice(
+    -MOST_MARKS,
+  )
+  // A page that is loaded again says nothing of the agreement: nor undoes it an end that is told late.
+  const again = news.registration !== undefined && news.registration === before?.registration
   // One that is older than all that are kept says nothing, either.
   const same = again || known.some(one => one[0] === at && one[1] === what) || !all.includes(mark)
   const told = news.keepTenant === true ? { ...news, tenant: before?.tenant ?? news.tenant } : news
@@ -54,6 +58,16 @@ export function afterNews(before: BookedAgreement | null, news: AgreementNews): 
   )
   if (before !== null && same && NAMES.every(name => names[name] === before[name])) return before
   return { marks: same ? known : all, ...names }
+}
+
+/** Of registrations in a row the first and the last say all. */
+function withoutRepeated(marks: readonly AgreementMark[]): AgreementMark[] {
+  return marks.filter(
+    (_, index) =>
+      marks.slice(Math.max(0, index - 1), index + 2).some(([, what]) => what !== 'registered') ||
+      index === 0 ||
+      index === marks.length - 1,
+  )
 }
 
 /** When an agreement ended that has not begun again since; null where it has not ended, as far as is known. */
@@ -90,7 +104,7 @@ export function stateOf(agreement: BookedAgreement): { state: AgreementState; si
 /** What is told of a customer's agreement. */
 export function toldAgreement(
   account: CustomerAccount,
-  { marks, ...names }: BookedAgreement,
+  { marks, registration: _, ...names }: BookedAgreement,
   refusedSince: number | null,
 ): Agreement {
   return { account, ...stateOf({ marks }), ...(refusedSince !== null && { refusedSince }), ...names }

@@ -261,10 +261,10 @@ export function settleRecord<Booked extends BookedRecord>(
     record.claimedUntil = 0
   }
   const account = book.account(record.account)
-  if (answered.type === 'retry') record.nextAttemptAt = answered.at
+  if (answered.type === 'retry') record.nextAttemptAt = beforeItsEnd(answered.at, record, now)
   if (answered.type === 'not-subscribed') {
-    const times = Math.max(0, record.refusals - 1)
-    if (record.state === 'pending') record.nextAttemptAt = now + Math.min(SHORTEST_PAUSE * 2 ** times, LONGEST_PAUSE)
+    const at = now + Math.min(SHORTEST_PAUSE * 2 ** Math.max(0, record.refusals - 1), LONGEST_PAUSE)
+    if (record.state === 'pending') record.nextAttemptAt = beforeItsEnd(at, record, now)
     setBlocking(book, record.account, block(account, now))
   }
   if (outcome.type === 'metered') {
@@ -273,6 +273,12 @@ export function settleRecord<Booked extends BookedRecord>(
   }
   const { state, reason } = transition
   return { record: sent, state, ...(reason && { reason }) } as SettledRecord
+}
+
+/** No wait passes over the end of a record's window: shortly before, AWS is asked for the last time. */
+function beforeItsEnd(at: number, { deadline }: BookedRecord, now: number): number {
+  const last = deadline - SHORTEST_PAUSE
+  return last > now ? Math.min(at, last) : at
 }
 
 /** An earlier second for a record that AWS has refused under this claim, and surely has not taken before. */

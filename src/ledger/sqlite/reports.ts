@@ -162,7 +162,7 @@ function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, 
   const conditions = ['true']
   const values: SQLInputValue[] = []
   if (query.customer !== undefined) {
-    conditions.push('? IN (account.key, account.account_id, account.customer_identifier)')
+    conditions.push('? IN (account.key, account.account_id, account.customer_identifier, account.license_arn)')
     values.push(query.customer)
   }
   if (query.dimension !== undefined) {

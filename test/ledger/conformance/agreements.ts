@@ -177,6 +177,9 @@ export function agreements(name: string, scenario: Scenario): void {
       await scene.use(DORA, REQUESTS, 2, 1)
       await scene.close(2)
       assert.deepEqual(await scene.history(DORA, REQUESTS), ['2:1 held agreement-ended', '1:2 metered'])
+      for (const asked of [scene.ledger.records({ customer: arn(1) }), scene.ledger.statement({ customer: arn(1) })]) {
+        assert.ok((await asked).length > 1 && (await asked).every(({ account }) => account.key === DORA.key))
+      }
     })
 
     scenario('at an end just after the turn of an hour, each hour keeps its own record', async scene => {
