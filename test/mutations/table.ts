@@ -37,6 +37,7 @@ const REFUSALS = 'test/metering/refusals.test.ts'
 const LIFECYCLE = 'test/exporter/lifecycle.test.ts'
 const POSTGRESQL = 'test/ledger/postgresql-server.test.ts'
 const DYNAMODB = 'test/ledger/dynamodb/shared.test.ts'
+const AGREEMENT_RULES = 'test/ledger/agreement-rules.test.ts'
 const DYNAMODB_AGREEMENTS = 'test/ledger/dynamodb/agreements.test.ts'
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -217,8 +218,30 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'bill a second identity beside the first',
     sin: 'AWS bills both',
-    edits: edit('ledger/rules/closing.ts', 'series.twin && quantity > series.approved', 'false'),
-    caughtBy: [CONFORMANCE],
+    edits: edit('ledger/rules/closing.ts', 'series.twin && quantity > -series.approved', 'false'),
+    caughtBy: [CONFORMANCE, SEQUENCES],
+  },
+  {
+    name: 'let what was above the maximum pass beside another identity',
+    sin: 'a person who said that the usage is real has AWS bill it twice',
+    edits: edit('ledger/rules/closing.ts', 'quantity > -series.approved', 'quantity > Math.abs(series.approved)'),
+    caughtBy: [AGREEMENT_RULES],
+  },
+  {
+    name: 'give what may be billed under another identity to a third',
+    sin: 'it goes out with an hour in which nothing stands beside it',
+    edits: edit('ledger/rules/decisions.ts', " || reason === 'two-identities' || mayBeBilled", ' || mayBeBilled'),
+    caughtBy: [AGREEMENT_RULES],
+  },
+  {
+    name: 'send by news what was held without asking AWS',
+    sin: 'what was used before an agreement is billed to it',
+    edits: edit(
+      'ledger/rules/decisions.ts',
+      "(reason === 'not-subscribed' && attempts > 0)",
+      "reason === 'not-subscribed'",
+    ),
+    caughtBy: [AGREEMENT_RULES],
   },
   {
     name: 'ask AWS no more for one not subscribed',
