@@ -1,8 +1,9 @@
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
+import { trailFilterSchema } from './cloudtrail.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault } from './faults.ts'
+import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault, TRAIL_FAULT_KINDS } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
 import { instant, region, validated } from './validation.ts'
 import { parseRequest } from './wire-format.ts'
@@ -32,8 +33,15 @@ const clockSchema = strictObject({ now: instant })
 const advanceSchema = strictObject({ milliseconds: v.number() })
 const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
 const regionSchema = strictObject({ region, disabled: v.boolean() })
-const kindSchema = strictObject({ kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS])) })
-const foreignSchema = v.looseObject({ region: v.optional(region) })
+const kindSchema = strictObject({
+  kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS])),
+})
+const foreignSchema = v.looseObject({
+  region: v.optional(region),
+  accessKeyId: v.exactOptional(v.string()),
+  sourceIPAddress: v.exactOptional(v.string()),
+  userAgent: v.exactOptional(v.string()),
+})
 const billedSchema = v.array(
   strictObject({
     region: v.string(),
@@ -120,9 +128,9 @@ const ROUTES: Record<string, Record<string, Route>> = {
   '/tokens': { POST: (simulator, body) => ({ token: simulator.catalogue.createToken(body as never) }) },
   '/foreign': {
     POST: (simulator, body) => {
-      const { region, ...request } = validated(foreignSchema, body, 'body')
+      const { ProductCode, UsageRecords, region, ...who } = validated(foreignSchema, body, 'body')
       // On this path, too, a Timestamp is in seconds, as on AWS's wire.
-      return simulator.meterForeign(parseRequest(JSON.stringify(request)), region)
+      return simulator.meterForeign(parseRequest(JSON.stringify({ ProductCode, UsageRecords })), region, who)
     },
   },
   '/billed': {
@@ -130,6 +138,14 @@ const ROUTES: Record<string, Record<string, Route>> = {
     PUT: (simulator, body) => simulator.load(validated(billedSchema, body, 'body')),
   },
   '/totals': { GET: (simulator, _body, query) => simulator.totals(validated(billedFilterSchema, query, 'query')) },
+  '/cloudtrail': {
+    GET: ({ cloudTrail }, _body, query) => cloudTrail.lookup(validated(trailFilterSchema, query, 'query')),
+  },
+  '/cloudtrail/records': {
+    GET: ({ cloudTrail }, _body, query) => ({
+      Records: cloudTrail.events(validated(trailFilterSchema, query, 'query')),
+    }),
+  },
   '/requests': { GET: simulator => simulator.requests() },
   '/counters': { GET: simulator => simulator.counters },
 }
@@ -141,7 +157,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
 
 /**
  * Answers a request to the control API. Bodies and answers are JSON; times are ISO 8601, but
- * milliseconds since the epoch in a logged request and seconds in a usage record.
+ * milliseconds since the epoch in a logged request and a fault that is on, and seconds in a usage record.
  *
  * | request | body or query | answer |
  * |---|---|---|
@@ -164,10 +180,12 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `POST /subscriptions/end` | a {@link SubscriptionEnd}: ends | 204 |
  * | `GET /events` | | what is in the events' queue, `{ queue, deadLetters }`: {@link QueuedMessage}s |
  * | `POST /tokens` | a {@link TokenDeclaration} | `{ token }` |
- * | `POST /foreign` | a BatchMeterUsage request of another tool, and `region` | BatchMeterUsage's result |
+ * | `POST /foreign` | a BatchMeterUsage request of another tool, `region`, and where it is not the usual one `accessKeyId`, `sourceIPAddress`, `userAgent` | BatchMeterUsage's result |
  * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |
  * | `PUT /billed` | {@link BilledRecord}s of another simulator, to take over | 204 |
  * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
+ * | `GET /cloudtrail` | `?region=&from=&to=` | what `aws cloudtrail lookup-events` prints: `{ Events }`, {@link LookedUpEvent}s |
+ * | `GET /cloudtrail/records` | as `/cloudtrail` | the content of a trail's file: `{ Records }`, {@link CloudTrailEvent}s |
  * | `GET /requests` | | the latest {@link LoggedRequest}s |
  * | `GET /counters` | | {@link Counters} |
  *
