@@ -5,6 +5,7 @@ import { trailFilterSchema } from './cloudtrail.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault, TRAIL_FAULT_KINDS } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
+import type { UsageReport } from './usage-report.ts'
 import { instant, region, validated } from './validation.ts'
 import { parseRequest } from './wire-format.ts'
 
@@ -24,7 +25,17 @@ interface ControlRequest {
 
 interface ControlAnswer {
   status: number
+  /** A {@link Csv}, or what is sent as JSON. */
   body: unknown
+}
+
+/** A body that is a CSV file. */
+export class Csv {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
 }
 
 type Route = (simulator: MarketplaceSimulator, body: unknown, query: object) => unknown
@@ -36,6 +47,15 @@ const regionSchema = strictObject({ region, disabled: v.boolean() })
 const kindSchema = strictObject({
   kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS])),
 })
+const reportSchema = strictObject({
+  from: v.optional(instant),
+  to: v.optional(instant),
+  revisions: v.optional(v.pipe(v.string(), v.transform(Number), v.number())),
+})
+const report =
+  (file: keyof UsageReport): Route =>
+  (simulator, _body, query) =>
+    new Csv(simulator.usageReport(validated(reportSchema, query, 'query'))[file])
 const foreignSchema = v.looseObject({
   region: v.optional(region),
   accessKeyId: v.exactOptional(v.string()),
@@ -146,6 +166,9 @@ const ROUTES: Record<string, Record<string, Route>> = {
       Records: cloudTrail.events(validated(trailFilterSchema, query, 'query')),
     }),
   },
+  '/usage-report/usage.csv': { GET: report('usage') },
+  '/usage-report/accounts.csv': { GET: report('accounts') },
+  '/usage-report/dataset.csv': { GET: report('dataset') },
   '/requests': { GET: simulator => simulator.requests() },
   '/counters': { GET: simulator => simulator.counters },
 }
@@ -156,7 +179,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
 })
 
 /**
- * Answers a request to the control API. Bodies and answers are JSON; times are ISO 8601, but
+ * Answers a request to the control API. Bodies and answers are JSON, reports CSV; times are ISO 8601, but
  * milliseconds since the epoch in a logged request and a fault that is on, and seconds in a usage record.
  *
  * | request | body or query | answer |
@@ -186,6 +209,9 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
  * | `GET /cloudtrail` | `?region=&from=&to=` | what `aws cloudtrail lookup-events` prints: `{ Events }`, {@link LookedUpEvent}s |
  * | `GET /cloudtrail/records` | as `/cloudtrail` | the content of a trail's file: `{ Records }`, {@link CloudTrailEvent}s |
+ * | `GET /usage-report/usage.csv` | `?from=&to=&revisions=`: days, and how likely a row was revised | AWS's daily Usage feed |
+ * | `GET /usage-report/accounts.csv` | as `usage.csv` | the Account feed to it |
+ * | `GET /usage-report/dataset.csv` | as `usage.csv` | the Marketplace Usage dataset |
  * | `GET /requests` | | the latest {@link LoggedRequest}s |
  * | `GET /counters` | | {@link Counters} |
  *

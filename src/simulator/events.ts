@@ -256,6 +256,8 @@ const timesOf = ({ from, to }: Period) => ({
 
 /** AWS has an id beside a product's code. */
 const productOf = ({ product }: Agreement) =>
-  product === undefined ? {} : { product: { id: `prod-${nameOf(product)}`, code: product } }
+  product === undefined ? {} : { product: { id: productIdOf(product), code: product } }
+
+export const productIdOf = (code: string) => `prod-${nameOf(code)}`
 
 const nameOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 13)

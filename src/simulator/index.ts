@@ -42,6 +42,7 @@ export { type RunningSimulator, type ServerOptions, startSimulator } from './ser
 export type { SigningCredentials } from './signature.ts'
 export type { CallerIdentity, CloudTrailEvent, TrailUsageRecord } from './trail-event.ts'
 export { parseUndocumented, UNDOCUMENTED, type Undocumented } from './undocumented.ts'
+export type { UsageReport, UsageReportOptions } from './usage-report.ts'
 export type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,

@@ -29,6 +29,7 @@ import { Quota } from './quota.ts'
 import { type Random, seeded, shuffled } from './random.ts'
 import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
 import { readUndocumented, type Undocumented } from './undocumented.ts'
+import { type UsageReport, type UsageReportOptions, usageReport } from './usage-report.ts'
 import { expected, instant, validated } from './validation.ts'
 import type {
   BatchMeterUsageRequest,
@@ -240,6 +241,22 @@ export class MarketplaceSimulator {
   /** What has been billed, summed over the hours: a line for each region, customer and dimension. */
   totals(filter?: BilledFilter): BilledTotal[] {
     return this.#book.totals(filter)
+  }
+
+  /**
+   * AWS's reports for sellers on what has been billed by now, of the days that were over six hours ago.
+   *
+   * @throws {SimulatorConfigurationError}
+   */
+  usageReport(options?: UsageReportOptions): UsageReport {
+    const source = {
+      seed: this.seed,
+      now: this.clock.now(),
+      sellerAccountId: this.cloudTrail.accountId,
+      billed: this.billed(),
+      agreementOf: (record: BilledRecord) => this.catalogue.agreementId(record, Date.parse(record.timestamp)),
+    }
+    return usageReport(source, options)
   }
 
   /** Takes over what another simulator has {@link billed}. Hours that are taken here already stay as they are. */

@@ -7,7 +7,7 @@ import { readAuthorization } from './authorization.ts'
 import { readBody } from './body.ts'
 import { type Caller, callerOf } from './caller.ts'
 import { type Delay, realDelay } from './client.ts'
-import { CONTROL_PATH, control } from './control.ts'
+import { CONTROL_PATH, Csv, control } from './control.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { foreign } from './foreign.ts'
 import { answerCloudTrail, cloudTrailOperationOf } from './lookup-events.ts'
@@ -136,8 +136,13 @@ async function serve(
             body,
             foreign: foreign(request.headers, body !== '', host),
           })
-    send(response, answer.status, 'application/json', answer.body === undefined ? '' : JSON.stringify(answer.body))
-    return
+    if (answer.body instanceof Csv) return send(response, answer.status, 'text/csv; charset=utf-8', answer.body.text)
+    return send(
+      response,
+      answer.status,
+      'application/json',
+      answer.body === undefined ? '' : JSON.stringify(answer.body),
+    )
   }
   const body = await readBody(request, MAX_BYTES)
   response.setHeader('date', new Date(wallClock()).toUTCString())
