@@ -9,6 +9,7 @@ import {
   readCatalogue,
   SimulatorConfigurationError,
   startSimulator,
+  TRAIL_FAULT_KINDS,
   UNDOCUMENTED,
   type Undocumented,
 } from '../simulator/index.ts'
@@ -30,7 +31,7 @@ const QUESTIONS = Object.entries(UNDOCUMENTED)
   .map(([question, answers]) => `${question}=${answers.join('|')}`)
   .join(', ')
 
-const FAULTS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS].join(', ')
+const FAULTS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS].join(', ')
 
 /** A commander argument parser out of one that throws a {@link SimulatorConfigurationError}. */
 function argument<Value>(parse: (text: string, previous: Value) => Value) {
@@ -120,6 +121,9 @@ What does not read the first of them, such as an older AWS CLI or boto3, is told
 
 What AWS tells of agreements, over SQS's wire:
   aws sqs receive-message --endpoint-url ${url} --queue-url ${queueUrl}
+
+What CloudTrail writes of it:
+  aws cloudtrail lookup-events --endpoint-url ${url} --lookup-attributes AttributeKey=EventName,AttributeValue=BatchMeterUsage
 
 What it has billed:
   curl ${url}${CONTROL_PATH}/totals`)

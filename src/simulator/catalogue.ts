@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Agreement, Customer, Period } from './agreements.ts'
+import type { Series } from './book.ts'
 import {
   catalogueSchema,
   changeSchema,
@@ -261,6 +262,17 @@ export class Catalogue {
 
   licence(arn: string): Agreement | undefined {
     return this.#licences.get(arn)
+  }
+
+  /** AWS's id of the agreement that usage of a time is under, if it is one that was declared. */
+  agreementId({ accountId, customerIdentifier, product, licenseArn }: Series, at: number): string | undefined {
+    const agreements =
+      licenseArn === undefined
+        ? this.#matching({ accountId, customerIdentifier, product }).filter(agreement => !agreement.licenseArn)
+        : [this.#licences.get(licenseArn)]
+    const periods = agreements.flatMap(agreement => agreement?.periods ?? [])
+    // Timestamps are whole seconds, so the second in which an agreement began belongs to it.
+    return periods.findLast(({ from, to }) => from < at + 1000 && at <= to)?.agreementId
   }
 
   get licencesDeclared(): boolean {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Caller, callerOf, type MarketplaceSimulator, resultOf } from './marketplace.ts'
+import { type Caller, callerOf } from './caller.ts'
+import { type MarketplaceSimulator, resultOf } from './marketplace.ts'
 import type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
@@ -20,7 +21,7 @@ interface CallOptions {
 
 /** As the AWS SDK's own: how it went, beside the result. */
 interface Metadata {
-  $metadata: { attempts: number; httpStatusCode: number }
+  $metadata: { attempts: number; httpStatusCode: number; requestId: string }
 }
 
 /** A client of a simulator in the same process, that fits wherever the AWS SDK's `MarketplaceMetering` does. */
@@ -53,7 +54,7 @@ export function simulatorClient(
     abortSignal?.throwIfAborted()
     const answer = simulator.answer(operation, request, who)
     if (answer.delay > 0) await delay(answer.delay, abortSignal)
-    return { ...resultOf(answer), $metadata: { attempts: 1, httpStatusCode: 200 } }
+    return { ...resultOf(answer), $metadata: { attempts: 1, httpStatusCode: 200, requestId: answer.requestId } }
   }
   return {
     batchMeterUsage: (request, options) => call('BatchMeterUsage', request, options),

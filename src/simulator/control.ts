@@ -1,9 +1,11 @@
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
+import { trailFilterSchema } from './cloudtrail.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault } from './faults.ts'
+import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault, TRAIL_FAULT_KINDS } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
+import type { UsageReport } from './usage-report.ts'
 import { instant, region, validated } from './validation.ts'
 import { parseRequest } from './wire-format.ts'
 
@@ -23,7 +25,17 @@ interface ControlRequest {
 
 interface ControlAnswer {
   status: number
+  /** A {@link Csv}, or what is sent as JSON. */
   body: unknown
+}
+
+/** A body that is a CSV file. */
+export class Csv {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
 }
 
 type Route = (simulator: MarketplaceSimulator, body: unknown, query: object) => unknown
@@ -32,8 +44,24 @@ const clockSchema = strictObject({ now: instant })
 const advanceSchema = strictObject({ milliseconds: v.number() })
 const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
 const regionSchema = strictObject({ region, disabled: v.boolean() })
-const kindSchema = strictObject({ kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS])) })
-const foreignSchema = v.looseObject({ region: v.optional(region) })
+const kindSchema = strictObject({
+  kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS])),
+})
+const reportSchema = strictObject({
+  from: v.optional(instant),
+  to: v.optional(instant),
+  revisions: v.optional(v.pipe(v.string(), v.transform(Number), v.number())),
+})
+const report =
+  (file: keyof UsageReport): Route =>
+  (simulator, _body, query) =>
+    new Csv(simulator.usageReport(validated(reportSchema, query, 'query'))[file])
+const foreignSchema = v.looseObject({
+  region: v.optional(region),
+  accessKeyId: v.exactOptional(v.string()),
+  sourceIPAddress: v.exactOptional(v.string()),
+  userAgent: v.exactOptional(v.string()),
+})
 const billedSchema = v.array(
   strictObject({
     region: v.string(),
@@ -120,9 +148,9 @@ const ROUTES: Record<string, Record<string, Route>> = {
   '/tokens': { POST: (simulator, body) => ({ token: simulator.catalogue.createToken(body as never) }) },
   '/foreign': {
     POST: (simulator, body) => {
-      const { region, ...request } = validated(foreignSchema, body, 'body')
+      const { ProductCode, UsageRecords, region, ...who } = validated(foreignSchema, body, 'body')
       // On this path, too, a Timestamp is in seconds, as on AWS's wire.
-      return simulator.meterForeign(parseRequest(JSON.stringify(request)), region)
+      return simulator.meterForeign(parseRequest(JSON.stringify({ ProductCode, UsageRecords })), region, who)
     },
   },
   '/billed': {
@@ -130,6 +158,17 @@ const ROUTES: Record<string, Record<string, Route>> = {
     PUT: (simulator, body) => simulator.load(validated(billedSchema, body, 'body')),
   },
   '/totals': { GET: (simulator, _body, query) => simulator.totals(validated(billedFilterSchema, query, 'query')) },
+  '/cloudtrail': {
+    GET: ({ cloudTrail }, _body, query) => cloudTrail.lookup(validated(trailFilterSchema, query, 'query')),
+  },
+  '/cloudtrail/records': {
+    GET: ({ cloudTrail }, _body, query) => ({
+      Records: cloudTrail.events(validated(trailFilterSchema, query, 'query')),
+    }),
+  },
+  '/usage-report/usage.csv': { GET: report('usage') },
+  '/usage-report/accounts.csv': { GET: report('accounts') },
+  '/usage-report/dataset.csv': { GET: report('dataset') },
   '/requests': { GET: simulator => simulator.requests() },
   '/counters': { GET: simulator => simulator.counters },
 }
@@ -140,8 +179,8 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
 })
 
 /**
- * Answers a request to the control API. Bodies and answers are JSON; times are ISO 8601, but
- * milliseconds since the epoch in a logged request and seconds in a usage record.
+ * Answers a request to the control API. Bodies and answers are JSON, reports CSV; times are ISO 8601, but
+ * milliseconds since the epoch in a logged request and a fault that is on, and seconds in a usage record.
  *
  * | request | body or query | answer |
  * |---|---|---|
@@ -164,10 +203,15 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `POST /subscriptions/end` | a {@link SubscriptionEnd}: ends | 204 |
  * | `GET /events` | | what is in the events' queue, `{ queue, deadLetters }`: {@link QueuedMessage}s |
  * | `POST /tokens` | a {@link TokenDeclaration} | `{ token }` |
- * | `POST /foreign` | a BatchMeterUsage request of another tool, and `region` | BatchMeterUsage's result |
+ * | `POST /foreign` | a BatchMeterUsage request of another tool, `region`, and where it is not the usual one `accessKeyId`, `sourceIPAddress`, `userAgent` | BatchMeterUsage's result |
  * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |
  * | `PUT /billed` | {@link BilledRecord}s of another simulator, to take over | 204 |
  * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
+ * | `GET /cloudtrail` | `?region=&from=&to=` | what `aws cloudtrail lookup-events` prints: `{ Events }`, {@link LookedUpEvent}s |
+ * | `GET /cloudtrail/records` | as `/cloudtrail` | the content of a trail's file: `{ Records }`, {@link CloudTrailEvent}s |
+ * | `GET /usage-report/usage.csv` | `?from=&to=&revisions=`: days, and how likely a row was revised | AWS's daily Usage feed |
+ * | `GET /usage-report/accounts.csv` | as `usage.csv` | the Account feed to it |
+ * | `GET /usage-report/dataset.csv` | as `usage.csv` | the Marketplace Usage dataset |
  * | `GET /requests` | | the latest {@link LoggedRequest}s |
  * | `GET /counters` | | {@link Counters} |
  *

@@ -9,6 +9,7 @@ export class SimulatorConfigurationError extends MarketplaceMeteringError {
 export interface ErrorMetadata {
   attempts: number
   httpStatusCode?: number
+  requestId?: string
 }
 
 /** An answer of AWS that is an error: `name` is AWS's, as in the AWS SDK's errors. On the wire it is `__type`. */

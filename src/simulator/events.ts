@@ -37,7 +37,7 @@ interface Planned {
 export class AgreementEvents {
   readonly #queue: MessageQueue
   readonly #clock: SimulatorClock
-  readonly #faults: (target: EventTarget) => readonly CheckedFault[]
+  readonly #faults: (target: Omit<EventTarget, 'at'>) => readonly CheckedFault[]
   readonly #random: Random
   /** What is still to come of a period, when it begins or ends otherwise than planned. */
   readonly #beginnings = new WeakMap<Period, Planned[]>()
@@ -46,7 +46,7 @@ export class AgreementEvents {
   constructor(
     queue: MessageQueue,
     clock: SimulatorClock,
-    faults: (target: EventTarget) => readonly CheckedFault[],
+    faults: (target: Omit<EventTarget, 'at'>) => readonly CheckedFault[],
     random: Random,
   ) {
     this.#queue = queue
@@ -256,6 +256,8 @@ const timesOf = ({ from, to }: Period) => ({
 
 /** AWS has an id beside a product's code. */
 const productOf = ({ product }: Agreement) =>
-  product === undefined ? {} : { product: { id: `prod-${nameOf(product)}`, code: product } }
+  product === undefined ? {} : { product: { id: productIdOf(product), code: product } }
+
+export const productIdOf = (code: string) => `prod-${nameOf(code)}`
 
 const nameOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 13)

@@ -1,8 +1,9 @@
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
+import type { Instant } from './clock.ts'
 import { SimulatedServiceError } from './errors.ts'
 import type { Random } from './random.ts'
-import { expected, validated } from './validation.ts'
+import { expected, instant, validated } from './validation.ts'
 import type { UsageRecord } from './wire.ts'
 
 /** AWS sends agreements' events there alone. */
@@ -59,6 +60,26 @@ export const EVENT_FAULT_KINDS = ['event-duplicate', 'event-late', 'event-shuffl
 
 export type EventFaultKind = (typeof EVENT_FAULT_KINDS)[number]
 
+/**
+ * What can go wrong with CloudTrail's event of a request, which is answered as ever. Of a fault's `next` and `rate` it is
+ * events that are meant, and those of another tool's requests, too.
+ *
+ * - `trail-late`: it cannot be seen until `milliseconds` later.
+ * - `trail-shuffled`: it is listed as if it were from up to `milliseconds` later, each by its own while.
+ * - `trail-duplicate`: it is listed twice, the second time from `milliseconds` later on.
+ * - `trail-gap`: it never comes.
+ * - `trail-left-out`: it comes without `requestParameters`, `responseElements` or both, each by `share`.
+ */
+export const TRAIL_FAULT_KINDS = [
+  'trail-late',
+  'trail-shuffled',
+  'trail-duplicate',
+  'trail-gap',
+  'trail-left-out',
+] as const
+
+export type TrailFaultKind = (typeof TRAIL_FAULT_KINDS)[number]
+
 /** What hides the answer of a request. */
 export type Interruption =
   | { type: 'error'; error: SimulatedServiceError }
@@ -97,9 +118,15 @@ export const AFTER: Partial<Record<FaultKind, () => Interruption>> = {
   'html-after': () => ({ type: 'html', status: 504 }),
 }
 
+/**
+ * Faults of requests that never come to AWS, or of whose sender AWS does not know the account: CloudTrail has nothing of
+ * them.
+ */
+export const UNSEEN: ReadonlySet<FaultKind> = new Set(['reset', 'html', 'expired-credentials', 'unrecognized-client'])
+
 /** A fault as it is switched on. */
 export interface Fault {
-  kind: FaultKind | EventFaultKind
+  kind: FaultKind | EventFaultKind | TrailFaultKind
   /** How likely a request meets it, 0 to 1. Either this or `next`. */
   rate?: number | undefined
   /** The next so many requests meet it. */
@@ -112,14 +139,25 @@ export interface Fault {
   dimension?: string | undefined
   /** Likewise, for an account id, a customer identifier or a licence's ARN. */
   customer?: string | undefined
-  /** Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. */
+  /** Only from then on, by the simulator's clock. */
+  from?: Instant | undefined
+  /** Only before then. */
+  to?: Instant | undefined
+  /**
+   * Of `unprocessed` and `missing`: how likely each record meets it (default 0.5); one always does. Of `trail-left-out`:
+   * likewise of an event's two members.
+   */
   share?: number | undefined
-  /** Of `latency` (default 1000) and of events' faults (default 120000). */
+  /** Of `latency` (default 1000), of agreements' events (default 120000) and CloudTrail's (default 900000). */
   milliseconds?: number | undefined
 }
 
 /** A fault with what it does by default. */
 export interface CheckedFault extends Fault {
+  /** Milliseconds since the epoch. */
+  from?: number | undefined
+  /** Milliseconds since the epoch. */
+  to?: number | undefined
   share: number
   milliseconds: number
 }
@@ -128,13 +166,15 @@ const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
 const faultSchema = v.pipe(
   strictObject({
-    kind: v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS]),
+    kind: v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS]),
     rate: v.optional(rate),
     next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
     region: v.optional(v.string()),
     product: v.optional(v.string()),
     dimension: v.optional(v.string()),
     customer: v.optional(v.string()),
+    from: v.optional(instant),
+    to: v.optional(instant),
     share: v.optional(rate, 0.5),
     milliseconds: v.optional(v.pipe(v.number(), v.minValue(0))),
   }),
@@ -142,11 +182,13 @@ const faultSchema = v.pipe(
     fault => (fault.rate === undefined) !== (fault.next === undefined),
     'Expected either rate or next, and not both',
   ),
-  v.transform(fault => ({ ...fault, milliseconds: fault.milliseconds ?? (isOfEvents(fault) ? 120_000 : 1000) })),
+  v.transform(fault => ({ ...fault, milliseconds: fault.milliseconds ?? MILLISECONDS[subjectOf(fault)] })),
 )
 
 /** What of a request decides whether a fault is meant for it. */
 export interface FaultTarget {
+  /** Milliseconds since the epoch. */
+  at: number
   region: string
   product: string | undefined
   records: readonly UsageRecord[]
@@ -154,6 +196,7 @@ export interface FaultTarget {
 
 /** The same of an event. */
 export interface EventTarget {
+  at: number
   product: string | undefined
   /** The customer's account id, identifier and licence. */
   names: readonly (string | undefined)[]
@@ -161,12 +204,20 @@ export interface EventTarget {
 
 const NONE: readonly CheckedFault[] = []
 
-const isOfEvents = ({ kind }: { kind: Fault['kind'] }): boolean => kind.startsWith('event-')
+type Subject = 'request' | 'event' | 'trail'
+
+/** By default: AWS's quarter of an hour, for a trail. */
+const MILLISECONDS: Record<Subject, number> = { request: 1000, event: 120_000, trail: 900_000 }
+
+function subjectOf({ kind }: { kind: Fault['kind'] }): Subject {
+  if (kind.startsWith('event-')) return 'event'
+  return kind.startsWith('trail-') ? 'trail' : 'request'
+}
 
 /** A fault that a request can meet. */
 export type RequestFault = CheckedFault & { kind: FaultKind }
 
-const isOfRequests = (fault: CheckedFault): fault is RequestFault => !isOfEvents(fault)
+const isOfRequests = (fault: CheckedFault): fault is RequestFault => subjectOf(fault) === 'request'
 
 /** Whether a fault is meant for this record. */
 export function meets(fault: CheckedFault, record: UsageRecord): boolean {
@@ -180,7 +231,11 @@ export function meets(fault: CheckedFault, record: UsageRecord): boolean {
   )
 }
 
+const isOn = ({ from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY }: CheckedFault, at: number) =>
+  from <= at && at < to
+
 function concerns(fault: CheckedFault, target: FaultTarget): boolean {
+  if (!isOn(fault, target.at)) return false
   if (fault.region !== undefined && fault.region !== target.region) return false
   if (fault.product !== undefined && fault.product !== target.product) return false
   if (fault.dimension === undefined && fault.customer === undefined) return true
@@ -188,11 +243,10 @@ function concerns(fault: CheckedFault, target: FaultTarget): boolean {
 }
 
 /** No event is of a dimension, and all are of one region. */
-function concernsEvent(
-  { region, product, dimension, customer }: CheckedFault,
-  { names, ...target }: EventTarget,
-): boolean {
+function concernsEvent(fault: CheckedFault, { names, ...target }: EventTarget): boolean {
+  const { region, product, dimension, customer } = fault
   return (
+    isOn(fault, target.at) &&
     (region === undefined || region === EVENTS_REGION) &&
     (product === undefined || product === target.product) &&
     dimension === undefined &&
@@ -204,12 +258,14 @@ function concernsEvent(
 export class FaultPlan {
   readonly #random: Random
   readonly #eventRandom: Random
+  readonly #trailRandom: Random
   #faults: CheckedFault[] = []
 
-  /** @param eventRandom for events, so that they do not shift the faults of requests */
-  constructor(random: Random, eventRandom: Random) {
+  /** @param eventRandom for agreements' events, and `trailRandom` for CloudTrail's: they do not shift others' faults */
+  constructor(random: Random, eventRandom: Random, trailRandom: Random) {
     this.#random = random
     this.#eventRandom = eventRandom
+    this.#trailRandom = trailRandom
   }
 
   /** @throws {SimulatorConfigurationError} */
@@ -249,10 +305,19 @@ export class FaultPlan {
 
   /** The faults that this event meets. */
   drawForEvent(target: EventTarget): readonly CheckedFault[] {
+    return this.#drawFor('event', fault => concernsEvent(fault, target), this.#eventRandom)
+  }
+
+  /** The faults that CloudTrail's event of this request meets. */
+  drawForTrail(target: FaultTarget): readonly CheckedFault[] {
+    return this.#drawFor('trail', fault => concerns(fault, target), this.#trailRandom)
+  }
+
+  #drawFor(subject: Subject, meant: (fault: CheckedFault) => boolean, random: Random): readonly CheckedFault[] {
     if (this.#faults.length === 0) return NONE
     const drawn = this.#faults.filter(fault => {
-      if (!isOfEvents(fault) || !concernsEvent(fault, target)) return false
-      if (fault.rate !== undefined) return this.#eventRandom() < fault.rate
+      if (subjectOf(fault) !== subject || !meant(fault)) return false
+      if (fault.rate !== undefined) return random() < fault.rate
       if (fault.next !== undefined) fault.next--
       return true
     })

@@ -3,8 +3,10 @@ import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { type Admission, admit, seriesOf } from './admission.ts'
 import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
+import { type Caller, callerOf } from './caller.ts'
 import { Catalogue } from './catalogue.ts'
 import { type Instant, SimulatorClock } from './clock.ts'
+import { CloudTrail, type CloudTrailOptions, cloudTrailSchema, OTHER_TOOL } from './cloudtrail.ts'
 import type { CatalogueDeclaration } from './declarations.ts'
 import { SimulatedAnswerError, SimulatedResetError, SimulatedServiceError } from './errors.ts'
 import { AgreementEvents } from './events.ts'
@@ -19,6 +21,7 @@ import {
   hides,
   type Interruption,
   meets,
+  UNSEEN,
 } from './faults.ts'
 import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
 import { MessageQueue } from './queue.ts'
@@ -26,6 +29,7 @@ import { Quota } from './quota.ts'
 import { type Random, seeded, shuffled } from './random.ts'
 import { checkRequest, isObject, MAX_BYTES, tooLarge } from './shape.ts'
 import { readUndocumented, type Undocumented } from './undocumented.ts'
+import { type UsageReport, type UsageReportOptions, usageReport } from './usage-report.ts'
 import { expected, instant, validated } from './validation.ts'
 import type {
   BatchMeterUsageRequest,
@@ -55,6 +59,8 @@ export interface SimulatorOptions {
   seed?: number
   /** How many of the latest requests the log keeps (default 1000). */
   logSize?: number
+  /** What CloudTrail keeps of requests, and whose they are. */
+  cloudTrail?: CloudTrailOptions
 }
 
 /** @internal */
@@ -65,6 +71,7 @@ export const SIMULATOR_ENTRIES = {
   clock: v.optional(instant),
   catalogue: v.optional(v.unknown()),
   undocumented: v.optional(v.unknown()),
+  cloudTrail: v.optional(cloudTrailSchema, {}),
   faults: v.optional(v.array(v.unknown())),
   quota: v.optional(
     v.nullable(
@@ -77,17 +84,22 @@ export const SIMULATOR_ENTRIES = {
 }
 const optionsSchema = strictObject(SIMULATOR_ENTRIES)
 
-/** Who calls. In HTTP both are in the `Authorization` header. */
-export interface Caller {
-  region: string
-  accessKeyId: string
-}
-
-/** What comes back, after `delay` milliseconds. */
-export type Answer<Result = object> = { delay: number } & Outcome<Result>
+/** What comes back, after `delay` milliseconds, under AWS's id of the request. */
+export type Answer<Result = object> = { delay: number; requestId: string } & Outcome<Result>
 
 /** `truncated` is half of the result's JSON, `empty` is `{}` in its place. */
 type Outcome<Result = object> = { type: 'result' | 'truncated' | 'empty'; result: Result } | Interruption
+
+/** What arrives of an answer, and what AWS knows of the request: nothing, if it never came. */
+type Arrival = { delay: number; arrived: Outcome; answered: Outcome | undefined }
+
+/** Another tool of the same seller. */
+const FOREIGN: Required<Caller> = {
+  ...callerOf(),
+  accessKeyId: OTHER_TOOL,
+  sourceIPAddress: '198.51.100.23',
+  userAgent: 'Boto3/1.40.0',
+}
 
 const QUEUE_NAME = 'marketplace-events'
 const NO_RECORDS: readonly UsageRecord[] = []
@@ -104,6 +116,11 @@ export class MarketplaceSimulator {
   readonly faults: FaultPlan
   /** Where AWS's agreement events come to; `dead` is its dead-letter queue. */
   readonly queue: MessageQueue
+  /** What AWS has written down of `BatchMeterUsage`. */
+  readonly cloudTrail: CloudTrail
+  readonly #idPrefix: string
+  #requests = 0
+  readonly #lookups = new Quota()
   readonly #random: Random
   readonly #book: Book
   readonly #quota = new Quota()
@@ -112,7 +129,7 @@ export class MarketplaceSimulator {
 
   /** @throws {SimulatorConfigurationError} */
   constructor(options: SimulatorOptions = {}) {
-    validated(optionsSchema, options, 'options')
+    const { cloudTrail } = validated(optionsSchema, options, 'options')
     const {
       now = Date.now,
       clock,
@@ -125,7 +142,8 @@ export class MarketplaceSimulator {
     } = options
     this.seed = seed
     this.#random = seeded(seed)
-    this.#book = new Book(seed.toString(16).padStart(8, '0').slice(-8))
+    this.#idPrefix = seed.toString(16).padStart(8, '0').slice(-8)
+    this.#book = new Book(this.#idPrefix)
     this.#log = new RequestLog(logSize)
     this.#quota.perSecond = quota
     this.#undocumented = readUndocumented(undocumented, 'options.undocumented')
@@ -133,7 +151,10 @@ export class MarketplaceSimulator {
     if (clock !== undefined) this.clock.set(clock)
     // Numbers of their own, so that events do not shift what happens to requests.
     const eventRandom = seeded(~seed)
-    this.faults = new FaultPlan(this.#random, eventRandom)
+    const trailRandom = seeded(seed ^ 0x7a11)
+    this.faults = new FaultPlan(this.#random, eventRandom, trailRandom)
+    this.#lookups.perSecond = cloudTrail.lookupsPerSecond
+    this.cloudTrail = new CloudTrail(cloudTrail, this.clock, this.#idPrefix, trailRandom, () => this.#undocumented)
     for (const fault of faults) this.faults.add(fault)
     const dead = new MessageQueue(`${QUEUE_NAME}-dead-letters`, this.clock, eventRandom)
     this.queue = new MessageQueue(QUEUE_NAME, this.clock, eventRandom, dead)
@@ -188,14 +209,28 @@ export class MarketplaceSimulator {
   }
 
   /**
-   * Meters as another tool of the same seller would: by all rules, but without quota, faults and log. What it bills is
-   * marked as foreign.
+   * Meters as another tool of the same seller would: by all rules, but without quota, requests' faults and log. What it
+   * bills is marked as foreign, and CloudTrail has it.
    *
+   * @param who if it is not the other tool's usual user, address and user agent
    * @throws {SimulatedServiceError} with AWS's name
    */
-  meterForeign(request: BatchMeterUsageRequest, region = callerOf().region): BatchMeterUsageResult {
-    const admissions = this.#admit(request, region)
-    return { Results: admissions.map(admission => this.#meter(admission, true)), UnprocessedRecords: [] }
+  meterForeign(
+    request: BatchMeterUsageRequest,
+    region = FOREIGN.region,
+    who: Partial<Omit<Caller, 'region'>> = {},
+  ): BatchMeterUsageResult {
+    const caller = { ...FOREIGN, ...who, region }
+    const requestId = this.#newRequestId()
+    try {
+      const admissions = this.#admit(request, region)
+      const result = { Results: admissions.map(admission => this.#meter(admission, true)), UnprocessedRecords: [] }
+      this.#trail(request, caller, requestId, { type: 'result', result })
+      return result
+    } catch (error) {
+      if (error instanceof SimulatedServiceError) this.#trail(request, caller, requestId, { type: 'error', error })
+      throw error
+    }
   }
 
   /** What has been billed, record by record. */
@@ -206,6 +241,22 @@ export class MarketplaceSimulator {
   /** What has been billed, summed over the hours: a line for each region, customer and dimension. */
   totals(filter?: BilledFilter): BilledTotal[] {
     return this.#book.totals(filter)
+  }
+
+  /**
+   * AWS's reports for sellers on what has been billed by now, of the days that were over six hours ago.
+   *
+   * @throws {SimulatorConfigurationError}
+   */
+  usageReport(options?: UsageReportOptions): UsageReport {
+    const source = {
+      seed: this.seed,
+      now: this.clock.now(),
+      sellerAccountId: this.cloudTrail.accountId,
+      billed: this.billed(),
+      agreementOf: (record: BilledRecord) => this.catalogue.agreementId(record, Date.parse(record.timestamp)),
+    }
+    return usageReport(source, options)
   }
 
   /** Takes over what another simulator has {@link billed}. Hours that are taken here already stay as they are. */
@@ -231,10 +282,27 @@ export class MarketplaceSimulator {
     return this.#log.latest()
   }
 
-  /** Logs a request that came over the wire and was refused before any operation was asked. */
-  refused(error: SimulatedServiceError, operation: string, caller: Caller): void {
+  /**
+   * Logs a request that came over the wire and was refused before any operation was asked.
+   *
+   * @param known whether AWS knows whose it is: CloudTrail has it then
+   */
+  refused(error: SimulatedServiceError, operation: string, caller: Caller, known: boolean): Answer {
+    const { region, accessKeyId } = caller
+    const [at, requestId] = [this.clock.now(), this.#newRequestId()]
     this.#log.refused(error.name)
-    this.#log.request({ ...caller, at: this.clock.now(), operation, records: 0, outcome: error.name, faults: [] })
+    this.#log.request({ at, operation, region, accessKeyId, records: 0, outcome: error.name, faults: [] })
+    if (known && operation === 'BatchMeterUsage') this.#trail({}, caller, requestId, { type: 'error', error })
+    return { delay: 0, requestId, type: 'error', error }
+  }
+
+  /**
+   * Whether CloudTrail's quota of a region lets one more `LookupEvents` through.
+   *
+   * @internal
+   */
+  mayLookUp(region: string): boolean {
+    return this.#lookups.take(region, this.clock.elapsed())
   }
 
   #answer(operation: Operation, request: object, caller: Caller): Answer {
@@ -248,11 +316,38 @@ export class MarketplaceSimulator {
       outcome: 'ok',
       faults: [],
     }
-    const answer = this.#respond(operation, request, records.filter(isObject), caller, entry)
-    if (answer.type === 'error') entry.outcome = answer.error.name
-    else if (answer.type !== 'result') entry.outcome = answer.type
+    const usable = records.filter(isObject)
+    const requestId = this.#newRequestId()
+    const { delay, arrived, answered } = this.#respond(operation, request, usable, caller, entry)
+    if (arrived.type === 'error') {
+      entry.outcome = arrived.error.name
+      arrived.error.$metadata.requestId = requestId
+    } else if (arrived.type !== 'result') entry.outcome = arrived.type
     this.#log.request(entry)
-    return answer
+    if (answered && operation === 'BatchMeterUsage') this.#trail(request, caller, requestId, answered, usable)
+    return { delay, requestId, ...arrived }
+  }
+
+  #newRequestId(): string {
+    return `${this.#idPrefix}-0000-4000-9000-${(++this.#requests).toString(16).padStart(12, '0')}`
+  }
+
+  #trail(
+    request: BatchMeterUsageRequest,
+    caller: Caller,
+    requestId: string,
+    answered: Outcome,
+    records: readonly UsageRecord[] = NO_RECORDS,
+  ): void {
+    const at = this.clock.now()
+    const { region } = caller
+    const faults = this.faults.drawForTrail({ at, region, product: this.#productOf(request, records), records })
+    for (const { kind } of faults) this.#log.fault(kind)
+    const call = { at, caller, requestId, request }
+    if (answered.type === 'error') this.cloudTrail.write({ ...call, error: answered.error }, faults)
+    else if ('result' in answered) {
+      this.cloudTrail.write({ ...call, result: answered.result as BatchMeterUsageResult }, faults)
+    }
   }
 
   #respond(
@@ -261,12 +356,15 @@ export class MarketplaceSimulator {
     records: readonly UsageRecord[],
     caller: Caller,
     entry: LoggedRequest,
-  ): Answer {
+  ): Arrival {
     if (!this.#quota.take(`${operation} ${caller.region}`, this.clock.elapsed())) {
       this.#log.throttled()
-      return { delay: 0, type: 'error', error: new SimulatedServiceError('ThrottlingException', 'Rate exceeded') }
+      const error = new SimulatedServiceError('ThrottlingException', 'Rate exceeded')
+      const arrived: Outcome = { type: 'error', error }
+      return { delay: 0, arrived, answered: arrived }
     }
-    const faults = this.faults.draw({ region: caller.region, product: this.#productOf(request, records), records })
+    const product = this.#productOf(request, records)
+    const faults = this.faults.draw({ at: entry.at, region: caller.region, product, records })
     let delay = 0
     let hiding: FaultKind | undefined
     for (const { kind, milliseconds } of faults) {
@@ -276,15 +374,16 @@ export class MarketplaceSimulator {
       if (hides(kind)) hiding = kind
     }
     const before = hiding && BEFORE[hiding]?.()
-    if (before) return { delay, ...before }
-    const answer = this.#perform(operation, request, caller.region, faults)
+    if (hiding && before) return { delay, arrived: before, answered: UNSEEN.has(hiding) ? undefined : before }
+    const answered = this.#perform(operation, request, caller.region, faults)
     const after = hiding && AFTER[hiding]?.()
-    if (after) return { delay, ...after }
+    // An error that AWS itself answers is what AWS writes down, whatever it had done by then.
+    if (after) return { delay, arrived: after, answered: after.type === 'error' ? after : answered }
     // A refusal is short enough to come through whole.
-    if (answer.type === 'result' && (hiding === 'truncated' || hiding === 'empty')) {
-      return { delay, type: hiding, result: answer.result }
+    if (answered.type === 'result' && (hiding === 'truncated' || hiding === 'empty')) {
+      return { delay, arrived: { type: hiding, result: answered.result }, answered }
     }
-    return { delay, ...answer }
+    return { delay, arrived: answered, answered }
   }
 
   #perform(operation: Operation, request: object, region: string, faults: readonly CheckedFault[]): Outcome {
@@ -364,8 +463,8 @@ export class MarketplaceSimulator {
     return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }
   }
 
-  #eventFaults(target: EventTarget): readonly CheckedFault[] {
-    const faults = this.faults.drawForEvent(target)
+  #eventFaults(target: Omit<EventTarget, 'at'>): readonly CheckedFault[] {
+    const faults = this.faults.drawForEvent({ ...target, at: this.clock.now() })
     for (const { kind } of faults) this.#log.fault(kind)
     return faults
   }
@@ -399,11 +498,6 @@ export class MarketplaceSimulator {
       throw new SimulatedServiceError('DisabledApiException', 'The API is disabled in the Region.')
     }
   }
-}
-
-/** Who calls, where a caller in this process does not say. */
-export function callerOf({ region = 'us-east-1', accessKeyId = 'SIMULATED' }: Partial<Caller> = {}): Caller {
-  return { region, accessKeyId }
 }
 
 /**

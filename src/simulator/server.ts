@@ -5,18 +5,13 @@ import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { readAuthorization } from './authorization.ts'
 import { readBody } from './body.ts'
+import { type Caller, callerOf } from './caller.ts'
 import { type Delay, realDelay } from './client.ts'
-import { CONTROL_PATH, control } from './control.ts'
+import { CONTROL_PATH, Csv, control } from './control.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import { foreign } from './foreign.ts'
-import {
-  type Answer,
-  type Caller,
-  callerOf,
-  MarketplaceSimulator,
-  SIMULATOR_ENTRIES,
-  type SimulatorOptions,
-} from './marketplace.ts'
+import { answerCloudTrail, cloudTrailOperationOf } from './lookup-events.ts'
+import { type Answer, MarketplaceSimulator, SIMULATOR_ENTRIES, type SimulatorOptions } from './marketplace.ts'
 import { MAX_BYTES, tooLarge } from './shape.ts'
 import { SignatureVerifier, type SigningCredentials } from './signature.ts'
 import { answerSqs, QUEUE_OWNER, SQS_CONTENT_TYPE, serializeSqsError, sqsOperationOf } from './sqs.ts'
@@ -141,16 +136,24 @@ async function serve(
             body,
             foreign: foreign(request.headers, body !== '', host),
           })
-    send(response, answer.status, 'application/json', answer.body === undefined ? '' : JSON.stringify(answer.body))
-    return
+    if (answer.body instanceof Csv) return send(response, answer.status, 'text/csv; charset=utf-8', answer.body.text)
+    return send(
+      response,
+      answer.status,
+      'application/json',
+      answer.body === undefined ? '' : JSON.stringify(answer.body),
+    )
   }
   const body = await readBody(request, MAX_BYTES)
   response.setHeader('date', new Date(wallClock()).toUTCString())
   const target = request.headers['x-amz-target']
   const sqs = sqsOperationOf(typeof target === 'string' ? target : undefined)
   if (sqs !== undefined) return serveSqs(served, request, response, { operation: sqs, query, body })
+  const lookup = cloudTrailOperationOf(typeof target === 'string' ? target : undefined)
+  if (lookup !== undefined) return serveCloudTrail(served, request, response, { operation: lookup, query, body })
   const answer = answerOf(simulator, verifier, request, { path, query, body })
   if (answer.delay > 0) await delay(answer.delay)
+  response.setHeader(REQUEST_ID, answer.requestId)
   switch (answer.type) {
     case 'result':
       return send(response, 200, CONTENT_TYPE, serializeResult(answer.result))
@@ -180,6 +183,7 @@ function answerOf(
   const target = headers['x-amz-target']
   const operation = operationOf(typeof target === 'string' ? target : undefined)
   let caller: Caller = callerOf({ region: 'unknown', accessKeyId: 'unknown' })
+  let known = false
   try {
     if (method !== 'POST' || path !== '/') throw unknown(`There is no ${method} ${path}`, 404)
     if (headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== CONTENT_TYPE) {
@@ -190,14 +194,34 @@ function answerOf(
     }
     const authorization = readAuthorization(headers.authorization)
     const { region, accessKeyId } = authorization
-    caller = { region, accessKeyId }
+    // An IPv4 client of a socket for both.
+    const sourceIPAddress = request.socket.remoteAddress?.replace(/^::ffff:/, '') ?? ''
+    caller = { region, accessKeyId, sourceIPAddress, userAgent: headers['user-agent'] ?? '' }
     if (body === undefined) throw tooLarge()
     verifier?.verify(authorization, { query, headers, body })
+    known = true
     return simulator.answer(operation as Operation, parseRequest(body), caller)
   } catch (error) {
     if (!(error instanceof SimulatedServiceError)) throw error
-    simulator.refused(error, operation ?? '', caller)
-    return { delay: 0, type: 'error', error }
+    return simulator.refused(error, operation ?? '', caller, known)
+  }
+}
+
+function serveCloudTrail(
+  { simulator, verifier }: Served,
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  { operation, query, body }: { operation: string; query: string; body: string | undefined },
+): void {
+  try {
+    const authorization = readAuthorization(headers.authorization, 'cloudtrail')
+    if (body === undefined) throw tooLarge()
+    verifier?.verify(authorization, { query, headers, body })
+    const answer = answerCloudTrail(simulator, operation, body, authorization.region)
+    send(response, 200, CONTENT_TYPE, JSON.stringify(answer))
+  } catch (error) {
+    if (!(error instanceof SimulatedServiceError)) throw error
+    send(response, error.$metadata.httpStatusCode ?? 400, CONTENT_TYPE, serializeError(error))
   }
 }
 
@@ -238,9 +262,11 @@ async function serveSqs(
 const unknown = (message: string, status: number) =>
   new SimulatedServiceError('UnknownOperationException', message, status)
 
+const REQUEST_ID = 'x-amzn-requestid'
+
 function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  if (!response.hasHeader(REQUEST_ID)) response.setHeader(REQUEST_ID, randomUUID())
   response.writeHead(status, {
-    'x-amzn-requestid': randomUUID(),
     'content-type': contentType,
     'content-length': Buffer.byteLength(body),
   })

@@ -13,6 +13,10 @@ import { expected, validated } from './validation.ts'
  * - `unknownDimension`: a dimension that the product does not have. By one sentence of the guidance it is taken, at $0.
  * - `licensedIdentifier`: the `CustomerIdentifier` of `ResolveCustomer` for products with Concurrent Agreements.
  * - `emptyTagValue`: a tag without a value. The model asks for one, prose does not.
+ * - `trailAccountMember`: how CloudTrail's events spell a record's account. AWS's page has the one, its script the other.
+ * - `trailTimestamp`: how they write a record's timestamp: `Nov 3, 2026 10:20:00 AM`, the same with a comma after the year,
+ *   with U+202F before AM and PM, or with both, ISO 8601, or seconds since the epoch.
+ * - `trailLeftOut`: what stands for a member that they leave out.
  */
 export const UNDOCUMENTED = {
   resend: ['Success', 'DuplicateRecord'],
@@ -22,6 +26,9 @@ export const UNDOCUMENTED = {
   unknownDimension: ['InvalidUsageDimensionException', 'Success'],
   licensedIdentifier: ['missing', 'null', 'empty'],
   emptyTagValue: ['InvalidTagException', 'Success'],
+  trailAccountMember: ['customerAWSAccountID', 'customerAWSAccountId'],
+  trailTimestamp: ['text', 'comma', 'narrow-space', 'comma-narrow-space', 'iso', 'seconds'],
+  trailLeftOut: ['missing', 'null'],
 } as const
 
 type Question = keyof typeof UNDOCUMENTED
