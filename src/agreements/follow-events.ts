@@ -45,12 +45,14 @@ export async function followAgreementEvents(options: FollowOptions): Promise<Agr
     report,
     ...(client !== undefined && { client }),
     handle: async event => {
-      report(reportOf(await noteAgreementEvent(event, parsed)))
+      const handled = await noteAgreementEvent(event, parsed, { postpone: true })
+      report(reportOf(handled))
+      return handled.again
     },
   })
 }
 
-function reportOf({ event, outcome, result }: HandledEvent): EventReport {
+function reportOf({ event, outcome, result, again }: HandledEvent): EventReport {
   const common = { type: 'event', event, outcome, held: result?.held ?? [] } as const
   const said = { ...common, level: 'info' } as const
   const id = event.id ?? 'without an id'
@@ -60,7 +62,7 @@ function reportOf({ event, outcome, result }: HandledEvent): EventReport {
     case 'licence-ended':
     case 'subscription': {
       const began = event.type === 'licence-active' || (event.type === 'subscription' && event.what === 'active')
-      const frozen = began ? '' : ` ${result?.records ?? 0} records were frozen for it.`
+      const frozen = began ? '' : again === undefined ? ` ${result?.records ?? 0} records were frozen for it.` : LATER
       const known = result?.changed === false ? ' It was known.' : ''
       return { ...said, message: `Event ${id}: an agreement ${began ? 'is active' : 'has ended'}.${frozen}${known}` }
     }
@@ -86,6 +88,8 @@ function reportOf({ event, outcome, result }: HandledEvent): EventReport {
     }
   }
 }
+
+const LATER = ' What is owed is frozen in some minutes, when all that was used before has come.'
 
 const ADVISORY = {
   issued:

@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Agreement, AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
 import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
 import { type CustomerAccount, customerAccount } from '../usage/account.ts'
@@ -19,11 +19,15 @@ export interface HandledEvent {
   readonly account?: CustomerAccount
   /** What the ledger did with it. */
   readonly result?: AgreementResult
+  /** Of an end: after how many milliseconds it is to be handled again, when all that was used before it has come. */
+  readonly again?: number
 }
 
 /**
  * Takes in what AWS tells of an agreement, by EventBridge or SNS: what is active is known and unblocked, what has ended
  * is finalized as of the event's time. It asks nothing of AWS. An event may come several times, late and in any order.
+ * What an application measured before an end, and has not exported yet, is not in what is finalized: deliver events some
+ * minutes late (a queue can, by `DelaySeconds`), or follow a queue, which waits by itself.
  *
  * @param event EventBridge's, or an SNS message: the object, or the JSON that an SQS message's body is
  * @returns when the ledger has it durably: only then is the message to be deleted
@@ -35,10 +39,15 @@ export async function handleAgreementEvent(event: unknown, options: AgreementsOp
   return await noteAgreementEvent(readAgreementEvent(event), parseOptions(options))
 }
 
-/** The same for one that was read. */
+/**
+ * The same for one that was read.
+ *
+ * @param postpone whether an end that has just come may be handled again, when usage of before has had its time to come
+ */
 export async function noteAgreementEvent(
   event: AgreementEvent,
   options: ParsedAgreementsOptions,
+  { postpone = false } = {},
 ): Promise<HandledEvent> {
   const news = newsOf(event, options)
   if (typeof news === 'string') return { event, outcome: news }
@@ -47,9 +56,14 @@ export async function noteAgreementEvent(
   const account = await knownAccount(ledger, name)
   const told = { what, at, productCode, ...(agreementId !== undefined && { agreementId }) }
   const by = { who: `AWS event ${event.id ?? 'without an id'}`, why: news.why }
-  const result = await ledger.noteAgreement(account, told, await noteOptions(options, by))
+  const terms = await noteOptions(options, by)
+  const { closeDelay } = options
+  const wait = what === 'ended' && postpone ? at + closeDelay - terms.now : 0
+  // A longer one is from a clock that is wrong.
+  const again = wait > 0 && wait <= closeDelay + MINUTE ? wait : undefined
+  const result = await ledger.noteAgreement(account, told, { ...terms, freeze: again === undefined })
   if (account.licenseArn !== undefined) await passTenantOn(account, options, by.who)
-  return { event, outcome: 'noted', account, result }
+  return { event, outcome: 'noted', account, result, ...(again !== undefined && { again }) }
 }
 
 interface News extends Pick<AgreementNews, 'what' | 'at' | 'agreementId'> {

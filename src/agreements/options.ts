@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { check, strictObject } from '../check.ts'
+import { MINUTE } from '../ledger/hours.ts'
 import type { Ledger, AgreementOptions as NoteOptions } from '../ledger/ledger.ts'
 import { regionOption } from '../marketplace/region.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
@@ -18,6 +19,11 @@ export interface AgreementsOptions {
   product?: string
   /** The region that usage is metered in, by default that of `AWS_REGION`; events come from us-east-1 whatever it is. */
   region?: string
+  /**
+   * How long usage may be on its way into the ledger, in milliseconds: so long after an end what is owed is frozen, where
+   * a queue is followed. 5 minutes by default, as the exporter's; at most half an hour, since AWS takes it for one.
+   */
+  closeDelay?: number
   /** How long before AWS's window closes a record is no longer sent, in milliseconds. 5 minutes by default. */
   deadlineMargin?: number
   /** Milliseconds since the epoch. `Date.now` by default. */
@@ -27,6 +33,8 @@ export interface AgreementsOptions {
 export interface ParsedAgreementsOptions extends Readonly<Omit<Required<AgreementsOptions>, 'product'>> {
   readonly product: string | undefined
 }
+
+const LONGEST_DELAY = 30 * MINUTE
 
 const product = v.pipe(v.string(), v.regex(PRODUCT, '1 to 255 of -a-zA-Z0-9/=:_.@'))
 
@@ -38,6 +46,13 @@ const schema = strictObject({
   productCode: product,
   product: v.optional(product),
   region: regionOption,
+  closeDelay: v.optional(
+    v.pipe(
+      v.number(),
+      v.check(delay => delay >= 0 && delay <= LONGEST_DELAY, 'from 0 to 1800000 milliseconds'),
+    ),
+    CLOSE_DELAY,
+  ),
   deadlineMargin: v.optional(v.pipe(v.number(), v.minValue(0, 'milliseconds from 0')), DEADLINE_MARGIN),
   now: v.optional(
     v.custom<() => number>(value => typeof value === 'function', 'a function'),
@@ -53,8 +68,8 @@ export function parseOptions(options: AgreementsOptions): ParsedAgreementsOption
 
 /** What a ledger is told news with. */
 export async function noteOptions(
-  { ledger, region, deadlineMargin, now }: ParsedAgreementsOptions,
+  { ledger, region, closeDelay, deadlineMargin, now }: ParsedAgreementsOptions,
   by: { who: string; why?: string },
 ): Promise<NoteOptions> {
-  return { now: await ledger.clock.now(now()), region, closeDelay: CLOSE_DELAY, deadlineMargin, ...by }
+  return { now: await ledger.clock.now(now()), region, closeDelay, deadlineMargin, ...by }
 }

@@ -44,6 +44,9 @@ export interface Renewal {
   readonly tls?: TlsOptions | undefined
 }
 
+/** AWS takes what is left of an agreement for an hour. */
+const LONGEST_CLOSE_DELAY = 30 * MINUTE
+
 /** How many entries of customers that a sender has fed are read: more than have been new to it within an hour. */
 const MOST_FED = 20_000
 
@@ -247,12 +250,13 @@ class Pipeline {
   /** Takes in what AWS tells of agreements. */
   async follow({ events }: GatewayOptions): Promise<void> {
     if (events === undefined) return
-    const { usage, region, deadlineMargin, now } = this.#options
+    const { usage, region, closeDelay, deadlineMargin, now } = this.#options
     const { productCode = usage.productCode, ...queue } = events
     if (productCode === undefined)
       throw configurationError(["events.productCode: expected the product's code, got none"])
     this.#events = await followAgreementEvents({
       ...{ ledger: this.#ledger, region, deadlineMargin, now, productCode, ...queue },
+      closeDelay: Math.min(closeDelay, LONGEST_CLOSE_DELAY),
       ...(usage.product !== undefined && { product: usage.product }),
       report: report => {
         this.reporter.agreement(report)

@@ -254,6 +254,8 @@ export interface FinalizeOptions extends AgreementOptions {
 }
 
 export interface AgreementOptions extends CloseOptions {
+  /** Whether an end freezes what is owed at once, as it does by default: not while usage of before is on its way. */
+  readonly freeze?: boolean
   /** For the audit trail: who says so. */
   readonly who?: string
   readonly why?: string

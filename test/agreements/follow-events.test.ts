@@ -67,11 +67,17 @@ test('a buyer who comes and goes is known, finalized and billed to the last unit
   clock.advance(28 * MINUTE)
   catalogue.unsubscribe(subscription)
   clock.advance(MINUTE)
+  await until(async () => (await ledger.agreements())[0]?.state === 'ended')
+  // What was used in the last minute comes after the event.
+  const last = { ...usage, amount: 2_000_000n }
+  await ledger.append({ writer: '0'.repeat(32), sequence: 2, entries: [last] })
+  assert.deepEqual(await ledger.records(), [])
+  clock.advance(5 * MINUTE)
   await until(async () => aws.simulator.billed().length > 0)
   const [billed] = aws.simulator.billed()
-  assert.deepEqual([billed?.quantity, billed?.region, billed?.hour], [7, 'eu-central-1', new Date(START).toISOString()])
+  assert.deepEqual([billed?.quantity, billed?.region, billed?.hour], [9, 'eu-central-1', new Date(START).toISOString()])
   const metrics = await (await fetch(`http://${gateway.addresses.http}/metrics`)).text()
-  assert.match(metrics, /marketplace_agreement_events_total\{[^}]*outcome="noted"[^}]*type="licence-ended"[^}]*\} 1/)
+  assert.match(metrics, /marketplace_agreement_events_total\{[^}]*outcome="noted"[^}]*type="licence-ended"[^}]*\} 2/)
   assert.equal((await ledger.agreements())[0]?.state, 'ended')
 })
 

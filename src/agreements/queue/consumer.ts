@@ -10,7 +10,8 @@ export interface AgreementConsumerOptions {
   readonly queue: string
   /**
    * Resolves when what the event changes is durable: its message is deleted then, and comes again otherwise. Events come
-   * at least once and in any order: by `id` and `at` they are told apart and ordered.
+   * at least once and in any order: by `id` and `at` they are told apart and ordered. With a number it is to come again
+   * after so many milliseconds.
    */
   readonly handle: (event: AgreementEvent) => Promise<unknown>
   /** Tells a person. */
@@ -26,6 +27,8 @@ export interface ConsumerCounts {
   received: number
   /** With those that mean nothing to metering, or that AWS has added since. */
   handled: number
+  /** To come again, since it is too early for them. */
+  postponed: number
   unreadable: number
   unhandled: number
   /** Requests for messages that failed. */
@@ -99,7 +102,7 @@ interface Message {
  */
 class Consumer {
   readonly counts: ConsumerCounts = {
-    ...{ received: 0, handled: 0, unreadable: 0, unhandled: 0, unreachable: 0 },
+    ...{ received: 0, handled: 0, postponed: 0, unreadable: 0, unhandled: 0, unreachable: 0 },
   }
   readonly stopping = new AbortController()
   readonly #address: QueueAddress
@@ -173,10 +176,16 @@ class Consumer {
   }
 
   async #take({ message, event }: Received): Promise<void> {
+    let later: unknown
     try {
-      await this.#handle(event)
+      later = await this.#handle(event)
     } catch (error) {
       return this.#failed(message, event, error)
+    }
+    if (typeof later === 'number' && later > 0) {
+      this.counts.postponed++
+      await this.#comeAgain(message, Math.ceil(later / 1000))
+      return
     }
     this.counts.handled++
     try {
@@ -194,8 +203,13 @@ class Consumer {
     this.#tell('error', `${what} ${this.#whatNext(message, returnIn)}`, {
       ...{ type: 'unhandled', messageId: message.id, attempt: message.attempt, event, error },
     })
-    // A ledger that is away for minutes is not to use up the receipts. Without this it comes again when the queue says.
-    const change = { QueueUrl: this.#address.url, ReceiptHandle: message.receipt, VisibilityTimeout: returnIn }
+    // A ledger that is away for minutes is not to use up the receipts.
+    await this.#comeAgain(message, returnIn)
+  }
+
+  /** @param seconds without it the message comes again when the queue says, as it does where this fails */
+  async #comeAgain({ receipt }: Message, seconds: number): Promise<void> {
+    const change = { QueueUrl: this.#address.url, ReceiptHandle: receipt, VisibilityTimeout: seconds }
     await this.#client.changeMessageVisibility(change).catch(() => {})
   }
 

@@ -46,7 +46,7 @@ export async function noteAgreement(
   const number = shardOf(account)
   // An end may have been told before, by another time.
   const finalHoursOf = (agreement: BookedAgreement): number[] => {
-    const end = ended ? endOf(agreement) : null
+    const end = ended && options.freeze !== false ? endOf(agreement) : null
     return end === null ? [] : finalHours(end, lastClosed(closedThrough ?? undefined, now), now)
   }
   const known = (await Shard.read(table, number)).account(account).agreement

@@ -37,7 +37,9 @@ export async function noteAgreement(
     const end = endOf(piece.account(account).agreement)
     await savePiece(transaction, piece)
     const hours =
-      news.what === 'ended' && end !== null ? finalHours(end, lastClosed(closedThrough, options.now), options.now) : []
+      news.what === 'ended' && options.freeze !== false && end !== null
+        ? finalHours(end, lastClosed(closedThrough, options.now), options.now)
+        : []
     const frozen = await freezeAll(transaction, account, hours, options)
     const records = await loadRecords(
       transaction,

@@ -29,7 +29,10 @@ export function noteAgreement(
     const changed = noteNews(piece, account, news)
     const end = endOf(piece.account(account).agreement)
     savePiece(database, piece)
-    const frozen = news.what === 'ended' && end !== null ? freezeAll(database, account, end, options) : []
+    const frozen =
+      news.what === 'ended' && options.freeze !== false && end !== null
+        ? freezeAll(database, account, end, options)
+        : []
     const unsettled = "(record.state = 'pending' OR (record.state = 'held' AND record.hour > ?)) AND series.account = ?"
     const records = loadRecords(database, unsettled, options.now - 25 * HOUR, account)
     for (const record of records.records) reconsider(records, record, options)

@@ -86,6 +86,8 @@ export class World {
       productCode: CODE,
       product: LABEL,
       region: REGION,
+      // Usage is in the ledger as it is used.
+      closeDelay: 0,
       now: () => this.#clock.now,
     }
     await using follower = await this.#wire?.follow(agreements)
