@@ -124,10 +124,13 @@ export class Piece implements Book<PieceRecord> {
 
   /** Makes the whole units of the series' balances records, where they may be. */
   freeze(terms: Terms): void {
-    const frozen = new Twins()
+    // Mostly all have the same identity, and none has another beside it.
+    const mixed = this.series.some(({ identity }) => identity !== this.series[0]?.identity)
+    const frozen = mixed ? new Twins() : undefined
     for (const series of this.series) {
-      const record = freeze(this, series, { ...series, twin: series.twin || frozen.has(series) }, terms)
-      if (record !== undefined) frozen.add(series)
+      const sold = frozen?.has(series) ? { ...series, twin: true } : series
+      const record = freeze(this, series, sold, terms)
+      if (record !== undefined) frozen?.add(series)
       this.make(series, terms, record)
     }
   }
