@@ -170,7 +170,7 @@ export class CloudTrail {
    * @param undocumented asked whenever events are read
    */
   constructor(
-    { size, accountId, identities }: v.InferOutput<typeof cloudTrailSchema>,
+    { size, accountId, identities }: Required<CloudTrailOptions>,
     clock: SimulatorClock,
     idPrefix: string,
     random: Random,
