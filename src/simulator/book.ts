@@ -94,23 +94,25 @@ export class Book {
    * Meters a quantity.
    *
    * @param owner one text for each region and customer (of a product, or with a licence)
-   * @returns the `MeteringRecordId`, and whether the hour had this quantity already; nothing if it is taken with another
+   * @returns the series as the book has it; the `MeteringRecordId`, unless the hour is taken with another quantity; and
+   *   whether the hour was taken
    */
   meter(
     owner: string,
-    series: Series,
+    named: Series,
     entry: Omit<Entry, 'meteringRecordId'>,
-  ): { meteringRecordId: string; again: boolean } | undefined {
-    const { hours } = this.#hoursOf(owner, series)
+  ): { series: Series; meteringRecordId: string | undefined; again: boolean } {
+    const { series, hours } = this.#hoursOf(owner, named)
     const hour = hourOf(entry.timestamp)
     const first = hours.get(hour)
     if (first !== undefined) {
-      return first.quantity === entry.quantity ? { meteringRecordId: first.meteringRecordId, again: true } : undefined
+      const same = first.quantity === entry.quantity
+      return { series, meteringRecordId: same ? first.meteringRecordId : undefined, again: true }
     }
     const number = (++this.#taken).toString(16).padStart(12, '0')
     const meteringRecordId = `${this.#idPrefix}-0000-4000-8000-${number}`
     hours.set(hour, { ...entry, meteringRecordId })
-    return { meteringRecordId, again: false }
+    return { series, meteringRecordId, again: false }
   }
 
   /** Takes over what another book has billed. What this one already has stays. */

@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
+import type { Series } from './book.ts'
 import type { Caller } from './caller.ts'
 import type { Instant, SimulatorClock } from './clock.ts'
 import type { SimulatedServiceError } from './errors.ts'
@@ -105,6 +106,8 @@ export interface TrailedCall {
   caller: Caller
   requestId: string
   request: BatchMeterUsageRequest
+  /** Of its records, if it was admitted. */
+  admissions?: readonly { series: Series }[]
   result?: BatchMeterUsageResult | undefined
   error?: SimulatedServiceError | undefined
 }
@@ -167,7 +170,7 @@ export class CloudTrail {
    * @param undocumented asked whenever events are read
    */
   constructor(
-    { size, accountId, identities }: v.InferOutput<typeof cloudTrailSchema>,
+    { size, accountId, identities }: Required<CloudTrailOptions>,
     clock: SimulatorClock,
     idPrefix: string,
     random: Random,
@@ -345,16 +348,17 @@ export class CloudTrail {
   }
 
   #kept(call: TrailedCall): KeptCall & { weight: number } {
-    const { at, caller, requestId, request, result, error } = call
+    const { at, caller, requestId, request, admissions, result, error } = call
     const { region, accessKeyId, sourceIPAddress = '', userAgent = '' } = caller
     const known = isObject(request) && error?.name !== 'SerializationException'
     const sent = known && Array.isArray(request.UsageRecords) ? request.UsageRecords : []
     let weight = WEIGHT_OF_CALL + userAgent.length
     let records: KeptRecord[] | undefined = known ? [] : undefined
     let large = false
-    for (const record of sent) {
+    for (let index = 0; index < sent.length; index++) {
+      const record = sent[index]
       if (!isObject(record)) continue
-      const copy = kept(record)
+      const copy = kept(record, admissions?.[index]?.series)
       weight += weightOf(copy)
       records?.push(copy)
     }

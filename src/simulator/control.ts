@@ -215,7 +215,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `GET /requests` | | the latest {@link LoggedRequest}s |
  * | `GET /counters` | | {@link Counters} |
  *
- * A body needs the content type `application/json`. What is wrong is answered with 400, 404 or 405, and what a web site may
+ * A body needs the content type `application/json`. What is wrong is answered with 400, 404 or 405, what is too large with 413, and what a web site may
  * have sent with 403, and `{ error: { code, message } }`.
  */
 export function control(simulator: MarketplaceSimulator, request: ControlRequest): ControlAnswer {

@@ -91,7 +91,7 @@ export type Answer<Result = object> = { delay: number; requestId: string } & Out
 type Outcome<Result = object> = { type: 'result' | 'truncated' | 'empty'; result: Result } | Interruption
 
 /** What arrives of an answer, and what AWS knows of the request: nothing, if it never came. */
-type Arrival = { delay: number; arrived: Outcome; answered: Outcome | undefined }
+type Arrival = { delay: number; arrived: Outcome; answered: Outcome | undefined; admissions?: readonly Admission[] }
 
 /** Another tool of the same seller. */
 const FOREIGN: Required<Caller> = {
@@ -318,13 +318,14 @@ export class MarketplaceSimulator {
     }
     const usable = records.filter(isObject)
     const requestId = this.#newRequestId()
-    const { delay, arrived, answered } = this.#respond(operation, request, usable, caller, entry)
+    const { delay, arrived, answered, admissions } = this.#respond(operation, request, usable, caller, entry)
     if (arrived.type === 'error') {
       entry.outcome = arrived.error.name
       arrived.error.$metadata.requestId = requestId
     } else if (arrived.type !== 'result') entry.outcome = arrived.type
     this.#log.request(entry)
-    if (answered && operation === 'BatchMeterUsage') this.#trail(request, caller, requestId, answered, usable)
+    if (answered && operation === 'BatchMeterUsage')
+      this.#trail(request, caller, requestId, answered, usable, admissions)
     return { delay, requestId, ...arrived }
   }
 
@@ -338,12 +339,13 @@ export class MarketplaceSimulator {
     requestId: string,
     answered: Outcome,
     records: readonly UsageRecord[] = NO_RECORDS,
+    admissions: readonly Admission[] = [],
   ): void {
     const at = this.clock.now()
     const { region } = caller
     const faults = this.faults.drawForTrail({ at, region, product: this.#productOf(request, records), records })
     for (const { kind } of faults) this.#log.fault(kind)
-    const call = { at, caller, requestId, request }
+    const call = { at, caller, requestId, request, admissions }
     if (answered.type === 'error') this.cloudTrail.write({ ...call, error: answered.error }, faults)
     else if ('result' in answered) {
       this.cloudTrail.write({ ...call, result: answered.result as BatchMeterUsageResult }, faults)
@@ -375,28 +377,36 @@ export class MarketplaceSimulator {
     }
     const before = hiding && BEFORE[hiding]?.()
     if (hiding && before) return { delay, arrived: before, answered: UNSEEN.has(hiding) ? undefined : before }
-    const answered = this.#perform(operation, request, caller.region, faults)
+    const { outcome: answered, admissions } = this.#perform(operation, request, caller.region, faults)
     const after = hiding && AFTER[hiding]?.()
     // An error that AWS itself answers is what AWS writes down, whatever it had done by then.
-    if (after) return { delay, arrived: after, answered: after.type === 'error' ? after : answered }
+    if (after) return { delay, arrived: after, answered: after.type === 'error' ? after : answered, admissions }
     // A refusal is short enough to come through whole.
     if (answered.type === 'result' && (hiding === 'truncated' || hiding === 'empty')) {
-      return { delay, arrived: { type: hiding, result: answered.result }, answered }
+      return { delay, arrived: { type: hiding, result: answered.result }, answered, admissions }
     }
-    return { delay, arrived: answered, answered }
+    return { delay, arrived: answered, answered, admissions }
   }
 
-  #perform(operation: Operation, request: object, region: string, faults: readonly CheckedFault[]): Outcome {
+  #perform(
+    operation: Operation,
+    request: object,
+    region: string,
+    faults: readonly CheckedFault[],
+  ): {
+    outcome: Outcome
+    admissions: readonly Admission[]
+  } {
     try {
-      const result =
-        operation === 'BatchMeterUsage'
-          ? this.#batchMeterUsage(request, region, faults)
-          : this.#resolveCustomer(request, region)
-      return { type: 'result', result }
+      if (operation === 'ResolveCustomer') {
+        return { outcome: { type: 'result', result: this.#resolveCustomer(request, region) }, admissions: [] }
+      }
+      const admissions = this.#admit(request, region)
+      return { outcome: { type: 'result', result: this.#batchMeterUsage(admissions, faults) }, admissions }
     } catch (error) {
       if (!(error instanceof SimulatedServiceError)) throw error
       this.#log.refused(error.name)
-      return { type: 'error', error }
+      return { outcome: { type: 'error', error }, admissions: [] }
     }
   }
 
@@ -409,12 +419,7 @@ export class MarketplaceSimulator {
     return this.catalogue.resolve(token, this.#undocumented.licensedIdentifier)
   }
 
-  #batchMeterUsage(
-    request: BatchMeterUsageRequest,
-    region: string,
-    faults: readonly CheckedFault[],
-  ): BatchMeterUsageResult {
-    const admissions = this.#admit(request, region)
+  #batchMeterUsage(admissions: readonly Admission[], faults: readonly CheckedFault[]): BatchMeterUsageResult {
     const result: BatchMeterUsageResult = { Results: [], UnprocessedRecords: [] }
     const unprocessed = this.#affected('unprocessed', faults, admissions)
     const missing = this.#affected('missing', faults, admissions)
@@ -449,7 +454,8 @@ export class MarketplaceSimulator {
     )
   }
 
-  #meter({ record, subscribed, owner, series }: Admission, foreign: boolean): UsageRecordResult {
+  #meter(admission: Admission, foreign: boolean): UsageRecordResult {
+    const { record, subscribed, owner, series } = admission
     if (!subscribed) return { UsageRecord: record, Status: 'CustomerNotSubscribed' }
     const metered = this.#book.meter(owner, series, {
       quantity: record.Quantity ?? 0,
@@ -457,7 +463,9 @@ export class MarketplaceSimulator {
       takenAt: this.clock.now(),
       foreign,
     })
-    if (metered === undefined || (metered.again && this.#undocumented.resend === 'DuplicateRecord')) {
+    // One text for equal ones: CloudTrail keeps them for long.
+    admission.series = metered.series
+    if (metered.meteringRecordId === undefined || (metered.again && this.#undocumented.resend === 'DuplicateRecord')) {
       return { UsageRecord: record, Status: 'DuplicateRecord' }
     }
     return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }

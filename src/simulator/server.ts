@@ -137,12 +137,8 @@ async function serve(
             foreign: foreign(request.headers, body !== '', host),
           })
     if (answer.body instanceof Csv) return send(response, answer.status, 'text/csv; charset=utf-8', answer.body.text)
-    return send(
-      response,
-      answer.status,
-      'application/json',
-      answer.body === undefined ? '' : JSON.stringify(answer.body),
-    )
+    const [status, text] = jsonOf(answer)
+    return send(response, status, 'application/json', text)
   }
   const body = await readBody(request, MAX_BYTES)
   response.setHeader('date', new Date(wallClock()).toUTCString())
@@ -169,6 +165,17 @@ async function serve(
       return send(response, answer.status, 'text/html', PROXY_PAGE)
     case 'reset':
       request.socket.resetAndDestroy()
+  }
+}
+
+/** JSON of more than V8's longest text is refused. */
+function jsonOf({ status, body }: { status: number; body: unknown }): [number, string] {
+  try {
+    return [status, body === undefined ? '' : JSON.stringify(body)]
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    const message = 'The answer is too large: ask for less, by region, from and to'
+    return [413, JSON.stringify({ error: { code: 'ERR_TOO_LARGE', message } })]
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Series } from './book.ts'
 import type { Caller } from './caller.ts'
 import { isObject } from './shape.ts'
 import type { Undocumented } from './undocumented.ts'
@@ -104,16 +105,24 @@ function allocationsOf(allocations: unknown): TrailUsageRecord['usageAllocations
   }))
 }
 
-/** A record of a request as it is kept. The caller's own may change afterwards, and may not be what a record should be. */
-export function kept(record: UsageRecord): KeptRecord {
+const NO_SERIES: Partial<Series> = {}
+/** The text that is kept anyway, if it is the same. */
+const shared = (sent: string | undefined, known: string | undefined) => (sent === known ? known : sent)
+
+/**
+ * A record of a request as it is kept. The caller's own may change afterwards, and may not be what a record should be.
+ *
+ * @param series the book's, whose texts need not be kept again
+ */
+export function kept(record: UsageRecord, series: Partial<Series> = NO_SERIES): KeptRecord {
   const { Timestamp, Dimension, Quantity, CustomerAWSAccountId, CustomerIdentifier, LicenseArn } = record
   return {
     timestamp: Timestamp instanceof Date ? Math.floor(Timestamp.getTime() / 1000) : undefined,
-    dimension: text(Dimension),
+    dimension: shared(text(Dimension), series.dimension),
     quantity: number(Quantity),
-    accountId: text(CustomerAWSAccountId),
-    customerIdentifier: text(CustomerIdentifier),
-    licenseArn: text(LicenseArn),
+    accountId: shared(text(CustomerAWSAccountId), series.accountId),
+    customerIdentifier: shared(text(CustomerIdentifier), series.customerIdentifier),
+    licenseArn: shared(text(LicenseArn), series.licenseArn),
     allocations: record.UsageAllocations === undefined ? undefined : allocationsOf(record.UsageAllocations),
     status: undefined,
     meteringRecordId: undefined,

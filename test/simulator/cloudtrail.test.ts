@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import { CloudTrail, type CloudTrailServiceException, LookupAttributeKey } from '@aws-sdk/client-cloudtrail'
 import {
   type CloudTrailEvent,
+  FAULT_KINDS,
   type FaultKind,
   MarketplaceSimulator,
   parseFault,
@@ -214,6 +215,41 @@ test('each fault of a request leaves the event that AWS can write of it: what ca
     'region-disabled': 'DisabledApiException',
     missing: '',
   })
+})
+
+test('with every fault of requests, the events of Success are what was billed, but for AWS’s own errors', () => {
+  const simulator = new MarketplaceSimulator({ now: () => NOW, quota: null, seed: 11 })
+  for (const kind of FAULT_KINDS) simulator.faults.add({ kind, rate: 0.04 })
+  for (let index = 0; index < 600; index++) {
+    const Dimension = `d${index % 200}`
+    const request = batch(record({ Dimension, Quantity: index % 7 }), record({ Dimension: `o${index}` }))
+    if (index % 5 === 0) simulator.meterForeign(request)
+    else simulator.answer('BatchMeterUsage', request, { region: 'us-east-1', accessKeyId: 'AKIA1' })
+  }
+  const events = simulator.cloudTrail.events()
+  const inTrail = new Map(
+    events
+      .flatMap(({ responseElements }) => responseElements?.results ?? [])
+      .filter(({ status }) => status === 'Success')
+      .map(({ meteringRecordId, usageRecord }) => [meteringRecordId, usageRecord]),
+  )
+  const unanswered = new Set(
+    events
+      .filter(({ errorCode }) => errorCode === 'InternalServiceErrorException')
+      .flatMap(({ requestParameters }) => requestParameters?.usageRecords ?? [])
+      .map(({ dimension, quantity }) => `${dimension} ${quantity}`),
+  )
+  const billed = new Map(simulator.billed().map(each => [each.meteringRecordId, each]))
+  for (const [id, { dimension, quantity }] of inTrail) {
+    const { dimension: of, quantity: amount } = billed.get(id as string) ?? {}
+    assert.deepEqual([dimension, quantity], [of, amount])
+  }
+  const missing = simulator.counters.faults.missing ?? 0
+  const untold = [...billed.values()].filter(
+    each => !inTrail.has(each.meteringRecordId) && !unanswered.has(`${each.dimension} ${each.quantity}`),
+  )
+  assert.ok(untold.length <= missing * 2, 'a record in neither list is in neither list of the event')
+  assert.ok(inTrail.size > 500 && unanswered.size > 10 && missing > 5)
 })
 
 test('what AWS does not say of events can be switched, and applies to those of before', () => {

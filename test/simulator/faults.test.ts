@@ -221,6 +221,18 @@ test('a fault for the next requests ends by itself, one with a rate goes on unti
   assert.deepEqual(names(1), ['ok'])
 })
 
+test('a fault can be for a time, by the simulator’s clock', () => {
+  const simulator = new MarketplaceSimulator({ now: () => NOW, quota: null })
+  simulator.faults.add({ kind: 'throttling', rate: 1, from: new Date(NOW + 1000), to: '2026-06-10T12:30:02Z' })
+  const throttled = [0, 999, 1000, 1999, 2000].map(milliseconds => {
+    simulator.clock.set(NOW + milliseconds)
+    const request = batch(record())
+    return simulator.answer('BatchMeterUsage', request, { region: 'us-east-1', accessKeyId: 'A' }).type === 'error'
+  })
+  assert.deepEqual(throttled, [false, false, true, true, false])
+  assert.throws(() => simulator.faults.add({ kind: 'reset', rate: 1, from: 'noon' }), /^.*fault\.from: .*"noon"/)
+})
+
 test('a fault can be for one region, product, dimension or customer', async t => {
   const { sdk, simulator } = await running(t, {
     catalogue: { customers: [{ accountId: ACCOUNT, subscriptions: [{ product: PRODUCT, licenseArn: LICENCE }] }] },
