@@ -122,7 +122,10 @@ What AWS tells of agreements, over SQS's wire:
   aws sqs receive-message --endpoint-url ${url} --queue-url ${queueUrl}
 
 What it has billed:
-  curl ${url}${CONTROL_PATH}/totals`)
+  curl ${url}${CONTROL_PATH}/totals
+
+A buyer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
+  curl ${url}${CONTROL_PATH}/subscriptions -H 'content-type: application/json' -d '{"product": "code", "accountId": "123456789012"}'`)
   await stopped
   await running.close()
 }
