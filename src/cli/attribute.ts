@@ -27,7 +27,10 @@ export function attributeCommand(): Command {
     .option('--account-id <id>', "the customer's AWS account id, 12 digits")
     .option('--customer-identifier <id>', 'or the older identifier')
     .option('--license-arn <arn>', 'with --account-id, for products with Concurrent Agreements')
-    .option('--product <product>', "product code or label; by default the unattributed account's")
+    .option(
+      '--product <product>',
+      "product code or label; by default that of the customer, where it is known, or else the unattributed account's",
+    )
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
@@ -40,20 +43,26 @@ export function attributeCommand(): Command {
       await withLedger(options.ledger, 'write', async ledger => {
         const lines = await ledger.statement()
         const from = findAccount(lines, account)
-        const customer = namedCustomer(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
-        const isKnown =
-          lines.some(line => line.account.key === customer.key) ||
-          (await ledger.agreements({ customer: customer.key })).length > 0
+        const named = namedCustomer(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
+        const [agreement] = await ledger.agreements({ customer: named.key })
+        const known = [agreement, ...lines].find(line => line?.account.key === named.key)?.account
+        // A licence is known by itself, whatever the product is called: it keeps the name that it has.
+        const customer =
+          options.product === undefined && known?.kind === 'customer' ? { ...named, product: known.product } : named
         const amount = await ledger.attribute(from.key, dimension, customer, noteOf(options))
         const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))
         print(
           [
             `Attributed ${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`,
-            ...(isKnown ? [] : [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`]),
+            ...(known !== undefined
+              ? []
+              : [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`]),
             "  It is in the customer's balance and goes out with the next hour that is closed.",
             from.kind === 'customer'
               ? '  With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
-              : '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
+              : from.reason === 'unknown-tenant'
+                ? '  Usage to come goes to the customer by itself once "agreements" shows this tenant of it, and here until then.'
+                : '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
           ].join('\n'),
         )
       })

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import { parse } from 'csv-parse/sync'
-import type { AgreementNews, AgreementOptions, Ledger } from '../ledger/ledger.ts'
+import { closest } from '../closest-word.ts'
+import type { Agreement, AgreementNews, AgreementOptions, Ledger } from '../ledger/ledger.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
+import { printable } from '../text/printable.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { namedCustomer } from './account.ts'
 import { CommandLineError } from './errors.ts'
@@ -32,7 +34,10 @@ interface Options extends NoteOptions {
 
 /** An agreement that a row tells of: when it is active, and when it ended. */
 interface Row {
+  readonly line: number
   readonly customer: CustomerAccount
+  readonly tenant?: string
+  readonly productCode?: string
   readonly news: readonly AgreementNews[]
   /** Whether it is to end later. */
   readonly endsLater: boolean
@@ -54,26 +59,99 @@ export function importAgreementsCommand(): Command {
       'after',
       `
 Columns: ${COLUMNS.join(', ')}.
-A row needs product (the code, or your label of a product sold by licence),
+A row needs product (the code; or, with a license_arn, your label of the product),
 account_id or customer_identifier, license_arn where there is one, and
-agreement_since; times are ISO 8601. Others may be missing or empty, and columns
-of other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
+agreement_since; times are ISO 8601. A row without license_arn is of a customer who
+is metered by the product code. Others may be missing or empty, and columns of
+other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
 have them. The same file again changes nothing. An end that is to come is not
 taken in: agreements are renewed, and AWS tells of the end when it comes.`,
     )
     .action(async (file: string, options: Options) => {
       const by = noteOf(options)
-      const rows = readRows(readFileSync(file === '-' ? 0 : file, 'utf8'), by.now)
+      const rows = readRows(readText(file), by.now)
+      const known = await withLedger(options.ledger, 'read', ledger => ledger.agreements())
+      refuseLabelsAsCodes(rows, known)
       const later = rows.filter(({ endsLater }) => endsLater).length
       const left =
         later === 0 ? '' : `\n  Ends that are to come (${later}) are not taken in: AWS tells of an end when it comes.`
+      const what = `\n${[...identities(rows), ...sharedTenants(rows, known)].join('\n')}`
       if (options.dryRun) {
-        print(`${rows.length} agreements would be taken in. Nothing was changed.${left}`)
+        print(`${counted(rows.length)} would be taken in. Nothing was changed.${left}${what}`)
         return
       }
       const terms = { ...by, region: options.region, closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
       const changed = await withLedger(options.ledger, 'write', ledger => noteAll(ledger, rows, terms))
-      print(`Took in ${changed} of ${rows.length} agreements; the others were known.${left}`)
+      print(`Took in ${changed} of ${counted(rows.length)}; the others were known.${left}${what}`)
+    })
+}
+
+const counted = (agreements: number) => `${agreements} ${agreements === 1 ? 'agreement' : 'agreements'}`
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8')
+  } catch (error) {
+    throw new CommandLineError(`Expected a CSV file that can be read: ${(error as Error).message}.`)
+  }
+}
+
+/** How the customers are metered: a licence that is missing is seen there. */
+function identities(rows: readonly Row[]): string[] {
+  const ways = Map.groupBy(rows, ({ customer: { licenseArn, product } }) =>
+    licenseArn === undefined
+      ? `by the product code ${printable(product)}, without a licence`
+      : `by licence, as ${printable(product)}`,
+  )
+  return [...ways].map(([way, { length }]) => `  Metered ${way}: ${length}`)
+}
+
+/**
+ * A label is never AWS's product code: usage of a customer without a licence would be sent with it.
+ *
+ * @throws CommandLineError that names each such row
+ */
+function refuseLabelsAsCodes(rows: readonly Row[], known: readonly Agreement[]): void {
+  const all = [...rows.map(({ customer, productCode }) => ({ account: customer, productCode })), ...known]
+  const codes = new Set(all.map(({ productCode }) => productCode))
+  const labels = new Set(
+    all.filter(({ account }) => account.licenseArn !== undefined).map(({ account }) => account.product),
+  )
+  const wrong = rows.filter(
+    ({ customer: { licenseArn, product } }) => licenseArn === undefined && labels.has(product) && !codes.has(product),
+  )
+  if (wrong.length === 0) return
+  const lines = wrong.slice(0, MOST_PROBLEMS).map(({ line, customer: { product } }) => {
+    const name = JSON.stringify(product)
+    return `line ${line}: Expected license_arn, since ${name} is the label of customers with a licence, got none.`
+  })
+  throw new CommandLineError(
+    `Nothing was taken in. ${lines.join(' ')} A customer without a licence is metered by the product code: put that into ` +
+      'product. Where the label is the code, put it into product_code as well.',
+  )
+}
+
+/** Usage goes to one of several agreements of a tenant: where they are of several AWS accounts, somebody else may pay. */
+function sharedTenants(rows: readonly Row[], known: readonly Agreement[]): string[] {
+  const running = [
+    ...rows.filter(({ news }) => news.every(({ what }) => what !== 'ended')),
+    ...known
+      .filter(({ account, state }) => state !== 'ended' && !rows.some(({ customer }) => customer.key === account.key))
+      .map(({ account, tenant }) => ({ customer: account, ...(tenant !== undefined && { tenant }) })),
+  ].filter(({ tenant }) => tenant !== undefined)
+  const own = new Set(rows.map(({ tenant }) => tenant))
+  return [...Map.groupBy(running, ({ tenant }) => tenant as string)]
+    .filter(([tenant]) => own.has(tenant))
+    .flatMap(([tenant, agreements]) => {
+      const payers = new Set(
+        agreements.map(({ customer: { accountId, customerIdentifier } }) => accountId ?? customerIdentifier ?? ''),
+      )
+      if (payers.size < 2) return []
+      const whom = [...payers].map(id => printable(id)).join(', ')
+      return [
+        `  WARNING: the tenant ${printable(JSON.stringify(tenant))} is in force of several customers (${whom}). All its usage is ` +
+          'billed to one: the agreement that began last. Give each a tenant of its own, or finalize those that are over.',
+      ]
     })
 }
 
@@ -98,10 +176,11 @@ function readRows(text: string, now: number): Row[] {
   } catch (error) {
     throw new CommandLineError(`Expected a CSV file with a header: ${(error as Error).message}.`)
   }
+  checkColumns(Object.keys(records[0]?.record ?? {}))
   const problems: string[] = []
   const rows = records.flatMap(({ record, info: { lines } }) => {
     try {
-      return [rowOf(record, now)]
+      return [rowOf(record, lines, now)]
     } catch (error) {
       // What is wrong is told as of options, which are the columns here.
       const message = (error as Error).message.replaceAll(/--([a-z-]+)/g, (_, name) => name.replaceAll('-', '_'))
@@ -116,7 +195,31 @@ function readRows(text: string, now: number): Row[] {
   return rows
 }
 
-function rowOf(record: Record<string, string>, now: number): Row {
+/** A column that is misspelt would be ignored: without its licence a customer is metered by the product code. */
+function checkColumns(columns: readonly string[]): void {
+  if (columns.length === 0) return
+  const absent = COLUMNS.filter(name => !columns.includes(name))
+  const plain = (name: string) => name.toLowerCase().replaceAll(/[^a-z]/g, '')
+  for (const column of columns.filter(name => !COLUMNS.some(one => one === name))) {
+    const near = closest(plain(column), absent.map(plain))
+    const meant = absent.find(
+      name => plain(name) === near || (name === 'license_arn' && /^licen[cs]e(arn|id)?$/.test(plain(column))),
+    )
+    if (meant !== undefined) {
+      throw new CommandLineError(`Nothing was taken in. Expected the column ${meant}, got ${JSON.stringify(column)}.`)
+    }
+  }
+  for (const needed of ['product', 'agreement_since'] as const) {
+    if (absent.includes(needed)) {
+      const got = columns.map(name => JSON.stringify(name)).join(', ')
+      throw new CommandLineError(
+        `Nothing was taken in. Expected a column ${needed} in the header, with commas between columns, got ${got}.`,
+      )
+    }
+  }
+}
+
+function rowOf(record: Record<string, string>, line: number, now: number): Row {
   const cell = (name: Column): string | undefined => record[name] || undefined
   const time = (name: Column): number | undefined => {
     const text = cell(name)
@@ -137,7 +240,9 @@ function rowOf(record: Record<string, string>, now: number): Row {
   // An agreement that runs has not ended: what is used after the day that a contract names may be of its renewal.
   const endsLater = until !== undefined && until > now
   return {
+    line,
     customer,
+    ...names,
     endsLater,
     news: [
       { what: 'active', at: since, ...names },

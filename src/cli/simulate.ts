@@ -126,7 +126,10 @@ What CloudTrail writes of it:
   aws cloudtrail lookup-events --endpoint-url ${url} --lookup-attributes AttributeKey=EventName,AttributeValue=BatchMeterUsage
 
 What it has billed:
-  curl ${url}${CONTROL_PATH}/totals`)
+  curl ${url}${CONTROL_PATH}/totals
+
+A buyer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
+  curl ${url}${CONTROL_PATH}/subscriptions -H 'content-type: application/json' -d '{"product": "code", "accountId": "123456789012"}'`)
   await stopped
   await running.close()
 }

@@ -30,10 +30,11 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to decide (held, in
-doubt, without a customer, more than AWS takes in an hour, counters that were not
-simply counted), and 2 where usage
-is pending for long, no hour was closed for long, or the ledger cannot be read.`,
+when all is well. The exit status is 1 for what a person has to look at (held, in
+doubt, without a customer, usage that AWS does not take though there is an
+agreement, more than AWS takes in an hour, counters that were not simply counted),
+and 2 where usage is pending for long, no hour was closed for long, or the ledger
+cannot be read.`,
     )
     .action(async (options: Options) => {
       const { format, check = false } = options
@@ -59,8 +60,11 @@ async function read(options: Options): Promise<LedgerOverview> {
     const alarms = await recentAlarms(ledger, status, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
     const behind = await readOverflows(ledger)
+    const refused = (await ledger.agreements()).filter(
+      ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
+    ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
-    return { ...file, now, status, alarms, dimensions, answers, overflows: behind }
+    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused }
   })
 }
 

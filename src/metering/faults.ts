@@ -1,3 +1,5 @@
+import { MarketplaceMeteringError } from '../errors.ts'
+
 /** What an error of `batchMeterUsage` says of the records in the request. */
 export type Fault =
   /** One bad record failed all of them; nothing was billed. */
@@ -105,7 +107,8 @@ export function requestIdOf(answer: unknown): string | undefined {
 export function describe(error: unknown): string {
   try {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-    return text.replace(/\s+/g, ' ').slice(0, 300)
+    // What is ours says at its end what to do, and what not.
+    return text.replace(/\s+/g, ' ').slice(0, error instanceof MarketplaceMeteringError ? 1000 : 300)
   } catch {
     return 'an error that cannot be described'
   }

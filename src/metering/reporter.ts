@@ -22,6 +22,9 @@ export interface AgreementReport {
   readonly event?: { readonly type: string; readonly id?: string }
   readonly outcome?: string
   readonly held?: readonly RecordEntry[]
+  readonly messageId?: string
+  /** Whether its message goes to the dead-letter queue now. */
+  readonly isLast?: boolean
 }
 
 export interface ReporterOptions {
@@ -131,12 +134,13 @@ export class Reporter {
 
   /** What became of an event of AWS's, or of the queue that they come by. */
   agreement(report: AgreementReport): void {
-    const { level, message, type, event, outcome, held = [] } = report
-    if (event !== undefined)
-      this.#instruments?.agreementEvents.add(1, { type: event.type, outcome: outcome ?? 'failed' })
+    const { level, message, type, event, outcome, held = [], messageId, isLast = false } = report
+    if (event !== undefined || type === 'unreadable')
+      this.#instruments?.agreementEvents.add(1, { type: event?.type ?? type, outcome: outcome ?? 'failed' })
     for (const record of held) this.#held(record, record.reason as HeldReason)
     if (level === 'info') diag.info(printable(withoutCustomers(message), LONGEST_MESSAGE))
-    else this.#say(level, `${type} ${event?.id ?? ''}`, message)
+    // Each that goes to the dead-letter queue is told: a person has to look at it there.
+    else this.#say(level, isLast ? `dead letter ${messageId}` : `${type} ${event?.id ?? ''}`, message)
   }
 
   /** There is usage of a tenant of whom the ledger knows no agreement. */

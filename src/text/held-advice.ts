@@ -116,9 +116,16 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'The agreement ended before it could be billed, and AWS takes no more usage',
       'for it. News of another that covers its hour, within a day, sends it. Bill',
-      'it in another way after that day, or it may be billed twice.',
+      'it in another way after that day, or it may be billed twice; and what you',
+      'have billed so, neither release nor attribute.',
     ),
-    commands: [release('The customer has a new agreement under the same identity:')],
+    commands: [
+      release('The customer has a new agreement under the same identity, the same licence:'),
+      [
+        'It is usage of another licence of the same AWS account, which AWS takes usage for ("agreements" shows it):',
+        'attribute <old licence> <dimension> --account-id <id> --license-arn <new> --why "…"',
+      ],
+    ],
     released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),
   },
 }

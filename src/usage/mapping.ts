@@ -534,7 +534,7 @@ export function explainUnattributed(reason: UnnamedReason, resolverError: unknow
     case 'licence-without-product':
       return 'There is usage of customers with a licence, and only productCode is configured. It is kept, unattributed, since it belongs to the licence: set the option product, your own label for the product, beside productCode.'
     case 'unknown-tenant':
-      return 'There is usage of a tenant of whom the ledger knows no agreement. It is kept, unattributed: register the customer, or import its agreement with the name of the tenant.'
+      return 'There is usage of a tenant of whom the ledger knows no agreement. It is kept, unattributed: register the customer, or import its agreement with the name of the tenant. "marketplace-meter statement" shows which.'
     case 'overflow':
       return "There is usage beyond the SDK's cardinality limit: the SDK has added it up without its customers, and nothing here can tell any more whose it is. It is kept, unattributed, and NOT BILLED. So that no more is lost, raise the limit: the reader's cardinalityLimits, or billingViews' cardinalityLimit (the function cardinalityLimit says how far)."
     case 'resolver-failed':

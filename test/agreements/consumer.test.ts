@@ -107,8 +107,11 @@ test('events come twice and out of order, are handled and deleted, unknown ones 
   assert.deepEqual(queue.receive(), [])
   assert.deepEqual([queue.messages().length, queue.dead?.messages().map(({ body }) => body)], [0, ['poison']])
   assert.deepEqual(
-    reports.map(report => [report.type, report.level, report.type === 'unreadable' && report.attempt]),
-    [1, 2, 3, 4, 5].map(attempt => ['unreadable', 'error', attempt]),
+    reports.map(report => [
+      ...[report.type, report.level],
+      ...(report.type === 'unreadable' ? [report.attempt, report.isLast] : []),
+    ]),
+    [1, 2, 3, 4, 5].map(attempt => ['unreadable', 'error', attempt, attempt === 5]),
   )
   const what =
     `The queue marketplace-events has a message that is no agreement event (${poison}): ` +

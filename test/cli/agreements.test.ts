@@ -48,6 +48,21 @@ test('agreements that exist are taken in from a file, and stand beside the usage
     ...{ account: { ...licensed(1) }, state: 'active', tenant: 'Acme, Inc.', productCode: 'code-1' },
     since: '2026-11-01T00:00:00.000Z',
   })
+  // A licence whose column is misspelt, or that is left out, would have usage sent with the label as a product code.
+  writeFileSync(file, good.replace('license_arn', 'licence_arn'))
+  assert.match((await take('--dry-run')).stderr, /Expected the column license_arn, got "licence_arn"/)
+  writeFileSync(file, 'product,account_id,agreement_since\nchat,444455556666,2026-11-01\n')
+  assert.match((await take('--dry-run')).stderr, /line 2: Expected license_arn, since "chat" is the label/)
+  writeFileSync(file, 'product;account_id;agreement_since\nchat;444455556666;2026-11-01\n')
+  assert.match((await take('--dry-run')).stderr, /Expected a column product in the header, with commas/)
+  writeFileSync(file, 'product,account_id,tenant,agreement_since\ncode-1,444455556666,"Acme, Inc.",2026-11-01\n')
+  assert.match(
+    (await take('--dry-run')).stdout,
+    /^1 agreement would .*\n {2}Metered by the product code code-1, without a licence: 1\n {2}WARNING: the tenant "Acme, Inc\." .*444455556666, 111122223333/,
+  )
+  const none = await command('import-agreements', join(directory, 'none.csv'), '--region', 'us-east-1')
+  assert.match(none.stderr, /^error: Expected a CSV file that can be read: ENOENT[^\n]*\n$/)
+
   // What it writes it takes in again.
   writeFileSync(file, (await command('agreements', '--format', 'csv')).stdout)
   assert.match((await take()).stdout, /^Took in 0 of 2 agreements/)

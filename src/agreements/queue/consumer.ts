@@ -168,7 +168,9 @@ class Consumer {
       } catch (error) {
         this.counts.unreadable++
         const what = `has a message that is no agreement event (${id}): ${textOf(error)} ${this.#whatNext(message)}`
-        this.#tell('error', what, { type: 'unreadable', messageId: id, attempt: message.attempt, error })
+        this.#tell('error', what, {
+          ...{ type: 'unreadable', messageId: id, attempt: message.attempt, isLast: this.#isLast(message), error },
+        })
         return []
       }
     })
@@ -201,7 +203,8 @@ class Consumer {
     const returnIn = Math.min(FIRST_RETURN * 2 ** (message.attempt - 1), LAST_RETURN)
     const what = `has an event that could not be handled (${event.type}, ${event.id}): ${textOf(error)}`
     this.#tell('error', `${what} ${this.#whatNext(message, returnIn)}`, {
-      ...{ type: 'unhandled', messageId: message.id, attempt: message.attempt, event, error },
+      ...{ type: 'unhandled', messageId: message.id, attempt: message.attempt, isLast: this.#isLast(message) },
+      ...{ event, error },
     })
     // A ledger that is away for minutes is not to use up the receipts.
     await this.#comeAgain(message, returnIn)
@@ -213,9 +216,14 @@ class Consumer {
     await this.#client.changeMessageVisibility(change).catch(() => {})
   }
 
-  #whatNext({ attempt }: Message, returnIn?: number): string {
+  #isLast({ attempt }: Message): boolean {
+    return this.#mostAttempts !== undefined && attempt >= this.#mostAttempts
+  }
+
+  #whatNext(message: Message, returnIn?: number): string {
+    const { attempt } = message
     const most = this.#mostAttempts
-    if (most !== undefined && attempt >= most) {
+    if (this.#isLast(message)) {
       return 'It goes to the dead-letter queue: look at it there, and send it back when it can be handled.'
     }
     const again = returnIn === undefined ? 'It comes again' : `It comes again in ${returnIn} s`

@@ -11,6 +11,8 @@ export type QueueReport = {
       readonly messageId: string
       /** How often it was received by now. */
       readonly attempt: number
+      /** Whether it goes to the dead-letter queue now, as far as is known. */
+      readonly isLast: boolean
       readonly error: unknown
     }
   | {
@@ -18,6 +20,7 @@ export type QueueReport = {
       readonly type: 'unhandled'
       readonly messageId: string
       readonly attempt: number
+      readonly isLast: boolean
       readonly error: unknown
       readonly event: AgreementEvent
     }

@@ -21,6 +21,7 @@ export function configText(config: GatewayConfig): string {
     ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
     ['Listens', listenText(config.listen)],
     ['Ledger', [ledgerText(config)]],
+    ...(config.events === undefined ? [] : [['Events', [printable(config.events.queue)]] as [string, string[]]]),
   ]
   return rows.map(([name, lines]) => `${name.padEnd(12)}${lines.join(`\n${' '.repeat(12)}`)}`).join('\n')
 }

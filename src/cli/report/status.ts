@@ -25,6 +25,8 @@ export interface LedgerOverview {
   readonly answers: readonly LaneAnswer[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
+  /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
+  readonly refused?: number
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
@@ -73,7 +75,8 @@ export function problemsOf({
   alarms,
   answers,
   overflows = [],
-}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows'>): Required<Finding>[] {
+  refused = 0,
+}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused'>): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -112,6 +115,13 @@ export function problemsOf({
     const { title, mend } = COUNTER_ALARMS[verdict]
     const message = `${title} Last seen ${distance(at, now)}. ${mend}`
     problems.push({ name: 'counters', state: 'warning', message, advice: 'marketplace-meter audit' })
+  }
+  if (refused > 0) {
+    const customers = `${refused === 1 ? 'a customer' : `${refused} customers`} with an agreement`
+    problems.push({
+      ...{ name: 'refused', state: 'warning', advice: 'marketplace-meter agreements' },
+      message: `AWS does not take usage of ${customers}; it waits for a day, and is held then`,
+    })
   }
   const records = (doubtful: boolean) =>
     status.held.reduce((sum, { records, reason }) => sum + ((reason === 'in-doubt') === doubtful ? records : 0), 0)
