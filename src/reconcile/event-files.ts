@@ -59,7 +59,7 @@ function byPath(a: Entry, b: Entry): number {
 
 const file = (path: string): EventFile => ({
   name: path,
-  open: () => createReadStream(path, { highWaterMark: 1 << 20 }),
+  open: () => createReadStream(path, { highWaterMark: 1 << 17 }),
 })
 
 /**
@@ -116,7 +116,7 @@ async function* unpacked(input: Readable): AsyncGenerator<Buffer> {
     yield* { [Symbol.asyncIterator]: () => chunks }
     return
   }
-  const gunzip = createGunzip({ chunkSize: 1 << 20 })
+  const gunzip = createGunzip({ chunkSize: 1 << 17 })
   const fed = feed(gunzip, first, chunks)
   // An error ends the reading below, too.
   fed.catch(() => {})

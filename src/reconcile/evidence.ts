@@ -22,7 +22,7 @@ const OUTCOMES: readonly SightingOutcome[] = [
 ]
 
 /** How many rows a transaction has: a temporary database writes nothing before. */
-const CHUNK = 50_000
+const CHUNK = 20_000
 
 /**
  * What calls of `BatchMeterUsage` show, by hour, whatever the order in which it comes. It is in a temporary file of
@@ -32,6 +32,7 @@ export class Evidence {
   readonly #database: DatabaseSync
   readonly #addEvent: StatementSync
   readonly #addSighting: StatementSync
+  #ofHour: StatementSync | undefined
   readonly #series = new Names<EventSeries>()
   readonly #callers = new Names<Caller>()
   #rows = 0
@@ -39,7 +40,7 @@ export class Evidence {
   constructor() {
     this.#database = new (nodeSqlite().DatabaseSync)('')
     this.#database.exec(`
-      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE;
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000; PRAGMA temp_store = FILE;
       CREATE TABLE event (
         id INTEGER PRIMARY KEY, event TEXT NOT NULL UNIQUE, request TEXT, time INTEGER NOT NULL, caller INTEGER NOT NULL
       ) STRICT;
@@ -97,14 +98,13 @@ export class Evidence {
 
   /** What was seen of an hour, by the series' keys; of each in the order of the calls. */
   ofHour(hour: number): Map<string, Sighting[]> {
-    const rows = this.#database
-      .prepare(
-        `SELECT series, quantity, outcome, record, event.event AS event_id, coalesce(event.request, event.event) AS request, event.time,
+    this.#ofHour ??= this.#database.prepare(
+      `SELECT series, quantity, outcome, record, event.event AS event_id, coalesce(event.request, event.event) AS request, event.time,
            event.caller
          FROM sighting JOIN event ON event.id = sighting.event
          WHERE hour >= ? AND hour < ? ORDER BY series, event.time, event.id`,
-      )
-      .iterate(hour, hour + HOUR)
+    )
+    const rows = this.#ofHour.iterate(hour, hour + HOUR)
     const found = new Map<string, Sighting[]>()
     for (const row of rows as IterableIterator<unknown> as IterableIterator<Row>) {
       const [key, series] = this.#series.at(row.series)

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { Coverage, type RegionCoverage } from './coverage.ts'
@@ -174,6 +175,8 @@ class Matching {
         else ofHour.push(record)
       }
       for (; at < end; at += HOUR) yield [at, byHour.get(at) ?? []]
+      // Of hours before the ledger's first nothing is learned of how many the next ones have.
+      if (records.length === 0) continue
       if (records.length < FEW_RECORDS) hours = Math.min(hours * 2, 24)
       else if (records.length > 2 * FEW_RECORDS) hours = Math.max(1, Math.floor(hours / 2))
     }
@@ -184,37 +187,55 @@ class Matching {
   }
 
   async #hour(hour: number, records: readonly RecordEntry[]): Promise<void> {
+    // A ledger in a file answers at once: others have their turn, and memory is given back, between hours.
+    await setImmediate()
     const seen = this.#evidence.ofHour(hour)
     for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
+    const regions = new Map<string, boolean>()
+    const completeIn = (region: string): boolean => {
+      const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
+      regions.set(region, complete)
+      return complete
+    }
     for (const record of records) {
       const series = seriesOf(record)
       const key = seriesKey(series)
       const sightings = seen.get(key) ?? []
       seen.delete(key)
-      const complete = this.#coverage.isComplete(record.region, hour)
+      const complete = completeIn(record.region)
       const attemptsKnown = hour > this.#restoredAt
       const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
       if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
-      await this.#find({ ...judgement, series, hour, record, complete })
+      const { verdict, shown } = judgement
+      this.#add(verdict, shown, record, series)
+      // Nearly all are quiet: nothing is made of them, nor waited for.
+      if (!QUIET.has(verdict)) await this.#options.onFinding({ ...judgement, series, hour, record, complete })
     }
     for (const sightings of seen.values()) {
       const shown = sightings.filter(({ outcome }) => outcome === 'success')
       const [first] = shown
       if (first === undefined) continue
-      if (hour < this.#prunedBefore) this.#pruned++
-      else
-        await this.#find({ verdict: 'foreign', shown, series: first.series, hour, record: undefined, complete: true })
+      if (hour < this.#prunedBefore) {
+        this.#pruned++
+        continue
+      }
+      this.#add('foreign', shown, undefined, first.series)
+      const found = { series: first.series, hour, record: undefined, complete: true }
+      await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
     }
   }
 
-  async #find(finding: Finding): Promise<void> {
-    const { verdict, shown, record, series } = finding
+  #add(
+    verdict: Verdict,
+    shown: readonly Sighting[],
+    record: RecordEntry | undefined,
+    { dimension }: EventSeries,
+  ): void {
     const figures = this.#verdicts.get(verdict) ?? { records: 0, quantities: new Map() }
     this.#verdicts.set(verdict, figures)
     figures.records++
     const quantity = shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
-    figures.quantities.set(series.dimension, (figures.quantities.get(series.dimension) ?? 0) + quantity)
-    if (!QUIET.has(verdict)) await this.#options.onFinding(finding)
+    figures.quantities.set(dimension, (figures.quantities.get(dimension) ?? 0) + quantity)
   }
 
   #count({ caller, outcome, time }: Sighting): void {
@@ -241,7 +262,7 @@ class Matching {
   }
 }
 
-const FEW_RECORDS = 10_000
+const FEW_RECORDS = 2_500
 
 function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
   const { product, accountId, customerIdentifier, licenseArn } = account
