@@ -32,7 +32,7 @@ export class Evidence {
   readonly #database: DatabaseSync
   readonly #addEvent: StatementSync
   readonly #addSighting: StatementSync
-  #ofHour: StatementSync | undefined
+  readonly #ofHour: StatementSync
   readonly #series = new Names<EventSeries>()
   readonly #callers = new Names<Caller>()
   #rows = 0
@@ -52,6 +52,12 @@ export class Evidence {
     this.#addEvent = this.#database.prepare(
       'INSERT OR IGNORE INTO event (event, request, time, caller) VALUES (?, ?, ?, ?)',
     )
+    this.#ofHour = this.#database.prepare(
+      `SELECT series, quantity, outcome, record, event.event, coalesce(event.request, event.event), event.time, event.caller
+       FROM sighting JOIN event ON event.id = sighting.event
+       WHERE hour >= ? AND hour < ? ORDER BY series, event.time, event.id`,
+    )
+    this.#ofHour.setReturnArrays(true)
     this.#addSighting = this.#database.prepare('INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?)')
   }
 
@@ -98,22 +104,15 @@ export class Evidence {
 
   /** What was seen of an hour, by the series' keys; of each in the order of the calls. */
   ofHour(hour: number): Map<string, Sighting[]> {
-    this.#ofHour ??= this.#database.prepare(
-      `SELECT series, quantity, outcome, record, event.event AS event_id, coalesce(event.request, event.event) AS request, event.time,
-           event.caller
-         FROM sighting JOIN event ON event.id = sighting.event
-         WHERE hour >= ? AND hour < ? ORDER BY series, event.time, event.id`,
-    )
-    const rows = this.#ofHour.iterate(hour, hour + HOUR)
     const found = new Map<string, Sighting[]>()
-    for (const row of rows as IterableIterator<unknown> as IterableIterator<Row>) {
-      const [key, series] = this.#series.at(row.series)
+    for (const row of this.#ofHour.all(hour, hour + HOUR) as unknown as Row[]) {
+      const [number, quantity, outcome, record, eventId, requestId, time, caller] = row
+      const [key, series] = this.#series.at(number)
       const sightings = found.get(key) ?? []
       found.set(key, sightings)
       sightings.push({
-        ...{ series, hour, quantity: row.quantity, outcome: OUTCOMES[row.outcome] as SightingOutcome },
-        ...{ meteringRecordId: row.record ?? undefined, eventId: row.event_id, requestId: row.request, time: row.time },
-        caller: this.#callers.at(row.caller)[1],
+        ...{ series, hour, quantity, outcome: OUTCOMES[outcome] as SightingOutcome },
+        ...{ meteringRecordId: record ?? undefined, eventId, requestId, time, caller: this.#callers.at(caller)[1] },
       })
     }
     return found
@@ -124,16 +123,17 @@ export class Evidence {
   }
 }
 
-interface Row {
-  readonly series: number
-  readonly quantity: number
-  readonly outcome: number
-  readonly record: string | null
-  readonly event_id: string
-  readonly request: string
-  readonly time: number
-  readonly caller: number
-}
+/** A row as a list: as an object it takes many times the memory. */
+type Row = [
+  series: number,
+  quantity: number,
+  outcome: number,
+  record: string | null,
+  event: string,
+  request: string,
+  time: number,
+  caller: number,
+]
 
 /** Things by their keys, each with a number. */
 class Names<Thing> {
