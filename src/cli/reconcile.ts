@@ -6,7 +6,6 @@ import { EventError } from '../reconcile/errors.ts'
 import { type EventFile, eventFiles } from '../reconcile/event-files.ts'
 import { decisionOf, type Finding, reconcile } from '../reconcile/reconcile.ts'
 import { json } from '../text/json.ts'
-import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -111,8 +110,7 @@ person has to look, and for events that could not be read.`,
           if (count <= options.limit) findings.push(reported)
         }
         const result = await reconcile(ledger, { files, callers: options.caller, ...period, onFinding })
-        const dimensions = await readDimensions(ledger)
-        const report: ReconciliationReport = { result, findings, dryRun, others, dimensions }
+        const report: ReconciliationReport = { result, findings, dryRun, others }
         if (options.format === 'json') print(json(reconciliationJson(report)))
         else if (options.format === 'csv') print(reconciliationCsv(report))
         else print(reconciliationText(report, screen()))

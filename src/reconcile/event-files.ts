@@ -59,7 +59,7 @@ function byPath(a: Entry, b: Entry): number {
 
 const file = (path: string): EventFile => ({
   name: path,
-  open: () => createReadStream(path, { highWaterMark: 1 << 17 }),
+  open: () => createReadStream(path, { highWaterMark: 1 << 16 }),
 })
 
 /**
@@ -116,7 +116,7 @@ async function* unpacked(input: Readable): AsyncGenerator<Buffer> {
     yield* { [Symbol.asyncIterator]: () => chunks }
     return
   }
-  const gunzip = createGunzip({ chunkSize: 1 << 17 })
+  const gunzip = createGunzip({ chunkSize: 1 << 16 })
   const fed = feed(gunzip, first, chunks)
   // An error ends the reading below, too.
   fed.catch(() => {})

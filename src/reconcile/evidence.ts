@@ -40,7 +40,7 @@ export class Evidence {
   constructor() {
     this.#database = new (nodeSqlite().DatabaseSync)('')
     this.#database.exec(`
-      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000; PRAGMA temp_store = FILE;
+      PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4000; PRAGMA temp_store = FILE;
       CREATE TABLE event (
         id INTEGER PRIMARY KEY, event TEXT NOT NULL UNIQUE, request TEXT, time INTEGER NOT NULL, caller INTEGER NOT NULL
       ) STRICT;

@@ -7,7 +7,6 @@ import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
-import type { Dimension } from '../../usage/dimension.ts'
 
 export interface ReportedFinding extends Finding {
   /** What it was settled as, or would be. */
@@ -23,7 +22,6 @@ export interface ReconciliationReport {
   readonly dryRun: boolean
   /** Files of folders that are none of a trail's. */
   readonly others: readonly string[]
-  readonly dimensions: ReadonlyMap<string, Dimension>
 }
 
 /** Whether a person has to look at it: all but what is settled, and what AWS will answer by itself. */
