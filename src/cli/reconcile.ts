@@ -30,7 +30,7 @@ import {
 } from './report/reconciliation.ts'
 
 interface Options extends CommonOptions {
-  caller: string[]
+  caller?: string[]
   settle?: true
   settleAbsent?: true
   dryRun?: true
@@ -49,7 +49,7 @@ export function reconcileCommand(): Command {
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
     )
     .addOption(ledgerOption())
-    .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect, [])
+    .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
     .option(
       '--settle-absent',
@@ -86,7 +86,8 @@ person has to look, and for events that could not be read.`,
       const [settle, settleAbsent, dryRun] = [options.settle, options.settleAbsent, options.dryRun].map(Boolean) as [
         ...[boolean, boolean, boolean],
       ]
-      if ((settle || settleAbsent) && options.caller.length === 0) {
+      const { caller: callers = [] } = options
+      if ((settle || settleAbsent) && callers.length === 0) {
         throw new CommandLineError(
           "Expected --caller with --settle: the role or user that this ledger's calls are made with. Without --settle " +
             'the callers are shown.',
@@ -103,13 +104,13 @@ person has to look, and for events that could not be read.`,
         let unsettled = 0
         const onFinding = async (finding: Finding) => {
           const reported = await decide(ledger, finding, { settle, settleAbsent, dryRun, now, who: options.who })
-          if (needsPerson(reported)) unsettled++
+          if (needsPerson(reported) || (dryRun && reported.settled !== undefined)) unsettled++
           const kind = `${finding.verdict} ${reported.settled ?? ''}`
           const count = (shown.get(kind) ?? 0) + 1
           shown.set(kind, count)
           if (count <= options.limit) findings.push(reported)
         }
-        const result = await reconcile(ledger, { files, callers: options.caller, ...period, onFinding })
+        const result = await reconcile(ledger, { files, callers, ...period, onFinding })
         const report: ReconciliationReport = { result, findings, dryRun, others }
         if (options.format === 'json') print(json(reconciliationJson(report)))
         else if (options.format === 'csv') print(reconciliationCsv(report))
@@ -122,7 +123,7 @@ person has to look, and for events that could not be read.`,
     })
 }
 
-const collect = (value: string, all: string[]) => [...all, value]
+const collect = (value: string, all: string[] = []) => [...all, value]
 
 function filesOf(paths: readonly string[]): { files: EventFile[]; others: string[] } {
   try {

@@ -95,7 +95,7 @@ test('reconcile says of each record what AWS has, and settles what an event prov
     await ledger.close()
     return { records, entry }
   }
-  assert.equal((await read()).records.get('1'), 'held')
+  assert.deepEqual([dry.status, (await read()).records.get('1')], [1, 'held'])
   const settled = await command('--settle', '--caller', METER, '--who', 'ops')
   assert.match(settled.stdout, /^Settled as billed record 1: /m)
   const { records, entry } = await read()
