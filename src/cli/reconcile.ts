@@ -75,10 +75,10 @@ it are read. Nothing is asked of AWS. CloudTrail is best effort: that an event i
 not there proves nothing. Gaps are shown: hours of a region without any event.
 
 An event proves that AWS billed a record, where a call of --caller got Success for
-its quantity; and that it did not, where the hour is billed with another quantity,
-or where each of the ledger's attempts is seen, and was refused. Only that is
-settled, with the events' ids in the audit trail. The exit status is 1 where a
-person has to look, and for events that could not be read.`,
+its quantity; and that it did not, where the hour is billed with another quantity
+of somebody else's, or where each of the ledger's attempts is seen, and was
+refused. Only that is settled, with the events' ids in the audit trail. The exit
+status is 1 where a person has to look, and for events that could not be read.`,
     )
     .action(async (paths: string[], options: Options) => {
       const now = nowOf(options)

@@ -81,10 +81,11 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   }
   const doubted = state === 'held' && reason === 'in-doubt'
   if (others.length > 0) {
-    return {
-      ...{ verdict: 'other-quantity', shown: others },
-      ...(doubted && { proof: { decision: 'not-billed', by: others } }),
-    }
+    const { isOurs } = options
+    // Another quantity under this ledger's own credentials is of a ledger that has lost it, with this usage perhaps.
+    const proven = doubted && isOurs !== undefined && !others.some(({ caller }) => isOurs(caller))
+    const proof = { decision: 'not-billed', by: others } as const
+    return { verdict: 'other-quantity', shown: others, ...(proven && { proof }) }
   }
   if (!doubted) return { verdict: inDoubt || sightings.length === 0 ? 'not-seen' : 'agreed', shown: [] }
   const refused = refusedCalls(record, sightings, options)
