@@ -105,7 +105,16 @@ function readCall(event: Members, region: string): MeteringCall {
   if (errorCode !== undefined) {
     const refused = !answered && faultOf({ name: errorName(errorCode) }).fault !== 'unknown'
     const outcome = refused ? 'refused' : 'unclear'
-    return { ...call, sightings: (records ?? []).map(one => ({ ...at(one), outcome })), leftOut: records === undefined }
+    // What AWS refused may be no usage record at all, and none of a ledger.
+    const sightings = (records ?? []).flatMap(one => {
+      try {
+        return [{ ...at(one), outcome } as const]
+      } catch (error) {
+        if (refused && error instanceof EventError) return []
+        throw error
+      }
+    })
+    return { ...call, sightings, leftOut: records === undefined }
   }
   // Whether the response is left out, the request or both: what is there is read.
   const sent = records?.map(at)

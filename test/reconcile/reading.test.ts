@@ -133,6 +133,12 @@ test('what became of a record is what the event proves of it', () => {
   const one = said('Success')
   assert.deepEqual(outcomes({ records: one, errorCode: 'ThrottlingException' }), [false, 'refused 0'])
   assert.deepEqual(outcomes({ records: one, errorCode: 'Client.AccessDenied' }), [false, 'refused 0'])
+  const odd = (text: string) => text.replace(/"dimension":"tokens",/, '')
+  assert.deepEqual(outcomes({ records: one, errorCode: 'ValidationException' }, odd), [false])
+  assert.throws(
+    () => outcomes({ records: one, errorCode: 'InternalServiceErrorException' }, odd),
+    /dimension to be a text/,
+  )
   assert.deepEqual(outcomes({ records: one, errorCode: 'InternalServiceErrorException' }), [false, 'unclear 0'])
   assert.deepEqual(outcomes({ records: one, errorCode: 'SomethingNewException' }), [false, 'unclear 0'])
   assert.deepEqual(outcomes({ records: one, leftOut: ['responseElements'] }), [true, 'unclear 0'])
