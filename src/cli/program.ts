@@ -13,6 +13,7 @@ import { heldCommand } from './held.ts'
 import { importAgreementsCommand } from './import-agreements.ts'
 import { print, printError } from './output.ts'
 import { pruneCommand } from './prune.ts'
+import { reconcileCommand } from './reconcile.ts'
 import { recordsCommand } from './records.ts'
 import { releaseCommand } from './release.ts'
 import { restoreCommand } from './restore.ts'
@@ -41,7 +42,15 @@ const GROUPS: [string, (() => Command)[]][] = [
   ],
   [
     'Decide (each leaves an audit entry):',
-    [releaseCommand, settleCommand, attributeCommand, writeOffCommand, finalizeCommand, importAgreementsCommand],
+    [
+      reconcileCommand,
+      releaseCommand,
+      settleCommand,
+      attributeCommand,
+      writeOffCommand,
+      finalizeCommand,
+      importAgreementsCommand,
+    ],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
   ['Run:', [serveCommand, eventsCommand, checkCommand, doctorCommand, simulateCommand]],

@@ -20,11 +20,15 @@ const release = (when: string) => [when, 'release <id> --why "…"'] as const
 export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   'in-doubt': {
     means: lines(
-      'AWS may have billed it: it was sent, and the answer never came. Look for',
-      'BatchMeterUsage of this customer, dimension and hour in CloudTrail, or in',
-      "AWS's usage report.",
+      'AWS may have billed it: it was sent, and the answer never came. "reconcile"',
+      'reads what CloudTrail has of BatchMeterUsage, and settles what that proves.',
+      "AWS's usage report tells, too.",
     ),
-    commands: [settleAs('AWS billed it:', 'billed'), settleAs('AWS did not:', 'not-billed')],
+    commands: [
+      ['What CloudTrail says of all that is in doubt:', 'reconcile <path> --caller <arn> --settle --dry-run'],
+      settleAs('AWS billed it:', 'billed'),
+      settleAs('AWS did not:', 'not-billed'),
+    ],
     released: IN_THE_BALANCE,
   },
   restored: {
@@ -50,6 +54,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'tool, a restored backup. Find it in CloudTrail, and stop it first.',
     ),
     commands: [
+      ['Who it is, from where, and how much:', 'reconcile <path>'],
       settleAs('What it sent was this usage:', 'billed'),
       settleAs('It was other usage; this is still to be billed:', 'not-billed'),
     ],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { handleOf } from '../../src/text/account.ts'
+import { eventOf } from '../reconcile/trail.ts'
 import { folder, NOW, run, STRAY, seededLedger } from './support.ts'
 
 /** Names, ids and details of others must not steer the terminal of who looks at them, nor hide what they say. */
@@ -58,6 +59,35 @@ test('commands that look', async t => {
   }
   for (const command of ['statement', 'records', 'audit'])
     await says([command, ...ledger, '--format', 'csv'], /\\u001b\[2K/)
+})
+
+test('reconcile, of which all is others’ text', async t => {
+  const directory = folder(t)
+  const file = join(directory, 'events.json')
+  const record = { accountId: '1', dimension: HOSTILE, quantity: 5, timestamp: NOW - 3_600_000, said: 'Success' }
+  const event = eventOf({
+    at: NOW,
+    role: HOSTILE,
+    address: HOSTILE,
+    userAgent: HOSTILE,
+    product: HOSTILE,
+    records: [record],
+  })
+  const names = { awsRegion: `here${HOSTILE}`, eventID: HOSTILE }
+  writeFileSync(
+    file,
+    JSON.stringify({
+      Records: [
+        { ...event, ...names },
+        { eventName: HOSTILE, awsRegion: 7 },
+      ],
+    }),
+  )
+  const ledger = ['--ledger', await hostileLedger(t), '--now', '2026-11-21T09:40Z']
+  await says(['reconcile', file, ...ledger], /not by this ledger.*FAKE/s)
+  await says(['reconcile', file, ...ledger, '--format', 'json'], /\\u001b\[2K.*FAKE/)
+  await says(['reconcile', file, ...ledger, '--format', 'csv'], /foreign,.*FAKE/)
+  await says(['reconcile', join(directory, HOSTILE), ...ledger], /^error: There is no file or folder/)
 })
 
 test('commands that decide', async t => {

@@ -102,7 +102,8 @@ async function trial({ probe, customer, region }: TestFacts, dimension: string, 
           state: 'warning',
           message: `${sent} was refused as DuplicateRecord: somebody else has metered it.`,
         },
-        advice: 'Look who: two ledgers or tools that meter the same product lose the usage of one. CloudTrail tells.',
+        advice:
+          'Look who: two ledgers or tools that meter the same product lose the usage of one. "marketplace-meter reconcile" tells, from CloudTrail.',
       }
     case 'CustomerNotSubscribed':
       return {

@@ -1,0 +1,325 @@
+import type { Sighting } from '../../reconcile/evidence.ts'
+import type { Verdict } from '../../reconcile/judgement.ts'
+import type { CallerFigures, Finding, Reconciliation } from '../../reconcile/reconcile.ts'
+import { accountLabel } from '../../text/account.ts'
+import { csv } from '../../text/csv.ts'
+import { plain } from '../../text/paint.ts'
+import { printable } from '../../text/printable.ts'
+import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
+import { iso, shortTime } from '../../text/time.ts'
+
+export interface ReportedFinding extends Finding {
+  /** What it was settled as, or would be. */
+  readonly settled?: 'billed' | 'not-billed'
+  readonly why?: string
+  /** Why it was not settled, where an event proves it. */
+  readonly left?: string
+}
+
+export interface ReconciliationReport {
+  readonly result: Reconciliation
+  readonly findings: readonly ReportedFinding[]
+  readonly dryRun: boolean
+  /** Files of folders that are none of a trail's. */
+  readonly others: readonly string[]
+}
+
+/** Whether a person has to look at it: all but what is settled, and what AWS will answer by itself. */
+export function needsPerson({ settled, verdict, record, shown }: ReportedFinding): boolean {
+  if (settled !== undefined) return false
+  return !(verdict === 'billed' && record?.state === 'pending' && shown.length > 0)
+}
+
+interface Words {
+  readonly title: string
+  /** What it means and what to do, in lines that fit a narrow terminal. */
+  readonly means: string
+}
+
+const lines = (...texts: string[]) => texts.join('\n')
+
+/** In the order in which a person has to look. */
+const VERDICTS: Readonly<Record<Verdict, Words>> = {
+  missing: {
+    title: 'metered, and not billed by AWS',
+    means: lines(
+      'The ledger has them as metered, and no event shows that AWS billed them, in a',
+      'search without a gap. CloudTrail is best effort; ask AWS, with their',
+      'MeteringRecordId, before you bill them in another way.',
+    ),
+  },
+  'two-senders': {
+    title: 'sent by two with equal quantities',
+    means: lines(
+      'Somebody else has metered the same customer, dimension and hour with the same',
+      'quantity, and AWS took both for one: if both are usage, this much is not',
+      'billed. Find who sends it, and stop it first. What is held and is to be billed',
+      'still: settle <id> --not-billed --why "…".',
+    ),
+  },
+  foreign: {
+    title: 'billed by AWS, and not by this ledger',
+    means: lines(
+      'The ledger has no such record, or has given its quantity back. Somebody else',
+      'meters: another ledger or tool, another product of yours, a leaked credential.',
+    ),
+  },
+  'other-quantity': {
+    title: 'billed by AWS with another quantity',
+    means: lines(
+      'AWS has one quantity for an hour, and it is not the ledger’s, which is not',
+      'billed. Find who sent the other, and stop it first. Was it the same usage:',
+      'settle <id> --billed --why "…"; was it other usage: settle <id> --not-billed.',
+    ),
+  },
+  'other-id': {
+    title: 'billed by AWS under another MeteringRecordId',
+    means: 'The quantity is the same. Two ids of one hour are not known of AWS: ask it which it bills.',
+  },
+  billed: {
+    title: 'billed by AWS, and not metered in the ledger',
+    means: lines(
+      'What is in doubt or in conflict: settle <id> --billed --why "…", or --settle with',
+      '--caller. What is pending settles itself when it is sent again. What has',
+      'returned was billed, and may be billed again with a later hour. What is held',
+      'for another reason is not to be released.',
+    ),
+  },
+  'not-billed': {
+    title: 'in doubt, and not billed by AWS',
+    means: 'Each attempt was refused. settle <id> --not-billed --why "…", or --settle with --caller.',
+  },
+  absent: {
+    title: 'in doubt, and in no event of a search without a gap',
+    means: lines(
+      'Very probably AWS never got them; no event proves it. settle <id> --not-billed',
+      '--why "…", or --settle-absent a day after their window.',
+    ),
+  },
+  undecided: {
+    title: 'in doubt, and no event proves anything',
+    means: lines(
+      'Read more events, of their region and of the day from their hour on; see the',
+      'gaps above. What a restore holds is added up by hand: see the README, Backups.',
+    ),
+  },
+  agreed: { title: 'as the ledger has it', means: '' },
+  'not-seen': { title: 'not in these events', means: '' },
+}
+const ORDER = Object.keys(VERDICTS) as Verdict[]
+
+/** A reconciliation for a person. */
+export function reconciliationText(report: ReconciliationReport, options: TableOptions = {}): string {
+  const { result, findings, dryRun, others } = report
+  const { paint = plain } = options
+  const parts = [coverageText(result, options), callersText(result.callers, options), verdictsText(report, options)]
+  const settled = findings.filter(finding => finding.settled !== undefined)
+  if (settled.length > 0) parts.push(settledText(settled, dryRun, options))
+  for (const verdict of ORDER) {
+    const group = findings.filter(finding => finding.verdict === verdict && finding.settled === undefined)
+    if (group.length === 0) continue
+    const { title, means } = VERDICTS[verdict]
+    const findingsTable = table(FINDING_COLUMNS, group, options)
+    parts.push(`${paint(['bold', 'yellow'], title)}\n${indented(means)}\n\n${indented(findingsTable)}`)
+    for (const { record, left } of group) {
+      if (left !== undefined) parts.push(`Record ${record?.id} was left as it is: ${printable(left)}`)
+    }
+  }
+  const { unread, inDoubtElsewhere, pruned } = result
+  if (unread.count > 0) {
+    const more = unread.count > unread.first.length ? `\n  and ${unread.count - unread.first.length} more` : ''
+    const first = unread.first.map(problem => `  ${printable(problem, 400)}`).join('\n')
+    parts.push(`${paint(['bold', 'yellow'], 'not read, so nothing is taken for complete:')}\n${first}${more}`)
+  }
+  const notes = [
+    others.length > 0 &&
+      `${others.length} files of other kinds were not read, the first ${printable(others[0] ?? '')}.`,
+    inDoubtElsewhere > 0 && `${inDoubtElsewhere} records in doubt are of hours that these events are not of.`,
+    pruned > 0 && `${pruned} are of hours whose records were pruned, and are held against nothing.`,
+  ].filter(note => note !== false)
+  if (notes.length > 0) parts.push(notes.join('\n'))
+  return parts.join('\n\n')
+}
+
+function coverageText({ files, regions }: Reconciliation, options: TableOptions): string {
+  if (regions.length === 0) return `No events in ${count(files, 'file')}.`
+  const calls = regions.reduce((sum, region) => sum + region.calls, 0)
+  const covered = table(
+    [
+      { title: 'REGION', of: ({ region }) => printable(region) },
+      { title: 'FIRST EVENT', of: ({ from }) => shortTime(from) },
+      { title: 'LAST EVENT', of: ({ to }) => shortTime(to) },
+      { title: 'CALLS', of: region => String(region.calls), number: true },
+      { title: 'WITHOUT RECORDS', of: ({ leftOut }) => String(leftOut), number: true, optional: true },
+      { title: 'HOURS WITHOUT EVENTS', of: ({ gaps }) => gapsText(gaps) },
+    ],
+    regions,
+    options,
+  )
+  return `${count(calls, 'call')} of BatchMeterUsage in ${count(files, 'file')}\n${covered}`
+}
+
+const MOST_GAPS = 3
+
+function gapsText(gaps: Reconciliation['regions'][number]['gaps']): string {
+  if (gaps.length === 0) return 'none'
+  const first = gaps.slice(0, MOST_GAPS).map(({ from, to }) => `${shortTime(from)} to ${shortTime(to)}`)
+  return `${first.join(', ')}${gaps.length > MOST_GAPS ? ` and ${gaps.length - MOST_GAPS} more` : ''}`
+}
+
+function callersText(callers: readonly CallerFigures[], options: TableOptions): string {
+  if (callers.length === 0) return 'Nobody has metered anything in them.'
+  return table(
+    [
+      { title: 'CALLER', of: ({ principal }) => printable(principal) },
+      { title: 'OURS', of: ({ ours }) => (ours === undefined ? '?' : ours ? 'yes' : 'no') },
+      { title: 'RECORDS', of: ({ records }) => String(records), number: true },
+      { title: 'SUCCESS', of: ({ billed }) => String(billed), number: true },
+      { title: 'AS IN THE LEDGER', of: ({ agreed }) => String(agreed), number: true },
+      { title: 'FROM', of: ({ addresses }) => printable([...addresses].join(', '), 60), optional: true },
+      { title: 'WITH', of: ({ userAgents }) => printable([...userAgents].join(', '), 60), optional: true },
+    ],
+    callers,
+    options,
+  )
+}
+
+function verdictsText({ result: { verdicts } }: ReconciliationReport, options: TableOptions): string {
+  const found = ORDER.toReversed().filter(verdict => verdicts.has(verdict))
+  if (found.length === 0) return 'The ledger has no records of these hours.'
+  return table(
+    [
+      { title: 'VERDICT', of: verdict => VERDICTS[verdict].title },
+      { title: 'RECORDS', of: verdict => String(verdicts.get(verdict)?.records), number: true },
+      { title: 'QUANTITIES', of: verdict => quantitiesText(verdicts.get(verdict)?.quantities ?? new Map()) },
+    ],
+    found,
+    options,
+  )
+}
+
+function quantitiesText(quantities: ReadonlyMap<string, number>): string {
+  return [...quantities].map(([dimension, sum]) => `${sum.toLocaleString('en-US')} ${printable(dimension)}`).join(', ')
+}
+
+function settledText(findings: readonly ReportedFinding[], dryRun: boolean, { paint = plain }: TableOptions): string {
+  const each = findings.map(({ record, settled, why }) => {
+    const what = `${dryRun ? 'Would settle' : 'Settled'} as ${settled === 'billed' ? 'billed' : 'not billed'}`
+    return `${what} record ${record?.id}: ${record?.quantity} ${printable(record?.dimension ?? '')} of ${
+      record === undefined ? '' : accountLabel(record.account)
+    }, ${shortTime(record?.hour ?? 0)}\n  ${printable(why ?? '')}`
+  })
+  return `${paint('bold', dryRun ? 'would be settled' : 'settled')}\n${each.join('\n')}`
+}
+
+const first = ({ shown }: Finding): Sighting | undefined =>
+  shown.find(({ outcome }) => outcome === 'success') ?? shown[0]
+/** Whom it is that a person looks for: of several senders the one that is not ours comes last. */
+const callers = ({ shown }: Finding) => [...new Set(shown.map(({ caller }) => caller.arn))]
+
+function customer({ record, series }: Finding): string {
+  if (record !== undefined) return accountLabel(record.account)
+  return printable(series.accountId ?? series.customerIdentifier ?? '')
+}
+
+const FINDING_COLUMNS: Column<ReportedFinding>[] = [
+  { title: 'ID', of: ({ record }) => record?.id ?? '-', number: true },
+  { title: 'HOUR', of: ({ hour }) => shortTime(hour) },
+  { title: 'REGION', of: ({ series }) => printable(series.region) },
+  { title: 'CUSTOMER', of: customer },
+  {
+    title: 'LICENCE OR PRODUCT',
+    of: ({ series }) => printable(series.licence ?? series.product ?? ''),
+    optional: true,
+  },
+  { title: 'DIMENSION', of: ({ series }) => printable(series.dimension) },
+  { title: 'QUANTITY', of: ({ record }) => record?.quantity.toLocaleString('en-US') ?? '-', number: true },
+  { title: 'STATE', of: stateText },
+  { title: "AWS'S QUANTITY", of: finding => first(finding)?.quantity.toLocaleString('en-US') ?? '-', number: true },
+  {
+    title: 'CALLER',
+    of: finding =>
+      callers(finding)
+        .map(arn => printable(arn))
+        .join(', ') || '-',
+  },
+  { title: 'FROM', of: finding => printable(first(finding)?.caller.address ?? '-'), optional: true },
+  { title: 'WITH', of: finding => printable(first(finding)?.caller.userAgent ?? '-', 40), optional: true },
+  { title: 'EVENT', of: finding => printable(first(finding)?.eventId ?? '-'), optional: true },
+]
+
+function stateText({ record }: Finding): string {
+  if (record === undefined) return '-'
+  return record.reason === undefined ? record.state : `${record.state}: ${printable(record.reason)}`
+}
+
+/** A reconciliation for a program. Quantities are in units of the dimension. */
+export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): object {
+  const { files, regions, callers, verdicts, unread, inDoubtElsewhere, pruned } = result
+  return {
+    files,
+    dryRun,
+    regions: regions.map(({ region, from, to, calls, leftOut, gaps }) => ({
+      ...{ region, from: iso(from), to: iso(to), calls, leftOut },
+      gaps: gaps.map(gap => ({ from: iso(gap.from), to: iso(gap.to) })),
+    })),
+    callers: callers.map(({ ours, first, last, addresses, userAgents, ...figures }) => ({
+      ...{ ...figures, ours: ours ?? null, first: iso(first), last: iso(last) },
+      ...{ addresses: [...addresses], userAgents: [...userAgents] },
+    })),
+    verdicts: Object.fromEntries(
+      [...verdicts].map(([verdict, { records, quantities }]) => [
+        verdict,
+        { records, quantities: Object.fromEntries(quantities) },
+      ]),
+    ),
+    findings: findings.map(finding => ({
+      verdict: finding.verdict,
+      record: finding.record?.id ?? null,
+      state: finding.record?.state ?? null,
+      reason: finding.record?.reason ?? null,
+      hour: iso(finding.hour),
+      ...finding.series,
+      quantity: finding.record?.quantity ?? null,
+      meteringRecordId: finding.record?.meteringRecordId ?? null,
+      completeSearch: finding.record === undefined ? null : finding.complete,
+      proves: finding.proof?.decision ?? null,
+      settled: finding.settled ?? null,
+      why: finding.why ?? null,
+      left: finding.left ?? null,
+      events: finding.shown.map(({ eventId, requestId, time, outcome, quantity, meteringRecordId, caller }) => ({
+        ...{ eventId, requestId, time: iso(time), outcome, quantity, meteringRecordId: meteringRecordId ?? null },
+        ...{ caller: caller.arn, address: caller.address, userAgent: caller.userAgent },
+      })),
+    })),
+    unread,
+    notRead: others,
+    inDoubtElsewhere,
+    pruned,
+  }
+}
+
+/** The findings for a spreadsheet, a row for each. */
+export function reconciliationCsv({ findings }: ReconciliationReport): string {
+  const header = [
+    ...['verdict', 'record', 'state', 'reason', 'hour', 'region', 'product', 'account_id', 'customer_identifier'],
+    ...['licence', 'dimension', 'quantity', 'aws_quantity', 'metering_record_id', 'aws_metering_record_id', 'caller'],
+    ...['address', 'user_agent', 'event_id', 'event_time', 'complete_search', 'proves', 'settled', 'why'],
+  ]
+  return csv(
+    header,
+    findings.map(finding => {
+      const { verdict, record, hour, series, complete, proof, settled, why } = finding
+      const event = first(finding)
+      return [
+        ...[verdict, record?.id, record?.state, record?.reason, iso(hour), series.region],
+        ...[record?.account.product ?? series.product, series.accountId, series.customerIdentifier, series.licence],
+        ...[series.dimension, record?.quantity, event?.quantity, record?.meteringRecordId, event?.meteringRecordId],
+        ...[callers(finding).join(' '), event?.caller.address, event?.caller.userAgent, event?.eventId],
+        ...[event && iso(event.time), record && complete, proof?.decision, settled, why],
+      ]
+    }),
+  )
+}
+
+const count = (number: number, noun: string) => `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`

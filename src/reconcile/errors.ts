@@ -1,0 +1,6 @@
+import { MarketplaceMeteringError } from '../errors.ts'
+
+/** An event, or a file of them, is not what it has to be. It is told with its place, and the others are read. */
+export class EventError extends MarketplaceMeteringError {
+  readonly code = 'ERR_CLOUDTRAIL_EVENT'
+}

@@ -1,0 +1,316 @@
+import { setImmediate } from 'node:timers/promises'
+import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
+import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
+import { Coverage, type RegionCoverage } from './coverage.ts'
+import { type Caller, type EventSeries, licenceId, seriesKey } from './event.ts'
+import { type EventFile, readEventFile } from './event-files.ts'
+import { Evidence, type Sighting } from './evidence.ts'
+import { type Judgement, judge, type Verdict } from './judgement.ts'
+
+export interface ReconcileOptions {
+  readonly files: readonly EventFile[]
+  /** Whose calls are this ledger's: ARNs of roles, users or sessions. */
+  readonly callers: readonly string[]
+  /** Only hours from this instant on, and before that one. */
+  readonly from?: number
+  readonly to?: number
+  /** Takes each verdict that is not as the ledger has it, before the next is found. */
+  readonly onFinding: (finding: Finding) => Promise<void> | void
+}
+
+/** A verdict on a record of the ledger, or on what AWS billed and the ledger has no record of. */
+export interface Finding extends Judgement {
+  readonly series: EventSeries
+  readonly hour: number
+  readonly record: RecordEntry | undefined
+  /** The search has no gap where AWS could have taken the record. */
+  readonly complete: boolean
+}
+
+export interface Reconciliation {
+  readonly files: number
+  readonly regions: readonly RegionCoverage[]
+  readonly callers: readonly CallerFigures[]
+  readonly verdicts: ReadonlyMap<Verdict, VerdictFigures>
+  /** What could not be read: how often, and the first of it with its place. */
+  readonly unread: { readonly count: number; readonly first: readonly string[] }
+  /** Records in doubt of hours that were not looked at. */
+  readonly inDoubtElsewhere: number
+  /** Billed in hours of which the ledger has pruned its records: they are held against nothing. */
+  readonly pruned: number
+}
+
+export interface VerdictFigures {
+  records: number
+  /** Quantities by dimension: AWS's, where it has one; of what only the ledger has, the ledger's. */
+  readonly quantities: Map<string, number>
+}
+
+/** Who has called `BatchMeterUsage` successfully or not, and what became of it. */
+export interface CallerFigures {
+  readonly principal: string
+  readonly ours: boolean | undefined
+  /** Records in its calls; what is sent again counts again. */
+  records: number
+  /** Those of them that AWS answered `Success`. */
+  billed: number
+  /** Those of these that the ledger has as metered, with this quantity. */
+  agreed: number
+  first: number
+  last: number
+  /** At most a few. */
+  readonly addresses: Set<string>
+  readonly userAgents: Set<string>
+}
+
+/** What is kept of what cannot be read, and of where a caller calls from. */
+const MOST_UNREAD = 20
+const MOST_PLACES = 5
+
+const QUIET: ReadonlySet<Verdict> = new Set(['agreed', 'not-seen'])
+
+/**
+ * Holds what AWS wrote down of `BatchMeterUsage` against a ledger. It reads all events first, since they come in no order,
+ * and then both hour by hour.
+ */
+export async function reconcile(
+  ledger: Pick<Ledger, 'records' | 'audit'>,
+  options: ReconcileOptions,
+): Promise<Reconciliation> {
+  const evidence = new Evidence()
+  try {
+    const coverage = new Coverage()
+    const unread = await readAll(options.files, evidence, coverage)
+    return { files: options.files.length, ...(await new Matching(ledger, options, evidence, coverage).run()), unread }
+  } finally {
+    evidence.close()
+  }
+}
+
+async function readAll(
+  files: readonly EventFile[],
+  evidence: Evidence,
+  coverage: Coverage,
+): Promise<Reconciliation['unread']> {
+  const unread = { count: 0, first: [] as string[] }
+  for (const file of files) {
+    await readEventFile(
+      file,
+      event => {
+        if (event.call === undefined || evidence.add(event.call, event.time)) coverage.add(event)
+      },
+      problem => {
+        unread.count++
+        coverage.broken = true
+        if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
+      },
+    )
+  }
+  evidence.complete()
+  return unread
+}
+
+class Matching {
+  readonly #ledger: Pick<Ledger, 'records' | 'audit'>
+  readonly #options: ReconcileOptions
+  readonly #evidence: Evidence
+  readonly #coverage: Coverage
+  readonly #callers = new Map<string, CallerFigures>()
+  readonly #verdicts = new Map<Verdict, VerdictFigures>()
+  readonly #isOurs: ((caller: Caller) => boolean) | undefined
+  #pruned = 0
+  #prunedBefore = Number.NEGATIVE_INFINITY
+  #restoredAt = Number.NEGATIVE_INFINITY
+
+  constructor(
+    ledger: Pick<Ledger, 'records' | 'audit'>,
+    options: ReconcileOptions,
+    evidence: Evidence,
+    coverage: Coverage,
+  ) {
+    this.#ledger = ledger
+    this.#options = options
+    this.#evidence = evidence
+    this.#coverage = coverage
+    const ours = new Set(options.callers)
+    this.#isOurs = ours.size === 0 ? undefined : ({ principal, arn }) => ours.has(principal) || ours.has(arn)
+  }
+
+  async run(): Promise<Omit<Reconciliation, 'files' | 'unread'>> {
+    const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
+    const [pruned] = await this.#ledger.audit({ actions: ['prune'], limit: 1 })
+    const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
+    this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
+    this.#prunedBefore = prunedBefore(pruned?.detail)
+    const { span } = this.#coverage
+    // AWS takes usage of a day: what was called first may be of an hour before.
+    const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
+    const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
+    const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
+    for (const hour of others) await this.#hour(hour, await this.#recordsOf(hour, hour + HOUR))
+    if (within !== undefined) {
+      for await (const [hour, records] of this.#byHour(within.from, within.to)) await this.#hour(hour, records)
+    }
+    const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
+    const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
+    return {
+      regions: this.#coverage.regions(),
+      callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
+      verdicts: this.#verdicts,
+      inDoubtElsewhere: elsewhere.length,
+      pruned: this.#pruned,
+    }
+  }
+
+  /** The ledger's records of each hour, read in parts of about as many as fit easily into memory. */
+  async *#byHour(from: number, to: number): AsyncGenerator<[number, RecordEntry[]]> {
+    let hours = 1
+    for (let at = from; at < to; ) {
+      const end = Math.min(at + hours * HOUR, to)
+      const records = await this.#recordsOf(at, end)
+      const byHour = new Map<number, RecordEntry[]>()
+      for (const record of records) {
+        const ofHour = byHour.get(record.hour)
+        if (ofHour === undefined) byHour.set(record.hour, [record])
+        else ofHour.push(record)
+      }
+      for (; at < end; at += HOUR) yield [at, byHour.get(at) ?? []]
+      // Of hours before the ledger's first nothing is learned of how many the next ones have.
+      if (records.length === 0) continue
+      if (records.length < FEW_RECORDS) hours = Math.min(hours * 2, 24)
+      else if (records.length > 2 * FEW_RECORDS) hours = Math.max(1, Math.floor(hours / 2))
+    }
+  }
+
+  #recordsOf(from: number, to: number): Promise<RecordEntry[]> {
+    return this.#ledger.records({ from, to, limit: Number.MAX_SAFE_INTEGER })
+  }
+
+  async #hour(hour: number, records: readonly RecordEntry[]): Promise<void> {
+    // A ledger in a file answers at once: others have their turn, and memory is given back, between hours.
+    await setImmediate()
+    const seen = this.#evidence.ofHour(hour)
+    for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
+    const regions = new Map<string, boolean>()
+    const completeIn = (region: string): boolean => {
+      const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
+      regions.set(region, complete)
+      return complete
+    }
+    for (const record of records) {
+      const series = seriesOf(record)
+      const key = seriesKey(series)
+      const sightings = seen.get(key) ?? []
+      seen.delete(key)
+      const complete = completeIn(record.region)
+      const attemptsKnown = hour > this.#restoredAt
+      const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
+      if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
+      const { verdict, shown } = judgement
+      this.#add(verdict, shown, record, series)
+      // Nearly all are quiet: nothing is made of them, nor waited for.
+      if (!QUIET.has(verdict)) await this.#options.onFinding({ ...judgement, series, hour, record, complete })
+    }
+    for (const sightings of seen.values()) {
+      const shown = sightings.filter(({ outcome }) => outcome === 'success')
+      const [first] = shown
+      if (first === undefined) continue
+      if (hour < this.#prunedBefore) {
+        this.#pruned++
+        continue
+      }
+      this.#add('foreign', shown, undefined, first.series)
+      const found = { series: first.series, hour, record: undefined, complete: true }
+      await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
+    }
+  }
+
+  #add(
+    verdict: Verdict,
+    shown: readonly Sighting[],
+    record: RecordEntry | undefined,
+    { dimension }: EventSeries,
+  ): void {
+    const figures = this.#verdicts.get(verdict) ?? { records: 0, quantities: new Map() }
+    this.#verdicts.set(verdict, figures)
+    figures.records++
+    const quantity = shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
+    figures.quantities.set(dimension, (figures.quantities.get(dimension) ?? 0) + quantity)
+  }
+
+  #count({ caller, outcome, time }: Sighting): void {
+    const { principal, address, userAgent } = caller
+    const known = this.#callers.get(principal)
+    const figures = known ?? {
+      ...{ principal, ours: this.#isOurs?.(caller), records: 0, billed: 0, agreed: 0, first: time, last: time },
+      ...{ addresses: new Set<string>(), userAgents: new Set<string>() },
+    }
+    if (known === undefined) this.#callers.set(principal, figures)
+    figures.records++
+    if (outcome === 'success') figures.billed++
+    figures.first = Math.min(figures.first, time)
+    figures.last = Math.max(figures.last, time)
+    if (figures.addresses.size < MOST_PLACES) figures.addresses.add(address)
+    if (figures.userAgents.size < MOST_PLACES) figures.userAgents.add(userAgent)
+  }
+
+  #agree(sightings: readonly Sighting[]): void {
+    for (const { caller } of sightings) {
+      const figures = this.#callers.get(caller.principal)
+      if (figures !== undefined) figures.agreed++
+    }
+  }
+}
+
+const FEW_RECORDS = 2_500
+
+function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
+  const { product, accountId, customerIdentifier, licenseArn } = account
+  return {
+    region,
+    ...(licenseArn === undefined ? { product } : { licence: licenceId(licenseArn) }),
+    ...(accountId !== undefined && { accountId }),
+    ...(customerIdentifier !== undefined && { customerIdentifier }),
+    dimension,
+  }
+}
+
+/** Up to which hour an entry of the audit trail says that records were deleted. */
+function prunedBefore(detail: string | undefined): number {
+  const time = Date.parse(/\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(detail ?? '')?.[0] ?? '')
+  return Number.isNaN(time) ? Number.NEGATIVE_INFINITY : time
+}
+
+/**
+ * What is to be decided of a finding: what events prove, and where a person says that no event means not billed, that; but
+ * not before a day after AWS has taken the last usage of the hour, since events come late.
+ */
+export function decisionOf(
+  finding: Finding,
+  { settle, settleAbsent, now }: { settle: boolean; settleAbsent: boolean; now: number },
+): { readonly decision: 'billed' | 'not-billed'; readonly why: string } | undefined {
+  const { proof, verdict, hour, complete, record } = finding
+  if (settle && proof !== undefined) {
+    const more = proof.by.length > MOST_TOLD ? `; and ${proof.by.length - MOST_TOLD} more` : ''
+    return { decision: proof.decision, why: proof.by.slice(0, MOST_TOLD).map(told).join('; ') + more }
+  }
+  const late = now >= windowClosesAt(hour) + 24 * HOUR
+  if (!settleAbsent || verdict !== 'absent' || !complete || !late || record === undefined) return undefined
+  return {
+    decision: 'not-billed',
+    why: `no event of CloudTrail shows it, in a search of ${record.region} without a gap in AWS's window for its hour`,
+  }
+}
+
+/** How many events an entry of the audit trail names. */
+const MOST_TOLD = 5
+
+/** An event as the audit trail names it. */
+function told({ eventId, outcome, quantity, caller }: Sighting): string {
+  return `CloudTrail event ${eventId}: ${STATUS[outcome]}, quantity ${quantity}, called by ${caller.arn}`
+}
+
+const STATUS = {
+  ...{ success: 'Success', duplicate: 'DuplicateRecord', 'not-subscribed': 'CustomerNotSubscribed' },
+  ...{ unprocessed: 'unprocessed', refused: 'the call was refused', unclear: 'unclear' },
+} as const
