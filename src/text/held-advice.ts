@@ -131,7 +131,11 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
         'attribute <old licence> <dimension> --account-id <id> --license-arn <new> --why "…"',
       ],
     ],
-    released: lines(IN_THE_BALANCE, 'The agreement counts as running again.'),
+    released: lines(
+      IN_THE_BALANCE,
+      'The agreement counts as running again, and usage of its tenant may go to it.',
+      'Where another licence has replaced it, end it again by "finalize".',
+    ),
   },
 }
 
