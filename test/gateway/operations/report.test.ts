@@ -103,7 +103,10 @@ test('what went wrong: held records with the commands, who waits the longest, wh
     report.held.map(({ cause, records, commands }) => [cause, records, commands[0]?.command]),
     [
       // Two are of a customer that is not subscribed, whose refusals do not tell of the attempt before.
-      ['in-doubt', 3, 'marketplace-meter settle <id> --billed --why "…" --ledger /data/ledger.sqlite'],
+      [
+        ...['in-doubt', 3],
+        'marketplace-meter reconcile <path> --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
+      ],
       ['not-subscribed', 45, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
       ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
       [
