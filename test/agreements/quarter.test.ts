@@ -32,8 +32,8 @@ const CUSTOMERS = 40
 /** On engines that machines share each hour takes longer: some of them do, but for who wants all. */
 const ALL = process.env.LEDGER_CHECKS === 'all'
 const SHARED: readonly (readonly [name: string, engine: string, customers: number])[] = [
-  ['PostgreSQL', 'postgresql', ALL ? CUSTOMERS : 15],
-  ['DynamoDB', 'dynamodb', ALL ? CUSTOMERS : 5],
+  ['PostgreSQL', 'postgresql', ALL ? CUSTOMERS : 6],
+  ['DynamoDB', 'dynamodb', ALL ? CUSTOMERS : 2],
 ]
 
 interface Quarter {

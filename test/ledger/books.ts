@@ -119,7 +119,7 @@ const READING: ReadonlySet<keyof Ledger> = new Set([
 ])
 
 /** Where a check takes dozens of requests, the calls that are checked are each so many-th, and the end is. */
-const EACH_CALL = 3
+const EACH_CALL = 8
 
 function isChecked(name: keyof Ledger, given: readonly unknown[], books: Books): boolean {
   // What is found of others' counters is written down when it is looked at.

@@ -15,7 +15,7 @@ export type Loss = 'request' | 'answer'
 export const ALL = process.env.LEDGER_FAULTS === 'all'
 export const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
 /** Of the writes at which a process dies, each so many-th is tried. */
-const EACH_WRITE = ALL ? 1 : 3
+const EACH_WRITE = ALL ? 1 : 5
 
 const WRITES = new Set([
   ...['PutItemCommand', 'DeleteItemCommand', 'UpdateItemCommand'],

@@ -75,7 +75,7 @@ import {
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
 /** Of the requests at which a process sleeps, each so many-th is tried. */
-const EACH = ALL ? 1 : 13
+const EACH = ALL ? 1 : 19
 
 if (withoutJava) {
   test('a ledger that many processes share, on DynamoDB', { skip: withoutJava })
