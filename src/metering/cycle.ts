@@ -101,7 +101,7 @@ const DOUBTED = { from: 1, below: SUSPICIOUS }
 const DOUBTFUL = { ...ANY_UNANSWERED, from: 1 }
 /** After so long a pass ends, in real time, so that hours are closed even while there is much to send. */
 const LONGEST_PASS = MINUTE
-/** So long before the end of its window, or longer, a clock that is a little behind is not why AWS refuses a record's time. */
+/** So long before the end of its window, or longer, its age is not why AWS refuses a record's time. */
 const OUT_OF_BOUNDS = HOUR
 /** How many series are remembered that AWS has refused. */
 const MAX_REFUSED = 10_000
@@ -370,7 +370,7 @@ export class MeteringCycle {
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
-    const { lane, sendable } = sending
+    const { lane, client, sendable } = sending
     const refused = fault === 'refused' || fault === 'licence' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
     // While AWS answers others, it is something in this request that it fails over.
@@ -402,7 +402,9 @@ export class MeteringCycle {
           ? // AWS's word that the time is wrong, of a record that is inside its window here, means that a clock is.
             now() + backoff(record.attempts, MEND_SHORTEST, MEND_LONGEST, this.#random)
           : this.#retryAt(record, pausedUntil)
-      const outOfBounds = fault === 'timestamp' && record.deadline - now() > OUT_OF_BOUNDS
+      // By AWS's own clock, as its answer tells it: this machine's may be why it refuses the time.
+      const time = now() - (client.clockSkew ?? 0)
+      const outOfBounds = fault === 'timestamp' && record.timestamp < time && record.deadline - time > OUT_OF_BOUNDS
       return { record, outcome: { type: 'retry', at, notTaken, ...(outOfBounds && { outOfBounds }) }, answer }
     })
   }

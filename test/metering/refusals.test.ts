@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BatchMeterUsageRequest } from '../../src/marketplace/client.ts'
 import {
   accountId,
   answering,
@@ -130,6 +131,27 @@ test('TimestampOutOfBounds by AWS’s own clock: kept, with growing waits, and b
   await bench.passes(1, 15 * MINUTE)
   await bench.assertAllBilled()
 })
+
+for (const [what, clock] of [
+  ['behind', NOW + 30 * HOUR],
+  ['ahead', NOW - 2 * HOUR],
+] as const) {
+  test(`a clock that is ${what} by hours makes nothing look like usage of before a subscription`, async t => {
+    let bench: Bench
+    const answers = () => ({
+      batchMeterUsage: (request: BatchMeterUsageRequest) => bench.client('us-east-1').batchMeterUsage(request),
+      // What the answer's own time says of this machine's.
+      clockSkew: bench.now - bench.simulator.clock.now(),
+    })
+    bench = new Bench(t, { simulator: { clock }, cycle: { clientFor: answers } })
+    await bench.use(customers.slice(0, 3), 4)
+    await bench.pass()
+    assert.deepEqual(await bench.states(), { pending: 3 })
+    await bench.passes(26, HOUR)
+    const { 'returned expired': returned, 'held refused': held } = await bench.states()
+    assert.deepEqual({ returned, held }, { returned: 3, held: undefined })
+  })
+}
 
 test('usage of before a subscription by product code began is held, and not billed with a later hour', async t => {
   const bench = new Bench(t, {

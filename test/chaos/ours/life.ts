@@ -58,9 +58,15 @@ export function mortalLedger(
   })
 }
 
-/** AWS in the same hands: what a process that has died asked before is taken, and the answer reaches nobody. */
-export function mortalClient(client: MeteringClient, life: Life): MeteringClient {
+/**
+ * AWS in the same hands: what a process that has died asked before is taken, and the answer reaches nobody. Every answer
+ * tells AWS's time, and so how far the process's clock is off.
+ */
+export function mortalClient(client: MeteringClient, life: Life, clockSkew: () => number): MeteringClient {
   return {
+    get clockSkew() {
+      return clockSkew()
+    },
     batchMeterUsage: async (request, options) => {
       life.step()
       try {

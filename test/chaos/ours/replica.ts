@@ -58,7 +58,7 @@ export class Replica {
       : new DirectMeter(ledger, now, books)
     this.#cycle = new MeteringCycle({
       ...{ ledger, now, random, region: plan.regionAt(time), closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE },
-      clientFor: region => mortalClient(client(region), life),
+      clientFor: region => mortalClient(client(region), life, () => this.skew),
       pacer: new Pacer(10, clock),
       ...{
         zeroQuantityRecords: false,
