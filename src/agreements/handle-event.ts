@@ -1,7 +1,7 @@
 import { HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Agreement, AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
 import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
-import { type CustomerAccount, customerAccount } from '../usage/account.ts'
+import { type CustomerAccount, customerAccount, licenceId } from '../usage/account.ts'
 import { type AgreementsOptions, noteOptions, type ParsedAgreementsOptions, parseOptions } from './options.ts'
 
 /** What became of an event. */
@@ -124,7 +124,7 @@ async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<Cust
   return (
     accounts.find(
       account =>
-        licenceId(account) === licenceId(name) && (name.licenseArn !== undefined || account.product === name.product),
+        licenceOf(account) === licenceOf(name) && (name.licenseArn !== undefined || account.product === name.product),
     ) ?? name
   )
 }
@@ -162,5 +162,4 @@ async function passTenantOn(
 
 const isInForce = ({ state }: Agreement): boolean => state !== 'ended'
 
-const licenceId = ({ licenseArn }: CustomerAccount): string | undefined =>
-  licenseArn?.slice(licenseArn.lastIndexOf(':') + 1)
+const licenceOf = ({ licenseArn }: CustomerAccount) => licenseArn && licenceId(licenseArn)

@@ -1,5 +1,6 @@
 import { hourOf } from '../ledger/hours.ts'
 import { faultOf } from '../metering/faults.ts'
+import { licenceId } from '../usage/account.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { EventError } from './errors.ts'
 import { eventTime } from './event-time.ts'
@@ -169,10 +170,8 @@ export function seriesKey({ region, product, accountId, customerIdentifier, lice
   return [region, ...who, dimension].join('\n')
 }
 
-/** AWS writes a licence's ARN in two ways. */
-export function licenceId(arn: string): string {
-  return arn.slice(arn.lastIndexOf(':') + 1).toLowerCase()
-}
+/** A licence as it is compared. */
+export const licenceKey = (arn: string): string => licenceId(arn).toLowerCase()
 
 const resultRecord = (result: unknown) => member(membersOf(result, 'a result'), 'usageRecord')
 
@@ -205,7 +204,7 @@ function recordOf(value: unknown, region: string, product: string): SentRecord {
   }
   const series = {
     region,
-    ...(arn === undefined ? { product } : { licence: licenceId(arn) }),
+    ...(arn === undefined ? { product } : { licence: licenceKey(arn) }),
     ...(accountId !== undefined ? { accountId } : { customerIdentifier: customerIdentifier as string }),
     dimension: textOf(record, 'dimension'),
   }

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { Coverage, type RegionCoverage } from './coverage.ts'
-import { type Caller, type EventSeries, licenceId, seriesKey } from './event.ts'
+import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
 import { type EventFile, readEventFile } from './event-files.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { type Judgement, judge, type Verdict } from './judgement.ts'
@@ -268,7 +268,7 @@ function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
   const { product, accountId, customerIdentifier, licenseArn } = account
   return {
     region,
-    ...(licenseArn === undefined ? { product } : { licence: licenceId(licenseArn) }),
+    ...(licenseArn === undefined ? { product } : { licence: licenceKey(licenseArn) }),
     ...(accountId !== undefined && { accountId }),
     ...(customerIdentifier !== undefined && { customerIdentifier }),
     dimension,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Account, UnattributedAccount } from '../usage/account.ts'
+import { type Account, licenceId, type UnattributedAccount } from '../usage/account.ts'
 import { printable } from './printable.ts'
 
 /** A short name for an unattributed account, whose key is long and full of quotes: the same wherever it is shown. */
@@ -16,7 +16,7 @@ export function accountLabel(account: Account): string {
 /** The id at the end of a licence's ARN. */
 export function licenceLabel(account: Account): string {
   const arn = account.kind === 'customer' ? (account.licenseArn ?? '') : ''
-  return printable(arn.slice(arn.lastIndexOf(':') + 1))
+  return printable(licenceId(arn))
 }
 
 /** An account as a sentence names it. */

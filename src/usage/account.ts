@@ -21,6 +21,11 @@ export interface CustomerAccount {
   readonly licenseArn?: string
 }
 
+/** The id at the end of a licence's ARN, `l-…`: AWS writes what stands before it in two ways. */
+export function licenceId(arn: string): string {
+  return arn.slice(arn.lastIndexOf(':') + 1)
+}
+
 export interface UnattributedAccount {
   readonly kind: 'unattributed'
   readonly key: string

@@ -16,6 +16,7 @@ import { iso } from '../../text/time.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { UsageMapper } from '../../usage/mapper.ts'
+import { ACCOUNT_ID } from '../../usage/options.ts'
 import { namedCustomer } from '../account.ts'
 import { CommandLineError } from '../errors.ts'
 import { nowOf, type OutputFormat } from '../options.ts'
@@ -222,7 +223,7 @@ function testCustomer(
   if (unread) return undefined
   if (licenseArn !== undefined && product !== undefined) return namedCustomer(product, { accountId: id, licenseArn })
   if (licenseArn === undefined && productCode !== undefined) {
-    return namedCustomer(productCode, /^\d{12}$/.test(id) ? { accountId: id } : { customerIdentifier: id })
+    return namedCustomer(productCode, ACCOUNT_ID.test(id) ? { accountId: id } : { customerIdentifier: id })
   }
   if (licenseArn !== undefined && productCode !== undefined) {
     throw new CommandLineError('Expected --product with --license-arn: by a product code no licence is metered.')

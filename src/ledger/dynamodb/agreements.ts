@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { hourOf } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementsQuery } from '../ledger.ts'
-import { afterNews, type BookedAgreement, endOf, toldAgreement } from '../rules/agreement.ts'
+import { afterNews, type BookedAgreement, toldAgreement } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
-import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
-import { noteNews, reconsider } from '../rules/decisions.ts'
+import { closingTerms, finalHours } from '../rules/closing.ts'
+import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
 import { change, takeLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
@@ -21,9 +21,6 @@ import { Twins } from './twins.ts'
 
 /** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
 const SHEETS_PER_CHANGE = 4
-
-/** AWS takes no usage that is older, in milliseconds. */
-const LONGEST_AGO = 25 * HOUR
 
 /**
  * Takes in what is told of a customer's agreement. It is written down together with what it ends; then, in parts, its
@@ -44,11 +41,7 @@ export async function noteAgreement(
   const [account = 0] = await database.accounts.numbersOf([customer])
   const { closedThrough } = await countInHead(database, account)
   const number = shardOf(account)
-  // An end may have been told before, by another time.
-  const finalHoursOf = (agreement: BookedAgreement): number[] => {
-    const end = ended && options.freeze !== false ? endOf(agreement) : null
-    return end === null ? [] : finalHours(end, lastClosed(closedThrough ?? undefined, now), now)
-  }
+  const finalHoursOf = (agreement: BookedAgreement) => finalHours(agreement, news, closedThrough ?? undefined, options)
   const known = (await Shard.read(table, number)).account(account).agreement
   const part = { shard: number, hours: finalHoursOf(afterNews(known, news)) }
   const [first] = part.hours
@@ -90,7 +83,7 @@ export async function noteAgreement(
 async function reconsiderAll(database: Database, account: number, options: AgreementOptions): Promise<void> {
   const shard = shardOf(account)
   const hours: number[] = []
-  const late = { from: hourOf(options.now - LONGEST_AGO), to: Number.MAX_SAFE_INTEGER }
+  const late = { from: hourOf(options.now - RECONSIDERED), to: Number.MAX_SAFE_INTEGER }
   for await (const { hour, records } of sheetsOf(database.table, shard, late)) {
     const unsettled = [...records.values()].some(record => {
       return record.account === account && (record.state === 'pending' || record.state === 'held')

@@ -1,10 +1,8 @@
 import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
-import { endOf } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
-import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
-import { noteNews, reconsider } from '../rules/decisions.ts'
+import { closingTerms, finalHours } from '../rules/closing.ts'
+import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
 import { AGREEMENTS, agreementEntryOf, BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
 import { Piece } from '../sql/piece.ts'
 import { writeAudit } from './audit.ts'
@@ -34,17 +32,13 @@ export async function noteAgreement(
     const piece = new Piece()
     piece.addAccount((await transaction.get(`${BOOKED_ACCOUNT} WHERE account.id = $1`, account)) as Row)
     const changed = noteNews(piece, account, news)
-    const end = endOf(piece.account(account).agreement)
     await savePiece(transaction, piece)
-    const hours =
-      news.what === 'ended' && options.freeze !== false && end !== null
-        ? finalHours(end, lastClosed(closedThrough, options.now), options.now)
-        : []
+    const hours = finalHours(piece.account(account).agreement, news, closedThrough, options)
     const frozen = await freezeAll(transaction, account, hours, options)
     const records = await loadRecords(
       transaction,
       "(record.state = 'pending' OR (record.state = 'held' AND record.hour > $2)) AND series.account = $1",
-      ...[account, options.now - 25 * HOUR],
+      ...[account, options.now - RECONSIDERED],
     )
     for (const record of records.records) reconsider(records, record, options)
     await savePiece(transaction, records)

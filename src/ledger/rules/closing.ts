@@ -1,7 +1,7 @@
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { HOUR, hourOf, SECOND, windowClosesAt } from '../hours.ts'
-import type { CloseOptions, HeldReason } from '../ledger.ts'
-import type { RecordTime } from './agreement.ts'
+import type { AgreementNews, AgreementOptions, CloseOptions, HeldReason } from '../ledger.ts'
+import { type BookedAgreement, endOf, type RecordTime } from './agreement.ts'
 import { probeIsDue } from './subscription.ts'
 import { checkTime } from './validation.ts'
 
@@ -22,14 +22,20 @@ export function windowEnd({ hour, deadlineMargin }: Terms): number {
 }
 
 /**
- * The hours that the usage of a customer is frozen into whose agreement has ended: the one in which it did, and the one
- * before where that is not closed yet. AWS tells of an end a little late, after the turn of the hour perhaps.
+ * The hours that the usage of a customer is frozen into when an end is told, where its agreement has ended: the one in
+ * which it did, and the one before where that is not closed yet. AWS tells of an end a little late, after the turn of the
+ * hour perhaps; and one may have been told before, by another time.
  */
-export function finalHours(endedAt: number, closed: number, now: number): number[] {
-  checkTime('endedAt', endedAt)
-  checkTime('now', now)
-  const hour = hourOf(Math.min(endedAt - 1, now))
-  return hour - HOUR > closed ? [hour - HOUR, hour] : [hour]
+export function finalHours(
+  agreement: BookedAgreement | null,
+  { what }: Pick<AgreementNews, 'what'>,
+  closedThrough: number | undefined,
+  { freeze = true, now }: Pick<AgreementOptions, 'freeze' | 'now'>,
+): number[] {
+  const end = what === 'ended' && freeze ? endOf(agreement) : null
+  if (end === null) return []
+  const hour = hourOf(Math.min(end - 1, now))
+  return hour - HOUR > lastClosed(closedThrough, now) ? [hour - HOUR, hour] : [hour]
 }
 
 /** The first hour that AWS may still take from a restored ledger. */

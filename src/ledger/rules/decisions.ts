@@ -203,6 +203,9 @@ export function noteNews(
   return true
 }
 
+/** AWS takes no usage that is older, in milliseconds: its records are not looked at again. */
+export const RECONSIDERED = 25 * HOUR
+
 /**
  * Looks again at a record of a customer of whose agreement something was told: what AWS may take now is sent at once,
  * stamped inside the agreement; after an end, all of it is for as long as AWS takes it.

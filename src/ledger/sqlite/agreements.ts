@@ -1,10 +1,8 @@
 import type { CustomerAccount } from '../../usage/account.ts'
-import { HOUR } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
-import { endOf } from '../rules/agreement.ts'
 import { agreementEntry } from '../rules/audit.ts'
-import { closingTerms, finalHours, lastClosed } from '../rules/closing.ts'
-import { noteNews, reconsider } from '../rules/decisions.ts'
+import { closingTerms, finalHours } from '../rules/closing.ts'
+import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
 import { AGREEMENTS, agreementEntryOf, BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
 import { Piece } from '../sql/piece.ts'
 import { writeAudit } from './audit.ts'
@@ -27,14 +25,11 @@ export function noteAgreement(
     const piece = new Piece()
     piece.addAccount(database.get(`${BOOKED_ACCOUNT} WHERE account.id = ?`, account) as Row)
     const changed = noteNews(piece, account, news)
-    const end = endOf(piece.account(account).agreement)
     savePiece(database, piece)
-    const frozen =
-      news.what === 'ended' && options.freeze !== false && end !== null
-        ? freezeAll(database, account, end, options)
-        : []
+    const hours = finalHours(piece.account(account).agreement, news, closedThrough(database), options)
+    const frozen = freezeAll(database, account, hours, options)
     const unsettled = "(record.state = 'pending' OR (record.state = 'held' AND record.hour > ?)) AND series.account = ?"
-    const records = loadRecords(database, unsettled, options.now - 25 * HOUR, account)
+    const records = loadRecords(database, unsettled, options.now - RECONSIDERED, account)
     for (const record of records.records) reconsider(records, record, options)
     savePiece(database, records)
     if (changed || frozen.length > 0) writeAudit(database, agreementEntry(customer, news, options))
@@ -43,9 +38,14 @@ export function noteAgreement(
 }
 
 /** Freezes what a customer owes at the end of its agreement. */
-function freezeAll(database: Database, account: number, end: number, options: AgreementOptions): SavedRecord[] {
+function freezeAll(
+  database: Database,
+  account: number,
+  hours: readonly number[],
+  options: AgreementOptions,
+): SavedRecord[] {
   const frozen: SavedRecord[] = []
-  for (const hour of finalHours(end, lastClosed(closedThrough(database), options.now), options.now)) {
+  for (const hour of hours) {
     const terms = closingTerms(hour, options)
     const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
     const using = takeOpenUsage(database, hour, used, hour, account)
