@@ -101,8 +101,8 @@ export interface Ledger {
    * @param now milliseconds since the epoch
    */
   noteSender(sender: string, customers: readonly CustomerAccount[], now: number): Promise<void>
-  /** Writes down in the audit trail that usage which the ledger has refused was set aside, and where it is. */
-  noteSetAside(who: string, why: string, detail: string): Promise<void>
+  /** Writes down in the audit trail what is known of the ledger as a whole; `audit` finds it by its action. */
+  note(note: Note): Promise<void>
 
   /**
    * Ends a held record. `release`: it was surely not billed, its quantity goes back into the balance; `billed` and
@@ -532,6 +532,16 @@ export interface AuditNote {
   readonly now: number
 }
 
+/** What somebody notes of the ledger as a whole. */
+export interface Note {
+  readonly action: 'set-aside' | 'lost' | 'reconcile' | 'endpoint'
+  readonly who: string
+  readonly why: string
+  readonly detail: string
+  /** When it was, in milliseconds since the epoch; when it is written, by default. */
+  readonly now?: number
+}
+
 /** What an entry of the audit trail is about. */
 export type AuditAction =
   /** A person decided about a record or a balance. */
@@ -550,8 +560,14 @@ export type AuditAction =
   | 'register'
   /** A sender's first usage of a customer. */
   | 'fed'
-  /** Usage that the ledger has refused was set aside. */
+  /** Usage that the ledger has refused was set aside, and where it is. */
   | 'set-aside'
+  /** The ledger does not have what it had acknowledged: a failover, or an old copy, has taken it back. */
+  | 'lost'
+  /** What AWS wrote down of a period was held against the ledger. */
+  | 'reconcile'
+  /** To which AWS the records of a region go. */
+  | 'endpoint'
   /** What the ledger found of others' counters: one entry for each series and batch. */
   | NotCounted
 

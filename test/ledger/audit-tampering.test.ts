@@ -56,7 +56,7 @@ function auditTampering(
       const { breaks } = await ledger.verifyAudit()
       assert.deepEqual(breaks, expected)
       // It goes on all the same, and so does what is wrong.
-      await ledger.noteSetAside('writer', 'refused', 'batch 1')
+      await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' })
       const after = await ledger.verifyAudit()
       assert.deepEqual([after.entries > 0, after.breaks.length > 0], [true, true])
     })
@@ -102,7 +102,10 @@ function auditTampering(
     await writeTrail(ledger)
     await tampering.removeEnd()
     const damaged = { name: 'LedgerError', code: 'ERR_LEDGER_CORRUPT' }
-    await assert.rejects(ledger.noteSetAside('writer', 'refused', 'batch 1'), damaged)
+    await assert.rejects(
+      ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' }),
+      damaged,
+    )
     await assert.rejects(ledger.noteSender('plant-a', [ALICE], hour(6)), damaged)
     if (engine !== 'DynamoDB') await assert.rejects(ledger.verifyAudit(), damaged)
     else assert.deepEqual((await ledger.verifyAudit()).breaks, [{ kind: 'replaced', number: 5 }])
@@ -123,7 +126,7 @@ function auditTampering(
     assert.deepEqual([keptAt, breaks], [undefined, [{ kind: 'not-kept' }]])
     assert.deepEqual((await ledger.verifyAudit(earlier)).keptAt, 4)
     // Neither does another entry in its place have it.
-    await ledger.noteSetAside('writer', 'refused', 'batch 1')
+    await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' })
     assert.deepEqual((await ledger.verifyAudit(hash)).breaks, [{ kind: 'not-kept' }])
   })
 }
@@ -147,7 +150,7 @@ function withoutHash(
       await run(`UPDATE audit_chain SET hash = NULL, hash_before = NULL, id_before = NULL; ${also}`)
       assert.deepEqual((await ledger.verifyAudit()).breaks, [{ kind: 'replaced', number: 5 }])
       assert.deepEqual((await ledger.verifyAudit(hash)).breaks.at(-1), { kind: 'not-kept' })
-      await ledger.noteSetAside('writer', 'refused', 'batch 1')
+      await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' })
       const after = await ledger.verifyAudit()
       assert.deepEqual([after.entries, after.breaks.length > 0], [6, true])
     })
@@ -226,7 +229,7 @@ test('SQLite: an entry of which SQL finds something else than is hashed is seen'
     await using opened = await openSqlite()
     const { ledger, database } = opened
     await writeTrail(ledger)
-    await ledger.noteSetAside('o\0ps', 'refused', 'batch 1')
+    await ledger.note({ action: 'set-aside', who: 'o\0ps', why: 'refused', detail: 'batch 1' })
     database.exec(`UPDATE audit SET ${set} WHERE number = ${number}`)
     const { breaks } = await ledger.verifyAudit()
     assert.deepEqual([set, breaks[0]?.kind, breaks[0]?.number], [set, 'changed', number])

@@ -242,7 +242,7 @@ function recordedAfter(increases: Readonly<Record<string, number>>): Record<stri
 test('what was in the trail before there was a chain is seen when it is changed', async () => {
   await using left = await sqliteLedger()
   const ledger = await left.open(Date.now)
-  await ledger.noteSetAside('writer', 'refused', 'batch 1')
+  await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' })
   assert.deepEqual((await ledger.verifyAudit()).breaks, [])
   const database = new DatabaseSync(left.address)
   database.exec("UPDATE audit SET who = 'nobody' WHERE id = (SELECT min(id) FROM audit)")

@@ -31,7 +31,7 @@ async function begin(
   const writer = new UsageWriter(
     new Proxy(ledger, {
       get: (_, name) => {
-        if (name === 'noteSetAside') return ledger.noteSetAside.bind(ledger)
+        if (name === 'note') return ledger.note.bind(ledger)
         assert.equal(name, 'append')
         return (batch: UsageBatch) => {
           tried.push(structuredClone(batch))

@@ -11,7 +11,12 @@ export async function tellMissingBatches(ledger: Ledger, batch: UsageBatch, refu
   notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${refusal.message}`)
   const why = 'the ledger has lost what this writer had brought in before: declare it restored'
   try {
-    await ledger.noteSetAside('ledger', why, `batch ${batch.sequence} of writer ${batch.writer} goes under another key`)
+    await ledger.note({
+      action: 'set-aside',
+      who: 'ledger',
+      why,
+      detail: `batch ${batch.sequence} of writer ${batch.writer} goes under another key`,
+    })
   } catch (error) {
     notice('warn', `That is not in the audit trail: ${(error as Error).message}`)
   }

@@ -26,6 +26,7 @@ import type {
   Ledger,
   LedgerStatus,
   MeteringRecord,
+  Note,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -243,8 +244,8 @@ export class DynamoDBLedger implements Ledger {
     await noteSender(this.#database, sender, customers, now)
   }
 
-  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
-    await writeAudit(this.#database, [{ who, why, detail, action: 'set-aside' }])
+  async note(note: Note): Promise<void> {
+    await writeAudit(this.#database, [note])
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {

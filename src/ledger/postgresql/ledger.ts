@@ -26,6 +26,7 @@ import type {
   Ledger,
   LedgerStatus,
   MeteringRecord,
+  Note,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -252,9 +253,9 @@ export class PostgresqlLedger implements Ledger {
     await noteSender(this.#database, sender, customers, now)
   }
 
-  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
-    const entry = { who, why, detail, action: 'set-aside' } as const
-    await this.#database.writeOnce('note what was set aside', transaction => writeAudit(transaction, [entry]))
+  async note(note: Note): Promise<void> {
+    const doing = 'write an entry of the audit trail'
+    await this.#database.writeOnce(doing, transaction => writeAudit(transaction, [note]))
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {

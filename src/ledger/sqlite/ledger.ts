@@ -28,6 +28,7 @@ import type {
   Ledger,
   LedgerStatus,
   MeteringRecord,
+  Note,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -202,9 +203,8 @@ export class SqliteLedger implements Ledger {
     noteSender(this.#database, sender, customers, now)
   }
 
-  async noteSetAside(who: string, why: string, detail: string): Promise<void> {
-    const entry = { who, why, detail, action: 'set-aside' } as const
-    this.#database.write('note what was set aside', () => writeAudit(this.#database, entry))
+  async note(note: Note): Promise<void> {
+    this.#database.write('write an entry of the audit trail', () => writeAudit(this.#database, note))
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {

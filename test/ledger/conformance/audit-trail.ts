@@ -47,7 +47,12 @@ export function auditTrail(name: string, scenario: Scenario): void {
       const another = await scene.another()
       const odd = { ...ALICE, key: 'odd \ud800 \0', product: '{"\ud83d":"\0\u2028"}' }
       for (const ledger of [scene.ledger, another, scene.ledger]) {
-        await ledger.noteSetAside('o\0ps \udfff', "'; DROP TABLE audit --", '\0\n\u2028{}"\\')
+        await ledger.note({
+          action: 'set-aside',
+          who: 'o\0ps \udfff',
+          why: "'; DROP TABLE audit --",
+          detail: '\0\n\u2028{}"\\',
+        })
         await ledger.noteSender('\0\ud800', [odd], hour(1))
       }
       const { entries, hash, breaks } = await another.verifyAudit()
@@ -59,7 +64,9 @@ export function auditTrail(name: string, scenario: Scenario): void {
       const ledgers = [scene.ledger, await scene.another(), await scene.another()]
       await Promise.all(
         ledgers.flatMap((ledger, index) =>
-          [0, 1, 2].map(n => ledger.noteSetAside(`writer ${index}`, 'refused', `batch ${n}`)),
+          [0, 1, 2].map(n =>
+            ledger.note({ action: 'set-aside', who: `writer ${index}`, why: 'refused', detail: `batch ${n}` }),
+          ),
         ),
       )
       const { entries, breaks } = await scene.ledger.verifyAudit()
@@ -178,7 +185,7 @@ export function auditTrail(name: string, scenario: Scenario): void {
     })
 
     scenario('has what was set aside', async scene => {
-      await scene.ledger.noteSetAside('writer', 'the ledger refused it', 'batch 7')
+      await scene.ledger.note({ action: 'set-aside', who: 'writer', why: 'the ledger refused it', detail: 'batch 7' })
       const [entry] = await scene.ledger.audit()
       assert.deepEqual([entry?.action, entry?.who, entry?.at], ['set-aside', 'writer', entry?.writtenAt])
     })
