@@ -50,7 +50,7 @@ import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { migrate, migrationSql, refuseOther } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
-import { claim, dueLanes, expire, settle } from './records.ts'
+import { type ClaimPlaces, claim, dueLanes, expire, settle } from './records.ts'
 import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
@@ -124,6 +124,7 @@ export class PostgresqlLedger implements Ledger {
   readonly folder = undefined
   readonly clock: SharedClock
   readonly #database: Database
+  readonly #places: ClaimPlaces = new Map()
 
   private constructor(database: Database, now: (() => number) | undefined) {
     this.#database = database
@@ -197,11 +198,12 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async due(now: number): Promise<DueLanes> {
+    this.#places.clear()
     return await this.#database.read('look for what is due', transaction => dueLanes(transaction, now))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-    return await claim(this.#database, lane, options)
+    return await claim(this.#database, lane, options, this.#places)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {

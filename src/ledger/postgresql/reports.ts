@@ -62,6 +62,9 @@ export async function dimensions(transaction: Transaction): Promise<Dimension[]>
   return (await transaction.all('SELECT * FROM dimension ORDER BY id')).map(dimensionOf)
 }
 
+/** How many series are looked up one by one. */
+const FEW_SERIES = 100
+
 const WHOSE = `($1::text IS NULL OR $1 IN (account.key, account.account_id, account.customer_identifier, account.license_arn))
   AND ($2::text IS NULL OR dimension.name = $2)`
 
@@ -81,10 +84,14 @@ export async function statementLines(transaction: Transaction, query: StatementQ
     statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), { recorded, metered, balance })
   }
   const { from, to } = hoursOf(query)
-  for (const table of period ? ['usage', 'open_usage'] : ['open_usage']) {
+  // A few are looked up one by one, and not found among those of all customers.
+  const few = series.length <= FEW_SERIES ? series.map(({ id }) => id as number) : undefined
+  for (const table of period ? (['usage', 'open_usage'] as const) : (['open_usage'] as const)) {
     const usage = await transaction.all(
-      `SELECT series, sum(amount) AS amount FROM ${table} WHERE hour >= $1 AND hour < $2 GROUP BY series`,
-      ...[from, to],
+      `SELECT series, sum(amount) AS amount FROM ${table}
+       WHERE ${few === undefined ? 'hour >= $1 AND hour < $2' : 'hour = ANY($1::bigint[]) AND series = ANY($2::bigint[])'}
+       GROUP BY series`,
+      ...(few === undefined ? [from, to] : [await hoursIn(transaction, table, from, to), few]),
     )
     for (const row of usage) statement.addUsage(row.series as number, row.amount as bigint)
   }
@@ -94,10 +101,11 @@ export async function statementLines(transaction: Transaction, query: StatementQ
     states
       .map(
         state => `SELECT series, state, reason, sum(quantity * size) AS amount FROM record
-          WHERE state = '${state}' AND hour >= $1 AND hour < $2 GROUP BY series, state, reason`,
+          WHERE state = '${state}' AND hour >= $1 AND hour < $2 ${few === undefined ? '' : 'AND series = ANY($3::bigint[])'}
+          GROUP BY series, state, reason`,
       )
       .join(' UNION ALL '),
-    ...[from, to],
+    ...[from, to, ...(few === undefined ? [] : [few])],
   )
   for (const { series, state, reason, amount } of records) {
     const known = state as 'metered' | 'pending' | 'held'
@@ -128,7 +136,7 @@ export async function statusOf(transaction: Transaction): Promise<LedgerStatus> 
      WHERE account.kind = 'unattributed' GROUP BY dimension.name ORDER BY dimension.name`,
     await openHours(transaction),
   )
-  const oldest = (await transaction.get("SELECT min(hour) AS hour FROM record WHERE state = 'pending'"))?.hour
+  const oldest = (await transaction.get(OLDEST_PENDING))?.hour
   const { closedThrough } = await ledgerRow(transaction)
   return {
     ...unsettledFigures(unsettled as unknown as UnsettledRecords[]),
@@ -140,14 +148,29 @@ export async function statusOf(transaction: Transaction): Promise<LedgerStatus> 
   }
 }
 
+/** With the sum the planner does not look for the first among the settled ones, hour by hour since the ledger began. */
+const OLDEST_PENDING = "SELECT min(hour + 0) AS hour FROM record WHERE state = 'pending'"
+
 /** The hours with usage that is not in its series' totals yet, the oldest first. */
 export async function openHours(transaction: Transaction): Promise<number[]> {
+  return await hoursIn(transaction, 'open_usage', 0, Number.MAX_SAFE_INTEGER)
+}
+
+/** The hours from `from` to before `to` that a table has usage of, the oldest first. */
+async function hoursIn(
+  transaction: Transaction,
+  table: 'usage' | 'open_usage',
+  from: number,
+  to: number,
+): Promise<number[]> {
   // One look into the index for each hour, however many series it has.
   const rows = await transaction.all(
     `WITH RECURSIVE hours (hour) AS (
-       SELECT min(hour) FROM open_usage
-       UNION ALL SELECT (SELECT min(hour) FROM open_usage WHERE hour > hours.hour) FROM hours WHERE hour IS NOT NULL
+       SELECT min(hour) FROM ${table} WHERE hour >= $1 AND hour < $2
+       UNION ALL SELECT (SELECT min(hour) FROM ${table} WHERE hour > hours.hour AND hour < $2) FROM hours
+       WHERE hour IS NOT NULL
      ) SELECT hour FROM hours WHERE hour IS NOT NULL`,
+    ...[from, to],
   )
   return rows.map(row => row.hour as number)
 }
