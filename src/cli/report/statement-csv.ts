@@ -1,5 +1,5 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
-import { type CsvCell, csv } from '../../text/csv.ts'
+import { type CsvCell, csv, csvAmount } from '../../text/csv.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { AGREEMENT_CELLS, agreementCells } from './agreements.ts'
 import { reasonsOf, type StatementReport } from './statement.ts'
@@ -25,8 +25,8 @@ function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {
     ...[account.kind, account.key, account.product],
     ...[customer?.accountId, customer?.customerIdentifier, customer?.licenseArn],
     ...[unattributed?.reason, unattributed?.evidence],
-    ...[dimension.name, dimension.unit, dimension.baseUnit, formatAmount(dimension.size)],
-    ...[formatAmount(figures.recorded), formatAmount(figures.metered), formatAmount(figures.pending)],
-    ...[formatAmount(figures.held), reasons.join('; '), formatAmount(figures.balance)],
+    ...[dimension.name, dimension.unit, dimension.baseUnit, csvAmount(dimension.size)],
+    ...[csvAmount(figures.recorded), csvAmount(figures.metered), csvAmount(figures.pending)],
+    ...[csvAmount(figures.held), reasons.join('; '), csvAmount(figures.balance)],
   ]
 }
