@@ -1,6 +1,7 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
 import type { Stream } from './rules/counters/evidence.ts'
+import type { Span } from './rules/spans.ts'
 
 /**
  * What a ledger keeps for each series (an account and a dimension), exact at every instant:
@@ -457,6 +458,8 @@ export interface StatementQuery {
   readonly from?: number
   /** Hours before this instant. */
   readonly to?: number
+  /** Lines for each hour, day or month of the period by itself, the oldest first; without a period, for all there are. */
+  readonly by?: Span
 }
 
 export interface StatementLine {
@@ -469,9 +472,28 @@ export interface StatementLine {
   readonly heldByReason: Partial<Record<HeldReason, bigint>>
   /** What is not frozen. For a period: what the period brought and other hours' records carry (may be negative). */
   readonly balance: bigint
+  /** Of a query by hours, days or months. */
+  readonly span?: StatementSpan
 }
 
-export interface RecordsQuery extends StatementQuery {
+/** The hours that a line is of, and what their records carry as AWS counts it. */
+export interface StatementSpan {
+  /** The first millisecond of it. */
+  readonly from: number
+  /** Up to, but not with, this instant. */
+  readonly to: number
+  /** How many units of the dimension AWS bills, whatever a unit was worth when the records were frozen. */
+  readonly quantities: Quantities
+}
+
+/** Whole units of a dimension. */
+export interface Quantities {
+  readonly metered: bigint
+  readonly pending: bigint
+  readonly held: bigint
+}
+
+export interface RecordsQuery extends Omit<StatementQuery, 'by'> {
   /** Only those with these ids, which are looked up directly. */
   readonly ids?: readonly string[]
   readonly state?: RecordState
