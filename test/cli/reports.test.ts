@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'csv-parse/sync'
 import { findAccount, namedCustomer } from '../../src/cli/account.ts'
+import { RateCard, readRateCard } from '../../src/cli/rate-card.ts'
 import { equationText } from '../../src/cli/report/equation-text.ts'
 import { heldText } from '../../src/cli/report/held.ts'
 import { recordsCsv, recordsJson, recordsTable } from '../../src/cli/report/records.ts'
@@ -16,6 +20,7 @@ import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
+import { parseMoney } from '../../src/text/money.ts'
 import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
 
 async function opened(t: TestContext): Promise<SqliteLedger> {
@@ -96,6 +101,87 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
       ...{ equationHolds: true, breaches: [] },
     })
     assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
+  })
+
+  test('by hours, days or months tells what AWS bills in units of the dimension, and what that costs', async t => {
+    const ledger = await opened(t)
+    const rateCard = new RateCard(
+      'USD',
+      new Map([TOKENS, REQUESTS].map(({ name }, n) => [name, parseMoney(['0.00002', '0.5'][n] ?? '')])),
+    )
+    const by = 'day'
+    const report = { ...(await readStatement(ledger, { period: {}, by, now: NOW })), rateCard }
+    const text = statementTable(report)
+    assert.match(text, /^ {2}DAY +CUSTOMER +RECORDED +METERED +PENDING +HELD +BALANCE +CHARGE USD +HELD FOR$/m)
+    assert.match(text, /^ {2}2026-11-21 {2}111122223333 {2}3,000\.655 +3,001 +0 +0 +-0\.345 +0\.06002$/m)
+    assert.match(text, /^ {2}TOTAL +3,020\.25 +3,001 +0 +19 +0\.25 +0\.06002 +in-doubt 12, conflict 7$/m)
+    assert.match(text, /^Metered by the rate card's prices: 45\.06002 USD in all\.$/m)
+
+    const rows = parse(statementCsv(report), { columns: true }) as Record<string, string>[]
+    const acme = rows.find(
+      row => row.account === ACME.key && row.dimension === TOKENS.name && row.from?.includes('-21T'),
+    )
+    assert.deepEqual([acme?.from, acme?.to], ['2026-11-21T00:00:00.000Z', '2026-11-22T00:00:00.000Z'])
+    assert.deepEqual([acme?.account_id, acme?.metered, acme?.metered_quantity], ["'111122223333", '3001000', '3001'])
+    assert.deepEqual([acme?.price, acme?.charge, acme?.currency], ['0.00002', '0.06002', 'USD'])
+    const gpu = rows.find(row => row.dimension === GPU.name)
+    assert.deepEqual([gpu?.pending_quantity, gpu?.price, gpu?.charge, gpu?.currency], ['1', '', '', ''])
+
+    const told = statementJson(report) as Record<string, unknown> & { lines: object[] }
+    const line = told.lines.find(line => JSON.stringify(line).includes('3000655'))
+    assert.deepEqual([told.by, told.currency, told.charge, told.unpriced], ['day', 'USD', '45.06002', []])
+    assert.deepEqual(line, {
+      ...{ from: '2026-11-21T00:00:00.000Z', to: '2026-11-22T00:00:00.000Z', account: ACME, dimension: TOKENS.name },
+      ...{ recorded: '3000655', metered: '3001000', pending: '0', held: '0', heldByReason: {}, balance: '-345' },
+      ...{ price: '0.00002', quantities: { metered: '3001', pending: '0', held: '0' }, charge: '0.06002' },
+    })
+  })
+
+  test('tells no charge where there is no price for all that is metered', async t => {
+    const ledger = await opened(t)
+    const priced = async (code?: string) => {
+      const rateCard = new RateCard('EUR', new Map([[TOKENS.name, parseMoney('2')]]), code)
+      return { ...(await readStatement(ledger, { period: {}, by: 'month', now: NOW })), rateCard }
+    }
+    const missing = await priced('prod')
+    assert.match(
+      statementTable(missing),
+      /^No charge is told of inference-requests: the rate card has no price for all/m,
+    )
+    const { charge, unpriced, dimensions } = statementJson(missing) as Record<string, unknown[]>
+    assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
+    const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
+    assert.deepEqual(charges, ['0.00', null, '6002.00'])
+    // Another product's dimension has the same name.
+    const other = statementJson(await priced('other')) as Record<string, unknown>
+    assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])
+  })
+
+  test('reads the rate card of a listing, and says what is wrong with one', t => {
+    const listing = fileURLToPath(new URL('../../examples/aws/listing.json', import.meta.url))
+    const card = readRateCard(listing)
+    assert.deepEqual([card.currency, card.priceOf('gpu-hours', ACME)], ['USD', 250_000_000n])
+    const file = join(folder(t), 'listing.json')
+    for (const [pricing, message] of [
+      [{ currency: 'usd', rateCard: [] }, /pricing\.currency: expected three letters, such as USD, got "usd"/],
+      [
+        { currency: 'USD', rateCard: [{ dimension: 'x', price: 0.1 }] },
+        /price: expected a price as a string, got 0\.1/,
+      ],
+      [
+        { currency: 'USD', rateCard: [{ dimension: 'x', price: '0.123456789' }] },
+        /expected a price such as "0\.00002"/,
+      ],
+      [
+        { currency: 'USD', rateCard: [1, 2].map(n => ({ dimension: 'x', price: `${n}` })) },
+        /one price for each dimension/,
+      ],
+      [undefined, /pricing/],
+    ] as const) {
+      writeFileSync(file, JSON.stringify({ pricing }))
+      assert.throws(() => readRateCard(file), message)
+    }
+    assert.throws(() => readRateCard('none.json'), /got none\.json: ENOENT/)
   })
 
   test('tells licences and products apart', () => {

@@ -5,6 +5,7 @@ import { CommandLineError } from '../../src/cli/errors.ts'
 import { parsePeriod } from '../../src/cli/period.ts'
 import { csv, csvAmount, unmarked } from '../../src/text/csv.ts'
 import { json } from '../../src/text/json.ts'
+import { moneyText, parseMoney } from '../../src/text/money.ts'
 import { printable } from '../../src/text/printable.ts'
 import { baseScale, quantityScale, quantityText } from '../../src/text/quantity.ts'
 import { sizeText } from '../../src/text/size.ts'
@@ -43,6 +44,16 @@ describe('quantities', () => {
     assert.equal(baseScale(GPU).text(1_234_567_890_123n), '1,234,567.890123')
     assert.equal(baseScale(TOKENS).unit, 'token')
   })
+})
+
+test('money is exact', () => {
+  for (const text of ['0.00', '1.00', '0.00000001', '12.50', '2.345', '999999999999.99999999']) {
+    assert.equal(moneyText(parseMoney(text)), text)
+  }
+  assert.equal(moneyText(parseMoney('0.00001') * 9_007_199_254_740_993n), '90071992547.40993')
+  assert.equal(moneyText(-parseMoney('0.1')), '-0.10')
+  for (const text of ['', '1.', '.5', '01', '-1', '1e3', '0.000000001'])
+    assert.throws(() => parseMoney(text), TypeError)
 })
 
 describe('periods', () => {
