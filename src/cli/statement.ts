@@ -53,14 +53,14 @@ JSON and CSV have amounts in base units (s, By or counts), exactly; JSON has
 them as strings, since numbers would lose digits. Divide by "size" for
 quantities. A period counts whole hours, and does not show what "prune" deleted.
 
-With --by JSON and CSV have, for each hour, day or month, from when to when it is,
-and how many units of the dimension AWS bills of its records: "quantities" and
-metered_quantity, pending_quantity, held_quantity. Records are of their hour, which
-is later than that of usage that came late. A rate card is a listing with
+With --by, JSON and CSV have "from" and "to" of each hour, day or month, and how
+many units of the dimension AWS bills of its records: "quantities", or
+metered_quantity, pending_quantity and held_quantity. The hour is that of the
+record, which for late usage is a later one. A rate card is a listing with
 pricing.currency and pricing.rateCard: [{"dimension", "price"}], as in
-examples/aws/listing.json. "charge" is what is metered by "price", exactly; AWS's
-invoice differs by taxes, private offers, free trials and adjustments. What is
-pending or held costs nothing yet.
+examples/aws/listing.json. "charge" is the metered quantity by "price", exactly.
+AWS's invoice differs by taxes, private offers, free trials and adjustments; what
+is pending or held costs nothing yet.
 The exit status is 1 if the five do not add up for some series.`,
     )
     .action(async (options: Options) => {

@@ -556,7 +556,7 @@ export interface AuditNote {
 
 /** What somebody notes of the ledger as a whole. */
 export interface Note {
-  readonly action: 'set-aside' | 'lost' | 'reconcile' | 'endpoint'
+  readonly action: 'set-aside' | 'lost' | 'reconcile' | 'endpoint' | 'above-alert' | 'adjust'
   readonly who: string
   readonly why: string
   readonly detail: string
@@ -590,6 +590,10 @@ export type AuditAction =
   | 'reconcile'
   /** To which AWS the records of a region go. */
   | 'endpoint'
+  /** A record is above its dimension's `alertQuantity`. */
+  | 'above-alert'
+  /** AWS is asked to give money back for what was billed too much. */
+  | 'adjust'
   /** What the ledger found of others' counters: one entry for each series and batch. */
   | NotCounted
 

@@ -135,6 +135,7 @@ describe('commands that look', () => {
   test('tell cron by their exit status what needs a person', async t => {
     const { directory, command } = await seeded(t)
     const fine = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
+    const alert = { action: 'above-alert', who: 'metering', why: 'more than 9', detail: 'record 1: 10 of x' } as const
     await fine.closeHours({ now: NOW, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
     await fine.close()
     const [now, later, json, good, none, ahead] = await Promise.all([
@@ -145,6 +146,13 @@ describe('commands that look', () => {
       run(['status', '--check', '--ledger', join(directory, 'none.sqlite')]),
       run(['status', '--check', '--ledger', fine.path, '--now', '2026-11-21T07:59Z']),
     ])
+    const told = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
+    await told.note({ ...alert, now: NOW - 60_000 })
+    await told.close()
+    assert.match(
+      (await run(['status', '--check', '--ledger', fine.path, ...AT])).stdout,
+      /^WARNING: More is billed in an hour than is usual\. record 1: 10 of x, 1 min ago: more than 9\. Find .*above-alert\n$/,
+    )
     assert.deepEqual(
       [now, later, json, good, none, ahead].map(({ status }) => status),
       [1, 2, 1, 0, 2, 1],
