@@ -14,14 +14,23 @@ import { statementJson } from '../../src/cli/report/statement-json.ts'
 import { statementTable } from '../../src/cli/report/statement-table.ts'
 import { problemsOf } from '../../src/cli/report/status.ts'
 import { readStatement } from '../../src/cli/statement.ts'
-import { HOUR } from '../../src/ledger/hours.ts'
+import { HOUR, hourOf } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
 import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
+import { seeded } from '../../src/simulator/random.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { parseMoney } from '../../src/text/money.ts'
-import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
+import {
+  Bench,
+  customer,
+  identified,
+  licensed,
+  REQUESTS as REQUESTS_SOLD,
+  TOKENS as TOKENS_SOLD,
+} from '../metering/support.ts'
+import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, run, STRAY, seededLedger, TOKENS } from './support.ts'
 
 async function opened(t: TestContext): Promise<SqliteLedger> {
   const ledger = new SqliteLedger({ path: await seededLedger(join(folder(t), 'ledger.sqlite')), readOnly: true })
@@ -338,4 +347,73 @@ test('the status names what to look at first', () => {
     'warning 2 records are held: marketplace-meter held',
     'warning Usage has no customer: marketplace-meter statement, then attribute or write-off',
   ])
+})
+
+test('the accountant adds up the monthly statement, and comes to what AWS bills, to the cent', async t => {
+  const bench = new Bench(t, { now: Date.UTC(2026, 10, 1, 0, 10), simulator: { seed: 11 } })
+  const customers = [customer(1), identified(2), licensed(3)]
+  const rates = { requests: '0.00100001', tokens: '0.02', 'gpu-hours': '2.4999' }
+  const random = seeded(11)
+  const below = (most: number) => Math.floor(random() * most)
+  const sold = [REQUESTS_SOLD, TOKENS_SOLD, GPU]
+  await bench.ledger.register(sold)
+  for (const kind of ['throttling', 'internal-error', 'internal-error-after', 'reset-after', 'unprocessed'] as const) {
+    bench.simulator.faults.add({ kind, rate: 0.1 })
+  }
+  // Some hours of most days, and all around the month's end, which AWS closes at 06:00; then all is quiet.
+  const end = Date.UTC(2026, 11, 1)
+  for (let sequence = 1; bench.now < end + 10 * HOUR; sequence += 1) {
+    const entries = customers.flatMap(account =>
+      sold.map(({ name: dimension, size }) => {
+        const hour = hourOf(bench.now) - (1 + below(3)) * HOUR
+        return { account, dimension, hour, amount: BigInt(1 + below(4000)) * (size / 8n) }
+      }),
+    )
+    await bench.ledger.append({ writer: 'f'.repeat(32), sequence, entries })
+    await bench.cycle.pass()
+    bench.now += (bench.now > end - 4 * HOUR ? 1 : 12 + below(36)) * HOUR
+  }
+  bench.simulator.faults.clear()
+  // What is in doubt a person settles, as CloudTrail shows it.
+  const taken = new Set(
+    bench.simulator.billed().map(one => `${one.accountId ?? one.customerIdentifier} ${one.dimension} ${one.hour}`),
+  )
+  const placeOf = ({ account, dimension, hour }: RecordEntry) =>
+    `${account.accountId ?? account.customerIdentifier} ${dimension} ${new Date(hour).toISOString()}`
+  for (let pass = 0; pass < 4; pass += 1, bench.now += HOUR) await bench.cycle.pass()
+  const held = await bench.ledger.records({ state: 'held' })
+  for (const record of held) {
+    const decision = taken.has(placeOf(record)) ? 'billed' : 'not-billed'
+    await bench.ledger.decide(record.id, decision, { who: 'ops', why: 'CloudTrail', now: bench.now })
+  }
+  await bench.passes(2, HOUR)
+  await bench.assertAllBilled()
+  assert.ok(held.length > 0 && held.every(({ reason }) => reason === 'in-doubt'))
+  bench.now += 48 * HOUR
+
+  const listing = join(folder(t), 'listing.json')
+  const rateCard = Object.entries(rates).map(([dimension, price]) => ({ dimension, price }))
+  writeFileSync(listing, JSON.stringify({ pricing: { currency: 'USD', rateCard } }))
+  const { stdout, stderr, status } = await run([
+    ...['statement', '--by', 'month', '--format', 'csv', '--rate-card', listing],
+    ...['--ledger', bench.path, '--now', new Date(bench.now).toISOString()],
+  ])
+  assert.deepEqual([status, stderr], [0, ''])
+  const rows = parse(stdout, { columns: true }) as Record<string, string>[]
+  const feed = parse(bench.simulator.usageReport({ rates }).usage, { columns: true }) as Record<string, string>[]
+  // In hundred-millionths.
+  const sum = (texts: (string | undefined)[]) =>
+    texts.reduce((total, text = '') => {
+      const [whole = '', fraction = ''] = text.split('.')
+      return total + BigInt(whole + fraction.padEnd(8, '0'))
+    }, 0n)
+  for (const month of ['2026-11', '2026-12']) {
+    const ofMonth = rows.filter(({ from }) => from?.startsWith(month))
+    assert.ok(ofMonth.every(({ currency }) => currency === 'USD'))
+    const billed = feed.filter(({ usage_date: date }) => date?.startsWith(month))
+    const bill = sum(billed.map(row => row.estimated_revenue_in_pricing_currency))
+    assert.equal(sum(ofMonth.map(({ charge }) => charge)), bill, month)
+    assert.ok(bill > 10_000_000_000n && ofMonth.length === 9, `${bill} in ${ofMonth.length} rows`)
+  }
+  assert.ok(bench.faults().filter(fault => fault !== 'ok').length > 10, 'nothing went wrong')
 })
