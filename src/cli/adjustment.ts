@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { LedgerError } from '../ledger/errors.ts'
-import { HOUR } from '../ledger/hours.ts'
+import { HOUR, spanOf } from '../ledger/hours.ts'
 import type { Agreement, AuditEntry, HeldReason, Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { billedQuantity } from '../ledger/rules/accounting.ts'
-import { spanOf } from '../ledger/rules/spans.ts'
 import { accountName } from '../text/account.ts'
 import { moneyText } from '../text/money.ts'
 import { printable } from '../text/printable.ts'
@@ -257,7 +256,15 @@ interface Noted extends Adjusted {
   readonly who: string
 }
 
-const notedOf = ({ at, who, detail = '' }: AuditEntry): Noted => ({ ...(JSON.parse(detail) as Adjusted), at, who })
+/** @throws LedgerError where it cannot be read: it may be of the same hours */
+function notedOf({ at, who, detail = '' }: AuditEntry): Noted {
+  try {
+    return { ...(JSON.parse(detail) as Adjusted), at, who }
+  } catch (cause) {
+    const what = `an adjustment of ${shortTime(at)} that is not as "adjust" writes it, ${JSON.stringify(detail)}`
+    throw new LedgerError('ERR_LEDGER_INVALID', `The audit trail has ${what}: ask who wrote it.`, { cause })
+  }
+}
 
 /** Those that have come to pass, as far as is known. */
 function inForce(noted: readonly Noted[]): Noted[] {

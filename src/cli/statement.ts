@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
+import type { Span } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
-import type { Span } from '../ledger/rules/spans.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { CommandLineError } from './errors.ts'

@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
+import type { Span } from './hours.ts'
 import type { Stream } from './rules/counters/evidence.ts'
-import type { Span } from './rules/spans.ts'
 
 /**
  * What a ledger keeps for each series (an account and a dimension), exact at every instant:

@@ -161,6 +161,8 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
     assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
     const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
     assert.deepEqual(charges, ['0.00', null, '6002.00'])
+    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown }[] }
+    assert.ok(lines.every(({ dimension, charge }) => (charge === null) === (dimension !== TOKENS.name)))
     // Another product's dimension has the same name.
     const other = statementJson(await priced('other')) as Record<string, unknown>
     assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import { HOUR, hourOf, SECOND } from '../../src/ledger/hours.ts'
+import { HOUR, hourOf, SECOND, type Span } from '../../src/ledger/hours.ts'
 import type { Ledger, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
-import type { Span } from '../../src/ledger/rules/spans.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
 

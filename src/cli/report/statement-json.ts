@@ -1,4 +1,4 @@
-import type { StatementLine } from '../../ledger/ledger.ts'
+import type { Quantities, StatementLine } from '../../ledger/ledger.ts'
 import { breaches, difference } from '../../ledger/rules/equation.ts'
 import { moneyText } from '../../text/money.ts'
 import { iso } from '../../text/time.ts'
@@ -6,6 +6,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { agreementJson } from './agreements.ts'
 import {
   byDimension,
+  type Charge,
   chargeOf,
   chargeOfAll,
   type Figures,
@@ -36,8 +37,8 @@ export function statementJson(report: StatementReport): object {
         ...(line.span && { from: iso(line.span.from), to: iso(line.span.to) }),
         ...{ account: line.account, ...(agreement !== undefined && { agreement: agreementJson(agreement) }) },
         ...{ dimension: line.dimension.name, ...figuresJson(line) },
-        ...(rateCard !== undefined && { price: moneyOrNull(chargeOf(line, report)?.price) }),
-        ...billedJson([line], report),
+        ...(line.span && { quantities: quantitiesJson(line.span.quantities) }),
+        ...(rateCard !== undefined && priceJson(chargeOf(line, report))),
       }
     }),
     dimensions: byDimension(lines).map(group => {
@@ -48,7 +49,11 @@ export function statementJson(report: StatementReport): object {
         baseUnit: dimension.baseUnit,
         size: formatAmount(dimension.size),
         ...(dimension.maxQuantity !== undefined && { maxQuantity: dimension.maxQuantity }),
-        total: { ...figuresJson(sumOf(group)), ...billedJson(group, report) },
+        total: {
+          ...figuresJson(sumOf(group)),
+          ...(by !== undefined && { quantities: quantitiesJson(quantitiesOf(group)) }),
+          ...(rateCard !== undefined && { charge: moneyOrNull(chargeOfAll(group, report)) }),
+        },
       }
     }),
     equationHolds: breaches(allTime).length === 0,
@@ -56,14 +61,12 @@ export function statementJson(report: StatementReport): object {
   }
 }
 
-/** What AWS bills of lines of one dimension, where they are of parts of a period. */
-function billedJson(lines: readonly StatementLine[], report: StatementReport): object {
-  if (report.by === undefined) return {}
-  const quantities = Object.entries(quantitiesOf(lines)).map(([state, quantity]) => [state, String(quantity)])
-  return {
-    quantities: Object.fromEntries(quantities),
-    ...(report.rateCard !== undefined && { charge: moneyOrNull(chargeOfAll(lines, report)) }),
-  }
+function quantitiesJson({ metered, pending, held }: Quantities): object {
+  return { metered: String(metered), pending: String(pending), held: String(held) }
+}
+
+function priceJson(charge: Charge | undefined): object {
+  return { price: moneyOrNull(charge?.price), charge: moneyOrNull(charge?.charge) }
 }
 
 const moneyOrNull = (amount: bigint | undefined) => (amount === undefined ? null : moneyText(amount))

@@ -1,5 +1,5 @@
+import type { Span } from '../../ledger/hours.ts'
 import type { Agreement, Quantities, StatementLine } from '../../ledger/ledger.ts'
-import type { Span } from '../../ledger/rules/spans.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { agreementText } from '../../text/agreement.ts'
 import { moneyText } from '../../text/money.ts'

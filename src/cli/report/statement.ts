@@ -1,5 +1,5 @@
+import type { Span } from '../../ledger/hours.ts'
 import type { Agreement, HeldReason, Quantities, StatementLine } from '../../ledger/ledger.ts'
-import type { Span } from '../../ledger/rules/spans.ts'
 import { printable } from '../../text/printable.ts'
 import type { Period } from '../period.ts'
 import type { RateCard } from '../rate-card.ts'

@@ -1,4 +1,5 @@
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Span } from '../hours.ts'
 import type { LaneAnswer, LedgerStatus, RecordEntry, RecordsQuery, StatementLine, StatementQuery } from '../ledger.ts'
 import {
   type FrozenRecords,
@@ -9,7 +10,6 @@ import {
   type UnsettledRecords,
   unsettledFigures,
 } from '../rules/accounting.ts'
-import type { Span } from '../rules/spans.ts'
 import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'

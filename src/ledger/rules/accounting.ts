@@ -2,7 +2,7 @@ import type { Account } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { HOUR, hourOf, spanOf } from '../hours.ts'
 import type {
   HeldReason,
   LedgerStatus,
@@ -13,7 +13,6 @@ import type {
   StatementSpan,
   UnsettledFigure,
 } from '../ledger.ts'
-import { spanOf } from './spans.ts'
 import { checkTime } from './validation.ts'
 
 /** The arithmetic of the equation, in one place for every engine. */

@@ -1,5 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Span } from '../hours.ts'
 import type {
   HeldReason,
   LaneAnswer,
@@ -11,7 +12,6 @@ import type {
   StatementQuery,
 } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
-import type { Span } from '../rules/spans.ts'
 import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'

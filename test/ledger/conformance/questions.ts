@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import type { Span } from '../../../src/ledger/hours.ts'
 import { HOUR } from '../../../src/ledger/hours.ts'
 import type { StatementQuery } from '../../../src/ledger/ledger.ts'
-import type { Span } from '../../../src/ledger/rules/spans.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
