@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { adjustCommand } from './adjust.ts'
 import { agreementsCommand } from './agreements.ts'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
@@ -49,6 +50,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       attributeCommand,
       writeOffCommand,
       finalizeCommand,
+      adjustCommand,
       importAgreementsCommand,
     ],
   ],

@@ -6,6 +6,7 @@ import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { gravity } from '../metering/preflight/finding.ts'
+import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { errorText } from './errors.ts'
@@ -58,13 +59,15 @@ async function read(options: Options): Promise<LedgerOverview> {
     const now = nowOf(options)
     const status = await ledger.status()
     const alarms = await recentAlarms(ledger, status, now)
+    const quantityAlert = await recentQuantityAlert(ledger, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
     const behind = await readOverflows(ledger)
     const refused = (await ledger.agreements()).filter(
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
-    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused }
+    const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
+    return { ...file, now, status, ...alerts, dimensions, answers, overflows: behind, refused }
   })
 }
 

@@ -130,7 +130,7 @@ test('reconcile says of each record what AWS has, and settles what an event prov
   assert.match(csv[0] ?? '', /^verdict,record,state,reason,hour,region,product,account_id,/)
   assert.ok(
     csv.some(line =>
-      line.startsWith('other-quantity,3,held,conflict,2026-11-20T07:00:00.000Z,us-east-1,prod,444455556666,'),
+      line.startsWith("other-quantity,3,held,conflict,2026-11-20T07:00:00.000Z,us-east-1,prod,'444455556666,"),
     ),
   )
 })

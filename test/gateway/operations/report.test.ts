@@ -192,9 +192,9 @@ function reading(scene: Scene) {
         limits.push(query?.limit ?? Number.POSITIVE_INFINITY)
         return ledger.records(query)
       },
-      audit: () => {
+      audit: query => {
         asked.push('audit')
-        return ledger.audit()
+        return ledger.audit(query)
       },
       agreements: () => ledger.agreements(),
     },
@@ -325,6 +325,11 @@ for (const [level, title, change] of [
       ],
       status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] },
     },
+  ],
+  [
+    'attention',
+    'More is billed in an hour than is usual.',
+    { quantityAlert: { at: NOW - MINUTE, who: 'metering', why: 'more', action: 'above-alert', detail: 'record 1: 9' } },
   ],
   ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],
   [
