@@ -166,7 +166,7 @@ const FINDING_COLUMNS: Column<UsageFinding>[] = [
   { title: 'BILLED BY AWS', of: ({ billed }) => quantity(billed), number: true },
   { title: 'DIFFERENCE', of: difference, number: true },
   { title: 'IN DOUBT', of: ({ inDoubt }) => quantity(inDoubt), number: true, optional: true },
-  { title: 'IN CONFLICT', of: ({ inConflict }) => count(inConflict, 'hour'), optional: true },
+  { title: 'IN CONFLICT', of: ({ inConflict }) => String(inConflict), number: true, optional: true },
   { title: 'RETURNED', of: ({ returned }) => quantity(returned), number: true, optional: true },
   { title: 'NOT SENT', of: ({ waiting }) => quantity(waiting), number: true, optional: true },
   { title: 'AGREEMENTS', of: ({ agreements }) => String(agreements), number: true, optional: true },

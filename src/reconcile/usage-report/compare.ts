@@ -177,8 +177,8 @@ class Comparison {
   readonly #usage: ReportedUsage
   readonly #names: Names
   readonly #byCustomer: boolean
-  /** The products, by one name for each, that both have. */
-  readonly #joined: ReadonlySet<string>
+  /** The products that both have: the ledger's names by the one for all of each. */
+  readonly #joined: ReadonlyMap<string, string>
   /** The ledger's products that none of the report's is known to be. */
   readonly #unjoined: readonly string[]
   readonly #totals = new Map<string, UsageTotal>()
@@ -204,7 +204,8 @@ class Comparison {
     this.#names = names
     const { products, sold, kind, customers } = names
     const reported = products.reported()
-    this.#joined = new Set([...sold].map(product => products.nameOf(product)).filter(name => reported.has(name)))
+    const both = [...sold].filter(product => reported.has(products.nameOf(product)))
+    this.#joined = new Map(both.map(product => [products.nameOf(product), product]))
     this.#unjoined = [...sold].filter(product => !this.#joined.has(products.nameOf(product)))
     this.#byCustomer = kind !== undefined && customers.known(kind)
   }
@@ -257,15 +258,16 @@ class Comparison {
   #line(
     lines: Map<string, Line>,
     { region, dimension }: Pick<Line, 'region' | 'dimension'>,
-    shownProduct: string,
+    named: string,
     name: string,
     joined: boolean,
   ): Line {
-    const product = this.#joinedName(shownProduct)
+    const product = this.#joinedName(named)
     const customer = this.#byCustomer ? name : ''
     const key = JSON.stringify([region, dimension, product, customer])
     const known = lines.get(key)
     if (known !== undefined) return known
+    const shownProduct = this.#joined.get(product) ?? named
     const line = { region, dimension, product, shownProduct, customer, joined, sum: nothing(), billed: undefined }
     lines.set(key, line)
     return line
@@ -337,7 +339,7 @@ class Comparison {
         addSum(sum, line.sum)
         if (line.billed !== undefined) billed = (billed ?? 0) + line.billed
       }
-      this.#unjoinedCustomers += others.length + 1
+      if (others.length > 0) this.#unjoinedCustomers += others.length + 1
       return [...group.filter(line => !isOne(line)), { ...one, customer: '', sum, billed }]
     })
   }

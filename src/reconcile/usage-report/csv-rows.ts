@@ -30,7 +30,11 @@ export async function readRows(
     unread.count++
     if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
   }
-  const parser = parse({ bom: true, relax_column_count: true, skip_empty_lines: true, max_record_size: LARGEST_ROW })
+  const parser = parse({
+    ...{ bom: true, relax_column_count: true, skip_empty_lines: true, max_record_size: LARGEST_ROW },
+    // Also of files that somebody has put together.
+    record_delimiter: ['\r\n', '\n', '\r'],
+  })
   let number = 0
   let columns: string[] = []
   let take: (row: readonly string[]) => void = () => {}
