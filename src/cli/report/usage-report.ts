@@ -120,8 +120,16 @@ function verdictsText({ verdicts }: UsageComparison, options: TableOptions): str
 
 /** What was not compared, or not as far as it could be, and what to do about it. */
 function notesOf(result: UsageComparison): string[] {
-  const { byCustomer, otherProducts, otherDimensions, beforeLedger, pruned, unjoinedProducts, unjoinedCustomers } =
-    result
+  const {
+    byCustomer,
+    otherProducts,
+    otherDimensions,
+    beforeReport,
+    beforeLedger,
+    pruned,
+    unjoinedProducts,
+    unjoinedCustomers,
+  } = result
   const names = (texts: readonly string[]) =>
     texts.map(text => (text === '' ? '(no product)' : printable(text))).join(', ')
   const left = (sums: ReadonlyMap<string, number>) =>
@@ -149,6 +157,11 @@ function notesOf(result: UsageComparison): string[] {
     otherProducts.size > 0 && `Not compared, since these products are not the ledger’s:\n${left(otherProducts)}`,
     otherDimensions.size > 0 &&
       `Not compared, since the ledger has no such dimension; somebody else meters it:\n${left(otherDimensions)}`,
+    beforeReport.size > 0 &&
+      lines(
+        `Not compared: ${days(beforeReport)}, of which more may be in files from`,
+        'before: give them, too, or name the first day that these files have with --from.',
+      ),
     beforeLedger.size > 0 &&
       `Not compared: ${days(beforeLedger)}, before the ledger’s first record. --from has them, too.`,
     pruned.size > 0 && `Not compared: ${days(pruned)}, since the ledger’s records of then were pruned.`,
@@ -174,8 +187,18 @@ const FINDING_COLUMNS: Column<UsageFinding>[] = [
 
 /** A comparison for a program. Quantities are in units of the dimension, days are UTC. */
 export function usageReportJson({ result, findings }: UsageReport): object {
-  const { kind, writtenUntil, compared, verdicts, otherProducts, otherDimensions, beforeLedger, pruned, ...rest } =
-    result
+  const {
+    kind,
+    writtenUntil,
+    compared,
+    verdicts,
+    otherProducts,
+    otherDimensions,
+    beforeReport,
+    beforeLedger,
+    pruned,
+    ...rest
+  } = result
   return {
     kind: kind ?? null,
     ...rest,
@@ -185,6 +208,7 @@ export function usageReportJson({ result, findings }: UsageReport): object {
     notCompared: {
       otherProducts: Object.fromEntries(otherProducts),
       otherDimensions: Object.fromEntries(otherDimensions),
+      beforeReport: Object.fromEntries(beforeReport),
       beforeLedger: Object.fromEntries(beforeLedger),
       pruned: Object.fromEntries(pruned),
     },

@@ -63,6 +63,7 @@ export interface UsageComparison {
   /** What of the report was not compared, in units by the names of products, dimensions or days. */
   readonly otherProducts: ReadonlyMap<string, number>
   readonly otherDimensions: ReadonlyMap<string, number>
+  readonly beforeReport: ReadonlyMap<string, number>
   readonly beforeLedger: ReadonlyMap<string, number>
   readonly pruned: ReadonlyMap<string, number>
   /** Products that nothing joins, so that all of them are compared as one. */
@@ -185,7 +186,8 @@ class Comparison {
   readonly #verdicts = new Map<UsageVerdict, number>()
   readonly #left = {
     ...{ otherProducts: new Map<string, number>(), otherDimensions: new Map<string, number>() },
-    ...{ beforeLedger: new Map<string, number>(), pruned: new Map<string, number>() },
+    ...{ beforeReport: new Map<string, number>(), beforeLedger: new Map<string, number>() },
+    pruned: new Map<string, number>(),
   }
   readonly #unjoinedProducts = new Set<string>()
   #unjoinedCustomers = 0
@@ -212,15 +214,22 @@ class Comparison {
 
   async run(): Promise<Omit<UsageComparison, 'kind' | 'files' | 'rows' | 'writtenUntil' | 'unread'>> {
     const { from, to = Number.POSITIVE_INFINITY } = this.#options
+    const { writtenFrom, writtenUntil } = this.#usage
     const days = this.#usage.days()
+    const last = days.at(-1)
     const pruned = await prunedBefore(this.#ledger)
-    const complete = dayOf(this.#usage.writtenUntil - COMPLETE_AFTER)
+    const complete = dayOf(writtenUntil - COMPLETE_AFTER)
     let compared: { first: number; last: number } | undefined
-    if (days !== undefined) {
-      const end = Math.min(Math.max(days.last, complete) + DAY, Math.ceil(to / DAY) * DAY)
-      for await (const [day, lines] of this.#byDay(from === undefined ? days.first : dayOf(from), end)) {
-        if (day < pruned) this.#leave('pruned', day)
-        else if (compared === undefined && from === undefined && lines.size === 0) this.#leave('beforeLedger', day)
+    if (last !== undefined) {
+      // What its first rows revise of days before was written in files before.
+      const first = from === undefined ? dayOf(writtenFrom) - DAY : dayOf(from)
+      for (const one of days) if (from === undefined && one.day < first) this.#leave('beforeReport', one)
+      const quantities = new Map(days.map(one => [one.day, one.quantity]))
+      const end = Math.min(Math.max(last.day, complete) + DAY, Math.ceil(to / DAY) * DAY)
+      for await (const [day, lines] of this.#byDay(first, end)) {
+        const reported = { day, quantity: quantities.get(day) ?? 0 }
+        if (day < pruned) this.#leave('pruned', reported)
+        else if (compared === undefined && from === undefined && lines.size === 0) this.#leave('beforeLedger', reported)
         else {
           compared = { first: compared?.first ?? day, last: day }
           await this.#day(day, lines, day <= complete)
@@ -370,9 +379,11 @@ class Comparison {
   }
 
   /** What is not compared, and told. */
-  #leave(why: 'beforeLedger' | 'pruned', day: number): void {
-    for (const { quantity } of this.#usage.ofDay(day))
-      add(this.#left[why], new Date(day).toISOString().slice(0, 10), quantity)
+  #leave(
+    why: 'beforeReport' | 'beforeLedger' | 'pruned',
+    { day, quantity }: { readonly day: number; readonly quantity: number },
+  ): void {
+    if (quantity !== 0) add(this.#left[why], new Date(day).toISOString().slice(0, 10), quantity)
   }
 }
 

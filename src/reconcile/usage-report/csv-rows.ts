@@ -82,8 +82,11 @@ export function columnOf(columns: readonly string[], names: readonly string[], f
   )
 }
 
+/** A header as an error names it. */
 export const headerText = (columns: readonly string[]): string =>
-  columns.length === 0 ? 'nothing' : columns.join(', ')
+  columns.length === 0 ? 'nothing' : columns.join(', ').slice(0, LONGEST_HEADER)
+
+const LONGEST_HEADER = 1000
 
 /** What AWS writes for nothing. */
 const NOTHING = /^(|null|not (available|provided|applicable))$/i

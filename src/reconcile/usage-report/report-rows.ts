@@ -123,7 +123,10 @@ function time(text: string, column: string): number {
   const full = /^\d{4}-\d\d-\d\d$/.test(text)
     ? `${text}T00:00Z`
     : text.replace(/^(\S{10}) (?=\d)/, '$1T').replace(/ UTC$/, 'Z')
-  const found = /^\d{4}-/.test(full) ? eventTime(full) : undefined
+  // Date would take the 30th of February for the 2nd of March.
+  const date = full.slice(0, 10)
+  const isDate = /^\d{4}-\d\d-\d\d$/.test(date) && new Date(`${date}T00:00Z`).toJSON()?.startsWith(date)
+  const found = isDate ? eventTime(full) : undefined
   if (found !== undefined) return found
   throw new UsageReportError(`Expected a time such as 2026-11-03T00:00:00Z in ${column}, got ${JSON.stringify(text)}.`)
 }

@@ -16,7 +16,8 @@ export class ReportedUsage {
   /** The products that any row names. */
   readonly products = new Set<string>()
   rows = 0
-  /** When the youngest row was written: the report has what AWS knew then. */
+  /** When the first and the youngest row were written: the report has what AWS came to know between them. */
+  writtenFrom = Number.POSITIVE_INFINITY
   writtenUntil = Number.NEGATIVE_INFINITY
 
   constructor() {
@@ -45,6 +46,7 @@ export class ReportedUsage {
     const { day = null, region = null, product = null, account = null, dimension = null, quantity = null } = usage ?? {}
     this.#add.run(id, validFrom, updated, rank, day, region, product, account, dimension, quantity)
     if (product !== null) this.products.add(product)
+    this.writtenFrom = Math.min(this.writtenFrom, updated)
     this.writtenUntil = Math.max(this.writtenUntil, updated)
     this.rows++
     if (this.rows % CHUNK === 0) this.#database.exec('COMMIT; BEGIN')
@@ -60,11 +62,10 @@ export class ReportedUsage {
       COMMIT`)
   }
 
-  /** The first and the last day with usage. */
-  days(): { readonly first: number; readonly last: number } | undefined {
-    const row = this.#database.prepare('SELECT min(day) AS first, max(day) AS last FROM billed').get()
-    const { first, last } = row as { first: number | null; last: number | null }
-    return first === null || last === null ? undefined : { first, last }
+  /** The days with usage, and how much it is, of whatever. */
+  days(): { readonly day: number; readonly quantity: number }[] {
+    const days = 'SELECT day, sum(quantity) AS quantity FROM billed GROUP BY day'
+    return this.#database.prepare(days).all() as unknown as ReturnType<ReportedUsage['days']>
   }
 
   ofDay(day: number): ReportedSum[] {
