@@ -48,11 +48,13 @@ export async function reconcileUsageReport(options: Options, period: Period): Pr
 
 function csvFiles(paths: readonly string[]): EventFile[] {
   try {
-    return eventFiles(paths, process.stdin, 'csv').files
+    const { files } = eventFiles(paths, process.stdin, 'csv')
+    if (files.length > 0) return files
   } catch (error) {
     if (error instanceof EventError) throw new CommandLineError(error.message, { cause: error })
     throw error
   }
+  throw new CommandLineError(`There is no .csv or .csv.gz file in ${paths.join(', ')}.`)
 }
 
 function pair(text: string): [string, string] {

@@ -261,7 +261,7 @@ test('reconcile --usage-report says by day and customer what AWS has billed besi
   const together = await command(usage)
   assert.match(together.stdout, /hashes in the place of their AWS\naccounts\. Give AWS’s Account feed/)
   assert.match(together.stdout, /2026-11-20 +us-east-1 +\(together\) +.* tokens-processed +0 +1,023 +\+1,023 /)
-  assert.match(together.stdout, /^Say it: --product prod-\S+=prod$/m)
+  assert.match(together.stdout, /^Where they are one: --product prod-abc123=samplecode01$/m)
   const csv = (await command(usage, ...joined, '--format', 'csv')).stdout.split('\r\n')
   assert.match(csv[0] ?? '', /^verdict,day,region,product,customer,dimension,metered,billed,difference,in_doubt,/)
   assert.ok(
@@ -290,6 +290,7 @@ test('reconcile --usage-report refuses what is none of AWS’s reports', async t
     /Daily Usage feed .* in \S+accounts\.csv, got a header with valid_from, insert/,
   )
   await says(['--usage-report', usage, dataset], /Expected files of one report/)
+  await says(['--usage-report', folder(t)], /There is no \.csv or \.csv\.gz file in/)
   await says(['--usage-report', directory], /Expected AWS's Daily Usage feed/)
   await says(['--usage-report', usage, '--account-feed', usage], /Expected a column account_id in the header of/)
   await says(['--usage-report', usage, '--settle'], /Expected --usage-report without/)

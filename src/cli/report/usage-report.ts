@@ -30,9 +30,10 @@ const VERDICTS: Readonly<Record<UsageVerdict, { readonly title: string; readonly
   more: {
     title: 'billed by AWS, and not metered in the ledger',
     means: lines(
-      'Somebody else meters the same product: another ledger, region or tool. Or it was',
-      'billed, and given back as not billed (RETURNED): then it is billed again with a',
-      'later hour. Reconcile with CloudTrail’s events, which say who has sent what.',
+      'Somebody else meters the same product: another ledger, also one that was lost',
+      'before a restore, another region or tool. Or it was billed, and given back as not',
+      'billed (RETURNED): then it is billed again with a later hour. Reconcile with',
+      'CloudTrail’s events, which say who has sent what.',
     ),
   },
   'in-doubt': {
@@ -146,7 +147,7 @@ function notesOf(result: UsageComparison): string[] {
         'It is not known which of the report’s products the ledger’s are, so that all are',
         `compared as one. Of the report: ${names(unjoinedProducts.reported)};`,
         `of the ledger: ${names(unjoinedProducts.ledger)}.`,
-        `Say it: --product ${printable(unjoinedProducts.reported[0] || 'prod-…')}=${printable(unjoinedProducts.ledger[0] ?? '')}`,
+        `Where they are one: --product ${example(unjoinedProducts)}`,
       ),
     unjoinedCustomers > 0 &&
       lines(
@@ -167,6 +168,13 @@ function notesOf(result: UsageComparison): string[] {
     pruned.size > 0 && `Not compared: ${days(pruned)}, since the ledger’s records of then were pruned.`,
   ]
   return notes.filter(note => note !== false)
+}
+
+/** Of several nobody here knows which is which. */
+function example({ reported, ledger }: UsageComparison['unjoinedProducts']): string {
+  const [one = '', ...others] = reported
+  const [known = '', ...more] = ledger
+  return one === '' || others.length + more.length > 0 ? 'prod-abc123=samplecode01' : printable(`${one}=${known}`)
 }
 
 const FINDING_COLUMNS: Column<UsageFinding>[] = [
