@@ -7,6 +7,7 @@ import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
+import { endpointCommand } from './endpoint.ts'
 import { eventsCommand } from './events.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
@@ -50,6 +51,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       writeOffCommand,
       finalizeCommand,
       importAgreementsCommand,
+      endpointCommand,
     ],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],

@@ -18,6 +18,7 @@ import { withDeadline } from '../marketplace/deadline.ts'
 import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
+import { EndpointGuard } from './endpoints.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 import type { Finding } from './preflight/finding.ts'
@@ -80,6 +81,8 @@ export type CycleEvent =
       readonly requestId?: string | undefined
     }
   | { readonly type: 'no-client'; readonly lane: Lane }
+  /** Records of the region are not sent, since this process would send them elsewhere than the ledger's go; or are again. */
+  | { readonly type: 'endpoint'; readonly region: string; readonly finding: Finding | undefined }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
   /** Of one customer. */
@@ -132,6 +135,9 @@ export class MeteringCycle {
   readonly #laneFaults = new Map<string, LaneFault>()
   /** Those whose last request was answered. */
   readonly #answering = new Set<string>()
+  readonly #guard: EndpointGuard
+  /** Whether this process sends to where the ledger's records go, by region. */
+  readonly #maySend = new Map<string, boolean>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
   /** Series whose last record made AWS refuse all that was sent with it. */
@@ -147,6 +153,7 @@ export class MeteringCycle {
   constructor(options: MeteringCycleOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
+    this.#guard = new EndpointGuard(options.ledger, options.now)
   }
 
   /** Freezes and sends what is due, until `signal` says that no more requests are to be begun. Rejects only for the ledger. */
@@ -163,7 +170,9 @@ export class MeteringCycle {
     const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
     if (lanes.length === 0) return next
     // What is due already waits for its lane.
-    const sendable = lanes.filter(lane => clientFor(lane.region) !== undefined)
+    const sendable = lanes.filter(
+      ({ region }) => clientFor(region) !== undefined && this.#maySend.get(region) !== false,
+    )
     const times = sendable.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
     return Math.min(...times.map(time => time ?? now()))
   }
@@ -182,8 +191,10 @@ export class MeteringCycle {
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
-    const { ledger, now, report, dryRun } = this.#options
+    const { ledger, now, report, dryRun, region } = this.#options
     await this.#writeAnswers([])
+    // Who may not send does not freeze: it would be on terms of its own, for a region of its own.
+    if (!dryRun && !this.#maySend.get(region) && !(await this.#look(region, false))) return
     const closed = await ledger.closeHours(this.closeOptions)
     if (closed.records > 0) report({ type: 'frozen', records: closed.records })
     if (closed.held.length > 0) report({ type: 'held', records: closed.held })
@@ -198,7 +209,9 @@ export class MeteringCycle {
       do {
         this.#stampedAnew = false
         const { lanes } = await ledger.due(now())
-        await allEnded(lanes.map(lane => this.#drain(lane, end)))
+        for (const region of new Set(lanes.map(({ region }) => region))) await this.#look(region, true)
+        const sent = lanes.filter(({ region }) => this.#maySend.get(region))
+        await allEnded(sent.map(lane => this.#drain(lane, end)))
         // What is left of an agreement that has ended is taken for minutes: it does not wait for the next pass.
       } while (this.#stampedAnew && !end.aborted)
     }
@@ -224,6 +237,18 @@ export class MeteringCycle {
     if (billed === undefined) return
     const why = `${Math.round(retention / DAY)} days older than what AWS has billed last`
     await ledger.prune(Math.min(now(), billed + HOUR) - retention, { who: 'retention', why, now: now() })
+  }
+
+  /** Whether this process sends a region's records to where the ledger's go. */
+  async #look(region: string, sends: boolean): Promise<boolean> {
+    const { clientFor, report } = this.#options
+    const client = clientFor(region)
+    const finding = client && (await this.#guard.look(region, client, sends))
+    const before = this.#maySend.get(region) ?? true
+    const maySend = finding === undefined
+    this.#maySend.set(region, maySend)
+    if (!maySend || !before) report({ type: 'endpoint', region, finding })
+    return maySend
   }
 
   async #drain(lane: Lane, end: AbortSignal): Promise<void> {

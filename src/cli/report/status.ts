@@ -3,6 +3,7 @@ import type { LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
@@ -23,6 +24,9 @@ export interface LedgerOverview {
   readonly alarms: readonly RecentAlarm[]
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
+  /** Where records go. */
+  readonly endpoints: readonly RegionEndpoint[]
+  readonly refusedEndpoints?: readonly RefusedEndpoint[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
@@ -53,6 +57,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
     ['More than fits', overflowRow(overflows)],
+    ['Sent to', report.endpoints.length === 0 ? ['nowhere yet'] : report.endpoints.map(sentTo)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
     [
       'Not counted',
@@ -76,7 +81,11 @@ export function problemsOf({
   answers,
   overflows = [],
   refused = 0,
-}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused'>): Required<Finding>[] {
+  refusedEndpoints = [],
+}: Pick<
+  LedgerOverview,
+  'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused' | 'refusedEndpoints'
+>): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -93,6 +102,10 @@ export function problemsOf({
       ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
+  }
+  for (const refused of refusedEndpoints) {
+    const [name, state, advice] = ['endpoint', 'warning', 'marketplace-meter endpoint'] as const
+    problems.push({ name, state, message: refusedText(refused), advice })
   }
   const { closedThrough } = status
   if (closedThrough !== undefined && closedThrough > now) {
@@ -151,6 +164,14 @@ function overflowRow(overflows: readonly Overflow[] | undefined): string[] {
   })
 }
 
+/** `AWS`, or `us-east-1: proxy.internal` of a region by itself. */
+export function sentTo({ region, endpoint }: RegionEndpoint): string {
+  return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
+}
+
+export const endpointsJson = (endpoints: readonly RegionEndpoint[]) =>
+  endpoints.map(({ region, endpoint, at, who }) => ({ region: region ?? null, endpoint, since: iso(at), who }))
+
 /** `prod in us-east-1: Success, 3 min ago` */
 function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
   return `${printable(product)} in ${region}: ${printable(oneLine(answer), LONGEST_ANSWER)}, ${distance(at, now)}`
@@ -206,6 +227,7 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
+    endpoints: endpointsJson(report.endpoints),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),

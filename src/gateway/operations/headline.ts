@@ -2,6 +2,7 @@ import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
@@ -31,6 +32,7 @@ export interface HeadlineFacts {
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
   readonly alarms: readonly RecentAlarm[]
+  readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
   readonly supply: SupplyFigures
@@ -73,6 +75,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   notReady,
   pendingLate,
   notClosing,
+  refusedEndpoints,
   overflowing,
   counterAlarms,
   unbillable,
@@ -126,6 +129,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
     title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
+}
+
+function refusedEndpoints({ refusedEndpoints }: HeadlineFacts): Finding[] {
+  return refusedEndpoints.map(refused => ({
+    level: 'attention',
+    title: 'A process would send records elsewhere than the others.',
+    detail: `${refusedText(refused)}. marketplace-meter endpoint says what to do.`,
+  }))
 }
 
 function overflowing({ totals }: HeadlineFacts): Finding[] {

@@ -285,6 +285,7 @@ const CALM: HeadlineFacts = {
   troubles: [],
   lastPass: undefined,
   alarms: [],
+  refusedEndpoints: [],
   supplyAlarms: [],
   supply: new Supply(() => NOW).figures(),
   checks: [],
@@ -324,6 +325,15 @@ for (const [level, title, change] of [
         { verdict: 'clock-ahead', at: NOW },
       ],
       status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] },
+    },
+  ],
+  [
+    'attention',
+    'A process would send records elsewhere than the others.',
+    {
+      refusedEndpoints: [
+        { ...{ region: 'eu-west-1', endpoint: 'localhost', expected: 'aws' }, at: NOW, systemUser: 'me@laptop' },
+      ],
     },
   ],
   ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],
