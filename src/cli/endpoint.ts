@@ -31,12 +31,13 @@ export function endpointCommand(): Command {
       `
 The ledger remembers where its first record was sent. A process that sends
 elsewhere (a laptop whose client is a simulator, a deployment for tests) would
-take half of the records, and they would count as metered: it records usage, but
-freezes and sends nothing. It needs a ledger of its own, or the other endpoint. All
-hosts of AWS are one, VPC endpoints too, and so are all ports of this machine.
+take some of the records, and they would count as metered: it records usage, but
+freezes and sends nothing. It needs a ledger of its own, or the other endpoint.
+All hosts of AWS are one, VPC endpoints too, and so are all ports of a machine.
 
-What was sent before stays as it is. Decide for AWS only where what the ledger has
-not sent yet is to be billed, and against it only where nobody is billed any more.`,
+What was sent before stays as it is. Decide for AWS only where what the ledger
+has not sent yet is to be billed, and for what is not AWS only where nobody is
+to be billed any more.`,
     )
     .action(async (endpoint: string | undefined, options: Options) => {
       if (endpoint === undefined) return await show(options)
@@ -44,32 +45,30 @@ not sent yet is to be billed, and against it only where nobody is billed any mor
       if (why === undefined) throw new CommandLineError('Expected --why: it is for the audit trail.')
       if (region !== undefined && !REGION.test(region))
         throw new CommandLineError(`Expected --region to be ${REGION_EXPECTED}, got ${JSON.stringify(region)}.`)
-      const name = endpointName(/^(aws$|https?:)/.test(endpoint) ? endpoint : `https://${endpoint}`)
+      const url = /^https?:/.test(endpoint) ? endpoint : `https://${endpoint}`
+      if (!URL.canParse(url))
+        throw new CommandLineError(`Expected aws, localhost, a host or a URL, got ${JSON.stringify(endpoint)}.`)
+      const name = endpoint === AWS ? AWS : endpointName(url)
       await withLedger(options.ledger, 'write', async ledger => {
-        const before = (await new Endpoints(ledger).read()).of(region)?.endpoint
+        const endpoints = await new Endpoints(ledger).read()
+        const before = region === undefined ? endpoints.all() : [endpoints.of(region) ?? []].flat()
         await decideEndpoint(ledger, name, region, noteOf({ ...options, why }))
+        const others = new Set(before.flatMap(one => (one.endpoint === name ? [] : endpointText(one.endpoint))))
         print(
           [
             `Records${region === undefined ? '' : ` of ${region}`} go to ${endpointText(name)} from now on.`,
-            '  Processes that send there begin within a minute or two, and those that send elsewhere',
-            '  stop when they next have something to send.',
-            ...(before === undefined || before === name ? [] : changed(before, name)),
+            '  Processes that send there begin within minutes; others stop with what they',
+            '  would send next.',
+            ...[...others].map(other => `  What was sent to ${other} stays as it is.`),
+            ...(others.size === 0 ? [] : [name === AWS ? TO_AWS : FROM_AWS]),
           ].join('\n'),
         )
       })
     })
 }
 
-/** What becomes of what was sent before. */
-function changed(before: string, now: string): string[] {
-  if (now === AWS) {
-    return [
-      `  What the ledger has as metered, ${endpointText(before)} took: is that not AWS, nobody is billed for it.`,
-      '  What is not sent yet goes to AWS: "marketplace-meter statement" shows it.',
-    ]
-  }
-  return before === AWS ? [`  If ${endpointText(now)} is not before AWS, nobody is billed for what is sent there.`] : []
-}
+const TO_AWS = '  What is not sent yet is billed now: "marketplace-meter statement" shows it.'
+const FROM_AWS = '  Nobody is billed for what is sent now, unless AWS is behind it.'
 
 async function show({ ledger: address, ...options }: Options): Promise<void> {
   const { now } = noteOf({ ledger: address, ...options, why: '' })
@@ -81,7 +80,8 @@ async function show({ ledger: address, ...options }: Options): Promise<void> {
       ? ['Nothing was sent yet: where the first record goes, all others do.']
       : all.map(one => `${sentTo(one)}, since ${shortTime(one.at - (one.at % 1000))} (${printable(one.who)})`)
   const advice = [
-    '  Give it a ledger of its own, or the endpoint that is meant. Only where its endpoint is the right one:',
+    '  Give it a ledger of its own, or the endpoint that is meant. Only where its',
+    '  endpoint is the right one:',
     ...refused.map(({ endpoint }) => `  marketplace-meter endpoint ${printable(endpoint)} --why "…"`),
   ]
   print([...lines, ...refused.map(one => `${refusedText(one)}.`), ...(refused.length > 0 ? advice : [])].join('\n'))

@@ -114,7 +114,7 @@ export class EndpointGuard {
   readonly #ledger: Pick<Ledger, 'audit' | 'note'>
   readonly #now: () => number
   readonly #endpoints: Endpoints
-  readonly #own = new Map<string, string>()
+  readonly #known = new WeakMap<MeteringClient, string>()
 
   constructor(ledger: Pick<Ledger, 'audit' | 'note'>, now: () => number) {
     this.#ledger = ledger
@@ -131,17 +131,17 @@ export class EndpointGuard {
     await this.#endpoints.read()
     if (this.#endpoints.of(region) === undefined && !sends) return undefined
     // Who cannot tell where it would send to cannot send, and says why.
-    const own = this.#own.get(region) ?? (await lookUpEndpoint(client).catch(() => undefined))
+    const own = this.#known.get(client) ?? (await lookUpEndpoint(client).catch(() => undefined))
     if (own === undefined) return undefined
-    this.#own.set(region, own)
+    this.#known.set(client, own)
     if (this.#endpoints.of(region) === undefined) {
       await this.#note(`${region} ${own}`, "the ledger's first records go there")
       await this.#endpoints.read()
     }
     const expected = this.#endpoints.of(region)
     if (expected === undefined || expected.endpoint === own) return undefined
-    const known = this.#endpoints.refused(this.#now(), SHOWN / 2)
-    if (!known.some(one => one.region === region && one.endpoint === own)) {
+    const told = this.#endpoints.refused(this.#now(), SHOWN / 2)
+    if (!told.some(one => one.region === region && one.endpoint === own)) {
       await this.#note(`${region} ${own} refused`, `records go to ${expected.endpoint}`)
     }
     return endpointFinding(region, own, expected)
