@@ -124,6 +124,8 @@ interface LaneFault {
 interface Sending {
   readonly lane: Lane
   readonly client: MeteringClient
+  /** When the pass ends. */
+  readonly end: AbortSignal
   /** Whether one more request may be begun. */
   readonly sendable: () => boolean
 }
@@ -265,7 +267,7 @@ export class MeteringCycle {
     const callAnother = (): void => {
       if (workers === most) return
       workers += 1
-      tasks.begin(this.#work({ lane, client, sendable }, tasks, callAnother))
+      tasks.begin(this.#work({ lane, client, end, sendable }, tasks, callAnother))
     }
     callAnother()
     await tasks.ended()
@@ -274,10 +276,10 @@ export class MeteringCycle {
   /** Sends batch after batch while there are full ones; each that is answered calls in another to do the same beside it. */
   async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
     const { now, pacer, requestTimeout } = this.#options
-    const { lane, sendable } = sending
+    const { lane, end, sendable } = sending
     let written: Promise<boolean> | undefined
     for (let full = true; full && sendable(); ) {
-      await pacer.turn(lane.region)
+      await pacer.turn(lane.region, end)
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
@@ -319,7 +321,7 @@ export class MeteringCycle {
     const { now, pacer } = this.#options
     const settlements: Settlement[] = []
     for (const [index, some] of sharing(records, record => this.#refused.has(seriesOf(record))).entries()) {
-      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region)
+      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region, sending.end)
       if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
       else settlements.push(...some.map(record => notSent(record, now())))
     }
@@ -395,7 +397,7 @@ export class MeteringCycle {
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
-    const { lane, client, sendable } = sending
+    const { lane, client, end, sendable } = sending
     const refused = fault === 'refused' || fault === 'licence' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
     // While AWS answers others, it is something in this request that it fails over.
@@ -404,7 +406,7 @@ export class MeteringCycle {
       const middle = Math.ceil(records.length / 2)
       const settlements: Settlement[] = []
       for (const half of [records.slice(0, middle), records.slice(middle)]) {
-        if (sendable()) await pacer.turn(lane.region)
+        if (sendable()) await pacer.turn(lane.region, end)
         if (sendable()) settlements.push(...(await this.#send(sending, half, !notTaken)))
         else
           settlements.push(

@@ -127,8 +127,9 @@ export class PostgresqlLedger implements Ledger {
     const server = new ServerClock(database)
     this.clock = {
       now: now === undefined ? here => server.now(here) : async () => now(),
-      takeTurns: (...turns) =>
-        database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns)),
+      takeTurns: async (...turns) =>
+        (await database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns))) ??
+        undefined,
     }
   }
 
