@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import pg from 'pg'
 import { spooled } from '../../src/ledger/clients/spool.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
@@ -182,6 +183,22 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
         /^Invalid options: connectionString: expected postgresql:\/\/…, or the option schema, where it names one/,
     })
   }
+  // The first version took no notice of it: what its ledger has is not left behind.
+  const client = new pg.Client(server.connectionString)
+  await client.connect()
+  const atVersion = (version: string) => client.query(`UPDATE marketplace_ledger.ledger SET version = ${version}`)
+  await atVersion('version - 1')
+  await assert.rejects(openLedger(`${server.connectionString}&schema=new`), {
+    code: 'ERR_LEDGER_INVALID',
+    message: /one of an older version .* in marketplace_ledger, .* leave it out to go on with that ledger\./,
+  })
+  // Whose role may not read that one has none in it.
+  await client.query(`CREATE ROLE stranger LOGIN; GRANT CREATE ON DATABASE "${client.database}" TO stranger`)
+  const stranger = server.connectionString.replace('postgres@', 'stranger@')
+  await (await openLedger(`${stranger}&schema=strange`)).close()
+  await atVersion('version + 1')
+  await client.end()
+  await (await openLedger(`${server.connectionString}&schema=new`)).close()
   const nowhere = addressOf(server.connectionString, 'nowhere')
   await assert.rejects(openLedger(nowhere), { code: 'ERR_LEDGER_IO', message: /^postgresql:\/\/…: .*nowhere/ })
 })

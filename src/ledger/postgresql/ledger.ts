@@ -48,7 +48,7 @@ import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
-import { migrate, migrationSql, refuseOther } from './migration.ts'
+import { migrate, migrationSql, refuseOther, SCHEMA } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
 import { claim, dueLanes, expire, settle } from './records.ts'
 import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
@@ -81,7 +81,6 @@ export interface PostgresqlLedgerOptions {
   now?: () => number
 }
 
-const SCHEMA = 'marketplace_ledger'
 const CONNECTIONS = 5
 const STATEMENT_TIMEOUT = 30_000
 const RETRY_TIMEOUT = 10_000
