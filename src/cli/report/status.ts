@@ -26,6 +26,7 @@ export interface LedgerOverview {
   readonly answers: readonly LaneAnswer[]
   /** Where records go. */
   readonly endpoints: readonly RegionEndpoint[]
+  /** Of processes that would send elsewhere, in the last day. */
   readonly refusedEndpoints?: readonly RefusedEndpoint[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
@@ -169,9 +170,6 @@ export function sentTo({ region, endpoint }: RegionEndpoint): string {
   return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
 }
 
-export const endpointsJson = (endpoints: readonly RegionEndpoint[]) =>
-  endpoints.map(({ region, endpoint, at, who }) => ({ region: region ?? null, endpoint, since: iso(at), who }))
-
 /** `prod in us-east-1: Success, 3 min ago` */
 function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
   return `${printable(product)} in ${region}: ${printable(oneLine(answer), LONGEST_ANSWER)}, ${distance(at, now)}`
@@ -227,7 +225,7 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
-    endpoints: endpointsJson(report.endpoints),
+    endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
