@@ -8,6 +8,7 @@ import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
+import { endpointCommand } from './endpoint.ts'
 import { eventsCommand } from './events.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
@@ -52,6 +53,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       finalizeCommand,
       adjustCommand,
       importAgreementsCommand,
+      endpointCommand,
     ],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],

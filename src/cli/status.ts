@@ -5,6 +5,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
+import { Endpoints } from '../metering/endpoints.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { json } from '../text/json.ts'
@@ -33,7 +34,8 @@ export function statusCommand(): Command {
 With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to look at (held, in
 doubt, without a customer, usage that AWS does not take though there is an
-agreement, more than AWS takes in an hour, counters that were not simply counted),
+agreement, more than AWS takes in an hour, counters that were not simply counted,
+a process that would send elsewhere than the ledger's records go),
 and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
     )
@@ -61,13 +63,15 @@ async function read(options: Options): Promise<LedgerOverview> {
     const alarms = await recentAlarms(ledger, status, now)
     const quantityAlert = await recentQuantityAlert(ledger, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
+    const endpoints = await new Endpoints(ledger).read()
     const behind = await readOverflows(ledger)
     const refused = (await ledger.agreements()).filter(
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
     const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
-    return { ...file, now, status, ...alerts, dimensions, answers, overflows: behind, refused }
+    const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
+    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused }
   })
 }
 

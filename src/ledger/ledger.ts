@@ -169,9 +169,10 @@ export interface SharedClock {
 
   /**
    * Takes the next `turns` of what AWS allows an account in a region, `spacing` milliseconds apart, for all processes
-   * that share the ledger. Returns the time of the first, `now` or later.
+   * that share the ledger. Returns the time of the first, `now` or later; undefined where too many wait, and none are
+   * taken: it is to be asked again in half a minute or later.
    */
-  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number>
+  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number | undefined>
 }
 
 export interface UsageBatch {

@@ -18,6 +18,7 @@ import { withDeadline } from '../marketplace/deadline.ts'
 import { type Dimension, MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
+import { EndpointGuard } from './endpoints.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 import type { Finding } from './preflight/finding.ts'
@@ -82,6 +83,8 @@ export type CycleEvent =
       readonly requestId?: string | undefined
     }
   | { readonly type: 'no-client'; readonly lane: Lane }
+  /** Records of the region are not sent, since this process would send them elsewhere than the ledger's go; or are again. */
+  | { readonly type: 'endpoint'; readonly region: string; readonly finding: Finding | undefined }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
   /** Of one customer. */
@@ -130,6 +133,8 @@ interface LaneFault {
 interface Sending {
   readonly lane: Lane
   readonly client: MeteringClient
+  /** When the pass ends. */
+  readonly end: AbortSignal
   /** Whether one more request may be begun. */
   readonly sendable: () => boolean
 }
@@ -141,6 +146,9 @@ export class MeteringCycle {
   readonly #laneFaults = new Map<string, LaneFault>()
   /** Those whose last request was answered. */
   readonly #answering = new Set<string>()
+  readonly #guard: EndpointGuard
+  /** Whether this process sends to where the ledger's records go, by region. */
+  readonly #maySend = new Map<string, boolean>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
   /** Series whose last record made AWS refuse all that was sent with it. */
@@ -160,6 +168,7 @@ export class MeteringCycle {
   constructor(options: MeteringCycleOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
+    this.#guard = new EndpointGuard(options.ledger, options.now)
   }
 
   /** Freezes and sends what is due, until `signal` says that no more requests are to be begun. Rejects only for the ledger. */
@@ -176,7 +185,9 @@ export class MeteringCycle {
     const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
     if (lanes.length === 0) return next
     // What is due already waits for its lane.
-    const sendable = lanes.filter(lane => clientFor(lane.region) !== undefined)
+    const sendable = lanes.filter(
+      ({ region }) => clientFor(region) !== undefined && this.#maySend.get(region) !== false,
+    )
     const times = sendable.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
     return Math.min(...times.map(time => time ?? now()))
   }
@@ -195,8 +206,10 @@ export class MeteringCycle {
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
-    const { ledger, now, report, dryRun } = this.#options
+    const { ledger, now, report, dryRun, region } = this.#options
     await this.#writeAnswers([])
+    // Who may not send does not freeze: it would be on terms of its own, for a region of its own.
+    if (!dryRun && !this.#maySend.get(region) && !(await this.#look(region, false))) return
     const closed = await ledger.closeHours(this.closeOptions)
     if (closed.records > 0) report({ type: 'frozen', records: closed.records })
     if (closed.held.length > 0) report({ type: 'held', records: closed.held })
@@ -214,7 +227,9 @@ export class MeteringCycle {
       do {
         this.#stampedAnew = false
         const { lanes } = await ledger.due(now())
-        await allEnded(lanes.map(lane => this.#drain(lane, end)))
+        for (const region of new Set(lanes.map(({ region }) => region))) await this.#look(region, true)
+        const sent = lanes.filter(({ region }) => this.#maySend.get(region))
+        await allEnded(sent.map(lane => this.#drain(lane, end)))
         // What is left of an agreement that has ended is taken for minutes: it does not wait for the next pass.
       } while (this.#stampedAnew && !end.aborted)
     }
@@ -243,6 +258,18 @@ export class MeteringCycle {
     await ledger.prune(Math.min(now(), billed + HOUR) - retention, { who: 'retention', why, now: now() })
   }
 
+  /** Whether this process sends a region's records to where the ledger's go. */
+  async #look(region: string, sends: boolean): Promise<boolean> {
+    const { clientFor, report } = this.#options
+    const client = clientFor(region)
+    const finding = client && (await this.#guard.look(region, client, sends))
+    const before = this.#maySend.get(region) ?? true
+    const maySend = finding === undefined
+    this.#maySend.set(region, maySend)
+    if (!maySend || !before) report({ type: 'endpoint', region, finding })
+    return maySend
+  }
+
   async #drain(lane: Lane, end: AbortSignal): Promise<void> {
     const client = this.#options.clientFor(lane.region)
     if (client === undefined) {
@@ -257,7 +284,7 @@ export class MeteringCycle {
     const callAnother = (): void => {
       if (workers === most) return
       workers += 1
-      tasks.begin(this.#work({ lane, client, sendable }, tasks, callAnother))
+      tasks.begin(this.#work({ lane, client, end, sendable }, tasks, callAnother))
     }
     callAnother()
     await tasks.ended()
@@ -266,10 +293,10 @@ export class MeteringCycle {
   /** Sends batch after batch while there are full ones; each that is answered calls in another to do the same beside it. */
   async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
     const { now, pacer, requestTimeout } = this.#options
-    const { lane, sendable } = sending
+    const { lane, end, sendable } = sending
     let written: Promise<boolean> | undefined
     for (let full = true; full && sendable(); ) {
-      await pacer.turn(lane.region)
+      await pacer.turn(lane.region, end)
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
@@ -313,7 +340,7 @@ export class MeteringCycle {
     const { now, pacer } = this.#options
     const settlements: Settlement[] = []
     for (const [index, some] of sharing(records, record => this.#refused.has(seriesOf(record))).entries()) {
-      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region)
+      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region, sending.end)
       if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
       else settlements.push(...some.map(record => notSent(record, now())))
     }
@@ -389,7 +416,7 @@ export class MeteringCycle {
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
-    const { lane, client, sendable } = sending
+    const { lane, client, end, sendable } = sending
     const refused = fault === 'refused' || fault === 'licence' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
     // While AWS answers others, it is something in this request that it fails over.
@@ -398,7 +425,7 @@ export class MeteringCycle {
       const middle = Math.ceil(records.length / 2)
       const settlements: Settlement[] = []
       for (const half of [records.slice(0, middle), records.slice(middle)]) {
-        if (sendable()) await pacer.turn(lane.region)
+        if (sendable()) await pacer.turn(lane.region, end)
         if (sendable()) settlements.push(...(await this.#send(sending, half, !notTaken)))
         else
           settlements.push(

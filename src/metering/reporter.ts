@@ -12,6 +12,7 @@ import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-ala
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
+import type { Finding } from './preflight/finding.ts'
 import { QUANTITY_ALERT } from './quantity-alert.ts'
 import { isLogin, type Quota, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
@@ -56,6 +57,8 @@ export class Reporter {
   #status: LedgerStatus | undefined
   /** By dimension. */
   readonly #overflow = new Map<string, Overflow>()
+  /** Whether records of a region are not sent, since this process would send them elsewhere than the ledger's go. */
+  readonly #elsewhere = new Map<string, boolean>()
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -97,6 +100,7 @@ export class Reporter {
       status: this.#status,
       supply: this.#supply,
       overflow: this.#overflow,
+      elsewhere: this.#elsewhere,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -328,9 +332,10 @@ export class Reporter {
           `${TROUBLES['no-client']}, ${event.lane.region}, before their window closes.`,
         )
         return
-      case 'finding': {
-        const { name, state, message, advice = '' } = event.finding
-        this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name}`, `${message} ${advice}`)
+      case 'endpoint': {
+        const { region, finding } = event
+        this.#elsewhere.set(region, finding !== undefined)
+        if (finding !== undefined) this.#finding(finding, region)
         return
       }
       case 'above-alert': {
@@ -345,6 +350,9 @@ export class Reporter {
         )
         return
       }
+      case 'finding':
+        this.#finding(event.finding)
+        return
       case 'dry-run':
         for (const { id, dimension, quantity, timestamp } of event.records) {
           diag.info(
@@ -352,6 +360,10 @@ export class Reporter {
           )
         }
     }
+  }
+
+  #finding({ name, state, message, advice = '' }: Finding, about = ''): void {
+    this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name} ${about}`, `${message} ${advice}`)
   }
 
   #held({ id, dimension, quantity }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>, reason: HeldReason): void {
@@ -484,6 +496,11 @@ function instruments(meterProvider: MeterProvider) {
         description:
           'How many hours of records a customer is behind, by dimension, since more is used in an hour than a record takes.',
       }),
+      elsewhere: meter.createObservableGauge('marketplace.metering.endpoint.refused', {
+        unit: '1',
+        description:
+          "1 where this process sends none of a region's records, since it would send them elsewhere than the ledger's go.",
+      }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
           "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
@@ -542,6 +559,7 @@ const WAITS_FOR_AGREEMENT =
 const isPast = (at: number, now: number) => Math.abs(now - at) >= 2 * HOUR
 
 interface Facts {
+  readonly elsewhere: ReadonlyMap<string, boolean>
   readonly overflow: ReadonlyMap<string, Overflow>
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
@@ -565,6 +583,7 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   }),
   overflow: ({ overflow, now }) =>
     [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
+  elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { AuditBreak, AuditEntry, Lane, MeteringRecord, Outcome } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { EndpointGuard } from '../../src/metering/endpoints.ts'
 import { shortTime } from '../../src/text/time.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
@@ -130,6 +131,60 @@ describe('commands that look', () => {
       { dimension: 'tokens-processed', customers: 2, hours: 9, amount: '17179869177000', baseUnit: '1' },
     ])
     assert.equal(problems[0].level, 'WARNING')
+  })
+
+  test('tell where records go, of a process that was refused, and what a person decides about it', async t => {
+    const { path, command } = await seeded(t)
+    const client = (endpoint: string) => ({ endpoint, batchMeterUsage: async () => ({}) })
+    const aws = client('https://metering.marketplace.us-east-1.amazonaws.com')
+    const simulator = client('http://127.0.0.1:8480')
+    const ledger = new SqliteLedger({ path })
+    t.after(() => ledger.close())
+    const guard = new EndpointGuard(ledger, () => NOW)
+    const before = await command('endpoint', ...AT)
+    assert.equal(before.stdout, 'Nothing was sent yet: where the first record goes, all others do.\n')
+    await guard.look('us-east-1', aws, true)
+    await guard.look('us-east-1', simulator, true)
+    const [status, json, shown, without, wrong] = await Promise.all([
+      command('status', '--check', ...AT),
+      command('status', '--format', 'json', ...AT),
+      command('endpoint', ...AT),
+      command('endpoint', 'localhost'),
+      command('endpoint', 'localhost', '--region', 'mars', '--why', 'x'),
+    ])
+    const refused =
+      /A process of \S+@\S+ would send records of us-east-1 to localhost, and the ledger's go to AWS: it freezes and sends none/
+    assert.match(status.stdout, new RegExp(`^WARNING: ${refused.source}: marketplace-meter endpoint$`, 'm'))
+    const { endpoints } = JSON.parse(json.stdout)
+    assert.deepEqual(endpoints, [{ region: null, endpoint: 'aws', since: '2026-11-21T09:40:00.000Z', who: 'metering' }])
+    assert.match(shown.stdout, /^AWS, since 2026-11-21T09:40Z \(metering\)\n/)
+    assert.match(shown.stdout, refused)
+    assert.match(shown.stdout, /^ {2}marketplace-meter endpoint localhost --why "…"$/m)
+    assert.deepEqual([without.status, wrong.status], [2, 2])
+    assert.match(wrong.stderr, /Expected --region to be a region such as us-east-1/)
+    const because = ['--why', 'a rehearsal', '--who', 'pat', ...AT]
+    const decided = await command('endpoint', 'http://localhost:9', '--region', 'us-east-1', ...because)
+    assert.match(decided.stdout, /^Records of us-east-1 go to localhost from now on\.\n/)
+    assert.match(
+      decided.stdout,
+      /^ {2}What was sent to AWS stays as it is\.\n {2}Nobody is billed for what is sent now, /m,
+    )
+    const { entry } = await afterwards(path)
+    assert.deepEqual([entry?.action, entry?.who, entry?.detail], ['endpoint', 'pat', 'us-east-1 localhost decided'])
+    assert.equal(await guard.look('us-east-1', simulator, true), undefined)
+    const table = await command('status', ...AT)
+    assert.match(table.stdout, /^Sent to {9}AWS\n {16}us-east-1: localhost\n/m)
+    assert.doesNotMatch(table.stdout, /would send/)
+    const back = await command('endpoint', 'aws', ...because)
+    assert.match(back.stdout, /^ {2}What is not sent yet is billed now: "marketplace-meter statement" shows it\.$/m)
+    assert.equal(await guard.look('us-east-1', aws, false), undefined)
+    for (const { stdout } of [shown, decided, back, await command('endpoint', '--help')]) {
+      const long = stdout.split('\n').filter(line => line.length > 80)
+      assert.deepEqual(
+        long.filter(line => !line.startsWith('A process of')),
+        [],
+      )
+    }
   })
 
   test('tell cron by their exit status what needs a person', async t => {

@@ -648,10 +648,25 @@ describe('a server in trouble', () => {
     held.release()
     await ledger.append(batch)
 
+    // A pool of the application's that waits for ever does not have the ledger wait with it.
+    const patient = new pg.Pool({ connectionString: server.connectionString, max: 1 })
+    const guest = await ledgers.open(schema, { pool: patient, retryTimeout: 200 })
+    const kept = await patient.connect()
+    await assert.rejects(guest.append({ ...batch, sequence: 2 }), {
+      code: 'ERR_LEDGER_BUSY',
+      message:
+        /the pool had no connection in time; give it more \(max\), find what keeps them, or let the ledger have /,
+    })
+    kept.release()
+    // What it no longer waited for is given back.
+    await guest.append({ ...batch, sequence: 2 })
+    assert.deepEqual([patient.idleCount, patient.waitingCount], [1, 0])
+    await patient.end()
+
     const other = await pool.connect()
     await other.query(`BEGIN; SELECT FROM "${schema}".ledger FOR UPDATE`)
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
-    await ledger.append({ ...batch, sequence: 2 })
+    await ledger.append({ ...batch, sequence: 3 })
     await other.query('ROLLBACK')
     other.release()
 
@@ -663,7 +678,7 @@ describe('a server in trouble', () => {
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
     await sql(schema, 'DROP TRIGGER sleep ON record')
     assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
-    assert.equal((await ledger.statement())[0]?.pending, 2n * UNIT)
+    assert.equal((await ledger.statement())[0]?.pending, 3n * UNIT)
     await single.end()
   })
 

@@ -3,6 +3,7 @@ import type { AuditEntry, LaneAnswer, LedgerStatus } from '../../ledger/ledger.t
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
@@ -26,6 +27,10 @@ export interface LedgerOverview {
   readonly quantityAlert?: AuditEntry
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
+  /** Where records go. */
+  readonly endpoints: readonly RegionEndpoint[]
+  /** Of processes that would send elsewhere, in the last day. */
+  readonly refusedEndpoints?: readonly RefusedEndpoint[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
@@ -56,6 +61,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
     ['More than fits', overflowRow(overflows)],
+    ['Sent to', report.endpoints.length === 0 ? ['nowhere yet'] : report.endpoints.map(sentTo)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
     [
       'Not counted',
@@ -80,9 +86,10 @@ export function problemsOf({
   answers,
   overflows = [],
   refused = 0,
+  refusedEndpoints = [],
 }: Pick<
   LedgerOverview,
-  'now' | 'status' | 'alarms' | 'quantityAlert' | 'answers' | 'overflows' | 'refused'
+  'now' | 'status' | 'alarms' | 'quantityAlert' | 'answers' | 'overflows' | 'refused' | 'refusedEndpoints'
 >): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
@@ -100,6 +107,10 @@ export function problemsOf({
       ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
+  }
+  for (const refused of refusedEndpoints) {
+    const [name, state, advice] = ['endpoint', 'warning', 'marketplace-meter endpoint'] as const
+    problems.push({ name, state, message: refusedText(refused), advice })
   }
   const { closedThrough } = status
   if (closedThrough !== undefined && closedThrough > now) {
@@ -165,6 +176,11 @@ function overflowRow(overflows: readonly Overflow[] | undefined): string[] {
   })
 }
 
+/** `AWS`, or `us-east-1: proxy.internal` of a region by itself. */
+export function sentTo({ region, endpoint }: RegionEndpoint): string {
+  return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
+}
+
 /** `prod in us-east-1: Success, 3 min ago` */
 function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
   return `${printable(product)} in ${region}: ${printable(oneLine(answer), LONGEST_ANSWER)}, ${distance(at, now)}`
@@ -220,6 +236,7 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
+    endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),

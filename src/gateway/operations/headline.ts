@@ -2,6 +2,7 @@ import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { AuditEntry, LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
@@ -34,6 +35,7 @@ export interface HeadlineFacts {
   readonly alarms: readonly RecentAlarm[]
   /** What was told last of records above their dimension's `alertQuantity`. */
   readonly quantityAlert?: AuditEntry | undefined
+  readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
   readonly supply: SupplyFigures
@@ -76,6 +78,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   notReady,
   pendingLate,
   notClosing,
+  refusedEndpoints,
   overflowing,
   counterAlarms,
   aboveAlert,
@@ -130,6 +133,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
     title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
+}
+
+function refusedEndpoints({ refusedEndpoints }: HeadlineFacts): Finding[] {
+  return refusedEndpoints.map(refused => ({
+    level: 'attention',
+    title: 'A process would send records elsewhere than the others.',
+    detail: `${refusedText(refused)}. marketplace-meter endpoint says what to do.`,
+  }))
 }
 
 function overflowing({ totals }: HeadlineFacts): Finding[] {

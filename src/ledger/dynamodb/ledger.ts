@@ -46,7 +46,7 @@ import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
-import { createTable } from './definition.ts'
+import { createTable, refuseTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
@@ -137,7 +137,9 @@ export class DynamoDBLedger implements Ledger {
     const clock = new EngineClock(now)
     const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
     try {
-      await (readOnly ? refuseOther(table) : begin(table))
+      const description = await table.describe('open the ledger')
+      if (description !== undefined) refuseTable(description)
+      await (readOnly ? refuseOther(table) : begin(table, description?.ItemCount ?? 0))
     } catch (error) {
       end()
       throw error

@@ -13,6 +13,7 @@ import type {
   PutItemCommandInput,
   ServiceInputTypes,
   ServiceOutputTypes,
+  TableDescription,
   TransactWriteItem,
   UpdateItemCommandInput,
   WriteRequest,
@@ -20,7 +21,7 @@ import type {
 import { LedgerError } from '../errors.ts'
 import type { Sdk } from './client.ts'
 import type { EngineClock } from './clock.ts'
-import { asLedgerError, faultOf, isConflict } from './faults.ts'
+import { asLedgerError, faultOf, isConflict, isDenied } from './faults.ts'
 import { pack, unpack } from './packed-json.ts'
 import { inParallel } from './parallel.ts'
 
@@ -118,6 +119,16 @@ export class Table {
     this.#clock = clock
     this.#retryTimeout = retryTimeout
     this.name = name
+  }
+
+  /** What DynamoDB says of the table; undefined where the role may not ask. */
+  async describe(doing: string): Promise<TableDescription | undefined> {
+    try {
+      return (await this.#send(doing, new this.#sdk.DescribeTableCommand({ TableName: this.name }))).Table
+    } catch (error) {
+      if (error instanceof LedgerError && isDenied(error.cause)) return undefined
+      throw error
+    }
   }
 
   /** The items that are there, in no order. */

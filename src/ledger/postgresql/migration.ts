@@ -13,6 +13,7 @@ export async function migrate(database: Database): Promise<void> {
       // One after the other: there may be no row to lock yet.
       await transaction.run("SELECT pg_advisory_xact_lock(hashtextextended('marketplace ledger ' || $1, 0))", schema)
       const from = await versionOf(transaction, schema)
+      if (from === 0) await refuseUnheeded(transaction, schema)
       if (from < MIGRATIONS.length) await transaction.run(stepsFrom(schema, from))
     })
   } catch (error) {
@@ -24,6 +25,28 @@ export async function migrate(database: Database): Promise<void> {
       { cause: error },
     )
   }
+}
+
+/** The schema where nobody says another. */
+export const SCHEMA = 'marketplace_ledger'
+
+/** The first version took no notice of an address's schema: its ledger would be left behind, with what is not billed yet. */
+async function refuseUnheeded(transaction: Transaction, schema: string): Promise<void> {
+  if (schema === SCHEMA) return
+  // What this role may not read it has never used.
+  const readable = await transaction.get(
+    `SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relnamespace
+     WHERE nspname = $1 AND relname = 'ledger' AND has_schema_privilege(namespace.oid, 'USAGE')
+       AND has_table_privilege(class.oid, 'SELECT')`,
+    SCHEMA,
+  )
+  const version = readable === undefined ? 0 : await versionOf(transaction, SCHEMA)
+  if (version === 0 || version >= MIGRATIONS.length) return
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `There is no ledger in the schema ${schema}, and one of an older version of this package in ${SCHEMA}, which took no notice of ` +
+      `schema=… in an address: leave it out to go on with that ledger. Is it another's? Then open that one with this version first.`,
+  )
 }
 
 /** Checks that a schema has the version that this package knows, and changes nothing. */

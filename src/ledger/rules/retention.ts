@@ -1,4 +1,4 @@
-import { HOUR, MINUTE } from '../hours.ts'
+import { HOUR } from '../hours.ts'
 import { lastBilled } from '../last-billed.ts'
 import type { RecordEntry } from '../ledger.ts'
 import { checkTime } from './validation.ts'
@@ -31,6 +31,3 @@ export function prunableBefore(
   // closed a clock that is ahead says, too.
   return Math.min(wanted, closedThrough - PRUNED_AFTER, billed - PRUNED_AFTER)
 }
-
-/** A turn of AWS's quota that is further away was taken by a clock that was ahead, in milliseconds. */
-export const LONGEST_WAIT = MINUTE

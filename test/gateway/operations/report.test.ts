@@ -285,6 +285,7 @@ const CALM: HeadlineFacts = {
   troubles: [],
   lastPass: undefined,
   alarms: [],
+  refusedEndpoints: [],
   supplyAlarms: [],
   supply: new Supply(() => NOW).figures(),
   checks: [],
@@ -330,6 +331,15 @@ for (const [level, title, change] of [
     'attention',
     'More is billed in an hour than is usual.',
     { quantityAlert: { at: NOW - MINUTE, who: 'metering', why: 'more', action: 'above-alert', detail: 'record 1: 9' } },
+  ],
+  [
+    'attention',
+    'A process would send records elsewhere than the others.',
+    {
+      refusedEndpoints: [
+        { ...{ region: 'eu-west-1', endpoint: 'localhost', expected: 'aws' }, at: NOW, systemUser: 'me@laptop' },
+      ],
+    },
   ],
   ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],
   [

@@ -8,6 +8,7 @@ import {
   CreateTableCommand,
   DeleteItemCommand,
   DescribeTableCommand,
+  type DescribeTableCommandOutput,
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
   GetItemCommand,
@@ -547,7 +548,67 @@ if (withoutJava) {
           KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
         }),
       )
-      await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN' })
+      const message =
+        "The table foreign is none of a ledger's: expected the keys pk (HASH, S) and sk (RANGE, S), got id (HASH, S). Give " +
+        'the ledger a table of its own (see createLedgerTable).'
+      await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN', message })
+      await assert.rejects(createLedgerTable({ tableName: 'foreign', client: healthy }), {
+        code: 'ERR_LEDGER_FOREIGN',
+        message,
+      })
+      // Who may not ask what table it is is told by its items.
+      const blind = server.client()
+      blind.middlewareStack.add(
+        (next, { commandName }) =>
+          async args => {
+            if (commandName === 'DescribeTableCommand') throw serviceError('AccessDeniedException', 400)
+            return await next(args)
+          },
+        { step: 'initialize' },
+      )
+      await assert.rejects(DynamoDBLedger.open({ tableName: 'foreign', client: blind }), { code: 'ERR_LEDGER_FOREIGN' })
+      const tableName = await server.table(healthy)
+      await DynamoDBLedger.open({ tableName, client: blind })
+    })
+
+    test('of another application whose keys have the same names is left as it is', async () => {
+      const tableName = await server.table(healthy)
+      await healthy.send(
+        new PutItemCommand({ TableName: tableName, Item: { pk: { S: 'user#1' }, sk: { S: 'profile' } } }),
+      )
+      const refused = {
+        code: 'ERR_LEDGER_FOREIGN',
+        message: /has 1 items, and none of them begins a ledger: it is another/,
+      }
+      await assert.rejects(open(tableName), refused)
+      await assert.rejects(createLedgerTable({ tableName, client: healthy }), refused)
+      const { Count } = await healthy.send(new ScanCommand({ TableName: tableName }))
+      assert.equal(Count, 1)
+      const { TimeToLiveDescription } = await healthy.send(new DescribeTimeToLiveCommand({ TableName: tableName }))
+      assert.equal(TimeToLiveDescription?.AttributeName, undefined, 'none of its items expires')
+    })
+
+    test('that replicates to another region is refused, by open and by who makes it', async () => {
+      const tableName = await server.table(healthy)
+      const client = server.client()
+      // As AWS describes a global table, which DynamoDB Local does not have.
+      client.middlewareStack.add(
+        (next, { commandName }) =>
+          async args => {
+            const result = await next(args)
+            if (commandName === 'DescribeTableCommand') {
+              const { Table } = result.output as DescribeTableCommandOutput
+              if (Table) Table.Replicas = [{ RegionName: 'eu-west-1', ReplicaStatus: 'ACTIVE' }]
+            }
+            return result
+          },
+        { step: 'initialize' },
+      )
+      const refused = { code: 'ERR_LEDGER_INVALID', message: /is a global table, with replicas in eu-west-1: expected/ }
+      await assert.rejects(DynamoDBLedger.open({ tableName, client }), refused)
+      await assert.rejects(DynamoDBLedger.open({ tableName, client, readOnly: true }), refused)
+      await assert.rejects(createLedgerTable({ tableName, client }), refused)
+      assert.equal((await healthy.send(new ScanCommand({ TableName: tableName }))).Count, 0)
     })
 
     test('of a ledger that is closed says so', async () => {
