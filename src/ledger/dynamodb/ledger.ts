@@ -50,7 +50,7 @@ import { createTable, refuseTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
-import { begin, readHead, refuseOther } from './head.ts'
+import { begin, NOTHING, readHead, refuseOther } from './head.ts'
 import { Journal } from './journal.ts'
 import { laneAnswers } from './lane-answers.ts'
 import { doubtEverything, prune } from './maintenance.ts'
@@ -112,7 +112,7 @@ export class DynamoDBLedger implements Ledger {
     this.clock = {
       // To within a second: as DynamoDB's answers tell it.
       now: async () => {
-        if (!clock.known) await readHead(table)
+        if (!clock.known) await table.get('ask for the time', [NOTHING])
         return clock.now()
       },
       takeTurns: (...turns) => takeTurns(table, ...turns),
