@@ -22,6 +22,7 @@ const ACTIONS = Object.keys({
     settle: 0,
     attribute: 0,
     'write-off': 0,
+    undo: 0,
     finalize: 0,
     agreement: 0,
     restore: 0,
