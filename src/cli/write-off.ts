@@ -37,11 +37,11 @@ export function writeOffCommand(): Command {
       '[account]',
       'account id, customer identifier, u-… or key, as "statement" shows them; with --held ids of records',
     )
-    .argument('[dimension...]', "the dimension's name; all by default")
+    .argument('[dimension...]', "the dimension's name")
     .addOption(ledgerOption())
     .option('--unattributed', 'instead of an account: the balances of all that have no customer')
     .option('--held', 'held records that AWS surely has not billed: by ids, or as the options say')
-    .option('--all', 'with --held: whatever the reason')
+    .option('--all', 'with an account, of all dimensions; with --held, whatever the reason')
   return addBulk(addChoice(command, NOT_BILLED))
     .addOption(whoOption())
     .addOption(whyOption())
@@ -64,13 +64,16 @@ async function writeOffHeld(ids: readonly string[], options: Options): Promise<v
 
 async function writeOffBalances(account: string | undefined, names: string[], options: Options): Promise<void> {
   const { reason, all, customer, from, to, unattributed, dryRun } = options
-  if ([reason, all, customer, from, to].some(option => option !== undefined)) {
-    throw new CommandLineError('Expected --reason, --all, --customer, --from and --to with --held.')
+  if ([reason, customer, from, to].some(option => option !== undefined)) {
+    throw new CommandLineError('Expected --reason, --customer, --from and --to with --held.')
   }
   if ((account === undefined) === (unattributed === undefined)) {
     throw new CommandLineError('Expected an account, --unattributed or --held.')
   }
   const named = [...names, ...(options.dimension === undefined ? [] : [options.dimension])]
+  if (unattributed === undefined && (named.length === 0) === (all === undefined)) {
+    throw new CommandLineError('Expected a dimension after the account, or --all.')
+  }
   await withLedger(options.ledger, dryRun === true ? 'read' : 'write', async ledger => {
     const lines = await ledger.statement()
     const one = account === undefined ? undefined : findAccount(lines, account)

@@ -451,7 +451,13 @@ test('usage without a customer is attributed by rules, by hours, and written off
   const group = /undo ([0-9a-f]{10})/.exec(stdout)?.[1] as string
   assert.match((await command('undo', group, '--why', 'x', ...AT)).stdout, /^Undone:\n/)
   const writeOff = (...args: string[]) => command('write-off', ...args, '--why', 'gone', ...AT)
-  for (const wrong of [[], ['--unattributed', '--held'], ['u-fc273356', '--reason', 'refused'], ['--held']]) {
+  for (const wrong of [
+    [],
+    ['u-fc273356'],
+    ['--unattributed', '--held'],
+    ['u-fc273356', '--reason', 'refused'],
+    ['--held'],
+  ]) {
     assert.equal((await writeOff(...wrong)).status, 2, wrong.join(' '))
   }
   assert.match((await writeOff('--unattributed', '--dry-run')).stdout, /^Would write off 2\.5 × .* of u-fc273356\nNoth/)
