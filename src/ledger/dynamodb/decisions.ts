@@ -130,33 +130,33 @@ async function changeSome<Wanted extends AboutRecord>(
   })
 }
 
-/** How many items a transaction may have. */
+/** How many items a transaction may have, and how many of them that may be large: it has at most 4 MB. */
 const ITEMS = 100
+const LARGE_ITEMS = 10
 
 /**
  * Divides what is about records into what one transaction can do. It has an item for the end of the audit trail, two for
- * each entry of it, two for each shard, which are its series and what is said in its usage, and two for each sheet.
+ * each entry of it, two for each shard, which are its series and what is said in its usage, and two for each sheet; the
+ * series and the sheet are large.
  */
 function inTransactions<Wanted>(placed: readonly Placed<Wanted>[]): Placed<Wanted>[][] {
   // Those of one sheet together, and of one shard.
-  const sheets = [...Map.groupBy(placed, ({ place }) => place.shard).values()].flatMap(ofShard => [
-    ...Map.groupBy(ofShard, ({ place }) => place.hour).values(),
-  ])
+  const ordered = [...Map.groupBy(placed, ({ place }) => place.shard).values()].flatMap(ofShard =>
+    [...Map.groupBy(ofShard, ({ place }) => place.hour).values()].flat(),
+  )
   const transactions: Placed<Wanted>[][] = []
-  let [items, shards, hours] = [ITEMS, new Set<number>(), new Set<string>()]
-  for (const one of sheets.flat()) {
-    const { shard, hour } = one.place
-    const sheet = `${shard} ${hour}`
-    items += 2 + (shards.has(shard) ? 0 : 2) + (hours.has(sheet) ? 0 : 2)
-    if (items > ITEMS) {
-      transactions.push([])
-      items = 1 + 2 + 2 + 2
-      shards = new Set()
-      hours = new Set()
+  let some: Placed<Wanted>[] = []
+  let places = new Set<string>()
+  for (const one of ordered) {
+    const own = [`${one.place.shard}`, `${one.place.shard} ${one.place.hour}`]
+    const all = new Set([...places, ...own])
+    const fits = all.size <= LARGE_ITEMS && 1 + 2 * (some.length + 1) + 2 * all.size <= ITEMS
+    if (!fits || transactions.length === 0) {
+      some = []
+      transactions.push(some)
     }
-    shards.add(shard)
-    hours.add(sheet)
-    transactions.at(-1)?.push(one)
+    places = fits ? all : new Set(own)
+    some.push(one)
   }
   return transactions
 }
