@@ -42,7 +42,9 @@ export class Books {
   #undo({ action, account, dimension, detail }: AuditEntry, amount: bigint): void {
     if (action === 'release' || action === 'settle') return
     this.#add(account?.key as string, dimension as string, amount)
-    if (action === 'attribute') this.#add((detail as string).replace(/; .*/, ''), dimension as string, -amount)
+    if (action !== 'attribute') return
+    const [whom = ''] = /^[^;]*/.exec(detail as string) ?? []
+    this.#add(whom.startsWith('"') ? JSON.parse(whom) : whom, dimension as string, -amount)
   }
 
   /** Notes what others' counters are about to add: only who sends their points can tell. */

@@ -4,6 +4,7 @@ import { hourOf } from '../hours.ts'
 import type { AuditEntry, AuditNote, DecisionResult, HeldReason, Period, RecordDecision } from '../ledger.ts'
 import type { NewEntry } from '../rules/audit.ts'
 import {
+  type AboutRecord,
   addUsage,
   attempt,
   checkAttribution,
@@ -52,11 +53,6 @@ export async function decideAll(
   return await changeRecords(database, decisions, by, {
     work: (shard, decision, record, size) => decideRecord(shard, decision, record, size, by),
   })
-}
-
-interface AboutRecord {
-  readonly recordId: string
-  readonly why?: string | undefined
 }
 
 interface RecordWork<Wanted> {

@@ -4,6 +4,7 @@ import { hourOf } from '../hours.ts'
 import type { AuditEntry, AuditNote, DecisionResult, Period, RecordDecision } from '../ledger.ts'
 import { addAmount } from '../rules/accounting.ts'
 import {
+  type AboutRecord,
   addUsage as addToSeries,
   attempt,
   checkAttribution,
@@ -52,11 +53,6 @@ export async function decideAll(
   return await changeRecords(database, decisions, by, async (_, piece) => (decision, record) => {
     return decideRecord(piece, decision, record, piece.seriesOf(record).size, by)
   })
-}
-
-interface AboutRecord {
-  readonly recordId: string
-  readonly why?: string | undefined
 }
 
 /** Begins in a transaction what is done to each of its records. */

@@ -312,6 +312,13 @@ export function expireRecords<Booked extends BookedRecord>(
   return over
 }
 
+/** Something that a person wants of a record. */
+export interface AboutRecord {
+  readonly recordId: string
+  /** Where it is not the reason of all. */
+  readonly why?: string | undefined
+}
+
 /** What was done to a record, for the audit trail. */
 export interface Decided {
   readonly action: 'release' | 'settle' | 'write-off' | 'undo'

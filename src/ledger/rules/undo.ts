@@ -146,14 +146,24 @@ export function amountOfHours(recorded: bigint, balance: bigint): bigint {
 
 /** What the audit trail says of an attribution. */
 export function attributionDetail({ key }: CustomerAccount, hours: AttributedHours | undefined): string {
-  if (hours === undefined) return key
+  // An older identifier may be any text: what it says is not taken for what comes after it.
+  const whom = PLAIN.test(key) ? key : JSON.stringify(key).replaceAll(';', '\\u003b')
+  if (hours === undefined) return whom
   const iso = (time: number) => new Date(time).toISOString()
   const from = hours.from === undefined ? '' : `from ${iso(hours.from)} `
-  return `${key}; hours ${from}to ${iso(hours.hour + HOUR)}`
+  return `${whom}; hours ${from}to ${iso(hours.hour + HOUR)}`
 }
 
-/** To whom an entry says that usage was given, and in which hour it said so of the account that had it. */
+const PLAIN = /^[^";\p{C}]*$/u
+
+/**
+ * To whom an entry says that usage was given, and in which hour it said so of the account that had it.
+ *
+ * @throws LedgerError where it says it in no way that a ledger does
+ */
 export function attributionOf(entry: UndoableEntry): { readonly key: string; readonly hour: number | undefined } {
-  const [, key = '', to] = /^(.*?)(?:; hours (?:from \S+ )?to (\S+))?$/s.exec(detailWithoutGroup(entry)) ?? []
+  const [, whom, to] = /^([^;]*)(?:; hours (?:from \S+ )?to (\S+))?$/.exec(detailWithoutGroup(entry)) ?? []
+  if (whom === undefined) throw inWrongState(`Entry ${entry.number} does not say to whom usage was given.`)
+  const key = whom.startsWith('"') ? (JSON.parse(whom) as string) : whom
   return { key, hour: to === undefined ? undefined : Date.parse(to) - HOUR }
 }

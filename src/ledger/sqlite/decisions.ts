@@ -3,6 +3,7 @@ import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
 import type { AuditEntry, AuditNote, DecisionResult, Period, RecordDecision } from '../ledger.ts'
 import {
+  type AboutRecord,
   addUsage as addToSeries,
   attempt,
   checkAttribution,
@@ -49,11 +50,6 @@ export async function decideAll(
   return await changeRecords(database, decisions, by, piece => (decision, record) => {
     return decideRecord(piece, decision, record, piece.seriesOf(record).size, by)
   })
-}
-
-interface AboutRecord {
-  readonly recordId: string
-  readonly why?: string | undefined
 }
 
 /** Begins in a transaction what is done to each of its records. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import type { AuditEntry, DecisionResult } from '../../../src/ledger/ledger.ts'
+import { customerAccount } from '../../../src/usage/account.ts'
 import {
   ALICE,
   BOB,
@@ -128,6 +129,16 @@ export function undoing(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(BOB, REQUESTS), '15.5 = 15 + 0 + 0 + 0.5')
     })
 
+    scenario('an attribution to a customer with a strange name, and to nobody else', async scene => {
+      const named = (customerIdentifier: string) => customerAccount({ product: 'prod-1', customerIdentifier })
+      const [victim, strange] = [named('erin'), named('erin; group ab\u0007')]
+      await scene.append([entry(NOBODY, REQUESTS, 0, 12), entry(victim, REQUESTS, 0, 30)])
+      await scene.ledger.attribute(NOBODY.key, 'requests', strange, BY)
+      assert.equal(await undo(scene), 12n * UNIT)
+      assert.equal(await scene.equation(victim, REQUESTS), '30 = 0 + 0 + 0 + 30')
+      assert.equal(await scene.equation(strange, REQUESTS), '0 = 0 + 0 + 0 + 0')
+    })
+
     scenario('two who undo the same at once undo it once', async scene => {
       await scene.append([entry(NOBODY, REQUESTS, 0, 12), entry(BOB, REQUESTS, 0, 30), entry(ALICE, GUARDED, 0, 101)])
       await scene.close(0)
@@ -136,7 +147,9 @@ export function undoing(name: string, scenario: Scenario): void {
       await scene.ledger.attribute(NOBODY.key, 'requests', BOB, BY)
       const entries = await scene.ledger.audit()
       const other = await scene.another()
+      scene.books.paused = true
       const [one, two] = await Promise.all([scene.ledger, other].map(ledger => ledger.undo(entries, BY)))
+      scene.books.paused = false
       const done = [...(one ?? []), ...(two ?? [])].filter(({ error }) => error === undefined)
       assert.equal(done.length, 2)
       assert.equal((await scene.ledger.audit({ actions: ['undo'] })).length, 2)
