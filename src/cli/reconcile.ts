@@ -1,11 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { Command } from 'commander'
-import { LedgerError } from '../ledger/errors.ts'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { AuditNote, DecisionResult, Ledger, RecordDecision } from '../ledger/ledger.ts'
 import { EventError } from '../reconcile/errors.ts'
 import { type EventFile, eventFiles } from '../reconcile/event-files.ts'
 import { decisionOf, type Finding, reconcile } from '../reconcile/reconcile.ts'
 import { json } from '../text/json.ts'
+import { newGroup } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -136,19 +136,27 @@ neither records in doubt nor a day that is not complete yet explain.`,
         const findings: ReportedFinding[] = []
         const shown = new Map<string, number>()
         let unsettled = 0
-        const onFinding = async (finding: Finding) => {
-          const reported = await decide(ledger, finding, { settle, settleAbsent, dryRun, now, who: options.who })
+        const report = (reported: ReportedFinding) => {
           if (needsPerson(reported) || (dryRun && reported.settled !== undefined)) unsettled++
-          const kind = `${finding.verdict} ${reported.settled ?? ''}`
+          const kind = `${reported.verdict} ${reported.settled ?? ''}`
           const count = (shown.get(kind) ?? 0) + 1
           shown.set(kind, count)
           if (count <= options.limit) findings.push(reported)
         }
+        const settling = new Settling(ledger, { who: options.who, why: '', now, group: newGroup() }, report)
+        const onFinding = async (finding: Finding) => {
+          const decided = decisionOf(finding, { settle, settleAbsent, now })
+          const { record } = finding
+          if (decided === undefined || record === undefined) report(finding)
+          else if (dryRun) report({ ...finding, settled: decided.decision, why: decided.why })
+          else await settling.add({ finding, decision: { recordId: record.id, ...decided } })
+        }
         const result = await reconcile(ledger, { files, callers, ...period, onFinding })
-        const report: ReconciliationReport = { result, findings, dryRun, others }
-        if (options.format === 'json') print(json(reconciliationJson(report)))
-        else if (options.format === 'csv') print(reconciliationCsv(report))
-        else print(reconciliationText(report, screen()))
+        await settling.end()
+        const all: ReconciliationReport = { result, findings, dryRun, others }
+        if (options.format === 'json') print(json(reconciliationJson(all)))
+        else if (options.format === 'csv') print(reconciliationCsv(all))
+        else print(reconciliationText(all, screen()))
         if ([...shown.values()].some(count => count > options.limit)) {
           printError(`There are more than these ${options.limit} of a kind: see --limit, or narrow it down.`)
         }
@@ -168,22 +176,42 @@ function filesOf(paths: readonly string[]): { files: EventFile[]; others: string
   }
 }
 
-/** Settles what a finding proves. What was settled meanwhile, or may not be, is left as it is, and told. */
-async function decide(
-  ledger: Ledger,
-  finding: Finding,
-  options: { settle: boolean; settleAbsent: boolean; dryRun: boolean; now: number; who: string },
-): Promise<ReportedFinding> {
-  const decided = decisionOf(finding, options)
-  const { record } = finding
-  if (decided === undefined || record === undefined) return finding
-  const { decision, why } = decided
-  if (options.dryRun) return { ...finding, settled: decision, why }
-  try {
-    await ledger.decide(record.id, decision, { who: options.who, why, now: options.now })
-    return { ...finding, settled: decision, why }
-  } catch (error) {
-    if (!(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_STATE') throw error
-    return { ...finding, left: error.message }
+/** A finding, and what it proves. */
+interface Proven {
+  readonly finding: Finding
+  readonly decision: RecordDecision & { readonly decision: 'billed' | 'not-billed'; readonly why: string }
+}
+
+/** How many findings are settled together. */
+const SETTLED_AT_ONCE = 500
+
+/** Settles what findings prove, many at once. What was settled meanwhile, or may not be, is left as it is, and told. */
+class Settling {
+  readonly #ledger: Ledger
+  readonly #by: AuditNote
+  readonly #report: (reported: ReportedFinding) => void
+  #waiting: Proven[] = []
+
+  constructor(ledger: Ledger, by: AuditNote, report: (reported: ReportedFinding) => void) {
+    this.#ledger = ledger
+    this.#by = by
+    this.#report = report
+  }
+
+  async add(proven: Proven): Promise<void> {
+    this.#waiting.push(proven)
+    if (this.#waiting.length === SETTLED_AT_ONCE) await this.end()
+  }
+
+  async end(): Promise<void> {
+    const some = this.#waiting
+    this.#waiting = []
+    const decisions = some.map(({ decision }) => decision)
+    const results = await this.#ledger.decideAll(decisions, this.#by)
+    for (const [index, { finding, decision }] of some.entries()) {
+      const { error } = results[index] as DecisionResult
+      const { decision: settled, why } = decision
+      this.#report(error === undefined ? { ...finding, settled, why } : { ...finding, left: error.message })
+    }
   }
 }

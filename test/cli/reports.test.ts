@@ -262,7 +262,11 @@ describe('records', () => {
     const text = heldText(held, DIMENSIONS)
     const order = ['in-doubt', 'conflict', 'not-subscribed', 'over-maximum']
     assert.deepEqual(text.match(/^\S.*(?=: 1 record$)/gm), order)
-    assert.match(text, /AWS did not:\n +marketplace-meter settle <id> --not-billed --why/)
+    assert.match(text, /AWS did not:\n +marketplace-meter settle 1 --not-billed --why/)
+    const [conflict] = held.filter(({ reason }) => reason === 'conflict') as [RecordEntry]
+    const several = heldText([conflict, conflict], DIMENSIONS, {}, ' --dimension tokens')
+    assert.match(several, / settle --reason conflict --dimension tokens --not-billed --why "…" --dry-run\n/)
+    assert.match(several, / held --reason conflict --dimension tokens --format csv > decisions\.csv\n/)
     assert.equal(heldText([], DIMENSIONS), 'Nothing is held.')
     for (const { means, released } of Object.values(HELD_ADVICE)) {
       for (const line of `${means}\n${released}`.split('\n')) assert.ok(line.length <= 78, line)

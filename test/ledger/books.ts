@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { HOUR, hourOf, SECOND, type Span } from '../../src/ledger/hours.ts'
-import type { Ledger, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
+import type {
+  AuditEntry,
+  DecisionResult,
+  Ledger,
+  RecordDecision,
+  RecordEntry,
+  StatementLine,
+  UsageBatch,
+} from '../../src/ledger/ledger.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
 
@@ -25,6 +33,20 @@ export class Books {
       this.#add(given[0] as string, given[1] as string, -(result as bigint))
       this.#add((given[2] as Account).key, given[1] as string, result as bigint)
     }
+    if (name === 'undo') {
+      for (const [index, entry] of (given[0] as AuditEntry[]).entries()) {
+        const { amount } = (result as DecisionResult[])[index] ?? {}
+        if (amount !== undefined) this.#undo(entry, amount)
+      }
+    }
+  }
+
+  #undo({ action, account, dimension, detail }: AuditEntry, amount: bigint): void {
+    if (action === 'release' || action === 'settle') return
+    this.#add(account?.key as string, dimension as string, amount)
+    if (action !== 'attribute') return
+    const [whom = ''] = /^[^;]*/.exec(detail as string) ?? []
+    this.#add(whom.startsWith('"') ? JSON.parse(whom) : whom, dimension as string, -amount)
   }
 
   /** Notes what others' counters are about to add: only who sends their points can tell. */
@@ -179,6 +201,27 @@ function isChecked(name: keyof Ledger, given: readonly unknown[], books: Books):
   return name !== 'claim' && name !== 'register' && books.isTurn()
 }
 
+/** Records that were written off are neither in the call nor in its result. */
+async function noteWrittenOff(
+  ledger: Ledger,
+  books: Books,
+  name: string,
+  given: readonly unknown[],
+  result: unknown,
+): Promise<void> {
+  const decided =
+    name === 'decide'
+      ? given[1] === 'write-off' && [given[0] as string]
+      : name === 'decideAll' &&
+        (given[0] as RecordDecision[]).flatMap(({ decision, recordId }, index) =>
+          decision === 'write-off' && (result as DecisionResult[])[index]?.error === undefined ? [recordId] : [],
+        )
+  if (!decided || decided.length === 0) return
+  for (const { account, dimension, quantity, size } of await ledger.records({ ids: decided })) {
+    books.expect(account, dimension, -BigInt(quantity) * size)
+  }
+}
+
 /**
  * A ledger whose books are checked after every call that may change something, also after one that failed.
  *
@@ -194,6 +237,7 @@ export function audited<Engine extends Ledger>(ledger: Engine, books: Books, dea
         try {
           const result = await (ledger[name] as (...given: unknown[]) => Promise<unknown>)(...given)
           books.note(name, given, result)
+          await noteWrittenOff(ledger, books, name, given, result)
           return result
         } finally {
           if (!lazy || isChecked(name, given, books)) await books.check(ledger)
