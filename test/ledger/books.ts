@@ -79,12 +79,15 @@ export class Books {
     this.#checkRecords(records)
   }
 
-  /** Asserts that the lines of hours, days or months add up to the whole statement, and have its records' quantities. */
+  /**
+   * Asserts that the lines of hours, days or months add up to the statement that was checked last, and have its records'
+   * quantities.
+   */
   async checkSpans(ledger: Ledger, spans: readonly Span[]): Promise<void> {
     // What is deleted is only in the totals.
     if (this.#pruned) return
-    const records = await ledger.records({ limit: 1_000_000 })
-    const all = (await ledger.statement()).filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
+    const { records } = this.latest
+    const all = this.latest.lines.filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
     for (const by of spans) {
       const lines = await ledger.statement({ by })
       const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
