@@ -22,6 +22,7 @@ import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
 import { seeded } from '../../src/simulator/random.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { parseMoney } from '../../src/text/money.ts'
+import type { Account } from '../../src/usage/account.ts'
 import {
   Bench,
   customer,
@@ -161,8 +162,10 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
     assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
     const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
     assert.deepEqual(charges, ['0.00', null, '6002.00'])
-    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown }[] }
-    assert.ok(lines.every(({ dimension, charge }) => (charge === null) === (dimension !== TOKENS.name)))
+    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown; account: Account }[] }
+    const hasPrice = ({ account, dimension }: { account: Account; dimension: string }) =>
+      account.kind === 'customer' && dimension === TOKENS.name
+    assert.ok(lines.every(line => (line.charge !== null) === hasPrice(line)))
     // Another product's dimension has the same name.
     const other = statementJson(await priced('other')) as Record<string, unknown>
     assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])

@@ -101,44 +101,41 @@ export class Books {
     this.#checkRecords(records)
   }
 
-  /** Asserts that the lines of hours, days or months add up to the whole statement, and have its records' quantities. */
-  async checkSpans(ledger: Ledger, spans: readonly Span[]): Promise<void> {
+  /**
+   * Asserts that the lines of hours, days or months add up to the statement that was checked last, and have its records'
+   * quantities.
+   */
+  async checkSpans(ledger: Ledger, by: Span): Promise<void> {
     // What is deleted is only in the totals.
     if (this.#pruned) return
-    const records = await ledger.records({ limit: 1_000_000 })
-    const all = (await ledger.statement()).filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
-    for (const by of spans) {
-      const lines = await ledger.statement({ by })
-      const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
-      assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
-      for (const { span, recorded, metered, pending, held, balance } of lines) {
-        assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
-        assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
-        assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+    const { records } = this.latest
+    const all = this.latest.lines.filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
+    const lines = await ledger.statement({ by })
+    const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
+    assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
+    for (const { span, recorded, metered, pending, held, balance } of lines) {
+      assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
+      assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
+      assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+    }
+    const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
+    for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
+      const series = `${account.key} ${dimension.name}`
+      const parts = ofSeries.get(series) ?? []
+      for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+        assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
       }
-      const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
-      for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
-        const series = `${account.key} ${dimension.name}`
-        const parts = ofSeries.get(series) ?? []
-        for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
-          assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
-        }
-        for (const [reason, amount] of Object.entries(heldByReason)) {
-          const named = reason as keyof typeof heldByReason
-          assert.equal(
-            sum(parts.map(line => line.heldByReason[named] ?? 0n)),
-            amount,
-            `${reason} of ${series} by ${by}s`,
-          )
-        }
-        for (const state of ['metered', 'pending', 'held'] as const) {
-          const own = records.filter(one => one.state === state && `${one.account.key} ${one.dimension}` === series)
-          const quantities = own.map(({ reason, quantity, size }) =>
-            reason === 'restored' ? (BigInt(quantity) * size) / dimension.size : BigInt(quantity),
-          )
-          const told = sum(parts.map(({ span }) => span?.quantities[state] ?? 0n))
-          assert.equal(told, sum(quantities), `${state} quantities of ${series} by ${by}s`)
-        }
+      for (const [reason, amount] of Object.entries(heldByReason)) {
+        const named = reason as keyof typeof heldByReason
+        assert.equal(sum(parts.map(line => line.heldByReason[named] ?? 0n)), amount, `${reason} of ${series} by ${by}s`)
+      }
+      for (const state of ['metered', 'pending', 'held'] as const) {
+        const own = records.filter(one => one.state === state && `${one.account.key} ${one.dimension}` === series)
+        const quantities = own.map(({ reason, quantity, size }) =>
+          reason === 'restored' ? (BigInt(quantity) * size) / dimension.size : BigInt(quantity),
+        )
+        const told = sum(parts.map(({ span }) => span?.quantities[state] ?? 0n))
+        assert.equal(told, sum(quantities), `${state} quantities of ${series} by ${by}s`)
       }
     }
   }
