@@ -1,7 +1,13 @@
 import { Command } from 'commander'
-import { AWS, endpointName } from '../marketplace/endpoint.ts'
-import { REGION, REGION_EXPECTED } from '../marketplace/region.ts'
-import { decideEndpoint, Endpoints, endpointText, refusedText } from '../metering/endpoints.ts'
+import {
+  decideEndpoint,
+  Endpoints,
+  endpointText,
+  isAws,
+  isRegion,
+  readEndpoint,
+  refusedText,
+} from '../metering/endpoints.ts'
 import { printable } from '../text/printable.ts'
 import { shortTime } from '../text/time.ts'
 import { CommandLineError } from './errors.ts'
@@ -43,12 +49,11 @@ to be billed any more.`,
       if (endpoint === undefined) return await show(options)
       const { region, why } = options
       if (why === undefined) throw new CommandLineError('Expected --why: it is for the audit trail.')
-      if (region !== undefined && !REGION.test(region))
-        throw new CommandLineError(`Expected --region to be ${REGION_EXPECTED}, got ${JSON.stringify(region)}.`)
-      const url = /^https?:/.test(endpoint) ? endpoint : `https://${endpoint}`
-      if (!URL.canParse(url))
+      if (region !== undefined && !isRegion(region))
+        throw new CommandLineError(`Expected --region to be one such as us-east-1, got ${JSON.stringify(region)}.`)
+      const name = readEndpoint(endpoint)
+      if (name === undefined)
         throw new CommandLineError(`Expected aws, localhost, a host or a URL, got ${JSON.stringify(endpoint)}.`)
-      const name = endpoint === AWS ? AWS : endpointName(url)
       await withLedger(options.ledger, 'write', async ledger => {
         const endpoints = await new Endpoints(ledger).read()
         const before = region === undefined ? endpoints.all() : [endpoints.of(region) ?? []].flat()
@@ -60,7 +65,7 @@ to be billed any more.`,
             '  Processes that send there begin within minutes; others stop with what they',
             '  would send next.',
             ...[...others].map(other => `  What was sent to ${other} stays as it is.`),
-            ...(others.size === 0 ? [] : [name === AWS ? TO_AWS : FROM_AWS]),
+            ...(others.size === 0 ? [] : [isAws(name) ? TO_AWS : FROM_AWS]),
           ].join('\n'),
         )
       })

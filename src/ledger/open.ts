@@ -25,7 +25,7 @@ type Address =
   | { readonly engine: 'dynamodb'; readonly tableName: string; readonly region?: string; readonly endpoint?: string }
 
 /**
- * Opens the ledger at an address: a path, `postgresql://…`, or `dynamodb://table?region=…&endpoint=…`.
+ * Opens the ledger at an address: a path, `postgresql://…?schema=…`, or `dynamodb://table?region=…&endpoint=…`.
  *
  * @throws LedgerError when it is no such address, or the ledger cannot be opened
  * @throws ConfigurationError when an option is wrong, the engine's package is not installed, or Node's SQLite is missing or too old

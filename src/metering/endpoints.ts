@@ -1,7 +1,8 @@
 import { HOUR } from '../ledger/hours.ts'
 import type { AuditEntry, AuditNote, Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
-import { AWS, lookUpEndpoint } from '../marketplace/endpoint.ts'
+import { AWS, endpointName, lookUpEndpoint } from '../marketplace/endpoint.ts'
+import { REGION } from '../marketplace/region.ts'
 import { printable } from '../text/printable.ts'
 import { shortTime } from '../text/time.ts'
 import type { Finding } from './preflight/finding.ts'
@@ -152,6 +153,16 @@ export class EndpointGuard {
   }
 }
 
+/** What a person calls an endpoint: `aws`, a host with its port, or a URL. Undefined where it is none of them. */
+export function readEndpoint(text: string): string | undefined {
+  if (text === AWS) return AWS
+  const url = /^https?:/.test(text) ? text : `https://${text}`
+  return URL.canParse(url) ? endpointName(url) : undefined
+}
+
+export const isRegion = (text: string): boolean => REGION.test(text)
+export const isAws = (endpoint: string): boolean => endpoint === AWS
+
 /** A person decides where records go from now on, of a region or of all. */
 export async function decideEndpoint(
   ledger: Pick<Ledger, 'note'>,
@@ -162,7 +173,7 @@ export async function decideEndpoint(
   await ledger.note({ action: 'endpoint', ...by, detail: `${region ?? EVERY_REGION} ${endpoint} decided` })
 }
 
-export const endpointText = (endpoint: string): string => (endpoint === AWS ? 'AWS' : printable(endpoint))
+export const endpointText = (endpoint: string): string => (isAws(endpoint) ? 'AWS' : printable(endpoint))
 
 /** Of a process that was not let, in words that end without a stop. */
 export function refusedText({ region, endpoint, systemUser, expected }: RefusedEndpoint): string {

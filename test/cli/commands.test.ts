@@ -161,7 +161,9 @@ describe('commands that look', () => {
     assert.match(shown.stdout, refused)
     assert.match(shown.stdout, /^ {2}marketplace-meter endpoint localhost --why "…"$/m)
     assert.deepEqual([without.status, wrong.status], [2, 2])
-    assert.match(wrong.stderr, /Expected --region to be a region such as us-east-1/)
+    assert.match(wrong.stderr, /Expected --region to be one such as us-east-1/)
+    const strange = await command('endpoint', 'a b', '--why', 'x')
+    assert.match(strange.stderr, /Expected aws, localhost, a host or a URL, got "a b"\./)
     const because = ['--why', 'a rehearsal', '--who', 'pat', ...AT]
     const decided = await command('endpoint', 'http://localhost:9', '--region', 'us-east-1', ...because)
     assert.match(decided.stdout, /^Records of us-east-1 go to localhost from now on\.\n/)

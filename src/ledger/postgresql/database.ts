@@ -94,7 +94,7 @@ export class Database {
     for (let longest = 0; ; longest = Math.min(2 * longest || FIRST_DELAY, LONGEST_DELAY)) {
       if (this.#closed !== undefined)
         throw new LedgerError('ERR_LEDGER_CLOSED', `cannot ${doing}: the ledger is closed`)
-      const attempt = await this.#attempt(begin, work, end - performance.now())
+      const attempt = await this.#attempt(begin, work)
       if ('result' in attempt) return attempt.result
       const { error, fault } = attempt
       const delay = longest * Math.random()
@@ -115,11 +115,11 @@ export class Database {
       SET LOCAL idle_in_transaction_session_timeout TO ${LONGEST_IDLE}; ${PLANNING}`
   }
 
-  /** A connection, or an error when there was none for so long: a pool without a `connectionTimeoutMillis` waits for ever. */
-  async #connect(longest: number): Promise<PostgresqlClient> {
+  /** A connection, or an error after a while: a pool without a `connectionTimeoutMillis` waits for ever. */
+  async #connect(): Promise<PostgresqlClient> {
     const connecting = this.#pool.connect()
     const { promise: late, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => reject(new Error(POOL_EXHAUSTED)), longest)
+    const timer = setTimeout(() => reject(new Error(POOL_EXHAUSTED)), this.#options.retryTimeout)
     try {
       return await Promise.race([connecting, late])
     } catch (error) {
@@ -134,15 +134,13 @@ export class Database {
     }
   }
 
-  /** @param longest how long to wait for a connection, in milliseconds */
   async #attempt<Result>(
     begin: string,
     work: (transaction: Transaction) => Promise<Result>,
-    longest: number,
   ): Promise<{ result: Result } | { error: unknown; fault: Fault | undefined }> {
     let client: PostgresqlClient
     try {
-      client = await this.#connect(longest)
+      client = await this.#connect()
     } catch (error) {
       return { error, fault: connectFaultOf(error) }
     }

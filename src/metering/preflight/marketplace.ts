@@ -1,7 +1,9 @@
 import { ConfigurationError } from '../../errors.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
 import { CLOCK_OFF, describeSkew } from '../../marketplace/clock-skew.ts'
 import { type MarketplaceProbe, openProbe, type Reply } from '../../marketplace/probe.ts'
 import { distance, shortTime } from '../../text/time.ts'
+import { Endpoints, endpointFinding } from '../endpoints.ts'
 import { type Fault, faultOf } from '../faults.ts'
 import { type Finding, sentence } from './finding.ts'
 import { clockFinding } from './surroundings.ts'
@@ -26,6 +28,18 @@ export async function openMarketplace(region: string, timeout: number): Promise<
     const advice = 'Install it beside this package: nothing is sent without it.'
     return { name: 'credentials', state: 'fault', message: sentence(error.message), advice }
   }
+}
+
+/** Where what is sent from here goes elsewhere than the ledger's records. */
+export async function endpointFindings(
+  probe: MarketplaceProbe,
+  region: string,
+  ledger: Pick<Ledger, 'audit'> | undefined,
+): Promise<Finding[]> {
+  const expected = ledger && (await new Endpoints(ledger).read()).of(region)
+  const own = await probe.destination().catch(() => undefined)
+  if (expected === undefined || own === undefined || own === expected.endpoint) return []
+  return [endpointFinding(region, own, expected)]
 }
 
 /** Sends one request without records, which bills nobody; nothing where there are no credentials to send it with. */

@@ -41,7 +41,7 @@ const exporter = new AWSMarketplaceMetricExporter({
   ...PRODUCT,
   region: REGION,
   ledger,
-  client: { batchMeterUsage: (...given) => telling('request', () => client.batchMeterUsage(...given)) },
+  client: { ...client, batchMeterUsage: (...given) => telling('request', () => client.batchMeterUsage(...given)) },
   now: () => time,
   wakeInterval: 20,
   consoleWarnings: false,

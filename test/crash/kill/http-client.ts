@@ -10,6 +10,7 @@ export function httpClient(url: string, region: string): MeteringClient {
     authorization: `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
   }
   return {
+    endpoint: url,
     batchMeterUsage: async ({ ProductCode, UsageRecords }, { abortSignal } = {}) => {
       const body = JSON.stringify({
         ...(ProductCode !== undefined && { ProductCode }),
