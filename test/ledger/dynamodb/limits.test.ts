@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { BatchWriteItemCommand, GetItemCommand, PutItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb'
 import fc from 'fast-check'
+import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
+import { EngineClock } from '../../../src/ledger/dynamodb/clock.ts'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { pack, unpack } from '../../../src/ledger/dynamodb/packed-json.ts'
 import { inParallel } from '../../../src/ledger/dynamodb/parallel.ts'
-import { chunksOf } from '../../../src/ledger/dynamodb/table.ts'
+import { chunksOf, Table } from '../../../src/ledger/dynamodb/table.ts'
 import type { LedgerError } from '../../../src/ledger/errors.ts'
 import type { Ledger, Outcome } from '../../../src/ledger/ledger.ts'
 import { type Account, type CustomerAccount, customerAccount, unattributedAccount } from '../../../src/usage/account.ts'
@@ -366,6 +368,33 @@ if (withoutJava) {
       await checkBooks(ledger, expected)
       await ledger.declareRestored({ ...BY, now: closing(9) })
       await checkBooks(ledger, expected)
+    })
+
+    test('an item in parts, read while it is written again and again, is whole each time', async () => {
+      const { client, tableName } = await made()
+      const clock = new EngineClock()
+      const table = new Table({ sdk: await loadSdk(), client, name: tableName, clock, retryTimeout: 1000 })
+      const put = { pk: 'customers#0', sk: 'state' }
+      const text = () => randomBytes(Math.floor(400_000 + random() * 800_000)).toString('base64')
+      const written = new Set<string>()
+      const write = async (over: string | undefined) => {
+        const data = text()
+        written.add(data)
+        return await table.write('write', [{ put, over, data }])
+      }
+      let version = await write(undefined)
+      let writing = true
+      const read = async () => {
+        for (let reads = 0; writing || reads === 0; reads += 1) {
+          for (const { data } of await table.list('read', put.pk)) assert.ok(written.has(data as string))
+          for (const { data } of await table.get('read', [put])) assert.ok(written.has(data as string))
+        }
+      }
+      const reading = read()
+      for (let times = 0; times < 8; times += 1) version = await write(version)
+      writing = false
+      await reading
+      assert.ok(version !== undefined)
     })
 
     test(`whatever a ledger is given (LEDGER_SEED=${SEED})`, async () => {
