@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { adjustCommand } from './adjust.ts'
 import { agreementsCommand } from './agreements.ts'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
+import { decideCommand } from './decide.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
 import { endpointCommand } from './endpoint.ts'
@@ -24,6 +26,7 @@ import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
 import { statementCommand } from './statement.ts'
 import { statusCommand } from './status.ts'
+import { undoCommand } from './undo.ts'
 import { verifyCommand } from './verify.ts'
 import { writeOffCommand } from './write-off.ts'
 
@@ -47,9 +50,12 @@ const GROUPS: [string, (() => Command)[]][] = [
       reconcileCommand,
       releaseCommand,
       settleCommand,
+      decideCommand,
       attributeCommand,
       writeOffCommand,
+      undoCommand,
       finalizeCommand,
+      adjustCommand,
       importAgreementsCommand,
       endpointCommand,
     ],

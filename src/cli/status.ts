@@ -7,6 +7,7 @@ import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { Endpoints } from '../metering/endpoints.ts'
 import { gravity } from '../metering/preflight/finding.ts'
+import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { errorText } from './errors.ts'
@@ -60,6 +61,7 @@ async function read(options: Options): Promise<LedgerOverview> {
     const now = nowOf(options)
     const status = await ledger.status()
     const alarms = await recentAlarms(ledger, status, now)
+    const quantityAlert = await recentQuantityAlert(ledger, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
     const endpoints = await new Endpoints(ledger).read()
     const behind = await readOverflows(ledger)
@@ -67,8 +69,9 @@ async function read(options: Options): Promise<LedgerOverview> {
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
+    const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
     const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
-    return { ...file, now, status, alarms, dimensions, answers, ...sent, overflows: behind, refused }
+    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused }
   })
 }
 

@@ -1,4 +1,4 @@
-import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
+import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import { lastBilled, YOUNGEST_METERED } from '../ledger/last-billed.ts'
 import type {
   ClaimOptions,
@@ -15,7 +15,7 @@ import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
-import { MAX_QUANTITY } from '../usage/dimension.ts'
+import { type Dimension, MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { EndpointGuard } from './endpoints.ts'
@@ -37,6 +37,8 @@ export interface MeteringCycleOptions {
   readonly zeroQuantityRecords: boolean
   /** Whose active customers get them, and of which dimensions. */
   readonly sold?: Sold
+  /** Those that are configured; of their records those above `alertQuantity` are told. */
+  readonly dimensions?: readonly Dimension[]
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
   /** What to do with usage of customers that are not subscribed. */
@@ -87,7 +89,14 @@ export type CycleEvent =
   | { readonly type: 'finding'; readonly finding: Finding }
   /** Of one customer. */
   | ({ readonly type: 'overflow' } & Overflow)
+  /** A record is above its dimension's `alertQuantity`. */
+  | ({ readonly type: 'above-alert' } & LargeRecord)
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
+
+export interface LargeRecord {
+  readonly record: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>
+  readonly alertQuantity: number
+}
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
 const CLAIM_SLACK = MINUTE
@@ -146,6 +155,10 @@ export class MeteringCycle {
   readonly #refused = new Set<string>()
   /** Records that took as much as one takes, and what is behind them has not been told. */
   readonly #full = new Map<string, MeteringRecord>()
+  /** Records of a dimension above its `alertQuantity` that are not in the audit trail yet: the largest, and how many. */
+  readonly #large = new Map<string, LargeRecord & { readonly records: number }>()
+  /** When the audit trail was told of a dimension's. */
+  readonly #toldOfLarge = new Map<string, number>()
   /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
   #stampedAnew = false
   #prunedAt: number | undefined
@@ -204,8 +217,11 @@ export class MeteringCycle {
     if (expired.returned > 0) report({ type: 'returned', records: expired.returned })
     if (expired.held.length > 0) report({ type: 'held', records: expired.held })
     if (dryRun) {
-      if (closed.records > 0)
-        report({ type: 'dry-run', records: await ledger.records({ state: 'pending', limit: closed.records }) })
+      if (closed.records > 0) {
+        const records = await ledger.records({ state: 'pending', limit: closed.records })
+        report({ type: 'dry-run', records })
+        for (const record of records) this.#lookAtQuantity(record)
+      }
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
       do {
@@ -218,6 +234,7 @@ export class MeteringCycle {
       } while (this.#stampedAnew && !end.aborted)
     }
     await this.#tellOverflow()
+    await this.#noteLarge()
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
     this.#prunedAt ??= now()
     if (Math.abs(now() - this.#prunedAt) >= PRUNE_INTERVAL) {
@@ -289,6 +306,8 @@ export class MeteringCycle {
         written,
       ])
       if (records.length === 0) return
+      // Each once, whichever process tries it again.
+      for (const record of records) if (record.attempts === 1) this.#lookAtQuantity(record)
       full = records.length === limit && wroteAnswers
       const settlements = await this.#sendApart(sending, records)
       written = tasks.begin(this.#writeAnswers(settlements))
@@ -480,6 +499,32 @@ export class MeteringCycle {
     )
     for (const { record } of settled) {
       if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
+    }
+  }
+
+  #lookAtQuantity(record: LargeRecord['record']): void {
+    const { dimensions = [], report } = this.#options
+    const { alertQuantity } = dimensions.find(({ name }) => name === record.dimension) ?? {}
+    if (alertQuantity === undefined || record.quantity <= alertQuantity) return
+    report({ type: 'above-alert', record, alertQuantity })
+    const known = this.#large.get(record.dimension)
+    const largest = known !== undefined && known.record.quantity > record.quantity ? known.record : record
+    this.#large.set(record.dimension, { record: largest, alertQuantity, records: (known?.records ?? 0) + 1 })
+  }
+
+  /** Writes down, once an hour for each dimension, what all who look at the ledger are to see. */
+  async #noteLarge(): Promise<void> {
+    const { ledger, now } = this.#options
+    for (const [dimension, { record, alertQuantity, records }] of this.#large) {
+      if (hourOf(this.#toldOfLarge.get(dimension) ?? 0) === hourOf(now())) continue
+      const which = records === 1 ? `record ${record.id}` : `${records} records, the largest ${record.id}`
+      await ledger.note({
+        ...{ action: 'above-alert', who: 'metering', now: now() },
+        why: `more than the alertQuantity of ${dimension}, ${alertQuantity.toLocaleString('en-US')}`,
+        detail: `${which}: ${record.quantity.toLocaleString('en-US')} of ${dimension}`,
+      })
+      this.#toldOfLarge.set(dimension, now())
+      this.#large.delete(dimension)
     }
   }
 

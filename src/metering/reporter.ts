@@ -13,6 +13,7 @@ import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
 import type { Finding } from './preflight/finding.ts'
+import { QUANTITY_ALERT } from './quantity-alert.ts'
 import { isLogin, type Quota, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
 /** What was heard of an agreement, as whoever follows events tells it. */
@@ -337,6 +338,18 @@ export class Reporter {
         if (finding !== undefined) this.#finding(finding, region)
         return
       }
+      case 'above-alert': {
+        const { record, alertQuantity } = event
+        const { id, dimension, quantity } = record
+        this.#instruments?.aboveAlert.add(1, { dimension })
+        this.#say(
+          'warn',
+          `above alert ${dimension}`,
+          `${QUANTITY_ALERT.title} Record ${id} has ${quantity} of ${dimension}, above its alertQuantity of ${alertQuantity}; ` +
+            `it is sent. ${QUANTITY_ALERT.mend}.`,
+        )
+        return
+      }
       case 'finding':
         this.#finding(event.finding)
         return
@@ -445,6 +458,10 @@ function instruments(meterProvider: MeterProvider) {
     records: meter.createCounter('marketplace.metering.records', {
       unit: '{record}',
       description: 'What became of usage records: metered, pending (sent again), expired, or why they are held.',
+    }),
+    aboveAlert: meter.createCounter('marketplace.metering.above_alert', {
+      unit: '{record}',
+      description: "Usage records above their dimension's alertQuantity.",
     }),
     conflicts: meter.createCounter('marketplace.metering.conflicts', {
       unit: '{record}',

@@ -4,3 +4,8 @@ import { MarketplaceMeteringError } from '../errors.ts'
 export class EventError extends MarketplaceMeteringError {
   readonly code = 'ERR_CLOUDTRAIL_EVENT'
 }
+
+/** A seller report of AWS's, or a row of it, is not what it has to be. */
+export class UsageReportError extends MarketplaceMeteringError {
+  readonly code = 'ERR_USAGE_REPORT'
+}

@@ -80,8 +80,18 @@ test('the audit trail is added to, and by nobody changed in place or deleted fro
   ]) {
     assert.ok(!allows(policy('Send'), { action: 'dynamodb:BatchWriteItem', partitions }))
   }
-  const decided = ['settle', 'release', 'write-off', 'attribute', 'restore', 'prune', 'finalize', 'register']
-  for (const action of [...decided, 'endpoint']) assert.deepEqual(mayWrite('Append', `audit#${action}`), [])
+  const decided = [
+    'settle',
+    'release',
+    'write-off',
+    'attribute',
+    'restore',
+    'prune',
+    'finalize',
+    'register',
+    'endpoint',
+  ]
+  for (const action of decided) assert.deepEqual(mayWrite('Append', `audit#${action}`), [])
 })
 
 test('the roles are parted where partitions part them', () => {
@@ -217,6 +227,11 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     const ledger = await as('Decide')
     await ledger.attribute(NOBODY.key, REQUESTS.name, { ...BOB, key: 'new' }, { ...BY, now: hour(61) })
     await ledger.writeOff('new', REQUESTS.name, { ...BY, now: hour(61) })
+    const [undone] = await ledger.undo(await ledger.audit({ actions: ['write-off'], limit: 1 }), {
+      ...BY,
+      now: hour(61),
+    })
+    assert.ok(undone?.amount)
     const cancelled = { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' }
     assert.equal((await ledger.finalize(ALICE, cancelled)).records, 1)
     const registered = { what: 'registered', at: hour(61), tenant: 'globex' } as const

@@ -236,6 +236,26 @@ test('what is pending and held is told in base units, whatever its size', async 
   assert.deepEqual(named(metrics, 'marketplace.metering.held'), { 'dimension=tokens reason=over-maximum': 6500 })
 })
 
+test('a quantity above the alert is counted and said, without the customer', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, clock, line } = world(t, {
+    dimensions: { tokens: { unit: '{token}', alertQuantity: 3, from: { metric: 'a' } } },
+    meterProvider,
+  })
+  const messages = await saidDuring(async () => {
+    for (const amount of [4, 5, 3]) {
+      await exportTo(exporter, counted('a', [amount, customer]))
+      clock.now += HOUR
+      await exporter.forceFlush()
+    }
+  })
+  assert.equal((await line(ACCOUNT, 'tokens'))?.metered, 12n * M)
+  assert.deepEqual(named(await read(), 'marketplace.metering.above_alert'), { 'dimension=tokens': 2 })
+  const said = messages.filter(message => /has \d of tokens, above its alertQuantity of 3; it is sent\./.test(message))
+  assert.equal(said.length, 2, messages.join('\n'))
+  assert.ok(!said.join().includes(ACCOUNT))
+})
+
 test('a quantity that rolls forward is not called held', async t => {
   const { exporter, simulator, clock, line } = world(t, { onConflict: 'roll-forward' })
   simulator.meterForeign({

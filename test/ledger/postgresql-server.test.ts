@@ -120,8 +120,14 @@ describe('opening', () => {
     } finally {
       migrations.pop()
     }
+    // Its tables are newer than this version knows, and have what it needs.
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    await (await ledgers.open(schema)).close()
+    await (await ledgers.open(schema, { readOnly: true })).close()
+    await sql(schema, `UPDATE ledger SET version = ${MIGRATIONS.length + 1}`)
     await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_NEWER'))
-    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_NEWER'))
+    await assert.rejects(ledgers.open(schema, { readOnly: true }), code('ERR_LEDGER_NEWER'))
+    await assert.rejects(ledger.closeHours(closeOptions(closing(1))), code('ERR_LEDGER_NEWER'))
     await ledger.close()
   })
 
@@ -494,6 +500,22 @@ describe('the journal', () => {
     }
     await assert.rejects(ledger.append({ writer: WRITER, sequence: 6, entries: [] }), code('ERR_LEDGER_BATCH_MISSING'))
     assert.equal((await ledger.statement())[0]?.recorded, 4n * UNIT)
+  })
+
+  test('writers that are gone for more than a year are forgotten', async () => {
+    const { schema, ledger } = await open()
+    const incarnations = ['0', '1', '2'].map(digit => digit.repeat(32))
+    for (const writer of incarnations.slice(0, 2)) {
+      await ledger.append({ writer, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    }
+    const batches = async () => (await sql(schema, 'SELECT FROM batch')).rowCount
+    await ledger.closeHours(closeOptions(closing(399 * 24)))
+    assert.equal(await batches(), 2)
+    const last = { writer: incarnations[2] as string, sequence: 1, entries: [entry(ALICE, REQUESTS, 401 * 24, 1)] }
+    await ledger.append(last)
+    await ledger.closeHours(closeOptions(closing(401 * 24)))
+    assert.equal(await batches(), 1)
+    assert.equal((await ledger.statement())[0]?.recorded, 3n * UNIT)
   })
 })
 
@@ -1080,12 +1102,12 @@ test('what a pass costs does not grow with history', async () => {
     await ledger.append({ writer: WRITER, sequence: n + 1, entries: customers.map(one => entry(one, REQUESTS, n, 2)) })
   await appendHour(0)
   await ledger.closeHours(closeOptions(closing(0)))
-  // A year of records and usage, all of it settled.
+  // A year of records and usage, all of it settled but for the youngest, as statistics mostly find it.
   await sql(
     schema,
-    `UPDATE record SET state = 'metered'; UPDATE series SET metered = recorded;
+    `UPDATE series SET metered = recorded;
      INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, state)
-     SELECT series, hour - n * 3600000, timestamp, deadline, lane, quantity, size, state
+     SELECT series, hour - n * 3600000, timestamp, deadline, lane, quantity, size, 'metered'
      FROM record, generate_series(1, 200) AS n;
      INSERT INTO usage SELECT hour - n * 3600000, series, amount FROM usage, generate_series(1, 200) AS n`,
   )
@@ -1108,13 +1130,15 @@ test('what a pass costs does not grow with history', async () => {
   await replica.status()
   await replica.records({ ids: ['1', '2'] })
   await replica.statement()
+  await replica.statement({ customer: 'prod-1,7', from: hour(-200), to: hour(1) })
+  await replica.statement({ customer: 'prod-1,8', dimension: REQUESTS.name, from: hour(-200) })
   await replica.records({ state: 'pending' })
   await shown(own)
   await own.end()
   const after = await reads()
   for (const table of ['record', 'usage']) {
     const read = (after[table] ?? 0) - (before[table] ?? 0)
-    assert.ok(read < 2000, `${read} rows of ${table} were read`)
+    assert.ok(read < 5000, `${read} rows of ${table} were read`)
   }
 })
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AuditEntry } from '../../src/ledger/ledger.ts'
 import { MAX_RECORDS } from '../../src/marketplace/client.ts'
 import { HttpMeteringClient } from '../../src/marketplace/index.ts'
 import { decideEndpoint } from '../../src/metering/endpoints.ts'
+import { recentQuantityAlert } from '../../src/metering/quantity-alert.ts'
 import { MarketplaceSimulator, simulatorClient, startSimulator } from '../../src/simulator/index.ts'
 import {
   accountId,
@@ -417,4 +419,38 @@ test('a quantity above the guard is held and never sent; what is released is', a
   await bench.passes(1, HOUR)
   await bench.assertAllBilled()
   assert.equal(bench.billed(), 500)
+})
+
+test('a quantity above the alert is told once, to all who look at the ledger, and billed', async t => {
+  const bench = new Bench(t)
+  bench.cycle = bench.newCycle({ dimensions: [{ ...TOKENS, alertQuantity: 100 }] })
+  await bench.use([customer(1), customer(2)], 101, { dimension: TOKENS })
+  await bench.use(customer(3), 100, { dimension: TOKENS })
+  await bench.use(customer(1), 500)
+  bench.simulator.faults.add({ kind: 'throttling', next: 1 })
+  await bench.passes(2, HOUR)
+  await bench.assertAllBilled()
+  const alerts = bench.eventsOf('above-alert')
+  assert.deepEqual(
+    alerts.map(({ record, alertQuantity }) => [record.dimension, record.quantity, alertQuantity]),
+    Array(2).fill([TOKENS.name, 101, 100]),
+  )
+  const noted = () => bench.ledger.audit({ actions: ['above-alert'] })
+  const [{ who, why, detail = '' } = {} as AuditEntry, ...others] = await noted()
+  assert.deepEqual([others.length, who, why], [0, 'metering', `more than the alertQuantity of ${TOKENS.name}, 100`])
+  assert.match(detail, new RegExp(`^2 records, the largest \\d+: 101 of ${TOKENS.name}$`))
+  // As often as not in an hour, and again in the next.
+  await bench.use(customer(1), 200, { dimension: TOKENS })
+  await bench.passes(2, HOUR)
+  assert.match((await noted())[0]?.detail ?? '', /^record \d+: 200 of /)
+  assert.equal((await recentQuantityAlert(bench.ledger, bench.now))?.action, 'above-alert')
+  assert.equal(await recentQuantityAlert(bench.ledger, bench.now + 25 * HOUR), undefined)
+})
+
+test('what a dry run would send above the alert is told, too', async t => {
+  const bench = new Bench(t, { cycle: { dryRun: true, dimensions: [{ ...TOKENS, alertQuantity: 100 }] } })
+  await bench.use(customer(1), 101, { dimension: TOKENS })
+  await bench.pass()
+  await bench.pass()
+  assert.equal(bench.eventsOf('above-alert').length, 1)
 })

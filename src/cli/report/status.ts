@@ -1,11 +1,12 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
-import type { LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
+import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { oneLine, printable } from '../../text/printable.ts'
@@ -22,6 +23,8 @@ export interface LedgerOverview {
   readonly now: number
   readonly status: LedgerStatus
   readonly alarms: readonly RecentAlarm[]
+  /** What was told last of records above their dimension's `alertQuantity`. */
+  readonly quantityAlert?: AuditEntry
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
   /** Where records go. */
@@ -79,13 +82,14 @@ export function problemsOf({
   now,
   status,
   alarms,
+  quantityAlert,
   answers,
   overflows = [],
   refused = 0,
   refusedEndpoints = [],
 }: Pick<
   LedgerOverview,
-  'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused' | 'refusedEndpoints'
+  'now' | 'status' | 'alarms' | 'quantityAlert' | 'answers' | 'overflows' | 'refused' | 'refusedEndpoints'
 >): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
@@ -129,6 +133,13 @@ export function problemsOf({
     const { title, mend } = COUNTER_ALARMS[verdict]
     const message = `${title} Last seen ${distance(at, now)}. ${mend}`
     problems.push({ name: 'counters', state: 'warning', message, advice: 'marketplace-meter audit' })
+  }
+  if (quantityAlert !== undefined) {
+    const { at, why, detail = '' } = quantityAlert
+    problems.push({
+      ...{ name: 'above alert', state: 'warning', advice: 'marketplace-meter audit --action above-alert' },
+      message: `${QUANTITY_ALERT.title} ${printable(detail)}, ${distance(at, now)}: ${printable(why)}. ${QUANTITY_ALERT.mend}`,
+    })
   }
   if (refused > 0) {
     const customers = `${refused === 1 ? 'a customer' : `${refused} customers`} with an agreement`

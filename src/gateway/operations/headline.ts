@@ -1,10 +1,11 @@
 import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
-import type { LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
+import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
@@ -32,6 +33,8 @@ export interface HeadlineFacts {
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
   readonly alarms: readonly RecentAlarm[]
+  /** What was told last of records above their dimension's `alertQuantity`. */
+  readonly quantityAlert?: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
@@ -78,6 +81,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   refusedEndpoints,
   overflowing,
   counterAlarms,
+  aboveAlert,
   unbillable,
   supplyAlarms,
   refusedRequests,
@@ -153,6 +157,17 @@ function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
     const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
     return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
   })
+}
+
+function aboveAlert({ now, quantityAlert }: HeadlineFacts): Finding | undefined {
+  if (quantityAlert === undefined) return undefined
+  const { at, why, detail = '' } = quantityAlert
+  const { title, mend } = QUANTITY_ALERT
+  return {
+    level: 'attention',
+    title,
+    detail: `${printable(detail)}, ${distance(at, now)}: ${printable(why)}. ${mend}.`,
+  }
 }
 
 /** So long is it shown what was turned away: as long as AWS takes usage of an hour. */

@@ -1,7 +1,8 @@
 import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
-import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { AuditEntry, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
+import { recentQuantityAlert } from '../../metering/quantity-alert.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -163,6 +164,7 @@ const REFRESH_INTERVAL = 5 * SECOND
 interface Recent {
   readonly status: LedgerStatus
   readonly alarms: readonly RecentAlarm[]
+  readonly quantityAlert: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
@@ -201,14 +203,14 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, alarms, refusedEndpoints, unsettled, hours } = await this.#recent.get()
+    const { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
     const checks = await readiness.results()
     const at = now()
     const { lastPass } = activity.passes()
     const troubles = activity.troubles()
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
-    const found = { alarms, refusedEndpoints, checks, ...came }
+    const found = { alarms, quantityAlert, refusedEndpoints, checks, ...came }
     const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
@@ -247,10 +249,11 @@ export class StatusReader {
     const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
     const status = { ...figures, ...closed }
     const alarms = await recentAlarms(ledger, status, time)
+    const quantityAlert = await recentQuantityAlert(ledger, time)
     const refusedEndpoints = (await this.#endpoints.read()).refused(time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
-    return { status, alarms, refusedEndpoints, unsettled, hours }
+    return { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours }
   }
 
   #command(command: string): string {

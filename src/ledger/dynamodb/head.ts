@@ -10,6 +10,8 @@ import { END, type Item, type Key, pause, type Table } from './table.ts'
 const LEDGER = 'ledger'
 export const HEAD: Key = { pk: LEDGER, sk: 'head' }
 export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
+/** Where nothing is: it is asked for where only the answer's time matters. */
+export const NOTHING: Key = { pk: LEDGER, sk: 'nothing' }
 
 const JOURNAL = 'journal'
 

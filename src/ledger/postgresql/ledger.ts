@@ -18,6 +18,7 @@ import type {
   CloseResult,
   CounterSources,
   Decision,
+  DecisionResult,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -27,6 +28,8 @@ import type {
   LedgerStatus,
   MeteringRecord,
   Note,
+  Period,
+  RecordDecision,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -37,12 +40,13 @@ import type {
   UsageBatch,
 } from '../ledger.ts'
 import { tellsOfFolded } from '../rules/audit.ts'
+import { onlyResult } from '../rules/decisions.ts'
 import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { closeHours } from './closing.ts'
 import { expectedOfConnectionString, isSchema, SCHEMA_EXPECTED, schemaOf } from './connection-string.ts'
 import { Database, type Transaction } from './database.ts'
-import { attribute, decide, writeOff } from './decisions.ts'
+import { attribute, decideAll, undo, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
 import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
@@ -50,7 +54,7 @@ import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { migrate, migrationSql, refuseOther, SCHEMA } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
-import { claim, dueLanes, expire, settle } from './records.ts'
+import { type ClaimPlaces, claim, dueLanes, expire, settle } from './records.ts'
 import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
@@ -120,6 +124,7 @@ export class PostgresqlLedger implements Ledger {
   readonly folder = undefined
   readonly clock: SharedClock
   readonly #database: Database
+  readonly #places: ClaimPlaces = new Map()
 
   private constructor(database: Database, now: (() => number) | undefined) {
     this.#database = database
@@ -194,11 +199,12 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async due(now: number): Promise<DueLanes> {
+    this.#places.clear()
     return await this.#database.read('look for what is due', transaction => dueLanes(transaction, now))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-    return await claim(this.#database, lane, options)
+    return await claim(this.#database, lane, options, this.#places)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -256,15 +262,29 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
-    await decide(this.#database, recordId, decision, by, quantity)
+    onlyResult(await this.decideAll([{ recordId, decision, quantity }], by))
   }
 
-  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
-    return await attribute(this.#database, accountKey, dimension, customer, by)
+  async decideAll(decisions: readonly RecordDecision[], by: AuditNote): Promise<DecisionResult[]> {
+    return await decideAll(this.#database, decisions, by)
+  }
+
+  async attribute(
+    accountKey: string,
+    dimension: string,
+    customer: CustomerAccount,
+    by: AuditNote,
+    period?: Period,
+  ): Promise<bigint> {
+    return await attribute(this.#database, accountKey, dimension, customer, by, period)
   }
 
   async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
     return await writeOff(this.#database, accountKey, dimension, by)
+  }
+
+  async undo(entries: readonly AuditEntry[], by: AuditNote): Promise<DecisionResult[]> {
+    return await undo(this.#database, entries, by)
   }
 
   async prune(before: number, by?: AuditNote): Promise<number> {

@@ -107,7 +107,10 @@ test('what went wrong: held records with the commands, who waits the longest, wh
         ...['in-doubt', 3],
         'marketplace-meter reconcile <path> --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
       ],
-      ['not-subscribed', 45, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
+      [
+        ...['not-subscribed', 45],
+        'marketplace-meter release --reason not-subscribed --why "…" --dry-run --ledger /data/ledger.sqlite',
+      ],
       ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
       [
         'over-maximum',
@@ -192,9 +195,9 @@ function reading(scene: Scene) {
         limits.push(query?.limit ?? Number.POSITIVE_INFINITY)
         return ledger.records(query)
       },
-      audit: () => {
+      audit: query => {
         asked.push('audit')
-        return ledger.audit()
+        return ledger.audit(query)
       },
       agreements: () => ledger.agreements(),
     },
@@ -326,6 +329,11 @@ for (const [level, title, change] of [
       ],
       status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] },
     },
+  ],
+  [
+    'attention',
+    'More is billed in an hour than is usual.',
+    { quantityAlert: { at: NOW - MINUTE, who: 'metering', why: 'more', action: 'above-alert', detail: 'record 1: 9' } },
   ],
   [
     'attention',

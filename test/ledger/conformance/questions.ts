@@ -1,20 +1,28 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import type { Span } from '../../../src/ledger/hours.ts'
+import { HOUR } from '../../../src/ledger/hours.ts'
+import type { StatementQuery } from '../../../src/ledger/ledger.ts'
+import { seeded } from '../../../src/simulator/random.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
   BY,
+  CONFLICT,
   closing,
   DIMENSIONS,
+  DORA,
   ERIN,
   entry,
   hour,
+  lost,
   MARGIN,
   METERED,
   NOBODY,
   REFUSED,
   REQUESTS,
+  ROLLED_FORWARD,
   type Scene,
   TOKENS,
   UNIT,
@@ -80,6 +88,110 @@ export function questions(name: string, scenario: Scenario): void {
         open.map(line => line.recorded),
         [4n * UNIT],
       )
+    })
+
+    scenario('the statement by hours, days or months, and of one customer alone', async scene => {
+      await life(scene)
+      await scene.use(ALICE, REQUESTS, 24 * 23, 5)
+      const by = async (by: Span, query: StatementQuery = {}) => {
+        const lines = await scene.ledger.statement({ dimension: 'tokens', customer: ALICE.key, by, ...query })
+        return lines.map(({ span, ...line }) => {
+          const figures = [line.recorded, line.metered, line.pending, line.held, line.balance]
+          const { metered, pending, held } = span?.quantities ?? {}
+          const hours = [span?.from, span?.to].map(time => ((time ?? Number.NaN) - hour(0)) / HOUR)
+          return [hours, figures.map(amount => Number(amount / UNIT)), [metered, pending, held]]
+        })
+      }
+      const hours = [
+        [
+          [0, 1],
+          [1500, 1000, 0, 0, 500],
+          [1n, 0n, 0n],
+        ],
+        [
+          [1, 2],
+          [1500, 0, 0, 2000, -500],
+          [0n, 0n, 2n],
+        ],
+        [
+          [2, 3],
+          [1500, 0, 1000, 0, 500],
+          [0n, 1n, 0n],
+        ],
+      ]
+      assert.deepEqual(await by('hour'), hours)
+      assert.deepEqual(await by('hour', { customer: '111111111111', from: hour(1), to: hour(2) }), [hours[1]])
+      assert.deepEqual(await by('hour', { from: hour(5), to: hour(9) }), [])
+      assert.deepEqual(await by('day', { from: hour(1) }), [
+        [
+          [1, 24],
+          [3000, 0, 1000, 2000, 0],
+          [0n, 1n, 2n],
+        ],
+      ])
+      const months = await by('month', { dimension: 'requests', to: hour(24 * 40) })
+      const march = [-9 * 24, 22 * 24]
+      assert.deepEqual(months, [
+        [march, [34, 10, 10, 10, 4], [10n, 10n, 10n]],
+        [
+          [22 * 24, 24 * 40],
+          [5, 0, 0, 0, 5],
+          [0n, 0n, 0n],
+        ],
+      ])
+      // Of all, in the order of time and then of the statement.
+      const all = await scene.ledger.statement({ by: 'month' })
+      assert.deepEqual(
+        all.map(({ account, dimension }) => `${account.key} ${dimension.name}`),
+        [ALICE, ERIN].flatMap(one => [`${one.key} requests`, `${one.key} tokens`]).concat(`${ALICE.key} requests`),
+      )
+    })
+
+    scenario(
+      'quantities are as AWS bills them, whatever a unit was worth, and of what a restore holds',
+      async scene => {
+        for (const [n, size] of [1000n, 500n].entries()) {
+          await scene.ledger.register([{ ...TOKENS, size: size * UNIT }])
+          await scene.use(ALICE, TOKENS, n, 1500)
+          await scene.close(n)
+          await scene.send(METERED, closing(n))
+        }
+        await scene.use(ALICE, TOKENS, 2, 1750)
+        await scene.ledger.declareRestored({ ...BY, now: closing(2) })
+        const quantities = async () =>
+          (await scene.ledger.statement({ by: 'month' })).map(({ span }) => Object.values(span?.quantities ?? {}))
+        assert.deepEqual(await quantities(), [[5n, 0n, 3n]])
+        await scene.ledger.decide((await scene.only('held')).id, 'billed', BY, 2)
+        assert.deepEqual(await quantities(), [[7n, 0n, 0n]])
+      },
+    )
+
+    scenario('hours, days and months of any history add up to its statement', async scene => {
+      const random = seeded(20_260_310)
+      const below = (most: number) => Math.floor(random() * most)
+      const outcomes = [METERED, METERED, REFUSED, CONFLICT, ROLLED_FORWARD, lost(0)]
+      // Around a day's and a month's end.
+      for (const n of [0, 22, 23, 24, 22 * 24 - 1, 22 * 24]) {
+        await scene.append(
+          [ALICE, DORA, NOBODY].flatMap(account =>
+            [REQUESTS, TOKENS].map(dimension =>
+              entry(account, dimension, Math.max(0, n - below(3)), BigInt(1 + below(3_000_000_000))),
+            ),
+          ),
+        )
+        await scene.close(n)
+        for (const record of await scene.claim(closing(n))) {
+          await scene.settle([record], outcomes[below(outcomes.length)] ?? METERED, closing(n))
+        }
+        await scene.ledger.expire(closing(n))
+        if (n === 23) await scene.ledger.register([{ ...TOKENS, size: 300n * UNIT }])
+      }
+      await scene.ledger.attribute(NOBODY.key, TOKENS.name, BOB, { ...BY, now: closing(22 * 24) })
+      await scene.ledger.writeOff(NOBODY.key, REQUESTS.name, { ...BY, now: closing(22 * 24) })
+      await scene.books.check(scene.ledger)
+      for (const by of ['hour', 'day', 'month'] as const) await scene.books.checkSpans(scene.ledger, by)
+      const states = new Set((await scene.ledger.records({ limit: 1000 })).map(({ state }) => state))
+      assert.ok(states.size >= 3, [...states].join())
     })
 
     scenario('records, the youngest hour first', async scene => {

@@ -16,6 +16,7 @@ import {
   QueryCommand,
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
+import { LedgerClock } from '../../../src/ledger/clients/clock.ts'
 import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
 import { change } from '../../../src/ledger/dynamodb/change.ts'
 import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
@@ -38,6 +39,7 @@ import {
   DIMENSIONS,
   entry,
   GPU,
+  GUARDED,
   hour,
   METERED,
   NOBODY,
@@ -167,6 +169,37 @@ if (withoutJava) {
             )
           },
         )
+      })
+
+      test(`while many records are decided, with the ${loss} lost: each is decided once`, async () => {
+        const hours = [0, 1, 2, 3, 4]
+        const prepare = async (ledger: Ledger) => {
+          await ledger.register(DIMENSIONS)
+          for (const n of hours) {
+            const entries = customers.map(one => entry(one, GUARDED, n, 101))
+            await ledger.append({ writer: '7'.repeat(32), sequence: n + 1, entries })
+            await ledger.closeHours(closeOptions(closing(n)))
+          }
+        }
+        const decide = async (ledger: Ledger) => {
+          const held = await ledger.records({ state: 'held', limit: 1000 })
+          return await ledger.decideAll(
+            held.map(({ id, hour: at }) => ({ recordId: id, decision: at === hour(0) ? 'release' : 'write-off' })),
+            BY,
+          )
+        }
+        const writes = await dieEverywhere(server, loss, prepare, decide, async (other, write) => {
+          const results = await decide(other)
+          assert.ok(results.every(({ error }) => error === undefined))
+          if (loss === 'answer')
+            assert.ok(results.length < customers.length * hours.length, `it died at write ${write}`)
+          const lines = await other.statement()
+          assert.ok(lines.every(line => line.recorded === 101n * UNIT && line.balance === line.recorded))
+          const entries = await other.audit({ actions: ['release', 'write-off'], limit: 1000 })
+          assert.equal(new Set(entries.map(({ recordId }) => recordId)).size, entries.length)
+          assert.equal(entries.length, customers.length * hours.length)
+        })
+        assert.ok(writes > 0)
       })
 
       test(`while records are sent, with the ${loss} lost: each is billed once`, async () => {
@@ -653,10 +686,72 @@ if (withoutJava) {
       assert.deepEqual(await items(), before)
     })
 
-    test("tells DynamoDB's time", async () => {
+    test("tells DynamoDB's time, whatever this process's clock says", async t => {
+      const now = Date.now
+      let ahead = -3 * HOUR
+      t.mock.method(Date, 'now', () => now() + ahead)
       const ledger = await made()
-      const here = Date.now()
-      assert.ok(Math.abs((await ledger.clock.now(here)) - here) < 2000)
+      const clock = new LedgerClock(ledger.clock, Date.now)
+      // It was three hours behind and is set right, and jumps a day ahead for a while.
+      for (const next of [-3 * HOUR, 0, 26 * HOUR, 26 * HOUR, 0]) {
+        ahead = next
+        await clock.sync()
+        const off = clock.now() - now()
+        assert.ok(Math.abs(off) < 2000, `${off} ms off with a clock that is ${ahead} ms ahead`)
+      }
+    })
+  })
+
+  describe("DynamoDB's clock", () => {
+    /** DynamoDB's time, and what this process's clocks say: the one that is set is three hours behind. */
+    const begun = () => {
+      const time = { there: Date.UTC(2026, 2, 10), here: Date.UTC(2026, 2, 9, 21), elapsed: 1000 }
+      const clock = new EngineClock(undefined, () => ({ ...time }))
+      const pass = (there: number, { here = there, elapsed = there } = {}) => {
+        time.there += there
+        time.here += here
+        time.elapsed += elapsed
+      }
+      /** A request whose answer is on its way for a tenth of a second, or longer. */
+      const ask = (onItsWay = () => pass(100)) => {
+        const answered = clock.request()
+        const date = new Date(time.there).toUTCString()
+        onItsWay()
+        answered(date)
+      }
+      const isRight = () => Math.abs(clock.now() - time.there) <= 1100
+      return { clock, pass, ask, isRight }
+    }
+
+    test('goes on as time passes, and not as this clock is set', () => {
+      const { clock, pass, ask, isRight } = begun()
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
+      for (const here of [3 * HOUR, 26 * HOUR, -26 * HOUR]) {
+        pass(1000, { here })
+        assert.ok(!clock.known && isRight())
+        ask()
+        assert.ok(clock.known && isRight())
+      }
+    })
+
+    test('is asked for again after a while, and where this process was stopped', () => {
+      const { clock, pass, ask, isRight } = begun()
+      ask()
+      pass(5000)
+      assert.ok(!clock.known && isRight())
+      ask()
+      pass(3 * HOUR, { elapsed: 0 })
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
+      // While the answer was on its way, which is of before.
+      pass(10_000)
+      ask(() => pass(3 * HOUR, { elapsed: 0 }))
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
     })
   })
 
