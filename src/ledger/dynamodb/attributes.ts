@@ -1,10 +1,30 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import { pack, unpack } from './packed-json.ts'
-import type { Content, Item, Key } from './table.ts'
 
 /** Items as DynamoDB has them: a large one is continued in others. */
 
 export type Attributes = Record<string, AttributeValue>
+
+/** A partition of the table, and the place in it. */
+export interface Key {
+  readonly pk: string
+  readonly sk: string
+}
+
+export interface Item extends Key {
+  /** Another one with each write. */
+  readonly version: string
+  readonly data: unknown
+  readonly body: Uint8Array | undefined
+}
+
+/** What of an item there may be: `data` small and often looked at, `body` opaque bytes. */
+export interface Content {
+  readonly data?: unknown
+  readonly body?: Uint8Array
+  /** When it may go, in milliseconds since the epoch. */
+  readonly expires?: number
+}
 
 /** How much content one item has; DynamoDB's own limit is 400 KB with names and keys. */
 const LARGEST_CONTENT = 390 * 1024

@@ -18,33 +18,25 @@ import type {
   WriteRequest,
 } from '@aws-sdk/client-dynamodb'
 import { LedgerError } from '../errors.ts'
-import { type Attributes, attributesOf, itemOf, joined, keyIn, keyOf, keysOfParts } from './attributes.ts'
+import {
+  type Attributes,
+  attributesOf,
+  type Content,
+  type Item,
+  itemOf,
+  joined,
+  type Key,
+  keyIn,
+  keyOf,
+  keysOfParts,
+} from './attributes.ts'
 import type { Sdk } from './client.ts'
 import type { EngineClock } from './clock.ts'
 import { asLedgerError, faultOf, isConflict, isDenied } from './faults.ts'
 import { inParallel } from './parallel.ts'
 import { checkFits } from './transaction.ts'
 
-/** A partition of the table, and the place in it. */
-export interface Key {
-  readonly pk: string
-  readonly sk: string
-}
-
-export interface Item extends Key {
-  /** Another one with each write. */
-  readonly version: string
-  readonly data: unknown
-  readonly body: Uint8Array | undefined
-}
-
-/** What of an item there may be: `data` small and often looked at, `body` opaque bytes. */
-export interface Content {
-  readonly data?: unknown
-  readonly body?: Uint8Array
-  /** When it may go, in milliseconds since the epoch. */
-  readonly expires?: number
-}
+export type { Item, Key }
 
 /** A change of one item; several are done together or not at all. */
 export type Write =
