@@ -1,10 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { REGION } from '../marketplace/region.ts'
 import { EventError } from '../reconcile/errors.ts'
-import { type EventFile, eventFiles } from '../reconcile/event-files.ts'
-import { decisionOf, type Finding, reconcile } from '../reconcile/reconcile.ts'
+import { eventFiles, fileSource } from '../reconcile/event-files.ts'
+import { needsPerson, type RunOptions, runReconciliation } from '../reconcile/run.ts'
 import { json } from '../text/json.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
@@ -21,7 +22,6 @@ import {
 import { print, printError, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import {
-  needsPerson,
   type ReconciliationReport,
   type ReportedFinding,
   reconciliationCsv,
@@ -30,6 +30,8 @@ import {
 } from './report/reconciliation.ts'
 
 interface Options extends CommonOptions {
+  cloudtrail?: true
+  region?: string[]
   caller?: string[]
   settle?: true
   settleAbsent?: true
@@ -45,9 +47,11 @@ export function reconcileCommand(): Command {
   return new Command('reconcile')
     .description("hold CloudTrail's events of BatchMeterUsage against the ledger, and settle what they prove")
     .argument(
-      '<path...>',
+      '[path...]',
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
     )
+    .option('--cloudtrail', "ask CloudTrail's event history instead")
+    .option('--region <region>', 'where to ask; may be repeated. By default where the records were sent', region)
     .addOption(ledgerOption())
     .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
@@ -65,14 +69,18 @@ export function reconcileCommand(): Command {
     .addHelpText(
       'after',
       `
-CloudTrail's event history has 90 days of each region, after about 15 minutes:
-
-  aws cloudtrail lookup-events --region eu-central-1 --lookup-attributes \\
-    AttributeKey=EventName,AttributeValue=BatchMeterUsage > events.json
+CloudTrail's event history has 90 days of each region, after about 15 minutes. It
+is asked with --cloudtrail, which takes @aws-sdk/client-cloudtrail, and
+credentials that may cloudtrail:LookupEvents: by default of what no run has
+reconciled yet, or is in doubt. A month of 2 million records takes a quarter of an
+hour, at the 2 requests a second that AWS answers.
 
 A trail's .json and .json.gz files have all services' events; of a folder all in
-it are read. Nothing is asked of AWS. CloudTrail is best effort: that an event is
-not there proves nothing. Gaps are shown: hours of a region without any event.
+it are read. Gaps of files are shown: hours of a region without any event.
+CloudTrail is best effort: that an event is not there proves nothing.
+
+What was read or searched without a gap is noted in the audit trail, and "verify"
+and "status" say up to where.
 
 An event proves that AWS billed a record, where a call of --caller got Success for
 its quantity; and that it did not, where the hour is billed with another quantity
@@ -94,23 +102,31 @@ status is 1 where a person has to look, and for events that could not be read.`,
         )
       }
       if (dryRun && !settle && !settleAbsent) throw new CommandLineError('Expected --dry-run with --settle.')
-      const { files, others } = filesOf(paths)
+      const { cloudtrail = false, region: regions } = options
+      if (cloudtrail === paths.length > 0) throw new CommandLineError('Expected files of events, or --cloudtrail.')
+      if (!cloudtrail && regions !== undefined) throw new CommandLineError('Expected --region with --cloudtrail.')
+      const { events, others } = cloudtrail
+        ? { events: { ...(regions !== undefined && { regions }) }, others: [] }
+        : filesOf(paths)
       // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
       setFlagsFromString('--semi-space-growth-factor=1')
-      const decides = (settle || settleAbsent) && !dryRun
-      await withLedger(options.ledger, decides ? 'write' : 'read', async ledger => {
+      const work = async (ledger: Ledger) => {
         const findings: ReportedFinding[] = []
         const shown = new Map<string, number>()
         let unsettled = 0
-        const onFinding = async (finding: Finding) => {
-          const reported = await decide(ledger, finding, { settle, settleAbsent, dryRun, now, who: options.who })
-          if (needsPerson(reported) || (dryRun && reported.settled !== undefined)) unsettled++
-          const kind = `${finding.verdict} ${reported.settled ?? ''}`
+        const onFinding = (finding: ReportedFinding) => {
+          if (needsPerson(finding) || (dryRun && finding.settled !== undefined)) unsettled++
+          const kind = `${finding.verdict} ${finding.settled ?? ''}`
           const count = (shown.get(kind) ?? 0) + 1
           shown.set(kind, count)
-          if (count <= options.limit) findings.push(reported)
+          if (count <= options.limit) findings.push(finding)
         }
-        const result = await reconcile(ledger, { files, callers, ...period, onFinding })
+        const run = {
+          ...{ events, callers, settle, settleAbsent, dryRun, now, who: options.who },
+          ...period,
+          onFinding,
+        }
+        const result = await runReconciliation(ledger, run)
         const report: ReconciliationReport = { result, findings, dryRun, others }
         if (options.format === 'json') print(json(reconciliationJson(report)))
         else if (options.format === 'csv') print(reconciliationCsv(report))
@@ -119,37 +135,39 @@ status is 1 where a person has to look, and for events that could not be read.`,
           printError(`There are more than these ${options.limit} of a kind: see --limit, or narrow it down.`)
         }
         if (unsettled > 0 || result.unread.count > 0) process.exitCode = 1
-      })
+      }
+      if (settle || settleAbsent) await withLedger(options.ledger, dryRun ? 'read' : 'write', work)
+      else await withNotedLedger(options.ledger, work)
     })
 }
 
 const collect = (value: string, all: string[] = []) => [...all, value]
 
-function filesOf(paths: readonly string[]): { files: EventFile[]; others: string[] } {
+function region(value: string, all: string[] = []): string[] {
+  if (!REGION.test(value)) throw new InvalidArgumentError('Expected a region such as us-east-1.')
+  return [...all, value]
+}
+
+function filesOf(paths: readonly string[]): { events: RunOptions['events']; others: string[] } {
   try {
-    return eventFiles(paths, process.stdin)
+    const { files, others } = eventFiles(paths, process.stdin)
+    return { events: files.map(fileSource), others }
   } catch (error) {
     if (error instanceof EventError) throw new CommandLineError(error.message, { cause: error })
     throw error
   }
 }
 
-/** Settles what a finding proves. What was settled meanwhile, or may not be, is left as it is, and told. */
-async function decide(
-  ledger: Ledger,
-  finding: Finding,
-  options: { settle: boolean; settleAbsent: boolean; dryRun: boolean; now: number; who: string },
-): Promise<ReportedFinding> {
-  const decided = decisionOf(finding, options)
-  const { record } = finding
-  if (decided === undefined || record === undefined) return finding
-  const { decision, why } = decided
-  if (options.dryRun) return { ...finding, settled: decision, why }
+/** To be noted in, where who asks may do that: who may only look sees the same. */
+async function withNotedLedger(address: string, work: (ledger: Ledger) => Promise<void>): Promise<void> {
+  let isOpen = false
   try {
-    await ledger.decide(record.id, decision, { who: options.who, why, now: options.now })
-    return { ...finding, settled: decision, why }
+    await withLedger(address, 'write', async ledger => {
+      isOpen = true
+      await work(ledger)
+    })
   } catch (error) {
-    if (!(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_STATE') throw error
-    return { ...finding, left: error.message }
+    if (isOpen || !(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_READ_ONLY') throw error
+    await withLedger(address, 'read', work)
   }
 }

@@ -4,3 +4,8 @@ import { MarketplaceMeteringError } from '../errors.ts'
 export class EventError extends MarketplaceMeteringError {
   readonly code = 'ERR_CLOUDTRAIL_EVENT'
 }
+
+/** CloudTrail has not answered, or not all. It says what to do; what was answered before is good. */
+export class SearchError extends MarketplaceMeteringError {
+  readonly code = 'ERR_CLOUDTRAIL_SEARCH'
+}

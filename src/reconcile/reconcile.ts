@@ -1,14 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
-import { Coverage, type RegionCoverage } from './coverage.ts'
+import { Coverage, type RegionCoverage, type Span } from './coverage.ts'
+import { SearchError } from './errors.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
-import { type EventFile, readEventFile } from './event-files.ts'
+import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { type Judgement, judge, type Verdict } from './judgement.ts'
 
 export interface ReconcileOptions {
-  readonly files: readonly EventFile[]
+  readonly events: readonly EventSource[]
   /** Whose calls are this ledger's: ARNs of roles, users or sessions. */
   readonly callers: readonly string[]
   /** Only hours from this instant on, and before that one. */
@@ -25,10 +26,23 @@ export interface Finding extends Judgement {
   readonly record: RecordEntry | undefined
   /** The search has no gap where AWS could have taken the record. */
   readonly complete: boolean
+  /** Whether it is of the hours that the run has reconciled. */
+  readonly reconciled: boolean
+}
+
+/** The hours of a region that were read whole, and what was found of them. */
+export interface ReconciledHours extends Span {
+  readonly region: string
+  readonly verdicts: ReadonlyMap<Verdict, number>
+  /** Calls whose records or answers CloudTrail has left out, of the whole run. */
+  readonly leftOut: number
 }
 
 export interface Reconciliation {
   readonly files: number
+  readonly reconciled: readonly ReconciledHours[]
+  /** Regions of which the ledger has records of these hours, and no event was read or asked for. */
+  readonly otherRegions: readonly string[]
   readonly regions: readonly RegionCoverage[]
   readonly callers: readonly CallerFigures[]
   readonly verdicts: ReadonlyMap<Verdict, VerdictFigures>
@@ -80,32 +94,46 @@ export async function reconcile(
   const evidence = new Evidence()
   try {
     const coverage = new Coverage()
-    const unread = await readAll(options.files, evidence, coverage)
-    return { files: options.files.length, ...(await new Matching(ledger, options, evidence, coverage).run()), unread }
+    const unread = await readAll(options.events, evidence, coverage)
+    const files = options.events.filter(({ asked }) => !asked).length
+    return { files, ...(await new Matching(ledger, options, evidence, coverage).run()), unread }
   } finally {
     evidence.close()
   }
 }
 
 async function readAll(
-  files: readonly EventFile[],
+  sources: readonly EventSource[],
   evidence: Evidence,
   coverage: Coverage,
 ): Promise<Reconciliation['unread']> {
   const unread = { count: 0, first: [] as string[] }
-  for (const file of files) {
-    await readEventFile(
-      file,
-      event => {
-        if (event.call === undefined || evidence.add(event.call, event.time)) coverage.add(event)
-      },
-      problem => {
-        unread.count++
-        coverage.broken = true
-        if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
-      },
-    )
+  const tell = (problem: string) => {
+    unread.count++
+    if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
   }
+  const failed: SearchError[] = []
+  for (const source of sources) {
+    try {
+      await source.read({
+        take: event => {
+          if (event.call === undefined || evidence.add(event.call, event.time)) coverage.add(event, source.asked)
+        },
+        unreadable: problem => {
+          coverage.broken = true
+          tell(problem)
+        },
+        searched: (region, span) => coverage.search(region, span),
+      })
+    } catch (error) {
+      if (!(error instanceof SearchError)) throw error
+      failed.push(error)
+      tell(error.message)
+    }
+  }
+  // Of nothing there is nothing to report.
+  const [first] = failed
+  if (first !== undefined && failed.length === sources.length && coverage.span === undefined) throw first
   evidence.complete()
   return unread
 }
@@ -117,6 +145,9 @@ class Matching {
   readonly #coverage: Coverage
   readonly #callers = new Map<string, CallerFigures>()
   readonly #verdicts = new Map<Verdict, VerdictFigures>()
+  readonly #stretches = new Map<string, Span & { readonly verdicts: Map<Verdict, number> }>()
+  /** Of which the ledger has records. */
+  readonly #ledgerRegions = new Set<string>()
   readonly #isOurs: ((caller: Caller) => boolean) | undefined
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
@@ -145,6 +176,10 @@ class Matching {
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
     const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
+    for (const region of within === undefined ? [] : this.#coverage.regionNames) {
+      const stretch = this.#coverage.stretch(region, within as Span)
+      if (stretch !== undefined) this.#stretches.set(region, { ...stretch, verdicts: new Map() })
+    }
     const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
     const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
     for (const hour of others) await this.#hour(hour, await this.#recordsOf(hour, hour + HOUR))
@@ -153,8 +188,16 @@ class Matching {
     }
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
+    const regions = this.#coverage.regions()
     return {
-      regions: this.#coverage.regions(),
+      regions,
+      otherRegions: [...this.#ledgerRegions].filter(name => !this.#coverage.regionNames.includes(name)).sort(),
+      reconciled: regions.flatMap(({ region, leftOut, calls, searched }) => {
+        const stretch = this.#stretches.get(region)
+        // A trail has other services' events of regions in which nothing is metered.
+        const isMetered = calls > 0 || searched.length > 0 || this.#ledgerRegions.has(region)
+        return stretch === undefined || !isMetered ? [] : [{ region, ...stretch, leftOut }]
+      }),
       callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
       verdicts: this.#verdicts,
       inDoubtElsewhere: elsewhere.length,
@@ -193,6 +236,7 @@ class Matching {
     for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
     const regions = new Map<string, boolean>()
     const completeIn = (region: string): boolean => {
+      this.#ledgerRegions.add(region)
       const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
       regions.set(region, complete)
       return complete
@@ -207,9 +251,10 @@ class Matching {
       const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
       if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
       const { verdict, shown } = judgement
-      this.#add(verdict, shown, record, series)
+      const reconciled = this.#add(verdict, hour, shown, record, series)
       // Nearly all are quiet: nothing is made of them, nor waited for.
-      if (!QUIET.has(verdict)) await this.#options.onFinding({ ...judgement, series, hour, record, complete })
+      if (!QUIET.has(verdict))
+        await this.#options.onFinding({ ...judgement, series, hour, record, complete, reconciled })
     }
     for (const sightings of seen.values()) {
       const shown = sightings.filter(({ outcome }) => outcome === 'success')
@@ -219,23 +264,29 @@ class Matching {
         this.#pruned++
         continue
       }
-      this.#add('foreign', shown, undefined, first.series)
-      const found = { series: first.series, hour, record: undefined, complete: true }
+      const reconciled = this.#add('foreign', hour, shown, undefined, first.series)
+      const found = { series: first.series, hour, record: undefined, complete: true, reconciled }
       await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
     }
   }
 
+  /** Returns whether it is of the hours that are reconciled. */
   #add(
     verdict: Verdict,
+    hour: number,
     shown: readonly Sighting[],
     record: RecordEntry | undefined,
-    { dimension }: EventSeries,
-  ): void {
+    { region, dimension }: EventSeries,
+  ): boolean {
     const figures = this.#verdicts.get(verdict) ?? { records: 0, quantities: new Map() }
     this.#verdicts.set(verdict, figures)
     figures.records++
     const quantity = shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
     figures.quantities.set(dimension, (figures.quantities.get(dimension) ?? 0) + quantity)
+    const stretch = this.#stretches.get(region)
+    if (stretch === undefined || hour < stretch.from || hour >= stretch.to) return false
+    stretch.verdicts.set(verdict, (stretch.verdicts.get(verdict) ?? 0) + 1)
+    return true
   }
 
   #count({ caller, outcome, time }: Sighting): void {
