@@ -1,11 +1,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { Command, InvalidArgumentError } from 'commander'
-import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { REGION } from '../marketplace/region.ts'
 import { EventError } from '../reconcile/errors.ts'
 import { eventFiles, fileSource } from '../reconcile/event-files.ts'
-import { needsPerson, type RunOptions, runReconciliation } from '../reconcile/run.ts'
+import { needsPerson, type ReconcilableLedger, type RunOptions, runReconciliation } from '../reconcile/run.ts'
 import { json } from '../text/json.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
@@ -110,7 +109,7 @@ status is 1 where a person has to look, and for events that could not be read.`,
         : filesOf(paths)
       // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
       setFlagsFromString('--semi-space-growth-factor=1')
-      const work = async (ledger: Ledger) => {
+      const work = async (ledger: ReconcilableLedger) => {
         const findings: ReportedFinding[] = []
         const shown = new Map<string, number>()
         let unsettled = 0
@@ -136,8 +135,10 @@ status is 1 where a person has to look, and for events that could not be read.`,
         }
         if (unsettled > 0 || result.unread.count > 0) process.exitCode = 1
       }
-      if (settle || settleAbsent) await withLedger(options.ledger, dryRun ? 'read' : 'write', work)
-      else await withNotedLedger(options.ledger, work)
+      const decides = (settle || settleAbsent) && !dryRun
+      await withLedger(options.ledger, decides ? 'write' : 'read', ledger =>
+        work(decides ? ledger : notedElsewhere(ledger, options.ledger)),
+      )
     })
 }
 
@@ -158,16 +159,13 @@ function filesOf(paths: readonly string[]): { events: RunOptions['events']; othe
   }
 }
 
-/** To be noted in, where who asks may do that: who may only look sees the same. */
-async function withNotedLedger(address: string, work: (ledger: Ledger) => Promise<void>): Promise<void> {
-  let isOpen = false
-  try {
-    await withLedger(address, 'write', async ledger => {
-      isOpen = true
-      await work(ledger)
-    })
-  } catch (error) {
-    if (isOpen || !(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_READ_ONLY') throw error
-    await withLedger(address, 'read', work)
+/** Who only looks opens a ledger of an older version as little as other commands do; the note alone is written. */
+function notedElsewhere(ledger: Ledger, address: string): ReconcilableLedger {
+  return {
+    records: query => ledger.records(query),
+    audit: query => ledger.audit(query),
+    answers: () => ledger.answers(),
+    decide: (...decision) => ledger.decide(...decision),
+    note: note => withLedger(address, 'write', writable => writable.note(note)),
   }
 }

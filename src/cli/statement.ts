@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
+import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { withLedger } from './open-ledger.ts'
@@ -75,5 +76,5 @@ export async function readStatement(
   const isPeriod = period.from !== undefined || period.to !== undefined
   const lines = isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime
   const agreements = new Map((await ledger.agreements(customer)).map(agreement => [agreement.account.key, agreement]))
-  return { now, period, allTime, lines, agreements }
+  return { now, period, allTime, lines, agreements, reconciled: await reconciledRegions(ledger) }
 }

@@ -6,6 +6,7 @@ import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { gravity } from '../metering/preflight/finding.ts'
+import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { errorText } from './errors.ts'
@@ -32,8 +33,8 @@ export function statusCommand(): Command {
 With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to look at (held, in
 doubt, without a customer, usage that AWS does not take though there is an
-agreement, more than AWS takes in an hour, counters that were not simply counted),
-and 2 where usage is pending for long, no hour was closed for long, or the ledger
+agreement, more than AWS takes in an hour, counters that were not simply counted,
+what a reconciliation with AWS has found), and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
     )
     .action(async (options: Options) => {
@@ -64,7 +65,8 @@ async function read(options: Options): Promise<LedgerOverview> {
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
-    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused }
+    const reconciled = await reconciledRegions(ledger)
+    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused, reconciled }
   })
 }
 

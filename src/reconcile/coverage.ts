@@ -44,6 +44,8 @@ interface Region {
  */
 export class Coverage {
   readonly #regions = new Map<string, Region>()
+  /** Those in which nothing shows that the events are of the account that the ledger meters with. */
+  readonly #doubted = new Set<string>()
   /** Whether something could not be read: then it is not known what is missing. */
   broken = false
 
@@ -89,10 +91,15 @@ export class Coverage {
     return [...this.#regions.keys()].sort()
   }
 
+  /** Nothing of a region is taken for covered. */
+  doubt(name: string): void {
+    this.#doubted.add(name)
+  }
+
   /** Whether there are events of all the time in which AWS could have taken usage of an hour, or it was searched. */
   isCovered(name: string, hour: number): boolean {
     const region = this.#regions.get(name)
-    if (this.broken || region === undefined) return false
+    if (this.broken || region === undefined || this.#doubted.has(name)) return false
     const end = callsEndAt(hour)
     if (region.searched.some(({ from, to }) => from <= hour && to >= end)) return true
     if (region.hours.size === 0 || hourOf(region.from) >= hour || hourOf(region.to) <= end) return false

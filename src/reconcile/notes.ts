@@ -33,8 +33,8 @@ export interface ReconciledRegion {
   /** What runs have left open, as far as no later run of the same hours has found it otherwise. */
   readonly open: ReadonlyMap<Verdict, number>
   readonly leftOut: number
-  /** When the last run was. */
-  readonly at?: number
+  /** Of the runs that left something open: from the first of their hours to the last one, and when the youngest was. */
+  readonly opened?: Span & { readonly at: number }
 }
 
 /** What of the trail is read: some months of runs. */
@@ -57,19 +57,26 @@ export async function reconciledRegions(ledger: Pick<Ledger, 'audit' | 'answers'
   }
   const sorted = [...found].sort(([one], [other]) => (one < other ? -1 : 1))
   return sorted.map(([region, notes]) => {
+    // The youngest come first.
+    const last = notes.filter(
+      ({ from, to }, index) => !notes.slice(0, index).some(later => later.from <= from && later.to >= to),
+    )
     const open = new Map<Verdict, number>()
-    let leftOut = 0
-    for (const [index, { from, to, ...note }] of notes.entries()) {
-      // The youngest come first.
-      if (notes.slice(0, index).some(later => later.from <= from && later.to >= to)) continue
-      leftOut += note.leftOut
+    for (const note of last) {
       for (const [verdict, count = 0] of Object.entries(note.open)) {
         open.set(verdict as Verdict, (open.get(verdict as Verdict) ?? 0) + count)
       }
     }
-    const [last] = notes
-    const hours = unionOf(notes.map(({ since, to }) => ({ from: since, to })))
-    return { region, hours, open, leftOut, ...(last !== undefined && { at: last.at }) }
+    const left = last.filter(note => Object.keys(note.open).length > 0)
+    const opened = {
+      from: Math.min(...left.map(({ from }) => from)),
+      to: Math.max(...left.map(({ to }) => to)),
+      at: Math.max(...left.map(({ at }) => at)),
+    }
+    return {
+      ...{ region, open, hours: unionOf(notes.map(({ since, to }) => ({ from: since, to }))) },
+      ...{ leftOut: last.reduce((sum, note) => sum + note.leftOut, 0), ...(left.length > 0 && { opened }) },
+    }
   })
 }
 

@@ -96,22 +96,30 @@ export async function reconcile(
     const coverage = new Coverage()
     const unread = await readAll(options.events, evidence, coverage)
     const files = options.events.filter(({ asked }) => !asked).length
-    return { files, ...(await new Matching(ledger, options, evidence, coverage).run()), unread }
+    const { strange, ...result } = await new Matching(ledger, options, evidence, coverage).run()
+    for (const region of strange) tell(unread, strangeText(region))
+    return { files, ...result, unread }
   } finally {
     evidence.close()
   }
 }
 
-async function readAll(
-  sources: readonly EventSource[],
-  evidence: Evidence,
-  coverage: Coverage,
-): Promise<Reconciliation['unread']> {
-  const unread = { count: 0, first: [] as string[] }
-  const tell = (problem: string) => {
-    unread.count++
-    if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
-  }
+interface Unread {
+  count: number
+  readonly first: string[]
+}
+
+function tell(unread: Unread, problem: string): void {
+  unread.count++
+  if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
+}
+
+const strangeText = (region: string) =>
+  `The events of ${region} show no call of this ledger, which has records there: are they of the AWS account that meters ` +
+  '(the credentials that CloudTrail was asked with), and of the right time? Nothing there is taken for complete.'
+
+async function readAll(sources: readonly EventSource[], evidence: Evidence, coverage: Coverage): Promise<Unread> {
+  const unread: Unread = { count: 0, first: [] }
   const failed: SearchError[] = []
   for (const source of sources) {
     try {
@@ -121,14 +129,14 @@ async function readAll(
         },
         unreadable: problem => {
           coverage.broken = true
-          tell(problem)
+          tell(unread, problem)
         },
         searched: (region, span) => coverage.search(region, span),
       })
     } catch (error) {
       if (!(error instanceof SearchError)) throw error
       failed.push(error)
-      tell(error.message)
+      tell(unread, error.message)
     }
   }
   // Of nothing there is nothing to report.
@@ -167,13 +175,15 @@ class Matching {
     this.#isOurs = ours.size === 0 ? undefined : ({ principal, arn }) => ours.has(principal) || ours.has(arn)
   }
 
-  async run(): Promise<Omit<Reconciliation, 'files' | 'unread'>> {
+  async run(): Promise<Omit<Reconciliation, 'files' | 'unread'> & { strange: string[] }> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
     const [pruned] = await this.#ledger.audit({ actions: ['prune'], limit: 1 })
     const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
     this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
     this.#prunedBefore = prunedBefore(pruned?.detail)
     const { span } = this.#coverage
+    const strange = await this.#strangeRegions()
+    for (const region of strange) this.#coverage.doubt(region)
     // AWS takes usage of a day: what was called first may be of an hour before.
     const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
     for (const region of within === undefined ? [] : this.#coverage.regionNames) {
@@ -190,7 +200,7 @@ class Matching {
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
     const regions = this.#coverage.regions()
     return {
-      regions,
+      ...{ regions, strange: strange.filter(name => this.#ledgerRegions.has(name)) },
       otherRegions: [...this.#ledgerRegions].filter(name => !this.#coverage.regionNames.includes(name)).sort(),
       reconciled: regions.flatMap(({ region, leftOut, calls, searched }) => {
         const stretch = this.#stretches.get(region)
@@ -203,6 +213,27 @@ class Matching {
       inDoubtElsewhere: elsewhere.length,
       pruned: this.#pruned,
     }
+  }
+
+  /**
+   * Those whose events show no call with a record of the ledger's: of another AWS account there are none, too, and that
+   * would seem to prove that AWS has billed nothing.
+   */
+  async #strangeRegions(): Promise<string[]> {
+    const regions = this.#coverage.regions()
+    const strange = new Set(regions.map(({ region }) => region))
+    const called = regions.filter(({ calls }) => calls > 0)
+    for (const hour of this.#evidence.hours().reverse()) {
+      if (!called.some(({ region }) => strange.has(region))) break
+      const seen = this.#evidence.ofHour(hour)
+      if (![...seen.values()].some(([first]) => first !== undefined && strange.has(first.series.region))) continue
+      for (const record of await this.#recordsOf(hour, hour + HOUR)) {
+        const sightings = seen.get(seriesKey(seriesOf(record))) ?? []
+        if (sightings.some(({ quantity }) => quantity === record.quantity)) strange.delete(record.region)
+      }
+      await setImmediate()
+    }
+    return [...strange]
   }
 
   /** The ledger's records of each hour, read in parts of about as many as fit easily into memory. */

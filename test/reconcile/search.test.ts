@@ -193,6 +193,11 @@ test('what CloudTrail does not answer is asked again while that helps, and else 
     )
   }
   await assert.rejects(ask(t, at, {}, 'http://127.0.0.1:1'), /it cannot be reached\. Is the region right/)
+  // Of another account there is nothing of this ledger, which proves nothing.
+  const another = await metered(t, ':memory:', { cloudTrail: { lookupsPerSecond: null } })
+  const wrong = await ask(t, at, { settle: true, settleAbsent: true }, another.aws.url)
+  assert.deepEqual([wrong.told, wrong.run.noted], [['undecided 3', 'undecided 4', 'undecided 5'], 'nothing'])
+  assert.match(wrong.run.unread.first[0] ?? '', /^The events of us-east-1 show no call of this ledger/)
   // What was answered before is good: two days are, and the third is not.
   const half = await failing(t, at, [undefined, undefined, 'AccessDeniedException'])
   const { run } = await ask(t, at, {}, half)

@@ -1,12 +1,13 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
 import { breaches, difference } from '../../ledger/rules/equation.ts'
+import { reconciledJson } from '../../text/reconciled.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { agreementJson } from './agreements.ts'
 import { byDimension, type Figures, reasonsOf, type StatementReport, sumOf } from './statement.ts'
 
 /** The statement for a program. Amounts are decimal numbers of base units, as strings: exact at any size. */
-export function statementJson({ now, period, lines, allTime, agreements }: StatementReport): object {
+export function statementJson({ now, period, lines, allTime, agreements, reconciled = [] }: StatementReport): object {
   return {
     at: iso(now),
     from: period.from === undefined ? null : iso(period.from),
@@ -31,6 +32,7 @@ export function statementJson({ now, period, lines, allTime, agreements }: State
     }),
     equationHolds: breaches(allTime).length === 0,
     breaches: breachesJson(allTime),
+    reconciled: reconciledJson(reconciled),
   }
 }
 

@@ -4,6 +4,7 @@ import { agreementText } from '../../text/agreement.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { baseScale, quantityScale, type Scale } from '../../text/quantity.ts'
+import { reconciledLines } from '../../text/reconciled.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { shortTime } from '../../text/time.ts'
 import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
@@ -37,6 +38,7 @@ export function statementTable(report: StatementReport, options: StatementTableO
     ...(body.includes('~') ? ['~ is rounded; --base-units and --format json have it exactly.'] : []),
     ...(isPeriod(report.period) ? [PERIOD_NOTE] : []),
     equationText(report.allTime, options.paint) + (isPeriod(report.period) ? ' (Since the ledger began.)' : ''),
+    ...reconciledLines(report.reconciled ?? []),
   ]
   return `${body}\n\n${notes.join('\n')}`
 }

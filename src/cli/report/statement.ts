@@ -1,4 +1,5 @@
 import type { Agreement, HeldReason, StatementLine } from '../../ledger/ledger.ts'
+import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import type { Period } from '../period.ts'
 
 /** What a statement shows. */
@@ -12,6 +13,8 @@ export interface StatementReport {
   readonly agreements: ReadonlyMap<string, Agreement>
   /** The lines of all time, of the same customers and dimensions: what the equation is about. */
   readonly allTime: readonly StatementLine[]
+  /** Up to when the ledger was reconciled with AWS, all of it. */
+  readonly reconciled?: readonly ReconciledRegion[]
 }
 
 /** What is summed for a dimension. */

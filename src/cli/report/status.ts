@@ -5,9 +5,11 @@ import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
+import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { oneLine, printable } from '../../text/printable.ts'
+import { openText, recentFindings, reconcileCommand, reconciledJson, reconciledLines } from '../../text/reconciled.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -27,11 +29,12 @@ export interface LedgerOverview {
   readonly overflows: readonly Overflow[] | undefined
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
   readonly refused?: number
+  readonly reconciled?: readonly ReconciledRegion[]
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: LedgerOverview, paint: Paint = plain): string {
-  const { name, size, now, status, dimensions, answers, overflows } = report
+  const { name, size, now, status, dimensions, answers, overflows, reconciled = [] } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
     list.length === 0
@@ -54,6 +57,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Waiting', figures(status.waiting)],
     ['More than fits', overflowRow(overflows)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
+    ['With AWS', reconciled.length === 0 ? ['nothing was sent yet'] : reconciledLines(reconciled)],
     [
       'Not counted',
       notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${printable(reason)}: ${points}`),
@@ -76,7 +80,11 @@ export function problemsOf({
   answers,
   overflows = [],
   refused = 0,
-}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused'>): Required<Finding>[] {
+  reconciled = [],
+}: Pick<
+  LedgerOverview,
+  'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused' | 'reconciled'
+>): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
@@ -122,6 +130,10 @@ export function problemsOf({
       ...{ name: 'refused', state: 'warning', advice: 'marketplace-meter agreements' },
       message: `AWS does not take usage of ${customers}; it waits for a day, and is held then`,
     })
+  }
+  for (const { region, open, opened } of recentFindings(reconciled, now)) {
+    const message = `Reconciled with AWS in ${printable(region)}: ${openText(open)}`
+    problems.push({ name: 'reconciled', state: 'warning', message, advice: reconcileCommand(region, opened) })
   }
   const records = (doubtful: boolean) =>
     status.held.reduce((sum, { records, reason }) => sum + ((reason === 'in-doubt') === doubtful ? records : 0), 0)
@@ -180,7 +192,7 @@ function windowText(hour: number, now: number): string {
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
 export function statusJson(report: LedgerOverview): object {
-  const { name, size, now, status, answers, dimensions, overflows } = report
+  const { name, size, now, status, answers, dimensions, overflows, reconciled = [] } = report
   const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
     amount,
@@ -207,6 +219,7 @@ export function statusJson(report: LedgerOverview): object {
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
+    reconciled: reconciledJson(reconciled),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
   }

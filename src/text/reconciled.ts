@@ -1,0 +1,68 @@
+import { HOUR } from '../ledger/hours.ts'
+import type { Verdict } from '../reconcile/judgement.ts'
+import type { ReconciledRegion } from '../reconcile/notes.ts'
+import { printable } from './printable.ts'
+import { iso, shortTime } from './time.ts'
+
+/** Whether and up to when a ledger was held against what AWS wrote down, in words. */
+
+/** What a run finds and the ledger does not hold. */
+const OPEN: Partial<Record<Verdict, string>> = {
+  missing: 'metered, and in no event of AWS',
+  'two-senders': 'sent by two with equal quantities',
+  foreign: 'billed by AWS, and not by this ledger',
+  'other-quantity': 'billed by AWS with another quantity',
+  'other-id': 'billed by AWS under another MeteringRecordId',
+  billed: 'billed by AWS, and given back by the ledger',
+}
+
+/** `2 metered, and in no event of AWS; 1 …` */
+export function openText(open: ReconciledRegion['open']): string {
+  return [...open].map(([verdict, count]) => `${count} ${OPEN[verdict] ?? printable(verdict)}`).join('; ')
+}
+
+/** A line for each region; none where nothing was ever sent. */
+export function reconciledLines(regions: readonly ReconciledRegion[]): string[] {
+  return regions.flatMap(({ region, hours, open, leftOut, opened }) => {
+    const name = printable(region)
+    const last = hours.at(-1)
+    if (last === undefined) return [`${name}: not reconciled with AWS yet (reconcile --cloudtrail)`]
+    const gap = hours.length > 1 ? `, with gaps before since ${shortTime(hours[0]?.from ?? 0)}` : ''
+    return [
+      `${name}: reconciled with AWS from ${shortTime(last.from)} to ${shortTime(last.to)}${gap}`,
+      ...(opened === undefined
+        ? []
+        : [`  left open: ${openText(open)}`, `  to see it: ${reconcileCommand(region, opened)}`]),
+      ...(leftOut === 0 ? [] : [`  ${leftOut} calls of which CloudTrail has left out the records`]),
+    ]
+  })
+}
+
+/** What shows the findings of some hours of a region once more. */
+export function reconcileCommand(region: string, { from, to }: { readonly from: number; readonly to: number }): string {
+  // The end is named by its last hour.
+  const hour = (time: number) => iso(time).slice(0, 13)
+  return `marketplace-meter reconcile --cloudtrail --region ${printable(region)} --from ${hour(from)} --to ${hour(to - HOUR)}`
+}
+
+/** So long is something that was found a warning: a person comes back from a weekend. */
+const SHOWN = 7 * 24 * HOUR
+
+/** The regions in which runs have lately found what a person has to look at. */
+export function recentFindings(regions: readonly ReconciledRegion[], now: number): Required<ReconciledRegion>[] {
+  return regions.filter(
+    (region): region is Required<ReconciledRegion> => region.opened !== undefined && region.opened.at > now - SHOWN,
+  )
+}
+
+/** The same for a program. */
+export function reconciledJson(regions: readonly ReconciledRegion[]): object[] {
+  return regions.map(({ region, hours, open, leftOut }) => ({
+    region,
+    until: isoOrNull(hours.at(-1)?.to),
+    hours: hours.map(({ from, to }) => ({ from: iso(from), to: iso(to) })),
+    ...{ open: Object.fromEntries(open), leftOut },
+  }))
+}
+
+const isoOrNull = (time: number | undefined) => (time === undefined ? null : iso(time))
