@@ -97,14 +97,14 @@ export async function reconciliationNote(
   return { action: 'reconcile', detail: JSON.stringify({ regions: Object.fromEntries(told) }) }
 }
 
-/** Who runs in turn with others says first that it does. */
-export const begunNote: Pick<Note, 'action' | 'detail'> = {
+/** Who runs in turn with other processes says first that it does. */
+export const begunNote = (id: string): Pick<Note, 'action' | 'detail'> => ({
   action: 'reconcile',
-  detail: JSON.stringify({ begun: true }),
-}
+  detail: JSON.stringify({ begun: id }),
+})
 
-/** Whether it says only that a run has begun. */
-export const isBegun = (detail: string | undefined): boolean => detail === begunNote.detail
+/** Who has begun a run, where it says only that. */
+export const begunBy = (detail: string | undefined): unknown => membersOf(parsed(detail)).begun
 
 /** What a note says; nothing of what is none. */
 function readNote(detail: string | undefined): (NotedRegion & { readonly since: number })[] {

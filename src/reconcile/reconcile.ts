@@ -154,7 +154,7 @@ class Matching {
   readonly #callers = new Map<string, CallerFigures>()
   readonly #verdicts = new Map<Verdict, VerdictFigures>()
   readonly #stretches = new Map<string, Span & { readonly verdicts: Map<Verdict, number> }>()
-  /** Of which the ledger has records. */
+  /** Of which the ledger has records that were sent. */
   readonly #ledgerRegions = new Set<string>()
   readonly #isOurs: ((caller: Caller) => boolean) | undefined
   #pruned = 0
@@ -182,14 +182,14 @@ class Matching {
     this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
     this.#prunedBefore = prunedBefore(pruned?.detail)
     const { span } = this.#coverage
-    const strange = await this.#strangeRegions()
-    for (const region of strange) this.#coverage.doubt(region)
     // AWS takes usage of a day: what was called first may be of an hour before.
     const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
     for (const region of within === undefined ? [] : this.#coverage.regionNames) {
       const stretch = this.#coverage.stretch(region, within as Span)
       if (stretch !== undefined) this.#stretches.set(region, { ...stretch, verdicts: new Map() })
     }
+    const strange = await this.#strangeRegions()
+    for (const region of strange) this.#coverage.doubt(region)
     const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
     const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
     for (const hour of others) await this.#hour(hour, await this.#recordsOf(hour, hour + HOUR))
@@ -199,14 +199,16 @@ class Matching {
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
     const regions = this.#coverage.regions()
+    // Where there is nothing to be seen, nothing is missing.
+    const suspect = strange.filter(name => this.#ledgerRegions.has(name))
     return {
-      ...{ regions, strange: strange.filter(name => this.#ledgerRegions.has(name)) },
+      ...{ regions, strange: suspect },
       otherRegions: [...this.#ledgerRegions].filter(name => !this.#coverage.regionNames.includes(name)).sort(),
       reconciled: regions.flatMap(({ region, leftOut, calls, searched }) => {
         const stretch = this.#stretches.get(region)
         // A trail has other services' events of regions in which nothing is metered.
         const isMetered = calls > 0 || searched.length > 0 || this.#ledgerRegions.has(region)
-        return stretch === undefined || !isMetered ? [] : [{ region, ...stretch, leftOut }]
+        return stretch === undefined || !isMetered || suspect.includes(region) ? [] : [{ region, ...stretch, leftOut }]
       }),
       callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
       verdicts: this.#verdicts,
@@ -267,7 +269,6 @@ class Matching {
     for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
     const regions = new Map<string, boolean>()
     const completeIn = (region: string): boolean => {
-      this.#ledgerRegions.add(region)
       const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
       regions.set(region, complete)
       return complete
@@ -278,6 +279,7 @@ class Matching {
       const sightings = seen.get(key) ?? []
       seen.delete(key)
       const complete = completeIn(record.region)
+      if (record.attempts > 0) this.#ledgerRegions.add(record.region)
       const attemptsKnown = hour > this.#restoredAt
       const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
       if (judgement.verdict === 'agreed') this.#agree(judgement.shown)

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HOUR, SECOND, wholeSecond } from '../ledger/hours.ts'
+import { HOUR, hourOf, SECOND, wholeSecond } from '../ledger/hours.ts'
 import { backoff } from '../metering/backoff.ts'
 import { describe, type Fault, faultOf } from '../metering/faults.ts'
 import { Pacer, type PacerClock } from '../metering/pacer.ts'
 import { shortTime } from '../text/time.ts'
-import type { Span } from './coverage.ts'
+import { callsEndAt, type Span } from './coverage.ts'
 import { EventError, SearchError } from './errors.ts'
 import { readEvent } from './event.ts'
 import type { EventSink, EventSource } from './event-source.ts'
@@ -14,6 +14,13 @@ import type { CloudTrailClient, LookupRequest } from './search-client.ts'
 export const HISTORY = 90 * 24 * HOUR - HOUR
 /** Events are there after about 15 minutes, as far as AWS can: what is younger than four times that is not relied on. */
 export const DELAY = HOUR
+
+/** Up to which hour all calls of an hour can be searched for, by now. */
+export function searchableUntil(now: number): number {
+  let hour = hourOf(now)
+  while (callsEndAt(hour - HOUR) > now - DELAY) hour -= HOUR
+  return hour
+}
 
 /** What AWS takes of an account and region, a second. */
 const REQUESTS_PER_SECOND = 2

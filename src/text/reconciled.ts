@@ -6,14 +6,17 @@ import { iso, shortTime } from './time.ts'
 
 /** Whether and up to when a ledger was held against what AWS wrote down, in words. */
 
-/** What a run finds and the ledger does not hold. */
+/** What a run finds. */
 const OPEN: Partial<Record<Verdict, string>> = {
   missing: 'metered, and in no event of AWS',
   'two-senders': 'sent by two with equal quantities',
   foreign: 'billed by AWS, and not by this ledger',
   'other-quantity': 'billed by AWS with another quantity',
   'other-id': 'billed by AWS under another MeteringRecordId',
-  billed: 'billed by AWS, and given back by the ledger',
+  billed: 'billed by AWS, and not metered in the ledger',
+  'not-billed': 'in doubt, and not billed by AWS',
+  absent: 'in doubt, and in no event of AWS',
+  undecided: 'in doubt, and no event proves anything',
 }
 
 /** `2 metered, and in no event of AWS; 1 …` */
@@ -55,8 +58,18 @@ export function recentFindings(regions: readonly ReconciledRegion[], now: number
   )
 }
 
-/** The same for a program. */
-export function reconciledJson(regions: readonly ReconciledRegion[]): object[] {
+/** The same for a program. Times are ISO 8601. */
+export interface ReconciledReport {
+  readonly region: string
+  /** Null where it was never reconciled. */
+  readonly until: string | null
+  readonly hours: readonly { readonly from: string; readonly to: string }[]
+  /** What is left open, by its verdict. */
+  readonly open: Readonly<Partial<Record<string, number>>>
+  readonly leftOut: number
+}
+
+export function reconciledJson(regions: readonly ReconciledRegion[]): ReconciledReport[] {
   return regions.map(({ region, hours, open, leftOut }) => ({
     region,
     until: isoOrNull(hours.at(-1)?.to),

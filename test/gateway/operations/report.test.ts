@@ -197,6 +197,7 @@ function reading(scene: Scene) {
         return ledger.audit()
       },
       agreements: () => ledger.agreements(),
+      answers: () => ledger.answers(),
     },
     dimensions: [TOKENS],
     activity: scene.activity,
