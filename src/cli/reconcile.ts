@@ -4,7 +4,8 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { REGION } from '../marketplace/region.ts'
 import { EventError } from '../reconcile/errors.ts'
 import { eventFiles, fileSource } from '../reconcile/event-files.ts'
-import { needsPerson, type ReconcilableLedger, type RunOptions, runReconciliation } from '../reconcile/run.ts'
+import type { EventSource } from '../reconcile/event-source.ts'
+import { needsPerson, type ReconcilableLedger, runReconciliation } from '../reconcile/run.ts'
 import { json } from '../text/json.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
@@ -149,7 +150,7 @@ function region(value: string, all: string[] = []): string[] {
   return [...all, value]
 }
 
-function filesOf(paths: readonly string[]): { events: RunOptions['events']; others: string[] } {
+function filesOf(paths: readonly string[]): { events: EventSource[]; others: string[] } {
   try {
     const { files, others } = eventFiles(paths, process.stdin)
     return { events: files.map(fileSource), others }

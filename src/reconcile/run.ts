@@ -4,6 +4,7 @@ import { HOUR, hourOf } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { PacerClock } from '../metering/pacer.ts'
 import { callsEndAt, type Span } from './coverage.ts'
+import { eventFiles, fileSource } from './event-files.ts'
 import type { EventSource } from './event-source.ts'
 import { type NotedRegion, reconciledRegions, reconciliationNote } from './notes.ts'
 import { decisionOf, type Finding, type Reconciliation, reconcile } from './reconcile.ts'
@@ -22,8 +23,8 @@ export interface CloudTrailOptions {
 }
 
 export interface RunOptions {
-  /** Files of events, or CloudTrail, which is asked. */
-  readonly events: readonly EventSource[] | CloudTrailOptions
+  /** Paths of files of events, or of folders of them; or how CloudTrail is asked, as it is by default. */
+  readonly events?: readonly (string | EventSource)[] | CloudTrailOptions
   /** Whose calls are this ledger's: ARNs of roles, users or sessions. */
   readonly callers?: readonly string[]
   /**
@@ -78,10 +79,18 @@ export function needsPerson({ settled, verdict, record, shown }: SettledFinding)
  * trail up to where that was done, and what it has left open.
  *
  * @throws ConfigurationError where an option is wrong, or the package `@aws-sdk/client-cloudtrail` is not installed
+ * @throws EventError where there is no such file
  * @throws SearchError where CloudTrail answers nothing at all; where it answers in part, `unread` says what is missing
  */
 export async function runReconciliation(ledger: ReconcilableLedger, options: RunOptions): Promise<Run> {
-  const { events, callers = [], settle = false, settleAbsent = false, dryRun = false, onFinding = () => {} } = options
+  const {
+    events = {},
+    callers = [],
+    settle = false,
+    settleAbsent = false,
+    dryRun = false,
+    onFinding = () => {},
+  } = options
   const { who = 'reconcile', now = Date.now() } = options
   if ((settle || settleAbsent) && callers.length === 0) {
     throw configurationError(["callers: expected the role or user that the ledger's calls are made with, got none"])
@@ -90,7 +99,7 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
   const { from, to } = asked ?? options
   const regions = new Map<string, Tally>()
   const found = await reconcile(ledger, {
-    ...{ events: asked?.sources ?? (events as readonly EventSource[]), callers },
+    ...{ events: asked?.sources ?? sourcesOf(events as readonly (string | EventSource)[]), callers },
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
     onFinding: async finding => {
@@ -117,7 +126,11 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
   }
 }
 
-const isAsked = (events: RunOptions['events']): events is CloudTrailOptions => !Array.isArray(events)
+const isAsked = (events: NonNullable<RunOptions['events']>): events is CloudTrailOptions => !Array.isArray(events)
+
+/** @throws EventError where there is no such file */
+const sourcesOf = (events: readonly (string | EventSource)[]): EventSource[] =>
+  events.flatMap(one => (typeof one === 'string' ? eventFiles([one], process.stdin).files.map(fileSource) : [one]))
 
 /** A search for each region, of all calls in which AWS could have taken usage of the hours that are looked at. */
 async function searches(
