@@ -1,7 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
-import { REGION } from '../marketplace/region.ts'
 import { EventError } from '../reconcile/errors.ts'
 import { eventFiles, fileSource } from '../reconcile/event-files.ts'
 import type { EventSource } from '../reconcile/event-source.ts'
@@ -51,7 +50,7 @@ export function reconcileCommand(): Command {
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
     )
     .option('--cloudtrail', "ask CloudTrail's event history instead")
-    .option('--region <region>', 'where to ask; may be repeated. By default where the records were sent', region)
+    .option('--region <region>', 'where to ask; may be repeated. By default where the records were sent', collect)
     .addOption(ledgerOption())
     .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
@@ -144,11 +143,6 @@ status is 1 where a person has to look, and for events that could not be read.`,
 }
 
 const collect = (value: string, all: string[] = []) => [...all, value]
-
-function region(value: string, all: string[] = []): string[] {
-  if (!REGION.test(value)) throw new InvalidArgumentError('Expected a region such as us-east-1.')
-  return [...all, value]
-}
 
 function filesOf(paths: readonly string[]): { events: EventSource[]; others: string[] } {
   try {

@@ -6,9 +6,9 @@ import type { ReconciliationReport } from '../metering/reporter.ts'
 import type { Span } from '../reconcile/coverage.ts'
 import type { Verdict } from '../reconcile/judgement.ts'
 import { begunBy, begunNote, reconciledRegions } from '../reconcile/notes.ts'
+import { openText, reconcileCommand } from '../reconcile/reconciled-text.ts'
 import { type CloudTrailOptions, needsPerson, type ReconcilableLedger, runReconciliation } from '../reconcile/run.ts'
 import { searchableUntil } from '../reconcile/search.ts'
-import { openText, reconcileCommand } from '../text/reconciled.ts'
 
 export interface ReconcileOptions extends Pick<CloudTrailOptions, 'clientFor' | 'clock'> {
   /** How often, in milliseconds. */

@@ -1,7 +1,8 @@
-import { configurationError } from '../check.ts'
+import { configurationError, show } from '../check.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { HOUR, hourOf } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { REGION } from '../marketplace/region.ts'
 import type { PacerClock } from '../metering/pacer.ts'
 import { callsEndAt, type Span } from './coverage.ts'
 import { eventFiles, fileSource } from './event-files.ts'
@@ -140,6 +141,9 @@ async function searches(
 ): Promise<Span & { sources: EventSource[]; calls: Span }> {
   const known = await reconciledRegions(ledger)
   const regions = wanted ?? known.map(({ region }) => region)
+  const wrong = regions.filter(region => !REGION.test(region)).map(show)
+  if (wrong.length > 0)
+    throw configurationError([`regions: expected regions such as us-east-1, got ${wrong.join(', ')}`])
   if (regions.length === 0) {
     throw configurationError(['regions: expected one to ask in, got none: the ledger has not sent anything yet'])
   }

@@ -260,11 +260,12 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
     /^error: CloudTrail in us-east-1 was not searched .*: no AWS credentials were found\. Set AWS_PROFILE,/,
   )
   assert.equal(status, 1)
+  const wrongRegion = await command([...ask, '--region', 'Frankfurt'])
+  assert.match(wrongRegion.stderr, /regions: expected regions such as us-east-1, got "Frankfurt"/)
   for (const [args, told] of [
     [['reconcile'], /Expected files of events, or --cloudtrail\./],
     [['reconcile', '--cloudtrail', path], /Expected files of events, or --cloudtrail\./],
     [['reconcile', path, '--region', 'us-east-1'], /Expected --region with --cloudtrail\./],
-    [['reconcile', '--cloudtrail', '--region', 'Frankfurt'], /Expected a region such as us-east-1\./],
   ] as const) {
     const wrong = await command([...args])
     assert.deepEqual([wrong.status, told.test(wrong.stderr)], [2, true], wrong.stderr)

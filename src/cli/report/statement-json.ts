@@ -1,6 +1,6 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
 import { breaches, difference } from '../../ledger/rules/equation.ts'
-import { reconciledJson } from '../../text/reconciled.ts'
+import { reconciledJson } from '../../reconcile/reconciled-text.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { agreementJson } from './agreements.ts'

@@ -6,10 +6,16 @@ import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
+import {
+  openText,
+  recentFindings,
+  reconcileCommand,
+  reconciledJson,
+  reconciledLines,
+} from '../../reconcile/reconciled-text.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { oneLine, printable } from '../../text/printable.ts'
-import { openText, recentFindings, reconcileCommand, reconciledJson, reconciledLines } from '../../text/reconciled.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'

@@ -1,8 +1,8 @@
 import { HOUR } from '../ledger/hours.ts'
-import type { Verdict } from '../reconcile/judgement.ts'
-import type { ReconciledRegion } from '../reconcile/notes.ts'
-import { printable } from './printable.ts'
-import { iso, shortTime } from './time.ts'
+import { printable } from '../text/printable.ts'
+import { iso, shortTime } from '../text/time.ts'
+import type { Verdict } from './judgement.ts'
+import type { ReconciledRegion } from './notes.ts'
 
 /** Whether and up to when a ledger was held against what AWS wrote down, in words. */
 
