@@ -149,7 +149,9 @@ export class Reconciling {
       const told = [...found].map(([kind, count]) => ({ kind, count, message: foundText(region, hours, kind, count) }))
       report({ type: 'reconciled', region, ...hours, agreed, settled, found: told })
       if (run.unread.count > 0) return run.unread.first[0]
-      return run.noted === 'noted' ? undefined : `What was reconciled in ${region} could not be noted.`
+      return run.noted === 'noted'
+        ? undefined
+        : `What was reconciled in ${region} could not be noted. ${run.refusal ?? ''}`
     } catch (error) {
       // A ledger's faults are the gateway's in any case.
       if (signal.aborted || error instanceof LedgerError) throw error

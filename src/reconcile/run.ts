@@ -62,8 +62,10 @@ export interface SettledFinding extends Finding {
 export interface Run extends Reconciliation {
   /** Of what time calls were to be searched for, where CloudTrail was asked. */
   readonly asked?: Span
-  /** Whether the audit trail has it: not a dry run, nor one that has reconciled no hour, nor where who runs may not write. */
-  readonly noted: 'noted' | 'nothing' | 'dry-run' | 'read-only'
+  /** Whether the audit trail has it: not a dry run, nor one that has reconciled no hour, nor where who runs may only read. */
+  readonly noted: 'noted' | 'nothing' | 'dry-run' | 'refused'
+  /** Why the ledger has not taken the note. */
+  readonly refusal?: string
 }
 
 /** Of a ledger what a run reads and writes. */
@@ -122,7 +124,8 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
     await ledger.note({ ...note, who, why, now })
     return { ...result, noted: 'noted' }
   } catch (error) {
-    if (error instanceof LedgerError && error.code === 'ERR_LEDGER_READ_ONLY') return { ...result, noted: 'read-only' }
+    // What was found is told all the same. Engines say in different ways that a role may only read.
+    if (error instanceof LedgerError) return { ...result, noted: 'refused', refusal: error.message }
     throw error
   }
 }

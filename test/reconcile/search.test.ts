@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { CloudTrail } from '@aws-sdk/client-cloudtrail'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { SearchError } from '../../src/reconcile/errors.ts'
 import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { type RunOptions, runReconciliation, type SettledFinding } from '../../src/reconcile/run.ts'
@@ -95,6 +99,20 @@ test('whatever CloudTrail does with its events, it is asked at its pace, and not
       assert.ok((run.reconciled[0]?.leftOut ?? 0) > 0)
     }
   }
+})
+
+test('who may only read a ledger sees the same, and that it is not noted', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'reader-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'ledger.sqlite')
+  const at = await metered(t, path)
+  await at.meter(DOUBTS)
+  await at.later()
+  const reader = new SqliteLedger({ path, readOnly: true })
+  const { told, run } = await ask(t, { clock: at.clock, now: at.now, aws: at.aws, ledger: reader })
+  await reader.close()
+  assert.deepEqual([told, run.noted], [['billed 3', 'absent 4', 'not-billed 5'], 'refused'])
+  assert.match(run.refusal ?? '', /read/)
 })
 
 test('regions are asked by themselves, a page at a time', async t => {

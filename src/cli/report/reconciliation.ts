@@ -171,7 +171,7 @@ function notSearched({ regions, asked }: Run): string[] {
 }
 
 /** Up to where it was noted that the ledger is reconciled. */
-function notedText({ reconciled, noted }: Run): string | undefined {
+function notedText({ reconciled, noted, refusal = '' }: Run): string | undefined {
   if (noted === 'dry-run') return undefined
   if (noted === 'nothing') return 'No hour was read or searched without a gap: nothing is noted as reconciled.'
   const hours = reconciled.map(
@@ -179,7 +179,7 @@ function notedText({ reconciled, noted }: Run): string | undefined {
   )
   const what = `Reconciled, all events that there are: ${hours.join('; ')}.`
   if (noted === 'noted') return `${what} The audit trail has it.`
-  return `${what}\nIt is not in the audit trail: this role may only read the ledger. Have one that may write run it.`
+  return `${what}\nThe audit trail does not have it (${printable(refusal)}): have a role that may write the ledger run it.`
 }
 
 const MOST_GAPS = 3
