@@ -28,7 +28,7 @@ async function metered(t: TestContext, ...options: Parameters<typeof Metered.beg
 /** Asks with the AWS SDK's own client, paced by the simulator's clock. */
 async function ask(
   t: TestContext,
-  { ledger, aws, clock, now }: Metered,
+  { ledger, aws, clock, now }: Pick<Metered, 'ledger' | 'aws' | 'clock' | 'now'>,
   options: Partial<RunOptions> = {},
   at = aws.url,
 ) {
