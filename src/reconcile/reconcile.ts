@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { Coverage, type RegionCoverage, type Span } from './coverage.ts'
-import { SearchError } from './errors.ts'
+import { EventError, SearchError } from './errors.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
 import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
@@ -99,10 +99,19 @@ export async function reconcile(
     const { strange, ...result } = await new Matching(ledger, options, evidence, coverage).run()
     for (const region of strange) tell(unread, strangeText(region))
     return { files, ...result, unread }
+  } catch (error) {
+    throw isTemporaryFile(error) ? new EventError(NO_ROOM, { cause: error }) : error
   } finally {
     evidence.close()
   }
 }
+
+/** A ledger's own have another name by then. */
+const isTemporaryFile = (error: unknown): boolean => (error as NodeJS.ErrnoException)?.code === 'ERR_SQLITE_ERROR'
+
+const NO_ROOM =
+  'Events are gathered in a temporary file, which cannot be written: make room where TMPDIR says, or have it name a folder ' +
+  'that can be written.'
 
 interface Unread {
   count: number

@@ -1,6 +1,7 @@
 import { HOUR } from '../ledger/hours.ts'
 import { printable } from '../text/printable.ts'
 import { iso, shortTime } from '../text/time.ts'
+import type { Span } from './coverage.ts'
 import type { Verdict } from './judgement.ts'
 import type { ReconciledRegion } from './notes.ts'
 
@@ -35,17 +36,20 @@ export function reconciledLines(regions: readonly ReconciledRegion[]): string[] 
       `${name}: reconciled with AWS from ${shortTime(last.from)} to ${shortTime(last.to)}${gap}`,
       ...(opened === undefined
         ? []
-        : [`  left open: ${openText(open)}`, `  to see it: ${reconcileCommand(region, opened)}`]),
+        : [`  left open: ${openText(open)}`, ...reconcileCommand(region, opened, ' \\\n  ').split('\n').map(indented)]),
       ...(leftOut === 0 ? [] : [`  ${leftOut} calls of which CloudTrail has left out the records`]),
     ]
   })
 }
 
+const indented = (line: string) => `  ${line}`
+
 /** What shows the findings of some hours of a region once more. */
-export function reconcileCommand(region: string, { from, to }: { readonly from: number; readonly to: number }): string {
+export function reconcileCommand(region: string, { from, to }: Span, space = ' '): string {
   // The end is named by its last hour.
   const hour = (time: number) => iso(time).slice(0, 13)
-  return `marketplace-meter reconcile --cloudtrail --region ${printable(region)} --from ${hour(from)} --to ${hour(to - HOUR)}`
+  const period = `--from ${hour(from)} --to ${hour(to - HOUR)}`
+  return `marketplace-meter reconcile --cloudtrail --region ${printable(region)}${space}${period}`
 }
 
 /** So long is something that was found a warning: a person comes back from a weekend. */

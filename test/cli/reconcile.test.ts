@@ -228,14 +228,15 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
   assert.match(asked.stdout, /^Settled as billed record 2: 11 tokens/m)
   assert.match(
     asked.stdout,
-    /^Reconciled, .*: us-east-1 from 2026-11-03T00Z to 2026-11-03T05Z\. The audit trail has it\.$/m,
+    /^Reconciled, and noted in the audit trail:\n {2}us-east-1 from 2026-11-03T00Z to 2026-11-03T05Z$/m,
   )
   assert.equal(asked.status, 1)
 
   const lines = [
     'us-east-1: reconciled with AWS from 2026-11-03T00Z to 2026-11-03T05Z',
     '  left open: 1 billed by AWS, and not by this ledger',
-    '  to see it: marketplace-meter reconcile --cloudtrail --region us-east-1 --from 2026-11-03T00 --to 2026-11-03T04',
+    '  marketplace-meter reconcile --cloudtrail --region us-east-1 \\',
+    '    --from 2026-11-03T00 --to 2026-11-03T04',
   ].join('\n')
   assert.ok((await command(['verify'])).stdout.endsWith(`${lines}\n`))
   assert.ok((await command(['statement', ...now])).stdout.endsWith(`${lines}\n`))

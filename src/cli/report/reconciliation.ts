@@ -162,10 +162,10 @@ function notSearched({ regions, asked }: Run): string[] {
     return [
       first !== undefined &&
         first.from > asked.from &&
-        `In ${printable(region)} nothing before ${shortTime(first.from)} was searched: CloudTrail's event history has 90 days.`,
+        `In ${printable(region)} nothing before ${shortTime(first.from)} was searched:\nCloudTrail's event history has 90 days.`,
       last !== undefined &&
         last.to < asked.to &&
-        `In ${printable(region)} nothing from ${shortTime(last.to)} on counts as searched: events come late.`,
+        `In ${printable(region)} nothing from ${shortTime(last.to)} on counts as searched:\nevents come late.`,
     ].filter(text => text !== false)
   })
 }
@@ -175,11 +175,13 @@ function notedText({ reconciled, noted, refusal = '' }: Run): string | undefined
   if (noted === 'dry-run') return undefined
   if (noted === 'nothing') return 'No hour was read or searched without a gap: nothing is noted as reconciled.'
   const hours = reconciled.map(
-    ({ region, from, to }) => `${printable(region)} from ${shortTime(from)} to ${shortTime(to)}`,
+    ({ region, from, to }) => `\n  ${printable(region)} from ${shortTime(from)} to ${shortTime(to)}`,
   )
-  const what = `Reconciled, all events that there are: ${hours.join('; ')}.`
-  if (noted === 'noted') return `${what} The audit trail has it.`
-  return `${what}\nThe audit trail does not have it (${printable(refusal)}): have a role that may write the ledger run it.`
+  if (noted === 'noted') return `Reconciled, and noted in the audit trail:${hours.join('')}`
+  return (
+    `Reconciled, and not noted in the audit trail:${hours.join('')}\n` +
+    `Have a role that may write the ledger run it. ${printable(refusal)}`
+  )
 }
 
 const MOST_GAPS = 3
