@@ -93,6 +93,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       ...this.#options,
       ledger: this.#ledger,
       sold: this.#mapper.sold,
+      dimensions: this.#mapper.dimensions,
       report: event => this.#reporter.cycle(event),
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),

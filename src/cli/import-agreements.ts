@@ -4,6 +4,7 @@ import { parse } from 'csv-parse/sync'
 import { closest } from '../closest-word.ts'
 import type { Agreement, AgreementNews, AgreementOptions, Ledger } from '../ledger/ledger.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
+import { unmarked } from '../text/csv.ts'
 import { printable } from '../text/printable.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { namedCustomer } from './account.ts'
@@ -220,7 +221,7 @@ function checkColumns(columns: readonly string[]): void {
 }
 
 function rowOf(record: Record<string, string>, line: number, now: number): Row {
-  const cell = (name: Column): string | undefined => record[name] || undefined
+  const cell = (name: Column): string | undefined => unmarked(record[name] ?? '') || undefined
   const time = (name: Column): number | undefined => {
     const text = cell(name)
     return text === undefined ? undefined : parseTime(text, now)

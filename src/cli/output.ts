@@ -1,10 +1,12 @@
+import { BYTE_ORDER_MARK } from '../text/csv.ts'
 import { type Paint, paintFor } from '../text/paint.ts'
 import { printableBut } from '../text/printable.ts'
 
 /** Where commands print, and how wide and colourful it may be. */
 
 export function print(text: string): void {
-  process.stdout.write(safe(text.endsWith('\n') ? text : `${text}\n`))
+  const mark = text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : ''
+  process.stdout.write(mark + safe(text.slice(mark.length).replace(/\n?$/, '\n')))
 }
 
 /** What is wrong, beside what is printed. It may quote an address, whose password is not shown. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { adjustCommand } from './adjust.ts'
 import { agreementsCommand } from './agreements.ts'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
@@ -7,6 +8,7 @@ import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
+import { endpointCommand } from './endpoint.ts'
 import { eventsCommand } from './events.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
@@ -49,7 +51,9 @@ const GROUPS: [string, (() => Command)[]][] = [
       attributeCommand,
       writeOffCommand,
       finalizeCommand,
+      adjustCommand,
       importAgreementsCommand,
+      endpointCommand,
     ],
   ],
   ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],

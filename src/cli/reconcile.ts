@@ -27,10 +27,14 @@ import {
   reconciliationJson,
   reconciliationText,
 } from './report/reconciliation.ts'
+import { reconcileUsageReport } from './usage-report.ts'
 
 interface Options extends CommonOptions {
   cloudtrail?: true
   region?: string[]
+  usageReport?: string[]
+  accountFeed?: string[]
+  product?: string[]
   caller?: string[]
   settle?: true
   settleAbsent?: true
@@ -44,7 +48,9 @@ interface Options extends CommonOptions {
 
 export function reconcileCommand(): Command {
   return new Command('reconcile')
-    .description("hold CloudTrail's events of BatchMeterUsage against the ledger, and settle what they prove")
+    .description(
+      "hold CloudTrail's events, or AWS's usage report for sellers, against the ledger; settle what events prove",
+    )
     .argument(
       '[path...]',
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
@@ -59,6 +65,16 @@ export function reconcileCommand(): Command {
       'settle as not billed what is in doubt and in no event of a search without a gap, a day after its window',
     )
     .option('--dry-run', 'only say what would be settled')
+    .option(
+      '--usage-report <path...>',
+      "in their place: AWS's Daily Usage feed or Marketplace Usage dataset, CSV files or folders",
+    )
+    .option('--account-feed <path...>', "with it: AWS's Account feed, by which customers are told apart")
+    .option(
+      '--product <names>',
+      "with it: AWS's id or code of a product, =, and the ledger's; may be repeated",
+      collect,
+    )
     .option('--from <time>', `hours from the beginning of: ${TIME_HELP}`)
     .option('--to <time>', 'to the end of it')
     .option('--limit <number>', 'show at most so many of each kind', limit, 100)
@@ -85,7 +101,12 @@ An event proves that AWS billed a record, where a call of --caller got Success f
 its quantity; and that it did not, where the hour is billed with another quantity
 of somebody else's, or where each of the ledger's attempts is seen, and was
 refused. Only that is settled, with the events' ids in the audit trail. The exit
-status is 1 where a person has to look, and for events that could not be read.`,
+status is 1 where a person has to look, and for events that could not be read.
+
+--usage-report says what AWS has billed, by day and customer: the feed or dataset
+as it is in S3 (.csv, .csv.gz), with the next month's file, which has what came
+late. Nothing is settled by it. The exit status is 1 where something differs that
+neither records in doubt nor a day that is not complete yet explain.`,
     )
     .action(async (paths: string[], options: Options) => {
       const now = nowOf(options)
@@ -93,7 +114,24 @@ status is 1 where a person has to look, and for events that could not be read.`,
       const [settle, settleAbsent, dryRun] = [options.settle, options.settleAbsent, options.dryRun].map(Boolean) as [
         ...[boolean, boolean, boolean],
       ]
-      const { caller: callers = [] } = options
+      const { caller: callers = [], usageReport, cloudtrail = false, region: regions } = options
+      // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
+      setFlagsFromString('--semi-space-growth-factor=1')
+      if (usageReport !== undefined) {
+        if (paths.length > 0 || cloudtrail || settle || settleAbsent || dryRun || callers.length > 0) {
+          throw new CommandLineError('Expected --usage-report without events, --caller, --settle or --dry-run.')
+        }
+        await reconcileUsageReport({ ...options, usageReport }, period)
+        return
+      }
+      if (options.accountFeed !== undefined || options.product !== undefined) {
+        throw new CommandLineError('Expected --account-feed and --product with --usage-report.')
+      }
+      if (paths.length === 0 && !cloudtrail) {
+        throw new CommandLineError(
+          "Expected files of CloudTrail's events, or --usage-report with AWS's usage report, or --cloudtrail.",
+        )
+      }
       if ((settle || settleAbsent) && callers.length === 0) {
         throw new CommandLineError(
           "Expected --caller with --settle: the role or user that this ledger's calls are made with. Without --settle " +
@@ -101,14 +139,11 @@ status is 1 where a person has to look, and for events that could not be read.`,
         )
       }
       if (dryRun && !settle && !settleAbsent) throw new CommandLineError('Expected --dry-run with --settle.')
-      const { cloudtrail = false, region: regions } = options
-      if (cloudtrail === paths.length > 0) throw new CommandLineError('Expected files of events, or --cloudtrail.')
+      if (cloudtrail && paths.length > 0) throw new CommandLineError('Expected files of events, or --cloudtrail.')
       if (!cloudtrail && regions !== undefined) throw new CommandLineError('Expected --region with --cloudtrail.')
       const { events, others } = cloudtrail
         ? { events: { ...(regions !== undefined && { regions }) }, others: [] }
         : filesOf(paths)
-      // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
-      setFlagsFromString('--semi-space-growth-factor=1')
       const work = async (ledger: ReconcilableLedger) => {
         const findings: ReportedFinding[] = []
         const shown = new Map<string, number>()

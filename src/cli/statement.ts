@@ -1,15 +1,18 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+import type { Span } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
+import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
 import { print, printError, screen } from './output.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
+import { readRateCard } from './rate-card.ts'
 import { equationText } from './report/equation-text.ts'
-import type { StatementReport } from './report/statement.ts'
+import { type StatementReport, unpriced, unpricedText } from './report/statement.ts'
 import { statementCsv } from './report/statement-csv.ts'
 import { statementJson } from './report/statement-json.ts'
 import { statementTable } from './report/statement-table.ts'
@@ -19,6 +22,8 @@ interface Options extends CommonOptions {
   dimension?: string
   from?: string
   to?: string
+  by?: Span
+  rateCard?: string
   format: OutputFormat
   baseUnits?: true
 }
@@ -31,6 +36,8 @@ export function statementCommand(): Command {
     .option('--dimension <name>', 'only this dimension')
     .option('--from <time>', `from the beginning of: ${TIME_HELP}`)
     .option('--to <time>', 'to the end of it: --from 2026-11 --to 2026-11 is all of November')
+    .addOption(new Option('--by <span>', 'lines for each of them, in UTC').choices(['hour', 'day', 'month']))
+    .option('--rate-card <listing.json>', "with --by, what the metered quantities cost by the listing's prices")
     .addOption(formatOption('table', 'json', 'csv'))
     .option('--base-units', 'seconds, bytes and counts in the table, instead of quantities as Marketplace counts them')
     .addOption(nowOption())
@@ -46,18 +53,33 @@ balance   not in a record yet: open hours, fractions, what came late or returned
 JSON and CSV have amounts in base units (s, By or counts), exactly; JSON has
 them as strings, since numbers would lose digits. Divide by "size" for
 quantities. A period counts whole hours, and does not show what "prune" deleted.
+
+With --by, JSON and CSV have "from" and "to" of each hour, day or month, and how
+many units of the dimension AWS bills of its records: "quantities", or
+metered_quantity, pending_quantity and held_quantity. The hour is that of the
+record, which for late usage is a later one. A rate card is a listing with
+pricing.currency and pricing.rateCard: [{"dimension", "price"}], as in
+examples/aws/listing.json. "charge" is the metered quantity by "price", exactly.
+AWS's invoice differs by taxes, private offers, free trials and adjustments; what
+is pending or held costs nothing yet.
 The exit status is 1 if the five do not add up for some series.`,
     )
     .action(async (options: Options) => {
       const now = nowOf(options)
       const period = parsePeriod(options.from, options.to, now)
-      const report = await withLedger(options.ledger, 'read', ledger =>
+      if (options.rateCard !== undefined && options.by === undefined) {
+        throw new CommandLineError('Expected --by hour, day or month with --rate-card.')
+      }
+      const rateCard = options.rateCard === undefined ? undefined : readRateCard(options.rateCard)
+      const read = await withLedger(options.ledger, 'read', ledger =>
         readStatement(ledger, { ...options, period, now }),
       )
+      const report = rateCard === undefined ? read : { ...read, rateCard }
       const { format, baseUnits = false } = options
       if (format === 'json') print(json(statementJson(report)))
       else if (format === 'csv') print(statementCsv(report))
       else print(statementTable(report, { ...screen(), baseUnits }))
+      if (format !== 'table' && unpriced(report).length > 0) printError(unpricedText(report))
       if (breaches(report.allTime).length === 0) return
       if (format !== 'table') printError(equationText(report.allTime))
       process.exitCode = 1
@@ -67,14 +89,15 @@ The exit status is 1 if the five do not add up for some series.`,
 /** Asks a ledger for what a statement shows. */
 export async function readStatement(
   ledger: Ledger,
-  query: { customer?: string; dimension?: string; period: Period; now: number },
+  query: { customer?: string; dimension?: string; period: Period; by?: Span; now: number },
 ): Promise<StatementReport> {
-  const { dimension, period, now } = query
+  const { dimension, period, by, now } = query
   const customer = await customerQuery(ledger, query.customer)
   const whose = { ...customer, ...(dimension !== undefined && { dimension }) }
   const allTime = await ledger.statement(whose)
-  const isPeriod = period.from !== undefined || period.to !== undefined
-  const lines = isPeriod ? await ledger.statement({ ...whose, ...period }) : allTime
+  const part = { ...period, ...(by !== undefined && { by }) }
+  const lines = Object.keys(part).length > 0 ? await ledger.statement({ ...whose, ...part }) : allTime
   const agreements = new Map((await ledger.agreements(customer)).map(agreement => [agreement.account.key, agreement]))
-  return { now, period, allTime, lines, agreements, reconciled: await reconciledRegions(ledger) }
+  const reconciled = await reconciledRegions(ledger)
+  return { now, period, allTime, lines, agreements, reconciled, ...(by !== undefined && { by }) }
 }

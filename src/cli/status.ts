@@ -5,7 +5,9 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
+import { Endpoints } from '../metering/endpoints.ts'
 import { gravity } from '../metering/preflight/finding.ts'
+import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
@@ -34,7 +36,9 @@ With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to look at (held, in
 doubt, without a customer, usage that AWS does not take though there is an
 agreement, more than AWS takes in an hour, counters that were not simply counted,
-what a reconciliation with AWS has found), and 2 where usage is pending for long, no hour was closed for long, or the ledger
+a process that would send elsewhere than the ledger's records go, what a
+reconciliation with AWS has found),
+and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
     )
     .action(async (options: Options) => {
@@ -59,14 +63,18 @@ async function read(options: Options): Promise<LedgerOverview> {
     const now = nowOf(options)
     const status = await ledger.status()
     const alarms = await recentAlarms(ledger, status, now)
+    const quantityAlert = await recentQuantityAlert(ledger, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
+    const endpoints = await new Endpoints(ledger).read()
     const behind = await readOverflows(ledger)
     const refused = (await ledger.agreements()).filter(
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
     const reconciled = await reconciledRegions(ledger)
-    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused, reconciled }
+    const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
+    const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
+    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused, reconciled }
   })
 }
 

@@ -205,6 +205,7 @@ class Pipeline {
       ...this.#options,
       ledger,
       sold: this.#mapper.sold,
+      dimensions: this.#mapper.dimensions,
       report: event => {
         this.reporter.cycle(event)
         this.#activity.cycle(event)

@@ -1,5 +1,6 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
+import type { Span } from './hours.ts'
 import type { Stream } from './rules/counters/evidence.ts'
 
 /**
@@ -168,9 +169,10 @@ export interface SharedClock {
 
   /**
    * Takes the next `turns` of what AWS allows an account in a region, `spacing` milliseconds apart, for all processes
-   * that share the ledger. Returns the time of the first, `now` or later.
+   * that share the ledger. Returns the time of the first, `now` or later; undefined where too many wait, and none are
+   * taken: it is to be asked again in half a minute or later.
    */
-  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number>
+  takeTurns(region: string, turns: number, spacing: number, now: number): Promise<number | undefined>
 }
 
 export interface UsageBatch {
@@ -457,6 +459,8 @@ export interface StatementQuery {
   readonly from?: number
   /** Hours before this instant. */
   readonly to?: number
+  /** Lines for each hour, day or month of the period by itself, the oldest first; without a period, for all there are. */
+  readonly by?: Span
 }
 
 export interface StatementLine {
@@ -469,9 +473,28 @@ export interface StatementLine {
   readonly heldByReason: Partial<Record<HeldReason, bigint>>
   /** What is not frozen. For a period: what the period brought and other hours' records carry (may be negative). */
   readonly balance: bigint
+  /** Of a query by hours, days or months. */
+  readonly span?: StatementSpan
 }
 
-export interface RecordsQuery extends StatementQuery {
+/** The hours that a line is of, and what their records carry as AWS counts it. */
+export interface StatementSpan {
+  /** The first millisecond of it. */
+  readonly from: number
+  /** Up to, but not with, this instant. */
+  readonly to: number
+  /** How many units of the dimension AWS bills, whatever a unit was worth when the records were frozen. */
+  readonly quantities: Quantities
+}
+
+/** Whole units of a dimension. */
+export interface Quantities {
+  readonly metered: bigint
+  readonly pending: bigint
+  readonly held: bigint
+}
+
+export interface RecordsQuery extends Omit<StatementQuery, 'by'> {
   /** Only those with these ids, which are looked up directly. */
   readonly ids?: readonly string[]
   readonly state?: RecordState
@@ -534,7 +557,7 @@ export interface AuditNote {
 
 /** What somebody notes of the ledger as a whole. */
 export interface Note {
-  readonly action: 'set-aside' | 'lost' | 'reconcile' | 'endpoint'
+  readonly action: 'set-aside' | 'lost' | 'reconcile' | 'endpoint' | 'above-alert' | 'adjust'
   readonly who: string
   readonly why: string
   readonly detail: string
@@ -568,6 +591,10 @@ export type AuditAction =
   | 'reconcile'
   /** To which AWS the records of a region go. */
   | 'endpoint'
+  /** A record is above its dimension's `alertQuantity`. */
+  | 'above-alert'
+  /** AWS is asked to give money back for what was billed too much. */
+  | 'adjust'
   /** What the ledger found of others' counters: one entry for each series and batch. */
   | NotCounted
 

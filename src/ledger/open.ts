@@ -79,7 +79,7 @@ export function ledgerFile(address: string): string | undefined {
   return typeof parsed !== 'string' && parsed.engine === 'sqlite' ? parsed.path : undefined
 }
 
-/** An address as it may be shown: without user, password and settings; of what is no address only the kind. */
+/** An address as it may be shown: without user, password and settings but the schema; of what is no address only the kind. */
 export function ledgerName(address: string): string {
   if (isFilePath(address)) return address
   const [scheme] = SCHEME.exec(address) ?? []
@@ -87,7 +87,9 @@ export function ledgerName(address: string): string {
   const url = URL.parse(address)
   // A password that is not written as it has to be would be taken for a host or a path.
   const name = url === null ? undefined : `${url.host}${url.pathname}`
-  return name === undefined || name.includes('@') ? `${scheme}…` : `${scheme}${name}`
+  if (name === undefined || name.includes('@')) return `${scheme}…`
+  const schema = /^postgres/.test(scheme) ? url?.searchParams.get('schema') : undefined
+  return `${scheme}${name}${schema ? `?schema=${encodeURIComponent(schema)}` : ''}`
 }
 
 const SCHEME = /^(postgres(ql)?:\/\/|dynamodb:(\/\/)?)/
@@ -98,7 +100,7 @@ function kindOf(address: string): string {
   return 'something else, which is not shown: there may be a password in it'
 }
 
-const EXPECTED = "a ledger's path, postgresql://user@host/database or dynamodb://table?region=…"
+const EXPECTED = "a ledger's path, postgresql://user@host/database?schema=… or dynamodb://table?region=…"
 
 /** The address, or what was expected. */
 function parse(address: string): Address | string {

@@ -2,6 +2,7 @@ import { importError } from '../errors.ts'
 import { notice } from '../notice.ts'
 import type { MeteringClient } from './client.ts'
 import { clockSkewBetween } from './clock-skew.ts'
+import { lookUpEndpoint } from './endpoint.ts'
 
 /**
  * The AWS SDK's client of a region, with credentials from the usual chain. It makes one attempt and really times out:
@@ -16,15 +17,17 @@ export function awsClient(region: string, requestTimeout: number): MeteringClien
   let imported = isResolved() ? undefined : load()
   imported?.catch(error => notice('error', error.message))
   let client: AwsClient | undefined
+  const made = async (): Promise<AwsClient> => {
+    imported ??= load()
+    client ??= newClient(await imported, region, requestTimeout)
+    return client
+  }
   return {
     get clockSkew() {
       return client?.clockSkew()
     },
-    batchMeterUsage: async (request, options) => {
-      imported ??= load()
-      client ??= newClient(await imported, region, requestTimeout)
-      return client.sdk.batchMeterUsage(request, options)
-    },
+    endpoint: async () => lookUpEndpoint((await made()).sdk),
+    batchMeterUsage: async (request, options) => (await made()).sdk.batchMeterUsage(request, options),
   }
 }
 

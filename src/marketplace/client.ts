@@ -51,6 +51,11 @@ export interface MeteringClient {
    * Only the clients of this package know it.
    */
   readonly clockSkew?: number | undefined
+  /**
+   * Where its requests go, a URL. The clients of this package and of the AWS SDK tell; of another one without it they
+   * are taken to go to AWS.
+   */
+  readonly endpoint?: string | (() => Promise<string>) | undefined
   batchMeterUsage(
     request: BatchMeterUsageRequest,
     options?: { abortSignal?: AbortSignal },

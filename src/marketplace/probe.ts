@@ -3,12 +3,14 @@ import { type AwsClient, loadAwsClient } from './aws-client.ts'
 import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } from './client.ts'
 import { type Credentials, environmentCredentials, hideSecrets } from './credentials.ts'
 import { withDeadline } from './deadline.ts'
-import { environmentEndpoint } from './endpoint.ts'
+import { environmentEndpoint, lookUpEndpoint } from './endpoint.ts'
 
 /** Looking at AWS Marketplace as an exporter or gateway would see it from here. */
 export interface MarketplaceProbe {
   /** Where requests go, where it is said here and not by AWS's own rules. */
   readonly endpoint: string | undefined
+  /** The same as `endpointName` has it, AWS's too. Rejects where that cannot be told, and so nothing be sent. */
+  destination(): Promise<string>
   /** @throws {Error} that names no secret */
   credentials(): Promise<FoundCredentials>
   send(request: BatchMeterUsageRequest): Promise<Reply>
@@ -80,6 +82,7 @@ function probeOf({ client, clockSkew, credentials, sourceOf }: Sender, timeout: 
   }
   return {
     endpoint: environmentEndpoint(),
+    destination: () => lookUpEndpoint(client),
     async credentials() {
       const found = await find()
       const { accessKeyId, expiration } = found

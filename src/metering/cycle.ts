@@ -1,4 +1,4 @@
-import { HOUR, MINUTE, SECOND } from '../ledger/hours.ts'
+import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import { lastBilled, YOUNGEST_METERED } from '../ledger/last-billed.ts'
 import type {
   ClaimOptions,
@@ -15,9 +15,10 @@ import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
-import { MAX_QUANTITY } from '../usage/dimension.ts'
+import { type Dimension, MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
+import { EndpointGuard } from './endpoints.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import type { Pacer } from './pacer.ts'
 import type { Finding } from './preflight/finding.ts'
@@ -36,6 +37,8 @@ export interface MeteringCycleOptions {
   readonly zeroQuantityRecords: boolean
   /** Whose active customers get them, and of which dimensions. */
   readonly sold?: Sold
+  /** Those that are configured; of their records those above `alertQuantity` are told. */
+  readonly dimensions?: readonly Dimension[]
   /** What to do with a quantity whose hour somebody else has taken. */
   readonly onConflict: 'hold' | 'roll-forward'
   /** What to do with usage of customers that are not subscribed. */
@@ -80,11 +83,20 @@ export type CycleEvent =
       readonly requestId?: string | undefined
     }
   | { readonly type: 'no-client'; readonly lane: Lane }
+  /** Records of the region are not sent, since this process would send them elsewhere than the ledger's go; or are again. */
+  | { readonly type: 'endpoint'; readonly region: string; readonly finding: Finding | undefined }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
   /** Of one customer. */
   | ({ readonly type: 'overflow' } & Overflow)
+  /** A record is above its dimension's `alertQuantity`. */
+  | ({ readonly type: 'above-alert' } & LargeRecord)
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
+
+export interface LargeRecord {
+  readonly record: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>
+  readonly alertQuantity: number
+}
 
 /** How long a claim holds: much longer than a request may take, bisected or not. */
 const CLAIM_SLACK = MINUTE
@@ -121,6 +133,8 @@ interface LaneFault {
 interface Sending {
   readonly lane: Lane
   readonly client: MeteringClient
+  /** When the pass ends. */
+  readonly end: AbortSignal
   /** Whether one more request may be begun. */
   readonly sendable: () => boolean
 }
@@ -132,12 +146,19 @@ export class MeteringCycle {
   readonly #laneFaults = new Map<string, LaneFault>()
   /** Those whose last request was answered. */
   readonly #answering = new Set<string>()
+  readonly #guard: EndpointGuard
+  /** Whether this process sends to where the ledger's records go, by region. */
+  readonly #maySend = new Map<string, boolean>()
   /** Answers that the ledger has not taken yet. */
   #unwritten: Settlement[] = []
   /** Series whose last record made AWS refuse all that was sent with it. */
   readonly #refused = new Set<string>()
   /** Records that took as much as one takes, and what is behind them has not been told. */
   readonly #full = new Map<string, MeteringRecord>()
+  /** Records of a dimension above its `alertQuantity` that are not in the audit trail yet: the largest, and how many. */
+  readonly #large = new Map<string, LargeRecord & { readonly records: number }>()
+  /** When the audit trail was told of a dimension's. */
+  readonly #toldOfLarge = new Map<string, number>()
   /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
   #stampedAnew = false
   #prunedAt: number | undefined
@@ -147,6 +168,7 @@ export class MeteringCycle {
   constructor(options: MeteringCycleOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
+    this.#guard = new EndpointGuard(options.ledger, options.now)
   }
 
   /** Freezes and sends what is due, until `signal` says that no more requests are to be begun. Rejects only for the ledger. */
@@ -163,7 +185,9 @@ export class MeteringCycle {
     const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
     if (lanes.length === 0) return next
     // What is due already waits for its lane.
-    const sendable = lanes.filter(lane => clientFor(lane.region) !== undefined)
+    const sendable = lanes.filter(
+      ({ region }) => clientFor(region) !== undefined && this.#maySend.get(region) !== false,
+    )
     const times = sendable.map(lane => (this.#paused(lane) ? this.#laneFaults.get(lane.id)?.pausedUntil : undefined))
     return Math.min(...times.map(time => time ?? now()))
   }
@@ -182,8 +206,10 @@ export class MeteringCycle {
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
-    const { ledger, now, report, dryRun } = this.#options
+    const { ledger, now, report, dryRun, region } = this.#options
     await this.#writeAnswers([])
+    // Who may not send does not freeze: it would be on terms of its own, for a region of its own.
+    if (!dryRun && !this.#maySend.get(region) && !(await this.#look(region, false))) return
     const closed = await ledger.closeHours(this.closeOptions)
     if (closed.records > 0) report({ type: 'frozen', records: closed.records })
     if (closed.held.length > 0) report({ type: 'held', records: closed.held })
@@ -191,18 +217,24 @@ export class MeteringCycle {
     if (expired.returned > 0) report({ type: 'returned', records: expired.returned })
     if (expired.held.length > 0) report({ type: 'held', records: expired.held })
     if (dryRun) {
-      if (closed.records > 0)
-        report({ type: 'dry-run', records: await ledger.records({ state: 'pending', limit: closed.records }) })
+      if (closed.records > 0) {
+        const records = await ledger.records({ state: 'pending', limit: closed.records })
+        report({ type: 'dry-run', records })
+        for (const record of records) this.#lookAtQuantity(record)
+      }
     } else {
       const end = AbortSignal.any([AbortSignal.timeout(LONGEST_PASS), ...(signal === undefined ? [] : [signal])])
       do {
         this.#stampedAnew = false
         const { lanes } = await ledger.due(now())
-        await allEnded(lanes.map(lane => this.#drain(lane, end)))
+        for (const region of new Set(lanes.map(({ region }) => region))) await this.#look(region, true)
+        const sent = lanes.filter(({ region }) => this.#maySend.get(region))
+        await allEnded(sent.map(lane => this.#drain(lane, end)))
         // What is left of an agreement that has ended is taken for minutes: it does not wait for the next pass.
       } while (this.#stampedAnew && !end.aborted)
     }
     await this.#tellOverflow()
+    await this.#noteLarge()
     // Never in the first pass. A clock that was set counts as a long time, so that the one that was wrong is not waited for.
     this.#prunedAt ??= now()
     if (Math.abs(now() - this.#prunedAt) >= PRUNE_INTERVAL) {
@@ -226,6 +258,18 @@ export class MeteringCycle {
     await ledger.prune(Math.min(now(), billed + HOUR) - retention, { who: 'retention', why, now: now() })
   }
 
+  /** Whether this process sends a region's records to where the ledger's go. */
+  async #look(region: string, sends: boolean): Promise<boolean> {
+    const { clientFor, report } = this.#options
+    const client = clientFor(region)
+    const finding = client && (await this.#guard.look(region, client, sends))
+    const before = this.#maySend.get(region) ?? true
+    const maySend = finding === undefined
+    this.#maySend.set(region, maySend)
+    if (!maySend || !before) report({ type: 'endpoint', region, finding })
+    return maySend
+  }
+
   async #drain(lane: Lane, end: AbortSignal): Promise<void> {
     const client = this.#options.clientFor(lane.region)
     if (client === undefined) {
@@ -240,7 +284,7 @@ export class MeteringCycle {
     const callAnother = (): void => {
       if (workers === most) return
       workers += 1
-      tasks.begin(this.#work({ lane, client, sendable }, tasks, callAnother))
+      tasks.begin(this.#work({ lane, client, end, sendable }, tasks, callAnother))
     }
     callAnother()
     await tasks.ended()
@@ -249,10 +293,10 @@ export class MeteringCycle {
   /** Sends batch after batch while there are full ones; each that is answered calls in another to do the same beside it. */
   async #work(sending: Sending, tasks: Tasks, callAnother: () => void): Promise<void> {
     const { now, pacer, requestTimeout } = this.#options
-    const { lane, sendable } = sending
+    const { lane, end, sendable } = sending
     let written: Promise<boolean> | undefined
     for (let full = true; full && sendable(); ) {
-      await pacer.turn(lane.region)
+      await pacer.turn(lane.region, end)
       if (!sendable()) return
       const claimedUntil = now() + requestTimeout + CLAIM_SLACK
       const limit = this.#laneFaults.has(lane.id) ? 1 : MAX_RECORDS
@@ -262,6 +306,8 @@ export class MeteringCycle {
         written,
       ])
       if (records.length === 0) return
+      // Each once, whichever process tries it again.
+      for (const record of records) if (record.attempts === 1) this.#lookAtQuantity(record)
       full = records.length === limit && wroteAnswers
       const settlements = await this.#sendApart(sending, records)
       written = tasks.begin(this.#writeAnswers(settlements))
@@ -294,7 +340,7 @@ export class MeteringCycle {
     const { now, pacer } = this.#options
     const settlements: Settlement[] = []
     for (const [index, some] of sharing(records, record => this.#refused.has(seriesOf(record))).entries()) {
-      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region)
+      if (index > 0 && sending.sendable()) await pacer.turn(sending.lane.region, sending.end)
       if (index === 0 || sending.sendable()) settlements.push(...(await this.#send(sending, some)))
       else settlements.push(...some.map(record => notSent(record, now())))
     }
@@ -370,7 +416,7 @@ export class MeteringCycle {
     answer: string,
   ): Promise<Settlement[]> {
     const { now, report, pacer } = this.#options
-    const { lane, client, sendable } = sending
+    const { lane, client, end, sendable } = sending
     const refused = fault === 'refused' || fault === 'licence' || fault === 'timestamp'
     const notTaken = fault !== 'unknown' && !repeated
     // While AWS answers others, it is something in this request that it fails over.
@@ -379,7 +425,7 @@ export class MeteringCycle {
       const middle = Math.ceil(records.length / 2)
       const settlements: Settlement[] = []
       for (const half of [records.slice(0, middle), records.slice(middle)]) {
-        if (sendable()) await pacer.turn(lane.region)
+        if (sendable()) await pacer.turn(lane.region, end)
         if (sendable()) settlements.push(...(await this.#send(sending, half, !notTaken)))
         else
           settlements.push(
@@ -453,6 +499,32 @@ export class MeteringCycle {
     )
     for (const { record } of settled) {
       if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
+    }
+  }
+
+  #lookAtQuantity(record: LargeRecord['record']): void {
+    const { dimensions = [], report } = this.#options
+    const { alertQuantity } = dimensions.find(({ name }) => name === record.dimension) ?? {}
+    if (alertQuantity === undefined || record.quantity <= alertQuantity) return
+    report({ type: 'above-alert', record, alertQuantity })
+    const known = this.#large.get(record.dimension)
+    const largest = known !== undefined && known.record.quantity > record.quantity ? known.record : record
+    this.#large.set(record.dimension, { record: largest, alertQuantity, records: (known?.records ?? 0) + 1 })
+  }
+
+  /** Writes down, once an hour for each dimension, what all who look at the ledger are to see. */
+  async #noteLarge(): Promise<void> {
+    const { ledger, now } = this.#options
+    for (const [dimension, { record, alertQuantity, records }] of this.#large) {
+      if (hourOf(this.#toldOfLarge.get(dimension) ?? 0) === hourOf(now())) continue
+      const which = records === 1 ? `record ${record.id}` : `${records} records, the largest ${record.id}`
+      await ledger.note({
+        ...{ action: 'above-alert', who: 'metering', now: now() },
+        why: `more than the alertQuantity of ${dimension}, ${alertQuantity.toLocaleString('en-US')}`,
+        detail: `${which}: ${record.quantity.toLocaleString('en-US')} of ${dimension}`,
+      })
+      this.#toldOfLarge.set(dimension, now())
+      this.#large.delete(dimension)
     }
   }
 

@@ -54,7 +54,7 @@ export class Metering {
       clientFor: clientsOf(options),
       pacer: new Pacer(REQUESTS_PER_SECOND, undefined, async (region, turns, spacing) => {
         const first = await ledger.clock.takeTurns(region, turns, spacing, clock.now())
-        return first - clock.now()
+        return first === undefined ? undefined : first - clock.now()
       }),
       concurrency: REQUESTS_AT_ONCE,
     })

@@ -4,20 +4,26 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface PacerClock {
   /** Milliseconds since any instant. */
   now(): number
-  sleep(milliseconds: number): Promise<void>
+  /** Resolves earlier where `signal` is aborted. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 const monotonic: PacerClock = {
   now: () => performance.now(),
   // A wait for AWS must not keep a program alive that is done.
-  sleep: milliseconds => sleep(milliseconds, undefined, { ref: false }),
+  sleep: (milliseconds, signal) => sleep(milliseconds, undefined, { ref: false, signal }).catch(() => {}),
 }
 
-/** Takes turns for all who share the quota. Returns how long it is to the first of them, in milliseconds. */
-export type TakeTurns = (region: string, turns: number, spacing: number) => Promise<number>
+/**
+ * Takes turns for all who share the quota. Returns how long it is to the first of them, in milliseconds; undefined where
+ * there are none now.
+ */
+export type TakeTurns = (region: string, turns: number, spacing: number) => Promise<number | undefined>
 
 /** How many turns are taken at once while there is much to send. Those that are not used are lost to the others. */
 const MOST_AT_ONCE = 8
+/** After so long, in milliseconds, or up to twice as long, it is asked again where there were none. */
+const ASK_AGAIN = 30_000
 
 interface Turns {
   /** How many are taken and not used. */
@@ -26,6 +32,10 @@ interface Turns {
   next: number
   /** How many were taken at last. */
   taken: number
+  /** Those that somebody did not wait for. */
+  spare: number[]
+  /** Until when there are none. */
+  noneUntil: number
   /** Ends when nobody looks at these any more. */
   busy: Promise<void>
 }
@@ -39,58 +49,77 @@ export class Pacer {
   readonly #spacing: number
   readonly #clock: PacerClock
   readonly #take: TakeTurns | undefined
+  readonly #random: () => number
   readonly #regions = new Map<string, Turns>()
 
   /**
    * @param requestsPerSecond AWS takes 10 for an account and region
    * @param take where other processes share them
    */
-  constructor(requestsPerSecond: number, clock: PacerClock = monotonic, take?: TakeTurns) {
+  constructor(requestsPerSecond: number, clock: PacerClock = monotonic, take?: TakeTurns, random = Math.random) {
     this.#spacing = 1000 / requestsPerSecond
     this.#clock = clock
     this.#take = take
+    this.#random = random
   }
 
-  /** Waits for the next turn. */
-  async turn(region = ''): Promise<void> {
+  /** Waits for the next turn, or until `signal` is aborted: then the turn is for who asks next. */
+  async turn(region = '', signal?: AbortSignal): Promise<void> {
     if (this.#spacing === 0) return
     let turns = this.#regions.get(region)
     if (turns === undefined) {
-      turns = { left: 0, next: Number.NEGATIVE_INFINITY, taken: 0, busy: Promise.resolve() }
+      const never = Number.NEGATIVE_INFINITY
+      turns = { left: 0, next: never, taken: 0, spare: [], noneUntil: never, busy: Promise.resolve() }
       this.#regions.set(region, turns)
     }
-    const turn = turns.busy.then(() => this.#next(region, turns))
+    const turn = turns.busy.then(() => this.#next(region, turns, signal))
     turns.busy = turn.then(
       () => {},
       () => {},
     )
     const at = await turn
+    if (at === undefined) return
     const now = this.#clock.now()
-    if (at > now) await this.#clock.sleep(at - now)
+    if (at > now) await this.#clock.sleep(at - now, signal)
+    if (signal?.aborted) turns.spare.push(at)
   }
 
-  /** Uses the first turn that has not gone by. */
-  async #next(region: string, turns: Turns): Promise<number> {
+  /** Uses the first turn that has not gone by. Undefined where `signal` is aborted before there is one. */
+  async #next(region: string, turns: Turns, signal: AbortSignal | undefined): Promise<number | undefined> {
     const now = this.#clock.now()
+    turns.spare = turns.spare.filter(at => at >= now).sort((one, other) => one - other)
+    const spare = turns.spare.shift()
+    if (spare !== undefined) return spare
     const gone = Math.min(turns.left, Math.max(0, Math.floor((now - turns.next) / this.#spacing)))
     turns.left -= gone
     turns.next += gone * this.#spacing
-    if (turns.left === 0) await this.#takeMore(region, turns, gone > 0)
+    if (turns.left === 0) await this.#takeMore(region, turns, gone > 0, signal)
+    if (turns.left === 0) return undefined
     const at = turns.next
     turns.left -= 1
     turns.next += this.#spacing
     return at
   }
 
-  async #takeMore(region: string, turns: Turns, someWereLost: boolean): Promise<void> {
+  /** Asks until there are some, or `signal` is aborted. */
+  async #takeMore(region: string, turns: Turns, someWereLost: boolean, signal: AbortSignal | undefined): Promise<void> {
     if (this.#take === undefined) {
       turns.next = Math.max(turns.next, this.#clock.now())
       turns.left = 1
       return
     }
     turns.taken = someWereLost || turns.taken === 0 ? 1 : Math.min(turns.taken * 2, MOST_AT_ONCE)
-    const wait = await this.#take(region, turns.taken, this.#spacing)
-    turns.next = this.#clock.now() + wait
-    turns.left = turns.taken
+    for (;;) {
+      const none = turns.noneUntil - this.#clock.now()
+      if (none > 0) await this.#clock.sleep(none, signal)
+      if (signal?.aborted) return
+      const wait = await this.#take(region, turns.taken, this.#spacing)
+      if (wait !== undefined) {
+        turns.next = this.#clock.now() + wait
+        turns.left = turns.taken
+        return
+      }
+      turns.noneUntil = this.#clock.now() + ASK_AGAIN * (1 + this.#random())
+    }
   }
 }

@@ -12,6 +12,8 @@ import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-ala
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
 import type { FeedFigures } from './feeds.ts'
+import type { Finding } from './preflight/finding.ts'
+import { QUANTITY_ALERT } from './quantity-alert.ts'
 import { isLogin, type Quota, type Refusals, type RefusedRequest, refusalAdvice, Supply, sentence } from './supply.ts'
 
 /** What was heard of an agreement, as whoever follows events tells it. */
@@ -72,6 +74,8 @@ export class Reporter {
   readonly #reconciled = new Map<string, number>()
   /** By dimension. */
   readonly #overflow = new Map<string, Overflow>()
+  /** Whether records of a region are not sent, since this process would send them elsewhere than the ledger's go. */
+  readonly #elsewhere = new Map<string, boolean>()
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -114,6 +118,7 @@ export class Reporter {
       supply: this.#supply,
       overflow: this.#overflow,
       reconciled: this.#reconciled,
+      elsewhere: this.#elsewhere,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -369,11 +374,27 @@ export class Reporter {
           `${TROUBLES['no-client']}, ${event.lane.region}, before their window closes.`,
         )
         return
-      case 'finding': {
-        const { name, state, message, advice = '' } = event.finding
-        this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name}`, `${message} ${advice}`)
+      case 'endpoint': {
+        const { region, finding } = event
+        this.#elsewhere.set(region, finding !== undefined)
+        if (finding !== undefined) this.#finding(finding, region)
         return
       }
+      case 'above-alert': {
+        const { record, alertQuantity } = event
+        const { id, dimension, quantity } = record
+        this.#instruments?.aboveAlert.add(1, { dimension })
+        this.#say(
+          'warn',
+          `above alert ${dimension}`,
+          `${QUANTITY_ALERT.title} Record ${id} has ${quantity} of ${dimension}, above its alertQuantity of ${alertQuantity}; ` +
+            `it is sent. ${QUANTITY_ALERT.mend}.`,
+        )
+        return
+      }
+      case 'finding':
+        this.#finding(event.finding)
+        return
       case 'dry-run':
         for (const { id, dimension, quantity, timestamp } of event.records) {
           diag.info(
@@ -381,6 +402,10 @@ export class Reporter {
           )
         }
     }
+  }
+
+  #finding({ name, state, message, advice = '' }: Finding, about = ''): void {
+    this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name} ${about}`, `${message} ${advice}`)
   }
 
   #held({ id, dimension, quantity }: Pick<RecordEntry, 'id' | 'dimension' | 'quantity'>, reason: HeldReason): void {
@@ -476,6 +501,10 @@ function instruments(meterProvider: MeterProvider) {
       unit: '{record}',
       description: 'What became of usage records: metered, pending (sent again), expired, or why they are held.',
     }),
+    aboveAlert: meter.createCounter('marketplace.metering.above_alert', {
+      unit: '{record}',
+      description: "Usage records above their dimension's alertQuantity.",
+    }),
     conflicts: meter.createCounter('marketplace.metering.conflicts', {
       unit: '{record}',
       description: 'Usage records whose hour somebody else has metered.',
@@ -517,6 +546,11 @@ function instruments(meterProvider: MeterProvider) {
       reconciledAge: meter.createObservableGauge('marketplace.reconciliation.age', {
         unit: 's',
         description: 'How long ago the last hour ended that was held against what AWS has, by region.',
+      }),
+      elsewhere: meter.createObservableGauge('marketplace.metering.endpoint.refused', {
+        unit: '1',
+        description:
+          "1 where this process sends none of a region's records, since it would send them elsewhere than the ledger's go.",
       }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
@@ -576,6 +610,7 @@ const WAITS_FOR_AGREEMENT =
 const isPast = (at: number, now: number) => Math.abs(now - at) >= 2 * HOUR
 
 interface Facts {
+  readonly elsewhere: ReadonlyMap<string, boolean>
   readonly overflow: ReadonlyMap<string, Overflow>
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
@@ -601,6 +636,7 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   overflow: ({ overflow, now }) =>
     [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
   reconciledAge: ({ reconciled, now }) => [...reconciled].map(([region, to]) => [age(to, now), { region }]),
+  elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

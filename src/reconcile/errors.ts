@@ -9,3 +9,8 @@ export class EventError extends MarketplaceMeteringError {
 export class SearchError extends MarketplaceMeteringError {
   readonly code = 'ERR_CLOUDTRAIL_SEARCH'
 }
+
+/** A seller report of AWS's, or a row of it, is not what it has to be. */
+export class UsageReportError extends MarketplaceMeteringError {
+  readonly code = 'ERR_USAGE_REPORT'
+}

@@ -24,12 +24,13 @@ export interface FoundFiles {
 const DIGESTS = /CloudTrail-Digest/
 
 /**
- * The files that paths name: of a folder all `.json` and `.json.gz` in it, in the order of their names; `-` is standard
- * input.
+ * The files that paths name: of a folder all in it of that kind, packed or not, in the order of their names; `-` is
+ * standard input.
  *
  * @throws EventError where there is none
  */
-export function eventFiles(paths: readonly string[], input: Readable): FoundFiles {
+export function eventFiles(paths: readonly string[], input: Readable, kind: 'json' | 'csv' = 'json'): FoundFiles {
+  const wanted = new RegExp(`\\.${kind}(\\.gz)?$`, 'i')
   const found: FoundFiles = { files: [], others: [] }
   for (const path of paths) {
     if (path === '-') {
@@ -45,7 +46,7 @@ export function eventFiles(paths: readonly string[], input: Readable): FoundFile
     for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }).sort(byPath)) {
       const inside = join(entry.parentPath, entry.name)
       if (entry.isDirectory() || inside.split(sep).some(part => DIGESTS.test(part))) continue
-      if (/\.json(\.gz)?$/i.test(entry.name) && statSync(inside).isFile()) found.files.push(file(inside))
+      if (wanted.test(entry.name) && statSync(inside).isFile()) found.files.push(file(inside))
       else found.others.push(inside)
     }
   }
@@ -102,15 +103,15 @@ export async function readEventFile(
   }
 }
 
-/** Whether a file, its packing or its JSON is broken, rather than our code. */
-function isReading(error: unknown): boolean {
+/** Whether a file, its packing, its JSON or its CSV is broken, rather than our code. */
+export function isReading(error: unknown): boolean {
   if (error instanceof SyntaxError) return true
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  return typeof code === 'string' && /^(Z_|E[A-Z]+$)/.test(code)
+  return typeof code === 'string' && /^(Z_|CSV_|E[A-Z]+$)/.test(code)
 }
 
 /** By its first bytes, since a name says nothing of standard input. */
-async function* unpacked(input: Readable): AsyncGenerator<Buffer> {
+export async function* unpacked(input: Readable): AsyncGenerator<Buffer> {
   const chunks = input[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   let first = Buffer.alloc(0)
   while (first.length < 2) {

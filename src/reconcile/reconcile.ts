@@ -7,6 +7,7 @@ import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts
 import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { type Judgement, judge, type Verdict } from './judgement.ts'
+import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
 
 export interface ReconcileOptions {
   readonly events: readonly EventSource[]
@@ -186,10 +187,9 @@ class Matching {
 
   async run(): Promise<Omit<Reconciliation, 'files' | 'unread'> & { strange: string[] }> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
-    const [pruned] = await this.#ledger.audit({ actions: ['prune'], limit: 1 })
     const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
     this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
-    this.#prunedBefore = prunedBefore(pruned?.detail)
+    this.#prunedBefore = await prunedBefore(this.#ledger)
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
     const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
@@ -201,9 +201,10 @@ class Matching {
     for (const region of strange) this.#coverage.doubt(region)
     const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
     const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
-    for (const hour of others) await this.#hour(hour, await this.#recordsOf(hour, hour + HOUR))
+    for (const hour of others) await this.#hour(hour, await recordsOf(this.#ledger, hour, hour + HOUR))
     if (within !== undefined) {
-      for await (const [hour, records] of this.#byHour(within.from, within.to)) await this.#hour(hour, records)
+      for await (const [hour, records] of recordsByHour(this.#ledger, within.from, within.to))
+        await this.#hour(hour, records)
     }
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
@@ -238,37 +239,13 @@ class Matching {
       if (!called.some(({ region }) => strange.has(region))) break
       const seen = this.#evidence.ofHour(hour)
       if (![...seen.values()].some(([first]) => first !== undefined && strange.has(first.series.region))) continue
-      for (const record of await this.#recordsOf(hour, hour + HOUR)) {
+      for (const record of await recordsOf(this.#ledger, hour, hour + HOUR)) {
         const sightings = seen.get(seriesKey(seriesOf(record))) ?? []
         if (sightings.some(({ quantity }) => quantity === record.quantity)) strange.delete(record.region)
       }
       await setImmediate()
     }
     return [...strange]
-  }
-
-  /** The ledger's records of each hour, read in parts of about as many as fit easily into memory. */
-  async *#byHour(from: number, to: number): AsyncGenerator<[number, RecordEntry[]]> {
-    let hours = 1
-    for (let at = from; at < to; ) {
-      const end = Math.min(at + hours * HOUR, to)
-      const records = await this.#recordsOf(at, end)
-      const byHour = new Map<number, RecordEntry[]>()
-      for (const record of records) {
-        const ofHour = byHour.get(record.hour)
-        if (ofHour === undefined) byHour.set(record.hour, [record])
-        else ofHour.push(record)
-      }
-      for (; at < end; at += HOUR) yield [at, byHour.get(at) ?? []]
-      // Of hours before the ledger's first nothing is learned of how many the next ones have.
-      if (records.length === 0) continue
-      if (records.length < FEW_RECORDS) hours = Math.min(hours * 2, 24)
-      else if (records.length > 2 * FEW_RECORDS) hours = Math.max(1, Math.floor(hours / 2))
-    }
-  }
-
-  #recordsOf(from: number, to: number): Promise<RecordEntry[]> {
-    return this.#ledger.records({ from, to, limit: Number.MAX_SAFE_INTEGER })
   }
 
   async #hour(hour: number, records: readonly RecordEntry[]): Promise<void> {
@@ -355,8 +332,6 @@ class Matching {
   }
 }
 
-const FEW_RECORDS = 2_500
-
 function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
   const { product, accountId, customerIdentifier, licenseArn } = account
   return {
@@ -366,12 +341,6 @@ function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
     ...(customerIdentifier !== undefined && { customerIdentifier }),
     dimension,
   }
-}
-
-/** Up to which hour an entry of the audit trail says that records were deleted. */
-function prunedBefore(detail: string | undefined): number {
-  const time = Date.parse(/\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(detail ?? '')?.[0] ?? '')
-  return Number.isNaN(time) ? Number.NEGATIVE_INFINITY : time
 }
 
 /**

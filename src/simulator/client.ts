@@ -26,6 +26,8 @@ interface Metadata {
 
 /** A client of a simulator in the same process, that fits wherever the AWS SDK's `MarketplaceMetering` does. */
 export interface SimulatorClient {
+  /** This machine, as of a simulator behind HTTP here. */
+  readonly endpoint: string
   batchMeterUsage(request: BatchMeterUsageRequest, options?: CallOptions): Promise<BatchMeterUsageResult & Metadata>
   resolveCustomer(request: ResolveCustomerRequest, options?: CallOptions): Promise<ResolveCustomerResult & Metadata>
 }
@@ -57,6 +59,7 @@ export function simulatorClient(
     return { ...resultOf(answer), $metadata: { attempts: 1, httpStatusCode: 200, requestId: answer.requestId } }
   }
   return {
+    endpoint: 'http://localhost',
     batchMeterUsage: (request, options) => call('BatchMeterUsage', request, options),
     resolveCustomer: (request, options) => call('ResolveCustomer', request, options),
   }

@@ -1,21 +1,56 @@
+import { formatAmount } from '../usage/amount.ts'
 import { printableBut } from './printable.ts'
 
-export type CsvCell = string | number | boolean | undefined
+/** A string is text and stays text; numbers are told apart from it by their type. */
+export type CsvCell = string | number | boolean | CsvNumber | undefined
 
-/**
- * Rows as CSV after RFC 4180, the header first. Cells that a spreadsheet would take for a formula are disarmed, and what a
- * terminal could take for a command is escaped.
- */
-export function csv(header: readonly string[], rows: readonly (readonly CsvCell[])[]): string {
-  return [header, ...rows].map(row => `${row.map(cell).join(',')}\r\n`).join('')
+/** A decimal number of any length. */
+export interface CsvNumber {
+  readonly decimal: string
 }
 
+/** An amount, in its base unit, as a number. */
+export const csvAmount = (amount: bigint): CsvNumber => ({ decimal: formatAmount(amount) })
+
+/**
+ * Rows as CSV after RFC 4180, the header first, so that a spreadsheet opens it as it is: text that it would take for a
+ * formula, a number, a date or a truth value begins with an apostrophe, for which quotes alone do not help, and what is
+ * not ASCII comes behind a byte order mark, without which Excel does not know UTF-8. What a terminal could take for a
+ * command is escaped.
+ */
+export function csv(header: readonly string[], rows: readonly (readonly CsvCell[])[]): string {
+  const text = [header, ...rows].map(row => `${row.map(cell).join(',')}\r\n`).join('')
+  return NOT_ASCII.test(text) ? `${BYTE_ORDER_MARK}${text}` : text
+}
+
+export const BYTE_ORDER_MARK = '\ufeff'
+const NOT_ASCII = /[\u0080-\uffff]/
+
 function cell(value: CsvCell): string {
-  const text = disarm(printableBut('\t\n', String(value ?? '')))
+  if (typeof value === 'object') return value.decimal
+  if (typeof value !== 'string') return String(value ?? '')
+  const text = marked(printableBut('\t\n', value))
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
-/** See https://owasp.org/www-community/attacks/CSV_Injection. A negative number is no formula. */
-function disarm(text: string): string {
-  return /^[=+\-@\t\r\n＝＋－＠]/.test(text) && !/^-\d+(\.\d+)?$/.test(text) ? `'${text}` : text
+const marked = (text: string) => (isMistakable(text.replace(/^'+/, '')) ? `'${text}` : text)
+
+/** The text that a cell of `csv` is of, once it is parsed. */
+export function unmarked(text: string): string {
+  return text.startsWith("'") && isMistakable(text.replace(/^'+/, '')) ? text.slice(1) : text
 }
+
+/** Whether a spreadsheet takes text for something else, and shows and saves it as something else. */
+function isMistakable(text: string): boolean {
+  return !SAME.test(text) && [FORMULA, NUMBER, DATE, TRUTH].some(pattern => pattern.test(text))
+}
+
+/** A whole number of up to 11 digits is shown and saved as it was: account ids have 12, which become 1.23457E+11. */
+const SAME = /^(0|-?[1-9]\d{0,10})$/
+/** See https://owasp.org/www-community/attacks/CSV_Injection. */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/
+/** In whatever country: also times, fractions, percentages, sums of money and dates in digits. */
+const NUMBER = /^[\s.,:'/%()$€£¥]*\d[\s\d.,:'/%()$€£¥e+-]*([ap]m?)?$/i
+const DATE =
+  /^(?=.*\d)(\d[\s\d.,/-]*)?(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)[\s\d.,/-]*$/i
+const TRUTH = /^(true|false)$/i

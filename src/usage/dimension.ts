@@ -13,4 +13,6 @@ export interface Dimension {
   readonly size: bigint
   /** A quantity above it is held instead of sent. */
   readonly maxQuantity?: number
+  /** A quantity above it is told, and sent. It is of a process's configuration: ledgers do not keep it. */
+  readonly alertQuantity?: number
 }

@@ -70,6 +70,8 @@ export interface DimensionOptions {
   readonly per?: number
   /** A record with a larger quantity is held instead of sent. 1 to 2147483647. */
   readonly maxQuantity?: number
+  /** A record with a larger quantity raises an alarm, and is sent. Below `maxQuantity`, where there is one. */
+  readonly alertQuantity?: number
   /** What is added up. */
   readonly from: PresetName | Rule | readonly (PresetName | Rule)[]
   /**
@@ -216,20 +218,32 @@ const preset = v.picklist(PRESET_NAMES, ({ input }) => {
 })
 const source = v.lazy(input => (typeof input === 'object' && input !== null ? rule : preset))
 
-const dimension = strictObject({
-  unit,
-  per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
-  maxQuantity: v.optional(
-    v.pipe(
-      v.number(),
-      v.check(max => Number.isInteger(max) && max >= 1 && max <= MAX_QUANTITY, `an integer from 1 to ${MAX_QUANTITY}`),
+const quantity = v.pipe(
+  v.number(),
+  v.check(max => Number.isInteger(max) && max >= 1 && max <= MAX_QUANTITY, `an integer from 1 to ${MAX_QUANTITY}`),
+)
+
+const dimension = v.pipe(
+  strictObject({
+    unit,
+    per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
+    maxQuantity: v.optional(quantity),
+    alertQuantity: v.optional(quantity),
+    from: v.lazy(input =>
+      Array.isArray(input) ? v.pipe(v.array(source), v.nonEmpty('at least one rule or preset')) : source,
     ),
+    additive: v.optional(v.boolean()),
+  }),
+  v.forward(
+    v.partialCheck(
+      [['maxQuantity'], ['alertQuantity']],
+      ({ maxQuantity, alertQuantity }) =>
+        maxQuantity === undefined || alertQuantity === undefined || alertQuantity < maxQuantity,
+      'less than maxQuantity, above which nothing is sent',
+    ),
+    ['alertQuantity'],
   ),
-  from: v.lazy(input =>
-    Array.isArray(input) ? v.pipe(v.array(source), v.nonEmpty('at least one rule or preset')) : source,
-  ),
-  additive: v.optional(v.boolean()),
-})
+)
 
 const attributeSource = v.lazy(input => (typeof input === 'string' ? text : explicitSource))
 const explicitSource = v.pipe(

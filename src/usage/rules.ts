@@ -82,6 +82,7 @@ export function compileRules(options: Readonly<Record<string, DimensionOptions>>
       baseUnit: unit.base,
       size: sizeOf(path, dimensionOptions, unit, problems),
       ...(dimensionOptions.maxQuantity !== undefined && { maxQuantity: dimensionOptions.maxQuantity }),
+      ...(dimensionOptions.alertQuantity !== undefined && { alertQuantity: dimensionOptions.alertQuantity }),
     }
     const metered = { dimension, index: dimensions.length, additive: dimensionOptions.additive ?? false }
     dimensions.push(dimension)

@@ -31,6 +31,8 @@ const RUNS = Number(process.env.QUARTER_RUNS ?? 2)
 const CUSTOMERS = 40
 /** On engines that machines share each hour takes longer: some of them do, but for who wants all. */
 const ALL = process.env.LEDGER_CHECKS === 'all'
+/** In milliseconds, where all of them do. */
+const LONGEST = 600_000
 const SHARED: readonly (readonly [name: string, engine: string, customers: number])[] = [
   ['PostgreSQL', 'postgresql', ALL ? CUSTOMERS : 6],
   ['DynamoDB', 'dynamodb', ALL ? CUSTOMERS : 2],
@@ -87,7 +89,7 @@ describe('a virtual quarter is billed to the unit, nobody twice, and the rest is
   })
 
   for (const [name, engineName, customers] of SHARED) {
-    test(name, async t => {
+    test(name, ALL ? { timeout: LONGEST } : {}, async t => {
       await using engine = await (ENGINES[engineName] as () => Promise<Engine>)()
       await live(t, engine, { seed: SEED + RUNS + 1, customers })
     })

@@ -51,7 +51,8 @@ export async function hourOfFleet(server: DynamoDBLocal, options: FleetOptions):
     const dynamodb = await DynamoDBLedger.open({ tableName, client: meter.watch(server.client()), now: time.now })
     const ledger = meter.label<Ledger>(dynamodb)
     const pacer = new Pacer(REQUESTS_PER_SECOND, time, async (region, turns, spacing) => {
-      return (await ledger.clock.takeTurns(region, turns, spacing, time.now())) - time.now()
+      const first = await ledger.clock.takeTurns(region, turns, spacing, time.now())
+      return first === undefined ? undefined : first - time.now()
     })
     const cycle = cycleOf({ ledger, client, now: time.now, pacer })
     return { ledger, writer: new UsageWriter(ledger), cycle, tallies: new Map() }

@@ -12,6 +12,7 @@ import { hostile } from './hostile.ts'
 import { memory } from './memory.ts'
 import { pass } from './pass.ts'
 import { postgresql } from './postgresql.ts'
+import { postgresqlHistory } from './postgresql-history.ts'
 import { quota } from './quota.ts'
 import { type Row, verdict } from './row.ts'
 import { turns } from './turns.ts'
@@ -34,7 +35,8 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, hostile, postgresql, dynamodb]
+const shared = [postgresql, postgresqlHistory, dynamodb]
+const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, hostile, ...shared]
 const benchmarks = all.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)

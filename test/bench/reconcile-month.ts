@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import { eventOf } from '../reconcile/trail.ts'
 
-/** A month of two million metered records and what CloudTrail has of them: `node reconcile-month.ts <folder>`. */
+/** A month of two million metered records, and what CloudTrail and AWS's usage report have of them: `node reconcile-month.ts <folder>`. */
 
 const START = Date.parse('2026-10-01T00:00:00Z')
 const HOURS = 720
@@ -26,6 +27,7 @@ const idOf = (series: number, hour: number) =>
   `5a1b0c9d-0000-4000-8000-${String(hour * 10_000 + series).padStart(12, '0')}`
 
 await seed(process.argv[2] as string)
+report(process.argv[2] as string)
 
 async function seed(folder: string): Promise<void> {
   mkdirSync(join(folder, 'trail'), { recursive: true })
@@ -78,4 +80,47 @@ async function seed(folder: string): Promise<void> {
     if (!lookup.write(`${hour > 0 ? ',\n' : ''}${text}`)) await once(lookup, 'drain')
   }
   lookup.end('], "NextToken": null}\n')
+}
+
+/** The Daily Usage feed, of which each second row is a revision, and the Account feed. */
+function report(folder: string): void {
+  const csv = (rows: readonly (readonly unknown[])[]) =>
+    rows.map(row => row.map(cell => `"${cell}"`).join(',')).join('\r\n')
+  const hash = (accountId: string) => createHash('sha256').update(accountId).digest('hex')
+  const header = [
+    ...['valid_from', 'insert_date', 'update_date', 'delete_date', 'usage_feed_id', 'usage_date', 'product_id'],
+    ...['agreement_id', 'end_user_account_id', 'payer_account_id', 'region', 'dimension_key', 'usage_unit'],
+    ...['usage_quantity', 'pricing_currency', 'estimated_revenue_in_pricing_currency', 'catalog'],
+    ...['recipient_account_id', 'offer_id', 'usage_rate_per_unit_in_pricing_currency', 'charge_item_description'],
+  ]
+  const rows = Array.from({ length: HOURS / 24 }, (_, day) => {
+    return Array.from({ length: SERIES }, (_, series) => {
+      const { accountId, dimension } = name(series)
+      const at = (hours: number) => new Date(START + (day * 24 + hours) * HOUR).toISOString()
+      const row = (updated: number, quantity: number) => [
+        ...[at(24), at(24), at(updated), '', hash(`${day} ${series}`), at(0), 'prod-sample01', ''],
+        ...[hash(accountId), hash(accountId), 'us-east-1', dimension, 'Units', quantity.toFixed(2), 'USD', '1.00'],
+        ...['AWSMarketplace', hash('seller'), 'offer-sample01', '0.01', `AWS Marketplace usage of ${dimension}`],
+      ]
+      return [row(26, 24 * quantityOf(series)), row(25, 17)]
+    }).flat()
+  }).flat()
+  writeFileSync(join(folder, 'usage.csv'), csv([header, ...rows]))
+  const accounts = Array.from({ length: CUSTOMERS }, (_, index) => name(index).accountId)
+  const account = [START, START, START].map(time => new Date(time).toISOString())
+  writeFileSync(
+    join(folder, 'accounts.csv'),
+    csv([
+      [
+        'valid_from',
+        'insert_date',
+        'update_date',
+        'delete_date',
+        'account_id',
+        'aws_account_id',
+        'encrypted_account_id',
+      ],
+      ...accounts.map(accountId => [...account, '', hash(accountId), accountId, '']),
+    ]),
+  )
 }

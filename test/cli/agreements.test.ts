@@ -63,9 +63,20 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   const none = await command('import-agreements', join(directory, 'none.csv'), '--region', 'us-east-1')
   assert.match(none.stderr, /^error: Expected a CSV file that can be read: ENOENT[^\n]*\n$/)
 
-  // What it writes it takes in again.
-  writeFileSync(file, (await command('agreements', '--format', 'csv')).stdout)
+  // What it writes it takes in again, and in a spreadsheet ids and tenants are the texts that they are.
+  const written = (await command('agreements', '--format', 'csv')).stdout
+  assert.match(written, /,'111122223333,/)
+  writeFileSync(file, written)
   assert.match((await take()).stdout, /^Took in 0 of 2 agreements/)
+  const anew = written.replaceAll(arn(1), arn(3)).replaceAll("'111122223333", "'012345678901")
+  writeFileSync(file, anew.replace('"Acme, Inc."', "'0042").replace(',code-1,,', ',code-1,Müller,'))
+  assert.match((await take()).stdout, /^Took in 2 of 2 agreements/)
+  const [known] = JSON.parse((await command('agreements', '--tenant', '0042', '--format', 'json')).stdout)
+  assert.equal(known.account.accountId, '012345678901')
+  assert.match(
+    (await command('agreements', '--tenant', 'Müller', '--format', 'csv')).stdout,
+    /^\ufeffaccount,.*Müller,/s,
+  )
 
   assert.match((await command('statement', ...NOW)).stdout, /AGREEMENT.*\n.*active since 2026-11-01/)
   const json = JSON.parse((await command('statement', '--format', 'json', ...NOW)).stdout)

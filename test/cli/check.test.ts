@@ -26,7 +26,7 @@ const CONFIG = `productCode: prod
 region: us-east-1
 ledger: postgresql://meter@db/usage
 dimensions:
-  tokens-1k: { unit: '{token}', per: 1000, maxQuantity: 1000000, from: { metric: my.tokens, unit: '1' } }
+  tokens-1k: { unit: '{token}', per: 1000, maxQuantity: 1000000, alertQuantity: 200000, from: { metric: my.tokens, unit: '1' } }
   gpu-hours:
     unit: h
     from:
@@ -121,7 +121,7 @@ describe('check', () => {
       `${path} is right.
 
 Product     prod in us-east-1
-Dimensions  tokens-1k: 1,000 token, held above 1,000,000
+Dimensions  tokens-1k: 1,000 token, told above 200,000, held above 1,000,000
               sum of my.tokens
             gpu-hours: h
               integral of gpu.allocated
@@ -152,7 +152,14 @@ Ledger      postgresql://db/usage
       listen: { http: '0.0.0.0:4318', grpc: '[::1]:4317', tls: false, clientCertificates: false, tokens: 1 },
     })
     assert.deepEqual(dimensions[0], {
-      ...{ name: 'tokens-1k', unit: '{token}', baseUnit: '1', size: '1000', maxQuantity: 1_000_000 },
+      ...{
+        name: 'tokens-1k',
+        unit: '{token}',
+        baseUnit: '1',
+        size: '1000',
+        maxQuantity: 1_000_000,
+        alertQuantity: 200_000,
+      },
       from: [{ label: 'dimensions.tokens-1k.from', metrics: ['my.tokens'], value: 'sum' }],
     })
     assert.equal(missing.length, 1)

@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { AuditBreak, AuditEntry, Lane, MeteringRecord, Outcome } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { EndpointGuard } from '../../src/metering/endpoints.ts'
 import { shortTime } from '../../src/text/time.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
@@ -133,9 +134,64 @@ describe('commands that look', () => {
     assert.equal(problems[0].level, 'WARNING')
   })
 
+  test('tell where records go, of a process that was refused, and what a person decides about it', async t => {
+    const { path, command } = await seeded(t)
+    const client = (endpoint: string) => ({ endpoint, batchMeterUsage: async () => ({}) })
+    const aws = client('https://metering.marketplace.us-east-1.amazonaws.com')
+    const simulator = client('http://127.0.0.1:8480')
+    const ledger = new SqliteLedger({ path })
+    t.after(() => ledger.close())
+    const guard = new EndpointGuard(ledger, () => NOW)
+    const before = await command('endpoint', ...AT)
+    assert.equal(before.stdout, 'Nothing was sent yet: where the first record goes, all others do.\n')
+    await guard.look('us-east-1', aws, true)
+    await guard.look('us-east-1', simulator, true)
+    const [status, json, shown, without, wrong] = await Promise.all([
+      command('status', '--check', ...AT),
+      command('status', '--format', 'json', ...AT),
+      command('endpoint', ...AT),
+      command('endpoint', 'localhost'),
+      command('endpoint', 'localhost', '--region', 'mars', '--why', 'x'),
+    ])
+    const refused =
+      /A process of \S+@\S+ would send records of us-east-1 to localhost, and the ledger's go to AWS: it freezes and sends none/
+    assert.match(status.stdout, new RegExp(`^WARNING: ${refused.source}: marketplace-meter endpoint$`, 'm'))
+    const { endpoints } = JSON.parse(json.stdout)
+    assert.deepEqual(endpoints, [{ region: null, endpoint: 'aws', since: '2026-11-21T09:40:00.000Z', who: 'metering' }])
+    assert.match(shown.stdout, /^AWS, since 2026-11-21T09:40Z \(metering\)\n/)
+    assert.match(shown.stdout, refused)
+    assert.match(shown.stdout, /^ {2}marketplace-meter endpoint localhost --why "…"$/m)
+    assert.deepEqual([without.status, wrong.status], [2, 2])
+    assert.match(wrong.stderr, /Expected --region to be a region such as us-east-1/)
+    const because = ['--why', 'a rehearsal', '--who', 'pat', ...AT]
+    const decided = await command('endpoint', 'http://localhost:9', '--region', 'us-east-1', ...because)
+    assert.match(decided.stdout, /^Records of us-east-1 go to localhost from now on\.\n/)
+    assert.match(
+      decided.stdout,
+      /^ {2}What was sent to AWS stays as it is\.\n {2}Nobody is billed for what is sent now, /m,
+    )
+    const { entry } = await afterwards(path)
+    assert.deepEqual([entry?.action, entry?.who, entry?.detail], ['endpoint', 'pat', 'us-east-1 localhost decided'])
+    assert.equal(await guard.look('us-east-1', simulator, true), undefined)
+    const table = await command('status', ...AT)
+    assert.match(table.stdout, /^Sent to {9}AWS\n {16}us-east-1: localhost\n/m)
+    assert.doesNotMatch(table.stdout, /would send/)
+    const back = await command('endpoint', 'aws', ...because)
+    assert.match(back.stdout, /^ {2}What is not sent yet is billed now: "marketplace-meter statement" shows it\.$/m)
+    assert.equal(await guard.look('us-east-1', aws, false), undefined)
+    for (const { stdout } of [shown, decided, back, await command('endpoint', '--help')]) {
+      const long = stdout.split('\n').filter(line => line.length > 80)
+      assert.deepEqual(
+        long.filter(line => !line.startsWith('A process of')),
+        [],
+      )
+    }
+  })
+
   test('tell cron by their exit status what needs a person', async t => {
     const { directory, command } = await seeded(t)
     const fine = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
+    const alert = { action: 'above-alert', who: 'metering', why: 'more than 9', detail: 'record 1: 10 of x' } as const
     await fine.closeHours({ now: NOW, region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 })
     await fine.close()
     const [now, later, json, good, none, ahead] = await Promise.all([
@@ -146,6 +202,13 @@ describe('commands that look', () => {
       run(['status', '--check', '--ledger', join(directory, 'none.sqlite')]),
       run(['status', '--check', '--ledger', fine.path, '--now', '2026-11-21T07:59Z']),
     ])
+    const told = new SqliteLedger({ path: join(directory, 'fine.sqlite') })
+    await told.note({ ...alert, now: NOW - 60_000 })
+    await told.close()
+    assert.match(
+      (await run(['status', '--check', '--ledger', fine.path, ...AT])).stdout,
+      /^WARNING: More is billed in an hour than is usual\. record 1: 10 of x, 1 min ago: more than 9\. Find .*above-alert\n$/,
+    )
     assert.deepEqual(
       [now, later, json, good, none, ahead].map(({ status }) => status),
       [1, 2, 1, 0, 2, 1],
@@ -392,6 +455,89 @@ describe('commands that decide', () => {
       /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,s,,last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
     )
   })
+})
+
+test("adjust writes AWS's request once for what was billed too much, and never for more than that", async t => {
+  const { directory, path, command } = await seeded(t)
+  const ledger = new SqliteLedger({ path })
+  t.after(() => ledger.close())
+  const listing = join(directory, 'listing.json')
+  const rateCard = [TOKENS, REQUESTS].map(({ name }, n) => ({ dimension: name, price: ['0.00002', '0.5'][n] }))
+  writeFileSync(listing, JSON.stringify({ pricing: { currency: 'USD', rateCard } }))
+  const given = ['--rate-card', listing, '--invoice', 'INV-1', '--why', 'counted twice', '--now', '2026-12-04']
+  const adjust = (...args: string[]) => command('adjust', ...given, ...args)
+  const asked = async (...args: string[]) => {
+    const { stdout, stderr, status } = await adjust(...args)
+    assert.equal(status, 0, stderr)
+    const { billingAdjustmentRequestEntries: entries } = JSON.parse(stdout)
+    for (const { clientToken, adjustmentAmount } of entries) {
+      assert.match(clientToken, /^[A-Za-z0-9-]{1,64}$/)
+      assert.match(adjustmentAmount, /^\d+\.\d{2,8}$/)
+    }
+    return { entries, stderr, token: entries[0].clientToken as string }
+  }
+  const noted = async () => (await ledger.audit({ actions: ['adjust'] })).length
+  const november = ['--customer', '111122223333', '--from', '2026-11', '--to', '2026-11']
+  assert.match((await adjust(...november)).stderr, /Expected --agreement, since the ledger does not know/)
+  const agreement = { what: 'active', at: LATEST - 48 * HOUR, agreementId: 'agmt-1' } as const
+  const terms = { now: NOW, region: 'us-east-1', closeDelay: 300_000, deadlineMargin: 300_000 }
+  await ledger.noteAgreement(ACME, agreement, terms)
+
+  // All of a month: what is metered, and nothing of what is held or pending.
+  const dry = await asked(...november, '--dry-run')
+  assert.match(dry.stderr, /Nothing was noted/)
+  assert.equal(await noted(), 0)
+  const { entries } = await asked(...november)
+  assert.deepEqual(entries, dry.entries)
+  assert.deepEqual(
+    entries.map(({ clientToken: _, ...entry }: Record<string, string>) => entry),
+    ['45.00', '0.06002'].map(adjustmentAmount => ({
+      ...{ agreementId: 'agmt-1', originalInvoiceId: 'INV-1', adjustmentAmount, currencyCode: 'USD' },
+      adjustmentReasonCode: 'INCORRECT_METERING',
+    })),
+  )
+  const [entry] = await ledger.audit({ actions: ['adjust'] })
+  assert.deepEqual([entry?.why, JSON.parse(entry?.detail ?? '').quantity], ['counted twice', '3001'])
+
+  // The same again is the same, for AWS and for the audit trail.
+  const again = await asked(...november, '--why', 'again')
+  assert.deepEqual([again.entries, await noted()], [entries, 2])
+  assert.match(again.stderr, /; noted before, at 2026-12-04T00Z\)\nIt is noted, and not sent\./)
+  assert.match(again.stderr, /^ {2}aws marketplace-agreement batch-create-billing-adjustment-request \\$/m)
+  // A part of it is another request for money that was asked for.
+  const part = await adjust('5')
+  assert.deepEqual([part.status, part.stdout], [1, ''])
+  assert.match(part.stderr, /tokens-processed of 111122223333 were adjusted before: adj-\S+ \(3001, 0\.06002 USD, by /)
+  const [requests, tokens] = entries.map(({ clientToken }: { clientToken: string }) => clientToken)
+  assert.match(
+    (await adjust('5', '--besides', tokens)).stderr,
+    /at most the 3001 .* got 3001 of .* beside 3001 of before/,
+  )
+  assert.match((await adjust('5', '--instead', 'adj-0')).stderr, /has no adjustment "adj-0"/)
+  // It has failed at AWS: what takes its place is another request, up to what was billed.
+  const instead = await asked('5', '--quantity', '3000', '--instead', tokens)
+  assert.deepEqual([instead.entries[0].adjustmentAmount, instead.token === tokens], ['0.06', false])
+  assert.equal((await asked('5', '--quantity', '3000', '--instead', tokens)).token, instead.token)
+  const rest = ['5', '--quantity', '1', '--besides', instead.token]
+  assert.equal((await asked(...rest)).entries[0].adjustmentAmount, '0.00002')
+  assert.equal(await noted(), 4)
+  const last = (await asked(...rest)).token
+  const most = await adjust('5', '--quantity', '1', '--besides', instead.token, '--besides', last)
+  assert.match(most.stderr, /at most the 3001 that AWS has billed, got 1 of .* beside 3001 of before/)
+  assert.match((await adjust('2', '--besides', requests, '--quantity', '91')).stderr, /at most the 90 .*, got 91 of/)
+
+  for (const [args, message] of [
+    [['1'], /No record "1" is metered/],
+    [['2', '5', '--quantity', '1'], /Expected --quantity of one dimension/],
+    [['--customer', '444455556666', '--from', '2026-11', '--to', '2026-11'], /Nothing is metered there/],
+    [['5', ...AT], /Expected a month that is over, got 2026-11/],
+    [['5', '--besides', tokens, '--description', 'x'.repeat(501)], /Expected 1 to 500 characters/],
+  ] as [string[], RegExp][]) {
+    const { status, stdout, stderr } = await adjust(...args)
+    assert.match(stderr, message)
+    assert.ok(status !== 0 && stdout === '', args.join(' '))
+  }
+  assert.equal(await noted(), 4)
 })
 
 test('senders tells which customers a token has touched, and since when', async t => {

@@ -161,6 +161,17 @@ describe('doctor', () => {
       ['Success', 'Success'],
     )
 
+    // What is asked here is not where the ledger's records go.
+    await ledger.note({ action: 'endpoint', who: 'metering', why: 'a test', detail: 'eu-central-1 aws' })
+    const elsewhere = await doctor([...args, '--test-customer', '999988886666'])
+    assert.match(
+      elsewhere.of('endpoint'),
+      /^fault \| This ledger's records of eu-central-1 go to AWS .* sends to localhost: /,
+    )
+    assert.match(elsewhere.of('test customer'), /^warning \| No record was sent, because of the faults above/)
+    const decided = { action: 'endpoint', who: 'pat', why: 'a test', detail: '* localhost decided' } as const
+    await ledger.note(decided)
+
     // A customer with usage is none for tests.
     const again = await doctor([...args, '--test-customer', TEST_CUSTOMER])
     assert.match(again.of('test customer'), /^warning \| No record was sent: 999988887777 has usage in this ledger, /)

@@ -88,6 +88,20 @@ test('reconcile, of which all is others’ text', async t => {
   await says(['reconcile', file, ...ledger, '--format', 'json'], /\\u001b\[2K.*FAKE/)
   await says(['reconcile', file, ...ledger, '--format', 'csv'], /foreign,.*FAKE/)
   await says(['reconcile', join(directory, HOSTILE), ...ledger], /^error: There is no file or folder/)
+  const report = join(directory, 'report.csv')
+  const quoted = `"${HOSTILE.replaceAll('"', '""')}"`
+  const [header, times] = ['usage_feed_id,valid_from,update_date,delete_date,usage_date', '2026-11-22T00:00:00Z']
+  const rows = [quoted, 'tokens-processed'].map((dimension, id) => {
+    return `${id},${times},${times},,2026-11-21,${quoted},${quoted},${quoted},${dimension},5`
+  })
+  const columns = `${header},product_id,end_user_account_id,region,dimension_key,usage_quantity`
+  writeFileSync(report, [columns, ...rows, `7,${quoted},${times},,,,,,,`].join('\n'))
+  const comparing = ['reconcile', '--usage-report', report, '--from', '2026-11-20', ...ledger]
+  await says(comparing, /FAKE.*FAKE/s)
+  await says([...comparing, '--format', 'json'], /\\u001b\[2K.*FAKE/)
+  await says([...comparing, '--format', 'csv'], /^(more|incomplete|less),.*FAKE/m)
+  writeFileSync(report, `${quoted},usage_feed_id\n`)
+  await says(comparing, /^error: Expected a column .*fake/)
 })
 
 test('commands that decide', async t => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { parse } from 'csv-parse/sync'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { startSimulator } from '../../src/simulator/index.ts'
 import { Metered } from '../reconcile/metered.ts'
 import { type Call, eventOf, lookupOutput, METER, otherEvent } from '../reconcile/trail.ts'
 import { folder, LATEST, run, seededLedger } from './support.ts'
@@ -143,7 +146,7 @@ test('reconcile says of each record what AWS has, and settles what an event prov
   assert.match(csv[0] ?? '', /^verdict,record,state,reason,hour,region,product,account_id,/)
   assert.ok(
     csv.some(line =>
-      line.startsWith('other-quantity,3,held,conflict,2026-11-20T07:00:00.000Z,us-east-1,prod,444455556666,'),
+      line.startsWith("other-quantity,3,held,conflict,2026-11-20T07:00:00.000Z,us-east-1,prod,'444455556666,"),
     ),
   )
 })
@@ -264,11 +267,128 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
   const wrongRegion = await command([...ask, '--region', 'Frankfurt'])
   assert.match(wrongRegion.stderr, /regions: expected regions such as us-east-1, got "Frankfurt"/)
   for (const [args, told] of [
-    [['reconcile'], /Expected files of events, or --cloudtrail\./],
     [['reconcile', '--cloudtrail', path], /Expected files of events, or --cloudtrail\./],
     [['reconcile', path, '--region', 'us-east-1'], /Expected --region with --cloudtrail\./],
   ] as const) {
     const wrong = await command([...args])
     assert.deepEqual([wrong.status, told.test(wrong.stderr)], [2, true], wrong.stderr)
   }
+})
+
+/** A simulator that has what AWS could have of the seeded ledger's days, and its reports over HTTP as files. */
+async function reported(t: TestContext) {
+  let now = EARLIER + 2 * HOUR
+  const aws = await startSimulator({ now: () => now, quota: null })
+  t.after(() => aws.close())
+  const meter = (CustomerAWSAccountId: string, Dimension: string, Quantity: number, ProductCode = 'prod') => {
+    const record = { Timestamp: new Date(now - HOUR - MINUTE), CustomerAWSAccountId, Dimension, Quantity }
+    aws.simulator.meterForeign({ ProductCode, UsageRecords: [record] })
+  }
+  meter(ACME, 'inference-requests', 90)
+  meter(ACME, 'tokens-processed', 12)
+  meter(BOLT, 'tokens-processed', 5)
+  meter('777788889999', 'tokens-processed', 6)
+  meter(ACME, 'seats', 3)
+  meter(ACME, 'tokens-processed', 1000, 'elsewhere')
+  now = LATEST + 2 * HOUR
+  meter(ACME, 'tokens-processed', 1000)
+  now += 48 * HOUR
+  meter(ACME, 'inference-requests', 1)
+  now += 48 * HOUR
+  const directory = folder(t)
+  const save = async (name: string, content: (text: string) => string | Buffer = text => text) => {
+    const answer = await fetch(`${aws.url}/_simulator/usage-report/${name}.csv?revisions=1`)
+    const path = join(directory, `${name}.csv`)
+    writeFileSync(path, content(await answer.text()))
+    return path
+  }
+  const ids = new Map((await products(aws.url)).map(([id, code]) => [code, id]))
+  return { directory, save, product: ids.get('prod') as string, other: ids.get('elsewhere') as string }
+}
+
+/** AWS's ids of products and its codes: of both reports, which without revisions have the same lines in the same order. */
+async function products(url: string): Promise<[string, string][]> {
+  const read = async (name: string, column: string): Promise<string[]> =>
+    parse(await (await fetch(`${url}/_simulator/usage-report/${name}.csv`)).text(), { columns: true }).map(
+      (row: unknown) => (row as Record<string, string>)[column] as string,
+    )
+  const codes = await read('dataset', 'product_code')
+  return (await read('usage', 'product_id')).map((id, index) => [id, codes[index] as string])
+}
+
+test('reconcile --usage-report says by day and customer what AWS has billed beside the ledger', async t => {
+  const { directory, save, product, other } = await reported(t)
+  const path = await seededLedger(join(directory, 'ledger.sqlite'))
+  const [usage, accounts, dataset] = [await save('usage', gzipSync), await save('accounts'), await save('dataset')]
+  const command = (...args: string[]) => run(['reconcile', '--usage-report', ...args, '--ledger', path])
+  const joined = ['--account-feed', accounts, '--product', `${product}=prod`]
+  const { stdout, status } = await command(usage, ...joined)
+  assert.equal(status, 1)
+  assert.match(stdout, /^AWS’s Daily Usage feed: \d+ rows in 1 file, the youngest written 2026-11-24T02:10Z\.\n/)
+  assert.match(stdout, /^Compared: 2026-11-20 to 2026-11-23 \(UTC\)\.$/m)
+  assert.match(stdout, /^tokens-processed +us-east-1 +3,001 +1,023 +-1,978$/m)
+  assert.match(
+    stdout,
+    /^metered, and not billed by AWS\n(.*\n)+?.* 2026-11-21 .* 111122223333 .* 3,001 +1,000 +-2,001 /m,
+  )
+  assert.match(
+    stdout,
+    /^billed by AWS, and not metered in the ledger\n(.*\n)+?.* 2026-11-20 .* 777788889999 .* 0 +6 +\+6 /m,
+  )
+  assert.match(stdout, /2026-11-23 .* 111122223333 .* inference-requests +0 +1 +\+1 /)
+  assert.match(stdout, /^with records in doubt.*\n(.*\n)+?.* 111122223333 .* 0 +12 +\+12 +12 +0 /m)
+  assert.match(stdout, / 444455556666 .* 0 +5 +\+5 +0 +1 /)
+  assert.match(stdout, new RegExp(`^Not compared, since these products.*\\n {2}${other}: 1,000$`, 'm'))
+  assert.match(stdout, /^Not compared, since the ledger has no such dimension.*\n {2}seats: 3$/m)
+  // The dataset has accounts and codes, and says the same.
+  const verdicts = async (...args: string[]) => {
+    const report = JSON.parse((await command(...args, '--format', 'json')).stdout)
+    return { ...report, findings: report.findings.map((finding: object) => JSON.stringify(finding)).sort() }
+  }
+  const [feed, plain] = [await verdicts(usage, ...joined), await verdicts(dataset)]
+  assert.deepEqual(plain.findings, feed.findings)
+  assert.deepEqual(plain.notCompared, { ...feed.notCompared, otherProducts: { elsewhere: 1000 } })
+  // Without the accounts and the product the sums are compared, and it is said what is missing.
+  const together = await command(usage)
+  assert.match(together.stdout, /hashes in the place of their AWS\naccounts\. Give AWS’s Account feed/)
+  assert.match(together.stdout, /2026-11-20 +us-east-1 +\(together\) +.* tokens-processed +0 +1,023 +\+1,023 /)
+  assert.match(together.stdout, /^Where they are one: --product prod-abc123=samplecode01$/m)
+  const csv = (await command(usage, ...joined, '--format', 'csv')).stdout.split('\r\n')
+  assert.match(csv[0] ?? '', /^verdict,day,region,product,customer,dimension,metered,billed,difference,in_doubt,/)
+  assert.ok(
+    csv.some(line => line.startsWith('less,2026-11-21,us-east-1,prod,111122223333,tokens-processed,3001,1000,-2001')),
+  )
+  // What can be compared is right, and nothing of what could not be read is silent.
+  const one = ['--from', '2026-11-22', '--to', '2026-11-22']
+  assert.deepEqual([(await command(dataset, ...one)).status, (await command(usage, ...joined, ...one)).status], [0, 0])
+  writeFileSync(join(directory, 'cut.csv'), readFileSync(dataset, 'utf8').slice(0, -40))
+  const cut = await command(join(directory, 'cut.csv'), ...one)
+  assert.equal(cut.status, 1)
+  assert.match(cut.stdout, /^not read, so sums may be wrong:\n {2}\S+cut\.csv, after row \d+: /m)
+})
+
+test('reconcile --usage-report refuses what is none of AWS’s reports', async t => {
+  const { directory, save } = await reported(t)
+  const path = await seededLedger(join(directory, 'ledger.sqlite'))
+  const [usage, accounts, dataset] = [await save('usage'), await save('accounts'), await save('dataset')]
+  const says = async (args: string[], message: RegExp) => {
+    const { stderr, status } = await run(['reconcile', ...args, '--ledger', path])
+    assert.notEqual(status, 0)
+    assert.match(stderr, message)
+  }
+  await says(
+    ['--usage-report', accounts],
+    /Daily Usage feed .* in \S+accounts\.csv, got a header with valid_from, insert/,
+  )
+  await says(['--usage-report', usage, dataset], /Expected files of one report/)
+  await says(['--usage-report', folder(t)], /There is no \.csv or \.csv\.gz file in/)
+  await says(['--usage-report', directory], /Expected AWS's Daily Usage feed/)
+  await says(['--usage-report', usage, '--account-feed', usage], /Expected a column account_id in the header of/)
+  await says(['--usage-report', usage, '--settle'], /Expected --usage-report without/)
+  await says(['--usage-report', join(directory, 'none.csv')], /There is no file or folder/)
+  await says(['--usage-report', usage, '--product', 'prod-1'], /Expected --product as AWS's id or code/)
+  await says(['--account-feed', accounts, '--dry-run'], /with --settle|with --usage-report/)
+  await says([], /Expected files of CloudTrail's events, or --usage-report/)
+  writeFileSync(usage, readFileSync(usage, 'utf8').replace('usage_quantity', 'quantity'))
+  await says(['--usage-report', usage], /Expected a column usage_quantity in the header of \S+usage\.csv/)
 })

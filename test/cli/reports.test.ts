@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'csv-parse/sync'
 import { findAccount, namedCustomer } from '../../src/cli/account.ts'
+import { RateCard, readRateCard } from '../../src/cli/rate-card.ts'
 import { equationText } from '../../src/cli/report/equation-text.ts'
 import { heldText } from '../../src/cli/report/held.ts'
 import { recordsCsv, recordsJson, recordsTable } from '../../src/cli/report/records.ts'
@@ -10,13 +14,23 @@ import { statementJson } from '../../src/cli/report/statement-json.ts'
 import { statementTable } from '../../src/cli/report/statement-table.ts'
 import { problemsOf } from '../../src/cli/report/status.ts'
 import { readStatement } from '../../src/cli/statement.ts'
-import { HOUR } from '../../src/ledger/hours.ts'
+import { HOUR, hourOf } from '../../src/ledger/hours.ts'
 import type { LedgerStatus, RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
 import { breaches } from '../../src/ledger/rules/equation.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
+import { seeded } from '../../src/simulator/random.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
-import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, STRAY, seededLedger, TOKENS } from './support.ts'
+import { parseMoney } from '../../src/text/money.ts'
+import {
+  Bench,
+  customer,
+  identified,
+  licensed,
+  REQUESTS as REQUESTS_SOLD,
+  TOKENS as TOKENS_SOLD,
+} from '../metering/support.ts'
+import { ACME, folder, GPU, LATEST, MILLION, NOW, REQUESTS, run, STRAY, seededLedger, TOKENS } from './support.ts'
 
 async function opened(t: TestContext): Promise<SqliteLedger> {
   const ledger = new SqliteLedger({ path: await seededLedger(join(folder(t), 'ledger.sqlite')), readOnly: true })
@@ -97,6 +111,89 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
       ...{ equationHolds: true, breaches: [], reconciled: [] },
     })
     assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
+  })
+
+  test('by hours, days or months tells what AWS bills in units of the dimension, and what that costs', async t => {
+    const ledger = await opened(t)
+    const rateCard = new RateCard(
+      'USD',
+      new Map([TOKENS, REQUESTS].map(({ name }, n) => [name, parseMoney(['0.00002', '0.5'][n] ?? '')])),
+    )
+    const by = 'day'
+    const report = { ...(await readStatement(ledger, { period: {}, by, now: NOW })), rateCard }
+    const text = statementTable(report)
+    assert.match(text, /^ {2}DAY +CUSTOMER +RECORDED +METERED +PENDING +HELD +BALANCE +CHARGE USD +HELD FOR$/m)
+    assert.match(text, /^ {2}2026-11-21 {2}111122223333 {2}3,000\.655 +3,001 +0 +0 +-0\.345 +0\.06002$/m)
+    assert.match(text, /^ {2}TOTAL +3,020\.25 +3,001 +0 +19 +0\.25 +0\.06002 +in-doubt 12, conflict 7$/m)
+    assert.match(text, /^Metered by the rate card's prices: 45\.06002 USD in all\.$/m)
+
+    const rows = parse(statementCsv(report), { columns: true }) as Record<string, string>[]
+    const acme = rows.find(
+      row => row.account === ACME.key && row.dimension === TOKENS.name && row.from?.includes('-21T'),
+    )
+    assert.deepEqual([acme?.from, acme?.to], ['2026-11-21T00:00:00.000Z', '2026-11-22T00:00:00.000Z'])
+    assert.deepEqual([acme?.account_id, acme?.metered, acme?.metered_quantity], ["'111122223333", '3001000', '3001'])
+    assert.deepEqual([acme?.price, acme?.charge, acme?.currency], ['0.00002', '0.06002', 'USD'])
+    const gpu = rows.find(row => row.dimension === GPU.name)
+    assert.deepEqual([gpu?.pending_quantity, gpu?.price, gpu?.charge, gpu?.currency], ['1', '', '', ''])
+
+    const told = statementJson(report) as Record<string, unknown> & { lines: object[] }
+    const line = told.lines.find(line => JSON.stringify(line).includes('3000655'))
+    assert.deepEqual([told.by, told.currency, told.charge, told.unpriced], ['day', 'USD', '45.06002', []])
+    assert.deepEqual(line, {
+      ...{ from: '2026-11-21T00:00:00.000Z', to: '2026-11-22T00:00:00.000Z', account: ACME, dimension: TOKENS.name },
+      ...{ recorded: '3000655', metered: '3001000', pending: '0', held: '0', heldByReason: {}, balance: '-345' },
+      ...{ price: '0.00002', quantities: { metered: '3001', pending: '0', held: '0' }, charge: '0.06002' },
+    })
+  })
+
+  test('tells no charge where there is no price for all that is metered', async t => {
+    const ledger = await opened(t)
+    const priced = async (code?: string) => {
+      const rateCard = new RateCard('EUR', new Map([[TOKENS.name, parseMoney('2')]]), code)
+      return { ...(await readStatement(ledger, { period: {}, by: 'month', now: NOW })), rateCard }
+    }
+    const missing = await priced('prod')
+    assert.match(
+      statementTable(missing),
+      /^No charge is told of inference-requests: the rate card has no price for all/m,
+    )
+    const { charge, unpriced, dimensions } = statementJson(missing) as Record<string, unknown[]>
+    assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
+    const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
+    assert.deepEqual(charges, ['0.00', null, '6002.00'])
+    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown }[] }
+    assert.ok(lines.every(({ dimension, charge }) => (charge === null) === (dimension !== TOKENS.name)))
+    // Another product's dimension has the same name.
+    const other = statementJson(await priced('other')) as Record<string, unknown>
+    assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])
+  })
+
+  test('reads the rate card of a listing, and says what is wrong with one', t => {
+    const listing = fileURLToPath(new URL('../../examples/aws/listing.json', import.meta.url))
+    const card = readRateCard(listing)
+    assert.deepEqual([card.currency, card.priceOf('gpu-hours', ACME)], ['USD', 250_000_000n])
+    const file = join(folder(t), 'listing.json')
+    for (const [pricing, message] of [
+      [{ currency: 'usd', rateCard: [] }, /pricing\.currency: expected three letters, such as USD, got "usd"/],
+      [
+        { currency: 'USD', rateCard: [{ dimension: 'x', price: 0.1 }] },
+        /price: expected a price as a string, got 0\.1/,
+      ],
+      [
+        { currency: 'USD', rateCard: [{ dimension: 'x', price: '0.123456789' }] },
+        /expected a price such as "0\.00002"/,
+      ],
+      [
+        { currency: 'USD', rateCard: [1, 2].map(n => ({ dimension: 'x', price: `${n}` })) },
+        /one price for each dimension/,
+      ],
+      [undefined, /pricing/],
+    ] as const) {
+      writeFileSync(file, JSON.stringify({ pricing }))
+      assert.throws(() => readRateCard(file), message)
+    }
+    assert.throws(() => readRateCard('none.json'), /got none\.json: ENOENT/)
   })
 
   test('tells licences and products apart', () => {
@@ -253,4 +350,73 @@ test('the status names what to look at first', () => {
     'warning 2 records are held: marketplace-meter held',
     'warning Usage has no customer: marketplace-meter statement, then attribute or write-off',
   ])
+})
+
+test('the accountant adds up the monthly statement, and comes to what AWS bills, to the cent', async t => {
+  const bench = new Bench(t, { now: Date.UTC(2026, 10, 1, 0, 10), simulator: { seed: 11 } })
+  const customers = [customer(1), identified(2), licensed(3)]
+  const rates = { requests: '0.00100001', tokens: '0.02', 'gpu-hours': '2.4999' }
+  const random = seeded(11)
+  const below = (most: number) => Math.floor(random() * most)
+  const sold = [REQUESTS_SOLD, TOKENS_SOLD, GPU]
+  await bench.ledger.register(sold)
+  for (const kind of ['throttling', 'internal-error', 'internal-error-after', 'reset-after', 'unprocessed'] as const) {
+    bench.simulator.faults.add({ kind, rate: 0.1 })
+  }
+  // Some hours of most days, and all around the month's end, which AWS closes at 06:00; then all is quiet.
+  const end = Date.UTC(2026, 11, 1)
+  for (let sequence = 1; bench.now < end + 10 * HOUR; sequence += 1) {
+    const entries = customers.flatMap(account =>
+      sold.map(({ name: dimension, size }) => {
+        const hour = hourOf(bench.now) - (1 + below(3)) * HOUR
+        return { account, dimension, hour, amount: BigInt(1 + below(4000)) * (size / 8n) }
+      }),
+    )
+    await bench.ledger.append({ writer: 'f'.repeat(32), sequence, entries })
+    await bench.cycle.pass()
+    bench.now += (bench.now > end - 4 * HOUR ? 1 : 12 + below(36)) * HOUR
+  }
+  bench.simulator.faults.clear()
+  // What is in doubt a person settles, as CloudTrail shows it.
+  const taken = new Set(
+    bench.simulator.billed().map(one => `${one.accountId ?? one.customerIdentifier} ${one.dimension} ${one.hour}`),
+  )
+  const placeOf = ({ account, dimension, hour }: RecordEntry) =>
+    `${account.accountId ?? account.customerIdentifier} ${dimension} ${new Date(hour).toISOString()}`
+  for (let pass = 0; pass < 4; pass += 1, bench.now += HOUR) await bench.cycle.pass()
+  const held = await bench.ledger.records({ state: 'held' })
+  for (const record of held) {
+    const decision = taken.has(placeOf(record)) ? 'billed' : 'not-billed'
+    await bench.ledger.decide(record.id, decision, { who: 'ops', why: 'CloudTrail', now: bench.now })
+  }
+  await bench.passes(2, HOUR)
+  await bench.assertAllBilled()
+  assert.ok(held.length > 0 && held.every(({ reason }) => reason === 'in-doubt'))
+  bench.now += 48 * HOUR
+
+  const listing = join(folder(t), 'listing.json')
+  const rateCard = Object.entries(rates).map(([dimension, price]) => ({ dimension, price }))
+  writeFileSync(listing, JSON.stringify({ pricing: { currency: 'USD', rateCard } }))
+  const { stdout, stderr, status } = await run([
+    ...['statement', '--by', 'month', '--format', 'csv', '--rate-card', listing],
+    ...['--ledger', bench.path, '--now', new Date(bench.now).toISOString()],
+  ])
+  assert.deepEqual([status, stderr], [0, ''])
+  const rows = parse(stdout, { columns: true }) as Record<string, string>[]
+  const feed = parse(bench.simulator.usageReport({ rates }).usage, { columns: true }) as Record<string, string>[]
+  // In hundred-millionths.
+  const sum = (texts: (string | undefined)[]) =>
+    texts.reduce((total, text = '') => {
+      const [whole = '', fraction = ''] = text.split('.')
+      return total + BigInt(whole + fraction.padEnd(8, '0'))
+    }, 0n)
+  for (const month of ['2026-11', '2026-12']) {
+    const ofMonth = rows.filter(({ from }) => from?.startsWith(month))
+    assert.ok(ofMonth.every(({ currency }) => currency === 'USD'))
+    const billed = feed.filter(({ usage_date: date }) => date?.startsWith(month))
+    const bill = sum(billed.map(row => row.estimated_revenue_in_pricing_currency))
+    assert.equal(sum(ofMonth.map(({ charge }) => charge)), bill, month)
+    assert.ok(bill > 10_000_000_000n && ofMonth.length === 9, `${bill} in ${ofMonth.length} rows`)
+  }
+  assert.ok(bench.faults().filter(fault => fault !== 'ok').length > 10, 'nothing went wrong')
 })

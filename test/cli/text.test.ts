@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { parse } from 'csv-parse/sync'
 import { CommandLineError } from '../../src/cli/errors.ts'
 import { parsePeriod } from '../../src/cli/period.ts'
-import { csv } from '../../src/text/csv.ts'
+import { csv, csvAmount, unmarked } from '../../src/text/csv.ts'
 import { json } from '../../src/text/json.ts'
+import { moneyText, parseMoney } from '../../src/text/money.ts'
 import { printable } from '../../src/text/printable.ts'
 import { baseScale, quantityScale, quantityText } from '../../src/text/quantity.ts'
 import { sizeText } from '../../src/text/size.ts'
@@ -42,6 +44,16 @@ describe('quantities', () => {
     assert.equal(baseScale(GPU).text(1_234_567_890_123n), '1,234,567.890123')
     assert.equal(baseScale(TOKENS).unit, 'token')
   })
+})
+
+test('money is exact', () => {
+  for (const text of ['0.00', '1.00', '0.00000001', '12.50', '2.345', '999999999999.99999999']) {
+    assert.equal(moneyText(parseMoney(text)), text)
+  }
+  assert.equal(moneyText(parseMoney('0.00001') * 9_007_199_254_740_993n), '90071992547.40993')
+  assert.equal(moneyText(-parseMoney('0.1')), '-0.10')
+  for (const text of ['', '1.', '.5', '01', '-1', '1e3', '0.000000001'])
+    assert.throws(() => parseMoney(text), TypeError)
 })
 
 describe('periods', () => {
@@ -92,14 +104,58 @@ describe('text from outside', () => {
         ['a', 'b'],
         [
           ['x,"y"', 'line\nline'],
-          ['=1+1', '-5'],
-          ['-5.25', '-5+1'],
+          ['=1+1', -5],
+          [csvAmount(-5_250_000n), '-5+1'],
           [undefined, true],
           ['@x', '+1'],
         ],
       ),
       'a,b\r\n"x,""y""","line\nline"\r\n\'=1+1,-5\r\n-5.25,\'-5+1\r\n,true\r\n\'@x,\'+1\r\n',
     )
+  })
+
+  test('stays the text that it is in CSV, and numbers stay numbers of any length', () => {
+    // What Excel, LibreOffice and Sheets make of them: numbers, dates, times, truth values, formulas.
+    const mistakable = [
+      ...[
+        '012345678901',
+        '123456789012',
+        '00',
+        '1.10',
+        '1e5',
+        '12E4',
+        '1,234',
+        '5%',
+        '$5',
+        '(5)',
+        '1/2',
+        '10:30',
+        '5 PM',
+      ],
+      ...['2026-11-21', '21.11.2026', 'MAR1', '1-Sep', 'Sept 2', 'TRUE', 'false', '10.123.123.123', '1,111122223333'],
+      ...['=1+1', '+1', '-x', '@x', '\tx', '＝1', "'=1", "''007"],
+    ]
+    const plain = [
+      ...['0', '17', '12345678901', 'prod,111122223333', '2026-11-21T09:40:00.000Z', 'u-fc273356', 'us-east-1', '-5'],
+      ...['tokens-1k', '1 × 12.5', '5a1b0c9d-0000-4000-8000-000000000002', "'quoted'", "'", 'may', 'maybe-1', 'e1'],
+    ]
+    for (const [texts, mark] of [
+      [mistakable, "'"],
+      [plain, ''],
+    ] as const) {
+      for (const text of texts) {
+        const [[cell]] = parse(csv(['x'], [[text]]), { from: 2 }) as [[string]]
+        assert.equal(cell, mark + text)
+        assert.equal(unmarked(cell), text)
+      }
+    }
+    assert.equal(unmarked("'x"), "'x")
+    const numbers = [9_007_199_254_740_993n * MILLION, -123_456_789_012n * MILLION, 500_000n].map(csvAmount)
+    assert.equal(csv(['x'], [numbers]), 'x\r\n9007199254740993,-123456789012,0.5\r\n')
+  })
+
+  test('in CSV says that it is UTF-8 where that matters', () => {
+    assert.equal(csv(['x'], [['Müller']]), '\ufeffx\r\nMüller\r\n')
   })
 })
 

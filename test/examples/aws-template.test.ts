@@ -259,7 +259,8 @@ test('the alarm for errors of DynamoDB watches each operation that the ledger se
   const watched = resources.LedgerErrorsAlarm.Metrics.flatMap(({ MetricStat }: Json) =>
     MetricStat ? [MetricStat.Metric.Dimensions[1].Value] : [],
   )
-  assert.deepEqual(watched, [...sent.operations].sort())
+  // CloudWatch counts errors of what is done to items.
+  assert.deepEqual(watched, [...sent.operations].filter(name => name !== 'DescribeTable').sort())
 })
 
 test("the shared ledger's table is as the package makes it, can be put back to any second, and outlives the stack", () => {

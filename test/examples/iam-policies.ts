@@ -107,6 +107,8 @@ function accessesOf(command: string, input: object): Access[] {
     const keys = requests.map(({ DeleteRequest, PutRequest }) => DeleteRequest?.Key ?? PutRequest?.Item)
     return [{ action, partitions: keys.map(partition) }]
   }
+  // It is about no partition: ForAllValues holds then.
+  if (command === 'DescribeTableCommand') return [{ action, partitions: [] }]
   if (command === 'QueryCommand') {
     const { KeyConditionExpression, ExpressionAttributeValues } = input as QueryCommandInput
     if (!KeyConditionExpression?.startsWith('pk = :pk AND ')) throw new Error(`Unexpected: ${KeyConditionExpression}`)

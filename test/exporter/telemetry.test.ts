@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MeterProvider } from '@opentelemetry/api'
 import { type AWSMarketplaceMetricExporterOptions, LedgerError, type UsageBatch } from '../../src/index.ts'
+import { decideEndpoint } from '../../src/metering/endpoints.ts'
 import { Reporter } from '../../src/metering/reporter.ts'
 import {
   ACCOUNT,
@@ -46,6 +47,27 @@ const TWO: Partial<AWSMarketplaceMetricExporterOptions> = {
     calls: { unit: '{call}', from: { metric: 'calls', value: 'sum' } },
   },
 }
+
+test('that this process would send elsewhere than its ledger’s records go is an error and a metric', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, clock, ledger, line } = world(t, { meterProvider })
+  await ledger.note({ action: 'endpoint', who: 'metering', why: 'a test', detail: 'eu-west-1 aws', now: clock.now })
+  assert.deepEqual(await exportTo(exporter, tokens(5)), SUCCESS)
+  clock.now += HOUR
+  const said = await saidDuring(() => exporter.forceFlush())
+  const told = said.filter(message => message.includes("This ledger's records of us-east-1 go to AWS"))
+  assert.equal(told.length, 1, said.join('\n'))
+  assert.match(told[0] ?? '', /^error: .* marketplace-meter endpoint localhost --why/)
+  const refused = async () => (await read())['marketplace.metering.endpoint.refused region=us-east-1']
+  assert.equal(await refused(), 1)
+  const kept = { recorded: 5n * M, metered: 0n, pending: 0n, held: 0n, balance: 5n * M }
+  assert.deepEqual(await line(ACCOUNT, 'tokens-processed'), kept, 'usage is recorded, and waits')
+  const by = { who: 'ops', why: 'a test', now: clock.now }
+  await decideEndpoint(ledger, 'localhost', 'us-east-1', by)
+  await exporter.forceFlush()
+  assert.equal(await refused(), 0)
+  assert.deepEqual(await line(ACCOUNT, 'tokens-processed'), { ...kept, metered: 5n * M, balance: 0n })
+})
 
 test('what becomes of usage is counted', async t => {
   const { meterProvider, read } = telemetry(t)
@@ -212,6 +234,26 @@ test('what is pending and held is told in base units, whatever its size', async 
   const metrics = await read()
   assert.deepEqual(named(metrics, 'marketplace.metering.pending'), { '.records': 2, 'dimension=tokens': 3500 })
   assert.deepEqual(named(metrics, 'marketplace.metering.held'), { 'dimension=tokens reason=over-maximum': 6500 })
+})
+
+test('a quantity above the alert is counted and said, without the customer', async t => {
+  const { meterProvider, read } = telemetry(t)
+  const { exporter, clock, line } = world(t, {
+    dimensions: { tokens: { unit: '{token}', alertQuantity: 3, from: { metric: 'a' } } },
+    meterProvider,
+  })
+  const messages = await saidDuring(async () => {
+    for (const amount of [4, 5, 3]) {
+      await exportTo(exporter, counted('a', [amount, customer]))
+      clock.now += HOUR
+      await exporter.forceFlush()
+    }
+  })
+  assert.equal((await line(ACCOUNT, 'tokens'))?.metered, 12n * M)
+  assert.deepEqual(named(await read(), 'marketplace.metering.above_alert'), { 'dimension=tokens': 2 })
+  const said = messages.filter(message => /has \d of tokens, above its alertQuantity of 3; it is sent\./.test(message))
+  assert.equal(said.length, 2, messages.join('\n'))
+  assert.ok(!said.join().includes(ACCOUNT))
 })
 
 test('a quantity that rolls forward is not called held', async t => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { HOUR, hourOf, SECOND } from '../../src/ledger/hours.ts'
+import { HOUR, hourOf, SECOND, type Span } from '../../src/ledger/hours.ts'
 import type { Ledger, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
@@ -14,10 +14,12 @@ export class Books {
   readonly #batches = new Set<string>()
   readonly #records = new Map<string, { immutable: string; timestamp: number; metered: boolean; inDoubt: boolean }>()
   #calls = 0
+  #pruned = false
 
   /** Notes a call that the ledger fulfilled. */
   note(name: string, given: readonly unknown[], result: unknown): void {
     if (name === 'append') this.#append(given[0] as UsageBatch)
+    if (name === 'prune') this.#pruned ||= (result as number) > 0
     if (name === 'writeOff') this.#add(given[0] as string, given[1] as string, -(result as bigint))
     if (name === 'attribute') {
       this.#add(given[0] as string, given[1] as string, -(result as bigint))
@@ -77,6 +79,48 @@ export class Books {
     this.#checkRecords(records)
   }
 
+  /** Asserts that the lines of hours, days or months add up to the whole statement, and have its records' quantities. */
+  async checkSpans(ledger: Ledger, spans: readonly Span[]): Promise<void> {
+    // What is deleted is only in the totals.
+    if (this.#pruned) return
+    const records = await ledger.records({ limit: 1_000_000 })
+    const all = (await ledger.statement()).filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
+    for (const by of spans) {
+      const lines = await ledger.statement({ by })
+      const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
+      assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
+      for (const { span, recorded, metered, pending, held, balance } of lines) {
+        assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
+        assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
+        assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+      }
+      const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
+      for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
+        const series = `${account.key} ${dimension.name}`
+        const parts = ofSeries.get(series) ?? []
+        for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+          assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
+        }
+        for (const [reason, amount] of Object.entries(heldByReason)) {
+          const named = reason as keyof typeof heldByReason
+          assert.equal(
+            sum(parts.map(line => line.heldByReason[named] ?? 0n)),
+            amount,
+            `${reason} of ${series} by ${by}s`,
+          )
+        }
+        for (const state of ['metered', 'pending', 'held'] as const) {
+          const own = records.filter(one => one.state === state && `${one.account.key} ${one.dimension}` === series)
+          const quantities = own.map(({ reason, quantity, size }) =>
+            reason === 'restored' ? (BigInt(quantity) * size) / dimension.size : BigInt(quantity),
+          )
+          const told = sum(parts.map(({ span }) => span?.quantities[state] ?? 0n))
+          assert.equal(told, sum(quantities), `${state} quantities of ${series} by ${by}s`)
+        }
+      }
+    }
+  }
+
   /**
    * No record changes what is sent of it (what a restore holds is not), but for its second, where AWS surely has not
    * taken it; none leaves `metered`, and none shares its hour with another.
@@ -101,6 +145,14 @@ export class Books {
       this.#records.set(id, { immutable, timestamp, metered: state === 'metered', inDoubt })
     }
   }
+}
+
+const iso = (time: number | undefined) => new Date(time ?? Number.NaN).toISOString()
+
+/** The beginning of the hour, day or month that an instant is in. */
+function startOf(by: Span, time: number | undefined): string {
+  const [month, day, hour] = [7, 10, 13].map(length => iso(time).slice(0, length))
+  return { hour: `${hour}:00:00.000Z`, day: `${day}T00:00:00.000Z`, month: `${month}-01T00:00:00.000Z` }[by]
 }
 
 const READING: ReadonlySet<keyof Ledger> = new Set([

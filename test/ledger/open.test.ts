@@ -3,7 +3,9 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import pg from 'pg'
 import { spooled } from '../../src/ledger/clients/spool.ts'
+import type { Ledger } from '../../src/ledger/ledger.ts'
 import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../src/ledger/open.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -19,6 +21,7 @@ test('addresses, and how they are shown: without user, password and settings', (
     ['./a=b@c:d.sqlite', './a=b@c:d.sqlite', './a=b@c:d.sqlite'],
     ['C:\\data\\ledger.sqlite', 'C:\\data\\ledger.sqlite', 'C:\\data\\ledger.sqlite'],
     ['postgresql://meter:hunter2@/usage?host=%2Frun%2Fpostgresql', 'postgresql://…'],
+    ['postgresql://meter:a,b@db/usage?schema=stag%20ing&password=hunter2', 'postgresql://db/usage?schema=stag%20ing'],
     ['dynamodb://Usage_1.b?region=us-east-1&endpoint=http://localhost:8000', 'dynamodb://Usage_1.b'],
     ['dynamodb:usage', 'dynamodb:usage'],
   ]
@@ -64,7 +67,24 @@ test('what is no address is refused, and shows no password', async () => {
       /"channel_binding".*\(leave it out\), got postgresql:\/\/db\/x\.$/,
     ],
     ['postgresql://db/x?constructor=1', /"constructor".*\(leave it out\)/],
-    ['postgresql://db/x?search_path=meter', /\(leave it out: its tables are in the schema /],
+    ['postgresql://db/x?search_path=meter', /\(leave it out: the schema of its tables is schema=…\)/],
+    [
+      'postgresql://db/x?currentSchema=meter',
+      /"currentSchema".*\(leave it out: the schema of its tables is schema=…\)/,
+    ],
+    ['postgresql://db/x?Schema=meter', /"Schema".*\(leave it out: the schema of its tables is schema=…\)/],
+    ['postgresql://db/x?options=-c%20search_path%3Dmeter', /without a search_path in its options, .* \(the schema of /],
+    ['postgresql://db/x?options=-csearch_path=meter,public', /without a search_path in its options/],
+    ['postgresql://db/x?schema=one&schema=two', /with the parameter "schema" once, since the last one holds/],
+    ['postgresql://db/x?sslmode=verify-full&sslmode=disable', /with the parameter "sslmode" once/],
+    ['postgresql://db/x?schema=', /with schema=a name of at most 63 bytes that does not begin with pg_/],
+    ['postgresql://db/x?schema=pg_own', /with schema=a name of at most 63 bytes/],
+    [`postgresql://db/x?schema=${'ü'.repeat(32)}`, /with schema=a name of at most 63 bytes/],
+    ['postgresql://a,b/db', /with one host, since pg takes no more \(that of the primary, /],
+    ['postgresql://meter:hunter2@a:5432,b:5433/db', /with one host/],
+    ['postgresql://db/x?host=a,b', /with one host/],
+    ['postgresql://db/x?port=5432,5433', /with one host/],
+    ['postgresql://db/x?target_session_attrs=read-write', /\(leave it out: the host is that of the primary\)/],
     ['dynamodb://', usual],
     ['dynamodb://ab', usual],
     ['dynamodb://hunter2@table', usual],
@@ -135,11 +155,50 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
   assert.equal(await ledger.clock.now(0), 1_760_000_000_000)
   assert.deepEqual(await ledger.statement(), [])
   await ledger.close()
-  await assert.rejects(PostgresqlLedger.open({ connectionString: `${server.connectionString}&schema=other` }), {
+  // Of another schema it is another ledger, wherever its address is given.
+  const dimension = { name: 'requests', unit: '{request}', baseUnit: '1', size: 1_000_000n } as const
+  const staging = `${server.connectionString}&schema=staging`
+  const other = await openLedger(staging)
+  await other.register([dimension])
+  await other.close()
+  const names = async (opened: Promise<Ledger>) => {
+    const ledger = await opened
+    const dimensions = await ledger.dimensions()
+    await ledger.close()
+    return dimensions.map(({ name }) => name)
+  }
+  assert.deepEqual(await names(openLedger(server.connectionString, { readOnly: true })), [])
+  assert.deepEqual(await names(openLedger(staging, { readOnly: true })), ['requests'])
+  assert.deepEqual(await names(PostgresqlLedger.open({ connectionString: staging })), ['requests'])
+  const named = { connectionString: server.connectionString, schema: 'staging' }
+  assert.deepEqual(await names(PostgresqlLedger.open(named)), ['requests'])
+  await assert.rejects(PostgresqlLedger.open({ connectionString: staging, schema: 'other' }), {
     code: 'ERR_CONFIGURATION',
-    message:
-      /^Invalid options: connectionString: expected .*"schema", .* \(leave it out: its tables are in the schema /,
+    message: /^Invalid options: schema: expected that of connectionString, "staging", got "other"/,
   })
+  for (const connectionString of ['socket:/run/pg?db=x&schema=staging', 'pg://db/x?options=-csearch_path=staging']) {
+    await assert.rejects(PostgresqlLedger.open({ connectionString }), {
+      code: 'ERR_CONFIGURATION',
+      message:
+        /^Invalid options: connectionString: expected postgresql:\/\/…, or the option schema, where it names one/,
+    })
+  }
+  // The first version took no notice of it: what its ledger has is not left behind.
+  const client = new pg.Client(server.connectionString)
+  await client.connect()
+  const atVersion = (version: string) => client.query(`UPDATE marketplace_ledger.ledger SET version = ${version}`)
+  await atVersion('version - 1')
+  await assert.rejects(openLedger(`${server.connectionString}&schema=new`), {
+    code: 'ERR_LEDGER_INVALID',
+    message: /one of an older version .* in marketplace_ledger, .* leave it out to go on with that ledger\./,
+  })
+  // Whose role may not read that one has none in it.
+  await client.query(`CREATE ROLE stranger LOGIN; GRANT CREATE ON DATABASE "${client.database}" TO stranger`)
+  const stranger = server.connectionString.replace('postgres@', 'stranger@')
+  await (await openLedger(`${stranger}&schema=strange`)).close()
+  await atVersion('version + 1')
+  await client.end()
+  await (await openLedger(`${server.connectionString}&schema=new`)).close()
   const nowhere = addressOf(server.connectionString, 'nowhere')
   await assert.rejects(openLedger(nowhere), { code: 'ERR_LEDGER_IO', message: /^postgresql:\/\/…: .*nowhere/ })
 })

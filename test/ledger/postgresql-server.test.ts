@@ -120,8 +120,14 @@ describe('opening', () => {
     } finally {
       migrations.pop()
     }
+    // Its tables are newer than this version knows, and have what it needs.
+    assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+    await (await ledgers.open(schema)).close()
+    await (await ledgers.open(schema, { readOnly: true })).close()
+    await sql(schema, `UPDATE ledger SET version = ${MIGRATIONS.length + 1}`)
     await assert.rejects(ledgers.open(schema), code('ERR_LEDGER_NEWER'))
-    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_NEWER'))
+    await assert.rejects(ledgers.open(schema, { readOnly: true }), code('ERR_LEDGER_NEWER'))
+    await assert.rejects(ledger.closeHours(closeOptions(closing(1))), code('ERR_LEDGER_NEWER'))
     await ledger.close()
   })
 
@@ -495,6 +501,22 @@ describe('the journal', () => {
     await assert.rejects(ledger.append({ writer: WRITER, sequence: 6, entries: [] }), code('ERR_LEDGER_BATCH_MISSING'))
     assert.equal((await ledger.statement())[0]?.recorded, 4n * UNIT)
   })
+
+  test('writers that are gone for more than a year are forgotten', async () => {
+    const { schema, ledger } = await open()
+    const incarnations = ['0', '1', '2'].map(digit => digit.repeat(32))
+    for (const writer of incarnations.slice(0, 2)) {
+      await ledger.append({ writer, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 1)] })
+    }
+    const batches = async () => (await sql(schema, 'SELECT FROM batch')).rowCount
+    await ledger.closeHours(closeOptions(closing(399 * 24)))
+    assert.equal(await batches(), 2)
+    const last = { writer: incarnations[2] as string, sequence: 1, entries: [entry(ALICE, REQUESTS, 401 * 24, 1)] }
+    await ledger.append(last)
+    await ledger.closeHours(closeOptions(closing(401 * 24)))
+    assert.equal(await batches(), 1)
+    assert.equal((await ledger.statement())[0]?.recorded, 3n * UNIT)
+  })
 })
 
 describe('several processes', () => {
@@ -626,10 +648,25 @@ describe('a server in trouble', () => {
     held.release()
     await ledger.append(batch)
 
+    // A pool of the application's that waits for ever does not have the ledger wait with it.
+    const patient = new pg.Pool({ connectionString: server.connectionString, max: 1 })
+    const guest = await ledgers.open(schema, { pool: patient, retryTimeout: 200 })
+    const kept = await patient.connect()
+    await assert.rejects(guest.append({ ...batch, sequence: 2 }), {
+      code: 'ERR_LEDGER_BUSY',
+      message:
+        /the pool had no connection in time; give it more \(max\), find what keeps them, or let the ledger have /,
+    })
+    kept.release()
+    // What it no longer waited for is given back.
+    await guest.append({ ...batch, sequence: 2 })
+    assert.deepEqual([patient.idleCount, patient.waitingCount], [1, 0])
+    await patient.end()
+
     const other = await pool.connect()
     await other.query(`BEGIN; SELECT FROM "${schema}".ledger FOR UPDATE`)
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
-    await ledger.append({ ...batch, sequence: 2 })
+    await ledger.append({ ...batch, sequence: 3 })
     await other.query('ROLLBACK')
     other.release()
 
@@ -641,7 +678,7 @@ describe('a server in trouble', () => {
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), code('ERR_LEDGER_BUSY'))
     await sql(schema, 'DROP TRIGGER sleep ON record')
     assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
-    assert.equal((await ledger.statement())[0]?.pending, 2n * UNIT)
+    assert.equal((await ledger.statement())[0]?.pending, 3n * UNIT)
     await single.end()
   })
 
@@ -1065,12 +1102,12 @@ test('what a pass costs does not grow with history', async () => {
     await ledger.append({ writer: WRITER, sequence: n + 1, entries: customers.map(one => entry(one, REQUESTS, n, 2)) })
   await appendHour(0)
   await ledger.closeHours(closeOptions(closing(0)))
-  // A year of records and usage, all of it settled.
+  // A year of records and usage, all of it settled but for the youngest, as statistics mostly find it.
   await sql(
     schema,
-    `UPDATE record SET state = 'metered'; UPDATE series SET metered = recorded;
+    `UPDATE series SET metered = recorded;
      INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, state)
-     SELECT series, hour - n * 3600000, timestamp, deadline, lane, quantity, size, state
+     SELECT series, hour - n * 3600000, timestamp, deadline, lane, quantity, size, 'metered'
      FROM record, generate_series(1, 200) AS n;
      INSERT INTO usage SELECT hour - n * 3600000, series, amount FROM usage, generate_series(1, 200) AS n`,
   )
@@ -1093,13 +1130,15 @@ test('what a pass costs does not grow with history', async () => {
   await replica.status()
   await replica.records({ ids: ['1', '2'] })
   await replica.statement()
+  await replica.statement({ customer: 'prod-1,7', from: hour(-200), to: hour(1) })
+  await replica.statement({ customer: 'prod-1,8', dimension: REQUESTS.name, from: hour(-200) })
   await replica.records({ state: 'pending' })
   await shown(own)
   await own.end()
   const after = await reads()
   for (const table of ['record', 'usage']) {
     const read = (after[table] ?? 0) - (before[table] ?? 0)
-    assert.ok(read < 2000, `${read} rows of ${table} were read`)
+    assert.ok(read < 5000, `${read} rows of ${table} were read`)
   }
 })
 

@@ -24,6 +24,7 @@ import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
 import { addressOf, sharedPostgresql } from './postgresql/server.ts'
 import { postgresqlSchema, sqliteSchema } from './releases/schemas.ts'
 import * as story from './releases/story.ts'
+import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, hour, METERED, REQUESTS, UNIT } from './scene.ts'
 import { TemporaryFolder } from './sqlite-under-test.ts'
 
 /**
@@ -265,7 +266,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [8, 5])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [8, 6])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -279,7 +280,7 @@ describe('a released schema', () => {
     migrated.close()
   })
 
-  for (const version of [1, 2, 3, 4, 5]) {
+  for (const version of [1, 2, 3, 4, 5, 6]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -294,7 +295,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-5.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-6.sql')
     await client.end()
   })
 })
@@ -373,3 +374,75 @@ for (const [engine, make, skip] of [
     })
   })
 }
+
+/** Opens ledgers with the code of a release, which its bundle has. */
+async function releasedPostgresql(folder: TemporaryFolder): Promise<typeof PostgresqlLedger> {
+  const bundle = folder.file('released.mjs')
+  writeFileSync(bundle, gunzipSync(fixture('postgresql-5.mjs.gz')))
+  return (await import(bundle)).PostgresqlLedger
+}
+
+test('PostgreSQL: replicas of the release before go on beside new ones, through the migration', async () => {
+  using folder = new TemporaryFolder()
+  const Released = await releasedPostgresql(folder)
+  databases += 1
+  const name = `replicas ${databases}`
+  await (await database(name)).end()
+  const pool = new pg.Pool({ connectionString: addressOf(server.connectionString, name) })
+  let now = hour(0)
+  const options = { pool, now: () => now }
+  const before = await Released.open(options)
+  await before.register(DIMENSIONS)
+  const replicas: { ledger: Ledger; sequence: number; writer: string }[] = []
+  const join = async (ledger: Ledger) => {
+    replicas.push({ ledger, sequence: 0, writer: String(replicas.length).repeat(32) })
+  }
+  await join(before)
+  const sent = new Map<string, number>()
+  let given = 0
+  for (let n = 0; n < 8; n += 1) {
+    // The migration is in the middle of an hour; a replica of each release joins after it.
+    if (n === 2) await join(await PostgresqlLedger.open(options))
+    if (n === 4) await join(await Released.open(options))
+    if (n === 6) await join(await PostgresqlLedger.open(options))
+    for (const replica of replicas) {
+      replica.sequence += 1
+      const { ledger, writer, sequence } = replica
+      await ledger.register(DIMENSIONS)
+      await ledger.append({
+        writer,
+        sequence,
+        entries: [entry(ALICE, REQUESTS, n, 7), entry(BOB, REQUESTS, n, sequence)],
+      })
+      given += 7 + sequence
+    }
+    now = closing(n)
+    // Each does a part of the hour's work: one closes, another claims, a third settles.
+    const turn = (k: number) => (replicas[(n + k) % replicas.length] as (typeof replicas)[number]).ledger
+    await turn(0).closeHours(closeOptions(now))
+    await turn(1).expire(now)
+    const [lane] = (await turn(1).due(now)).lanes
+    assert.ok(lane)
+    const claimed = await turn(1).claim(lane, { now, limit: 25, claimedUntil: now + MINUTE })
+    for (const record of claimed) {
+      const key = `${record.account.key} ${record.timestamp}`
+      assert.equal(sent.get(key), undefined, key)
+      sent.set(key, record.quantity)
+    }
+    await turn(2).settle(
+      claimed.map(record => ({ record, outcome: METERED, answer: 'Success' })),
+      now,
+    )
+    const statements = await Promise.all(replicas.map(({ ledger }) => ledger.statement()))
+    for (const statement of statements) assert.deepEqual(statement, statements[0])
+    const figures = (figure: 'recorded' | 'metered') =>
+      (statements[0] ?? []).reduce((sum, line) => sum + Number(line[figure] / UNIT), 0)
+    assert.deepEqual([figures('recorded'), figures('metered')], [given, given])
+  }
+  assert.equal(
+    [...sent.values()].reduce((sum, quantity) => sum + quantity, 0),
+    given,
+  )
+  for (const { ledger } of replicas) await ledger.close()
+  await pool.end()
+})

@@ -129,6 +129,7 @@ export class Scene implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.books.check(this.#ledger)
+    await this.books.checkSpans(this.#ledger, this.#engine.dear ? ['hour'] : ['hour', 'day', 'month'])
     assert.deepEqual((await this.#ledger.verifyAudit()).breaks, [])
     await this.#engine.dispose()
   }

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
+import { awsClient } from '../../src/marketplace/aws-client.ts'
+import { endpointName, lookUpEndpoint } from '../../src/marketplace/endpoint.ts'
 import { type Fetch, HttpMeteringClient, type HttpMeteringClientOptions } from '../../src/marketplace/index.ts'
 import { faultOf } from '../../src/metering/faults.ts'
-import { startSimulator } from '../../src/simulator/index.ts'
+import { MarketplaceSimulator, simulatorClient, startSimulator } from '../../src/simulator/index.ts'
 import { conformance } from './conformance.ts'
 import { CREDENTIALS, environment, errorOf, serverThat } from './support.ts'
 
@@ -103,6 +108,63 @@ test('the host of a region is the one that the AWS SDK sends to', async t => {
   }
   environment(t, { AWS_USE_DUALSTACK_ENDPOINT: 'false', AWS_USE_FIPS_ENDPOINT: 'false' })
   assert.equal(client({ region: 'eusc-de-east-1' }).endpoint, `https://${await hostOfSdk('eusc-de-east-1')}`)
+})
+
+test('where a client sends to: AWS by whatever host, this machine at whatever port, or elsewhere', async t => {
+  const sdk = (options: object = {}) =>
+    new MarketplaceMetering({ region: 'us-east-1', credentials: CREDENTIALS, ...options })
+  const clean = { AWS_CONFIG_FILE: '/none', AWS_SHARED_CREDENTIALS_FILE: '/none' }
+  environment(t, clean)
+  for (const region of ['us-east-1', 'cn-northwest-1', 'us-gov-west-1', 'eusc-de-east-1']) {
+    assert.equal(await lookUpEndpoint(sdk({ region })), 'aws', region)
+    assert.equal(await lookUpEndpoint(client({ region })), 'aws', region)
+    if (region.startsWith('eusc-')) continue
+    for (const [useFipsEndpoint, useDualstackEndpoint] of [
+      [true, false],
+      [false, true],
+      [true, true],
+    ])
+      assert.equal(await lookUpEndpoint(sdk({ region, useFipsEndpoint, useDualstackEndpoint })), 'aws', region)
+  }
+  const vpc = 'vpce-0abc-1a2b.metering-marketplace.us-east-1.vpce.amazonaws.com'
+  for (const [url, expected] of [
+    ...[`https://${vpc}`, 'https://metering.marketplace.us-east-1.amazonaws.com./', 'aws'].map(url => [url, 'aws']),
+    ...['http://127.0.0.1:8480', 'http://127.9.9.9', 'http://LOCALHOST:1', 'http://[::1]:8480/x'].map(url => [
+      url,
+      'localhost',
+    ]),
+    ...['http://[::ffff:127.0.0.1]:80', 'http://0.0.0.0:8480', 'http://aws.localhost', 'localhost'].map(url => [
+      url,
+      'localhost',
+    ]),
+    // What an attacker or a test has on AWS is not AWS Marketplace.
+    ['https://metering.marketplace.us-east-1.amazonaws.com.test', 'metering.marketplace.us-east-1.amazonaws.com.test'],
+    ['http://sim-1.us-east-1.elb.amazonaws.com:8480', 'sim-1.us-east-1.elb.amazonaws.com:8480'],
+    ['https://proxy.internal:443', 'proxy.internal'],
+    ['http://10.0.0.7:8480', '10.0.0.7:8480'],
+    ['a name', 'a-name'],
+  ] as [string, string][]) {
+    assert.equal(endpointName(url), expected, url)
+    if (!/^https?:/.test(url)) continue
+    assert.equal(await lookUpEndpoint(sdk({ endpoint: url })), expected, url)
+    assert.equal(await lookUpEndpoint(client({ endpoint: url })), expected, url)
+    environment(t, { ...clean, AWS_ENDPOINT_URL: url })
+    assert.equal(await lookUpEndpoint(sdk()), expected, url)
+    assert.equal(await lookUpEndpoint(awsClient('us-east-1', 1000)), expected, url)
+    assert.equal(await lookUpEndpoint(sdk({ ignoreConfiguredEndpointUrls: true })), 'aws')
+    environment(t, clean)
+  }
+  const profile = join(mkdtempSync(join(tmpdir(), 'profile-')), 'config')
+  t.after(() => rmSync(profile))
+  writeFileSync(profile, '[default]\nendpoint_url = http://proxy.internal:8480\n')
+  environment(t, { AWS_CONFIG_FILE: profile, AWS_SHARED_CREDENTIALS_FILE: '/none' })
+  assert.equal(await lookUpEndpoint(sdk()), 'proxy.internal:8480')
+  environment(t, clean)
+  const endpointProvider = () => ({ url: new URL('http://127.0.0.1:1') })
+  assert.equal(await lookUpEndpoint(sdk({ endpointProvider })), 'localhost')
+  assert.equal(await lookUpEndpoint(simulatorClient(new MarketplaceSimulator())), 'localhost')
+  assert.equal(await lookUpEndpoint({ batchMeterUsage: async () => ({}) }), 'aws', 'one that does not say')
+  await assert.rejects(lookUpEndpoint(sdk({ endpoint: 'http://10.0.0.7', useFipsEndpoint: true })), /FIPS and custom/)
 })
 
 test('the region of the environment', t => {

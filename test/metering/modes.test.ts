@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AuditEntry } from '../../src/ledger/ledger.ts'
 import { MAX_RECORDS } from '../../src/marketplace/client.ts'
+import { HttpMeteringClient } from '../../src/marketplace/index.ts'
+import { decideEndpoint } from '../../src/metering/endpoints.ts'
+import { recentQuantityAlert } from '../../src/metering/quantity-alert.ts'
+import { MarketplaceSimulator, simulatorClient, startSimulator } from '../../src/simulator/index.ts'
 import {
   accountId,
+  awsError,
   Bench,
   customer,
   HOUR,
@@ -88,6 +94,92 @@ test('a region without a client: reported, not attempted, and nobody is woken fo
   assert.equal(bench.eventsOf('no-client')[0]?.lane.region, REGION)
   assert.ok((await bench.records()).every(record => record.attempts === 0))
   assert.equal(await bench.cycle.nextPassAt(), Number.POSITIVE_INFINITY)
+})
+
+test('a second process whose client is a simulator takes nothing, until a person decides', async t => {
+  const bench = new Bench(t)
+  const simulator = new MarketplaceSimulator({ now: () => bench.now, quota: null })
+  const simulated = (region: string) => simulatorClient(simulator, { region })
+  const elsewhere = bench.newCycle({ clientFor: simulated })
+  // Of another region, too: what it froze would be sent there for good.
+  const abroad = bench.newCycle({ clientFor: simulated, region: 'eu-west-1' })
+  await bench.use(customers(3), 2)
+  await bench.pass()
+  bench.now += HOUR
+  await bench.use(customers(50), 5)
+  await Promise.all([elsewhere.pass(), abroad.pass()])
+  assert.deepEqual(await bench.states(), { metered: 3 }, 'nothing is frozen, either')
+  await Promise.all([elsewhere.pass(), bench.pass(), abroad.pass()])
+  await bench.assertAllBilled()
+  assert.equal(bench.billed(), 256)
+  assert.deepEqual(simulator.requests(), [])
+  const findings = bench.eventsOf('endpoint').filter(({ region }) => region === REGION)
+  assert.match(
+    findings[0]?.finding?.message ?? '',
+    /^This ledger's records of us-east-1 go to AWS \(metering, 2026-06-10T12:10Z\)\. This process sends to localhost: so it freezes and sends none\.$/,
+  )
+  assert.match(findings[0]?.finding?.advice ?? '', /: marketplace-meter endpoint localhost --why "…"$/)
+  // It is in the audit trail once.
+  const trail = async () => (await bench.ledger.audit({ actions: ['endpoint'] })).map(({ detail }) => detail).toSorted()
+  const refused = ['eu-west-1 localhost refused', 'us-east-1 aws', 'us-east-1 localhost refused']
+  assert.deepEqual(await trail(), refused)
+  bench.now += HOUR
+  await bench.use(customers(3), 1)
+  await bench.cycle.pass()
+  bench.now += HOUR
+  await bench.use(customers(3), 7)
+  await elsewhere.pass()
+  assert.equal(await elsewhere.nextPassAt(), Number.POSITIVE_INFINITY, 'nobody is woken for it')
+
+  // Nobody has to start anything again: who meters goes on to freeze, and does not send.
+  await decideEndpoint(bench.ledger, 'localhost', undefined, { who: 'ops', why: 'a test', now: bench.now })
+  await bench.cycle.pass()
+  assert.deepEqual(await bench.states(), { metered: 56, pending: 3 })
+  assert.equal(bench.eventsOf('endpoint').at(-1)?.finding?.name, 'endpoint')
+  await bench.cycle.pass()
+  await elsewhere.pass()
+  assert.deepEqual(await bench.states(), { metered: 59 })
+  assert.equal(bench.eventsOf('endpoint').at(-1)?.finding, undefined)
+  assert.equal(bench.billed(), 259)
+  assert.equal(
+    simulator.totals().reduce((sum, { quantity }) => sum + quantity, 0),
+    21,
+  )
+})
+
+test('the other way round: AWS gets nothing of what is metered to a simulator', async t => {
+  const bench = new Bench(t)
+  const simulator = new MarketplaceSimulator({ now: () => bench.now, quota: null })
+  await bench.use(customers(3), 2)
+  // Who sends nothing is no memory.
+  await bench.newCycle({ dryRun: true }).pass()
+  assert.deepEqual(await bench.ledger.audit({ actions: ['endpoint'] }), [])
+  await bench.newCycle({ clientFor: region => simulatorClient(simulator, { region }) }).pass()
+  bench.now += HOUR
+  await bench.use(customers(3), 2)
+  // A client that does not say where it sends is taken for AWS's.
+  await bench.cycle.pass()
+  assert.equal(bench.sent.length, 0)
+  assert.match(bench.eventsOf('endpoint')[0]?.finding?.message ?? '', /go to localhost .* sends to AWS: /)
+  const again = await startSimulator({ now: () => bench.now, quota: null })
+  t.after(() => again.close())
+  const client = new HttpMeteringClient({
+    ...{ region: REGION, endpoint: again.url, credentials: { accessKeyId: 'A', secretAccessKey: 'x' } },
+  })
+  await bench.newCycle({ clientFor: () => client }).pass()
+  assert.deepEqual(await bench.states(), { metered: 6 }, 'a simulator that was started again has another port')
+})
+
+test('a client that cannot tell where it sends fails in its own words', async t => {
+  const bench = new Bench(t)
+  const failing = async () => {
+    throw awsError('CredentialsProviderError')
+  }
+  bench.cycle = bench.newCycle({ clientFor: () => ({ endpoint: failing, batchMeterUsage: failing }) })
+  await bench.use(customers(3), 2)
+  await bench.pass()
+  assert.deepEqual(bench.faults(), ['configuration'])
+  assert.deepEqual(await bench.ledger.audit({ actions: ['endpoint'] }), [])
 })
 
 test('a dry run freezes and reports what would be sent, and sends nothing', async t => {
@@ -327,4 +419,38 @@ test('a quantity above the guard is held and never sent; what is released is', a
   await bench.passes(1, HOUR)
   await bench.assertAllBilled()
   assert.equal(bench.billed(), 500)
+})
+
+test('a quantity above the alert is told once, to all who look at the ledger, and billed', async t => {
+  const bench = new Bench(t)
+  bench.cycle = bench.newCycle({ dimensions: [{ ...TOKENS, alertQuantity: 100 }] })
+  await bench.use([customer(1), customer(2)], 101, { dimension: TOKENS })
+  await bench.use(customer(3), 100, { dimension: TOKENS })
+  await bench.use(customer(1), 500)
+  bench.simulator.faults.add({ kind: 'throttling', next: 1 })
+  await bench.passes(2, HOUR)
+  await bench.assertAllBilled()
+  const alerts = bench.eventsOf('above-alert')
+  assert.deepEqual(
+    alerts.map(({ record, alertQuantity }) => [record.dimension, record.quantity, alertQuantity]),
+    Array(2).fill([TOKENS.name, 101, 100]),
+  )
+  const noted = () => bench.ledger.audit({ actions: ['above-alert'] })
+  const [{ who, why, detail = '' } = {} as AuditEntry, ...others] = await noted()
+  assert.deepEqual([others.length, who, why], [0, 'metering', `more than the alertQuantity of ${TOKENS.name}, 100`])
+  assert.match(detail, new RegExp(`^2 records, the largest \\d+: 101 of ${TOKENS.name}$`))
+  // As often as not in an hour, and again in the next.
+  await bench.use(customer(1), 200, { dimension: TOKENS })
+  await bench.passes(2, HOUR)
+  assert.match((await noted())[0]?.detail ?? '', /^record \d+: 200 of /)
+  assert.equal((await recentQuantityAlert(bench.ledger, bench.now))?.action, 'above-alert')
+  assert.equal(await recentQuantityAlert(bench.ledger, bench.now + 25 * HOUR), undefined)
+})
+
+test('what a dry run would send above the alert is told, too', async t => {
+  const bench = new Bench(t, { cycle: { dryRun: true, dimensions: [{ ...TOKENS, alertQuantity: 100 }] } })
+  await bench.use(customer(1), 101, { dimension: TOKENS })
+  await bench.pass()
+  await bench.pass()
+  assert.equal(bench.eventsOf('above-alert').length, 1)
 })

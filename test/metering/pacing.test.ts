@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { firstTurn } from '../../src/ledger/rules/quota.ts'
 import { backoff } from '../../src/metering/backoff.ts'
 import { Pacer, type TakeTurns } from '../../src/metering/pacer.ts'
 import { Bench, customer, VirtualClock } from './support.ts'
@@ -84,6 +85,93 @@ test('several processes share the turns of a region', async () => {
     assert.ok((sorted.at(-1) as number) <= (count + 3 * 8) * 100, `${region} took until ${sorted.at(-1)}`)
   }
   assert.ok(taken < 60, `asked ${taken} times for 120 turns`)
+})
+
+/** The most turns in any second. */
+function mostInASecond(turns: readonly number[]): number {
+  const sorted = turns.toSorted((one, other) => one - other)
+  let [most, from] = [0, 0]
+  for (const [index, at] of sorted.entries()) {
+    while (at - (sorted[from] as number) >= 1000 - 1e-6) from += 1
+    most = Math.max(most, index + 1 - from)
+  }
+  return most
+}
+
+/** As ledgers hand turns out, to who asks at a time of the clock. */
+function shared(now: () => number): TakeTurns {
+  let next: number | undefined
+  return async (_, turns, spacing) => {
+    const first = firstTurn(next, now())
+    if (first === undefined) return undefined
+    next = first + turns * spacing
+    return first - now()
+  }
+}
+
+test('2,000 replicas at the turn of an hour: 10 turns in any second, and each has its own in time', async () => {
+  const clock = new VirtualClock()
+  const take = shared(() => clock.now())
+  let chance = 0
+  const random = () => {
+    chance = (chance + 0.618) % 1
+    return chance
+  }
+  let asked = 0
+  const turns: number[] = []
+  await Promise.all(
+    Array.from({ length: 2000 }, async () => {
+      const pacer = new Pacer(
+        10,
+        clock,
+        async (...wanted) => {
+          asked += 1
+          return await take(...wanted)
+        },
+        random,
+      )
+      await pacer.turn()
+      turns.push(clock.now())
+    }),
+  )
+  assert.equal(mostInASecond(turns), 10)
+  const last = Math.max(...turns) / 1000
+  assert.ok(last < 230, `${last} s; at 10 a second they take 200`)
+  assert.ok(asked < 12_000, `${asked} times`)
+})
+
+test('a turn that nobody waited for until it came is the next one that is asked for', async () => {
+  const clock = new VirtualClock()
+  const take = shared(() => clock.now())
+  for (let n = 0; n < 300; n += 1) await take('', 1, 100)
+  const pacer = new Pacer(10, clock, take)
+  const end = new AbortController()
+  const waiting = [pacer.turn('', end.signal), pacer.turn('', end.signal)]
+  await clock.sleep(10_000)
+  end.abort()
+  await Promise.all(waiting)
+  assert.equal(clock.now(), 10_000, 'who gives up does not wait')
+  await pacer.turn()
+  assert.equal(clock.now(), 30_000)
+  await pacer.turn()
+  assert.equal(clock.now(), 30_100)
+  // Where there are none, it gives up as well, and who asks then does not ask the ledger again at once.
+  let asked = 0
+  const crowded = new Pacer(10, clock, async () => {
+    asked += 1
+    return undefined
+  })
+  const first = new AbortController()
+  const given = crowded.turn('', first.signal)
+  await clock.sleep(1000)
+  first.abort()
+  await given
+  const second = new AbortController()
+  const again = crowded.turn('', second.signal)
+  await clock.sleep(1000)
+  second.abort()
+  await again
+  assert.equal(asked, 1)
 })
 
 test('turns that went by while there was nothing to send are not made up for', async () => {

@@ -59,9 +59,13 @@ export class VirtualClock implements PacerClock {
     return this.#now
   }
 
-  sleep(milliseconds: number): Promise<void> {
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve()
     this.#tick()
-    return new Promise(wake => this.#sleepers.push({ at: this.#now + milliseconds, wake }))
+    return new Promise(wake => {
+      this.#sleepers.push({ at: this.#now + milliseconds, wake })
+      signal?.addEventListener('abort', () => wake())
+    })
   }
 
   #tick(): void {

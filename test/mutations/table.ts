@@ -484,7 +484,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'DynamoDB: bring a cut to series that have it',
     sin: 'its usage counts twice where two processes fold at once',
-    edits: edit('ledger/dynamodb/fold.ts', 'if (shard.cut < cut && usage.length > 0)', 'if (usage.length > 0)'),
+    edits: edit('ledger/dynamodb/shard.ts', 'this.cut < cut ? 0 : (this.#hoursTaken ?? hours.length)', '0'),
     caughtBy: [`${DYNAMODB}#lost: another does it again`],
   },
   {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -122,6 +122,7 @@ test("the operator's commands do what they say", async () => {
   await seedLedger(join(cwd, 'ledger.sqlite'))
   writeFileSync(join(cwd, 'gateway.yaml'), yaml[0] as string)
   writeFileSync(join(cwd, 'captured.json'), '{"resourceMetrics":[]}')
+  cpSync(join(ROOT, 'examples/aws/listing.json'), join(cwd, 'listing.json'))
   for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve|doctor)/.test(command))) {
     const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
       cwd,

@@ -181,7 +181,7 @@ export class Month {
   }
 }
 
-function named({ account }: Pick<MeteringRecord, 'account'>) {
+export function named({ account }: Pick<MeteringRecord, 'account'>) {
   const { accountId, customerIdentifier, licenseArn } = account
   return {
     ...(accountId !== undefined && { accountId }),
@@ -192,7 +192,14 @@ function named({ account }: Pick<MeteringRecord, 'account'>) {
 
 type Sent = ReturnType<typeof named> & { dimension: string; quantity: number; timestamp: number }
 
-function usageRecord({ accountId, customerIdentifier, licenseArn, dimension, quantity, timestamp }: Sent): UsageRecord {
+export function usageRecord({
+  accountId,
+  customerIdentifier,
+  licenseArn,
+  dimension,
+  quantity,
+  timestamp,
+}: Sent): UsageRecord {
   return {
     ...{ Timestamp: new Date(timestamp), Dimension: dimension, Quantity: quantity },
     ...(accountId !== undefined && { CustomerAWSAccountId: accountId }),

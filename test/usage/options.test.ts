@@ -63,7 +63,7 @@ test('options that do not exist', () => {
   assert.equal(complaint({ productCode: 'p', dimension: {} }), `dimension: ${no} (did you mean dimensions?)`)
   assert.equal(
     withDimension({ unit: '1', from: 'vllm.tokens', limit: 1 }),
-    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, from, additive)`,
+    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, alertQuantity, from, additive)`,
   )
   assert.equal(withFrom({ metric: 'm', values: 'count' }), `dimensions.x.from.values: ${no} (did you mean value?)`)
   assert.equal(
@@ -87,7 +87,7 @@ test('all options that do not exist are told at once, however they are written',
       'dimensions.x.from.attribute: there is no such option (did you mean attributes?)',
       'dimensions.x.from.Unit: there is no such option (did you mean unit?)',
       'dimensions.x.from.gap: there is no such option (there are metric, attributes, value, unit, baseline)',
-      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, from, additive)',
+      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, alertQuantity, from, additive)',
       'dimensions.x.maxQuantityy: there is no such option (did you mean maxQuantity?)',
       'product-code: there is no such option (did you mean productCode?)',
       'PRODUCT: there is no such option (did you mean product?)',
@@ -124,6 +124,11 @@ test('dimensions', () => {
       `dimensions.x.maxQuantity: expected an integer from 1 to 2147483647, got ${maxQuantity}`,
     )
   }
+  assert.equal(withDimension({ unit: '1', alertQuantity: 4, maxQuantity: 5, from }), 'none')
+  assert.match(
+    withDimension({ unit: '1', alertQuantity: 5, maxQuantity: 5, from }),
+    /^dimensions\.x\.alertQuantity: expected less than maxQuantity, above which nothing is sent, got /,
+  )
   assert.equal(withDimension({ unit: '1', additive: 1, from }), 'dimensions.x.additive: expected true or false, got 1')
 })
 
@@ -292,13 +297,13 @@ test('dimensions have their size in millionths of the base unit', () => {
   const mapper = new UsageMapper({
     productCode: 'p',
     dimensions: {
-      'tokens-1k': { unit: '{token}', per: 1000, maxQuantity: 5, from: 'vllm.tokens' },
+      'tokens-1k': { unit: '{token}', per: 1000, maxQuantity: 5, alertQuantity: 2, from: 'vllm.tokens' },
       hours: { unit: 'h', from: 'vllm.time' },
       cents: { unit: 's', per: 0.1, from: 'vllm.time' },
     },
   })
   assert.deepEqual(mapper.dimensions, [
-    { name: 'tokens-1k', unit: '{token}', baseUnit: '1', size: 1_000_000_000n, maxQuantity: 5 },
+    { name: 'tokens-1k', unit: '{token}', baseUnit: '1', size: 1_000_000_000n, maxQuantity: 5, alertQuantity: 2 },
     { name: 'hours', unit: 'h', baseUnit: 's', size: 3_600_000_000n },
     { name: 'cents', unit: 's', baseUnit: 's', size: 100_000n },
   ])

@@ -33,9 +33,10 @@ function rulesOf({ feeds }: Rules, { name }: Dimension): CompiledRule[] {
 
 function dimensionText(dimension: Dimension, rules: readonly CompiledRule[]): string[] {
   const { unit } = quantityScale(dimension)
-  const most =
-    dimension.maxQuantity === undefined ? '' : `, held above ${dimension.maxQuantity.toLocaleString('en-US')}`
-  return [`${printable(dimension.name)}: ${printable(unit)}${most}`, ...rules.map(rule => indented(ruleText(rule)))]
+  const above = (what: string, quantity: number | undefined) =>
+    quantity === undefined ? '' : `, ${what} above ${quantity.toLocaleString('en-US')}`
+  const guards = above('told', dimension.alertQuantity) + above('held', dimension.maxQuantity)
+  return [`${printable(dimension.name)}: ${printable(unit)}${guards}`, ...rules.map(rule => indented(ruleText(rule)))]
 }
 
 function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
@@ -93,6 +94,7 @@ export function configJson(config: GatewayConfig): object {
       ...{ name: dimension.name, unit: dimension.unit, baseUnit: dimension.baseUnit },
       size: formatAmount(dimension.size),
       maxQuantity: dimension.maxQuantity ?? null,
+      alertQuantity: dimension.alertQuantity ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
     })),
     customer: customerSources(usage),

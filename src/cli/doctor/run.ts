@@ -3,6 +3,8 @@ import { ConfigurationError } from '../../errors.ts'
 import { GatewayConfigError } from '../../gateway/config/errors.ts'
 import { GatewayConfigFile } from '../../gateway/config.ts'
 import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
+import type { MarketplaceProbe } from '../../marketplace/probe.ts'
+import { Endpoints, endpointFinding } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../../metering/options.ts'
 import { type Finding, gravity } from '../../metering/preflight/finding.ts'
 import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
@@ -114,11 +116,23 @@ async function askMarketplace(
   const probe = await openMarketplace(region, TIMEOUT)
   if ('state' in probe) return [probe]
   const answers = await marketplaceFindings({ probe, region, productCode, now })
-  const findings = [...(endpoint === undefined ? elsewhere(probe.endpoint) : []), ...answers]
+  const other = await otherEndpoint(probe, facts)
+  const findings = [...(endpoint === undefined ? elsewhere(probe.endpoint) : []), ...other, ...answers]
   if (customer === undefined) return findings
   // A refusal of the empty request is the same for every other.
-  if (gravity(answers) === 2) return [...findings, BLOCKED]
+  if (gravity([...other, ...answers]) === 2) return [...findings, BLOCKED]
   return [...findings, ...(await testCustomerFindings({ ...facts, probe, customer }))]
+}
+
+/** Where the ledger's records go elsewhere than what is sent from here. */
+async function otherEndpoint(
+  probe: MarketplaceProbe,
+  { ledger: opened, region }: Pick<TestFacts, 'ledger' | 'region'>,
+): Promise<Finding[]> {
+  const expected = opened && (await new Endpoints(opened.ledger).read()).of(region)
+  const own = await probe.destination().catch(() => undefined)
+  if (expected === undefined || own === undefined || own === expected.endpoint) return []
+  return [endpointFinding(region, own, expected)]
 }
 
 async function readLedger(

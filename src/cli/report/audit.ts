@@ -1,7 +1,7 @@
 import { HOUR } from '../../ledger/hours.ts'
 import type { AuditEntry } from '../../ledger/ledger.ts'
 import { accountLabel } from '../../text/account.ts'
-import { csv } from '../../text/csv.ts'
+import { csv, csvAmount } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityText } from '../../text/quantity.ts'
 import { type Column, type TableOptions, table } from '../../text/table.ts'
@@ -88,7 +88,7 @@ export function auditCsv(entries: readonly AuditEntry[], dimensions: ReadonlyMap
       ...[iso(at), who, action, recordId, account?.key, dimension],
       ...(amount === undefined
         ? [undefined, undefined]
-        : [formatAmount(amount), dimensions.get(dimension ?? '')?.baseUnit]),
+        : [csvAmount(amount), dimensions.get(dimension ?? '')?.baseUnit]),
       ...[detail, why],
       ...[written.number, written.writtenAt === undefined ? undefined : iso(written.writtenAt)],
       ...[written.systemUser, written.hash],

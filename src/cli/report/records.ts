@@ -1,6 +1,6 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
-import { csv } from '../../text/csv.ts'
+import { csv, csvAmount } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityText } from '../../text/quantity.ts'
 import { type Column, type TableOptions, table } from '../../text/table.ts'
@@ -104,8 +104,8 @@ export function recordsCsv(records: readonly RecordEntry[], dimensions: Readonly
   const rows = records.map(record => [
     ...[record.id, record.account.key, record.account.product, record.account.accountId],
     ...[record.account.customerIdentifier, record.account.licenseArn, record.dimension, iso(record.hour)],
-    ...[iso(record.timestamp), record.region, record.quantity, formatAmount(record.size)],
-    ...[formatAmount(BigInt(record.quantity) * record.size), dimensions.get(record.dimension)?.baseUnit],
+    ...[iso(record.timestamp), record.region, record.quantity, csvAmount(record.size)],
+    ...[csvAmount(BigInt(record.quantity) * record.size), dimensions.get(record.dimension)?.baseUnit],
     ...[record.state, record.reason, record.attempts],
     ...[record.inDoubt, iso(record.deadline), record.nextAttemptAt ? iso(record.nextAttemptAt) : undefined],
     ...[record.lastAnswer, record.meteringRecordId],

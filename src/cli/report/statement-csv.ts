@@ -1,20 +1,45 @@
 import type { StatementLine } from '../../ledger/ledger.ts'
-import { type CsvCell, csv } from '../../text/csv.ts'
+import { type CsvCell, csv, csvAmount } from '../../text/csv.ts'
+import { moneyText } from '../../text/money.ts'
+import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { AGREEMENT_CELLS, agreementCells } from './agreements.ts'
-import { reasonsOf, type StatementReport } from './statement.ts'
+import { chargeOf, reasonsOf, type StatementReport } from './statement.ts'
 
-/** The statement for a spreadsheet: a row for each line, amounts in base units. */
-export function statementCsv({ lines, agreements }: StatementReport): string {
+/**
+ * The statement for a spreadsheet: a row for each line, amounts in base units. Of hours, days or months also from when to
+ * when, what AWS bills in units of the dimension, and what that costs.
+ */
+export function statementCsv(report: StatementReport): string {
+  const { lines, agreements, by, rateCard } = report
   const header = [
+    ...(by === undefined ? [] : ['from', 'to']),
     ...['kind', 'account', 'product', 'account_id', 'customer_identifier', 'license_arn'],
     ...['unattributed_reason', 'evidence', 'dimension', 'unit', 'base_unit', 'size'],
     ...['recorded', 'metered', 'pending', 'held', 'held_for', 'balance', ...AGREEMENT_CELLS],
+    ...(by === undefined ? [] : ['metered_quantity', 'pending_quantity', 'held_quantity']),
+    ...(rateCard === undefined ? [] : ['price', 'charge', 'currency']),
   ]
   return csv(
     header,
-    lines.map(line => [...csvRow(line), ...agreementCells(agreements.get(line.account.key))]),
+    lines.map(line => {
+      const { span } = line
+      const cells = [...csvRow(line), ...agreementCells(agreements.get(line.account.key))]
+      if (span === undefined) return cells
+      const { metered, pending, held } = span.quantities
+      const quantities = [metered, pending, held].map(quantity => ({ decimal: String(quantity) }))
+      return [iso(span.from), iso(span.to), ...cells, ...quantities, ...chargeCells(line, report)]
+    }),
   )
+}
+
+function chargeCells(line: StatementLine, report: StatementReport): CsvCell[] {
+  const { rateCard } = report
+  if (rateCard === undefined) return []
+  const charged = chargeOf(line, report)
+  if (charged === undefined) return [undefined, undefined, undefined]
+  const { price, charge } = charged
+  return [{ decimal: moneyText(price) }, { decimal: moneyText(charge) }, rateCard.currency]
 }
 
 function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {
@@ -25,8 +50,8 @@ function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {
     ...[account.kind, account.key, account.product],
     ...[customer?.accountId, customer?.customerIdentifier, customer?.licenseArn],
     ...[unattributed?.reason, unattributed?.evidence],
-    ...[dimension.name, dimension.unit, dimension.baseUnit, formatAmount(dimension.size)],
-    ...[formatAmount(figures.recorded), formatAmount(figures.metered), formatAmount(figures.pending)],
-    ...[formatAmount(figures.held), reasons.join('; '), formatAmount(figures.balance)],
+    ...[dimension.name, dimension.unit, dimension.baseUnit, csvAmount(dimension.size)],
+    ...[csvAmount(figures.recorded), csvAmount(figures.metered), csvAmount(figures.pending)],
+    ...[csvAmount(figures.held), reasons.join('; '), csvAmount(figures.balance)],
   ]
 }

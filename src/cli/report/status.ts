@@ -1,10 +1,12 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
-import type { LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
+import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import {
   openText,
@@ -29,8 +31,14 @@ export interface LedgerOverview {
   readonly now: number
   readonly status: LedgerStatus
   readonly alarms: readonly RecentAlarm[]
+  /** What was told last of records above their dimension's `alertQuantity`. */
+  readonly quantityAlert?: AuditEntry
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
+  /** Where records go. */
+  readonly endpoints: readonly RegionEndpoint[]
+  /** Of processes that would send elsewhere, in the last day. */
+  readonly refusedEndpoints?: readonly RefusedEndpoint[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
@@ -62,6 +70,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['Unattributed', figures(status.unattributed.filter(({ amount }) => amount !== 0n))],
     ['Waiting', figures(status.waiting)],
     ['More than fits', overflowRow(overflows)],
+    ['Sent to', report.endpoints.length === 0 ? ['nowhere yet'] : report.endpoints.map(sentTo)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
     ['With AWS', reconciled.length === 0 ? ['nothing was sent yet'] : reconciledLines(reconciled)],
     [
@@ -83,13 +92,23 @@ export function problemsOf({
   now,
   status,
   alarms,
+  quantityAlert,
   answers,
   overflows = [],
   refused = 0,
   reconciled = [],
+  refusedEndpoints = [],
 }: Pick<
   LedgerOverview,
-  'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused' | 'reconciled'
+  | 'now'
+  | 'status'
+  | 'alarms'
+  | 'quantityAlert'
+  | 'answers'
+  | 'overflows'
+  | 'refused'
+  | 'refusedEndpoints'
+  | 'reconciled'
 >): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
@@ -107,6 +126,10 @@ export function problemsOf({
       ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
+  }
+  for (const refused of refusedEndpoints) {
+    const [name, state, advice] = ['endpoint', 'warning', 'marketplace-meter endpoint'] as const
+    problems.push({ name, state, message: refusedText(refused), advice })
   }
   const { closedThrough } = status
   if (closedThrough !== undefined && closedThrough > now) {
@@ -129,6 +152,13 @@ export function problemsOf({
     const { title, mend } = COUNTER_ALARMS[verdict]
     const message = `${title} Last seen ${distance(at, now)}. ${mend}`
     problems.push({ name: 'counters', state: 'warning', message, advice: 'marketplace-meter audit' })
+  }
+  if (quantityAlert !== undefined) {
+    const { at, why, detail = '' } = quantityAlert
+    problems.push({
+      ...{ name: 'above alert', state: 'warning', advice: 'marketplace-meter audit --action above-alert' },
+      message: `${QUANTITY_ALERT.title} ${printable(detail)}, ${distance(at, now)}: ${printable(why)}. ${QUANTITY_ALERT.mend}`,
+    })
   }
   if (refused > 0) {
     const customers = `${refused === 1 ? 'a customer' : `${refused} customers`} with an agreement`
@@ -167,6 +197,11 @@ function overflowRow(overflows: readonly Overflow[] | undefined): string[] {
   return overflows.map(({ dimension, customers, hours }) => {
     return `${printable(dimension.name)}: ${customers} ${customers === 1 ? 'customer' : 'customers'}, for up to ${hours} hours`
   })
+}
+
+/** `AWS`, or `us-east-1: proxy.internal` of a region by itself. */
+export function sentTo({ region, endpoint }: RegionEndpoint): string {
+  return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
 }
 
 /** `prod in us-east-1: Success, 3 min ago` */
@@ -224,6 +259,7 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
+    endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     reconciled: reconciledJson(reconciled),
     exitStatus: gravity(problems),

@@ -63,6 +63,10 @@ const dimension = v.strictObject({
     v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_QUANTITY))),
     'A record with a larger quantity is held instead of sent.',
   ),
+  alertQuantity: described(
+    v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_QUANTITY))),
+    'A record with a larger quantity raises an alarm, and is sent. Below maxQuantity.',
+  ),
   from: described(some(SOURCE), 'What is added up: presets by name, or rules.'),
   additive: described(v.optional(v.boolean()), 'That several sources add up. Otherwise two of them raise an alarm.'),
 } satisfies Shape<DimensionOptions>)

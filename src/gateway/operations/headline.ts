@@ -1,9 +1,11 @@
 import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
-import type { LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
+import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
+import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import { openText, recentFindings, reconcileCommand } from '../../reconcile/reconciled-text.ts'
@@ -34,6 +36,9 @@ export interface HeadlineFacts {
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
   readonly alarms: readonly RecentAlarm[]
+  /** What was told last of records above their dimension's `alertQuantity`. */
+  readonly quantityAlert?: AuditEntry | undefined
+  readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
   readonly supply: SupplyFigures
@@ -79,8 +84,10 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   notReady,
   pendingLate,
   notClosing,
+  refusedEndpoints,
   overflowing,
   counterAlarms,
+  aboveAlert,
   unbillable,
   supplyAlarms,
   refusedRequests,
@@ -136,6 +143,14 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
   }
 }
 
+function refusedEndpoints({ refusedEndpoints }: HeadlineFacts): Finding[] {
+  return refusedEndpoints.map(refused => ({
+    level: 'attention',
+    title: 'A process would send records elsewhere than the others.',
+    detail: `${refusedText(refused)}. marketplace-meter endpoint says what to do.`,
+  }))
+}
+
 function overflowing({ totals }: HeadlineFacts): Finding[] {
   return totals.overflows.map(overflow => ({
     level: 'attention',
@@ -150,6 +165,17 @@ function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
     const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
     return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
   })
+}
+
+function aboveAlert({ now, quantityAlert }: HeadlineFacts): Finding | undefined {
+  if (quantityAlert === undefined) return undefined
+  const { at, why, detail = '' } = quantityAlert
+  const { title, mend } = QUANTITY_ALERT
+  return {
+    level: 'attention',
+    title,
+    detail: `${printable(detail)}, ${distance(at, now)}: ${printable(why)}. ${mend}.`,
+  }
 }
 
 /** So long is it shown what was turned away: as long as AWS takes usage of an hour. */

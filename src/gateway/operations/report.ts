@@ -1,6 +1,8 @@
 import { MINUTE, SECOND, windowClosesAt } from '../../ledger/hours.ts'
-import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { AuditEntry, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
+import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
+import { recentQuantityAlert } from '../../metering/quantity-alert.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
 import { type ReconciledRegion, reconciledRegions } from '../../reconcile/notes.ts'
 import { type ReconciledReport, reconciledJson } from '../../reconcile/reconciled-text.ts'
@@ -169,6 +171,8 @@ const REFRESH_INTERVAL = 5 * SECOND
 interface Recent {
   readonly status: LedgerStatus
   readonly alarms: readonly RecentAlarm[]
+  readonly quantityAlert: AuditEntry | undefined
+  readonly refusedEndpoints: readonly RefusedEndpoint[]
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
   readonly hours: readonly HourReport[]
@@ -178,6 +182,7 @@ interface Recent {
 export class StatusReader {
   readonly #options: StatusOptions
   readonly #commandOptions: string
+  readonly #endpoints: Endpoints
   readonly #hours: HourCounter
   readonly #totals: CachedValue<Totals>
   readonly #recent: CachedValue<Recent>
@@ -187,6 +192,7 @@ export class StatusReader {
     this.#options = options
     const { ledger, dimensions, now, ledgerPath } = options
     this.#commandOptions = ledgerPath === undefined ? '' : ` --ledger ${shellWord(ledgerPath)}`
+    this.#endpoints = new Endpoints(ledger)
     this.#hours = new HourCounter(ledger)
     const limits = { now, share: SHARE }
     this.#totals = new CachedValue(() => readTotals(ledger, dimensions, now), { ...limits, lifetime: TOTALS_LIFETIME })
@@ -207,7 +213,7 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, alarms, unsettled, hours } = await this.#recent.get()
+    const { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
     const reconciled = await this.#reconciled.get()
     const checks = await readiness.results()
     const at = now()
@@ -216,7 +222,8 @@ export class StatusReader {
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
     const aws = { reconciled, reconcileFault: reconcileFault() }
-    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, alarms, checks, ...came, ...aws }
+    const found = { alarms, quantityAlert, refusedEndpoints, checks, ...came, ...aws }
+    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
@@ -255,9 +262,11 @@ export class StatusReader {
     const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
     const status = { ...figures, ...closed }
     const alarms = await recentAlarms(ledger, status, time)
+    const quantityAlert = await recentQuantityAlert(ledger, time)
+    const refusedEndpoints = (await this.#endpoints.read()).refused(time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
-    return { status, alarms, unsettled, hours }
+    return { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours }
   }
 
   #command(command: string): string {

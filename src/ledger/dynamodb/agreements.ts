@@ -14,13 +14,11 @@ import { countInHead, readHead } from './head.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
 import { sheetsOf } from './sheets.ts'
-import { chunksOf, END, type Key, type Write } from './table.ts'
+import { END, type Key, type Write } from './table.ts'
+import { inTransactions } from './transaction.ts'
 import { Twins } from './twins.ts'
 
 /** Customers' agreements: what is told of them, and what that changes. */
-
-/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
-const SHEETS_PER_CHANGE = 4
 
 /**
  * Takes in what is told of a customer's agreement. It is written down together with what it ends; then, in parts, its
@@ -90,16 +88,16 @@ async function reconsiderAll(database: Database, account: number, options: Agree
     })
     if (unsettled) hours.push(hour)
   }
-  for (const some of chunksOf(hours, SHEETS_PER_CHANGE)) {
-    await change(database, 'look at records again', [{ shard, hours: some }], (shard: Shard) => {
+  await inTransactions(hours, some =>
+    change(database, 'look at records again', [{ shard, hours: some }], (shard: Shard) => {
       for (const sheet of shard.sheets.values()) {
         for (const record of sheet.records.values()) {
           if (record.account === account) reconsider(shard, record, options)
         }
       }
       return { result: undefined }
-    })
-  }
+    }),
+  )
 }
 
 const TENANTS = 'tenants'

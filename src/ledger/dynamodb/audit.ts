@@ -20,7 +20,8 @@ import {
 } from '../rules/audit.ts'
 import { systemUser } from '../system-user.ts'
 import type { Database } from './database.ts'
-import { chunksOf, type Item, type Key, pause, type Range, type Table, type Write } from './table.ts'
+import { type Item, type Key, pause, type Range, type Table, type Write } from './table.ts'
+import { fewer, inTransactions } from './transaction.ts'
 
 /**
  * The audit trail; see `rules/audit`. An item for each entry, in the order of the chain, and one for its end, over whose
@@ -36,8 +37,6 @@ const OF_CHAIN = '1'
 const BEFORE_CHAIN: Range = { to: OF_CHAIN }
 
 const ENTRIES_PER_PAGE = 1000
-/** How many entries one transaction adds: it has at most 100 items, and each entry two. */
-const ENTRIES_PER_WRITE = 45
 
 interface StoredChain extends ChainEnd {
   /** The hash of those before the chain. */
@@ -80,17 +79,20 @@ export async function writeAudit(database: Database, entries: readonly NewEntry[
 
 /** Adds the notes of a cut, those that nobody has added yet. */
 export async function writeNotes(database: Database, cut: number, notes: readonly NewEntry[]): Promise<void> {
-  for (let failures = 1; notes.length > 0; ) {
+  for (let [failures, most] = [1, notes.length]; notes.length > 0; ) {
     const end = await endOfChain(database.table)
     const { data } = end
     if (data.cut > cut) return
     const done = data.cut === cut ? data.notes : 0
-    const some = notes.slice(done, done + ENTRIES_PER_WRITE)
+    const some = notes.slice(done, done + most)
     if (some.length === 0) return
     const writes = added(database, end, some, { cut, notes: done + some.length })
-    if ((await database.table.write('write to the audit trail', writes)) === undefined) {
+    try {
+      if ((await database.table.write('write to the audit trail', writes)) !== undefined) continue
       await pause(failures)
       failures += 1
+    } catch (error) {
+      most = fewer(error, some.length)
     }
   }
 }
@@ -336,23 +338,24 @@ export async function noteSender(
   const { table } = database
   const entries = feedEntries(sender, customers, now)
   const keyOf = (customer: string): Key => ({ pk: `fed#${storable(sender)}`, sk: `#${customer}` })
-  for (let failures = 0; ; failures += 1) {
-    if (failures > 1) await pause(failures - 1)
-    const items = await table.get('note what a sender feeds', [...entries.keys()].map(keyOf))
-    const said = new Set(items.map(({ sk }) => sk))
-    const unsaid = [...entries].filter(([customer]) => !said.has(keyOf(customer).sk))
-    if (unsaid.length === 0) return
-    for (const some of chunksOf(unsaid, ENTRIES_PER_FEED)) {
+  const doing = 'note what a sender feeds'
+  await inTransactions([...entries], async some => {
+    for (let failures = 1; ; failures += 1) {
+      const items = await table.get(
+        doing,
+        some.map(([customer]) => keyOf(customer)),
+      )
+      const said = new Set(items.map(({ sk }) => sk))
+      const unsaid = some.filter(([customer]) => !said.has(keyOf(customer).sk))
+      if (unsaid.length === 0) return
       const writes: Write[] = await auditWrites(
         database,
-        some.map(([, entry]) => entry),
+        unsaid.map(([, entry]) => entry),
       )
       // So that it is said once.
-      for (const [customer] of some) writes.push({ put: keyOf(customer), over: undefined })
-      if ((await table.write('note what a sender feeds', writes)) === undefined) break
+      for (const [customer] of unsaid) writes.push({ put: keyOf(customer), over: undefined })
+      if ((await table.write(doing, writes)) !== undefined) return
+      await pause(failures)
     }
-  }
+  })
 }
-
-/** How many customers of a sender one transaction notes: each is three items. */
-const ENTRIES_PER_FEED = 30

@@ -3,6 +3,7 @@ import { auditWrites } from './audit.ts'
 import { type Database, nameOf } from './database.ts'
 import { type Series, Shard } from './shard.ts'
 import { pause, type Write } from './table.ts'
+import { inTransactions } from './transaction.ts'
 
 /** A shard, and the hours of its records that matter. */
 export interface Part {
@@ -37,8 +38,8 @@ export async function change<Result>(
   }
 }
 
-/** How many hours' usage one transaction brings into the totals beside what else it does: it has at most 100 items. */
-const HOURS_AT_ONCE = 20
+/** How many hours' usage may be open of what is decided about: it goes into the totals with the decision. */
+const HOURS_LEFT = 20
 
 /** Brings open usage of series into their totals, the oldest hours first, until the rest fits one transaction. */
 export async function takeLateUsage(
@@ -47,14 +48,14 @@ export async function takeLateUsage(
   wanted: (series: Series) => boolean = () => true,
   latest = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  for (let more = true; more; ) {
-    more = await change(database, 'take late usage', [{ shard: number }], (shard: Shard) => {
+  const [read] = await Shard.readSeries(database.table, [number])
+  const open = new Set([...(read?.series.values() ?? [])].filter(wanted).flatMap(({ open }) => [...open.keys()]))
+  const oldest = [...open].filter(hour => hour <= latest).sort((a, b) => a - b)
+  await inTransactions(oldest.slice(0, -HOURS_LEFT), hours =>
+    change(database, 'take late usage', [{ shard: number }], (shard: Shard) => {
       const series = [...shard.series.values()].filter(wanted)
-      const open = new Set(series.flatMap(({ open }) => [...open.keys()].filter(hour => hour <= latest)))
-      if (open.size <= HOURS_AT_ONCE) return { result: false }
-      const oldest = [...open].sort((a, b) => a - b).slice(0, HOURS_AT_ONCE)
-      for (const hour of oldest) for (const one of series) shard.takeOpenUsage(one, hour)
-      return { result: true }
-    })
-  }
+      for (const hour of hours) for (const one of series) shard.takeOpenUsage(one, hour)
+      return { result: undefined }
+    }),
+  )
 }

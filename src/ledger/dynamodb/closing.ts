@@ -13,9 +13,6 @@ import type { Twins } from './twins.ts'
 
 /** Closing the hours of a shard: open usage goes into its series' balances, and what is whole there into records. */
 
-/** How many hours one transaction closes: it has at most 100 items, and an hour some for each product. */
-const HOURS_AT_ONCE = 4
-
 export interface Closing {
   readonly options: CloseOptions
   readonly closedThrough: number | null
@@ -56,7 +53,7 @@ export function makeIdleSeries(
 }
 
 /**
- * The hours of a shard to close now, and whether there are more. Those that are looked through for idle series are the
+ * The hours of a shard to close now, at most so many, and whether there are more. Those that are looked through for idle series are the
  * last. Done again by another process, what is there already is left as it is.
  *
  * @param done how many of these are done
@@ -65,17 +62,16 @@ export function nextHours(
   shard: Shard,
   { options, closedThrough }: Closing,
   done: number,
+  most: number,
 ): { hours: HourToClose[]; more: boolean } {
-  const open = new Set([...shard.series.values()].flatMap(series => [...series.open.keys()]))
-  const sorted = [...open].sort((a, b) => a - b)
   const closed = lastClosed(closedThrough ?? undefined, options.now)
-  const used = done > 0 ? [] : hoursToClose(sorted, options)
+  const used = done > 0 ? [] : hoursToClose(shard.openHours, options)
   const idle = idleHours(latestHour(options), closed, options).slice(done)
   const hours = [
     ...used.map(hour => ({ hour, terms: termsToClose(hour, closed, options), idle: false })),
     ...idle.map(terms => ({ hour: terms.hour, terms, idle: true })),
   ]
-  return { hours: hours.slice(0, HOURS_AT_ONCE), more: hours.length > HOURS_AT_ONCE }
+  return { hours: hours.slice(0, most), more: hours.length > most }
 }
 
 /** The hours whose records have to be known for that. */
@@ -97,10 +93,7 @@ export function accountsToFreeze(
 /** Closes hours of a shard, whose records of them were read. */
 export function closeHours(shard: Shard, hours: readonly HourToClose[], knowledge: Knowledge): FrozenRecord[] {
   return hours.flatMap(({ hour, terms, idle }) => {
-    for (const series of idle ? [] : shard.series.values()) {
-      series.carried = series.balance
-      shard.takeOpenUsage(series, hour)
-    }
+    if (!idle) shard.takeHour(hour)
     if (terms === undefined) return []
     return freezeSeries(shard, shard.series.values(), terms, knowledge, idle ? freezeIdle : freeze)
   })

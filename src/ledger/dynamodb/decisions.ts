@@ -18,12 +18,9 @@ import { countInHead } from './head.ts'
 import { placeOfRecord, type SeriesNumbers, seriesKey, shardOf } from './places.ts'
 import { type Series, Shard } from './shard.ts'
 import { heldSheets, readSheets } from './sheets.ts'
-import { chunksOf } from './table.ts'
+import { inTransactions } from './transaction.ts'
 
 /** Decisions that only a person can make, each with an entry in the audit trail. */
-
-/** From how many sheets one transaction gives back what they hold: it has at most 4 MB, and two shards beside them. */
-const SHEETS_PER_ATTRIBUTION = 8
 
 export async function decide(
   database: Database,
@@ -62,7 +59,7 @@ export async function attribute(
   const held = await hoursToGiveBack(database, from)
   let sum = 0n
   // What is held in many hours is given in parts, each with its entry, so that none of it is in this balance meanwhile.
-  for (const hours of held.length === 0 ? [[]] : chunksOf(held, SHEETS_PER_ATTRIBUTION)) {
+  const give = async (hours: readonly number[]) => {
     const given = sum
     const parts = [{ shard: source, hours }, ...(target === source ? [] : [{ shard: target }])]
     sum += await change(database, `attribute usage of ${accountKey}`, parts, (shard: Shard, other = shard) => {
@@ -77,6 +74,8 @@ export async function attribute(
       return { result: amount, audit: [{ ...by, action: 'attribute', ...names, amount, detail: customer.key }] }
     })
   }
+  if (held.length === 0) await give([])
+  else await inTransactions(held, give)
   return sum
 }
 

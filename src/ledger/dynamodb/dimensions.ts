@@ -5,6 +5,7 @@ import { checkDimension, notRegistered } from '../rules/validation.ts'
 import { DIMENSIONS, dimensionsOf } from './head.ts'
 import { textOf } from './packed-json.ts'
 import { type Item, pause, type Table, type Write } from './table.ts'
+import { inTransactions } from './transaction.ts'
 
 /** The dimensions, numbered in the order in which they were registered: one item, as this process knows it. */
 export class Dimensions {
@@ -17,6 +18,13 @@ export class Dimensions {
 
   /** @param audit what is written together with entries of the audit trail */
   async register(
+    dimensions: readonly Dimension[],
+    audit: (entries: readonly NewEntry[]) => Promise<readonly Write[]>,
+  ): Promise<void> {
+    await inTransactions(dimensions, some => this.#register(some, audit))
+  }
+
+  async #register(
     dimensions: readonly Dimension[],
     audit: (entries: readonly NewEntry[]) => Promise<readonly Write[]>,
   ): Promise<void> {

@@ -1,10 +1,11 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError, notFolded } from '../errors.ts'
-import { HOUR } from '../hours.ts'
+import { HOUR, windowClosesAt } from '../hours.ts'
 import type { CloseOptions, NotCounted } from '../ledger.ts'
 import type { NewEntry } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { DELTA_MEMORY, forgetNext, noteEntry } from '../rules/counters/index.ts'
+import { FARTHEST_AHEAD } from '../rules/decisions.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
@@ -30,6 +31,7 @@ import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
 import { END, type Item, pause } from './table.ts'
+import { fewer } from './transaction.ts'
 import { Twins } from './twins.ts'
 import { GatheredUsage, type SeriesUsage } from './usage.ts'
 
@@ -46,6 +48,18 @@ const BODIES_AT_ONCE = 8
  * about 300,000, which take half a gigabyte.
  */
 const BYTES_PER_CUT = 12_000_000
+
+/** How many writers one cut has batches of: the head names each of them. */
+const WRITERS_PER_CUT = 4000
+
+/** How many hours of a shard one transaction brings in or closes at most. */
+const HOURS_AT_ONCE = 24
+
+/**
+ * How many hours' usage a shard has open at most that no record waits for, as it came too late: what is beyond goes into
+ * the totals when it is folded.
+ */
+const LATE_HOURS = 24
 
 /** How often a cut is begun anew that nobody else is at work on. */
 const MOST_TRIES = 5
@@ -175,9 +189,11 @@ async function nextCut(
   const { head } = view
   const all = waiting(view)
   let bytes = 0
+  const writers = new Set<string>()
   const some = all.filter((batch, index) => {
     bytes += batch.bytes
-    return index === 0 || bytes <= BYTES_PER_CUT
+    writers.add(batch.writer)
+    return index === 0 || (bytes <= BYTES_PER_CUT && writers.size <= WRITERS_PER_CUT)
   })
   const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
   const wanted = some.length > 0 || (deciding !== undefined && (await anythingWaits(table)))
@@ -215,8 +231,7 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
   await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
-    const terms = { cut: head.cut, dimensions, closing }
-    await applyToShard(database, shard, bySeries.get(shard) ?? [], terms, frozen)
+    await applyToShard(database, shard, bySeries.get(shard) ?? [], { head, dimensions, closing }, frozen)
   })
   let { youngest } = head
   for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
@@ -288,46 +303,61 @@ async function* bodiesOfWriter(
 }
 
 interface Applying {
-  readonly cut: number
+  readonly head: Head
   readonly dimensions: readonly Dimension[]
   readonly closing: Closing | undefined
 }
 
-/** Brings a shard its part of a cut. Adds what is frozen here. */
+/** Brings a shard its part of a cut, some hours in each transaction. Adds what is frozen here. */
 async function applyToShard(
   database: Database,
   number: number,
   usage: readonly SeriesUsage[],
-  { cut, dimensions, closing }: Applying,
+  { head, dimensions, closing }: Applying,
   frozen: FrozenRecord[],
 ): Promise<void> {
+  const { table, accounts } = database
   const latest = closing === undefined ? [] : [latestHour(closing.options)]
-  for (let failures = 0, idle = 0, more = true; more; ) {
-    const shard = await Shard.read(database.table, number, latest)
-    if (shard.cut > cut) throw new SupersededError()
-    if (shard.cut < cut && usage.length > 0) {
-      for (const one of usage) shard.addOpenUsage(one)
-      shard.cut = cut
-    }
-    if (closing !== undefined) {
-      makeIdleSeries(shard, closing.options, { accounts: database.accounts, dimensions })
-    }
-    const next = closing === undefined ? { hours: [], more: false } : nextHours(shard, closing, idle)
-    await shard.readSheets(database.table, hoursOfRecords(next.hours))
+  const hours = [...Map.groupBy(usage, ({ hour }) => hour)].sort(([a], [b]) => a - b).map(([, ofHour]) => ofHour)
+  for (let [failures, idle, most, more] = [0, 0, HOURS_AT_ONCE, true]; more; ) {
+    const shard = await Shard.read(table, number, latest)
+    if (shard.cut > head.cut) throw new SupersededError()
+    const all = shard.addHours(head.cut, hours, most)
+    const late = lateHours(shard, head)
+    for (const hour of late.slice(0, Math.max(0, late.length - LATE_HOURS)).slice(0, most)) shard.takeHour(hour)
+    // An hour's record has all that was used before it.
+    const closingNow = all ? closing : undefined
+    if (closingNow !== undefined) makeIdleSeries(shard, closingNow.options, { accounts, dimensions })
+    const next = closingNow === undefined ? { hours: [], more: !all } : nextHours(shard, closingNow, idle, most)
+    await shard.readSheets(table, hoursOfRecords(next.hours))
     const used = hoursOfRecords(next.hours.filter(({ idle }) => !idle))
     const twins = await Twins.read(database, shard, accountsToFreeze(shard.series.values(), dimensions), used)
-    const records = closeHours(shard, next.hours, { accounts: database.accounts, dimensions, twins })
+    const records = closeHours(shard, next.hours, { accounts, dimensions, twins })
     const writes = shard.writes(series => nameOf(database, series))
     if (writes.length > 0) writes.push(...twins.writes)
-    if (writes.length === 0 || (await database.table.write('bring a cut to series', writes)) !== undefined) {
-      frozen.push(...records)
-      more = next.more
-      idle += next.hours.filter(({ idle }) => idle).length
-    } else {
-      failures += 1
-      await pause(failures)
+    try {
+      if (writes.length > 0 && (await table.write('bring a cut to series', writes)) === undefined) {
+        failures += 1
+        await pause(failures)
+        continue
+      }
+    } catch (error) {
+      most = fewer(error, most)
+      continue
     }
+    frozen.push(...records)
+    more = next.more
+    idle += next.hours.filter(({ idle }) => idle).length
   }
+}
+
+/**
+ * The hours of a shard's open usage that get no record of their own, the oldest first: they are closed, AWS takes nothing
+ * of them any more, or they are far ahead.
+ */
+function lateHours(shard: Shard, { at, closedThrough }: Head): number[] {
+  const closed = lastClosed(closedThrough ?? undefined, at)
+  return shard.openHours.filter(hour => hour <= closed || windowClosesAt(hour) <= at || hour > at + FARTHEST_AHEAD)
 }
 
 /** What the audit trail says of what was not simply counted: whoever applies the cut, the same in the same order. */

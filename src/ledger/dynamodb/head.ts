@@ -10,6 +10,8 @@ import { END, type Item, type Key, pause, type Table } from './table.ts'
 const LEDGER = 'ledger'
 export const HEAD: Key = { pk: LEDGER, sk: 'head' }
 export const DIMENSIONS: Key = { pk: LEDGER, sk: 'dimensions' }
+/** Where nothing is: it is asked for where only the answer's time matters. */
+export const NOTHING: Key = { pk: LEDGER, sk: 'nothing' }
 
 const JOURNAL = 'journal'
 
@@ -164,11 +166,25 @@ export async function refuseOther(table: Table): Promise<void> {
   )
 }
 
-/** Makes the ledger where there is none, and brings one of a version before to this format. */
-export async function begin(table: Table): Promise<void> {
+/** Of a table that has something else in it. */
+export function withoutLedger(name: string, items: number): LedgerError {
+  return new LedgerError(
+    'ERR_LEDGER_FOREIGN',
+    `The table ${name} has ${items} items, and none of them begins a ledger: it is another application's. Give the ledger a ` +
+      'table of its own (see createLedgerTable).',
+  )
+}
+
+/**
+ * Makes the ledger where there is none, and brings one of a version before to this format.
+ *
+ * @param items how many there are in the table, as DynamoDB counts them every six hours
+ */
+export async function begin(table: Table, items: number): Promise<void> {
   for (;;) {
     const [item] = await table.get('open the ledger', [HEAD])
     if (item === undefined) {
+      if (items > 0) throw withoutLedger(table.name, items)
       await table.write('make the ledger', [{ put: HEAD, over: undefined, data: NEW }])
       return
     }

@@ -46,11 +46,11 @@ import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
-import { createTable } from './definition.ts'
+import { createTable, refuseTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
-import { begin, readHead, refuseOther } from './head.ts'
+import { begin, NOTHING, readHead, refuseOther } from './head.ts'
 import { Journal } from './journal.ts'
 import { laneAnswers } from './lane-answers.ts'
 import { doubtEverything, prune } from './maintenance.ts'
@@ -112,7 +112,7 @@ export class DynamoDBLedger implements Ledger {
     this.clock = {
       // To within a second: as DynamoDB's answers tell it.
       now: async () => {
-        if (!clock.known) await readHead(table)
+        if (!clock.known) await table.get('ask for the time', [NOTHING])
         return clock.now()
       },
       takeTurns: (...turns) => takeTurns(table, ...turns),
@@ -137,7 +137,9 @@ export class DynamoDBLedger implements Ledger {
     const clock = new EngineClock(now)
     const table = new Table({ sdk, client: own, name: tableName, clock, retryTimeout })
     try {
-      await (readOnly ? refuseOther(table) : begin(table))
+      const description = await table.describe('open the ledger')
+      if (description !== undefined) refuseTable(description)
+      await (readOnly ? refuseOther(table) : begin(table, description?.ItemCount ?? 0))
     } catch (error) {
       end()
       throw error

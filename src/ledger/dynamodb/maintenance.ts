@@ -12,19 +12,17 @@ import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 import { HEAD, readHead } from './head.ts'
 import { inParallel } from './parallel.ts'
-import { seriesKey, shardsOf } from './places.ts'
+import { shardsOf } from './places.ts'
 import { records } from './reports.ts'
-import { addUnsettled, NONE, type Shard, type Unsettled } from './shard.ts'
-import { readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
-import { chunksOf, pause } from './table.ts'
+import { addUnsettled, NONE, type Series, Shard, type Unsettled } from './shard.ts'
+import { entriesOf, keyOfEntry, readSheets, removeRecords, type Sheet, sheetsOf } from './sheets.ts'
+import { pause } from './table.ts'
+import { inTransactions } from './transaction.ts'
 import { usageKeys } from './usage.ts'
 
 /** Pruning, and the doubts of a ledger that was made of a backup. */
 
 const SHARDS_AT_ONCE = 8
-
-/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
-const SHEETS_PER_CHANGE = 4
 
 export async function prune(database: Database, wanted: number, by: AuditNote | undefined): Promise<number> {
   const { table } = database
@@ -95,35 +93,44 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
  */
 async function doubtShard(database: Database, number: number, closed: number, by: AuditNote): Promise<void> {
   const taken = new Map<string, Set<number>>()
-  const unsettled: number[] = []
+  const unsettled: { readonly series: string; readonly hour: number }[] = []
   const sums = new Map<string, Unsettled>()
   for await (const sheet of sheetsOf(database.table, number, { from: 0, to: Number.MAX_SAFE_INTEGER })) {
     const { hour, records } = sheet
-    for (const series of records.keys()) taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
-    addUnsettled(sums, sheet)
-    if ([...records.values()].some(({ state }) => state === 'pending' || state === 'held')) unsettled.push(hour)
-  }
-  for (const hours of chunksOf(unsettled, SHEETS_PER_CHANGE)) {
-    await change(database, 'doubt records', [{ shard: number, hours }], (shard: Shard) => {
-      for (const sheet of shard.sheets.values()) {
-        for (const record of sheet.records.values()) doubtRecord(shard, record, by)
-      }
-      return { result: undefined, also: shard.indexEntries }
-    })
-  }
-  await takeLateUsage(database, number)
-  const termsOf = (series: string) => restoredTerms(taken.get(series) ?? new Set(), closed, by.now)
-  const hours = [...new Set([...taken.keys(), ''].map(series => termsOf(series).hour))]
-  await change(database, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
-    for (const series of shard.series.values()) {
-      const key = seriesKey(series)
-      for (const hour of [...series.open.keys()]) shard.takeOpenUsage(series, hour)
-      shard.restate(series, sums.get(key) ?? NONE)
-      const doubted = doubtBalance(series, taken.get(key) ?? new Set(), closed, by.now)
-      if (doubted === undefined) continue
-      const { record, terms } = doubted
-      addRecord(shard.sheet(terms.hour), series, terms, record, database.accounts)
+    for (const [series, { state }] of records) {
+      taken.set(series, (taken.get(series) ?? new Set<number>()).add(hour))
+      if (state === 'pending' || state === 'held') unsettled.push({ series, hour })
     }
-    return { result: undefined }
+    addUnsettled(sums, sheet)
+  }
+  await inTransactions(unsettled, some =>
+    change(database, 'doubt records', [{ shard: number, hours: some.map(({ hour }) => hour) }], (shard: Shard) => {
+      const entries = some.flatMap(({ series, hour }) => {
+        const record = shard.sheet(hour).records.get(series)
+        if (record === undefined) return []
+        doubtRecord(shard, record, by)
+        return [...entriesOf(number, hour, [record])]
+      })
+      // Whether they are there or not.
+      return { result: undefined, also: [...new Set(entries)].map(entry => ({ index: keyOfEntry(entry) })) }
+    }),
+  )
+  await takeLateUsage(database, number)
+  const [shard] = await Shard.readSeries(database.table, [number])
+  const takenBy = (series: string) => taken.get(series) ?? new Set<number>()
+  await inTransactions([...(shard?.series.keys() ?? [])], some => {
+    const hours = some.map(series => restoredTerms(takenBy(series), closed, by.now).hour)
+    return change(database, 'doubt balances', [{ shard: number, hours }], (shard: Shard) => {
+      for (const key of some) {
+        const series = shard.series.get(key) as Series
+        for (const hour of [...series.open.keys()]) shard.takeOpenUsage(series, hour)
+        shard.restate(series, sums.get(key) ?? NONE)
+        const doubted = doubtBalance(series, takenBy(key), closed, by.now)
+        if (doubted === undefined) continue
+        const { record, terms } = doubted
+        addRecord(shard.sheet(terms.hour), series, terms, record, database.accounts)
+      }
+      return { result: undefined }
+    })
   })
 }

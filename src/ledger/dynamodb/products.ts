@@ -1,6 +1,6 @@
 import type { Dimension } from '../../usage/dimension.ts'
 import type { CounterSources } from '../ledger.ts'
-import { LONGEST_WAIT } from '../rules/retention.ts'
+import { FURTHEST_TURN, LONGEST_WAIT } from '../rules/quota.ts'
 import type { Database } from './database.ts'
 import { textOf } from './packed-json.ts'
 import { type Item, pause, type Table } from './table.ts'
@@ -65,32 +65,37 @@ function sinceOf(sources: Sources, dimension: string, metric: string): number | 
   return known?.[2]
 }
 
-/** The next turns of a region's quota; see `SharedClock`. */
+/** The next turns of a region's quota; undefined where too many wait. See `firstTurn`. */
 export async function takeTurns(
   table: Table,
   region: string,
   turns: number,
   spacing: number,
   now: number,
-): Promise<number> {
+): Promise<number | undefined> {
   const key = { pk: 'turns', sk: `#${region}` }
-  const values = { ':now': { N: String(now) }, ':latest': { N: String(now + LONGEST_WAIT) } }
-  for (;;) {
+  const number = (value: number) => ({ N: String(value) })
+  const take = (UpdateExpression: string, ConditionExpression: string, values: Record<string, { N: string }>) =>
+    table.update('take turns of the quota', key, {
+      ...{ UpdateExpression, ConditionExpression, ExpressionAttributeNames: { '#next': 'next' } },
+      ExpressionAttributeValues: { ':now': number(now), ...values },
+    })
+  const [taken, after] = [number(turns * spacing), number(now + turns * spacing)]
+  // Twice: between the two of them others may have begun anew.
+  for (const _ of [1, 2]) {
     // After those that others have taken, in one step: whoever is in the way only comes before.
-    const taken = await table.update('take turns of the quota', key, {
-      UpdateExpression: 'SET #next = #next + :taken',
-      ConditionExpression: '#next BETWEEN :now AND :latest',
-      ExpressionAttributeNames: { '#next': 'next' },
-      ExpressionAttributeValues: { ...values, ':taken': { N: String(turns * spacing) } },
+    const behind = await take('SET #next = #next + :taken', '#next BETWEEN :now AND :latest', {
+      ...{ ':taken': taken, ':latest': number(now + LONGEST_WAIT) },
     })
-    if (taken !== undefined) return Number(taken.next?.N) - turns * spacing
-    // Nobody waits. A turn that is further away was taken by a clock that was ahead.
-    const first = await table.update('take turns of the quota', key, {
-      UpdateExpression: 'SET #next = :after',
-      ConditionExpression: 'attribute_not_exists(#next) OR NOT #next BETWEEN :now AND :latest',
-      ExpressionAttributeNames: { '#next': 'next' },
-      ExpressionAttributeValues: { ...values, ':after': { N: String(now + turns * spacing) } },
-    })
+    if (behind !== undefined) return Number(behind.next?.N) - turns * spacing
+    const first = await take(
+      'SET #next = :after',
+      'attribute_not_exists(#next) OR NOT #next BETWEEN :now AND :furthest',
+      {
+        ...{ ':after': after, ':furthest': number(now + FURTHEST_TURN) },
+      },
+    )
     if (first !== undefined) return now
   }
+  return undefined
 }

@@ -22,6 +22,7 @@ import { type Place, placeOfRecord } from './places.ts'
 import type { Shard } from './shard.ts'
 import { type Due, deadlineText, dueKey, pendingSheets, putSheet, readSheets, type Sheet } from './sheets.ts'
 import { chunksOf } from './table.ts'
+import { inTransactions } from './transaction.ts'
 
 /** Records on their way: claimed and attempted, settled by an answer, expired with their window. */
 
@@ -33,9 +34,6 @@ const SHEETS_THEN = 50
 
 /** From how many sheets of one deadline a caller takes any. */
 const SHEETS_TO_CHOOSE_FROM = 200
-
-/** How many sheets one transaction changes: it has at most 100 items, and a sheet some for each product. */
-const SHEETS_PER_CHANGE = 4
 
 export async function dueLanes({ table }: Database, now: number): Promise<DueLanes> {
   const lanes = new Map<string, Due[]>()
@@ -135,7 +133,7 @@ export async function settle(
     const place = placeOfRecord(settlement.record.id)
     return place === undefined ? [] : [{ settlement, index, place }]
   })
-  await inParallel(inChanges(placed), SHARDS_AT_ONCE, some =>
+  await changeByShard(placed, some =>
     change(database, 'settle records', [partOf(some)], (shard: Shard) => {
       for (const { settlement, index, place } of some) {
         // One that is gone was settled by another process, and so long ago that it was pruned.
@@ -154,32 +152,40 @@ export async function settle(
 }
 
 export async function expire(database: Database, now: number): Promise<ExpireResult> {
-  const sheets = new Map<string, { place: Pick<Place, 'shard' | 'hour'> }>()
-  for await (const { deadline, shard, hour } of pendingSheets(database.table)) {
+  const over: { readonly key: string; readonly place: Pick<Place, 'shard' | 'hour'> }[] = []
+  for await (const { key, deadline, shard, hour } of pendingSheets(database.table)) {
     // One that is to come by more than an hour was frozen by a clock that was ahead.
-    if (deadline <= deadlineText(now) || hour > hourOf(now)) sheets.set(`${shard} ${hour}`, { place: { shard, hour } })
+    if (deadline <= deadlineText(now) || hour > hourOf(now)) over.push({ key, place: { shard, hour } })
   }
-  const expired = await inParallel(inChanges([...sheets.values()]), SHARDS_AT_ONCE, some =>
-    change(database, 'expire records', [partOf(some)], (shard: Shard) => ({
-      result: some.flatMap(({ place: { hour } }) =>
-        expireRecords(shard, shard.sheet(hour).records.values(), now).map(record => ({ hour, record })),
-      ),
-    })),
+  const expired = await changeByShard(over, some =>
+    change(database, 'expire records', [partOf(some)], (shard: Shard) => {
+      const keys = new Set(some.map(({ key }) => key))
+      return {
+        result: [...shard.sheets.values()].flatMap(({ hour, records }) => {
+          const ofKeys = [...records.values()].filter(record => keys.has(dueKey(shard.number, hour, record)))
+          return expireRecords(shard, ofKeys, now).map(record => ({ hour, record }))
+        }),
+      }
+    }),
   )
   const held = expired.flat().filter(({ record }) => record.state === 'held')
   return { returned: expired.flat().length - held.length, held: await recordEntries(database, held) }
 }
 
-/** Divides what is to change by shard, and so that one transaction takes each part. */
-function inChanges<Placed extends { readonly place: Pick<Place, 'shard' | 'hour'> }>(
-  placed: readonly Placed[],
-): Placed[][] {
-  return [...Map.groupBy(placed, ({ place }) => place.shard).values()].flatMap(ofShard => {
-    const hours = [...Map.groupBy(ofShard, ({ place }) => place.hour).values()]
-    return chunksOf(hours, SHEETS_PER_CHANGE).map(some => some.flat())
-  })
+interface Placed {
+  readonly place: Pick<Place, 'shard' | 'hour'>
 }
 
-function partOf(placed: readonly { readonly place: Pick<Place, 'shard' | 'hour'> }[]): Part {
+/** Changes what is at these places, shard by shard, in as few transactions as take it. */
+async function changeByShard<One extends Placed, Result>(
+  placed: readonly One[],
+  work: (some: readonly One[]) => Promise<Result>,
+): Promise<Result[]> {
+  const byHour = [...placed].sort((a, b) => a.place.hour - b.place.hour)
+  const shards = [...Map.groupBy(byHour, ({ place }) => place.shard).values()]
+  return (await inParallel(shards, SHARDS_AT_ONCE, ofShard => inTransactions(ofShard, work))).flat()
+}
+
+function partOf(placed: readonly Placed[]): Part {
   return { shard: placed[0]?.place.shard ?? 0, hours: placed.map(({ place }) => place.hour) }
 }

@@ -68,7 +68,7 @@ export async function statementLines(database: Database, query: StatementQuery):
   const { from, to } = hoursOf(query)
   const books = await readBooks(database, accountsOf(query))
   const wanted = await wantedBy(database, query)
-  const statement = new Statement(period)
+  const statement = new Statement(query)
   const numbers = new Map<string, number>()
   const numberOf = (series: { account: number; dimension: number }) => numbers.get(seriesKey(series)) ?? Number.NaN
   for (const { account, dimension, ...totals } of seriesIn(database, books)) {
@@ -84,28 +84,32 @@ export async function statementLines(database: Database, query: StatementQuery):
   )
   const closed = period ? await usageOfPeriod(database, books.shards, { from, to }) : []
   for (const usage of [...open, ...books.waiting, ...closed]) {
-    if (usage.hour >= from && usage.hour < to) statement.addUsage(numberOf(usage), usage.amount)
+    if (usage.hour >= from && usage.hour < to) statement.addUsage(numberOf(usage), usage.hour, usage.amount)
   }
   if (period) {
-    for (const { record } of await recordsOf(
+    for (const { hour, record } of await recordsOf(
       database,
       books.shards,
       { from, to },
       Number.POSITIVE_INFINITY,
       () => true,
     )) {
-      const { state } = record
+      const { state, quantity } = record
       if (state === 'returned') continue
-      statement.addRecords(numberOf(record), state, reasonOf(record) as HeldReason | null, amountOf(record))
+      const reason = reasonOf(record) as HeldReason | null
+      statement.addRecords(numberOf(record), hour, {
+        ...{ state, reason, quantity: BigInt(quantity), amount: amountOf(record) },
+      })
     }
   } else {
     await nameRestored(database, books.shards)
     for (const { series } of books.shards) {
       for (const one of series.values()) {
-        statement.addRecords(numberOf(one), 'pending', null, one.pending)
-        for (const [reason, amount] of one.held) {
-          if (amount > 0n) statement.addRecords(numberOf(one), 'held', reason, amount)
-        }
+        // In the totals quantities are not told apart.
+        const add = (state: 'pending' | 'held', reason: HeldReason | null, amount: bigint) =>
+          statement.addRecords(numberOf(one), 0, { state, reason, quantity: 0n, amount })
+        add('pending', null, one.pending)
+        for (const [reason, amount] of one.held) if (amount > 0n) add('held', reason, amount)
       }
     }
   }

@@ -23,8 +23,9 @@ export interface Series extends BookedSeries, SeriesNumbers {
 /** A shard as it was read, to be changed and written back. */
 export class Shard implements Book<StoredRecord> {
   readonly number: number
-  /** The last cut whose usage is in it. */
+  /** The last cut whose usage is in it: all of it, or of so many of its hours. */
   cut: number
+  #hoursTaken: number | undefined
   readonly series: Map<string, Series>
   readonly sheets = new Map<number, Sheet>()
   readonly #accounts: Map<number, BookedAccount>
@@ -41,7 +42,8 @@ export class Shard implements Book<StoredRecord> {
     this.number = number
     this.#version = item?.version
     const { cut, series, accounts } = (item?.data as StoredState | undefined) ?? EMPTY
-    this.cut = cut
+    this.cut = Math.floor(cut)
+    this.#hoursTaken = this.cut === cut ? undefined : (cut - this.cut) * MOST_HOURS
     this.series = new Map(toRows(series).map(row => [seriesKey(row as unknown as Series), storedSeries(row)]))
     this.#accounts = new Map(accounts.map(([account, state]) => [account, bookedAccount(state)]))
     this.#stateBefore = textOf(this.#state)
@@ -128,6 +130,22 @@ export class Shard implements Book<StoredRecord> {
     throw new LedgerError('ERR_LEDGER_CORRUPT', what)
   }
 
+  /**
+   * Adds the usage of some hours of a cut that are not in it yet.
+   *
+   * @param hours the usage of the cut's hours, the oldest first
+   * @returns whether all of it is in
+   */
+  addHours(cut: number, hours: readonly (readonly SeriesUsage[])[], most: number): boolean {
+    const done = this.cut < cut ? 0 : (this.#hoursTaken ?? hours.length)
+    for (const usage of hours.slice(done, done + most)) for (const one of usage) this.addOpenUsage(one)
+    const rest = done + most < hours.length
+    // Of a cut that brings nothing it does not know.
+    if (hours.length > 0) this.cut = cut
+    this.#hoursTaken = rest ? done + most : undefined
+    return !rest
+  }
+
   addOpenUsage({ account, dimension, hour, amount }: SeriesUsage): void {
     addAmount(this.makeSeries({ account, dimension }, hour).open, hour, amount)
   }
@@ -138,6 +156,20 @@ export class Shard implements Book<StoredRecord> {
     const series = this.series.get(key) ?? newSeries(account, dimension, firstHour)
     this.series.set(key, series)
     return series
+  }
+
+  /** The hours of open usage, the oldest first. */
+  get openHours(): number[] {
+    const hours = new Set([...this.series.values()].flatMap(({ open }) => [...open.keys()]))
+    return [...hours].sort((a, b) => a - b)
+  }
+
+  /** Brings the usage of an open hour into the totals of all series. */
+  takeHour(hour: number): void {
+    for (const series of this.series.values()) {
+      series.carried = series.balance
+      this.takeOpenUsage(series, hour)
+    }
   }
 
   /** Brings a series' usage of an open hour into its totals. */
@@ -215,24 +247,25 @@ export class Shard implements Book<StoredRecord> {
     ]
   }
 
-  /** The entries of the indexes that the sheets have which were read: all of them, whether they are there or not. */
-  get indexEntries(): Write[] {
-    return [...this.sheets.values()].flatMap(sheet =>
-      [...entriesOfSheet(this.number, sheet)].map(entry => ({ index: keyOfEntry(entry) })),
-    )
-  }
-
   get #state(): StoredState {
     const rows = [...this.series.values()].map(({ carried: _, ...series }) => ({
       ...series,
       held: [...series.held].filter(([, amount]) => amount !== 0n),
       open: [...series.open],
     }))
-    return { cut: this.cut, series: toColumns(rows), accounts: [...this.#accounts] }
+    const cut = this.cut + (this.#hoursTaken ?? 0) / MOST_HOURS
+    return { cut, series: toColumns(rows), accounts: [...this.#accounts] }
   }
 }
 
+/** More hours than there are. */
+const MOST_HOURS = 2 ** 20
+
 interface StoredState {
+  /**
+   * Beyond a whole number where some hours are in it of that cut: for a version before it is ahead then, so that it
+   * leaves the cut to others.
+   */
   readonly cut: number
   readonly series: Record<string, unknown[]>
   readonly accounts: readonly (readonly [number, StoredAccount])[]

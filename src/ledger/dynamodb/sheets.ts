@@ -130,11 +130,16 @@ export function putSheet(shard: number, sheet: Sheet): Write {
 export const textOfSheet = (sheet: Sheet): string => textOf([...sheet.records.values()])
 
 /** The entries of the indexes that a sheet has. */
-export function entriesOfSheet(shard: number, sheet: Sheet): ReadonlySet<string> {
+export function entriesOfSheet(shard: number, { hour, records }: Sheet): ReadonlySet<string> {
+  return entriesOf(shard, hour, records.values())
+}
+
+/** The entries that some records of an hour have. */
+export function entriesOf(shard: number, hour: number, records: Iterable<StoredRecord>): ReadonlySet<string> {
   const entries = new Set<string>()
-  for (const record of sheet.records.values()) {
-    if (record.state === 'pending') entries.add(`${DUE} ${dueKey(shard, sheet.hour, record)}`)
-    if (record.state === 'held') entries.add(`${HELD} ${hourText(sheet.hour)}#${shard}`)
+  for (const record of records) {
+    if (record.state === 'pending') entries.add(`${DUE} ${dueKey(shard, hour, record)}`)
+    if (record.state === 'held') entries.add(`${HELD} ${hourText(hour)}#${shard}`)
   }
   return entries
 }

@@ -2,7 +2,6 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   $Command,
-  AttributeValue,
   BatchGetItemCommandInput,
   BatchGetItemCommandOutput,
   BatchWriteItemCommandInput,
@@ -13,16 +12,18 @@ import type {
   PutItemCommandInput,
   ServiceInputTypes,
   ServiceOutputTypes,
+  TableDescription,
   TransactWriteItem,
   UpdateItemCommandInput,
   WriteRequest,
 } from '@aws-sdk/client-dynamodb'
 import { LedgerError } from '../errors.ts'
+import { type Attributes, attributesOf, itemOf, joined, keyIn, keyOf, keysOfParts } from './attributes.ts'
 import type { Sdk } from './client.ts'
 import type { EngineClock } from './clock.ts'
-import { asLedgerError, faultOf, isConflict } from './faults.ts'
-import { pack, unpack } from './packed-json.ts'
+import { asLedgerError, faultOf, isConflict, isDenied } from './faults.ts'
 import { inParallel } from './parallel.ts'
+import { checkFits } from './transaction.ts'
 
 /** A partition of the table, and the place in it. */
 export interface Key {
@@ -38,7 +39,7 @@ export interface Item extends Key {
 }
 
 /** What of an item there may be: `data` small and often looked at, `body` opaque bytes. */
-interface Content {
+export interface Content {
   readonly data?: unknown
   readonly body?: Uint8Array
   /** When it may go, in milliseconds since the epoch. */
@@ -83,8 +84,8 @@ const KEYS_PER_DELETE = 25
 const READS_AT_ONCE = 8
 const DELETES_AT_ONCE = 4
 
-/** DynamoDB's own limit is 400 KB with names and keys. */
-const LARGEST_ITEM = 390 * 1024
+/** How often an item is read again whose parts do not fit together. */
+const MOST_TRIES = 20
 
 const SHORTEST_WAIT = 20
 const LONGEST_WAIT = 1000
@@ -120,6 +121,16 @@ export class Table {
     this.name = name
   }
 
+  /** What DynamoDB says of the table; undefined where the role may not ask. */
+  async describe(doing: string): Promise<TableDescription | undefined> {
+    try {
+      return (await this.#send(doing, new this.#sdk.DescribeTableCommand({ TableName: this.name }))).Table
+    } catch (error) {
+      if (error instanceof LedgerError && isDenied(error.cause)) return undefined
+      throw error
+    }
+  }
+
   /** The items that are there, in no order. */
   async get(doing: string, keys: readonly Key[]): Promise<Item[]> {
     const [single, ...others] = keys
@@ -132,20 +143,48 @@ export class Table {
   async #getOne(doing: string, key: Key): Promise<Item[]> {
     const input = { TableName: this.name, Key: keyOf(key), ConsistentRead: true }
     const { Item } = await this.#send(doing, new this.#sdk.GetItemCommand(input))
-    return Item === undefined ? [] : [itemOf(Item)]
+    return Item === undefined ? [] : await this.#whole(doing, [Item])
   }
 
   async #getSome(doing: string, keys: readonly Key[]): Promise<Item[]> {
-    const items: Item[] = []
-    let rest: Record<string, AttributeValue>[] | undefined = keys.map(keyOf)
+    return await this.#whole(doing, await this.#getAttributes(doing, keys))
+  }
+
+  async #getAttributes(doing: string, keys: readonly Key[]): Promise<Attributes[]> {
+    const items: Attributes[] = []
+    let rest: Attributes[] | undefined = keys.map(keyOf)
     for (let failures = 0; rest !== undefined && rest.length > 0; failures += 1) {
       if (failures > 0) await sleep(waitAfter(failures))
       const input: BatchGetItemCommandInput = { RequestItems: { [this.name]: { Keys: rest, ConsistentRead: true } } }
       const output: BatchGetItemCommandOutput = await this.#send(doing, new this.#sdk.BatchGetItemCommand(input))
-      items.push(...(output.Responses?.[this.name] ?? []).map(itemOf))
+      items.push(...(output.Responses?.[this.name] ?? []))
       rest = output.UnprocessedKeys?.[this.name]?.Keys
     }
     return items
+  }
+
+  /** Items with what they are continued in. */
+  async #whole(doing: string, found: readonly Attributes[]): Promise<Item[]> {
+    if (!found.some(({ parts }) => parts !== undefined)) return found.map(itemOf)
+    const whole = await inParallel(found, READS_AT_ONCE, item => this.#joined(doing, item))
+    return whole.flatMap(item => (item === undefined ? [] : [itemOf(item)]))
+  }
+
+  /** Undefined where it is deleted meanwhile. */
+  async #joined(doing: string, found: Attributes): Promise<Attributes | undefined> {
+    let item = found
+    for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
+      const keys = keysOfParts(item)
+      const parts = keys.length === 0 ? [] : await this.#getAttributes(doing, keys)
+      if (parts.length === keys.length && parts.every(({ v }) => v?.S === item.v?.S)) return joined(item, parts)
+      // Somebody is writing it.
+      await pause(tries)
+      const [again] = await this.#getAttributes(doing, [keyIn(item)])
+      if (again === undefined) return undefined
+      item = again
+    }
+    const { pk, sk } = keyIn(item)
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `The parts of the item ${pk} ${sk} are missing; restore the table.`)
   }
 
   /** A partition's items, in the order of their places. */
@@ -153,7 +192,7 @@ export class Table {
     const { from = ' ', to = END, newestFirst = false, limit = Number.POSITIVE_INFINITY, pageSize = limit } = range
     if (from > to) return
     let left = limit
-    let start: Record<string, AttributeValue> | undefined
+    let start: Attributes | undefined
     do {
       const { Items, LastEvaluatedKey } = await this.#send(
         doing,
@@ -167,7 +206,7 @@ export class Table {
           ...(start !== undefined && { ExclusiveStartKey: start }),
         }),
       )
-      yield* (Items ?? []).map(itemOf)
+      yield* await this.#whole(doing, Items ?? [])
       left -= Items?.length ?? 0
       start = LastEvaluatedKey
     } while (start !== undefined && left > 0)
@@ -183,17 +222,20 @@ export class Table {
   /**
    * Does all or nothing. Returns the version of what is written, or undefined where somebody else has written since
    * what was read: then it is to be read again.
+   *
+   * @throws TooLargeError where it does not fit one transaction
    */
   async write(doing: string, writes: readonly Write[]): Promise<string | undefined> {
     const version = randomBytes(9).toString('base64')
-    const actions = writes.map(write => this.#actionOf(write, version))
+    const actions = writes.flatMap(write => this.#actionsOf(write, version))
+    checkFits(doing, actions)
     try {
       await this.#do(doing, actions)
       return version
     } catch (error) {
       if (!isConflict(error)) throw error
       // The first attempt may have done it, and only its answer was lost.
-      return (error as { Item?: Record<string, AttributeValue> }).Item?.v?.S === version ? version : undefined
+      return (error as { Item?: Attributes }).Item?.v?.S === version ? version : undefined
     }
   }
 
@@ -210,17 +252,20 @@ export class Table {
     }
   }
 
-  #actionOf(write: Write, version: string): TransactWriteItem {
+  #actionsOf(write: Write, version: string): TransactWriteItem[] {
     const TableName = this.name
-    if ('index' in write) return { Put: { TableName, Item: keyOf(write.index) } }
-    if ('unindex' in write) return { Delete: { TableName, Key: keyOf(write.unindex) } }
+    if ('index' in write) return [{ Put: { TableName, Item: keyOf(write.index) } }]
+    if ('unindex' in write) return [{ Delete: { TableName, Key: keyOf(write.unindex) } }]
     const condition =
       write.over === undefined
         ? { ConditionExpression: 'attribute_not_exists(pk)' }
         : { ConditionExpression: 'v = :v', ExpressionAttributeValues: { ':v': { S: write.over } } }
-    if ('remove' in write) return { Delete: { TableName, Key: keyOf(write.remove), ...condition } }
-    const Item = contentOf(write, version)
-    return { Put: { TableName, Item, ...condition, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' } }
+    if ('remove' in write) return [{ Delete: { TableName, Key: keyOf(write.remove), ...condition } }]
+    const [Item, ...parts] = attributesOf(write, version)
+    return [
+      { Put: { TableName, Item, ...condition, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' } },
+      ...parts.map(Item => ({ Put: { TableName, Item } })),
+    ]
   }
 
   /** Deletes what nobody will look at again. */
@@ -244,7 +289,7 @@ export class Table {
       UpdateItemCommandInput,
       'UpdateExpression' | 'ConditionExpression' | 'ExpressionAttributeNames' | 'ExpressionAttributeValues'
     >,
-  ): Promise<Record<string, AttributeValue> | undefined> {
+  ): Promise<Attributes | undefined> {
     const command = new this.#sdk.UpdateItemCommand({
       ...{ TableName: this.name, Key: keyOf(key), ReturnValues: 'ALL_NEW' },
       ...input,
@@ -304,39 +349,6 @@ export async function pause(failures: number): Promise<void> {
 function waitAfter(failures: number): number {
   const longest = Math.min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** (failures - 1))
   return longest * (0.5 + Math.random() / 2)
-}
-
-const keyOf = ({ pk, sk }: Key): Record<string, AttributeValue> => ({ pk: { S: pk }, sk: { S: sk } })
-
-function contentOf(
-  { put, data, body, expires }: { put: Key } & Content,
-  version: string,
-): Record<string, AttributeValue> {
-  const packed = data === undefined ? undefined : pack(data)
-  const size = (packed?.length ?? 0) + (body?.length ?? 0)
-  if (size > LARGEST_ITEM) {
-    throw new LedgerError(
-      'ERR_LEDGER_INVALID',
-      `The item ${put.pk} ${put.sk} would have ${size} bytes; DynamoDB takes up to ${LARGEST_ITEM}.`,
-    )
-  }
-  return {
-    ...keyOf(put),
-    v: { S: version },
-    ...(packed !== undefined && { data: { B: packed } }),
-    ...(body !== undefined && { body: { B: body } }),
-    ...(expires !== undefined && { expires: { N: String(Math.ceil(expires / 1000)) } }),
-  }
-}
-
-function itemOf(item: Record<string, AttributeValue>): Item {
-  return {
-    pk: item.pk?.S ?? '',
-    sk: item.sk?.S ?? '',
-    version: item.v?.S ?? '',
-    data: item.data?.B === undefined ? undefined : unpack(item.data.B),
-    body: item.body?.B,
-  }
 }
 
 export function chunksOf<Element>(elements: readonly Element[], size: number): Element[][] {

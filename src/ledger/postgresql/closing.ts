@@ -1,6 +1,6 @@
 import type { CloseOptions, CloseResult } from '../ledger.ts'
 import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
-import { DIGESTS_KEPT } from '../rules/retention.ts'
+import { DIGESTS_KEPT, WRITERS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
@@ -89,7 +89,7 @@ async function closeHour(
     const { closedThrough } = await lockLedger(transaction)
     if (hour <= lastClosed(closedThrough, terms.now)) return
     await transaction.run('UPDATE ledger SET closed_through = $1', hour)
-    await forgetDigests(transaction, hour - DIGESTS_KEPT)
+    await forgetDigests(transaction, hour, closedThrough)
     await transaction.run("DELETE FROM operation WHERE at < now() - interval '1 hour'")
   })
   return frozen
@@ -146,14 +146,18 @@ async function saveChunk(transaction: Transaction, piece: Piece): Promise<Chunk>
   return { frozen: await savePiece(transaction, piece), last: piece.series.at(-1)?.id ?? null }
 }
 
-/** Digests that are older. A writer's last batch stays: it tells its next from a repeated one. */
-async function forgetDigests(transaction: Transaction, before: number): Promise<void> {
+/**
+ * Digests that are older. A writer's last batch stays while the writer may live: it tells its next from a repeated one.
+ * Those that stay are not looked at again, or each hour would take longer than the one before.
+ */
+async function forgetDigests(transaction: Transaction, hour: number, closedBefore = 0): Promise<void> {
   await transaction.run(
-    `DELETE FROM batch WHERE at < $1 AND EXISTS (
+    `DELETE FROM batch WHERE at < $1 AND at >= $2 AND EXISTS (
        SELECT FROM batch AS later WHERE later.writer = batch.writer AND later.sequence > batch.sequence
      )`,
-    before,
+    ...[hour - DIGESTS_KEPT, closedBefore - 2 * DIGESTS_KEPT],
   )
+  await transaction.run('DELETE FROM batch WHERE at < $1', hour - WRITERS_KEPT)
 }
 
 export async function closeResult(database: Database, { records, held }: FrozenRecords): Promise<CloseResult> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LedgerError } from '../errors.ts'
-import { asLedgerError, connectFaultOf, type Fault, faultOf } from './faults.ts'
+import { asLedgerError, connectFaultOf, type Fault, faultOf, POOL_EXHAUSTED } from './faults.ts'
 import type { PostgresqlClient, PostgresqlPool, PostgresqlQuery } from './pool.ts'
 
 export type Row = Record<string, unknown>
@@ -94,7 +94,7 @@ export class Database {
     for (let longest = 0; ; longest = Math.min(2 * longest || FIRST_DELAY, LONGEST_DELAY)) {
       if (this.#closed !== undefined)
         throw new LedgerError('ERR_LEDGER_CLOSED', `cannot ${doing}: the ledger is closed`)
-      const attempt = await this.#attempt(begin, work)
+      const attempt = await this.#attempt(begin, work, end - performance.now())
       if ('result' in attempt) return attempt.result
       const { error, fault } = attempt
       const delay = longest * Math.random()
@@ -115,13 +115,34 @@ export class Database {
       SET LOCAL idle_in_transaction_session_timeout TO ${LONGEST_IDLE}; ${PLANNING}`
   }
 
+  /** A connection, or an error when there was none for so long: a pool without a `connectionTimeoutMillis` waits for ever. */
+  async #connect(longest: number): Promise<PostgresqlClient> {
+    const connecting = this.#pool.connect()
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => reject(new Error(POOL_EXHAUSTED)), longest)
+    try {
+      return await Promise.race([connecting, late])
+    } catch (error) {
+      // One that comes when nobody waits for it any more.
+      connecting.then(
+        client => client.release(),
+        () => {},
+      )
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** @param longest how long to wait for a connection, in milliseconds */
   async #attempt<Result>(
     begin: string,
     work: (transaction: Transaction) => Promise<Result>,
+    longest: number,
   ): Promise<{ result: Result } | { error: unknown; fault: Fault | undefined }> {
     let client: PostgresqlClient
     try {
-      client = await this.#pool.connect()
+      client = await this.#connect(longest)
     } catch (error) {
       return { error, fault: connectFaultOf(error) }
     }

@@ -69,8 +69,13 @@ const SYSTEM_ERRORS = new Set(
 /** What `pg` says without a code: that a connection ended, did not come up, or does not answer. */
 const DRIVER_ERRORS =
   /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was )/
-const POOL_EXHAUSTED = 'timeout exceeded when trying to connect'
-const EXHAUSTED = fault('ERR_LEDGER_BUSY', 'all connections are in use; this is tried again', PASSING)
+/** What `pg` says, too. */
+export const POOL_EXHAUSTED = 'timeout exceeded when trying to connect'
+const EXHAUSTED = fault(
+  'ERR_LEDGER_BUSY',
+  'the pool had no connection in time; give it more (max), find what keeps them, or let the ledger have a pool of its own',
+  PASSING,
+)
 
 /** What is wrong, or undefined where it is not PostgreSQL that failed. */
 export function faultOf(error: unknown): Fault | undefined {

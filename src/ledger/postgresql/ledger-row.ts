@@ -38,11 +38,12 @@ export async function ledgerRow(transaction: Transaction, locking = ''): Promise
   }
 }
 
-export function refuseNewer(version: number): void {
-  if (version <= MIGRATIONS.length) return
+/** @param oldest the oldest version of the schema whose code may go on with its tables */
+export function refuseNewer(oldest: number): void {
+  if (oldest <= MIGRATIONS.length) return
   throw new LedgerError(
     'ERR_LEDGER_NEWER',
-    `The ledger has schema version ${version}; this version of the package knows up to ${MIGRATIONS.length}. ` +
-      'Use the version that wrote it, or a later one.',
+    `The ledger needs a version of the package that knows its schema version ${oldest}; this one knows up to ` +
+      `${MIGRATIONS.length}. Use the version that wrote it, or a later one.`,
   )
 }

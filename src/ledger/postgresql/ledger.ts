@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import * as v from 'valibot'
-import { check, configurationError, strictObject } from '../../check.ts'
+import { check, configurationError, show, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type {
@@ -40,7 +40,7 @@ import { tellsOfFolded } from '../rules/audit.ts'
 import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { closeHours } from './closing.ts'
-import { expectedOfConnectionString } from './connection-string.ts'
+import { expectedOfConnectionString, isSchema, SCHEMA_EXPECTED, schemaOf } from './connection-string.ts'
 import { Database, type Transaction } from './database.ts'
 import { attribute, decide, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
@@ -48,20 +48,20 @@ import { forget } from './forgetting.ts'
 import { append, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
-import { migrate, migrationSql, refuseOther } from './migration.ts'
+import { migrate, migrationSql, refuseOther, SCHEMA } from './migration.ts'
 import { makePool, type PostgresqlPool } from './pool.ts'
-import { claim, dueLanes, expire, settle } from './records.ts'
+import { type ClaimPlaces, claim, dueLanes, expire, settle } from './records.ts'
 import { dimensions, laneAnswers, records, statementLines, statusOf } from './reports.ts'
 import { ServerClock } from './server-clock.ts'
 import { takeTurns } from './turns.ts'
 
 export interface PostgresqlLedgerOptions {
   /**
-   * `postgresql://user:password@host/database`, and after `?` what else `pg` reads. Without it, the environment's
-   * `PGHOST`, `PGUSER`, … hold.
+   * `postgresql://user:password@host/database`, and after `?` what else `pg` reads, and `schema`. Without it, the
+   * environment's `PGHOST`, `PGUSER`, … hold.
    */
   connectionString?: string
-  /** A pool of `pg`'s that the application has anyway, with a `connectionTimeoutMillis`. It is not closed with the ledger. */
+  /** A pool of `pg`'s that the application has anyway. It is not closed with the ledger. */
   pool?: PostgresqlPool
   /** TLS, as `pg` takes it. */
   ssl?: boolean | ConnectionOptions
@@ -81,7 +81,6 @@ export interface PostgresqlLedgerOptions {
   now?: () => number
 }
 
-const SCHEMA = 'marketplace_ledger'
 const CONNECTIONS = 5
 const STATEMENT_TIMEOUT = 30_000
 const RETRY_TIMEOUT = 10_000
@@ -90,10 +89,7 @@ const milliseconds = v.custom<number>(
   value => Number.isSafeInteger(value) && (value as number) > 0 && (value as number) < 2 ** 31,
   'milliseconds from 1',
 )
-const name = v.custom<string>(
-  value => typeof value === 'string' && /^[^\0]{1,63}$/.test(value) && !value.startsWith('pg_'),
-  'a name of at most 63 characters',
-)
+const name = v.custom<string>(isSchema, SCHEMA_EXPECTED)
 
 const optionsSchema = strictObject({
   // There may be a password in it, which is not to be shown.
@@ -102,7 +98,7 @@ const optionsSchema = strictObject({
     v.custom(value => typeof (value as PostgresqlPool | null)?.connect === 'function', "a Pool of pg's"),
   ),
   ssl: v.optional(v.any()),
-  schema: v.optional(name, SCHEMA),
+  schema: v.optional(name),
   connections: v.optional(
     v.custom(value => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number from 1'),
   ),
@@ -124,14 +120,16 @@ export class PostgresqlLedger implements Ledger {
   readonly folder = undefined
   readonly clock: SharedClock
   readonly #database: Database
+  readonly #places: ClaimPlaces = new Map()
 
   private constructor(database: Database, now: (() => number) | undefined) {
     this.#database = database
     const server = new ServerClock(database)
     this.clock = {
       now: now === undefined ? here => server.now(here) : async () => now(),
-      takeTurns: (...turns) =>
-        database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns)),
+      takeTurns: async (...turns) =>
+        (await database.writeOnce('take turns of the quota', transaction => takeTurns(transaction, ...turns))) ??
+        undefined,
     }
   }
 
@@ -142,9 +140,9 @@ export class PostgresqlLedger implements Ledger {
    * @throws LedgerError when the server cannot be reached, its tables are newer or not to be changed by this role
    */
   static async open(options: PostgresqlLedgerOptions = {}): Promise<PostgresqlLedger> {
-    const { schema, statementTimeout, retryTimeout } = check(optionsSchema, options)
+    const { schema: named, statementTimeout, retryTimeout } = check(optionsSchema, options)
     const { pool } = options
-    checkConnectionString(options.connectionString)
+    const schema = schemaIn(options.connectionString, named)
     const database = new Database(pool ?? (await makePool(poolOptions(options, retryTimeout))), pool === undefined, {
       ...{ schema, statementTimeout, retryTimeout, now: options.now },
     })
@@ -197,11 +195,12 @@ export class PostgresqlLedger implements Ledger {
   }
 
   async due(now: number): Promise<DueLanes> {
+    this.#places.clear()
     return await this.#database.read('look for what is due', transaction => dueLanes(transaction, now))
   }
 
   async claim(lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-    return await claim(this.#database, lane, options)
+    return await claim(this.#database, lane, options, this.#places)
   }
 
   async settle(settlements: readonly Settlement[], now: number): Promise<SettledRecord[]> {
@@ -293,11 +292,24 @@ export class PostgresqlLedger implements Ledger {
   }
 }
 
-function checkConnectionString(text: unknown = ''): void {
+/** In a connection string of another kind. */
+const NAMES_SCHEMA = /[?&](current)?schema=|search_path/i
+
+/** The schema by an address and the option, of which one at most says it. */
+function schemaIn(text: unknown = '', named: string | undefined): string {
   if (typeof text !== 'string') throw configurationError([`connectionString: expected a string, got a ${typeof text}`])
   // Others, such as the path of a socket, are for `pg` to read.
-  const expected = /^postgres(ql)?:/.test(text) ? expectedOfConnectionString(text) : undefined
+  const isAddress = /^postgres(ql)?:/.test(text)
+  const expected = isAddress
+    ? expectedOfConnectionString(text)
+    : NAMES_SCHEMA.test(text)
+      ? 'postgresql://…, or the option schema, where it names one'
+      : undefined
   if (expected !== undefined) throw configurationError([`connectionString: expected ${expected}`])
+  const ofAddress = isAddress ? schemaOf(text) : undefined
+  if (ofAddress !== undefined && named !== undefined && ofAddress !== named)
+    throw configurationError([`schema: expected that of connectionString, ${show(ofAddress)}, got ${show(named)}`])
+  return ofAddress ?? named ?? SCHEMA
 }
 
 function poolOptions(options: PostgresqlLedgerOptions, connectTimeout: number) {

@@ -42,15 +42,50 @@ export async function dueLanes(transaction: Transaction, now: number): Promise<D
   return { lanes: [], ...(next !== null && { next }) }
 }
 
-export async function claim(database: Database, lane: Lane, options: ClaimOptions): Promise<MeteringRecord[]> {
-  const { now, limit, claimedUntil, unanswered: { from, below } = ANY_UNANSWERED } = options
+/** The last record of a claim that found as many as it wanted. */
+interface Place {
+  readonly deadline: number
+  readonly id: number
+}
+
+/**
+ * Where this process's next claims go on in their lanes. What was settled before stays in the index for as long as any
+ * transaction of the server is older, a backup perhaps: to pass it once is enough. Whoever looks what is due begins anew.
+ */
+export type ClaimPlaces = Map<string, Place>
+
+export async function claim(
+  database: Database,
+  lane: Lane,
+  options: ClaimOptions,
+  places: ClaimPlaces,
+): Promise<MeteringRecord[]> {
+  const { limit, unanswered: { from, below } = ANY_UNANSWERED } = options
+  const key = JSON.stringify([lane.product, lane.identity, lane.region, from, below])
+  const after = places.get(key)
+  const records = await claimAfter(database, lane, options, after)
+  const last = records.at(-1)
+  if (last !== undefined && records.length === limit) {
+    places.set(key, { deadline: last.deadline, id: Number(last.id) })
+    return records
+  }
+  places.delete(key)
+  return records.length === 0 && after !== undefined ? await claimAfter(database, lane, options, undefined) : records
+}
+
+async function claimAfter(
+  database: Database,
+  lane: Lane,
+  { now, limit, claimedUntil, unanswered: { from, below } = ANY_UNANSWERED }: ClaimOptions,
+  after: Place = { deadline: 0, id: 0 },
+): Promise<MeteringRecord[]> {
   const claim = randomUUID()
   return await database.writeOnce('claim due records', async transaction => {
     const rows = await transaction.all(
       `WITH due AS (
          SELECT id FROM record
          WHERE lane = (SELECT id FROM lane WHERE product = $2 AND identity = $3 AND region = $4) AND ${DUE}
-           AND attempts - refusals >= $8 AND attempts - refusals < $9
+           AND attempts - refusals >= $8 AND attempts - refusals < $9 AND (deadline, id) > ($10, $11)
          ORDER BY deadline, id LIMIT $5 FOR UPDATE SKIP LOCKED
        ),
        claimed AS (
@@ -58,8 +93,7 @@ export async function claim(database: Database, lane: Lane, options: ClaimOption
          FROM due WHERE record.id = due.id RETURNING record.*
        ) ${recordsFrom('claimed')} ORDER BY record.deadline, record.id`,
       ...[now, lane.product, lane.identity, lane.region, limit, claim, claimedUntil],
-      from,
-      below,
+      ...[from, below, after.deadline, after.id],
     )
     return rows.map(row => {
       const { id, account, dimension, quantity, timestamp, deadline, attempts } = recordEntryOf(row)

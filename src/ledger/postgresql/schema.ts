@@ -1,6 +1,7 @@
 /**
  * The PostgreSQL ledger's tables. Each entry brings the schema from one version to the next; never change one that has
- * been released, nor take away what the version before needs: while replicas are replaced, both are in use.
+ * been released, nor take away what the version before needs: while replicas are replaced, both are in use. What the
+ * version before writes has to be right for this one, too; a column that it does not know needs a default that is so.
  *
  * Amounts are millionths of the base unit, as NUMERIC, which is exact at any length. Hours and instants are milliseconds
  * since the epoch, what is of counters microseconds. Text sorts by its bytes, so that it sorts alike everywhere. There
@@ -279,4 +280,25 @@ CREATE INDEX account_tenant ON account ((agreement::jsonb ->> 'tenant')) WHERE a
 CREATE INDEX account_licensed ON account (account_id) WHERE license_arn IS NOT NULL;
 CREATE INDEX account_unlicensed ON account (account_id) WHERE license_arn IS NULL;
 `,
+  `
+LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
+
+-- Apart from "version", which is the oldest that may go on from here: the version before reads it as that of the schema.
+ALTER TABLE ledger ADD COLUMN schema_version integer;
+
+-- By the server's defaults, a fifth of a table is dead before anybody clears it away: of a year's records that is months.
+-- What is emptied each hour is cleared by number, since its size when it is looked at says nothing.
+ALTER TABLE record SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01,
+  autovacuum_analyze_scale_factor = 0.01);
+ALTER TABLE usage SET (autovacuum_vacuum_insert_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.01);
+ALTER TABLE series SET (autovacuum_vacuum_scale_factor = 0.05);
+ALTER TABLE open_usage SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE journal SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+  toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000);
+ALTER TABLE batch SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE operation SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+`,
 ]
+
+/** The oldest version whose code may use the present tables: replicas that have it go on until they are replaced. */
+export const OLDEST_COMPATIBLE = 5

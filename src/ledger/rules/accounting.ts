@@ -2,13 +2,15 @@ import type { Account } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { HOUR, hourOf, spanOf } from '../hours.ts'
 import type {
   HeldReason,
   LedgerStatus,
+  Quantities,
   RecordsQuery,
   StatementLine,
   StatementQuery,
+  StatementSpan,
   UnsettledFigure,
 } from '../ledger.ts'
 import { checkTime } from './validation.ts'
@@ -68,8 +70,8 @@ export function hoursOf({ from, to }: Pick<StatementQuery, 'from' | 'to'>): { fr
   }
 }
 
-export function isPeriod({ from, to }: StatementQuery): boolean {
-  return from !== undefined || to !== undefined
+export function isPeriod({ from, to, by }: StatementQuery): boolean {
+  return from !== undefined || to !== undefined || by !== undefined
 }
 
 const MOST_RECORDS = 100
@@ -102,14 +104,43 @@ export function unsettledFigures(parts: readonly UnsettledRecords[]): Pick<Ledge
   }
 }
 
+type Writable<Members> = { -readonly [Member in keyof Members]: Members[Member] }
+type Line = Writable<Omit<StatementLine, 'span'>> & {
+  span?: Omit<StatementSpan, 'quantities'> & { quantities: Writable<Quantities> }
+}
+
+/** Records that are alike, or one. */
+export interface FrozenRecords {
+  readonly state: keyof Quantities
+  readonly reason: HeldReason | null
+  readonly quantity: bigint
+  /** In millionths of the base unit. */
+  readonly amount: bigint
+}
+
+/**
+ * How many units of a dimension AWS bills for a record. A restore holds balances in records of one: of them it is as many
+ * units as are whole.
+ *
+ * @param size of the dimension
+ */
+export function billedQuantity({ reason, quantity, amount }: Omit<FrozenRecords, 'state'>, size: bigint): bigint {
+  return reason === 'restored' ? amount / size : quantity
+}
+
 /** A statement while its figures are gathered: series first, then what is known of them. */
 export class Statement {
+  readonly #query: StatementQuery
   readonly #period: boolean
-  readonly #lines = new Map<number, { -readonly [Member in keyof StatementLine]: StatementLine[Member] }>()
+  readonly #hours: { readonly from: number; readonly to: number }
+  readonly #series = new Map<number, Line>()
+  /** By hours, days or months: by the beginning of each, and by series. */
+  readonly #spans = new Map<number, Map<number, Line>>()
 
-  /** @param period whether it is of some hours only, and not of everything since the ledger began */
-  constructor(period: boolean) {
-    this.#period = period
+  constructor(query: StatementQuery) {
+    this.#query = query
+    this.#period = isPeriod(query)
+    this.#hours = hoursOf(query)
   }
 
   /** @param totals what the series has of closed hours */
@@ -121,29 +152,61 @@ export class Statement {
   ): void {
     const { recorded, metered, balance } = this.#period ? { recorded: 0n, metered: 0n, balance: 0n } : totals
     const line = { account, dimension, recorded, metered, pending: 0n, held: 0n, heldByReason: {}, balance }
-    this.#lines.set(series, line)
+    this.#series.set(series, line)
   }
 
-  /** Adds usage: of the period, or, without one, of hours that are not in the totals. */
-  addUsage(series: number, amount: bigint): void {
-    const line = this.#lines.get(series)
+  /**
+   * Adds usage: of the period, or, without one, of hours that are not in the totals.
+   *
+   * @param hour any of its span, where there are spans
+   */
+  addUsage(series: number, hour: number, amount: bigint): void {
+    const line = this.#lineOf(series, hour)
     if (line === undefined) return
     line.recorded += amount
     line.balance += amount
   }
 
-  /** Adds records: of the period, or, without one, those that are pending and held. */
-  addRecords(series: number, state: 'metered' | 'pending' | 'held', reason: HeldReason | null, amount: bigint): void {
-    const line = this.#lines.get(series)
+  /**
+   * Adds records: of the period, or, without one, those that are pending and held.
+   *
+   * @param hour any of their span, where there are spans
+   * @param records alike; where there are spans, those that are `restored` one by one
+   */
+  addRecords(series: number, hour: number, records: FrozenRecords): void {
+    const line = this.#lineOf(series, hour)
     if (line === undefined) return
+    const { state, reason, amount } = records
     line[state] += amount
     if (state === 'held' && reason !== null) {
       line.heldByReason = { ...line.heldByReason, [reason]: (line.heldByReason[reason] ?? 0n) + amount }
     }
     if (this.#period) line.balance -= amount
+    if (line.span !== undefined) line.span.quantities[state] += billedQuantity(records, line.dimension.size)
+  }
+
+  #lineOf(series: number, hour: number): Line | undefined {
+    const named = this.#series.get(series)
+    const { by } = this.#query
+    if (named === undefined || by === undefined) return named
+    const { from, to } = spanOf(hour, by)
+    const lines = this.#spans.get(from) ?? new Map<number, Line>()
+    this.#spans.set(from, lines)
+    const hours = { from: Math.max(from, this.#hours.from), to: Math.min(to, this.#hours.to) }
+    const quantities = { metered: 0n, pending: 0n, held: 0n }
+    const line = lines.get(series) ?? { ...named, span: { ...hours, quantities } }
+    lines.set(series, line)
+    return line
   }
 
   lines(): StatementLine[] {
-    return [...this.#lines.values()].filter(line => !this.#period || line.recorded !== 0n || line.balance !== 0n)
+    return this.#inOrder().filter(line => !this.#period || line.recorded !== 0n || line.balance !== 0n)
+  }
+
+  #inOrder(): StatementLine[] {
+    if (this.#query.by === undefined) return [...this.#series.values()]
+    const series = [...this.#series.keys()]
+    const spans = [...this.#spans].sort(([a], [b]) => a - b)
+    return spans.flatMap(([, lines]) => series.flatMap(one => lines.get(one) ?? []))
   }
 }

@@ -1,12 +1,15 @@
-import { HOUR, MINUTE } from '../hours.ts'
+import { HOUR } from '../hours.ts'
 import { lastBilled } from '../last-billed.ts'
 import type { RecordEntry } from '../ledger.ts'
 import { checkTime } from './validation.ts'
 
 /** How long ledgers keep records and digests, in one place for every engine. */
 
-/** How long the digests of batches are kept; the sequence that tells a repeated batch is kept for good. */
+/** How long the digests of batches are kept; the sequence that tells a repeated batch is kept for longer. */
 export const DIGESTS_KEPT = 48 * HOUR
+
+/** How long a writer is known that brings nothing in, where each that ever was would make the ledger slower. */
+export const WRITERS_KEPT = 400 * 24 * HOUR
 
 /** How long after an hour its records stay at least: as long as AWS takes it. */
 const PRUNED_AFTER = 24 * HOUR
@@ -28,6 +31,3 @@ export function prunableBefore(
   // closed a clock that is ahead says, too.
   return Math.min(wanted, closedThrough - PRUNED_AFTER, billed - PRUNED_AFTER)
 }
-
-/** A turn of AWS's quota that is further away was taken by a clock that was ahead, in milliseconds. */
-export const LONGEST_WAIT = MINUTE

@@ -23,7 +23,7 @@ import {
   waitsFor,
   wakeAll,
 } from '../rules/counters/index.ts'
-import { LONGEST_WAIT } from '../rules/retention.ts'
+import { firstTurn } from '../rules/quota.ts'
 import type { Database, Row } from './database.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
@@ -344,9 +344,16 @@ export function doubtCounters(database: Database, now: number): void {
 }
 
 /** The next turns of a region's quota; see `SharedClock`. */
-export function takeTurns(database: Database, region: string, turns: number, spacing: number, now: number): number {
+export function takeTurns(
+  database: Database,
+  region: string,
+  turns: number,
+  spacing: number,
+  now: number,
+): number | undefined {
   const next = database.get('SELECT next_turn FROM quota WHERE region = ?', region)?.next_turn as number | undefined
-  const first = next !== undefined && next > now && next <= now + LONGEST_WAIT ? next : now
+  const first = firstTurn(next, now)
+  if (first === undefined) return undefined
   database.run(
     `INSERT INTO quota (region, next_turn) VALUES (?, ?)
      ON CONFLICT (region) DO UPDATE SET next_turn = excluded.next_turn`,

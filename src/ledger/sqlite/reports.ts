@@ -1,5 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Span } from '../hours.ts'
 import type {
   HeldReason,
   LaneAnswer,
@@ -14,7 +15,7 @@ import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rule
 import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
-import { usageOf } from './series.ts'
+import { isOpen, type UsageTable, usageBySpan } from './series.ts'
 
 /** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
@@ -61,35 +62,50 @@ export function dimensions(database: Database): Dimension[] {
 
 export function statementLines(database: Database, query: StatementQuery): StatementLine[] {
   const period = isPeriod(query)
-  const statement = new Statement(period)
-  const [whose, values] = conditionOf(query, 'series')
+  const statement = new Statement(query)
+  const [whose, names] = conditionOf(query, 'series')
+  const known: number[] = []
   for (const row of database.all(
     `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
             dimension.base_unit, dimension.size, dimension.max_quantity
      FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
      WHERE ${whose} ORDER BY account.kind, account.key, dimension.name`,
-    ...values,
+    ...names,
   )) {
     const total = (name: 'recorded' | 'metered' | 'balance') => BigInt(row[name] as string)
     const totals = { recorded: total('recorded'), metered: total('metered'), balance: total('balance') }
     statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totals)
+    known.push(row.id as number)
   }
-  const [hours, bounds] = withinHours(query)
+  const span = query.by === undefined ? '0' : SPANS[query.by]
+  const few = query.customer === undefined ? undefined : known
   for (const table of period ? (['usage', 'open_usage'] as const) : (['open_usage'] as const)) {
-    for (const [series, amount] of usageOf(database, table, hours, ...bounds)) statement.addUsage(series, amount)
+    const [condition, values] = usageWithin(database, table, query, few)
+    for (const { series, span: hour, amount } of usageBySpan(database, table, span, condition, ...values)) {
+      statement.addUsage(series, hour, amount)
+    }
   }
+  const [condition, values] = period ? recordsWithin(query, few) : ['true', []]
   // Each state by its own name, so that each finds its index and none reads the settled ones without need.
   for (const state of period ? (['metered', 'pending', 'held'] as const) : (['pending', 'held'] as const)) {
     for (const row of database.all(
-      `SELECT series, reason, size, sum(quantity) AS quantity FROM record
-       WHERE state = '${state}' AND ${period ? hours : 'true'} GROUP BY series, reason, size`,
-      ...(period ? bounds : []),
+      `SELECT series, reason, size, sum(quantity) AS quantity, iif(reason IS 'restored', hour, ${span}) AS span
+       FROM record WHERE state = '${state}' AND ${condition} GROUP BY series, reason, size, span`,
+      ...values,
     )) {
-      const amount = BigInt(row.quantity as number) * BigInt(row.size as string)
-      statement.addRecords(row.series as number, state, row.reason as HeldReason | null, amount)
+      const { series, span: hour, reason } = row as { series: number; span: number; reason: HeldReason | null }
+      const quantity = BigInt(row.quantity as number)
+      statement.addRecords(series, hour, { state, reason, quantity, amount: quantity * BigInt(row.size as string) })
     }
   }
   return statement.lines()
+}
+
+/** The beginning of the hour, day or month of an hour. */
+const SPANS: Readonly<Record<Span, string>> = {
+  hour: 'hour',
+  day: 'hour - hour % 86400000',
+  month: "unixepoch(hour / 1000, 'unixepoch', 'start of month') * 1000",
 }
 
 export function statusOf(database: Database): LedgerStatus {
@@ -147,16 +163,43 @@ export function closedThrough(database: Database): number | undefined {
 
 /** The hours with usage that is not in its series' totals yet, the oldest first. */
 export function openHours(database: Database): number[] {
+  return hoursWithUsage(database, 'open_usage', hoursOf({}))
+}
+
+function hoursWithUsage(database: Database, table: UsageTable, { from, to }: { from: number; to: number }): number[] {
   // One look into the index for each hour, however many series it has.
   const rows = database.all(
     `WITH RECURSIVE hours (hour) AS (
-       SELECT min(hour) FROM open_usage
-       UNION ALL SELECT (SELECT min(hour) FROM open_usage WHERE hour > hours.hour) FROM hours WHERE hour IS NOT NULL
-     ) SELECT hour FROM hours WHERE hour IS NOT NULL
-     UNION SELECT hour FROM large_usage WHERE open = 1 ORDER BY hour`,
+       SELECT min(hour) FROM ${table} WHERE hour >= ?1
+       UNION ALL SELECT (SELECT min(hour) FROM ${table} WHERE hour > hours.hour) FROM hours WHERE hour < ?2
+     ) SELECT hour FROM hours WHERE hour < ?2
+     UNION SELECT hour FROM large_usage WHERE open = ?3 AND hour >= ?1 AND hour < ?2 ORDER BY hour`,
+    ...[from, to, isOpen(table)],
   )
   return rows.map(row => row.hour as number)
 }
+
+/** Which usage is of a period, and of some series, each of whose hours is looked up: an hour has the usage of all. */
+function usageWithin(
+  database: Database,
+  table: UsageTable,
+  query: StatementQuery,
+  series: readonly number[] | undefined,
+): [string, SQLInputValue[]] {
+  if (series === undefined) return withinHours(query)
+  const hours = hoursWithUsage(database, table, hoursOf(query))
+  return [`hour IN ${LISTED} AND series IN ${LISTED}`, [JSON.stringify(hours), JSON.stringify(series)]]
+}
+
+/** Which records are of a period, and of some series. */
+function recordsWithin(query: StatementQuery, series: readonly number[] | undefined): [string, SQLInputValue[]] {
+  const [hours, bounds] = withinHours(query)
+  return series === undefined
+    ? [hours, bounds]
+    : [`${hours} AND series IN ${LISTED}`, [...bounds, JSON.stringify(series)]]
+}
+
+const LISTED = '(SELECT value FROM json_each(?))'
 
 function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, SQLInputValue[]] {
   const conditions = ['true']

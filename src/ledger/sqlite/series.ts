@@ -110,22 +110,39 @@ export function* usageOf(
   condition: string,
   ...values: SQLInputValue[]
 ): Generator<[series: number, amount: bigint]> {
+  for (const { series, amount } of usageBySpan(database, table, '0', condition, ...values)) yield [series, amount]
+}
+
+export interface SpanUsage {
+  readonly series: number
+  readonly span: number
+  readonly amount: bigint
+}
+
+/** The same, for the values of an expression of the hour apart. */
+export function* usageBySpan(
+  database: Database,
+  table: UsageTable,
+  span: string,
+  condition: string,
+  ...values: SQLInputValue[]
+): Generator<SpanUsage> {
   for (const row of database.all(
-    `SELECT series, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
-     WHERE ${condition} GROUP BY series`,
+    `SELECT series, ${span} AS span, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
+     WHERE ${condition} GROUP BY series, span`,
     ...values,
   )) {
-    yield [row.series as number, amountOf(row)]
+    yield { series: row.series as number, span: row.span as number, amount: amountOf(row) }
   }
-  for (const { series, amount } of database.all(
-    `SELECT series, amount FROM large_usage WHERE open = ? AND ${condition}`,
+  for (const { series, span: at, amount } of database.all(
+    `SELECT series, ${span} AS span, amount FROM large_usage WHERE open = ? AND ${condition}`,
     ...[isOpen(table), ...values],
   )) {
-    yield [series as number, BigInt(amount as string)]
+    yield { series: series as number, span: at as number, amount: BigInt(amount as string) }
   }
 }
 
-const isOpen = (table: UsageTable): number => (table === 'open_usage' ? 1 : 0)
+export const isOpen = (table: UsageTable): number => (table === 'open_usage' ? 1 : 0)
 
 /** Adds an amount of any size to an hour's usage, in millionths. */
 export function addLargeUsage(

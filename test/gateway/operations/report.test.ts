@@ -192,9 +192,9 @@ function reading(scene: Scene) {
         limits.push(query?.limit ?? Number.POSITIVE_INFINITY)
         return ledger.records(query)
       },
-      audit: () => {
+      audit: query => {
         asked.push('audit')
-        return ledger.audit()
+        return ledger.audit(query)
       },
       agreements: () => ledger.agreements(),
       answers: () => ledger.answers(),
@@ -286,6 +286,7 @@ const CALM: HeadlineFacts = {
   troubles: [],
   lastPass: undefined,
   alarms: [],
+  refusedEndpoints: [],
   supplyAlarms: [],
   supply: new Supply(() => NOW).figures(),
   checks: [],
@@ -325,6 +326,20 @@ for (const [level, title, change] of [
         { verdict: 'clock-ahead', at: NOW },
       ],
       status: { ...CALM.status, unattributed: [{ dimension: 'tokens', amount: 1n }] },
+    },
+  ],
+  [
+    'attention',
+    'More is billed in an hour than is usual.',
+    { quantityAlert: { at: NOW - MINUTE, who: 'metering', why: 'more', action: 'above-alert', detail: 'record 1: 9' } },
+  ],
+  [
+    'attention',
+    'A process would send records elsewhere than the others.',
+    {
+      refusedEndpoints: [
+        { ...{ region: 'eu-west-1', endpoint: 'localhost', expected: 'aws' }, at: NOW, systemUser: 'me@laptop' },
+      ],
     },
   ],
   ['attention', 'All of it is kept, but sending to AWS does not succeed now.', { troubles: [trouble1] }],

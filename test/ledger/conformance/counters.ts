@@ -705,9 +705,41 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START + 5000), START + 5000)
     })
 
-    scenario('a turn that a clock ahead has taken holds nobody up', async scene => {
-      await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START + HOUR)
-      assert.equal(await scene.ledger.clock.takeTurns('us-east-1', 1, 100, START), START)
+    scenario(
+      'a turn that a clock ahead has taken holds nobody up, or for as long as others wait for theirs',
+      async scene => {
+        const { clock } = scene.ledger
+        await clock.takeTurns('us-east-1', 1, 100, START + HOUR)
+        assert.equal(await clock.takeTurns('us-east-1', 1, 100, START), START)
+        await clock.takeTurns('us-east-1', 1, 100, START + 62_000)
+        assert.equal(await clock.takeTurns('us-east-1', 1, 100, START + 1000), undefined)
+        assert.equal(await clock.takeTurns('us-east-1', 1, 100, START + 3000), START + 62_100)
+        await clock.takeTurns('us-east-1', 1, 100, START + 75_000)
+        assert.equal(await clock.takeTurns('us-east-1', 1, 100, START + 10_000), START + 10_000)
+      },
+    )
+
+    scenario('however many ask, at the turn of an hour, no second has more turns than AWS takes', async scene => {
+      const ledgers = [scene.ledger, await scene.another(), await scene.another()]
+      const turns: number[] = []
+      // 2,000 turns, by 50 who ask for 40, and again 40 seconds later where they get none.
+      let [waiting, now, refused] = [50, START, 0]
+      for (; waiting > 0; now += 40_000) {
+        let given = 0
+        for (let n = 0; n < waiting; n += 1) {
+          const first = await ledgers[n % 3]?.clock.takeTurns('us-east-1', 40, 100, now)
+          if (first === undefined) continue
+          given += 1
+          turns.push(...Array.from({ length: 40 }, (_, n) => first + n * 100))
+        }
+        waiting -= given
+        refused += waiting
+      }
+      assert.ok(refused > 0)
+      assert.deepEqual(
+        turns.sort((a, b) => a - b),
+        Array.from({ length: 2000 }, (_, n) => START + n * 100),
+      )
     })
 
     scenario('a turn is a number of milliseconds that AWS has not promised yet', async scene => {

@@ -12,6 +12,7 @@ import { countersConformance } from './counters.ts'
 import { countersMemory } from './counters-memory.ts'
 import { decisions } from './decisions.ts'
 import { dimensions } from './dimensions.ts'
+import { endpoints } from './endpoints.ts'
 import { forgetting } from './forgetting.ts'
 import { guards } from './guards.ts'
 import { notSubscribed } from './not-subscribed.ts'
@@ -42,6 +43,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   decisions(name, scenario)
   questions(name, scenario)
   auditTrail(name, scenario)
+  endpoints(name, scenario)
   clocks(name, scenario)
   bystanders(name, scenario)
   countersConformance(name, open, every)

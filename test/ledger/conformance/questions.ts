@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import type { Span } from '../../../src/ledger/hours.ts'
+import { HOUR } from '../../../src/ledger/hours.ts'
+import type { StatementQuery } from '../../../src/ledger/ledger.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
@@ -81,6 +84,82 @@ export function questions(name: string, scenario: Scenario): void {
         [4n * UNIT],
       )
     })
+
+    scenario('the statement by hours, days or months, and of one customer alone', async scene => {
+      await life(scene)
+      await scene.use(ALICE, REQUESTS, 24 * 23, 5)
+      const by = async (by: Span, query: StatementQuery = {}) => {
+        const lines = await scene.ledger.statement({ dimension: 'tokens', customer: ALICE.key, by, ...query })
+        return lines.map(({ span, ...line }) => {
+          const figures = [line.recorded, line.metered, line.pending, line.held, line.balance]
+          const { metered, pending, held } = span?.quantities ?? {}
+          const hours = [span?.from, span?.to].map(time => ((time ?? Number.NaN) - hour(0)) / HOUR)
+          return [hours, figures.map(amount => Number(amount / UNIT)), [metered, pending, held]]
+        })
+      }
+      const hours = [
+        [
+          [0, 1],
+          [1500, 1000, 0, 0, 500],
+          [1n, 0n, 0n],
+        ],
+        [
+          [1, 2],
+          [1500, 0, 0, 2000, -500],
+          [0n, 0n, 2n],
+        ],
+        [
+          [2, 3],
+          [1500, 0, 1000, 0, 500],
+          [0n, 1n, 0n],
+        ],
+      ]
+      assert.deepEqual(await by('hour'), hours)
+      assert.deepEqual(await by('hour', { customer: '111111111111', from: hour(1), to: hour(2) }), [hours[1]])
+      assert.deepEqual(await by('hour', { from: hour(5), to: hour(9) }), [])
+      assert.deepEqual(await by('day', { from: hour(1) }), [
+        [
+          [1, 24],
+          [3000, 0, 1000, 2000, 0],
+          [0n, 1n, 2n],
+        ],
+      ])
+      const months = await by('month', { dimension: 'requests', to: hour(24 * 40) })
+      const march = [-9 * 24, 22 * 24]
+      assert.deepEqual(months, [
+        [march, [34, 10, 10, 10, 4], [10n, 10n, 10n]],
+        [
+          [22 * 24, 24 * 40],
+          [5, 0, 0, 0, 5],
+          [0n, 0n, 0n],
+        ],
+      ])
+      // Of all, in the order of time and then of the statement.
+      const all = await scene.ledger.statement({ by: 'month' })
+      assert.deepEqual(
+        all.map(({ account, dimension }) => `${account.key} ${dimension.name}`),
+        [ALICE, ERIN].flatMap(one => [`${one.key} requests`, `${one.key} tokens`]).concat(`${ALICE.key} requests`),
+      )
+    })
+
+    scenario(
+      'quantities are as AWS bills them, whatever a unit was worth, and of what a restore holds',
+      async scene => {
+        for (const [n, size] of [1000n, 500n].entries()) {
+          await scene.ledger.register([{ ...TOKENS, size: size * UNIT }])
+          await scene.use(ALICE, TOKENS, n, 1500)
+          await scene.close(n)
+          await scene.send(METERED, closing(n))
+        }
+        await scene.use(ALICE, TOKENS, 2, 1750)
+        await scene.ledger.declareRestored({ ...BY, now: closing(2) })
+        const quantities = async () =>
+          (await scene.ledger.statement({ by: 'month' })).map(({ span }) => Object.values(span?.quantities ?? {}))
+        assert.deepEqual(await quantities(), [[5n, 0n, 3n]])
+        await scene.ledger.decide((await scene.only('held')).id, 'billed', BY, 2)
+        assert.deepEqual(await quantities(), [[7n, 0n, 0n]])
+      },
+    )
 
     scenario('records, the youngest hour first', async scene => {
       await life(scene)

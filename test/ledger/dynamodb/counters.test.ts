@@ -10,7 +10,7 @@ import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, REQUESTS, START, UNIT } from '../scene.ts'
-import { MortalClient, SleepyClient, seeded } from './faults.ts'
+import { LONG, MortalClient, SleepyClient, seeded } from './faults.ts'
 import { type Books, micros, point, read, SOURCES } from './life.ts'
 import { DynamoDBLocal, type Items, withoutJava } from './server.ts'
 
@@ -189,7 +189,7 @@ if (withoutJava) {
       }
     })
 
-    test('asleep at any request while it forgets, and another does it: it changes nothing', async () => {
+    test('asleep at any request while it forgets, and another does it: it changes nothing', LONG, async () => {
       const expected = await spokenAgain(await silentFor60Days(), other => other.forget(days(60)))
       for (let request = 1, slept = true; slept; request += 4 * EACH) {
         const tableName = await silentFor60Days()

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
-import type { DynamoDBClient, QueryCommandInput } from '@aws-sdk/client-dynamodb'
+import type {
+  AttributeValue,
+  DynamoDBClient,
+  PutItemCommandInput,
+  QueryCommandInput,
+  TransactWriteItemsCommandInput,
+} from '@aws-sdk/client-dynamodb'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import type { Ledger } from '../../../src/ledger/ledger.ts'
@@ -14,6 +20,8 @@ export type Loss = 'request' | 'answer'
  */
 export const ALL = process.env.LEDGER_FAULTS === 'all'
 export const LOSSES: readonly Loss[] = ALL ? ['answer', 'request'] : ['answer']
+/** Of a test with a fault at each of many requests: it may take longer than others. */
+export const LONG = ALL ? { timeout: 600_000 } : {}
 /** Of the writes at which a process dies, each so many-th is tried. */
 const EACH_WRITE = ALL ? 1 : 5
 
@@ -21,6 +29,44 @@ const WRITES = new Set([
   ...['PutItemCommand', 'DeleteItemCommand', 'UpdateItemCommand'],
   ...['TransactWriteItemsCommand', 'BatchWriteItemCommand'],
 ])
+
+/** What DynamoDB takes: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html. */
+const MOST = { actions: 100, transaction: 4_000_000, item: 400 * 1024, partitionKey: 2048, sortKey: 1024 }
+
+/** Measures each request, and refuses one that DynamoDB would not take. */
+export function measure(client: DynamoDBClient): void {
+  const sizeOf = (item: Attributes) => {
+    const { pk: { S: pk = '' } = {}, sk: { S: sk = '' } = {} } = item
+    const fits = Buffer.byteLength(pk) <= MOST.partitionKey && Buffer.byteLength(sk) <= MOST.sortKey
+    if (!fits) throw new RangeError(`the key is too long: ${pk} ${sk}`)
+    return Object.entries(item).reduce((sum, [name, { S = '', N = '', B }]) => {
+      return sum + Buffer.byteLength(name + S + N) + (B?.length ?? 0)
+    }, 0)
+  }
+  client.middlewareStack.add(
+    (next, { commandName = '' }) =>
+      async args => {
+        const { TransactItems: actions = [], Item } = args.input as Partial<
+          TransactWriteItemsCommandInput & PutItemCommandInput
+        >
+        const puts = [...actions.map(({ Put }) => Put?.Item), Item].filter(item => item !== undefined)
+        const sizes = puts.map(sizeOf)
+        const measured = {
+          actions: actions.length,
+          transaction: sizes.reduce((sum, size) => sum + size, 0),
+          item: Math.max(0, ...sizes),
+        }
+        for (const what of ['actions', 'transaction', 'item'] as const) {
+          if (measured[what] <= MOST[what]) continue
+          throw new RangeError(`${commandName}: ${what} ${measured[what]}, at most ${MOST[what]}`)
+        }
+        return await next(args)
+      },
+    { step: 'initialize', name: 'measure' },
+  )
+}
+
+type Attributes = Record<string, AttributeValue>
 
 /** A process that dies at one of its writes: from then on it reaches DynamoDB no more. */
 export class MortalClient {

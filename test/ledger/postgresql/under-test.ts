@@ -53,11 +53,11 @@ export class PostgresqlLedgers implements AsyncDisposable {
       "SELECT format('DELETE FROM %I.%I', schemaname, tablename) AS sql FROM pg_tables WHERE schemaname = $1",
       [schema],
     )
-    const rows = `INSERT INTO "${schema}".ledger (id, version) SELECT 1, version FROM kept;
+    const rows = `INSERT INTO "${schema}".ledger (id, version, schema_version) SELECT 1, version, schema_version FROM kept;
       INSERT INTO "${schema}".audit_chain (id, hash, hash_before, id_before) VALUES (1, repeat('0', 64), repeat('0', 64), 0)`
     await this.pool.query(
       `BEGIN; SET LOCAL session_replication_role TO replica;
-       CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT version FROM "${schema}".ledger;
+       CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT version, schema_version FROM "${schema}".ledger;
        ${tables.rows.map(({ sql }) => sql).join(';')}; ${rows}; COMMIT`,
     )
   }
