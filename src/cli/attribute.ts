@@ -1,28 +1,58 @@
 import { Command } from 'commander'
+import { LedgerError } from '../ledger/errors.ts'
+import type { Ledger, Period, StatementLine } from '../ledger/ledger.ts'
 import { accountName } from '../text/account.ts'
+import type { Account, CustomerAccount } from '../usage/account.ts'
 import { findAccount, namedCustomer } from './account.ts'
+import { addBulk, type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
+import { newGroup, undoText } from './decide-records.ts'
+import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
-import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import {
+  exactlyOne,
+  ledgerOption,
+  type NoteOptions,
+  noteOf,
+  nowOf,
+  nowOption,
+  whoOption,
+  whyOption,
+} from './options.ts'
 import { print } from './output.ts'
+import { parsePeriod, TIME_HELP } from './period.ts'
 import { amountText } from './report/record-name.ts'
+import { eachRow, readRows } from './row-file.ts'
 
-interface Options extends NoteOptions {
+interface Options extends NoteOptions, BulkOptions {
   accountId?: string
   customerIdentifier?: string
   licenseArn?: string
   product?: string
+  rules?: string
+  dimension?: string
+  from?: string
+  to?: string
+}
+
+/** Whose usage of a dimension goes to whom. */
+interface Gift {
+  readonly from: Account
+  readonly dimension: string
+  readonly customer: CustomerAccount
+  /** What there is, as far as it was looked at. */
+  readonly amount: bigint
 }
 
 export function attributeCommand(): Command {
-  return new Command('attribute')
+  const command = new Command('attribute')
     .description(
       'give usage to a customer, who will be billed for it: unattributed, or of another licence of its account',
     )
     .argument(
-      '<account>',
+      '[account]',
       'the unattributed account, u-…, or the customer with the other licence, as "statement" shows them',
     )
-    .argument('<dimension>', "the dimension's name")
+    .argument('[dimension]', "the dimension's name; all by default")
     .addOption(ledgerOption())
     .option('--account-id <id>', "the customer's AWS account id, 12 digits")
     .option('--customer-identifier <id>', 'or the older identifier')
@@ -31,40 +61,216 @@ export function attributeCommand(): Command {
       '--product <product>',
       "product code or label; by default that of the customer, where it is known, or else the unattributed account's",
     )
+    .option('--rules <file>', 'instead of an account and a customer: whose usage goes to whom, as CSV or JSON')
+    .option('--dimension <name>', 'with --rules: only this dimension')
+    .option('--from <time>', `unattributed usage of hours from the beginning of: ${TIME_HELP}`)
+    .option('--to <time>', 'to the end of it')
+  return addBulk(command)
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
-    .action(async (account: string, dimension: string, options: Options) => {
-      const { accountId, customerIdentifier, licenseArn } = options
-      exactlyOne([
-        ['--account-id', accountId],
-        ['--customer-identifier', customerIdentifier],
-      ])
-      await withLedger(options.ledger, 'write', async ledger => {
+    .addHelpText(
+      'after',
+      `
+--rules has a row for each value of an attribute of what has no customer, which
+"statement --format json" shows as "evidence":
+
+  attribute,value,account_id,license_arn
+  tenant,acme,111122223333,arn:aws:license-manager::294406891311:license:l-…
+
+and customer_identifier and product, where they are needed. With --from and --to
+it is what was recorded in these hours, and is still in the balance; the same
+again gives nothing twice.`,
+    )
+    .action(async (account: string | undefined, dimension: string | undefined, options: Options) => {
+      checkOptions(account, options)
+      const period = parsePeriod(options.from, options.to, nowOf(options))
+      await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
         const lines = await ledger.statement()
-        const from = findAccount(lines, account)
-        const named = namedCustomer(options.product ?? from.product, { accountId, customerIdentifier, licenseArn })
-        const [agreement] = await ledger.agreements({ customer: named.key })
-        const known = [agreement, ...lines].find(line => line?.account.key === named.key)?.account
-        // A licence is known by itself, whatever the product is called: it keeps the name that it has.
-        const customer =
-          options.product === undefined && known?.kind === 'customer' ? { ...named, product: known.product } : named
-        const amount = await ledger.attribute(from.key, dimension, customer, noteOf(options))
-        const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))
-        print(
-          [
-            `Attributed ${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`,
-            ...(known !== undefined
-              ? []
-              : [`  ${accountName(customer)} is new to this ledger: make sure that it is right.`]),
-            "  It is in the customer's balance and goes out with the next hour that is closed.",
-            from.kind === 'customer'
-              ? '  With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
-              : from.reason === 'unknown-tenant'
-                ? '  Usage to come goes to the customer by itself once "agreements" shows this tenant of it, and here until then.'
-                : '  Usage to come with the same attributes goes to the unattributed account again: mend the application.',
-          ].join('\n'),
-        )
+        const given = await linesOf(ledger, lines, period)
+        const gifts =
+          account === undefined
+            ? giftsByRules(given, await rulesOf(ledger, lines, options), options.dimension)
+            : await giftsOf(ledger, lines, given, findAccount(lines, account), dimension, options)
+        checkConfirmed(gifts.length, 'balances', options)
+        await give(ledger, gifts, lines, period, options)
       })
     })
+}
+
+function checkOptions(account: string | undefined, options: Options): void {
+  const { accountId, customerIdentifier, licenseArn, rules, dimension } = options
+  exactlyOne([
+    ['an account', account],
+    ['--rules', rules],
+  ])
+  if (account !== undefined) {
+    exactlyOne([
+      ['--account-id', accountId],
+      ['--customer-identifier', customerIdentifier],
+    ])
+    if (dimension !== undefined) throw new CommandLineError('Expected the dimension after the account.')
+  } else if ([accountId, customerIdentifier, licenseArn].some(option => option !== undefined)) {
+    throw new CommandLineError('Expected the customers in the file of --rules.')
+  }
+}
+
+/** What there is to give: balances, or as much of them as was recorded in some hours. */
+async function linesOf(ledger: Ledger, lines: readonly StatementLine[], period: Period): Promise<StatementLine[]> {
+  if (period.from === undefined && period.to === undefined) return [...lines]
+  const balances = new Map(lines.map(line => [`${line.account.key} ${line.dimension.name}`, line.balance]))
+  return (await ledger.statement(period)).map(line => {
+    const balance = balances.get(`${line.account.key} ${line.dimension.name}`) ?? 0n
+    return { ...line, balance: line.recorded < balance ? line.recorded : balance }
+  })
+}
+
+async function giftsOf(
+  ledger: Ledger,
+  lines: readonly StatementLine[],
+  given: readonly StatementLine[],
+  from: Account,
+  dimension: string | undefined,
+  options: Options,
+): Promise<Gift[]> {
+  const customer = await customerOf(ledger, lines, options.product ?? from.product, options)
+  const own = given
+    .filter(({ account }) => account.key === from.key)
+    .map(line => ({ from, dimension: line.dimension.name, customer, amount: line.balance }))
+  if (dimension === undefined) return own.filter(({ amount }) => amount > 0n)
+  return [own.find(gift => gift.dimension === dimension) ?? { from, dimension, customer, amount: 0n }]
+}
+
+/** A licence is known by itself, whatever the product is called: it keeps the name that it has. */
+async function customerOf(
+  ledger: Ledger,
+  lines: readonly StatementLine[],
+  product: string,
+  names: Pick<Options, 'accountId' | 'customerIdentifier' | 'licenseArn' | 'product'>,
+): Promise<CustomerAccount> {
+  const { accountId, customerIdentifier, licenseArn } = names
+  const named = namedCustomer(product, { accountId, customerIdentifier, licenseArn })
+  const known = await knownAccount(ledger, lines, named)
+  return names.product === undefined && known?.kind === 'customer' ? { ...named, product: known.product } : named
+}
+
+async function knownAccount(
+  ledger: Ledger,
+  lines: readonly StatementLine[],
+  { key }: CustomerAccount,
+): Promise<Account | undefined> {
+  const [agreement] = await ledger.agreements({ customer: key })
+  return [agreement, ...lines].find(line => line?.account.key === key)?.account
+}
+
+interface Rule {
+  readonly attribute: string
+  readonly value: string
+  /** Of usage of a product. */
+  readonly customerOf: (product: string) => CustomerAccount
+}
+
+async function rulesOf(ledger: Ledger, lines: readonly StatementLine[], options: Options): Promise<Rule[]> {
+  const products = new Set(lines.flatMap(({ account }) => (account.kind === 'unattributed' ? account.product : [])))
+  const rows = readRows(options.rules as string, ['attribute', 'value'])
+  const named = eachRow(rows, ({ cells }) => {
+    const { attribute, value, account_id, customer_identifier, license_arn } = cells
+    if (!attribute || !value) throw new CommandLineError('Expected an attribute and its value.')
+    const product = cells.product || options.product
+    const names = {
+      ...(account_id && { accountId: account_id }),
+      ...(customer_identifier && { customerIdentifier: customer_identifier }),
+      ...(license_arn && { licenseArn: license_arn }),
+      ...(product && { product }),
+    }
+    // What is wrong with it is told of its row.
+    namedCustomer(product ?? 'any', names)
+    return { attribute, value, names }
+  })
+  const rules: Rule[] = []
+  for (const { attribute, value, names } of named) {
+    const customers = new Map<string, CustomerAccount>()
+    for (const product of products) {
+      customers.set(product, await customerOf(ledger, lines, names.product ?? product, names))
+    }
+    rules.push({ attribute, value, customerOf: product => customers.get(product) as CustomerAccount })
+  }
+  return rules
+}
+
+/** @throws CommandLineError where two rules give one account's usage to two customers */
+function giftsByRules(lines: readonly StatementLine[], rules: readonly Rule[], wanted: string | undefined): Gift[] {
+  return lines.flatMap(({ account, dimension: { name }, balance }): Gift[] => {
+    if (account.kind !== 'unattributed' || balance <= 0n || name !== (wanted ?? name)) return []
+    const evidence = attributesOf(account.evidence)
+    const matching = rules.filter(({ attribute, value }) => evidence.get(attribute) === value)
+    const customers = new Map(
+      matching.map(({ customerOf }) => customerOf(account.product)).map(customer => [customer.key, customer]),
+    )
+    const [customer, other] = customers.values()
+    if (customer === undefined) return []
+    if (other === undefined) return [{ from: account, dimension: name, customer, amount: balance }]
+    const whom = `${accountName(customer)} and ${accountName(other)}`
+    throw new CommandLineError(`Expected one customer for ${accountName(account)}, got ${whom}. Nothing was changed.`)
+  })
+}
+
+function attributesOf(evidence: string): Map<string, string> {
+  try {
+    const entries = Object.entries(JSON.parse(evidence) as Record<string, unknown>)
+    return new Map(entries.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]))
+  } catch {
+    return new Map()
+  }
+}
+
+async function give(
+  ledger: Ledger,
+  gifts: readonly Gift[],
+  lines: readonly StatementLine[],
+  period: Period,
+  options: Options,
+): Promise<void> {
+  if (gifts.length === 0) {
+    print('There is nothing to attribute so.')
+    return
+  }
+  const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))
+  const name = ({ from, dimension, customer }: Gift, amount: bigint) =>
+    `${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`
+  if (options.dryRun === true) {
+    for (const gift of gifts) print(`Would attribute ${name(gift, gift.amount)}`)
+    if (gifts.some(({ from }) => from.kind === 'customer')) print('  With it goes what is held and surely not billed.')
+    print(`Nothing was changed. To do it, leave out --dry-run${confirmation(gifts.length)}.`)
+    return
+  }
+  const group = newGroup()
+  const told = new Set<string>()
+  for (const gift of gifts) {
+    const known = told.has(gift.customer.key) || (await knownAccount(ledger, lines, gift.customer)) !== undefined
+    told.add(gift.customer.key)
+    try {
+      const by = { ...noteOf(options), group }
+      const amount = await ledger.attribute(gift.from.key, gift.dimension, gift.customer, by, period)
+      print(`Attributed ${name(gift, amount)}`)
+    } catch (error) {
+      // Of many, some may be given by somebody else meanwhile.
+      if (gifts.length === 1 || !(error instanceof LedgerError && error.code === 'ERR_LEDGER_STATE')) throw error
+      print(`Left ${name(gift, gift.amount)}: ${error.message}`)
+      continue
+    }
+    if (!known) print(`  ${accountName(gift.customer)} is new to this ledger: make sure that it is right.`)
+  }
+  print("  It is in the customer's balance and goes out with the next hour that is closed.")
+  for (const text of new Set(gifts.map(({ from }) => usageToCome(from)))) print(`  ${text}`)
+  print(undoText(group))
+}
+
+function usageToCome(from: Account): string {
+  if (from.kind === 'customer') {
+    return 'With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
+  }
+  return from.reason === 'unknown-tenant'
+    ? 'Usage to come goes to the customer by itself once "agreements" shows this tenant of it, and here until then.'
+    : 'Usage to come with the same attributes goes to the unattributed account again: mend the application.'
 }

@@ -1,5 +1,7 @@
 import { Command, Option } from 'commander'
 import type { AuditAction } from '../ledger/ledger.ts'
+import { groupOf } from '../ledger/rules/audit.ts'
+import { UNDOABLE } from '../ledger/rules/undo.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
@@ -14,6 +16,7 @@ interface Options extends CommonOptions {
   action?: AuditAction
   who?: string
   customer?: string
+  group?: string
 }
 
 const ACTIONS = Object.keys({
@@ -22,6 +25,7 @@ const ACTIONS = Object.keys({
     settle: 0,
     attribute: 0,
     'write-off': 0,
+    undo: 0,
     finalize: 0,
     agreement: 0,
     restore: 0,
@@ -45,14 +49,18 @@ export function auditCommand(): Command {
     .addOption(new Option('--action <action>', 'only these').choices(ACTIONS))
     .option('--who <name>', 'only of a person, a sender or "ledger"')
     .option('--customer <name>', 'only of one: account id, identifier, licence or key')
+    .option('--group <id>', 'only what one command has decided')
     .option('--limit <number>', 'at most so many', limit, 100)
     .addOption(formatOption('table', 'json', 'csv'))
-    .action(async ({ ledger: path, limit, format, action, who, customer }: Options) => {
-      const query = { limit, ...(action && { actions: [action] }), ...(who && { who }) }
-      const [entries, dimensions] = await withLedger(path, 'read', async ledger => [
+    .action(async ({ ledger: path, limit, format, action, who, customer, group }: Options) => {
+      const actions = action === undefined ? group && [...UNDOABLE, 'undo' as const] : [action]
+      const most = group === undefined ? limit : Number.MAX_SAFE_INTEGER
+      const query = { limit: most, ...(actions && { actions }), ...(who && { who }) }
+      const [all, dimensions] = await withLedger(path, 'read', async ledger => [
         await ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
+      const entries = group === undefined ? all : all.filter(entry => groupOf(entry) === group).slice(0, limit)
       if (format === 'json') print(json(auditJson(entries, dimensions)))
       else if (format === 'csv') print(auditCsv(entries, dimensions))
       else print(auditTable(entries, dimensions, screen()))

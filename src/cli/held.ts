@@ -1,30 +1,35 @@
 import { Command } from 'commander'
+import type { HeldReason } from '../ledger/ledger.ts'
+import { HELD_ADVICE } from '../text/held-advice.ts'
 import { json } from '../text/json.ts'
-import { customerQuery } from './account.ts'
+import { addChoice, type ChoiceOptions, choiceText, chosenRecords } from './choice.ts'
 import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
+import { type CommonOptions, formatOption, ledgerOption, nowOption, type OutputFormat } from './options.ts'
 import { print, screen } from './output.ts'
-import { heldText } from './report/held.ts'
+import { heldCsv, heldText } from './report/held.ts'
 import { recordsJson } from './report/records.ts'
 
-interface Options extends CommonOptions {
-  customer?: string
+interface Options extends CommonOptions, ChoiceOptions {
+  now?: string
   format: OutputFormat
 }
 
 export function heldCommand(): Command {
-  return new Command('held')
-    .description('what a person has to decide, and how')
-    .addOption(ledgerOption())
-    .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
-    .addOption(formatOption('table', 'json'))
-    .action(async ({ ledger: path, customer, format }: Options) => {
-      const query = { state: 'held' as const, limit: Number.MAX_SAFE_INTEGER }
-      const [records, dimensions] = await withLedger(path, 'read', async ledger => [
-        await ledger.records({ ...query, ...(await customerQuery(ledger, customer)) }),
+  const reasons = Object.keys(HELD_ADVICE) as HeldReason[]
+  const command = new Command('held').description('what a person has to decide, and how').addOption(ledgerOption())
+  return addChoice(command, reasons)
+    .addOption(formatOption('table', 'json', 'csv'))
+    .addOption(nowOption())
+    .addHelpText('after', '\nCSV has a column "decision" to be filled in, for "marketplace-meter decide".')
+    .action(async (options: Options) => {
+      const { format } = options
+      const [records, dimensions] = await withLedger(options.ledger, 'read', async ledger => [
+        (await chosenRecords(ledger, options, reasons)).reverse(),
         await readDimensions(ledger),
       ])
-      print(format === 'json' ? json(recordsJson(records, dimensions)) : heldText(records, dimensions, screen()))
+      if (format === 'json') print(json(recordsJson(records, dimensions)))
+      else if (format === 'csv') print(heldCsv(records, dimensions))
+      else print(heldText(records, dimensions, screen(), choiceText(options)))
     })
 }

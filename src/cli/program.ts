@@ -6,6 +6,7 @@ import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { checkCommand } from './check.ts'
+import { decideCommand } from './decide.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
 import { endpointCommand } from './endpoint.ts'
@@ -25,6 +26,7 @@ import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
 import { statementCommand } from './statement.ts'
 import { statusCommand } from './status.ts'
+import { undoCommand } from './undo.ts'
 import { verifyCommand } from './verify.ts'
 import { writeOffCommand } from './write-off.ts'
 
@@ -48,8 +50,10 @@ const GROUPS: [string, (() => Command)[]][] = [
       reconcileCommand,
       releaseCommand,
       settleCommand,
+      decideCommand,
       attributeCommand,
       writeOffCommand,
+      undoCommand,
       finalizeCommand,
       adjustCommand,
       importAgreementsCommand,

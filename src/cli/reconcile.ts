@@ -195,7 +195,7 @@ function notedElsewhere(ledger: Ledger, address: string): ReconcilableLedger {
     records: query => ledger.records(query),
     audit: query => ledger.audit(query),
     answers: () => ledger.answers(),
-    decide: (...decision) => ledger.decide(...decision),
+    decideAll: (...decisions) => ledger.decideAll(...decisions),
     note: note => withLedger(address, 'write', writable => writable.note(note)),
   }
 }

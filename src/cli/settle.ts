@@ -1,34 +1,24 @@
 import { Command, Option } from 'commander'
-import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason } from '../ledger/ledger.ts'
+import { mayBeBilled } from '../ledger/rules/decisions.ts'
 import { HELD_ADVICE } from '../text/held-advice.ts'
-import type { Dimension } from '../usage/dimension.ts'
-import { readDimensions } from './dimensions.ts'
+import { addBulk, addChoice, type BulkOptions, type ChoiceOptions, checkChoice, recordsMeant } from './choice.ts'
+import { decideRecords, planned } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
-import { heldRecords } from './held-records.ts'
 import { withLedger } from './open-ledger.ts'
-import {
-  exactlyOne,
-  ledgerOption,
-  limit,
-  type NoteOptions,
-  noteOf,
-  nowOption,
-  whoOption,
-  whyOption,
-} from './options.ts'
-import { print } from './output.ts'
-import { recordName } from './report/record-name.ts'
+import { exactlyOne, ledgerOption, limit, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
 
-interface Options extends NoteOptions {
-  billed?: true
-  notBilled?: true
-  quantity?: number
-}
+/** What holds a record that AWS, or somebody else, may have billed. */
+const IN_DOUBT = (Object.keys(HELD_ADVICE) as HeldReason[]).filter(mayBeBilled)
+
+type Options = NoteOptions &
+  BulkOptions &
+  ChoiceOptions & { all?: true; billed?: true; notBilled?: true; quantity?: number }
 
 export function settleCommand(): Command {
-  return new Command('settle')
+  const command = new Command('settle')
     .description('say of records in doubt, in conflict or from before a restore whether AWS billed their usage')
-    .argument('<recordId...>', 'ids, as "held" shows them')
+    .argument('[recordId...]', 'ids, as "held" shows them')
     .addOption(ledgerOption())
     .option('--billed', 'AWS billed it: it becomes metered')
     .option('--not-billed', 'AWS did not bill it: it goes back into the balance, to be billed')
@@ -38,6 +28,8 @@ export function settleCommand(): Command {
         'with --billed, of one record from before a restore: AWS billed only so much',
       ).argParser(limit),
     )
+    .option('--all', 'instead of ids: all that may be billed already, whatever the reason')
+  return addBulk(addChoice(command, IN_DOUBT))
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
@@ -46,29 +38,15 @@ export function settleCommand(): Command {
         ['--billed', options.billed],
         ['--not-billed', options.notBilled],
       ])
-      if (options.quantity !== undefined && (options.billed !== true || new Set(ids).size > 1)) {
+      checkChoice(ids, options)
+      const { quantity, dryRun } = options
+      if (quantity !== undefined && (options.billed !== true || new Set(ids).size !== 1)) {
         throw new CommandLineError('Expected --quantity with --billed and one record.')
       }
-      await withLedger(options.ledger, 'write', async ledger => {
-        const dimensions = await readDimensions(ledger)
-        for (const record of await heldRecords(ledger, ids)) await settleOne(ledger, record, dimensions, options)
+      await withLedger(options.ledger, dryRun === true ? 'read' : 'write', async ledger => {
+        const records = await recordsMeant(ledger, ids, options, IN_DOUBT)
+        const decision = options.billed === true ? 'billed' : 'not-billed'
+        await decideRecords(ledger, planned(records, { decision, quantity }), options)
       })
     })
-}
-
-async function settleOne(
-  ledger: Ledger,
-  record: RecordEntry,
-  dimensions: ReadonlyMap<string, Dimension>,
-  options: Options,
-): Promise<void> {
-  const { billed, quantity } = options
-  await ledger.decide(record.id, billed === true ? 'billed' : 'not-billed', noteOf(options), quantity)
-  const name = recordName(record, dimensions)
-  if (billed !== true) print(`Settled as not billed ${name}\n  ${HELD_ADVICE['in-doubt'].released}`)
-  else if (quantity === undefined) print(`Settled as billed ${name}\n  It is metered, and never sent again.`)
-  else {
-    print(`Settled as billed, up to a quantity of ${quantity}, ${name}\n  That is metered, and never sent again.`)
-    print(`  The rest, if any, is in the balance again and goes out with the next hour that is closed.`)
-  }
 }

@@ -1,5 +1,6 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
+import type { LedgerError } from './errors.ts'
 import type { Span } from './hours.ts'
 import type { Stream } from './rules/counters/evidence.ts'
 
@@ -106,21 +107,38 @@ export interface Ledger {
   note(note: Note): Promise<void>
 
   /**
-   * Ends a held record. `release`: it was surely not billed, its quantity goes back into the balance; `billed` and
-   * `not-billed`: of one that AWS may have billed.
+   * Ends one held record; see `decideAll`.
    *
-   * @param quantity of a record that is held as `restored`: how many units of the dimension AWS has billed of it. The
-   * rest goes back into the balance.
    * @throws LedgerError where the record is not there, not held, or held for a reason that this does not end
    */
   decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void>
   /**
+   * Ends held records, some hundred in each transaction, each with its entry in the audit trail. Where it dies halfway,
+   * those that are decided stay so, and are told as no longer held when it is done again. Returns what became of each, in
+   * their order.
+   */
+  decideAll(decisions: readonly RecordDecision[], by: AuditNote): Promise<DecisionResult[]>
+  /**
    * Gives what an unattributed account has for a dimension to a customer, or what a customer has to another of the same
    * AWS account: its balance, and what is held of it that AWS surely has not billed. Returns the amount.
+   *
+   * @param period of an unattributed account: only what was recorded in these hours, and was not given away since
    */
-  attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint>
+  attribute(
+    accountKey: string,
+    dimension: string,
+    customer: CustomerAccount,
+    by: AuditNote,
+    period?: Period,
+  ): Promise<bigint>
   /** Ends what is in a series' balance: nobody will be billed for it. Returns the amount. */
   writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint>
+  /**
+   * Undoes what persons did, by its entries in the audit trail: an attribution, a write-off, and what put a record back
+   * into the balance; while the amount is still there, in the balance, and none of it is frozen. A record is held again,
+   * for its old reason. Returns what became of each, in their order; none is undone twice.
+   */
+  undo(entries: readonly AuditEntry[], by: AuditNote): Promise<DecisionResult[]>
 
   /**
    * Deletes settled records of hours before `before`, never those of the last 24 closed hours, which AWS still accepts,
@@ -406,8 +424,35 @@ export type HeldReason =
   /** The same AWS account has a record of its other identity, licence or product code, for the hour and dimension. */
   | 'two-identities'
 
-/** What a person decides about a held record. */
-export type Decision = 'release' | 'billed' | 'not-billed'
+/**
+ * What a person decides about a held record. `release`: it was surely not billed, its quantity goes back into the balance;
+ * `write-off`: nor is it ever to be; `billed` and `not-billed`: of one that AWS may have billed.
+ */
+export type Decision = 'release' | 'billed' | 'not-billed' | 'write-off'
+
+export interface RecordDecision {
+  readonly recordId: string
+  readonly decision: Decision
+  /**
+   * With `billed`, of a record that is held as `restored`: how many units of the dimension AWS has billed of it. The rest
+   * goes back into the balance.
+   */
+  readonly quantity?: number | undefined
+  /** Why, where it is not for the reason of all. */
+  readonly why?: string | undefined
+}
+
+/** What became of a decision: the amount that it was about, or why nothing was done. */
+export type DecisionResult =
+  | { readonly amount: bigint; readonly error?: never }
+  | { readonly amount?: never; readonly error: LedgerError }
+
+export interface Period {
+  /** Hours from this instant on. */
+  readonly from?: number
+  /** Hours before this instant. */
+  readonly to?: number
+}
 
 export interface SettledRecord {
   readonly record: MeteringRecord
@@ -451,14 +496,11 @@ export interface UnsettledFigure {
   readonly amount: bigint
 }
 
-export interface StatementQuery {
+/** Without a period, it is everything since the ledger began. */
+export interface StatementQuery extends Period {
   /** A customer's account key, account id, identifier or licence. */
   readonly customer?: string
   readonly dimension?: string
-  /** Hours from this instant on; without a period, everything since the ledger began. */
-  readonly from?: number
-  /** Hours before this instant. */
-  readonly to?: number
   /** Lines for each hour, day or month of the period by itself, the oldest first; without a period, for all there are. */
   readonly by?: Span
 }
@@ -553,6 +595,8 @@ export interface AuditNote {
   readonly who: string
   readonly why: string
   readonly now: number
+  /** By which all that is done together is found: hexadecimal digits, at the end of each entry's detail. */
+  readonly group?: string
 }
 
 /** What somebody notes of the ledger as a whole. */
@@ -572,6 +616,8 @@ export type AuditAction =
   | 'settle'
   | 'attribute'
   | 'write-off'
+  /** A person took back what one of the four above did. */
+  | 'undo'
   | 'restore'
   /** Settled records were deleted. */
   | 'prune'

@@ -17,6 +17,6 @@ export {
   type Run as Reconciliation,
   type RunOptions as ReconcileOptions,
   runReconciliation as reconcile,
-  type SettledFinding as Finding,
 } from './run.ts'
 export type { CloudTrailClient, LookupRequest } from './search-client.ts'
+export type { SettledFinding as Finding } from './settling.ts'

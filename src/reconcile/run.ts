@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { configurationError, show } from '../check.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { HOUR, hourOf } from '../ledger/hours.ts'
@@ -8,9 +9,10 @@ import { callsEndAt, type Span } from './coverage.ts'
 import { eventFiles, fileSource } from './event-files.ts'
 import type { EventSource } from './event-source.ts'
 import { type NotedRegion, reconciledRegions, reconciliationNote } from './notes.ts'
-import { decisionOf, type Finding, type Reconciliation, reconcile } from './reconcile.ts'
+import { decisionOf, type Reconciliation, reconcile } from './reconcile.ts'
 import { HISTORY, search } from './search.ts'
 import { type CloudTrailClient, cloudTrailClient } from './search-client.ts'
+import { type SettledFinding, Settling } from './settling.ts'
 
 /** What is asked, and how. */
 export interface CloudTrailOptions {
@@ -51,14 +53,6 @@ export interface RunOptions {
   readonly onFinding?: (finding: SettledFinding) => void
 }
 
-export interface SettledFinding extends Finding {
-  /** What it was settled as, or would be. */
-  readonly settled?: 'billed' | 'not-billed'
-  readonly why?: string
-  /** Why it was not settled, where an event proves it. */
-  readonly left?: string
-}
-
 export interface Run extends Reconciliation {
   /** Of what time calls were to be searched for, where CloudTrail was asked. */
   readonly asked?: Span
@@ -69,7 +63,7 @@ export interface Run extends Reconciliation {
 }
 
 /** Of a ledger what a run reads and writes. */
-export type ReconcilableLedger = Pick<Ledger, 'records' | 'audit' | 'answers' | 'decide' | 'note'>
+export type ReconcilableLedger = Pick<Ledger, 'records' | 'audit' | 'answers' | 'decideAll' | 'note'>
 
 /** Whether a person has to look at it: all but what is settled, and what AWS will answer by itself. */
 export function needsPerson({ settled, verdict, record, shown }: SettledFinding): boolean {
@@ -101,16 +95,25 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
   const asked = isAsked(events) ? await searches(ledger, events, { ...options, now }) : undefined
   const { from, to } = asked ?? options
   const regions = new Map<string, Tally>()
+  const report = (finding: SettledFinding) => {
+    if (finding.reconciled) tally(regions, finding)
+    onFinding(finding)
+  }
+  const group = randomBytes(5).toString('hex')
+  const settling = new Settling(ledger, { who, why: '', now, group }, report)
   const found = await reconcile(ledger, {
     ...{ events: asked?.sources ?? sourcesOf(events as readonly (string | EventSource)[]), callers },
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
     onFinding: async finding => {
-      const settled = await decided(ledger, finding, { settle, settleAbsent, dryRun, now, who })
-      if (settled.reconciled) tally(regions, settled)
-      onFinding(settled)
+      const decided = decisionOf(finding, { settle, settleAbsent, now })
+      const { record } = finding
+      if (decided === undefined || record === undefined) report(finding)
+      else if (dryRun) report({ ...finding, settled: decided.decision, why: decided.why })
+      else await settling.add({ finding, decision: { recordId: record.id, ...decided } })
     },
   })
+  await settling.end()
   const result = { ...found, ...(asked !== undefined && { asked: asked.calls }) }
   if (dryRun) return { ...result, noted: 'dry-run' }
   const noted = result.reconciled.map(({ verdicts, ...rest }): NotedRegion => {
@@ -170,26 +173,6 @@ async function doubtfulHours(ledger: ReconcilableLedger): Promise<number[]> {
   const doubtful = held.filter(({ inDoubt, reason }) => inDoubt || reason === 'in-doubt' || reason === 'conflict')
   const oldest = doubtful.reduce((least, { hour }) => Math.min(least, hour), Number.POSITIVE_INFINITY)
   return doubtful.length === 0 ? [] : [oldest]
-}
-
-/** Settles what a finding proves. What was settled meanwhile, or may not be, is left as it is, and told. */
-async function decided(
-  ledger: ReconcilableLedger,
-  finding: Finding,
-  options: { settle: boolean; settleAbsent: boolean; dryRun: boolean; now: number; who: string },
-): Promise<SettledFinding> {
-  const decision = decisionOf(finding, options)
-  const { record } = finding
-  if (decision === undefined || record === undefined) return finding
-  const settled = { ...finding, settled: decision.decision, why: decision.why }
-  if (options.dryRun) return settled
-  try {
-    await ledger.decide(record.id, decision.decision, { who: options.who, why: decision.why, now: options.now })
-    return settled
-  } catch (error) {
-    if (!(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_STATE') throw error
-    return { ...finding, left: error.message }
-  }
 }
 
 interface Tally {

@@ -15,6 +15,7 @@ const lines = (...texts: string[]) => texts.join('\n')
 const settleAs = (when: string, outcome: 'billed' | 'not-billed') =>
   [when, `settle <id> --${outcome} --why "…"`] as const
 const release = (when: string) => [when, 'release <id> --why "…"'] as const
+const writeOff = (when: string) => [when, 'write-off --held <id> --why "…"'] as const
 
 /** What to do with a held record, by what holds it. */
 export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
@@ -68,15 +69,16 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'covers its hour comes within a day: then it is sent. A record that was',
       'never attempted may have usage of hours before its own in it, too, or have',
       'come too late for AWS. Usage without an agreement is not to be billed',
-      'through AWS. Before you bill it in another way, release it and take it out',
-      'of the balance with "write-off", or it may be billed twice.',
+      'through AWS. Before you bill it in another way, write it off, or it may be',
+      'billed twice.',
     ),
     commands: [
       release('There was an agreement in its hour, and there is one now:'),
       [
-        'The same of all hours of a time (first with --dry-run, which lists them):',
-        'release --customer <id> --reason not-subscribed --from <hour> --to <hour> --why "…"',
+        'The same of a customer and all hours of a time (first with --dry-run):',
+        'release --reason not-subscribed --customer <customer> --from <hour> --to <hour> --why "…"',
       ],
+      writeOff('There was none, or you bill it in another way:'),
     ],
     released: lines(
       IN_THE_BALANCE,
@@ -89,7 +91,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'AWS refused this record and has not billed it. Its last answer says why;',
       'often the dimension is not defined for the product.',
     ),
-    commands: [release('The cause is mended:')],
+    commands: [release('The cause is mended:'), writeOff('It is not to be billed, or you bill it in another way:')],
     released: lines(IN_THE_BALANCE, 'If the cause is not mended, it will be held again.'),
   },
   'over-maximum': {
@@ -97,7 +99,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       "It is above the dimension's maxQuantity and was never sent. Find out",
       'whether the application counted wrong.',
     ),
-    commands: [release('The usage is real:')],
+    commands: [release('The usage is real:'), writeOff('It was counted wrong:')],
     released: lines(IN_THE_BALANCE, 'This much may pass the maximum once.'),
   },
   'two-identities': {
@@ -105,11 +107,12 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'AWS knows this customer by a licence and by a product code, and the same',
       'AWS account has a record of the other for this hour and dimension. AWS would',
       'bill both. Find out what counts the same usage twice, under two identities,',
-      'and stop it. What is counted twice stays here: nobody is billed for it.',
+      'and stop it. What is counted twice is billed to nobody while it stays here.',
     ),
     commands: [
       release('It is other usage, of another product:'),
       release('The other’s record of that hour was not billed ("records" shows it), and is a day old:'),
+      writeOff('It is counted twice:'),
       [
         'So it does not come again, tell the code of the licence’s product (in a column product_code):',
         'import-agreements <file>',
@@ -121,15 +124,16 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'The agreement ended before it could be billed, and AWS takes no more usage',
       'for it. News of another that covers its hour, within a day, sends it. Bill',
-      'it in another way after that day, or it may be billed twice; and what you',
-      'have billed so, neither release nor attribute.',
+      'it in another way after that day, or it may be billed twice; and write off',
+      'what you have billed so.',
     ),
     commands: [
       release('The customer has a new agreement under the same identity, the same licence:'),
       [
         'It is usage of another licence of the same AWS account, which AWS takes usage for ("agreements" shows it):',
-        'attribute <old licence> <dimension> --account-id <id> --license-arn <new> --why "…"',
+        'attribute <old licence> <dimension> --account-id <customer> --license-arn <new> --why "…"',
       ],
+      writeOff('You have billed it in another way, or nobody is to be billed:'),
     ],
     released: lines(
       IN_THE_BALANCE,
@@ -137,6 +141,35 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'Where another licence has replaced it, end it again by "finalize".',
     ),
   },
+}
+
+/**
+ * What a person does about records that are held for a reason: of several, with all of them at once, or in a file.
+ *
+ * @param records how many
+ * @param id of the only one, where it is known
+ * @param more options that tell these from others held for the same reason
+ */
+export function heldCommands(
+  reason: HeldReason,
+  records: number,
+  id = '<id>',
+  more = '',
+): (readonly [when: string, command: string])[] {
+  const { commands } = HELD_ADVICE[reason]
+  if (records === 1) return commands.map(([when, command]) => [when, command.replace('<id>', id)])
+  const these = `--reason ${reason}${more}`
+  const all = commands.flatMap(([when, command]): (readonly [string, string])[] => {
+    if (!command.includes('<id>')) return [[when, command]]
+    // Each has a quantity of its own.
+    if (command.includes('--quantity')) return []
+    return [[when, `${command.replace('<id>', these)} --dry-run`]]
+  })
+  return [
+    ...all,
+    ['To each its own, in the column "decision" of a file:', `held ${these} --format csv > decisions.csv`],
+    ['… which then is done:', 'decide decisions.csv --why "…" --dry-run'],
+  ]
 }
 
 /** What it means as one line. */

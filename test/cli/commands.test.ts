@@ -329,18 +329,42 @@ describe('commands that decide', () => {
     assert.equal((await afterwards(path)).entry, undefined)
     const { status, stdout } = await command(...chosen)
     assert.equal(status, 0)
-    assert.equal(stdout, listed.stdout.replaceAll('Would release', 'Released'))
+    const [, said = '', group] =
+      /^(.*\n)Take it back, .*: marketplace-meter undo ([0-9a-f]{10}) --why "…"\n$/s.exec(stdout) ?? []
+    const looked = listed.stdout.replace('Nothing was changed. To do it, leave out --dry-run.\n', '')
+    assert.equal(said, looked.replaceAll('Would release', 'Released'))
     assert.match(stdout, /Z\n {2}It is in the balance .*\n {2}It is billed to the agreement that is in force then/)
     const { entry, line } = await afterwards(path)
     assert.deepEqual([entry?.action, entry?.why, entry?.number], ['release', 'renewed on time', 2])
     const held = (customer: string, { name }: Dimension) => (line(customer, name)?.held ?? 0n) / MILLION
     assert.deepEqual([held(ACME.key, REQUESTS), held(ACME.key, GPU), held(other.key, REQUESTS)], [5n, 10_800n, 15n])
     assert.equal((await command(...chosen)).stdout, 'Nothing is held so.\n')
-    const mistakes = [[], ['1', ...chosen], ['1', '--reason', 'refused'], ['--customer', '111122223333']]
+    const mistakes = [
+      [],
+      ['1', ...chosen],
+      ['1', '--reason', 'refused'],
+      ['--customer', '111122223333'],
+      ['1', '--all'],
+    ]
     const mistaken = await Promise.all(mistakes.map(wrong => command(...wrong)))
     assert.deepEqual(
       mistaken.map(({ status }) => status),
-      [2, 2, 2, 2],
+      [2, 2, 2, 2, 2],
+    )
+    const undo = (...args: string[]) => run(['undo', ...args, '--why', 'too early', '--ledger', path, ...AT])
+    assert.match(
+      (await undo(group as string, '--dry-run')).stdout,
+      /^Would undo, where as much is still in the balance:\n.*\n111122223333 +inference-requests +2 +10\nIn all 2: 10 request of /,
+    )
+    assert.match((await undo('2')).stdout, /^Undone:\n.*\nIn all 1: 5 request of inference-requests\n$/s)
+    const rest = await undo(group as string)
+    assert.match(rest.stdout, /^1 of [0-9a-f]{10} is undone already\.\nUndone:\n.*In all 1: 5 request/s)
+    assert.equal((await afterwards(path)).line(ACME.key, REQUESTS.name)?.held, 15n * MILLION)
+    assert.match((await undo('99')).stderr, /There is no decision "99" in the audit trail.*\(ERR_LEDGER_NOT_FOUND\)/)
+    const audit = await run(['audit', '--group', group as string, '--format', 'json', '--ledger', path])
+    assert.deepEqual(
+      JSON.parse(audit.stdout).map(({ action, detail }: AuditEntry) => [action, detail]),
+      Array(2).fill(['release', `not-subscribed; group ${group}`]),
     )
   })
 
@@ -360,7 +384,8 @@ describe('commands that decide', () => {
     assert.match(notBilled.stdout, /^Settled as not billed record 3: .*\n {2}It is in the balance again/)
     const { entry, state } = await afterwards(path)
     assert.deepEqual([state('1'), state('3')], ['metered', 'returned'])
-    assert.deepEqual([entry?.action, entry?.why, entry?.detail], ['settle', 'another tool', 'not billed'])
+    assert.deepEqual([entry?.action, entry?.why, entry?.detail], ['settle', 'another tool', entry?.detail])
+    assert.match(entry?.detail ?? '', /^not billed; group [0-9a-f]{10}$/)
     assert.ok(entry?.who)
   })
 
@@ -419,7 +444,7 @@ describe('commands that decide', () => {
     const audit = await command('audit')
     const [title, ...lines] = audit.stdout.split('\n')
     // Whoever says to be somebody else, or that it is another time, is seen.
-    assert.match(title as string, /^AT +WHO +ACTION .* WHY +WRITTEN +SYSTEM USER$/)
+    assert.match(title as string, /^NUMBER +AT +WHO +ACTION .* WHY +WRITTEN +SYSTEM USER$/)
     const { systemUser, writtenAt } = entry as AuditEntry
     assert.ok(lines.every(line => line === '' || line.includes(shortTime(writtenAt as number).slice(0, 10))))
     assert.match(lines.join('\n'), new RegExp(`ceo@example.com +finalize .* ${systemUser}$`, 'm'))
@@ -439,7 +464,8 @@ describe('commands that decide', () => {
     assert.match(given.stdout, /777788889999 is new to this ledger/)
     const first = await afterwards(path)
     assert.equal(first.line('prod,777788889999', 'tokens-processed')?.balance, 2_500_000_000n)
-    assert.deepEqual([first.entry?.action, first.entry?.detail], ['attribute', 'prod,777788889999'])
+    assert.equal(first.entry?.action, 'attribute')
+    assert.match(first.entry?.detail ?? '', /^prod,777788889999; group [0-9a-f]{10}$/)
 
     const written = await command('write-off', '111122223333', 'gpu-hours', '--why', 'last fraction', ...AT)
     assert.match(written.stdout, /^Wrote off ~0\.389 h of gpu-hours of 111122223333\n {2}Nobody is billed for it/)
@@ -452,7 +478,7 @@ describe('commands that decide', () => {
     const audit = await command('audit', '--format', 'csv')
     assert.match(
       audit.stdout,
-      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,s,,last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
+      /^at,who,action,.*\r\n2026-11-21T09:40:00\.000Z,.*,write-off,,"prod,111122223333",gpu-hours,1400,s,group [0-9a-f]{10},last fraction,\d,2\d{3}-[^,]*,[^,]+@[^,]+,[0-9a-f]{64}\r\n/,
     )
   })
 })
@@ -538,6 +564,59 @@ test("adjust writes AWS's request once for what was billed too much, and never f
     assert.ok(status !== 0 && stdout === '', args.join(' '))
   }
   assert.equal(await noted(), 4)
+})
+
+test('usage without a customer is attributed by rules, by hours, and written off by what it is', async t => {
+  const { directory, path, command } = await seeded(t)
+  const rules = join(directory, 'rules.json')
+  const rule = (...names: [string, string, string][]) => {
+    writeFileSync(
+      rules,
+      JSON.stringify(names.map(([attribute, value, accountId]) => ({ attribute, value, accountId }))),
+    )
+  }
+  const attribute = (...args: string[]) =>
+    command('attribute', '--rules', rules, '--why', 'their tenants', ...AT, ...args)
+  rule(['tenant', 'acme', '1111'])
+  assert.match((await attribute()).stderr, /Nothing was changed\. entry 1: Expected --account-id of 12 digits/)
+  rule(['tenant', 'acme', '777788889999'], ['tenant', 'acme', '111122223333'])
+  assert.match((await attribute()).stderr, /Expected one customer for u-fc273356, got 777788889999 and 111122223333/)
+  rule(['tenant', 'other', '777788889999'])
+  assert.equal((await attribute()).stdout, 'There is nothing to attribute so.\n')
+  rule(['tenant', 'acme', '777788889999'], ['tenant', 'other', '777788889999'])
+  const dry = await attribute('--dry-run')
+  assert.match(
+    dry.stdout,
+    /^Would attribute 2\.5 × 1,000 token of tokens-processed of u-fc273356 to 777788889999\nNoth/,
+  )
+  // Of hours in which nothing was recorded.
+  assert.equal((await attribute('--from', '2026-11-21')).stdout, 'There is nothing to attribute so.\n')
+  const { stdout } = await attribute('--to', '2026-11-20')
+  assert.match(stdout, /^Attributed 2\.5 × .*\n {2}777788889999 is new to this ledger/)
+  assert.equal((await afterwards(path)).line('prod,777788889999', TOKENS.name)?.balance, 2_500n * MILLION)
+  assert.equal((await attribute()).stdout, 'There is nothing to attribute so.\n')
+  const group = /undo ([0-9a-f]{10})/.exec(stdout)?.[1] as string
+  assert.match((await command('undo', group, '--why', 'x', ...AT)).stdout, /^Undone:\n/)
+  const writeOff = (...args: string[]) => command('write-off', ...args, '--why', 'gone', ...AT)
+  for (const wrong of [
+    [],
+    ['u-fc273356'],
+    ['--unattributed', '--held'],
+    ['u-fc273356', '--reason', 'refused'],
+    ['--held'],
+  ]) {
+    assert.equal((await writeOff(...wrong)).status, 2, wrong.join(' '))
+  }
+  assert.match((await writeOff('--unattributed', '--dry-run')).stdout, /^Would write off 2\.5 × .* of u-fc273356\nNoth/)
+  assert.equal((await writeOff('--unattributed', '--dimension', 'gpu-hours')).stdout, 'There is no such balance.\n')
+  assert.match((await writeOff('--unattributed')).stdout, /^Wrote off 2\.5 × 1,000 token .* of u-fc273356\n/)
+  const held = await writeOff('--held', '--all')
+  assert.match(
+    held.stdout,
+    /^Wrote off record 4: 5 request of .*\nWrote off record 7: 60,000 .*neither recorded nor held/s,
+  )
+  assert.match((await writeOff('--held', '1')).stderr, /is in doubt: .*settle it as billed or as not billed; what was/)
+  assert.equal((await afterwards(path)).line(BOLT.key, REQUESTS.name)?.recorded, 0n)
 })
 
 test('senders tells which customers a token has touched, and since when', async t => {
@@ -638,7 +717,7 @@ test('after a restore "held" says what to compare with, and a part can be settle
   const command = (...args: string[]) => run([...args, '--ledger', restored])
   assert.equal((await run(['restore', copy, restored, '--why', 'disk died', ...AT])).status, 0)
   const held = await command('held')
-  assert.match(held.stdout, /^restored: 1 record\n.*since the backup.*settle <id> --billed --quantity <units>.* 2\.5 /s)
+  assert.match(held.stdout, /^restored: 1 record\n.*since the backup.*settle 1 --billed --quantity <units>.* 2\.5 /s)
   assert.doesNotMatch(held.stdout, /the answer never came/)
   const release = await command('release', '1', '--why', 'x', ...AT)
   assert.match(release.stderr, /AWS may have billed it.*\(ERR_LEDGER_STATE\)\n$/)
@@ -655,10 +734,88 @@ test('after a restore "held" says what to compare with, and a part can be settle
     /^Settled as billed, up to a quantity of 2, record 1: 2\.5 h .*\n.*\n {2}The rest, if any, is in/,
   )
   const { entry, state, line } = await afterwards(restored)
-  assert.deepEqual([entry?.action, entry?.detail, state('1')], ['settle', 'billed: 7200 of 9000', 'metered'])
+  assert.deepEqual(
+    [entry?.action, entry?.detail?.split(';')[0], state('1')],
+    ['settle', 'billed: 7200 of 9000', 'metered'],
+  )
   const { metered, balance } = line(ACME.key, GPU.name) ?? {}
   assert.deepEqual([metered, balance], [7200n * MILLION, 1800n * MILLION])
   assert.equal((await command('verify')).status, 0)
+})
+
+test('thousands of held records are decided by one command, or by a file that a person fills in', async t => {
+  const directory = folder(t)
+  const [path, copy, restored, file] = ['ledger', 'copy', 'restored', 'decisions'].map(name =>
+    join(directory, name),
+  ) as [...[string, string, string, string]]
+  const ledger = new SqliteLedger({ path })
+  await ledger.register([REQUESTS])
+  const customers = Array.from({ length: 130 }, (_, n) =>
+    customerAccount({ product: 'prod', accountId: String(100_000_000_000 + n) }),
+  )
+  const entries = customers.map(account => ({ account, dimension: REQUESTS.name, hour: LATEST, amount: 5n * MILLION }))
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+  await ledger.backup(copy)
+  await ledger.close()
+  const command = (...args: string[]) => run([...args, '--ledger', restored, ...(args[0] === 'audit' ? [] : AT)])
+  assert.equal((await run(['restore', copy, restored, '--why', 'disk died', ...AT])).status, 0)
+  const held = await command('held')
+  for (const line of held.stdout.split('\n').slice(0, 24)) assert.ok(line.length <= 88, line)
+  const advised = /settle --reason restored --billed --why "…" --dry-run/.exec(held.stdout)?.[0]
+  assert.ok(advised !== undefined, held.stdout)
+
+  const csv = (await command('held', '--reason', 'restored', '--format', 'csv')).stdout
+  const [header = '', ...rows] = csv.trimEnd().split('\r\n')
+  assert.match(header, /^id,decision,billed_quantity,why,reason,/)
+  const filled = (decide: (row: string, index: number) => string) =>
+    writeFileSync(file, [header, ...rows.map(decide)].join('\n'))
+  // A part of the first, a decision of its own for the second, and none for the third.
+  const some = (row: string, index: number) => {
+    if (index === 0) return row.replace(',,,,', ',billed,2,,')
+    if (index === 1) return row.replace(',,,,', ',not-billed,,"usage report, page 3",')
+    return index === 2 ? row : row.replace(',,,,', ',Not billed,,,')
+  }
+  filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
+  const decide = (...args: string[]) => command('decide', file, '--why', 'usage report', ...args)
+  const wrong = await decide()
+  assert.deepEqual([wrong.status, wrong.stdout], [2, ''])
+  assert.match(wrong.stderr, /Nothing was changed\. line 7: Expected billed, not-billed, release, .*, got "perhaps"/)
+  filled((row, index) => (index === 6 ? row.replace(',,,,', ',release,,,') : some(row, index)))
+  assert.match((await decide('--confirm', '200')).stderr, /is of before a restore.*\(ERR_LEDGER_STATE\)/)
+  filled(some)
+  assert.match((await decide()).stderr, /Expected --confirm 129, since so many records would be decided\. Look at them/)
+  const looked = await decide('--dry-run')
+  assert.match(looked.stdout, /^Would settle as billed, up to a quantity of 2, record \d+: 5 request of /)
+  assert.match(looked.stdout, /Would settle as not billed 128 records:\n.*and 78 more customers\n.*: 640 request of /s)
+  assert.match(looked.stdout, /To do it, leave out --dry-run and with --confirm 129\.\n$/)
+  assert.equal((await command('audit', '--action', 'settle', '--format', 'json')).stdout, '[]\n')
+
+  const done = await decide('--confirm', '129')
+  assert.deepEqual([done.status, done.stderr], [0, ''])
+  assert.match(done.stdout, /\nSettled as not billed 128 records:\n/)
+  const group = /undo ([0-9a-f]{10})/.exec(done.stdout)?.[1] as string
+  const audit = JSON.parse((await command('audit', '--group', group, '--limit', '500', '--format', 'json')).stdout)
+  assert.equal(audit.length, 129)
+  assert.equal(new Set(audit.map(({ why }: AuditEntry) => why)).size, 2)
+  const again = await decide()
+  assert.match(again.stdout, /^Of what the file says 129 records are decided already\.\nNothing is held so\.\n$/)
+
+  // All but the one that is metered is held again, and then settled by what was advised.
+  const undone = await command('undo', group, '--why', 'x', '--confirm', '129')
+  assert.match(undone.stdout, /In all 128: 640 request.*\nNot undone: 1\. Entry \d+ settled a record as billed/s)
+  const settle = (...args: string[]) =>
+    command('settle', '--reason', 'restored', '--billed', '--why', 'as CloudTrail', ...args)
+  assert.equal((await settle('--confirm', '128')).status, 2)
+  assert.match((await settle('--confirm', '129')).stdout, /^Settled as billed 129 records:\n.* never sent again\.\n$/s)
+  const { line } = await afterwards(restored)
+  assert.deepEqual(
+    customers.map(({ key }) => line(key, REQUESTS.name)).map(one => [one?.held, one?.balance, one?.metered]),
+    customers.map(({ key }) => {
+      const part = line(key, REQUESTS.name)?.balance !== 0n
+      return part ? [0n, 3n * MILLION, 2n * MILLION] : [0n, 0n, 5n * MILLION]
+    }),
+  )
+  assert.equal((await run(['verify', '--ledger', restored])).status, 0)
 })
 
 test('a ledger in a database is backed up by its own means', async () => {

@@ -22,6 +22,7 @@ import type { RecentAlarm } from '../../src/metering/counter-alarms.ts'
 import { seeded } from '../../src/simulator/random.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { parseMoney } from '../../src/text/money.ts'
+import type { Account } from '../../src/usage/account.ts'
 import {
   Bench,
   customer,
@@ -162,8 +163,10 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
     const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
     assert.deepEqual(charges, ['0.00', null, '6002.00'])
-    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown }[] }
-    assert.ok(lines.every(({ dimension, charge }) => (charge === null) === (dimension !== TOKENS.name)))
+    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown; account: Account }[] }
+    const hasPrice = ({ account, dimension }: { account: Account; dimension: string }) =>
+      account.kind === 'customer' && dimension === TOKENS.name
+    assert.ok(lines.every(line => (line.charge !== null) === hasPrice(line)))
     // Another product's dimension has the same name.
     const other = statementJson(await priced('other')) as Record<string, unknown>
     assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])
@@ -263,7 +266,11 @@ describe('records', () => {
     const text = heldText(held, DIMENSIONS)
     const order = ['in-doubt', 'conflict', 'not-subscribed', 'over-maximum']
     assert.deepEqual(text.match(/^\S.*(?=: 1 record$)/gm), order)
-    assert.match(text, /AWS did not:\n +marketplace-meter settle <id> --not-billed --why/)
+    assert.match(text, /AWS did not:\n +marketplace-meter settle 1 --not-billed --why/)
+    const [conflict] = held.filter(({ reason }) => reason === 'conflict') as [RecordEntry]
+    const several = heldText([conflict, conflict], DIMENSIONS, {}, ' --dimension tokens')
+    assert.match(several, / settle --reason conflict --dimension tokens --not-billed --why "…" --dry-run\n/)
+    assert.match(several, / held --reason conflict --dimension tokens --format csv > decisions\.csv\n/)
     assert.equal(heldText([], DIMENSIONS), 'Nothing is held.')
     for (const { means, released } of Object.values(HELD_ADVICE)) {
       for (const line of `${means}\n${released}`.split('\n')) assert.ok(line.length <= 78, line)

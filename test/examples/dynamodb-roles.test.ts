@@ -230,6 +230,11 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     const ledger = await as('Decide')
     await ledger.attribute(NOBODY.key, REQUESTS.name, { ...BOB, key: 'new' }, { ...BY, now: hour(61) })
     await ledger.writeOff('new', REQUESTS.name, { ...BY, now: hour(61) })
+    const [undone] = await ledger.undo(await ledger.audit({ actions: ['write-off'], limit: 1 }), {
+      ...BY,
+      now: hour(61),
+    })
+    assert.ok(undone?.amount)
     const cancelled = { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' }
     assert.equal((await ledger.finalize(ALICE, cancelled)).records, 1)
     const registered = { what: 'registered', at: hour(61), tenant: 'globex' } as const

@@ -198,6 +198,11 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.attribute(NOBODY.key, REQUESTS.name, BOB, { ...BY, now: hour(61) })
     await ledger.attribute(BOB.key, REQUESTS.name, OTHER_BOB, { ...BY, now: hour(61) })
     await ledger.writeOff(OTHER_BOB.key, REQUESTS.name, { ...BY, now: hour(61) })
+    const [undone] = await ledger.undo(await ledger.audit({ actions: ['write-off'], limit: 1 }), {
+      ...BY,
+      now: hour(61),
+    })
+    assert.ok(undone?.amount)
     await ledger.finalize(ALICE, { ...closeOptions(closing(61)), endedAt: closing(61), who: 'ops', why: 'cancelled' })
     await ledger.noteAgreement(ALICE, { what: 'active', at: closing(61) }, closeOptions(closing(61)))
     await ledger.prune(hour(1), BY)

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { HOUR, hourOf, SECOND, type Span } from '../../src/ledger/hours.ts'
-import type { Ledger, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
+import type {
+  AuditEntry,
+  DecisionResult,
+  Ledger,
+  RecordDecision,
+  RecordEntry,
+  StatementLine,
+  UsageBatch,
+} from '../../src/ledger/ledger.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
 
@@ -25,6 +33,20 @@ export class Books {
       this.#add(given[0] as string, given[1] as string, -(result as bigint))
       this.#add((given[2] as Account).key, given[1] as string, result as bigint)
     }
+    if (name === 'undo') {
+      for (const [index, entry] of (given[0] as AuditEntry[]).entries()) {
+        const { amount } = (result as DecisionResult[])[index] ?? {}
+        if (amount !== undefined) this.#undo(entry, amount)
+      }
+    }
+  }
+
+  #undo({ action, account, dimension, detail }: AuditEntry, amount: bigint): void {
+    if (action === 'release' || action === 'settle') return
+    this.#add(account?.key as string, dimension as string, amount)
+    if (action !== 'attribute') return
+    const [whom = ''] = /^[^;]*/.exec(detail as string) ?? []
+    this.#add(whom.startsWith('"') ? JSON.parse(whom) : whom, dimension as string, -amount)
   }
 
   /** Notes what others' counters are about to add: only who sends their points can tell. */
@@ -79,44 +101,41 @@ export class Books {
     this.#checkRecords(records)
   }
 
-  /** Asserts that the lines of hours, days or months add up to the whole statement, and have its records' quantities. */
-  async checkSpans(ledger: Ledger, spans: readonly Span[]): Promise<void> {
+  /**
+   * Asserts that the lines of hours, days or months add up to the statement that was checked last, and have its records'
+   * quantities.
+   */
+  async checkSpans(ledger: Ledger, by: Span): Promise<void> {
     // What is deleted is only in the totals.
     if (this.#pruned) return
-    const records = await ledger.records({ limit: 1_000_000 })
-    const all = (await ledger.statement()).filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
-    for (const by of spans) {
-      const lines = await ledger.statement({ by })
-      const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
-      assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
-      for (const { span, recorded, metered, pending, held, balance } of lines) {
-        assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
-        assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
-        assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+    const { records } = this.latest
+    const all = this.latest.lines.filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
+    const lines = await ledger.statement({ by })
+    const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
+    assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
+    for (const { span, recorded, metered, pending, held, balance } of lines) {
+      assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
+      assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
+      assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+    }
+    const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
+    for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
+      const series = `${account.key} ${dimension.name}`
+      const parts = ofSeries.get(series) ?? []
+      for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+        assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
       }
-      const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
-      for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
-        const series = `${account.key} ${dimension.name}`
-        const parts = ofSeries.get(series) ?? []
-        for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
-          assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
-        }
-        for (const [reason, amount] of Object.entries(heldByReason)) {
-          const named = reason as keyof typeof heldByReason
-          assert.equal(
-            sum(parts.map(line => line.heldByReason[named] ?? 0n)),
-            amount,
-            `${reason} of ${series} by ${by}s`,
-          )
-        }
-        for (const state of ['metered', 'pending', 'held'] as const) {
-          const own = records.filter(one => one.state === state && `${one.account.key} ${one.dimension}` === series)
-          const quantities = own.map(({ reason, quantity, size }) =>
-            reason === 'restored' ? (BigInt(quantity) * size) / dimension.size : BigInt(quantity),
-          )
-          const told = sum(parts.map(({ span }) => span?.quantities[state] ?? 0n))
-          assert.equal(told, sum(quantities), `${state} quantities of ${series} by ${by}s`)
-        }
+      for (const [reason, amount] of Object.entries(heldByReason)) {
+        const named = reason as keyof typeof heldByReason
+        assert.equal(sum(parts.map(line => line.heldByReason[named] ?? 0n)), amount, `${reason} of ${series} by ${by}s`)
+      }
+      for (const state of ['metered', 'pending', 'held'] as const) {
+        const own = records.filter(one => one.state === state && `${one.account.key} ${one.dimension}` === series)
+        const quantities = own.map(({ reason, quantity, size }) =>
+          reason === 'restored' ? (BigInt(quantity) * size) / dimension.size : BigInt(quantity),
+        )
+        const told = sum(parts.map(({ span }) => span?.quantities[state] ?? 0n))
+        assert.equal(told, sum(quantities), `${state} quantities of ${series} by ${by}s`)
       }
     }
   }
@@ -179,6 +198,27 @@ function isChecked(name: keyof Ledger, given: readonly unknown[], books: Books):
   return name !== 'claim' && name !== 'register' && books.isTurn()
 }
 
+/** Records that were written off are neither in the call nor in its result. */
+async function noteWrittenOff(
+  ledger: Ledger,
+  books: Books,
+  name: string,
+  given: readonly unknown[],
+  result: unknown,
+): Promise<void> {
+  const decided =
+    name === 'decide'
+      ? given[1] === 'write-off' && [given[0] as string]
+      : name === 'decideAll' &&
+        (given[0] as RecordDecision[]).flatMap(({ decision, recordId }, index) =>
+          decision === 'write-off' && (result as DecisionResult[])[index]?.error === undefined ? [recordId] : [],
+        )
+  if (!decided || decided.length === 0) return
+  for (const { account, dimension, quantity, size } of await ledger.records({ ids: decided })) {
+    books.expect(account, dimension, -BigInt(quantity) * size)
+  }
+}
+
 /**
  * A ledger whose books are checked after every call that may change something, also after one that failed.
  *
@@ -194,6 +234,7 @@ export function audited<Engine extends Ledger>(ledger: Engine, books: Books, dea
         try {
           const result = await (ledger[name] as (...given: unknown[]) => Promise<unknown>)(...given)
           books.note(name, given, result)
+          await noteWrittenOff(ledger, books, name, given, result)
           return result
         } finally {
           if (!lazy || isChecked(name, given, books)) await books.check(ledger)

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
-import type { Ledger, MeteringRecord, Outcome } from '../../src/ledger/ledger.ts'
+import type { Ledger, MeteringRecord, Outcome, RecordDecision, RecordEntry } from '../../src/ledger/ledger.ts'
+import { UNDOABLE } from '../../src/ledger/rules/undo.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { sum } from './books.ts'
 import {
@@ -214,28 +215,52 @@ class World {
     await this.#ledger.finalize(account, { ...closeOptions(this.#now), endedAt: this.#now - ago * MINUTE })
   }
 
-  /** A person settles something that is held, and knows the truth. */
+  /** A person decides about something that is held, and knows the truth. */
   async judge(which: number): Promise<void> {
     const held = await this.#ledger.records({ state: 'held' })
     const record = held[which % Math.max(held.length, 1)]
-    if (record === undefined) return
-    const under = this.#flights.some(flight => flight.record.id === record.id && flight.answer === undefined)
-    // CloudTrail does not show a request that has not arrived.
-    if (under) return
-    if (record.reason === 'in-doubt') {
-      await this.#ledger.decide(
-        record.id,
-        this.aws.has(record.account.key, record.dimension, record.hour) ? 'billed' : 'not-billed',
-        {
-          ...BY,
-          now: this.#now,
-        },
-      )
-    } else {
-      const decision = record.reason === 'conflict' ? 'not-billed' : 'release'
-      await this.#ledger.decide(record.id, decision, { ...BY, now: this.#now })
-      if (record.reason === 'agreement-ended') this.ended.delete(record.account.key)
+    if (record === undefined || this.#isUnderWay(record)) return
+    const { recordId, decision } = this.#judgement(record)
+    await this.#ledger.decide(recordId, decision, { ...BY, now: this.#now })
+  }
+
+  /** A person decides about all that is held at once, and some of it is to be billed to nobody. */
+  async judgeAll(writtenOff: number): Promise<void> {
+    const held = (await this.#ledger.records({ state: 'held' })).filter(record => !this.#isUnderWay(record))
+    const decisions = held.map((record, index): RecordDecision => {
+      const { recordId, decision } = this.#judgement(record)
+      return { recordId, decision: decision === 'release' && index % 4 === writtenOff ? 'write-off' : decision }
+    })
+    const results = await this.#ledger.decideAll(decisions, { ...BY, now: this.#now, group: 'a1' })
+    assert.deepEqual(
+      results.filter(({ error }) => error !== undefined),
+      [],
+    )
+  }
+
+  /** CloudTrail does not show a request that has not arrived. */
+  #isUnderWay({ id }: RecordEntry): boolean {
+    return this.#flights.some(flight => flight.record.id === id && flight.answer === undefined)
+  }
+
+  #judgement({ id: recordId, reason, account, dimension, hour }: RecordEntry): RecordDecision {
+    if (reason === 'in-doubt') {
+      return { recordId, decision: this.aws.has(account.key, dimension, hour) ? 'billed' : 'not-billed' }
     }
+    if (reason === 'agreement-ended') this.ended.delete(account.key)
+    return { recordId, decision: reason === 'conflict' ? 'not-billed' : 'release' }
+  }
+
+  /** A person takes back what was decided, once, if that is still possible. */
+  async undo(which: number, several: boolean): Promise<void> {
+    const all = await this.#ledger.audit({ actions: UNDOABLE, limit: 20 })
+    const entries = several ? all.slice(which) : all.slice(which, which + 1)
+    for (const entry of entries) {
+      // What is given back is theirs again who had it.
+      const theirs = [entry.account?.key, entry.detail?.replace(/; .*/, '')].map(key => `${key} ${entry.dimension}`)
+      if (theirs.some(series => this.#endless.has(series))) for (const series of theirs) this.#endless.add(series)
+    }
+    for (const { error } of await this.#ledger.undo(entries, { ...BY, now: this.#now })) if (error) expected(error)
   }
 
   async attribute(dimension: number, customer: number): Promise<void> {
@@ -371,6 +396,8 @@ const steps = fc.array(
     step('intrude', 1, natural(2), natural(2), natural(3)),
     step('finalize', 1, natural(2), natural(90)),
     step('judge', 3, natural(9)),
+    step('judgeAll', 1, natural(7)),
+    step('undo', 2, natural(9), fc.boolean()),
     step('attribute', 1, natural(2), natural(2)),
     step('writeOff', 1, natural(2), natural(2)),
     step('resize', 1, fc.constantFrom(1, 500, 1000, 7000)),

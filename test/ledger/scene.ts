@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { HOUR, MINUTE, type Span } from '../../src/ledger/hours.ts'
 import type {
   CloseOptions,
   CloseResult,
@@ -96,6 +96,10 @@ export async function ledgerUnderTest(
   }
 }
 
+const SPANS: readonly Span[] = ['hour', 'day', 'month']
+/** How many have ended. */
+let scenes = 0
+
 /** A ledger under test with its dimensions, its books, and what tests do with it again and again. */
 export class Scene implements AsyncDisposable {
   readonly books = new Books()
@@ -129,7 +133,10 @@ export class Scene implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.books.check(this.#ledger)
-    await this.books.checkSpans(this.#ledger, this.#engine.dear ? ['hour'] : ['hour', 'day', 'month'])
+    scenes += 1
+    // By turns; where it takes dozens of requests, of some scenes.
+    if (this.#engine.dear !== true || scenes % 8 === 0)
+      await this.books.checkSpans(this.#ledger, SPANS[scenes % 3] as Span)
     assert.deepEqual((await this.#ledger.verifyAudit()).breaks, [])
     await this.#engine.dispose()
   }

@@ -280,8 +280,36 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'a person bills twice what AWS has billed',
     edits: edit(
       'ledger/rules/decisions.ts',
-      "if (decision === 'release' && doubt !== undefined) {",
-      "if (decision === 'release' && state !== 'held') {",
+      'if (!settles && doubt !== undefined) {',
+      "if (!settles && state !== 'held') {",
+    ),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'write a record off from the balance',
+    sin: 'the customer is billed for what nobody is to be billed for',
+    edits: edit('ledger/rules/decisions.ts', '    addUsage(book.seriesOf(record), -amount)\n'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'undo what is no longer in the balance',
+    sin: 'it is held, and was billed',
+    edits: edit('ledger/rules/undo.ts', '  if (left >= amount) return\n', '  if (left <= amount) return\n'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'undo an entry twice',
+    sin: 'usage that was given to one customer is given back twice',
+    edits: edit('ledger/rules/undo.ts', 'if (undone.has(number)) throw', 'if (undone.size < 0) throw'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'attribute hours by what their account has of any',
+    sin: 'the same command again gives to one customer what another has used',
+    edits: edit(
+      'ledger/rules/undo.ts',
+      'const amount = recorded < balance ? recorded : balance',
+      'const amount = balance',
     ),
     caughtBy: [CONFORMANCE],
   },

@@ -98,6 +98,8 @@ const steps = fc.array(
     step(1, 'give', customer, customer, sold),
     step(5, 'judge', natural(9)),
     step(1, 'attribute', customer, sold),
+    step(2, 'writeOff', natural(9)),
+    step(4, 'undo', natural(1)),
   ),
   { minLength: 3, maxLength: 18, size: 'max' },
 )

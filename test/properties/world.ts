@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
 import type { AgreementNews, CloseOptions, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import { UNDOABLE } from '../../src/ledger/rules/undo.ts'
 import {
   type FaultKind,
   MarketplaceSimulator,
@@ -21,6 +22,7 @@ import {
   identityOf,
   SOLD,
   type Sold,
+  seriesOf,
 } from './usage.ts'
 
 /** Where in a month a sequence begins. */
@@ -328,6 +330,36 @@ export class World {
     }
     this.met.add('given to another licence')
     this.hours.copied(`${one.key} ${dimension}`, `${key} ${dimension}`)
+  }
+
+  /** Ends what AWS surely has not billed: nobody is to be billed for it. */
+  async writeOff(which: number): Promise<void> {
+    const held = (await this.#ledger.records({ state: 'held' })).filter(
+      ({ reason }) => reason !== 'in-doubt' && reason !== 'conflict',
+    )
+    const record = held[which % Math.max(held.length, 1)]
+    if (record === undefined || this.#underWay.length > 0) return
+    await this.#ledger.decide(record.id, 'write-off', { ...BY, now: this.#now })
+    this.books.expect(record.account, record.dimension, -BigInt(record.quantity) * record.size)
+    this.met.add('written off')
+  }
+
+  /** Takes back what was decided last, or before, once, while nothing of it is frozen. */
+  async undo(which: number): Promise<void> {
+    const entry = (await this.#ledger.audit({ actions: UNDOABLE }))[which]
+    if (entry === undefined) return
+    const given = [[entry], { ...BY, now: this.#now }] as const
+    const [result] = await this.#ledger.undo(...given)
+    this.#note('undo', given, [result])
+    if (result?.error !== undefined) {
+      assert.equal(result.error.code, 'ERR_LEDGER_STATE')
+      return
+    }
+    this.met.add(`undone: ${entry.action}`)
+    const { account, dimension = '', detail = '' } = entry
+    if (entry.action === 'attribute' && account !== undefined) {
+      this.hours.copied(`${detail} ${dimension}`, seriesOf(account, dimension))
+    } else this.hours.moved(account?.key ?? '')
   }
 
   // What has to hold

@@ -11,7 +11,8 @@ import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { SearchError } from '../../src/reconcile/errors.ts'
 import { reconciledRegions } from '../../src/reconcile/notes.ts'
-import { type RunOptions, runReconciliation, type SettledFinding } from '../../src/reconcile/run.ts'
+import { type RunOptions, runReconciliation } from '../../src/reconcile/run.ts'
+import type { SettledFinding } from '../../src/reconcile/settling.ts'
 import { type Fate, Metered, START } from './metered.ts'
 import { METER } from './trail.ts'
 
@@ -43,6 +44,8 @@ async function ask(
     events: { clientFor, clock },
     ...{ callers: [METER], now, from: START, onFinding: finding => findings.push(finding), ...options },
   })
+  // What is settled is told when it is, some hundred at once.
+  findings.sort((one, other) => Number(one.record?.id) - Number(other.record?.id))
   const told = findings.map(({ verdict, record, settled }) => `${verdict} ${record?.id ?? '-'} ${settled ?? ''}`.trim())
   return { run, findings, told }
 }

@@ -36,6 +36,7 @@ export function auditTable(
   const differing = said.filter(({ of }) => entries.some(entry => of(entry) !== '-'))
   return table<AuditEntry>(
     [
+      { title: 'NUMBER', of: entry => String(entry.number ?? '-'), number: true, optional: true },
       { title: 'AT', of: entry => shortTime(entry.at) },
       { title: 'WHO', of: entry => printable(entry.who) },
       { title: 'ACTION', of: entry => printable(entry.action) },

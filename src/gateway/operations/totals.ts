@@ -157,11 +157,22 @@ export function unattributedCommands(
 ): Advice[] {
   const [only] = unattributed.length === 1 ? unattributed : []
   const what = only === undefined ? '<account> <dimension>' : `${only.account} ${shellWord(only.dimension)}`
+  const theirs = {
+    when: 'It is a customer of yours:',
+    command: commandOf(`attribute ${what} --account-id <id> --why "…"`),
+  }
+  const nobody = { when: 'Nobody will be billed for it:', command: commandOf(`write-off ${what} --why "…"`) }
+  if (unattributed.length <= 1) return [theirs, nobody]
   return [
+    theirs,
     {
-      when: 'It is a customer of yours:',
-      command: commandOf(`attribute ${what} --account-id <id> --why "…"`),
+      when: 'A file says whose it is, by an attribute (see "attribute --help"):',
+      command: commandOf('attribute --rules rules.csv --why "…" --dry-run'),
     },
-    { when: 'Nobody will be billed for it:', command: commandOf(`write-off ${what} --why "…"`) },
+    nobody,
+    {
+      when: 'Nobody will be billed for any of it:',
+      command: commandOf('write-off --unattributed --why "…" --dry-run'),
+    },
   ]
 }

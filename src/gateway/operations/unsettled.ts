@@ -2,7 +2,7 @@ import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { HeldReason, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { agreementText } from '../../text/agreement.ts'
-import { HELD_ADVICE, paragraph } from '../../text/held-advice.ts'
+import { HELD_ADVICE, heldCommands, paragraph } from '../../text/held-advice.ts'
 import { printable } from '../../text/printable.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -88,15 +88,14 @@ export function heldReports(
     const count = held.reduce((sum, figure) => sum + (figure.reason === cause ? figure.records : 0), 0)
     if (count === 0) return []
     const group = byCause.get(cause) ?? []
-    const { means, commands, released } = HELD_ADVICE[cause]
-    const [only] = count === 1 ? group : []
+    const { means, released } = HELD_ADVICE[cause]
     return {
       cause,
       records: count,
       means: paragraph(means),
-      commands: commands.map(([when, command]) => ({
+      commands: heldCommands(cause, count, group[0]?.id).map(([when, command]) => ({
         when,
-        command: commandOf(only === undefined ? command : command.replace(/^(settle|release) <id>/, `$1 ${only.id}`)),
+        command: commandOf(command),
       })),
       released: paragraph(released),
       shown: group.slice(0, HELD_SHOWN).map(record => heldRecord(record, dimensions)),

@@ -18,6 +18,7 @@ import {
   unreadable,
   verdictWithoutHash,
 } from '../rules/audit.ts'
+import { undoneBy } from '../rules/undo.ts'
 import { systemUser } from '../system-user.ts'
 import type { Database } from './database.ts'
 import { type Item, type Key, pause, type Range, type Table, type Write } from './table.ts'
@@ -64,8 +65,21 @@ const numberOf = (sk: string): number => Number(sk.slice(OF_CHAIN.length))
 const indexOf = (action: AuditAction): string => `audit#${action}`
 
 /** What adds entries to the trail, together with what they are about: over the end of the chain as it is now. */
-export async function auditWrites(database: Database, entries: readonly NewEntry[]): Promise<Write[]> {
-  return entries.length === 0 ? [] : added(database, await endOfChain(database.table), entries)
+export async function auditWrites(database: Database, entries: readonly NewEntry[]): Promise<Write[]>
+/** @param check whether they may be added, by what the trail says up to that end; undefined where not */
+export async function auditWrites(
+  database: Database,
+  entries: readonly NewEntry[],
+  check: (() => Promise<boolean>) | undefined,
+): Promise<Write[] | undefined>
+export async function auditWrites(
+  database: Database,
+  entries: readonly NewEntry[],
+  check?: () => Promise<boolean>,
+): Promise<Write[] | undefined> {
+  if (entries.length === 0) return []
+  const end = await endOfChain(database.table)
+  return check === undefined || (await check()) ? added(database, end, entries) : undefined
 }
 
 /** Adds entries to the trail, of which nothing else depends. */
@@ -229,6 +243,27 @@ async function named({ accounts, dimensions }: Database, stored: readonly Stored
       dimension: typeof dimension === 'number' ? (all[dimension] as Dimension).name : dimension,
     })
   })
+}
+
+/** The numbers of the entries that are undone, as far as was read: what was read once stays. */
+export class UndoneEntries {
+  readonly numbers = new Set<number | undefined>()
+  readonly #table: Table
+  #read = OF_CHAIN
+
+  constructor({ table }: Database) {
+    this.#table = table
+  }
+
+  /** Reads what is new. */
+  async read(): Promise<ReadonlySet<number | undefined>> {
+    const doing = 'read the audit trail'
+    const places = await this.#table.list(doing, indexOf('undo'), { from: `${this.#read} ` })
+    const keys = places.map(({ sk }) => ({ pk: PARTITION, sk }))
+    for (const { data } of await this.#table.get(doing, keys)) this.numbers.add(undoneBy(entryOf(data as Stored)))
+    this.#read = places.at(-1)?.sk ?? this.#read
+    return this.numbers
+  }
 }
 
 export async function auditEntries(database: Database, query: AuditQuery): Promise<AuditEntry[]> {

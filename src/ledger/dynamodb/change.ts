@@ -18,6 +18,8 @@ export interface Change<Result> {
   readonly also?: readonly Write[]
   /** What is said of it in the audit trail. */
   readonly audit?: readonly NewEntry[]
+  /** Whether it may still be, by what the trail says now; what is added to that meanwhile is a conflict. */
+  readonly check?: () => Promise<boolean>
 }
 
 /** Changes shards together, over what was read of them: where somebody else was faster, it looks again. */
@@ -30,10 +32,13 @@ export async function change<Result>(
   const { table } = database
   for (let failures = 1; ; failures += 1) {
     const shards = await Promise.all(parts.map(({ shard, hours }) => Shard.read(table, shard, hours)))
-    const { result, also = [], audit = [] } = await work(...shards)
+    const { result, also = [], audit = [], check } = await work(...shards)
     const writes = [...shards.flatMap(shard => shard.writes(series => nameOf(database, series))), ...also]
-    writes.push(...(await auditWrites(database, audit)))
-    if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result
+    const said = await auditWrites(database, audit, check)
+    if (said !== undefined) {
+      writes.push(...said)
+      if (writes.length === 0 || (await table.write(doing, writes)) !== undefined) return result
+    }
     await pause(failures)
   }
 }

@@ -18,6 +18,7 @@ import type {
   CloseResult,
   CounterSources,
   Decision,
+  DecisionResult,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -27,6 +28,8 @@ import type {
   LedgerStatus,
   MeteringRecord,
   Note,
+  Period,
+  RecordDecision,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -38,6 +41,7 @@ import type {
 } from '../ledger.ts'
 import { tellsOfFolded } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
+import { onlyResult } from '../rules/decisions.ts'
 import { Accounts } from './accounts.ts'
 import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, auditWrites, noteSender, verifyAudit, writeAudit } from './audit.ts'
@@ -45,7 +49,7 @@ import { type ClientOptions, loadSdk, makeClient } from './client.ts'
 import { EngineClock } from './clock.ts'
 import type { FrozenRecord } from './closing.ts'
 import type { Database } from './database.ts'
-import { attribute, decide, writeOff } from './decisions.ts'
+import { attribute, decideAll, undo, writeOff } from './decisions.ts'
 import { createTable, refuseTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
 import { recordEntries } from './entries.ts'
@@ -251,15 +255,29 @@ export class DynamoDBLedger implements Ledger {
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
-    await decide(this.#database, recordId, decision, by, quantity)
+    onlyResult(await this.decideAll([{ recordId, decision, quantity }], by))
   }
 
-  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
-    return await attribute(this.#database, accountKey, dimension, customer, by)
+  async decideAll(decisions: readonly RecordDecision[], by: AuditNote): Promise<DecisionResult[]> {
+    return await decideAll(this.#database, decisions, by)
+  }
+
+  async attribute(
+    accountKey: string,
+    dimension: string,
+    customer: CustomerAccount,
+    by: AuditNote,
+    period?: Period,
+  ): Promise<bigint> {
+    return await attribute(this.#database, accountKey, dimension, customer, by, period)
   }
 
   async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
     return await writeOff(this.#database, accountKey, dimension, by)
+  }
+
+  async undo(entries: readonly AuditEntry[], by: AuditNote): Promise<DecisionResult[]> {
+    return await undo(this.#database, entries, by)
   }
 
   async prune(before: number, by?: AuditNote): Promise<number> {

@@ -30,8 +30,12 @@ export const both = (some: FrozenRecords, others: FrozenRecords): FrozenRecords 
 export async function savePiece(transaction: Transaction, piece: Piece): Promise<FrozenRecords> {
   const { records, divided, made, series, accounts } = piece.difference
   if (records.length > 0) await saveRecords(transaction, records)
-  for (const { id, quantity, size } of divided) {
-    await transaction.run('UPDATE record SET quantity = $1, size = $2 WHERE id = $3', quantity, size, id)
+  if (divided.length > 0) {
+    await transaction.run(
+      `UPDATE record SET quantity = now.quantity, size = now.size
+       FROM unnest($1::bigint[], $2::integer[], $3::numeric[]) AS now (id, quantity, size) WHERE record.id = now.id`,
+      ...[divided.map(({ id }) => id), divided.map(({ quantity }) => quantity), divided.map(({ size }) => size)],
+    )
   }
   const frozen = made.length === 0 ? NONE : await insertRecords(transaction, made)
   if (series.length > 0) await saveSeries(transaction, series)

@@ -38,6 +38,8 @@ export interface NewEntry {
   readonly recordId?: string
   readonly amount?: bigint
   readonly detail?: string
+  /** As in `AuditNote`. */
+  readonly group?: string
 }
 
 export type ChainedEntry = AuditEntry & Required<Pick<AuditEntry, 'number' | 'hash' | 'writtenAt' | 'systemUser'>>
@@ -76,22 +78,38 @@ export function chain(
   { systemUser, writtenAt }: { readonly systemUser: string; readonly writtenAt: number },
 ): { chained: ChainedEntry[]; end: ChainEnd } {
   let { entries: number, hash } = end
-  const chained = entries.map(({ who, why, now = writtenAt, action, account, dimension, recordId, amount, detail }) => {
-    number += 1
-    checkTime('now', Math.floor(now))
-    const entry = {
-      ...{ number, at: Math.floor(now), who: storable(who), why: storable(why), action },
-      ...{ systemUser: storable(systemUser), writtenAt: Math.floor(writtenAt) },
-      ...(account !== undefined && { account: storableAccount(account) }),
-      ...(dimension !== undefined && { dimension: storable(dimension) }),
-      ...(recordId !== undefined && { recordId }),
-      ...(amount !== undefined && { amount }),
-      ...(detail !== undefined && { detail: storable(detail) }),
-    }
-    hash = hashOf(hash, entry)
-    return { ...entry, hash }
-  })
+  const chained = entries.map(
+    ({ who, why, now = writtenAt, action, account, dimension, recordId, amount, ...said }) => {
+      const detail = detailOf(said)
+      number += 1
+      checkTime('now', Math.floor(now))
+      const entry = {
+        ...{ number, at: Math.floor(now), who: storable(who), why: storable(why), action },
+        ...{ systemUser: storable(systemUser), writtenAt: Math.floor(writtenAt) },
+        ...(account !== undefined && { account: storableAccount(account) }),
+        ...(dimension !== undefined && { dimension: storable(dimension) }),
+        ...(recordId !== undefined && { recordId }),
+        ...(amount !== undefined && { amount }),
+        ...(detail !== undefined && { detail: storable(detail) }),
+      }
+      hash = hashOf(hash, entry)
+      return { ...entry, hash }
+    },
+  )
   return { chained, end: { entries: number, hash } }
+}
+
+/** What is said at the end of an entry's detail of those that were done together with it. */
+const GROUP = /(?:^|; )group ([0-9a-f]+)$/
+
+/** The group that an entry says, if any. */
+export const groupOf = ({ detail }: Pick<AuditEntry, 'detail'>): string | undefined => GROUP.exec(detail ?? '')?.[1]
+
+/** What an entry says beside its group. */
+export const detailWithoutGroup = ({ detail }: Pick<AuditEntry, 'detail'>): string => (detail ?? '').replace(GROUP, '')
+
+function detailOf({ detail, group }: Pick<NewEntry, 'detail' | 'group'>): string | undefined {
+  return group === undefined ? detail : [...(detail ? [detail] : []), `group ${group}`].join('; ')
 }
 
 /** What every engine gives back as it was: neither a NUL, nor half a character. */

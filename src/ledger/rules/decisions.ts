@@ -7,9 +7,11 @@ import type {
   AgreementNews,
   AgreementOptions,
   AuditNote,
-  Decision,
+  DecisionResult,
   HeldReason,
   Outcome,
+  RecordDecision,
+  RecordEntry,
   RecordState,
   SettledRecord,
   Settlement,
@@ -310,46 +312,76 @@ export function expireRecords<Booked extends BookedRecord>(
   return over
 }
 
-/** What the audit trail says of a decision. */
-export interface Decided {
-  readonly action: 'release' | 'settle'
-  readonly amount: bigint
-  readonly detail: string
+/** Something that a person wants of a record. */
+export interface AboutRecord {
+  readonly recordId: string
+  /** Where it is not the reason of all. */
+  readonly why?: string | undefined
 }
 
-export interface DecisionOptions {
-  readonly decision: Decision
-  /** Of what a restore held: how many units AWS has billed of it. */
-  readonly quantity?: number | undefined
-  /** The dimension's. */
-  readonly size: bigint
+/** What was done to a record, for the audit trail. */
+export interface Decided {
+  readonly action: 'release' | 'settle' | 'write-off' | 'undo'
+  readonly amount: bigint
+  readonly detail: string
+  /** How much more is recorded of its series: below 0 where nobody is to be billed for it. */
+  readonly recorded: bigint
 }
 
 /** Ends a held record as a person has decided. It keeps the reason for which it was held. */
 export function decideRecord<Booked extends BookedRecord>(
   book: Book<Booked>,
-  id: string,
+  { recordId, decision, quantity }: RecordDecision,
   record: Booked,
-  { decision, quantity, size }: DecisionOptions,
+  /** The dimension's. */
+  size: bigint,
   { now }: AuditNote,
 ): Decided {
   const amount = amountOf(record)
-  checkDecision(id, record, decision, quantity)
+  checkDecision({ recordId, decision, quantity }, record)
   const { reason, refusals } = record
-  if (decision === 'release') {
-    move(book, record, { state: 'returned', reason: reason as Transition['reason'], refusals }, now)
-    overcome(book, record, size)
-    return { action: 'release', amount, detail: reason ?? '' }
-  }
   const part = quantity === undefined ? amount : BigInt(quantity) * size
   // AWS may have billed more than was held: what was recorded after the backup is lost, and was billed with it.
   if (part < amount) divide(book, record, part)
   const state = decision === 'billed' ? 'metered' : 'returned'
   move(book, record, { state, reason: reason as Transition['reason'], refusals }, now)
-  const said = decision === 'billed' ? 'billed' : 'not billed'
+  if (decision === 'release') {
+    overcome(book, record, size)
+    return { action: 'release', amount, detail: reason ?? '', recorded: 0n }
+  }
+  if (decision === 'write-off') {
+    addUsage(book.seriesOf(record), -amount)
+    return { action: 'write-off', amount, detail: reason ?? '', recorded: -amount }
+  }
+  const said = decision === 'billed' ? 'billed' : NOT_BILLED
   const detail = part < amount ? `${said}: ${formatAmount(part)} of ${formatAmount(amount)}` : said
-  return { action: 'settle', amount, detail }
+  return { action: 'settle', amount, detail, recorded: 0n }
 }
+
+/** What the audit trail says of a record that was settled so. */
+export const NOT_BILLED = 'not billed'
+
+/** Does one of several things, of which nothing is done where it may not be. */
+export function attempt<Done>(work: () => Done): { readonly done: Done } | { readonly error: LedgerError } {
+  try {
+    return { done: work() }
+  } catch (error) {
+    return refused(error)
+  }
+}
+
+/** @throws whatever else is wrong than that it may not be */
+export function refused(error: unknown): { readonly error: LedgerError } {
+  if (error instanceof LedgerError && REFUSALS.has(error.code)) return { error }
+  throw error
+}
+
+/** @throws what the only decision of some was refused for */
+export function onlyResult([result]: readonly DecisionResult[]): void {
+  if (result?.error !== undefined) throw result.error
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['ERR_LEDGER_STATE', 'ERR_LEDGER_NOT_FOUND', 'ERR_LEDGER_INVALID'])
 
 /**
  * The hindrance is what the person judged to be over.
@@ -366,12 +398,15 @@ function overcome<Booked extends BookedRecord>(book: Book<Booked>, record: Booke
       noteNews(book, record.account, { what: 'active', at: last[0] + 1 })
     }
   }
-  const series = book.seriesOf(record)
-  const units = Math.ceil(Number(amountOf(record)) / Number(size))
+  approve(book.seriesOf(record), record, Math.ceil(Number(amountOf(record)) / Number(size)))
+}
+
+/** Lets so many more units, or fewer, past what held a record. */
+export function approve(series: BookedSeries, { reason }: BookedRecord, units: number): void {
   // Of both, the last counts; what it does not let pass is held again.
-  const approved = (before: number) => Math.min(Math.max(before, 0) + units, MAX_QUANTITY)
-  if (record.reason === 'over-maximum') series.approved = approved(series.approved)
-  if (record.reason === 'two-identities') series.approved = -approved(-series.approved)
+  const approved = (before: number) => Math.max(0, Math.min(Math.max(before, 0) + units, MAX_QUANTITY))
+  if (reason === 'over-maximum') series.approved = approved(series.approved)
+  if (reason === 'two-identities') series.approved = 0 - approved(-series.approved)
 }
 
 /**
@@ -425,19 +460,24 @@ export function mayBeBilled(reason: HeldReason): boolean {
   return DOUBTS[reason] !== undefined
 }
 
-function checkDecision(id: string, record: BookedRecord, decision: Decision, quantity: number | undefined): void {
-  const { state, reason } = record
+/** @throws LedgerError where a record may not be ended so */
+export function checkDecision(
+  { recordId: id, decision, quantity }: RecordDecision,
+  { state, reason = null }: Pick<RecordEntry, 'state'> & { readonly reason?: string | null },
+): void {
   if (state !== 'held') throw inWrongState(`Record ${id} is ${state}; expected one that is held.`)
-  const doubt = reason === null ? undefined : DOUBTS[reason]
-  if (decision === 'release' && doubt !== undefined) {
+  const doubt = DOUBTS[reason as HeldReason]
+  const settles = decision === 'billed' || decision === 'not-billed'
+  if (!settles && doubt !== undefined) {
+    const why = decision === 'release' ? 'releasing it could bill it twice' : 'what AWS billed is not to be written off'
+    const then = decision === 'release' ? '' : '; what was not is in the balance then, to be written off'
     throw inWrongState(
-      `Record ${id} is ${doubt}, and releasing it could bill it twice. Find out what AWS billed, and settle it as billed or ` +
-        'as not billed.',
+      `Record ${id} is ${doubt}, and ${why}. Find out what AWS billed, and settle it as billed or as not billed${then}.`,
     )
   }
-  if (decision !== 'release' && doubt === undefined) {
+  if (settles && doubt === undefined) {
     throw inWrongState(
-      `Record ${id} is held as ${reason}: AWS has not billed it. Release it when the hindrance is over.`,
+      `Record ${id} is held as ${reason}: AWS has not billed it. Release it when the hindrance is over, or write it off.`,
     )
   }
   if (quantity === undefined) return
@@ -492,7 +532,12 @@ export function amountOf({ quantity, size }: Pick<BookedRecord, 'quantity' | 'si
 }
 
 /** Gives a record its new state, and its amount to whom it now belongs. */
-function move<Booked extends BookedRecord>(book: Book<Booked>, record: Booked, after: Transition, now: number): void {
+export function move<Booked extends BookedRecord>(
+  book: Book<Booked>,
+  record: Booked,
+  after: Transition,
+  now: number,
+): void {
   const { state, reason = null, refusals } = after
   const changed = record.state !== state
   if (changed || record.reason !== reason) {
@@ -541,7 +586,7 @@ function factsOf<Booked extends BookedRecord>(book: Book<Booked>, record: Booked
   return { state, reason: reason ?? undefined, quantity, attempts, refusals, probe, ended, inside, blocked }
 }
 
-function inWrongState(message: string): LedgerError {
+export function inWrongState(message: string): LedgerError {
   return new LedgerError('ERR_LEDGER_STATE', message)
 }
 

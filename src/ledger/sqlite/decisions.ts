@@ -1,32 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { hourOf } from '../hours.ts'
-import type { AuditNote, Decision } from '../ledger.ts'
-import { checkAttribution, decideRecord, giveBack, noSuchRecord, noSuchUsage, takeBalance } from '../rules/decisions.ts'
+import type { AuditEntry, AuditNote, DecisionResult, Period, RecordDecision } from '../ledger.ts'
+import {
+  type AboutRecord,
+  addUsage as addToSeries,
+  attempt,
+  checkAttribution,
+  type Decided,
+  decideRecord,
+  giveBack,
+  noSuchRecord,
+  noSuchUsage,
+  takeBalance,
+} from '../rules/decisions.ts'
+import {
+  amountOfHours,
+  attributionDetail,
+  attributionOf,
+  checkLeft,
+  hoursToAttribute,
+  refuseUndone,
+  sorted,
+  type UndoableEntry,
+  undoEntry,
+  undoneBy,
+  undoRecord,
+} from '../rules/undo.ts'
 import type { Piece } from '../sql/piece.ts'
-import { ACCOUNT, accountOf } from '../sql/rows.ts'
+import type { PieceRecord } from '../sql/piece-rows.ts'
+import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Row } from './database.ts'
-import { loadRecords, savePiece } from './piece.ts'
-import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage } from './series.ts'
+import { loadRecords, loadRecordsOf, savePiece } from './piece.ts'
+import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageOf } from './series.ts'
 
 /** Decisions that only a person can make, each with an entry in the audit trail. */
 
-export function decide(
+/** How many records one transaction decides, so that nobody waits for it long. */
+const RECORDS_PER_CHUNK = 250
+/** How long others get the lock after each, in milliseconds: who waits for it in SQLite looks only now and then. */
+const PAUSE = 20
+
+export async function decideAll(
   database: Database,
-  recordId: string,
-  decision: Decision,
+  decisions: readonly RecordDecision[],
   by: AuditNote,
-  quantity?: number,
-): void {
-  database.write(`decide about record ${recordId}`, () => {
-    const piece = loadRecords(database, 'record.id = ?', Number(recordId))
-    const record = piece.record(recordId)
-    if (record === undefined) throw noSuchRecord(recordId)
-    const { size } = piece.seriesOf(record)
-    const decided = decideRecord(piece, recordId, record, { decision, quantity, size }, by)
-    savePiece(database, piece)
-    writeAudit(database, { ...by, ...decided, ...namesOf(database, record.series), recordId })
+): Promise<DecisionResult[]> {
+  return await changeRecords(database, decisions, by, piece => (decision, record) => {
+    return decideRecord(piece, decision, record, piece.seriesOf(record).size, by)
   })
+}
+
+/** Begins in a transaction what is done to each of its records. */
+type Begin<Wanted> = (piece: Piece) => (wanted: Wanted, record: PieceRecord) => Decided
+
+/** Changes records, some in each transaction. */
+async function changeRecords<Wanted extends AboutRecord>(
+  database: Database,
+  wanted: readonly Wanted[],
+  by: AuditNote,
+  begin: Begin<Wanted>,
+): Promise<DecisionResult[]> {
+  const results: DecisionResult[] = []
+  for (let start = 0; start < wanted.length; start += RECORDS_PER_CHUNK) {
+    if (start > 0) await sleep(PAUSE)
+    const some = wanted.slice(start, start + RECORDS_PER_CHUNK)
+    const doing = wanted.length === 1 ? `decide about record ${some[0]?.recordId}` : 'decide about records'
+    results.push(...database.write(doing, () => changeSome(database, some, by, begin)))
+  }
+  return results
+}
+
+function changeSome<Wanted extends AboutRecord>(
+  database: Database,
+  some: readonly Wanted[],
+  by: AuditNote,
+  begin: Begin<Wanted>,
+): DecisionResult[] {
+  const piece = loadRecordsOf(
+    database,
+    some
+      .map(({ recordId }) => recordId)
+      .filter(isRecordId)
+      .map(Number),
+  )
+  const work = begin(piece)
+  const attempts = some.map(one =>
+    attempt(() => {
+      const record = isRecordId(one.recordId) ? piece.record(one.recordId) : undefined
+      if (record === undefined) throw noSuchRecord(one.recordId)
+      return { ...work(one, record), series: record.series, recordId: one.recordId, why: one.why ?? by.why }
+    }),
+  )
+  savePiece(database, piece)
+  const done = attempts.flatMap(one => ('done' in one ? [one.done] : []))
+  const entries = done.map(({ series, recorded, ...decided }) => {
+    if (recorded !== 0n) addUsage(database, 'usage', series, hourOf(by.now), recorded)
+    return { ...by, ...decided, ...namesOf(database, series) }
+  })
+  writeAudit(database, ...entries)
+  return attempts.map(one => ('done' in one ? { amount: one.done.amount } : one))
 }
 
 export function attribute(
@@ -35,60 +109,142 @@ export function attribute(
   dimension: string,
   customer: CustomerAccount,
   by: AuditNote,
+  period?: Period,
 ): bigint {
   return database.write(`attribute usage of ${accountKey}`, () => {
-    const from = takeWholeBalance(database, accountKey, dimension, by, customer)
-    const hour = hourOf(by.now)
-    const to = seriesId(database, accountId(database, customer), from.dimension, hour)
+    const { id, account, dimension: number } = seriesNamed(database, accountKey, dimension)
+    checkAttribution(account, customer)
+    const hours = hoursToAttribute(account, period, by)
+    const held = loadRecords(database, "record.state = 'held' AND record.series = ?", id)
+    giveBack(held, held.records, by.now)
+    savePiece(database, held)
+    const wanted = hours && ((total: bigint) => amountOfHours(recordedIn(database, id, hours), total))
+    const amount = takeFromBalance(database, id, by, wanted, hours?.hour)
+    const to = seriesId(database, accountId(database, customer), number, hourOf(by.now))
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
-    addUsage(database, 'open_usage', to, hour, from.amount)
-    const { amount, names } = from
-    writeAudit(database, { ...by, action: 'attribute', ...names, amount, detail: customer.key })
-    return from.amount
+    addUsage(database, 'open_usage', to, hourOf(by.now), amount)
+    const detail = attributionDetail(customer, hours)
+    writeAudit(database, { ...by, action: 'attribute', account, dimension, amount, detail })
+    return amount
   })
 }
 
 export function writeOff(database: Database, accountKey: string, dimension: string, by: AuditNote): bigint {
   return database.write(`write off the balance of ${accountKey}`, () => {
-    const { names, amount } = takeWholeBalance(database, accountKey, dimension, by)
-    writeAudit(database, { ...by, action: 'write-off', ...names, amount })
+    const { id, account } = seriesNamed(database, accountKey, dimension)
+    const amount = takeFromBalance(database, id, by)
+    writeAudit(database, { ...by, action: 'write-off', account, dimension, amount })
     return amount
   })
 }
 
-/**
- * Takes what a series has, of open hours too, from what is recorded, and says so in the usage of the present hour.
- *
- * @param to whom it is given to, if to anybody: with what is held that is surely not billed
- */
-function takeWholeBalance(
+export async function undo(
   database: Database,
-  accountKey: string,
-  dimension: string,
+  entries: readonly AuditEntry[],
+  by: AuditNote,
+): Promise<DecisionResult[]> {
+  const { records, balances, results } = sorted(entries)
+  const changed = await changeRecords(database, records, by, piece => {
+    const undone = undoneEntries(database)
+    return ({ entry }, record) => {
+      refuseUndone(entry, undone)
+      return undoRecord(piece, entry, record, piece.seriesOf(record).size, by)
+    }
+  })
+  for (const [index, { place }] of records.entries()) results[place] = changed[index] as DecisionResult
+  for (const { place, entry } of balances) {
+    const undone = attempt(() => undoBalance(database, entry, by))
+    results[place] = 'done' in undone ? { amount: undone.done } : undone
+  }
+  return results
+}
+
+function undoBalance(database: Database, entry: UndoableEntry, by: AuditNote): bigint {
+  const { number, action, account, dimension, amount } = entry
+  return database.write(`undo entry ${number} of the audit trail`, () => {
+    refuseUndone(entry, undoneEntries(database))
+    const given = action === 'attribute' ? attributionOf(entry) : undefined
+    if (given !== undefined) {
+      const { id } = seriesNamed(database, given.key, dimension)
+      takeFromBalance(database, id, by, left => {
+        checkLeft(entry, left)
+        return amount
+      })
+    }
+    const { id } = seriesNamed(database, account.key, dimension)
+    addUsage(database, 'open_usage', id, given?.hour ?? hourOf(by.now), amount)
+    writeAudit(database, undoEntry(entry, by))
+    return amount
+  })
+}
+
+/** The numbers of the entries that are undone. */
+function undoneEntries(database: Database): ReadonlySet<number | undefined> {
+  const rows = database.all("SELECT action, detail FROM audit WHERE action = 'undo'")
+  return new Set(rows.map(row => undoneBy(row as unknown as AuditEntry)))
+}
+
+/**
+ * Takes what a series has, of open hours too, from what is recorded, and says so in an hour's usage.
+ *
+ * @param wanted how much of all that there is; without it, all
+ * @param hour the present one by default
+ */
+function takeFromBalance(
+  database: Database,
+  id: number,
   { now }: AuditNote,
-  to?: CustomerAccount,
-): { names: SeriesNames; dimension: number; amount: bigint } {
+  wanted?: (total: bigint) => bigint,
+  hour = hourOf(now),
+): bigint {
+  let piece = loadSeries(database, 0, 'series.id = ?', id)
+  const [closed] = piece.series
+  if (closed === undefined) throw new Error(`there is no series ${id}`)
+  const open = [...usageOf(database, 'open_usage', 'series = ?', id)].reduce((sum, [, amount]) => sum + amount, 0n)
+  const amount = wanted?.(closed.balance + open)
+  if (amount !== undefined && amount <= closed.balance) {
+    addToSeries(closed, -amount)
+    savePiece(database, piece)
+    addUsage(database, 'usage', id, hour, -amount)
+    return amount
+  }
+  const used = takeOpenUsage(database, 0, 'series = ?', id)
+  if (used.series.length > 0) piece = used
+  const [series = closed] = piece.series
+  const whole = takeBalance(series, series)
+  savePiece(database, piece)
+  const taken = amount ?? whole
+  addUsage(database, 'usage', id, hour, -taken)
+  if (taken < whole) {
+    addUsage(database, 'usage', id, hourOf(now), taken - whole)
+    addUsage(database, 'open_usage', id, hourOf(now), whole - taken)
+  }
+  return taken
+}
+
+/** What was recorded of a series in some hours. */
+function recordedIn(database: Database, id: number, { from = 0, to = Number.MAX_SAFE_INTEGER }: Period): bigint {
+  const amounts = (['usage', 'open_usage'] as const).flatMap(table => [
+    ...usageOf(database, table, 'series = ? AND hour >= ? AND hour < ?', id, from, to),
+  ])
+  return amounts.reduce((sum, [, amount]) => sum + amount, 0n)
+}
+
+interface NamedSeries {
+  readonly id: number
+  readonly account: Account
+  /** Its number. */
+  readonly dimension: number
+}
+
+function seriesNamed(database: Database, accountKey: string, dimension: string): NamedSeries {
   const found = database.get(
     `SELECT series.id, series.dimension, ${ACCOUNT} FROM series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE account.key = ? AND dimension.name = ?`,
     ...[accountKey, dimension],
   )
   if (found === undefined) throw noSuchUsage(accountKey, dimension)
-  const id = found.id as number
-  if (to !== undefined) {
-    checkAttribution(accountOf(found), to)
-    const held = loadRecords(database, "record.state = 'held' AND record.series = ?", id)
-    giveBack(held, held.records, now)
-    savePiece(database, held)
-  }
-  const used = takeOpenUsage(database, 0, 'series = ?', id)
-  const piece: Piece = used.series.length > 0 ? used : loadSeries(database, 0, 'series.id = ?', id)
-  const [series] = piece.series
-  if (series === undefined) throw noSuchUsage(accountKey, dimension)
-  const amount = takeBalance(series, series)
-  savePiece(database, piece)
-  addUsage(database, 'usage', id, hourOf(now), -amount)
-  return { names: namesOf(database, id), dimension: found.dimension as number, amount }
+  return { id: found.id as number, account: accountOf(found), dimension: found.dimension as number }
 }
 
 interface SeriesNames {

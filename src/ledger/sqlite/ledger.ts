@@ -20,6 +20,7 @@ import type {
   CloseResult,
   CounterSources,
   Decision,
+  DecisionResult,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
@@ -29,6 +30,8 @@ import type {
   LedgerStatus,
   MeteringRecord,
   Note,
+  Period,
+  RecordDecision,
   RecordEntry,
   RecordsQuery,
   SettledRecord,
@@ -38,13 +41,14 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { onlyResult } from '../rules/decisions.ts'
 import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
 import { Batches } from './batches.ts'
 import { closeHours } from './closing.ts'
 import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
-import { attribute, decide, writeOff } from './decisions.ts'
+import { attribute, decideAll, undo, writeOff } from './decisions.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { forget } from './forgetting.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
@@ -208,15 +212,29 @@ export class SqliteLedger implements Ledger {
   }
 
   async decide(recordId: string, decision: Decision, by: AuditNote, quantity?: number): Promise<void> {
-    decide(this.#database, recordId, decision, by, quantity)
+    onlyResult(await this.decideAll([{ recordId, decision, quantity }], by))
   }
 
-  async attribute(accountKey: string, dimension: string, customer: CustomerAccount, by: AuditNote): Promise<bigint> {
-    return attribute(this.#database, accountKey, dimension, customer, by)
+  async decideAll(decisions: readonly RecordDecision[], by: AuditNote): Promise<DecisionResult[]> {
+    return await decideAll(this.#database, decisions, by)
+  }
+
+  async attribute(
+    accountKey: string,
+    dimension: string,
+    customer: CustomerAccount,
+    by: AuditNote,
+    period?: Period,
+  ): Promise<bigint> {
+    return attribute(this.#database, accountKey, dimension, customer, by, period)
   }
 
   async writeOff(accountKey: string, dimension: string, by: AuditNote): Promise<bigint> {
     return writeOff(this.#database, accountKey, dimension, by)
+  }
+
+  async undo(entries: readonly AuditEntry[], by: AuditNote): Promise<DecisionResult[]> {
+    return await undo(this.#database, entries, by)
   }
 
   prune(before: number, by?: AuditNote): Promise<number> {

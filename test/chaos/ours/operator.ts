@@ -1,4 +1,4 @@
-import type { RecordEntry } from '../../../src/ledger/ledger.ts'
+import type { RecordDecision, RecordEntry } from '../../../src/ledger/ledger.ts'
 import type { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import type { MarketplaceSimulator } from '../../../src/simulator/index.ts'
 import type { Customer } from '../customers.ts'
@@ -31,17 +31,18 @@ export class Operator {
     const held = all.filter(({ hour }) => hour + PATIENCE < time)
     if (held.length === 0) return
     const billed = this.#cloudTrail(Math.min(...held.map(({ hour }) => hour)))
-    for (const record of held) {
-      const series = this.#books.series(record.account.key, record.dimension)
-      const by = { who: 'operator', why: 'looked at', now: time }
-      if (record.reason === 'in-doubt' || record.reason === 'conflict') {
-        const taken = billed.get(`${record.region} ${series} ${record.hour}`) === record.quantity
-        await ledger.decide(record.id, taken ? 'billed' : 'not-billed', by)
-      } else if (this.#mended(record, series, time)) {
-        await ledger.decide(record.id, 'release', by)
-      } else continue
-      this.decisions++
-    }
+    const decisions = held.flatMap((record): RecordDecision[] => {
+      const { id: recordId, account, dimension, reason, region, hour, quantity } = record
+      const series = this.#books.series(account.key, dimension)
+      if (reason === 'in-doubt' || reason === 'conflict') {
+        const taken = billed.get(`${region} ${series} ${hour}`) === quantity
+        return [{ recordId, decision: taken ? 'billed' : 'not-billed' }]
+      }
+      return this.#mended(record, series, time) ? [{ recordId, decision: 'release' }] : []
+    })
+    const results = await ledger.decideAll(decisions, { who: 'operator', why: 'looked at', now: time })
+    for (const { error } of results) if (error !== undefined) throw error
+    this.decisions += decisions.length
   }
 
   /** What AWS has taken of ours, by region, series and hour. */

@@ -107,7 +107,10 @@ test('what went wrong: held records with the commands, who waits the longest, wh
         ...['in-doubt', 3],
         'marketplace-meter reconcile <path> --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
       ],
-      ['not-subscribed', 45, 'marketplace-meter release <id> --why "…" --ledger /data/ledger.sqlite'],
+      [
+        ...['not-subscribed', 45],
+        'marketplace-meter release --reason not-subscribed --why "…" --dry-run --ledger /data/ledger.sqlite',
+      ],
       ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
       [
         'over-maximum',

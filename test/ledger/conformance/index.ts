@@ -4,6 +4,7 @@ import { agreements } from './agreements.ts'
 import { answers } from './answers.ts'
 import { appends } from './appends.ts'
 import { auditTrail } from './audit-trail.ts'
+import { bulkDecisions } from './bulk-decisions.ts'
 import { bystanders } from './bystanders.ts'
 import { claims } from './claims.ts'
 import { clocks } from './clocks.ts'
@@ -18,6 +19,7 @@ import { guards } from './guards.ts'
 import { notSubscribed } from './not-subscribed.ts'
 import { questions } from './questions.ts'
 import { scenarios } from './scenario.ts'
+import { undoing } from './undoing.ts'
 import { windows } from './windows.ts'
 import { zeroQuantities } from './zero-quantities.ts'
 
@@ -41,6 +43,8 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   agreementEnds(name, scenario)
   agreements(name, scenario)
   decisions(name, scenario)
+  bulkDecisions(name, scenario)
+  undoing(name, scenario)
   questions(name, scenario)
   auditTrail(name, scenario)
   endpoints(name, scenario)

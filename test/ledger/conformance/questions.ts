@@ -3,21 +3,26 @@ import { describe } from 'node:test'
 import type { Span } from '../../../src/ledger/hours.ts'
 import { HOUR } from '../../../src/ledger/hours.ts'
 import type { StatementQuery } from '../../../src/ledger/ledger.ts'
+import { seeded } from '../../../src/simulator/random.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
 import {
   ALICE,
   BOB,
   BY,
+  CONFLICT,
   closing,
   DIMENSIONS,
+  DORA,
   ERIN,
   entry,
   hour,
+  lost,
   MARGIN,
   METERED,
   NOBODY,
   REFUSED,
   REQUESTS,
+  ROLLED_FORWARD,
   type Scene,
   TOKENS,
   UNIT,
@@ -160,6 +165,34 @@ export function questions(name: string, scenario: Scenario): void {
         assert.deepEqual(await quantities(), [[7n, 0n, 0n]])
       },
     )
+
+    scenario('hours, days and months of any history add up to its statement', async scene => {
+      const random = seeded(20_260_310)
+      const below = (most: number) => Math.floor(random() * most)
+      const outcomes = [METERED, METERED, REFUSED, CONFLICT, ROLLED_FORWARD, lost(0)]
+      // Around a day's and a month's end.
+      for (const n of [0, 22, 23, 24, 22 * 24 - 1, 22 * 24]) {
+        await scene.append(
+          [ALICE, DORA, NOBODY].flatMap(account =>
+            [REQUESTS, TOKENS].map(dimension =>
+              entry(account, dimension, Math.max(0, n - below(3)), BigInt(1 + below(3_000_000_000))),
+            ),
+          ),
+        )
+        await scene.close(n)
+        for (const record of await scene.claim(closing(n))) {
+          await scene.settle([record], outcomes[below(outcomes.length)] ?? METERED, closing(n))
+        }
+        await scene.ledger.expire(closing(n))
+        if (n === 23) await scene.ledger.register([{ ...TOKENS, size: 300n * UNIT }])
+      }
+      await scene.ledger.attribute(NOBODY.key, TOKENS.name, BOB, { ...BY, now: closing(22 * 24) })
+      await scene.ledger.writeOff(NOBODY.key, REQUESTS.name, { ...BY, now: closing(22 * 24) })
+      await scene.books.check(scene.ledger)
+      for (const by of ['hour', 'day', 'month'] as const) await scene.books.checkSpans(scene.ledger, by)
+      const states = new Set((await scene.ledger.records({ limit: 1000 })).map(({ state }) => state))
+      assert.ok(states.size >= 3, [...states].join())
+    })
 
     scenario('records, the youngest hour first', async scene => {
       await life(scene)

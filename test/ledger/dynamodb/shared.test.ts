@@ -39,6 +39,7 @@ import {
   DIMENSIONS,
   entry,
   GPU,
+  GUARDED,
   hour,
   METERED,
   NOBODY,
@@ -168,6 +169,37 @@ if (withoutJava) {
             )
           },
         )
+      })
+
+      test(`while many records are decided, with the ${loss} lost: each is decided once`, async () => {
+        const hours = [0, 1, 2, 3, 4]
+        const prepare = async (ledger: Ledger) => {
+          await ledger.register(DIMENSIONS)
+          for (const n of hours) {
+            const entries = customers.map(one => entry(one, GUARDED, n, 101))
+            await ledger.append({ writer: '7'.repeat(32), sequence: n + 1, entries })
+            await ledger.closeHours(closeOptions(closing(n)))
+          }
+        }
+        const decide = async (ledger: Ledger) => {
+          const held = await ledger.records({ state: 'held', limit: 1000 })
+          return await ledger.decideAll(
+            held.map(({ id, hour: at }) => ({ recordId: id, decision: at === hour(0) ? 'release' : 'write-off' })),
+            BY,
+          )
+        }
+        const writes = await dieEverywhere(server, loss, prepare, decide, async (other, write) => {
+          const results = await decide(other)
+          assert.ok(results.every(({ error }) => error === undefined))
+          if (loss === 'answer')
+            assert.ok(results.length < customers.length * hours.length, `it died at write ${write}`)
+          const lines = await other.statement()
+          assert.ok(lines.every(line => line.recorded === 101n * UNIT && line.balance === line.recorded))
+          const entries = await other.audit({ actions: ['release', 'write-off'], limit: 1000 })
+          assert.equal(new Set(entries.map(({ recordId }) => recordId)).size, entries.length)
+          assert.equal(entries.length, customers.length * hours.length)
+        })
+        assert.ok(writes > 0)
       })
 
       test(`while records are sent, with the ${loss} lost: each is billed once`, async () => {

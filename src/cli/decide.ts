@@ -1,0 +1,90 @@
+import { Command } from 'commander'
+import { LedgerError } from '../ledger/errors.ts'
+import type { Decision, Ledger, RecordDecision } from '../ledger/ledger.ts'
+import { addBulk, type BulkOptions } from './choice.ts'
+import { counted, decideRecords } from './decide-records.ts'
+import { CommandLineError } from './errors.ts'
+import { withLedger } from './open-ledger.ts'
+import { ledgerOption, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
+import { print } from './output.ts'
+import type { Planned } from './report/decisions.ts'
+import { eachRow, type FileRow, readRows } from './row-file.ts'
+
+const DECISIONS = Object.keys({
+  ...{ billed: 0, 'not-billed': 0, release: 0, 'write-off': 0 },
+} satisfies Record<Decision, 0>) as Decision[]
+
+export function decideCommand(): Command {
+  const command = new Command('decide')
+    .description('do with held records what a file says: "held --format csv", with its column "decision" filled in')
+    .argument('<file>', 'CSV with a header, or JSON; - is standard input')
+    .addOption(ledgerOption())
+  return addBulk(command)
+    .addOption(whoOption())
+    .addOption(whyOption())
+    .addOption(nowOption())
+    .addHelpText(
+      'after',
+      `
+  marketplace-meter held --reason restored --format csv > decisions.csv
+  marketplace-meter decide decisions.csv --why "…" --dry-run
+
+decision         billed, not-billed ("settle"), release or write-off; a row
+                 without one stays as it is
+billed_quantity  with billed, of what a restore holds: AWS billed only so much
+why              where it is not --why
+
+The others tell what it is about; only the id is read. What is decided already is
+left, so the same file again does what is not done yet.`,
+    )
+    .action(async (file: string, options: NoteOptions & BulkOptions) => {
+      const decisions = eachRow(readRows(file, ['id', 'decision']), decisionOf).filter(one => one !== undefined)
+      await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
+        const { planned, decided } = await plan(ledger, decisions)
+        if (decided > 0)
+          print(`Of what the file says ${counted(decided)} ${decided === 1 ? 'is' : 'are'} decided already.`)
+        await decideRecords(ledger, planned, options)
+      })
+    })
+}
+
+/** @throws CommandLineError where a row does not say a decision */
+function decisionOf({ cells }: FileRow): RecordDecision | undefined {
+  const { id, decision: text = '', billed_quantity: quantity, why } = cells
+  if (text === '') return undefined
+  const decision = DECISIONS.find(one => one === text.toLowerCase().replaceAll(/[ _]/g, '-'))
+  if (!id) throw new CommandLineError('Expected an id, got none.')
+  if (decision === undefined) {
+    throw new CommandLineError(`Expected ${DECISIONS.join(', ')} or nothing as decision, got ${JSON.stringify(text)}.`)
+  }
+  if (quantity && !(decision === 'billed' && /^[1-9]\d{0,9}$/.test(quantity))) {
+    throw new CommandLineError(
+      `Expected a whole billed_quantity above 0, with the decision billed, got ${JSON.stringify(quantity)}.`,
+    )
+  }
+  return { recordId: id, decision, ...(quantity && { quantity: Number(quantity) }), ...(why && { why }) }
+}
+
+/**
+ * What is still to be decided.
+ *
+ * @throws LedgerError where there is no such record
+ */
+async function plan(
+  ledger: Ledger,
+  decisions: readonly RecordDecision[],
+): Promise<{ planned: Planned[]; decided: number }> {
+  const ids = decisions.map(({ recordId }) => recordId)
+  const seen = new Set<string>()
+  const twice = ids.find(id => seen.size === seen.add(id).size)
+  if (twice !== undefined) throw new CommandLineError(`Expected each record once, got ${twice} twice.`)
+  const records = new Map((await ledger.records({ ids })).map(record => [record.id, record]))
+  const all = decisions.map((decision): Planned => {
+    const record = records.get(decision.recordId)
+    if (record !== undefined) return { record, decision }
+    const what = `There is no record ${JSON.stringify(decision.recordId)}; nothing was changed.`
+    throw new LedgerError('ERR_LEDGER_NOT_FOUND', what)
+  })
+  const planned = all.filter(({ record }) => record.state === 'held')
+  return { planned, decided: all.length - planned.length }
+}
