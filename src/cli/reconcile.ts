@@ -1,11 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { Command } from 'commander'
-import type { AuditNote, DecisionResult, Ledger, RecordDecision } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { EventError } from '../reconcile/errors.ts'
-import { type EventFile, eventFiles } from '../reconcile/event-files.ts'
-import { decisionOf, type Finding, reconcile } from '../reconcile/reconcile.ts'
+import { eventFiles, fileSource } from '../reconcile/event-files.ts'
+import type { EventSource } from '../reconcile/event-source.ts'
+import { needsPerson, type ReconcilableLedger, runReconciliation } from '../reconcile/run.ts'
 import { json } from '../text/json.ts'
-import { newGroup } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import {
@@ -21,7 +21,6 @@ import {
 import { print, printError, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import {
-  needsPerson,
   type ReconciliationReport,
   type ReportedFinding,
   reconciliationCsv,
@@ -31,6 +30,8 @@ import {
 import { reconcileUsageReport } from './usage-report.ts'
 
 interface Options extends CommonOptions {
+  cloudtrail?: true
+  region?: string[]
   usageReport?: string[]
   accountFeed?: string[]
   product?: string[]
@@ -54,6 +55,8 @@ export function reconcileCommand(): Command {
       '[path...]',
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
     )
+    .option('--cloudtrail', "ask CloudTrail's event history instead")
+    .option('--region <region>', 'where to ask; may be repeated. By default where the records were sent', collect)
     .addOption(ledgerOption())
     .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
@@ -81,14 +84,18 @@ export function reconcileCommand(): Command {
     .addHelpText(
       'after',
       `
-CloudTrail's event history has 90 days of each region, after about 15 minutes:
-
-  aws cloudtrail lookup-events --region eu-central-1 --lookup-attributes \\
-    AttributeKey=EventName,AttributeValue=BatchMeterUsage > events.json
+CloudTrail's event history has 90 days of each region, after about 15 minutes. It
+is asked with --cloudtrail, which takes @aws-sdk/client-cloudtrail, and
+credentials that may cloudtrail:LookupEvents: by default of what no run has
+reconciled yet, or is in doubt. A month of 2 million records takes a quarter of an
+hour, at the 2 requests a second that AWS answers.
 
 A trail's .json and .json.gz files have all services' events; of a folder all in
-it are read. Nothing is asked of AWS. CloudTrail is best effort: that an event is
-not there proves nothing. Gaps are shown: hours of a region without any event.
+it are read. Gaps of files are shown: hours of a region without any event.
+CloudTrail is best effort: that an event is not there proves nothing.
+
+What was read or searched without a gap is noted in the audit trail, and "verify"
+and "status" say up to where.
 
 An event proves that AWS billed a record, where a call of --caller got Success for
 its quantity; and that it did not, where the hour is billed with another quantity
@@ -107,11 +114,11 @@ neither records in doubt nor a day that is not complete yet explain.`,
       const [settle, settleAbsent, dryRun] = [options.settle, options.settleAbsent, options.dryRun].map(Boolean) as [
         ...[boolean, boolean, boolean],
       ]
-      const { caller: callers = [], usageReport } = options
+      const { caller: callers = [], usageReport, cloudtrail = false, region: regions } = options
       // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
       setFlagsFromString('--semi-space-growth-factor=1')
       if (usageReport !== undefined) {
-        if (paths.length > 0 || settle || settleAbsent || dryRun || callers.length > 0) {
+        if (paths.length > 0 || cloudtrail || settle || settleAbsent || dryRun || callers.length > 0) {
           throw new CommandLineError('Expected --usage-report without events, --caller, --settle or --dry-run.')
         }
         await reconcileUsageReport({ ...options, usageReport }, period)
@@ -120,8 +127,10 @@ neither records in doubt nor a day that is not complete yet explain.`,
       if (options.accountFeed !== undefined || options.product !== undefined) {
         throw new CommandLineError('Expected --account-feed and --product with --usage-report.')
       }
-      if (paths.length === 0) {
-        throw new CommandLineError("Expected files of CloudTrail's events, or --usage-report with AWS's usage report.")
+      if (paths.length === 0 && !cloudtrail) {
+        throw new CommandLineError(
+          "Expected files of CloudTrail's events, or --usage-report with AWS's usage report, or --cloudtrail.",
+        )
       }
       if ((settle || settleAbsent) && callers.length === 0) {
         throw new CommandLineError(
@@ -130,88 +139,63 @@ neither records in doubt nor a day that is not complete yet explain.`,
         )
       }
       if (dryRun && !settle && !settleAbsent) throw new CommandLineError('Expected --dry-run with --settle.')
-      const { files, others } = filesOf(paths)
-      const decides = (settle || settleAbsent) && !dryRun
-      await withLedger(options.ledger, decides ? 'write' : 'read', async ledger => {
+      if (cloudtrail && paths.length > 0) throw new CommandLineError('Expected files of events, or --cloudtrail.')
+      if (!cloudtrail && regions !== undefined) throw new CommandLineError('Expected --region with --cloudtrail.')
+      const { events, others } = cloudtrail
+        ? { events: { ...(regions !== undefined && { regions }) }, others: [] }
+        : filesOf(paths)
+      const work = async (ledger: ReconcilableLedger) => {
         const findings: ReportedFinding[] = []
         const shown = new Map<string, number>()
         let unsettled = 0
-        const report = (reported: ReportedFinding) => {
-          if (needsPerson(reported) || (dryRun && reported.settled !== undefined)) unsettled++
-          const kind = `${reported.verdict} ${reported.settled ?? ''}`
+        const onFinding = (finding: ReportedFinding) => {
+          if (needsPerson(finding) || (dryRun && finding.settled !== undefined)) unsettled++
+          const kind = `${finding.verdict} ${finding.settled ?? ''}`
           const count = (shown.get(kind) ?? 0) + 1
           shown.set(kind, count)
-          if (count <= options.limit) findings.push(reported)
+          if (count <= options.limit) findings.push(finding)
         }
-        const settling = new Settling(ledger, { who: options.who, why: '', now, group: newGroup() }, report)
-        const onFinding = async (finding: Finding) => {
-          const decided = decisionOf(finding, { settle, settleAbsent, now })
-          const { record } = finding
-          if (decided === undefined || record === undefined) report(finding)
-          else if (dryRun) report({ ...finding, settled: decided.decision, why: decided.why })
-          else await settling.add({ finding, decision: { recordId: record.id, ...decided } })
+        const run = {
+          ...{ events, callers, settle, settleAbsent, dryRun, now, who: options.who },
+          ...period,
+          onFinding,
         }
-        const result = await reconcile(ledger, { files, callers, ...period, onFinding })
-        await settling.end()
-        const all: ReconciliationReport = { result, findings, dryRun, others }
-        if (options.format === 'json') print(json(reconciliationJson(all)))
-        else if (options.format === 'csv') print(reconciliationCsv(all))
-        else print(reconciliationText(all, screen()))
+        const result = await runReconciliation(ledger, run)
+        const report: ReconciliationReport = { result, findings, dryRun, others }
+        if (options.format === 'json') print(json(reconciliationJson(report)))
+        else if (options.format === 'csv') print(reconciliationCsv(report))
+        else print(reconciliationText(report, screen()))
         if ([...shown.values()].some(count => count > options.limit)) {
           printError(`There are more than these ${options.limit} of a kind: see --limit, or narrow it down.`)
         }
         if (unsettled > 0 || result.unread.count > 0) process.exitCode = 1
-      })
+      }
+      const decides = (settle || settleAbsent) && !dryRun
+      await withLedger(options.ledger, decides ? 'write' : 'read', ledger =>
+        work(decides ? ledger : notedElsewhere(ledger, options.ledger)),
+      )
     })
 }
 
 const collect = (value: string, all: string[] = []) => [...all, value]
 
-function filesOf(paths: readonly string[]): { files: EventFile[]; others: string[] } {
+function filesOf(paths: readonly string[]): { events: EventSource[]; others: string[] } {
   try {
-    return eventFiles(paths, process.stdin)
+    const { files, others } = eventFiles(paths, process.stdin)
+    return { events: files.map(fileSource), others }
   } catch (error) {
     if (error instanceof EventError) throw new CommandLineError(error.message, { cause: error })
     throw error
   }
 }
 
-/** A finding, and what it proves. */
-interface Proven {
-  readonly finding: Finding
-  readonly decision: RecordDecision & { readonly decision: 'billed' | 'not-billed'; readonly why: string }
-}
-
-/** How many findings are settled together. */
-const SETTLED_AT_ONCE = 500
-
-/** Settles what findings prove, many at once. What was settled meanwhile, or may not be, is left as it is, and told. */
-class Settling {
-  readonly #ledger: Ledger
-  readonly #by: AuditNote
-  readonly #report: (reported: ReportedFinding) => void
-  #waiting: Proven[] = []
-
-  constructor(ledger: Ledger, by: AuditNote, report: (reported: ReportedFinding) => void) {
-    this.#ledger = ledger
-    this.#by = by
-    this.#report = report
-  }
-
-  async add(proven: Proven): Promise<void> {
-    this.#waiting.push(proven)
-    if (this.#waiting.length === SETTLED_AT_ONCE) await this.end()
-  }
-
-  async end(): Promise<void> {
-    const some = this.#waiting
-    this.#waiting = []
-    const decisions = some.map(({ decision }) => decision)
-    const results = await this.#ledger.decideAll(decisions, this.#by)
-    for (const [index, { finding, decision }] of some.entries()) {
-      const { error } = results[index] as DecisionResult
-      const { decision: settled, why } = decision
-      this.#report(error === undefined ? { ...finding, settled, why } : { ...finding, left: error.message })
-    }
+/** Who only looks opens a ledger of an older version as little as other commands do; the note alone is written. */
+function notedElsewhere(ledger: Ledger, address: string): ReconcilableLedger {
+  return {
+    records: query => ledger.records(query),
+    audit: query => ledger.audit(query),
+    answers: () => ledger.answers(),
+    decideAll: (...decisions) => ledger.decideAll(...decisions),
+    note: note => withLedger(address, 'write', writable => writable.note(note)),
   }
 }

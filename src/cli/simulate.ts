@@ -114,6 +114,7 @@ async function simulate(options: Options): Promise<void> {
 
 Point any AWS SDK at it:
   export AWS_ENDPOINT_URL_MARKETPLACE_METERING=${url}
+  export AWS_ENDPOINT_URL_CLOUDTRAIL=${url}
   export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
 
 What does not read the first of them, such as an older AWS CLI or boto3, is told:
@@ -122,7 +123,7 @@ What does not read the first of them, such as an older AWS CLI or boto3, is told
 What AWS tells of agreements, over SQS's wire:
   aws sqs receive-message --endpoint-url ${url} --queue-url ${queueUrl}
 
-What CloudTrail writes of it:
+What CloudTrail writes of it, which "marketplace-meter reconcile --cloudtrail" asks:
   aws cloudtrail lookup-events --endpoint-url ${url} --lookup-attributes AttributeKey=EventName,AttributeValue=BatchMeterUsage
 
 What it has billed:

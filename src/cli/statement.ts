@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import type { Span } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
+import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { CommandLineError } from './errors.ts'
@@ -97,5 +98,6 @@ export async function readStatement(
   const part = { ...period, ...(by !== undefined && { by }) }
   const lines = Object.keys(part).length > 0 ? await ledger.statement({ ...whose, ...part }) : allTime
   const agreements = new Map((await ledger.agreements(customer)).map(agreement => [agreement.account.key, agreement]))
-  return { now, period, allTime, lines, agreements, ...(by !== undefined && { by }) }
+  const reconciled = await reconciledRegions(ledger)
+  return { now, period, allTime, lines, agreements, reconciled, ...(by !== undefined && { by }) }
 }

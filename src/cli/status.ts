@@ -8,6 +8,7 @@ import { recentAlarms } from '../metering/counter-alarms.ts'
 import { Endpoints } from '../metering/endpoints.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
+import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
 import { errorText } from './errors.ts'
@@ -35,7 +36,8 @@ With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to look at (held, in
 doubt, without a customer, usage that AWS does not take though there is an
 agreement, more than AWS takes in an hour, counters that were not simply counted,
-a process that would send elsewhere than the ledger's records go),
+a process that would send elsewhere than the ledger's records go, what a
+reconciliation with AWS has found),
 and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
     )
@@ -69,9 +71,10 @@ async function read(options: Options): Promise<LedgerOverview> {
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
+    const reconciled = await reconciledRegions(ledger)
     const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
     const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
-    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused }
+    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused, reconciled }
   })
 }
 

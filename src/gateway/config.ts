@@ -21,6 +21,7 @@ import type { TokenSender } from './otlp/senders.ts'
 /** What a gateway's configuration file says, checked, with what holds where it says nothing. Times in milliseconds. */
 export interface GatewayConfig extends Required<Pick<Settings, 'listen' | 'metering' | 'telemetry' | 'statusPage'>> {
   readonly events?: EventOptions
+  readonly reconcile?: NonNullable<Settings['reconcile']>
   readonly usage: UsageOptions
   readonly region: string
   /** The ledger's address, or a reference to it. */
@@ -163,12 +164,22 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
     report(`ledger: expected ${expected} in MARKETPLACE_LEDGER, got ${ledgerName(env.MARKETPLACE_LEDGER as string)}`)
   }
   if (settings?.region === undefined) return undefined
-  const { region, listen, metering, telemetry, statusPage } = settings
+  const { region, listen, metering, telemetry, statusPage, reconcile } = settings
   const events = eventsOf(settings.events, usage, report)
   // That of the environment is relative to the working directory, as for other commands.
   const ledger = settings.ledger === undefined ? env.MARKETPLACE_LEDGER : inFolder(folder, settings.ledger)
   if (ledger === undefined) return undefined
-  return { usage, region, ledger, listen, metering, telemetry, statusPage, ...(events && { events }) }
+  return {
+    usage,
+    region,
+    ledger,
+    listen,
+    metering,
+    telemetry,
+    statusPage,
+    ...(events && { events }),
+    ...(reconcile && { reconcile }),
+  }
 }
 
 /** Where events come to, and of which product. */

@@ -10,6 +10,7 @@ import { type ParsedOptions, parseOptions } from '../metering/options.ts'
 import { Reporter } from '../metering/reporter.ts'
 import { Supply } from '../metering/supply.ts'
 import { Tenants } from '../metering/tenants.ts'
+import { cloudTrailClient } from '../reconcile/search-client.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import { checkSenders } from './check-senders.ts'
@@ -29,6 +30,7 @@ import { startHttpReceiver } from './otlp/http-receiver.ts'
 import type { Receiver, TlsOptions } from './otlp/options.ts'
 import type { Refused } from './otlp/refusal.ts'
 import { ANYONE, CERTIFIED, type Sender, Senders, type TokenSender } from './otlp/senders.ts'
+import { Reconciling } from './reconciling.ts'
 
 /** How long requests that were accepted may take to be answered when the gateway is closed. */
 const CLOSE_TIMEOUT = 10 * SECOND
@@ -106,6 +108,7 @@ export class Gateway {
         receivers.http = await startHttpReceiver({ ...common, ...http, other })
       }
       await pipeline.follow(options)
+      await pipeline.reconcile(options)
       if (grpc !== undefined) {
         const ready = async () => isReady(await readiness.results())
         receivers.grpc = await startGrpcReceiver({ ...common, ...grpc, ready })
@@ -167,6 +170,7 @@ const OWN_OPTIONS: readonly (keyof ServingOptions)[] = [
     'readers',
     'resource',
     'events',
+    'reconcile',
     'ledgerAddress',
   ] as const),
 ]
@@ -183,10 +187,11 @@ class Pipeline {
   readonly #supply: Supply
   readonly #prometheus = new PrometheusReader()
   readonly #meterProvider: MeterProvider
+  readonly #reconciling: Reconciling | undefined
   #events: AgreementConsumer | undefined
 
   constructor(options: GatewayOptions) {
-    const { readers = [], resource, ledger } = options
+    const { readers = [], resource, ledger, reconcile } = options
     this.#options = parseOptions(options, OWN_OPTIONS)
     this.#ledger = ledger
     const { usage, now: clock } = this.#options
@@ -214,6 +219,13 @@ class Pipeline {
     const { consoleWarnings } = this.#options
     this.reporter = new Reporter(this.#meterProvider, now, { supply: this.#supply, consoleWarnings })
     this.#activity = new Activity(now)
+    // Of what is not sent AWS has nothing.
+    if (reconcile !== undefined && !this.#options.dryRun) {
+      this.#reconciling = new Reconciling({
+        ...{ ...reconcile, ledger, now },
+        report: report => this.reporter.reconciliation(report),
+      })
+    }
     this.intake = new Intake({
       ...{ mapper: this.#mapper, ledger, tenants, now },
       report: (report, { name }) => this.reporter.mapped(report, name === ANYONE.name ? undefined : name),
@@ -267,6 +279,13 @@ class Pipeline {
     })
   }
 
+  /** Holds the ledger against what AWS has, from now on. */
+  async reconcile({ reconcile }: GatewayOptions): Promise<void> {
+    // That the package is missing is told at once, and not by a log of tomorrow.
+    if (reconcile !== undefined && reconcile.clientFor === undefined) await cloudTrailClient(this.#options.region)
+    this.#reconciling?.start()
+  }
+
   readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
     return new Readiness(
@@ -295,6 +314,7 @@ class Pipeline {
         now,
         closeDelay,
         dryRun,
+        reconcileFault: () => this.#reconciling?.fault,
       },
       readiness,
       metrics: () => this.#prometheus.text(),
@@ -306,7 +326,7 @@ class Pipeline {
   }
 
   async end(timeout?: number): Promise<void> {
-    await this.#events?.stop()
+    await Promise.all([this.#events?.stop(), this.#reconciling?.stop()])
     this.#metering.end()
     // Side by side: AWS and whoever takes our own metrics may both hang.
     await Promise.all([

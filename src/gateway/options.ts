@@ -5,6 +5,7 @@ import type { MeteringOptions } from '../metering/options.ts'
 import type { UsageOptions } from '../usage/options.ts'
 import type { ReceiverOptions } from './otlp/options.ts'
 import type { TokenSender } from './otlp/senders.ts'
+import type { ReconcileOptions } from './reconciling.ts'
 
 /** What is measured and sold, who the customer is, and how it is metered: as for the exporter. */
 export type GatewayOptions = UsageOptions & ServingOptions
@@ -34,6 +35,8 @@ export interface ServingOptions extends Omit<MeteringOptions, 'ledger' | 'meterP
   readonly resource?: MeterProviderOptions['resource']
   /** Where AWS's agreement events come to, so that a customer's usage is metered by its agreement. None by default. */
   readonly events?: EventOptions
+  /** Ask CloudTrail every so often what AWS has, and hold it against the ledger. Not by default. */
+  readonly reconcile?: ReconcileOptions
   /** The ledger's address, for commands that the status page shows. */
   readonly ledgerAddress?: string
 }

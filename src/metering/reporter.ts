@@ -29,6 +29,21 @@ export interface AgreementReport {
   readonly isLast?: boolean
 }
 
+/** What a reconciliation with AWS came to, as whoever does it tells it. */
+export type ReconciliationReport =
+  | { readonly type: 'until'; readonly regions: readonly { region: string; hours: readonly { to: number }[] }[] }
+  | { readonly type: 'fault'; readonly message: string }
+  | {
+      readonly type: 'reconciled'
+      readonly region: string
+      readonly from: number
+      readonly to: number
+      readonly agreed: number
+      readonly settled: number
+      /** How many findings a person has to look at, by what they are; what it means, and what shows them. */
+      readonly found: readonly { readonly kind: string; readonly count: number; readonly message: string }[]
+    }
+
 export interface ReporterOptions {
   /** What is known of what comes in. */
   readonly supply?: Supply
@@ -55,6 +70,8 @@ export class Reporter {
   readonly #saidAt = new Map<string, number>()
   readonly #onConsoleAt = new Map<string, number>()
   #status: LedgerStatus | undefined
+  /** By region, up to when it is reconciled with AWS. */
+  readonly #reconciled = new Map<string, number>()
   /** By dimension. */
   readonly #overflow = new Map<string, Overflow>()
   /** Whether records of a region are not sent, since this process would send them elsewhere than the ledger's go. */
@@ -100,6 +117,7 @@ export class Reporter {
       status: this.#status,
       supply: this.#supply,
       overflow: this.#overflow,
+      reconciled: this.#reconciled,
       elsewhere: this.#elsewhere,
       now: this.#now(),
     })) {
@@ -146,6 +164,30 @@ export class Reporter {
     if (level === 'info') diag.info(printable(withoutCustomers(message), LONGEST_MESSAGE))
     // Each that goes to the dead-letter queue is told: a person has to look at it there.
     else this.#say(level, isLast ? `dead letter ${messageId}` : `${type} ${event?.id ?? ''}`, message)
+  }
+
+  /** What holding the ledger against CloudTrail has found. */
+  reconciliation(report: ReconciliationReport): void {
+    if (report.type === 'until') {
+      for (const { region, hours } of report.regions) {
+        const last = hours.at(-1)
+        if (last !== undefined) this.#reconciled.set(region, last.to)
+      }
+      return
+    }
+    if (report.type === 'fault') {
+      this.#say('error', 'reconcile', `The ledger could not be reconciled with AWS. ${sentence(report.message)}.`)
+      return
+    }
+    const { region, from, to, agreed, settled, found } = report
+    diag.info(
+      `Reconciled with CloudTrail in ${region}, ${iso(from)} to ${iso(to)}: ${agreed} records are as the ledger has them, ` +
+        `${settled} were settled.`,
+    )
+    for (const { kind, count, message } of found) {
+      this.#instruments?.reconciliationFindings.add(count, { region, verdict: kind })
+      this.#tell('error', `reconciled ${region} ${kind}`, message)
+    }
   }
 
   /** There is usage of a tenant of whom the ledger knows no agreement. */
@@ -467,6 +509,11 @@ function instruments(meterProvider: MeterProvider) {
       unit: '{record}',
       description: 'Usage records whose hour somebody else has metered.',
     }),
+    reconciliationFindings: meter.createCounter('marketplace.reconciliation.findings', {
+      unit: '{record}',
+      description:
+        'What a person has to look at, since AWS does not have it as the ledger does, by region and verdict.',
+    }),
     requestDuration: meter.createHistogram('marketplace.metering.request.duration', {
       unit: 's',
       description: 'Duration of BatchMeterUsage requests.',
@@ -495,6 +542,10 @@ function instruments(meterProvider: MeterProvider) {
         unit: 'h',
         description:
           'How many hours of records a customer is behind, by dimension, since more is used in an hour than a record takes.',
+      }),
+      reconciledAge: meter.createObservableGauge('marketplace.reconciliation.age', {
+        unit: 's',
+        description: 'How long ago the last hour ended that was held against what AWS has, by region.',
       }),
       elsewhere: meter.createObservableGauge('marketplace.metering.endpoint.refused', {
         unit: '1',
@@ -563,6 +614,7 @@ interface Facts {
   readonly overflow: ReadonlyMap<string, Overflow>
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
+  readonly reconciled: ReadonlyMap<string, number>
   readonly now: number
 }
 
@@ -583,6 +635,7 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   }),
   overflow: ({ overflow, now }) =>
     [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
+  reconciledAge: ({ reconciled, now }) => [...reconciled].map(([region, to]) => [age(to, now), { region }]),
   elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { EventError } from './errors.ts'
 import { readEvent, type TrailEvent } from './event.ts'
+import type { EventSource } from './event-source.ts'
 import { JsonObjects } from './json-objects.ts'
 
 export interface EventFile {
@@ -61,6 +62,12 @@ function byPath(a: Entry, b: Entry): number {
 const file = (path: string): EventFile => ({
   name: path,
   open: () => createReadStream(path, { highWaterMark: 1 << 16 }),
+})
+
+/** A file as a source of events. */
+export const fileSource = (file: EventFile): EventSource => ({
+  name: file.name,
+  read: ({ take, unreadable }) => readEventFile(file, take, unreadable),
 })
 
 /**

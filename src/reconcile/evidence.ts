@@ -48,6 +48,7 @@ export class Evidence {
         hour INTEGER NOT NULL, series INTEGER NOT NULL, quantity INTEGER NOT NULL, outcome INTEGER NOT NULL,
         record TEXT, event INTEGER NOT NULL
       ) STRICT;
+      CREATE INDEX sighting_hour ON sighting (hour, series);
       BEGIN`)
     this.#addEvent = this.#database.prepare(
       'INSERT OR IGNORE INTO event (event, request, time, caller) VALUES (?, ?, ?, ?)',
@@ -86,7 +87,7 @@ export class Evidence {
 
   /** All has come: what follows reads. */
   complete(): void {
-    this.#database.exec('COMMIT; CREATE INDEX sighting_hour ON sighting (hour, series)')
+    this.#database.exec('COMMIT')
   }
 
   /** The hours that were metered, the oldest first. */

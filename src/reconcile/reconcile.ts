@@ -1,15 +1,16 @@
 import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
-import { Coverage, type RegionCoverage } from './coverage.ts'
+import { Coverage, type RegionCoverage, type Span } from './coverage.ts'
+import { EventError, SearchError } from './errors.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
-import { type EventFile, readEventFile } from './event-files.ts'
+import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { type Judgement, judge, type Verdict } from './judgement.ts'
 import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
 
 export interface ReconcileOptions {
-  readonly files: readonly EventFile[]
+  readonly events: readonly EventSource[]
   /** Whose calls are this ledger's: ARNs of roles, users or sessions. */
   readonly callers: readonly string[]
   /** Only hours from this instant on, and before that one. */
@@ -26,10 +27,23 @@ export interface Finding extends Judgement {
   readonly record: RecordEntry | undefined
   /** The search has no gap where AWS could have taken the record. */
   readonly complete: boolean
+  /** Whether it is of the hours that the run has reconciled. */
+  readonly reconciled: boolean
+}
+
+/** The hours of a region that were read whole, and what was found of them. */
+export interface ReconciledHours extends Span {
+  readonly region: string
+  readonly verdicts: ReadonlyMap<Verdict, number>
+  /** Calls whose records or answers CloudTrail has left out, of the whole run. */
+  readonly leftOut: number
 }
 
 export interface Reconciliation {
   readonly files: number
+  readonly reconciled: readonly ReconciledHours[]
+  /** Regions of which the ledger has records of these hours, and no event was read or asked for. */
+  readonly otherRegions: readonly string[]
   readonly regions: readonly RegionCoverage[]
   readonly callers: readonly CallerFigures[]
   readonly verdicts: ReadonlyMap<Verdict, VerdictFigures>
@@ -81,32 +95,63 @@ export async function reconcile(
   const evidence = new Evidence()
   try {
     const coverage = new Coverage()
-    const unread = await readAll(options.files, evidence, coverage)
-    return { files: options.files.length, ...(await new Matching(ledger, options, evidence, coverage).run()), unread }
+    const unread = await readAll(options.events, evidence, coverage)
+    const files = options.events.filter(({ asked }) => !asked).length
+    const { strange, ...result } = await new Matching(ledger, options, evidence, coverage).run()
+    for (const region of strange) tell(unread, strangeText(region))
+    return { files, ...result, unread }
+  } catch (error) {
+    throw isTemporaryFile(error) ? new EventError(NO_ROOM, { cause: error }) : error
   } finally {
     evidence.close()
   }
 }
 
-async function readAll(
-  files: readonly EventFile[],
-  evidence: Evidence,
-  coverage: Coverage,
-): Promise<Reconciliation['unread']> {
-  const unread = { count: 0, first: [] as string[] }
-  for (const file of files) {
-    await readEventFile(
-      file,
-      event => {
-        if (event.call === undefined || evidence.add(event.call, event.time)) coverage.add(event)
-      },
-      problem => {
-        unread.count++
-        coverage.broken = true
-        if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
-      },
-    )
+/** A ledger's own have another name by then. */
+const isTemporaryFile = (error: unknown): boolean => (error as NodeJS.ErrnoException)?.code === 'ERR_SQLITE_ERROR'
+
+const NO_ROOM =
+  'Events are gathered in a temporary file, which cannot be written: make room where TMPDIR says, or have it name a folder ' +
+  'that can be written.'
+
+interface Unread {
+  count: number
+  readonly first: string[]
+}
+
+function tell(unread: Unread, problem: string): void {
+  unread.count++
+  if (unread.first.length < MOST_UNREAD) unread.first.push(problem)
+}
+
+const strangeText = (region: string) =>
+  `The events of ${region} show no call of this ledger, which has records there: are they of the AWS account that meters ` +
+  '(the credentials that CloudTrail was asked with), and of the right time? Nothing there is taken for complete.'
+
+async function readAll(sources: readonly EventSource[], evidence: Evidence, coverage: Coverage): Promise<Unread> {
+  const unread: Unread = { count: 0, first: [] }
+  const failed: SearchError[] = []
+  for (const source of sources) {
+    try {
+      await source.read({
+        take: event => {
+          if (event.call === undefined || evidence.add(event.call, event.time)) coverage.add(event, source.asked)
+        },
+        unreadable: problem => {
+          coverage.broken = true
+          tell(unread, problem)
+        },
+        searched: (region, span) => coverage.search(region, span),
+      })
+    } catch (error) {
+      if (!(error instanceof SearchError)) throw error
+      failed.push(error)
+      tell(unread, error.message)
+    }
   }
+  // Of nothing there is nothing to report.
+  const [first] = failed
+  if (first !== undefined && failed.length === sources.length && coverage.span === undefined) throw first
   evidence.complete()
   return unread
 }
@@ -118,6 +163,9 @@ class Matching {
   readonly #coverage: Coverage
   readonly #callers = new Map<string, CallerFigures>()
   readonly #verdicts = new Map<Verdict, VerdictFigures>()
+  readonly #stretches = new Map<string, Span & { readonly verdicts: Map<Verdict, number> }>()
+  /** Of which the ledger has records that were sent. */
+  readonly #ledgerRegions = new Set<string>()
   readonly #isOurs: ((caller: Caller) => boolean) | undefined
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
@@ -137,7 +185,7 @@ class Matching {
     this.#isOurs = ours.size === 0 ? undefined : ({ principal, arn }) => ours.has(principal) || ours.has(arn)
   }
 
-  async run(): Promise<Omit<Reconciliation, 'files' | 'unread'>> {
+  async run(): Promise<Omit<Reconciliation, 'files' | 'unread'> & { strange: string[] }> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
     const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
     this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
@@ -145,6 +193,12 @@ class Matching {
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
     const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
+    for (const region of within === undefined ? [] : this.#coverage.regionNames) {
+      const stretch = this.#coverage.stretch(region, within as Span)
+      if (stretch !== undefined) this.#stretches.set(region, { ...stretch, verdicts: new Map() })
+    }
+    const strange = await this.#strangeRegions()
+    for (const region of strange) this.#coverage.doubt(region)
     const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
     const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
     for (const hour of others) await this.#hour(hour, await recordsOf(this.#ledger, hour, hour + HOUR))
@@ -154,13 +208,44 @@ class Matching {
     }
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
+    const regions = this.#coverage.regions()
+    // Where there is nothing to be seen, nothing is missing.
+    const suspect = strange.filter(name => this.#ledgerRegions.has(name))
     return {
-      regions: this.#coverage.regions(),
+      ...{ regions, strange: suspect },
+      otherRegions: [...this.#ledgerRegions].filter(name => !this.#coverage.regionNames.includes(name)).sort(),
+      reconciled: regions.flatMap(({ region, leftOut, calls, searched }) => {
+        const stretch = this.#stretches.get(region)
+        // A trail has other services' events of regions in which nothing is metered.
+        const isMetered = calls > 0 || searched.length > 0 || this.#ledgerRegions.has(region)
+        return stretch === undefined || !isMetered || suspect.includes(region) ? [] : [{ region, ...stretch, leftOut }]
+      }),
       callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
       verdicts: this.#verdicts,
       inDoubtElsewhere: elsewhere.length,
       pruned: this.#pruned,
     }
+  }
+
+  /**
+   * Those whose events show no call with a record of the ledger's: of another AWS account there are none, too, and that
+   * would seem to prove that AWS has billed nothing.
+   */
+  async #strangeRegions(): Promise<string[]> {
+    const regions = this.#coverage.regions()
+    const strange = new Set(regions.map(({ region }) => region))
+    const called = regions.filter(({ calls }) => calls > 0)
+    for (const hour of this.#evidence.hours().reverse()) {
+      if (!called.some(({ region }) => strange.has(region))) break
+      const seen = this.#evidence.ofHour(hour)
+      if (![...seen.values()].some(([first]) => first !== undefined && strange.has(first.series.region))) continue
+      for (const record of await recordsOf(this.#ledger, hour, hour + HOUR)) {
+        const sightings = seen.get(seriesKey(seriesOf(record))) ?? []
+        if (sightings.some(({ quantity }) => quantity === record.quantity)) strange.delete(record.region)
+      }
+      await setImmediate()
+    }
+    return [...strange]
   }
 
   async #hour(hour: number, records: readonly RecordEntry[]): Promise<void> {
@@ -180,13 +265,15 @@ class Matching {
       const sightings = seen.get(key) ?? []
       seen.delete(key)
       const complete = completeIn(record.region)
+      if (record.attempts > 0) this.#ledgerRegions.add(record.region)
       const attemptsKnown = hour > this.#restoredAt
       const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
       if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
       const { verdict, shown } = judgement
-      this.#add(verdict, shown, record, series)
+      const reconciled = this.#add(verdict, hour, shown, record, series)
       // Nearly all are quiet: nothing is made of them, nor waited for.
-      if (!QUIET.has(verdict)) await this.#options.onFinding({ ...judgement, series, hour, record, complete })
+      if (!QUIET.has(verdict))
+        await this.#options.onFinding({ ...judgement, series, hour, record, complete, reconciled })
     }
     for (const sightings of seen.values()) {
       const shown = sightings.filter(({ outcome }) => outcome === 'success')
@@ -196,23 +283,29 @@ class Matching {
         this.#pruned++
         continue
       }
-      this.#add('foreign', shown, undefined, first.series)
-      const found = { series: first.series, hour, record: undefined, complete: true }
+      const reconciled = this.#add('foreign', hour, shown, undefined, first.series)
+      const found = { series: first.series, hour, record: undefined, complete: true, reconciled }
       await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
     }
   }
 
+  /** Returns whether it is of the hours that are reconciled. */
   #add(
     verdict: Verdict,
+    hour: number,
     shown: readonly Sighting[],
     record: RecordEntry | undefined,
-    { dimension }: EventSeries,
-  ): void {
+    { region, dimension }: EventSeries,
+  ): boolean {
     const figures = this.#verdicts.get(verdict) ?? { records: 0, quantities: new Map() }
     this.#verdicts.set(verdict, figures)
     figures.records++
     const quantity = shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
     figures.quantities.set(dimension, (figures.quantities.get(dimension) ?? 0) + quantity)
+    const stretch = this.#stretches.get(region)
+    if (stretch === undefined || hour < stretch.from || hour >= stretch.to) return false
+    stretch.verdicts.set(verdict, (stretch.verdicts.get(verdict) ?? 0) + 1)
+    return true
   }
 
   #count({ caller, outcome, time }: Sighting): void {

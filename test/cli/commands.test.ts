@@ -92,7 +92,8 @@ describe('commands that look', () => {
     assert.match(held.stdout, /^in-doubt: 1 record/)
     assert.match(audit.stdout, /^No entries/)
     const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
-    assert.deepEqual(equation, { series: 7, equationHolds: true, breaches: [] })
+    const reconciled = [{ region: 'us-east-1', until: null, hours: [], open: {}, leftOut: 0 }]
+    assert.deepEqual(equation, { series: 7, equationHolds: true, breaches: [], reconciled })
     assert.deepEqual([verdict.entries, verdict.breaks], [0, []])
     // Nothing but a terminal gets colours.
     for (const { stdout } of [status, records, held]) assert.ok(!stdout.includes('\u001b'))

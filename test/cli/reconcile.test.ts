@@ -7,6 +7,7 @@ import { parse } from 'csv-parse/sync'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { Metered } from '../reconcile/metered.ts'
 import { type Call, eventOf, lookupOutput, METER, otherEvent } from '../reconcile/trail.ts'
 import { folder, LATEST, run, seededLedger } from './support.ts'
 
@@ -57,6 +58,18 @@ async function seeded(t: TestContext, events: Record<string, unknown>[]) {
 
 /** Other services' events in each hour, so that a search is complete. */
 const covered = () => Array.from({ length: 80 }, (_, n) => otherEvent(EARLIER + (n - 4) * HOUR + 20 * MINUTE))
+
+/** What AWS has taken of the ledger's record 2: by that the events are of its account. */
+const taken = () =>
+  eventOf({
+    ...{ product: 'prod', at: EARLIER + HOUR + 10 * MINUTE },
+    records: [
+      {
+        ...{ timestamp: EARLIER + HOUR - 1000, said: 'Success', accountId: ACME, dimension: 'inference-requests' },
+        ...{ quantity: 90, meteringRecordId: 'a1b2c3d4-0000-4000-8000-000000000002' },
+      },
+    ],
+  })
 
 test('reconcile says of each record what AWS has, and settles what an event proves', async t => {
   const { path, command } = await seeded(t, calls().map(eventOf))
@@ -141,7 +154,7 @@ test('reconcile says of each record what AWS has, and settles what an event prov
 
 test('no event proves nothing: with a gap, or where it is not said, nothing is settled by it', async t => {
   const gap = (event: Record<string, unknown>) => !String(event.eventTime).startsWith('2026-11-20T13')
-  const whole = covered()
+  const whole = [...covered(), taken()]
   const { directory, path, command } = await seeded(t, whole)
   const verdicts = async (...args: string[]) => {
     const { stdout, status } = await command('--format', 'json', ...args)
@@ -151,10 +164,16 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     )
     return { status, told, gaps: regions[0].gaps }
   }
-  // Records 2 and 5 are metered, and AWS has neither; record 1 is in doubt.
+  // Record 5 is metered, and AWS does not have it; record 1 is in doubt.
   const all = await verdicts('--settle', '--caller', METER)
   assert.deepEqual([all.status, all.gaps], [1, []])
-  assert.deepEqual(all.told.sort(), ['absent 1 null', 'missing 2 null', 'missing 5 null'])
+  assert.deepEqual(all.told.sort(), ['absent 1 null', 'missing 5 null'])
+  // Of another account there is no call of this ledger, which proves nothing.
+  writeFileSync(join(directory, 'events.json'), lookupOutput(covered()))
+  const strange = await command('--settle-absent', '--caller', METER)
+  assert.match(strange.stdout, /in doubt, and no event proves anything +1 /)
+  assert.match(strange.stdout, /events of us-east-1 show no call of this ledger, .* of the AWS account that meters/)
+  writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const early = await run([
     ...['reconcile', join(directory, 'events.json'), '--settle-absent', '--caller', METER, '--ledger', path],
     ...['--now', '2026-11-22T06:00Z', '--format', 'json'],
@@ -174,15 +193,87 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   assert.equal(cut.status, 1)
   assert.match(
     cut.stdout,
-    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 80: it ends in the middle/m,
+    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 81: it ends in the middle/m,
   )
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const settled = await verdicts('--settle-absent', '--caller', METER)
-  assert.deepEqual(settled.told.sort(), ['absent 1 not-billed', 'missing 2 null', 'missing 5 null'])
+  assert.deepEqual(settled.told.sort(), ['absent 1 not-billed', 'missing 5 null'])
   const ledger = new SqliteLedger({ path, readOnly: true })
   t.after(() => ledger.close())
-  const [entry] = await ledger.audit({ limit: 1 })
+  const [entry] = await ledger.audit({ actions: ['settle'], limit: 1 })
   assert.match(entry?.why ?? '', /^no event of CloudTrail shows it, in a search of us-east-1 without a gap/)
+})
+
+test('reconcile asks CloudTrail itself, and what shows the ledger says up to when it did', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  await using at = await Metered.begin(path)
+  await at.meter(['heard', 'lost', 'never-arrives', 'heard'])
+  const other = { CustomerAWSAccountId: BOLT, Dimension: 'tokens', Timestamp: new Date(at.now), Quantity: 77 }
+  await at.client('us-east-1', 'AKIAOTHERTOOL').batchMeterUsage({ ProductCode: 'prod', UsageRecords: [other] })
+  await at.later()
+  const env = {
+    ...{ AWS_ENDPOINT_URL_CLOUDTRAIL: at.aws.url, AWS_ACCESS_KEY_ID: 'any', AWS_SECRET_ACCESS_KEY: 'any' },
+    ...{ AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_EC2_METADATA_DISABLED: 'true' },
+  }
+  const command = (args: string[], more: NodeJS.ProcessEnv = {}) =>
+    run([...args, '--ledger', path], { ...env, ...more })
+  const now = ['--now', new Date(at.now).toISOString()]
+  const ask = ['reconcile', '--cloudtrail', '--from', '2026-11-03', '--to', '2026-11-03T04', ...now]
+  assert.match(
+    (await command(['verify'])).stdout,
+    /^us-east-1: not reconciled with AWS yet \(reconcile --cloudtrail\)$/m,
+  )
+  const dry = await command([...ask, '--settle', '--caller', METER, '--dry-run', '--region', 'us-east-1'])
+  assert.match(dry.stdout, /^Would settle as billed record 2: 11 tokens/m)
+  assert.match((await command(['verify'])).stdout, /^us-east-1: not reconciled/m)
+  const asked = await command([...ask, '--settle', '--caller', METER])
+  assert.match(asked.stdout, /^4 calls of BatchMeterUsage in CloudTrail's event history\nREGION .* SEARCHED$/m)
+  assert.match(asked.stdout, /^us-east-1 .* 2026-11-03T00Z to 2026-11-04T05Z$/m)
+  assert.match(asked.stdout, /^Settled as billed record 2: 11 tokens/m)
+  assert.match(
+    asked.stdout,
+    /^Reconciled, and noted in the audit trail:\n {2}us-east-1 from 2026-11-03T00Z to 2026-11-03T05Z$/m,
+  )
+  assert.equal(asked.status, 1)
+
+  const lines = [
+    'us-east-1: reconciled with AWS from 2026-11-03T00Z to 2026-11-03T05Z',
+    '  left open: 1 billed by AWS, and not by this ledger',
+    '  marketplace-meter reconcile --cloudtrail --region us-east-1 \\',
+    '    --from 2026-11-03T00 --to 2026-11-03T04',
+  ].join('\n')
+  assert.ok((await command(['verify'])).stdout.endsWith(`${lines}\n`))
+  assert.ok((await command(['statement', ...now])).stdout.endsWith(`${lines}\n`))
+  const hours = { from: '2026-11-03T00:00:00.000Z', to: '2026-11-03T05:00:00.000Z' }
+  const reconciled = [{ region: 'us-east-1', until: hours.to, hours: [hours], open: { foreign: 1 }, leftOut: 0 }]
+  for (const name of ['verify', 'statement', 'status']) {
+    const { stdout } = await command([name, '--format', 'json', ...(name === 'verify' ? [] : now)])
+    assert.deepEqual(JSON.parse(stdout).reconciled, reconciled, name)
+  }
+  const check = await command(['status', '--check', ...now])
+  assert.match(
+    check.stdout,
+    /^WARNING: Reconciled with AWS in us-east-1: 1 billed by AWS, and not by this ledger: mark/m,
+  )
+  const later = ['--now', new Date(at.now + 8 * 24 * HOUR).toISOString()]
+  assert.doesNotMatch((await command(['status', '--check', ...later])).stdout, /Reconciled/)
+
+  const poor = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' }
+  const { stderr, status } = await command(ask, poor)
+  assert.match(
+    stderr,
+    /^error: CloudTrail in us-east-1 was not searched .*: no AWS credentials were found\. Set AWS_PROFILE,/,
+  )
+  assert.equal(status, 1)
+  const wrongRegion = await command([...ask, '--region', 'Frankfurt'])
+  assert.match(wrongRegion.stderr, /regions: expected regions such as us-east-1, got "Frankfurt"/)
+  for (const [args, told] of [
+    [['reconcile', '--cloudtrail', path], /Expected files of events, or --cloudtrail\./],
+    [['reconcile', path, '--region', 'us-east-1'], /Expected --region with --cloudtrail\./],
+  ] as const) {
+    const wrong = await command([...args])
+    assert.deepEqual([wrong.status, told.test(wrong.stderr)], [2, true], wrong.stderr)
+  }
 })
 
 /** A simulator that has what AWS could have of the seeded ledger's days, and its reports over HTTP as files. */

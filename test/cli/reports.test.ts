@@ -79,7 +79,8 @@ Without a customer: nobody is billed for it until you attribute it or write it o
     u-fc273356  {"tenant":"acme"}
 
 ~ is rounded; --base-units and --format json have it exactly.
-The equation holds for all 7 series: recorded = metered + pending + held + balance.`,
+The equation holds for all 7 series: recorded = metered + pending + held + balance.
+us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     )
   })
 
@@ -95,7 +96,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
     assert.match(text, /^Statement from 2026-11-21T08Z to 2026-11-21T09Z\n\ntokens-processed, in token\n/)
     assert.match(text, /111122223333 {2}3,000,655 {2}3,001,000 +0 +0 +-345\n/)
     assert.match(text, /For a period, the balance is/)
-    assert.match(text, /The equation holds for the one series: .*\(Since the ledger began\.\)$/)
+    assert.match(text, /The equation holds for the one series: .*\(Since the ledger began\.\)$/m)
   })
 
   test('for programs and spreadsheets has exact amounts', () => {
@@ -108,7 +109,7 @@ The equation holds for all 7 series: recorded = metered + pending + held + balan
       ...{ at: '2026-11-21T09:40:00.000Z', from: null, to: null },
       lines: [{ account: ACME, dimension: TOKENS.name, ...figures }],
       dimensions: [{ name: TOKENS.name, unit: '{token}', baseUnit: '1', size: '1000', total: figures }],
-      ...{ equationHolds: true, breaches: [] },
+      ...{ equationHolds: true, breaches: [], reconciled: [] },
     })
     assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
   })

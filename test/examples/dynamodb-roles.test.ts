@@ -6,6 +6,7 @@ import { CelEngine, TemplateFile } from '@aws/cloudformation-validate'
 import { DynamoDBLedger } from '../../src/ledger/dynamodb/ledger.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
+import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import { code } from '../ledger/conformance/scenario.ts'
 import { micros, point } from '../ledger/dynamodb/life.ts'
@@ -205,6 +206,8 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     assert.ok((await ledger.audit()).length > 4)
     await ledger.dimensions()
     assert.equal((await ledger.agreements({ tenant: 'acme' })).length, 1)
+    assert.equal((await reconciledRegions(ledger)).length, 1)
+    await assert.rejects(ledger.note({ action: 'reconcile', who: 'reader', why: 'asked', detail: '{}' }), denied)
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const batch = { writer: 'ca'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
     await assert.rejects(ledger.append(batch), denied)
@@ -231,6 +234,8 @@ describe('the roles of a ledger on DynamoDB', { skip: withoutJava }, async () =>
     const held = await ledger.records({ state: 'held', limit: 1000 })
     assert.ok(held.length > 0)
     for (const { id } of held) await ledger.decide(id, 'not-billed', { ...BY, now: closing(61) })
+    await ledger.note({ action: 'reconcile', who: 'ops', why: 'asked', detail: '{}' })
+    assert.equal((await reconciledRegions(ledger)).length, 1)
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const batch = { writer: 'da'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
     await assert.rejects(ledger.append(batch), denied)

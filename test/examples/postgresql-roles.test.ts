@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
+import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { customerAccount } from '../../src/usage/account.ts'
 import { run } from '../cli/support.ts'
 import { code } from '../ledger/conformance/scenario.ts'
@@ -170,6 +171,9 @@ describe('the roles of a ledger on PostgreSQL', () => {
     assert.ok((await ledger.audit()).length > 3)
     await ledger.status()
     await ledger.dimensions()
+    assert.equal((await reconciledRegions(ledger)).length, 1)
+    const note = { action: 'reconcile', who: 'reader', why: 'asked', detail: '{}' } as const
+    await assert.rejects(ledger.note(note), code('ERR_LEDGER_READ_ONLY'))
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const batch = { writer: 'ca'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
     await assert.rejects(ledger.append(batch), code('ERR_LEDGER_READ_ONLY'))
@@ -205,6 +209,8 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.declareRestored({ ...BY, now: closing(61) })
     const [held] = await ledger.records({ state: 'held' })
     if (held !== undefined) await ledger.decide(held.id, 'not-billed', { ...BY, now: closing(61) })
+    await ledger.note({ action: 'reconcile', who: 'ops', why: 'asked', detail: '{}' })
+    assert.equal((await reconciledRegions(ledger)).length, 1)
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const batch = { writer: 'da'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
     await assert.rejects(ledger.append(batch), code('ERR_LEDGER_READ_ONLY'))

@@ -101,6 +101,10 @@ describe('a file that is right', () => {
           queue: 'sqs://sqs.us-east-1.amazonaws.com/123456789012/marketplace-events',
           productCode: '3j1ex4mpl3pr0duct',
         },
+        reconcile: {
+          ...{ every: 24 * HOUR, settle: true },
+          callers: ['arn:aws:iam::123456789012:role/marketplace-gateway'],
+        },
         statusPage: true,
         metering: {
           ...{
@@ -164,7 +168,7 @@ const LEDGER = `expected a path, postgresql://… or dynamodb://table; or ${REFE
 const SIZE = 'expected a size from 1KiB to 128MiB with its unit, such as 512KiB or 16MiB'
 const PRODUCT = 'expected productCode, or product for products whose customers come with a licence, or both'
 const QUOTES = ' (a text with brackets or ": " in it needs quotes)'
-const TOP = `(there are region, ledger, listen, statusPage, metering, events, telemetry, productCode, product, dimensions, customer)`
+const TOP = `(there are region, ledger, listen, statusPage, metering, events, reconcile, telemetry, productCode, product, dimensions, customer)`
 const METERING =
   '(there are closeDelay, deadlineMargin, zeroQuantityRecords, onConflict, onNotSubscribed, dryRun, retention, requestTimeout, endpoint)'
 const duration = (least: string, most: string) =>

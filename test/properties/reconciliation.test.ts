@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
+import { fileSource } from '../../src/reconcile/event-files.ts'
 import { decisionOf, type Finding, reconcile } from '../../src/reconcile/reconcile.ts'
 import { Month } from '../reconcile/month.ts'
 import { METER } from '../reconcile/trail.ts'
@@ -12,7 +13,7 @@ async function settle(month: Month, files: readonly Buffer[], settleAbsent: bool
   const findings: Finding[] = []
   const decided = new Map<string, 'billed' | 'not-billed'>()
   const result = await reconcile(month.ledger, {
-    files: files.map((file, index) => ({ name: `file ${index}`, open: () => Readable.from([file]) })),
+    events: files.map((file, index) => fileSource({ name: `file ${index}`, open: () => Readable.from([file]) })),
     callers: [METER],
     onFinding: async finding => {
       findings.push(finding)

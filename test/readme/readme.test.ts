@@ -55,6 +55,7 @@ test('the TypeScript blocks pass the type check', async () => {
         [`${PACKAGE.name}/http`]: ['../../../src/marketplace/index.ts'],
         [`${PACKAGE.name}/postgresql`]: ['../../../src/ledger/postgresql/index.ts'],
         [`${PACKAGE.name}/dynamodb`]: ['../../../src/ledger/dynamodb/index.ts'],
+        [`${PACKAGE.name}/reconcile`]: ['../../../src/reconcile/index.ts'],
         [`${PACKAGE.name}/simulator`]: ['../../../src/simulator/index.ts'],
       },
     },

@@ -7,6 +7,7 @@ const ENTRIES: Record<string, string> = {
   'opentelemetry-exporter-aws-marketplace/http': '../../src/marketplace/index.ts',
   'opentelemetry-exporter-aws-marketplace/postgresql': '../../src/ledger/postgresql/index.ts',
   'opentelemetry-exporter-aws-marketplace/dynamodb': '../../src/ledger/dynamodb/index.ts',
+  'opentelemetry-exporter-aws-marketplace/reconcile': '../../src/reconcile/index.ts',
   'opentelemetry-exporter-aws-marketplace/simulator': '../../src/simulator/index.ts',
 }
 

@@ -1,6 +1,8 @@
 import type { Sighting } from '../../reconcile/evidence.ts'
 import type { Verdict } from '../../reconcile/judgement.ts'
-import type { CallerFigures, Finding, Reconciliation } from '../../reconcile/reconcile.ts'
+import type { CallerFigures, Finding } from '../../reconcile/reconcile.ts'
+import type { Run } from '../../reconcile/run.ts'
+import type { SettledFinding } from '../../reconcile/settling.ts'
 import { accountLabel } from '../../text/account.ts'
 import { csv } from '../../text/csv.ts'
 import { plain } from '../../text/paint.ts'
@@ -8,26 +10,14 @@ import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
 
-export interface ReportedFinding extends Finding {
-  /** What it was settled as, or would be. */
-  readonly settled?: 'billed' | 'not-billed'
-  readonly why?: string
-  /** Why it was not settled, where an event proves it. */
-  readonly left?: string
-}
+export type ReportedFinding = SettledFinding
 
 export interface ReconciliationReport {
-  readonly result: Reconciliation
+  readonly result: Run
   readonly findings: readonly ReportedFinding[]
   readonly dryRun: boolean
   /** Files of folders that are none of a trail's. */
   readonly others: readonly string[]
-}
-
-/** Whether a person has to look at it: all but what is settled, and what AWS will answer by itself. */
-export function needsPerson({ settled, verdict, record, shown }: ReportedFinding): boolean {
-  if (settled !== undefined) return false
-  return !(verdict === 'billed' && record?.state === 'pending' && shown.length > 0)
 }
 
 interface Words {
@@ -125,7 +115,7 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
       if (left !== undefined) parts.push(`Record ${record?.id} was left as it is: ${printable(left)}`)
     }
   }
-  const { unread, inDoubtElsewhere, pruned } = result
+  const { unread, inDoubtElsewhere, pruned, otherRegions } = result
   if (unread.count > 0) {
     const more = unread.count > unread.first.length ? `\n  and ${unread.count - unread.first.length} more` : ''
     const first = unread.first.map(problem => `  ${printable(problem, 400)}`).join('\n')
@@ -136,32 +126,68 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
       `${others.length} files of other kinds were not read, the first ${printable(others[0] ?? '')}.`,
     inDoubtElsewhere > 0 && `${inDoubtElsewhere} records in doubt are of hours that these events are not of.`,
     pruned > 0 && `${pruned} are of hours whose records were pruned, and are held against nothing.`,
-  ].filter(note => note !== false)
+    otherRegions.length > 0 && `The ledger has records of other regions, too: ${printable(otherRegions.join(', '))}.`,
+    ...notSearched(result),
+    notedText(result),
+  ].filter(note => typeof note === 'string')
   if (notes.length > 0) parts.push(notes.join('\n'))
   return parts.join('\n\n')
 }
 
-function coverageText({ files, regions }: Reconciliation, options: TableOptions): string {
-  if (regions.length === 0) return `No events in ${count(files, 'file')}.`
+function coverageText({ files, regions, asked }: Run, options: TableOptions): string {
+  const where = asked === undefined ? count(files, 'file') : "CloudTrail's event history"
+  if (regions.length === 0) return `No events in ${where}.`
   const calls = regions.reduce((sum, region) => sum + region.calls, 0)
   const covered = table(
     [
       { title: 'REGION', of: ({ region }) => printable(region) },
-      { title: 'FIRST EVENT', of: ({ from }) => shortTime(from) },
-      { title: 'LAST EVENT', of: ({ to }) => shortTime(to) },
+      { title: 'FIRST EVENT', of: ({ from }) => (from === undefined ? 'none' : shortTime(from)) },
+      { title: 'LAST EVENT', of: ({ to }) => (to === undefined ? 'none' : shortTime(to)) },
       { title: 'CALLS', of: region => String(region.calls), number: true },
       { title: 'WITHOUT RECORDS', of: ({ leftOut }) => String(leftOut), number: true, optional: true },
-      { title: 'HOURS WITHOUT EVENTS', of: ({ gaps }) => gapsText(gaps) },
+      asked === undefined
+        ? { title: 'HOURS WITHOUT EVENTS', of: ({ gaps }) => gapsText(gaps) }
+        : { title: 'SEARCHED', of: ({ searched }) => gapsText(searched) },
     ],
     regions,
     options,
   )
-  return `${count(calls, 'call')} of BatchMeterUsage in ${count(files, 'file')}\n${covered}`
+  return `${count(calls, 'call')} of BatchMeterUsage in ${where}\n${covered}`
+}
+
+/** What of the time in which AWS could have taken usage was not searched, or not for good. */
+function notSearched({ regions, asked }: Run): string[] {
+  if (asked === undefined) return []
+  return regions.flatMap(({ region, searched }) => {
+    const [first, last] = [searched[0], searched.at(-1)]
+    return [
+      first !== undefined &&
+        first.from > asked.from &&
+        `In ${printable(region)} nothing before ${shortTime(first.from)} was searched:\nCloudTrail's event history has 90 days.`,
+      last !== undefined &&
+        last.to < asked.to &&
+        `In ${printable(region)} nothing from ${shortTime(last.to)} on counts as searched:\nevents come late.`,
+    ].filter(text => text !== false)
+  })
+}
+
+/** Up to where it was noted that the ledger is reconciled. */
+function notedText({ reconciled, noted, refusal = '' }: Run): string | undefined {
+  if (noted === 'dry-run') return undefined
+  if (noted === 'nothing') return 'No hour was read or searched without a gap: nothing is noted as reconciled.'
+  const hours = reconciled.map(
+    ({ region, from, to }) => `\n  ${printable(region)} from ${shortTime(from)} to ${shortTime(to)}`,
+  )
+  if (noted === 'noted') return `Reconciled, and noted in the audit trail:${hours.join('')}`
+  return (
+    `Reconciled, and not noted in the audit trail:${hours.join('')}\n` +
+    `Have a role that may write the ledger run it. ${printable(refusal)}`
+  )
 }
 
 const MOST_GAPS = 3
 
-function gapsText(gaps: Reconciliation['regions'][number]['gaps']): string {
+function gapsText(gaps: Run['regions'][number]['gaps']): string {
   if (gaps.length === 0) return 'none'
   const first = gaps.slice(0, MOST_GAPS).map(({ from, to }) => `${shortTime(from)} to ${shortTime(to)}`)
   return `${first.join(', ')}${gaps.length > MOST_GAPS ? ` and ${gaps.length - MOST_GAPS} more` : ''}`
@@ -255,14 +281,19 @@ function stateText({ record }: Finding): string {
 
 /** A reconciliation for a program. Quantities are in units of the dimension. */
 export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): object {
-  const { files, regions, callers, verdicts, unread, inDoubtElsewhere, pruned } = result
+  const { files, regions, callers, verdicts, unread, inDoubtElsewhere, pruned, otherRegions, reconciled, noted } =
+    result
+  const span = ({ from, to }: { readonly from: number; readonly to: number }) => ({ from: iso(from), to: iso(to) })
   return {
     files,
     dryRun,
-    regions: regions.map(({ region, from, to, calls, leftOut, gaps }) => ({
-      ...{ region, from: iso(from), to: iso(to), calls, leftOut },
-      gaps: gaps.map(gap => ({ from: iso(gap.from), to: iso(gap.to) })),
+    regions: regions.map(({ region, from, to, calls, leftOut, gaps, searched }) => ({
+      ...{ region, from: from === undefined ? null : iso(from), to: to === undefined ? null : iso(to), calls, leftOut },
+      ...{ gaps: gaps.map(span), searched: searched.map(span) },
     })),
+    otherRegions,
+    reconciled: reconciled.map(({ region, from, to }) => ({ region, ...span({ from, to }) })),
+    noted: noted === 'noted',
     callers: callers.map(({ ours, first, last, addresses, userAgents, ...figures }) => ({
       ...{ ...figures, ours: ours ?? null, first: iso(first), last: iso(last) },
       ...{ addresses: [...addresses], userAgents: [...userAgents] },

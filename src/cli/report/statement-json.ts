@@ -1,5 +1,6 @@
 import type { Quantities, StatementLine } from '../../ledger/ledger.ts'
 import { breaches, difference } from '../../ledger/rules/equation.ts'
+import { reconciledJson } from '../../reconcile/reconciled-text.ts'
 import { moneyText } from '../../text/money.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -22,7 +23,7 @@ import {
  * quantities, in units of the dimension, and money, in the currency's unit.
  */
 export function statementJson(report: StatementReport): object {
-  const { now, period, lines, allTime, agreements, by, rateCard } = report
+  const { now, period, lines, allTime, agreements, by, rateCard, reconciled = [] } = report
   return {
     at: iso(now),
     from: period.from === undefined ? null : iso(period.from),
@@ -58,6 +59,7 @@ export function statementJson(report: StatementReport): object {
     }),
     equationHolds: breaches(allTime).length === 0,
     breaches: breachesJson(allTime),
+    reconciled: reconciledJson(reconciled),
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Span } from '../../ledger/hours.ts'
 import type { Agreement, Quantities, StatementLine } from '../../ledger/ledger.ts'
+import { reconciledLines } from '../../reconcile/reconciled-text.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { agreementText } from '../../text/agreement.ts'
 import { moneyText } from '../../text/money.ts'
@@ -53,6 +54,7 @@ export function statementTable(report: StatementReport, options: StatementTableO
     ...(isPeriod(report) ? [PERIOD_NOTE] : []),
     ...chargeNotes(report),
     equationText(report.allTime, options.paint) + (isPeriod(report) ? ' (Since the ledger began.)' : ''),
+    ...reconciledLines(report.reconciled ?? []),
   ]
   return `${body}\n\n${notes.join('\n')}`
 }

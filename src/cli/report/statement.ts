@@ -1,5 +1,6 @@
 import type { Span } from '../../ledger/hours.ts'
 import type { Agreement, HeldReason, Quantities, StatementLine } from '../../ledger/ledger.ts'
+import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import { printable } from '../../text/printable.ts'
 import type { Period } from '../period.ts'
 import type { RateCard } from '../rate-card.ts'
@@ -19,6 +20,8 @@ export interface StatementReport {
   readonly agreements: ReadonlyMap<string, Agreement>
   /** The lines of all time, of the same customers and dimensions: what the equation is about. */
   readonly allTime: readonly StatementLine[]
+  /** Up to when the ledger was reconciled with AWS, all of it. */
+  readonly reconciled?: readonly ReconciledRegion[]
 }
 
 /** What is summed for a dimension. */

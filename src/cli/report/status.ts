@@ -7,6 +7,14 @@ import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } 
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
+import type { ReconciledRegion } from '../../reconcile/notes.ts'
+import {
+  openText,
+  recentFindings,
+  reconcileCommand,
+  reconciledJson,
+  reconciledLines,
+} from '../../reconcile/reconciled-text.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { oneLine, printable } from '../../text/printable.ts'
@@ -35,11 +43,12 @@ export interface LedgerOverview {
   readonly overflows: readonly Overflow[] | undefined
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
   readonly refused?: number
+  readonly reconciled?: readonly ReconciledRegion[]
 }
 
 /** The figures to watch, for a person: what to look at first comes last, where the eye is. */
 export function statusText(report: LedgerOverview, paint: Paint = plain): string {
-  const { name, size, now, status, dimensions, answers, overflows } = report
+  const { name, size, now, status, dimensions, answers, overflows, reconciled = [] } = report
   const { closedThrough, oldestPendingHour: oldest } = status
   const figures = (list: readonly { dimension: string; amount: bigint; records?: number; reason?: string }[]) =>
     list.length === 0
@@ -63,6 +72,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
     ['More than fits', overflowRow(overflows)],
     ['Sent to', report.endpoints.length === 0 ? ['nowhere yet'] : report.endpoints.map(sentTo)],
     ['Last answers', answers.length === 0 ? ['none'] : answers.map(answer => answerText(answer, now))],
+    ['With AWS', reconciled.length === 0 ? ['nothing was sent yet'] : reconciledLines(reconciled)],
     [
       'Not counted',
       notCounted.length === 0 ? ['none'] : notCounted.map(([reason, points]) => `${printable(reason)}: ${points}`),
@@ -86,10 +96,19 @@ export function problemsOf({
   answers,
   overflows = [],
   refused = 0,
+  reconciled = [],
   refusedEndpoints = [],
 }: Pick<
   LedgerOverview,
-  'now' | 'status' | 'alarms' | 'quantityAlert' | 'answers' | 'overflows' | 'refused' | 'refusedEndpoints'
+  | 'now'
+  | 'status'
+  | 'alarms'
+  | 'quantityAlert'
+  | 'answers'
+  | 'overflows'
+  | 'refused'
+  | 'refusedEndpoints'
+  | 'reconciled'
 >): Required<Finding>[] {
   const problems: Required<Finding>[] = []
   const oldest = latePendingHour(status, now)
@@ -147,6 +166,10 @@ export function problemsOf({
       ...{ name: 'refused', state: 'warning', advice: 'marketplace-meter agreements' },
       message: `AWS does not take usage of ${customers}; it waits for a day, and is held then`,
     })
+  }
+  for (const { region, open, opened } of recentFindings(reconciled, now)) {
+    const message = `Reconciled with AWS in ${printable(region)}: ${openText(open)}`
+    problems.push({ name: 'reconciled', state: 'warning', message, advice: reconcileCommand(region, opened) })
   }
   const records = (doubtful: boolean) =>
     status.held.reduce((sum, { records, reason }) => sum + ((reason === 'in-doubt') === doubtful ? records : 0), 0)
@@ -210,7 +233,7 @@ function windowText(hour: number, now: number): string {
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
 export function statusJson(report: LedgerOverview): object {
-  const { name, size, now, status, answers, dimensions, overflows } = report
+  const { name, size, now, status, answers, dimensions, overflows, reconciled = [] } = report
   const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
     amount,
@@ -238,6 +261,7 @@ export function statusJson(report: LedgerOverview): object {
       })) ?? null,
     endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
+    reconciled: reconciledJson(reconciled),
     exitStatus: gravity(problems),
     problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
   }

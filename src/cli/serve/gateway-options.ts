@@ -9,7 +9,7 @@ export function gatewayOptions(
   config: GatewayConfig,
   { senders, tls }: References,
 ): UsageOptions & Omit<ServingOptions, 'ledger'> {
-  const { usage, region, listen, statusPage, events } = config
+  const { usage, region, listen, statusPage, events, reconcile } = config
   const { endpoint: _, retention, ...metering } = config.metering
   const { http, grpc, maxBodySize, maxConnections, maxConnectionsPerAddress, requestTimeout } = listen
   const limits = { maxConnections, maxConnectionsPerAddress, requestTimeout }
@@ -24,6 +24,7 @@ export function gatewayOptions(
     ...(metering as Defined<typeof metering>),
     ...(retention !== undefined && { retentionDays: retention / (24 * HOUR) }),
     ...{ region, statusPage, ...(events !== undefined && { events }) },
+    ...(reconcile !== undefined && { reconcile: reconcile as Defined<typeof reconcile> }),
     ...(senders !== undefined && { senders }),
     ...(http !== null && { http: at(http) }),
     ...(grpc !== null && { grpc: at(grpc) }),

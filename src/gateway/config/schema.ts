@@ -155,6 +155,22 @@ const events = strictObject({
 export const EVENTS = v.lazy(value => (typeof value === 'string' ? queue : events))
 export const EITHER_EVENTS = v.union([queue, events])
 
+const ARN = 'an ARN of a role, user or session, such as arn:aws:iam::123456789012:role/meter'
+const reconcile = strictObject({
+  every: described(
+    v.optional(duration('6h', '30d'), '1d'),
+    'How often. An hour is held against CloudTrail when AWS takes no more usage of it: a day later. 1d by default.',
+  ),
+  callers: described(
+    v.pipe(v.array(v.pipe(v.string(ARN), v.regex(/^arn:[\w-]+:(iam|sts)::\d{12}:\S+$/, ARN))), v.nonEmpty(ARN)),
+    "Whose calls are this ledger's: the role or user that the gateway has in AWS, and the one before.",
+  ),
+  settle: described(
+    v.optional(v.boolean()),
+    'Settle what events prove: records in doubt that AWS has billed, or surely not. Off by default.',
+  ),
+})
+
 const telemetry = strictObject({
   endpoint: described(
     v.optional(endpoint),
@@ -187,6 +203,11 @@ export const SETTINGS = {
     v.optional(EVENTS),
     "Where AWS's agreement events come to: a queue of SQS as sqs://…, or { queue, productCode } where the product's code " +
       'is not productCode above.',
+  ),
+  reconcile: described(
+    v.optional(reconcile),
+    "Hold the ledger against CloudTrail's event history every so often: what AWS has of it, and what of somebody else. " +
+      'By default that is done by the command reconcile alone.',
   ),
   telemetry: described(v.optional(telemetry, {}), 'What the gateway says of itself.'),
 }

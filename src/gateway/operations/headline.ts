@@ -7,6 +7,9 @@ import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
+import type { ReconciledRegion } from '../../reconcile/notes.ts'
+import { openText, recentFindings, reconcileCommand } from '../../reconcile/reconciled-text.ts'
+import { withoutCustomers } from '../../text/customer-data.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { printable } from '../../text/printable.ts'
@@ -40,6 +43,9 @@ export interface HeadlineFacts {
   readonly supplyAlarms: readonly SupplyAlarm[]
   readonly supply: SupplyFigures
   readonly checks: readonly CheckResult[]
+  readonly reconciled?: readonly ReconciledRegion[]
+  /** Why this process could not reconcile. */
+  readonly reconcileFault?: string | undefined
 }
 
 interface Finding {
@@ -89,6 +95,8 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   passFailed,
   refusedCustomers,
   heldOrUnattributed,
+  notAsAws,
+  notReconciled,
   dryRun,
 ]
 
@@ -283,6 +291,25 @@ function heldOrUnattributed({ status, alarms }: HeadlineFacts): Finding | undefi
     level: 'attention',
     title: `All but ${parts.join(' and ')}.`,
     detail: `${alarms.length > 0 ? 'A' : 'Nothing is lost, but a'} person has to decide about ${parts.join(' and ')}: what to do is below.`,
+  }
+}
+
+function notAsAws({ now, reconciled = [] }: HeadlineFacts): Finding[] {
+  return recentFindings(reconciled, now).map(({ region, open, opened }) => ({
+    level: 'attention',
+    title: 'AWS does not have what the ledger has.',
+    detail:
+      `Reconciled with AWS in ${printable(region)}, ${timeText(opened.from)} to ${timeText(opened.to)}: ${openText(open)}. ` +
+      `What it is and what to do: ${reconcileCommand(region, opened)}`,
+  }))
+}
+
+function notReconciled({ reconcileFault }: HeadlineFacts): Finding | undefined {
+  if (reconcileFault === undefined) return undefined
+  return {
+    level: 'attention',
+    title: 'All of it is kept, but it could not be reconciled with AWS.',
+    detail: `${printable(withoutCustomers(reconcileFault), 1000)} It is tried again by itself.`,
   }
 }
 

@@ -1,9 +1,11 @@
-import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
+import { MINUTE, SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { AuditEntry, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
 import { recentQuantityAlert } from '../../metering/quantity-alert.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
+import { type ReconciledRegion, reconciledRegions } from '../../reconcile/notes.ts'
+import { type ReconciledReport, reconciledJson } from '../../reconcile/reconciled-text.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Activity, LaneTrouble } from './activity.ts'
@@ -59,6 +61,8 @@ export interface StatusReport {
   readonly unattributed: readonly UnattributedReport[]
   readonly unattributedCount: number
   readonly unattributedCommands: readonly Advice[]
+  /** Up to when each region was held against what AWS has, by the minute. */
+  readonly reconciled: readonly ReconciledReport[]
   /** What others' counters have counted that cannot be told yet to be usage. */
   readonly waiting: readonly { readonly dimension: string; readonly quantity: Quantity; readonly unit: string }[]
   /** Points of others' counters that were not simply counted, by why. */
@@ -136,7 +140,7 @@ export interface ActivityReport {
 }
 
 export interface StatusOptions {
-  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit' | 'agreements'>
+  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit' | 'agreements' | 'answers'>
   /** Those that are configured; of others the ledger is asked. */
   readonly dimensions: readonly Dimension[]
   readonly activity: Activity
@@ -147,6 +151,8 @@ export interface StatusOptions {
   /** How long after its end an hour is closed, in milliseconds. */
   readonly closeDelay: number
   readonly dryRun?: boolean
+  /** Why this process could not reconcile, where it is to do that. */
+  readonly reconcileFault?: () => string | undefined
   /** The ledger's file, for the commands on the page. */
   readonly ledgerPath?: string
   /** How often the page asks for news, in milliseconds. 5 seconds by default. */
@@ -156,6 +162,7 @@ export interface StatusOptions {
 /** What is read of the ledger is good for at least so long. */
 const RECENT_LIFETIME = 2 * SECOND
 const TOTALS_LIFETIME = 10 * SECOND
+const RECONCILED_LIFETIME = MINUTE
 /** Reading takes no more of the time, however many look and however large the ledger is. */
 const SHARE = 0.02
 const REFRESH_INTERVAL = 5 * SECOND
@@ -179,6 +186,7 @@ export class StatusReader {
   readonly #hours: HourCounter
   readonly #totals: CachedValue<Totals>
   readonly #recent: CachedValue<Recent>
+  readonly #reconciled: CachedValue<readonly ReconciledRegion[]>
 
   constructor(options: StatusOptions) {
     this.#options = options
@@ -188,6 +196,7 @@ export class StatusReader {
     this.#hours = new HourCounter(ledger)
     const limits = { now, share: SHARE }
     this.#totals = new CachedValue(() => readTotals(ledger, dimensions, now), { ...limits, lifetime: TOTALS_LIFETIME })
+    this.#reconciled = new CachedValue(() => reconciledRegions(ledger), { ...limits, lifetime: RECONCILED_LIFETIME })
     this.#recent = new CachedValue(() => this.#readRecent(), { ...limits, lifetime: RECENT_LIFETIME })
   }
 
@@ -200,17 +209,20 @@ export class StatusReader {
       now,
       closeDelay,
       dryRun = false,
+      reconcileFault = () => undefined,
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
     const { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
+    const reconciled = await this.#reconciled.get()
     const checks = await readiness.results()
     const at = now()
     const { lastPass } = activity.passes()
     const troubles = activity.troubles()
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
-    const found = { alarms, quantityAlert, refusedEndpoints, checks, ...came }
+    const aws = { reconciled, reconcileFault: reconcileFault() }
+    const found = { alarms, quantityAlert, refusedEndpoints, checks, ...came, ...aws }
     const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
@@ -230,6 +242,7 @@ export class StatusReader {
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,
       unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),
+      reconciled: reconciledJson(reconciled),
       waiting: waiting.map(({ dimension, amount }) => ({
         dimension,
         ...quantityIn(amount, totals.dimensions.get(dimension)),

@@ -204,6 +204,7 @@ test('a ledger that cannot be read, metrics that fail, a judge that throws: 503,
       records: async () => [],
       audit: async () => [],
       agreements: async () => [],
+      answers: async () => [],
     },
     metrics: () => Promise.reject(new Error('shut down')),
   })

@@ -68,6 +68,7 @@ test('in a browser', async t => {
       '00:00: 15 records, 15 metered',
     )
     assert.match(await text(page, '#held'), /^Nothing is held\./)
+    assert.match(await text(page, '#reconciled'), /^us-east-1: not reconciled with AWS yet\./)
     assert.match(await text(page, '#gateway'), /Last \d+ s ago, measured 4\.0 s before/)
     assert.deepEqual(complaintsOf(page), [])
   })
@@ -295,7 +296,7 @@ function fallible(broken: () => boolean): Pick<OperationsOptions, 'ledger'> {
     }
   const status = answer({ pending: [], held: [], unattributed: [], waiting: [], notCounted: {} })
   const none = answer([])
-  return { ledger: { status, statement: none, records: none, audit: none, agreements: none } }
+  return { ledger: { status, statement: none, records: none, audit: none, agreements: none, answers: none } }
 }
 
 async function accessible(t: TestContext, browser: Browser, scene: Scene): Promise<void> {

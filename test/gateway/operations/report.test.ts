@@ -200,6 +200,7 @@ function reading(scene: Scene) {
         return ledger.audit(query)
       },
       agreements: () => ledger.agreements(),
+      answers: () => ledger.answers(),
     },
     dimensions: [TOKENS],
     activity: scene.activity,

@@ -37,6 +37,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <h2 id="usage-title">Where usage stands <small id="totals-at"></small></h2>
 <div id="usage" class="cards"></div>
 <div id="waiting"></div>
+<div id="reconciled"></div>
 <details><summary>What the words mean</summary>
 <dl class="words">
 <dt>Recorded</dt><dd>All usage that the ledger has acknowledged, since it began.</dd>

@@ -451,6 +451,17 @@ export function showStatus(): void {
     return h('p', {}, `Agreements that are known: ${parts.filter(Boolean).join(', ')}.`)
   }
 
+  /** Whether AWS has what the ledger has: up to when somebody has looked. */
+  function reconciled(regions: StatusReport['reconciled']): Child[] {
+    return regions.map(({ region, until, open }) => {
+      const found = Object.values(open).reduce<number>((sum, count = 0) => sum + count, 0)
+      const left = found > 0 && `, ${counted(found, 'finding', 'findings')} left open`
+      return until === null
+        ? h('p', { class: 'soft' }, `${region}: not reconciled with AWS yet. marketplace-meter reconcile --cloudtrail`)
+        : h('p', {}, `${region}: reconciled with AWS up to ${dayAndClock(until)}`, left, '.')
+    })
+  }
+
   type Unattributed = StatusReport['unattributed'][number]
   const UNATTRIBUTED_COLUMNS: readonly Column<Unattributed>[] = [
     { title: 'Account', class: 'line', of: row => row.account },
@@ -654,6 +665,7 @@ export function showStatus(): void {
       list.length > 0 ? list.map(usage) : none('No dimensions are configured, and none have usage.'),
     )
     section('waiting', report.waiting, waiting)
+    section('reconciled', report.reconciled, reconciled)
     section('held', { groups: report.held, total: heldRecords }, held)
     section('customers', report.customers, customers)
     section('agreements', report.agreements, agreements)
