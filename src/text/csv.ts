@@ -2,15 +2,17 @@ import { formatAmount } from '../usage/amount.ts'
 import { printableBut } from './printable.ts'
 
 /** A string is text and stays text; numbers are told apart from it by their type. */
-export type CsvCell = string | number | boolean | CsvNumber | undefined
+export type CsvCell = string | number | boolean | CsvValue | undefined
 
-/** A decimal number of any length. */
-export interface CsvNumber {
-  readonly decimal: string
+/** What a spreadsheet is to take for a number or a date. */
+export interface CsvValue {
+  readonly value: string
 }
 
-/** An amount, in its base unit, as a number. */
-export const csvAmount = (amount: bigint): CsvNumber => ({ decimal: formatAmount(amount) })
+/** An amount, in its base unit, as a number of any length. */
+export const csvAmount = (amount: bigint): CsvValue => ({ value: formatAmount(amount) })
+/** The day (UTC) of an instant. */
+export const csvDay = (time: number): CsvValue => ({ value: new Date(time).toISOString().slice(0, 10) })
 
 /**
  * Rows as CSV after RFC 4180, the header first, so that a spreadsheet opens it as it is: text that it would take for a
@@ -27,7 +29,7 @@ export const BYTE_ORDER_MARK = '\ufeff'
 const NOT_ASCII = /[\u0080-\uffff]/
 
 function cell(value: CsvCell): string {
-  if (typeof value === 'object') return value.decimal
+  if (typeof value === 'object') return value.value
   if (typeof value !== 'string') return String(value ?? '')
   const text = marked(printableBut('\t\n', value))
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text

@@ -27,7 +27,7 @@ export function statementCsv(report: StatementReport): string {
       const cells = [...csvRow(line), ...agreementCells(agreements.get(line.account.key))]
       if (span === undefined) return cells
       const { metered, pending, held } = span.quantities
-      const quantities = [metered, pending, held].map(quantity => ({ decimal: String(quantity) }))
+      const quantities = [metered, pending, held].map(quantity => ({ value: String(quantity) }))
       return [iso(span.from), iso(span.to), ...cells, ...quantities, ...chargeCells(line, report)]
     }),
   )
@@ -39,7 +39,7 @@ function chargeCells(line: StatementLine, report: StatementReport): CsvCell[] {
   const charged = chargeOf(line, report)
   if (charged === undefined) return [undefined, undefined, undefined]
   const { price, charge } = charged
-  return [{ decimal: moneyText(price) }, { decimal: moneyText(charge) }, rateCard.currency]
+  return [{ value: moneyText(price) }, { value: moneyText(charge) }, rateCard.currency]
 }
 
 function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {

@@ -1,6 +1,6 @@
 import type { UsageComparison, UsageFinding } from '../../reconcile/usage-report/compare.ts'
 import type { UsageVerdict } from '../../reconcile/usage-report/usage-verdict.ts'
-import { csv } from '../../text/csv.ts'
+import { csv, csvDay } from '../../text/csv.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
@@ -234,7 +234,7 @@ export function usageReportCsv({ findings }: UsageReport): string {
       ...['in_doubt', 'in_conflict', 'returned', 'not_sent', 'agreements'],
     ],
     findings.map(finding => [
-      ...[finding.verdict, dateText(finding.day), finding.region, finding.product, finding.customer, finding.dimension],
+      ...[finding.verdict, csvDay(finding.day), finding.region, finding.product, finding.customer, finding.dimension],
       ...[finding.metered, finding.billed, Math.round((finding.billed - finding.metered) * 100) / 100],
       ...[finding.inDoubt, finding.inConflict, finding.returned, finding.waiting, finding.agreements],
     ]),
