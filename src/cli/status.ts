@@ -2,9 +2,11 @@ import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { openLoss } from '../ledger/loss.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
+import { lossFinding } from '../metering/loss.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
@@ -30,8 +32,8 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to look at (held, in
-doubt, without a customer, usage that AWS does not take though there is an
+when all is well. The exit status is 1 for what a person has to look at (a ledger
+that has lost what it had acknowledged, so that nothing is sent, held, in doubt, without a customer, usage that AWS does not take though there is an
 agreement, more than AWS takes in an hour, counters that were not simply counted),
 and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
@@ -57,6 +59,7 @@ async function read(options: Options): Promise<LedgerOverview> {
   return await withLedger(address, 'read', async ledger => {
     const now = nowOf(options)
     const status = await ledger.status()
+    const loss = await openLoss(ledger)
     const alarms = await recentAlarms(ledger, status, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
     const behind = await readOverflows(ledger)
@@ -64,7 +67,8 @@ async function read(options: Options): Promise<LedgerOverview> {
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
-    return { ...file, now, status, alarms, dimensions, answers, overflows: behind, refused }
+    const losses = loss === undefined ? [] : [lossFinding(loss, status)]
+    return { ...file, now, status, losses, alarms, dimensions, answers, overflows: behind, refused }
   })
 }
 

@@ -204,7 +204,7 @@ class Pipeline {
         this.reporter.cycle(event)
         this.#activity.cycle(event)
       },
-      bringIn: async () => {},
+      bringIn: () => this.intake.look(),
       passed: (begunAt, error) => this.#passed(begunAt, error),
       fault: error => this.reporter.ledgerFault(error),
     })

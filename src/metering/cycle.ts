@@ -11,6 +11,7 @@ import type {
   Settlement,
   Sold,
 } from '../ledger/ledger.ts'
+import { openLoss } from '../ledger/loss.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
@@ -19,6 +20,7 @@ import { MAX_QUANTITY } from '../usage/dimension.ts'
 import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
+import { lossFinding } from './loss.ts'
 import type { Pacer } from './pacer.ts'
 import type { Finding } from './preflight/finding.ts'
 import { clockFinding } from './preflight/surroundings.ts'
@@ -82,6 +84,8 @@ export type CycleEvent =
   | { readonly type: 'no-client'; readonly lane: Lane }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
+  /** Whether the ledger is known to lack commits, so that nothing is frozen or sent: told in each pass. */
+  | { readonly type: 'loss'; readonly finding: Finding | undefined }
   /** Of one customer. */
   | ({ readonly type: 'overflow' } & Overflow)
   | { readonly type: 'dry-run'; readonly records: readonly RecordEntry[] }
@@ -140,6 +144,8 @@ export class MeteringCycle {
   readonly #full = new Map<string, MeteringRecord>()
   /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
   #stampedAnew = false
+  /** Whether the ledger lacked commits in the last pass. */
+  #lost = false
   #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
@@ -159,7 +165,7 @@ export class MeteringCycle {
   /** When there is next something to send. Infinity when there is nothing that could be. */
   async nextPassAt(): Promise<number> {
     const { ledger, now, dryRun, clientFor } = this.#options
-    if (dryRun) return Number.POSITIVE_INFINITY
+    if (dryRun || this.#lost) return Number.POSITIVE_INFINITY
     const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
     if (lanes.length === 0) return next
     // What is due already waits for its lane.
@@ -184,6 +190,7 @@ export class MeteringCycle {
   async #pass(signal: AbortSignal | undefined): Promise<void> {
     const { ledger, now, report, dryRun } = this.#options
     await this.#writeAnswers([])
+    if (await this.#isLost()) return
     const closed = await ledger.closeHours(this.closeOptions)
     if (closed.records > 0) report({ type: 'frozen', records: closed.records })
     if (closed.held.length > 0) report({ type: 'held', records: closed.held })
@@ -214,6 +221,15 @@ export class MeteringCycle {
       this.#forgotAt = now()
       await ledger.forget(now())
     }
+  }
+
+  /** Whether the ledger lacks commits: what the lost one has frozen, sent or returned is not known. */
+  async #isLost(): Promise<boolean> {
+    const { ledger, report } = this.#options
+    const loss = await openLoss(ledger)
+    this.#lost = loss !== undefined
+    report({ type: 'loss', finding: loss && lossFinding(loss, await ledger.status()) })
+    return this.#lost
   }
 
   /** Deletes what is older than the retention at what is surely no later than now. */
@@ -439,7 +455,7 @@ export class MeteringCycle {
     this.#unwritten = []
     let settled: SettledRecord[]
     try {
-      settled = await this.#options.ledger.settle(writing, this.#options.now())
+      settled = await this.#options.ledger.settle(await this.#held(writing), this.#options.now())
     } catch (error) {
       this.#unwritten.unshift(...writing)
       throw error
@@ -454,6 +470,13 @@ export class MeteringCycle {
     for (const { record } of settled) {
       if (record.quantity === MAX_QUANTITY) this.#full.set(seriesOf(record), record)
     }
+  }
+
+  /** While the ledger lacks commits, whose hour is taken is held: the lost ledger may have billed this usage. */
+  async #held(settlements: readonly Settlement[]): Promise<readonly Settlement[]> {
+    const rolls = ({ outcome }: Settlement) => outcome.type === 'conflict' && outcome.rollForward
+    if (!settlements.some(rolls) || (await openLoss(this.#options.ledger)) === undefined) return settlements
+    return settlements.map(one => (rolls(one) ? { ...one, outcome: { type: 'conflict', rollForward: false } } : one))
   }
 
   /** Tells of what came after records that took as much as one takes: with as much in each hour, it never ends. */

@@ -55,6 +55,8 @@ export class Reporter {
   #status: LedgerStatus | undefined
   /** By dimension. */
   readonly #overflow = new Map<string, Overflow>()
+  /** Whether the ledger is known to lack commits. */
+  #lost = false
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -96,6 +98,7 @@ export class Reporter {
       status: this.#status,
       supply: this.#supply,
       overflow: this.#overflow,
+      lost: this.#lost,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -332,6 +335,15 @@ export class Reporter {
         this.#say(state === 'fault' ? 'error' : 'warn', `finding ${name}`, `${message} ${advice}`)
         return
       }
+      case 'loss': {
+        const { finding } = event
+        if (finding !== undefined) this.#say('error', 'loss', `${finding.message} ${finding.advice}`)
+        else if (this.#lost)
+          this.#tell('warn', 'loss over', 'The ledger is declared restored: hours are frozen and sent again.')
+        this.#lost = finding !== undefined
+        if (!this.#lost) this.#saidAt.delete('loss')
+        return
+      }
       case 'dry-run':
         for (const { id, dimension, quantity, timestamp } of event.records) {
           diag.info(
@@ -467,6 +479,10 @@ function instruments(meterProvider: MeterProvider) {
         description:
           'How many hours of records a customer is behind, by dimension, since more is used in an hour than a record takes.',
       }),
+      lost: meter.createObservableGauge('marketplace.ledger.lost', {
+        description:
+          '1 while the ledger lacks what it had acknowledged, so that nothing is frozen or sent until it is declared restored.',
+      }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
           "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
@@ -528,6 +544,7 @@ interface Facts {
   readonly overflow: ReadonlyMap<string, Overflow>
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
+  readonly lost: boolean
   readonly now: number
 }
 
@@ -548,6 +565,7 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   }),
   overflow: ({ overflow, now }) =>
     [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
+  lost: ({ lost }) => [[lost ? 1 : 0, {}]],
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

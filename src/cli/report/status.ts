@@ -20,6 +20,8 @@ export interface LedgerOverview {
   readonly size: number | undefined
   readonly now: number
   readonly status: LedgerStatus
+  /** That the ledger lacks commits. */
+  readonly losses?: readonly Required<Finding>[]
   readonly alarms: readonly RecentAlarm[]
   readonly dimensions: ReadonlyMap<string, Dimension>
   readonly answers: readonly LaneAnswer[]
@@ -72,12 +74,16 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
 export function problemsOf({
   now,
   status,
+  losses = [],
   alarms,
   answers,
   overflows = [],
   refused = 0,
-}: Pick<LedgerOverview, 'now' | 'status' | 'alarms' | 'answers' | 'overflows' | 'refused'>): Required<Finding>[] {
-  const problems: Required<Finding>[] = []
+}: Pick<
+  LedgerOverview,
+  'now' | 'status' | 'losses' | 'alarms' | 'answers' | 'overflows' | 'refused'
+>): Required<Finding>[] {
+  const problems: Required<Finding>[] = [...losses]
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
     const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))

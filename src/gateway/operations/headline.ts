@@ -4,6 +4,7 @@ import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/late
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
+import type { Finding as Found } from '../../metering/preflight/finding.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
@@ -30,6 +31,8 @@ export interface HeadlineFacts {
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
+  /** That the ledger lacks commits. */
+  readonly loss?: Found | undefined
   readonly alarms: readonly RecentAlarm[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
@@ -70,6 +73,7 @@ const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ rec
 /** In the order of their urgency. */
 const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
   notAddingUp,
+  lost,
   notReady,
   pendingLate,
   notClosing,
@@ -93,6 +97,12 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
     title: 'The ledger does not add up.',
     detail: `For ${breaches} series, recorded is not metered + pending + held + balance. ${DAMAGED}`,
   }
+}
+
+function lost({ loss }: HeadlineFacts): Finding | undefined {
+  if (loss === undefined) return undefined
+  const title = 'No: the ledger has lost usage, and nothing is sent.'
+  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}` }
 }
 
 function notReady({ checks }: HeadlineFacts): Finding | undefined {

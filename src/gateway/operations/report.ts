@@ -1,6 +1,9 @@
 import { SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import { openLoss } from '../../ledger/loss.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
+import { lossFinding } from '../../metering/loss.ts'
+import type { Finding } from '../../metering/preflight/finding.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
 import { iso } from '../../text/time.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -161,6 +164,7 @@ const REFRESH_INTERVAL = 5 * SECOND
 /** What changes from minute to minute. */
 interface Recent {
   readonly status: LedgerStatus
+  readonly loss: Finding | undefined
   readonly alarms: readonly RecentAlarm[]
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
@@ -197,14 +201,14 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, alarms, unsettled, hours } = await this.#recent.get()
+    const { status, loss, alarms, unsettled, hours } = await this.#recent.get()
     const checks = await readiness.results()
     const at = now()
     const { lastPass } = activity.passes()
     const troubles = activity.troubles()
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
-    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, alarms, checks, ...came }
+    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, loss, alarms, checks, ...came }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
@@ -241,10 +245,11 @@ export class StatusReader {
     // One that is still to come was closed by a clock that was ahead, and does not count.
     const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
     const status = { ...figures, ...closed }
+    const loss = await openLoss(ledger)
     const alarms = await recentAlarms(ledger, status, time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
-    return { status, alarms, unsettled, hours }
+    return { status, loss: loss && lossFinding(loss, status), alarms, unsettled, hours }
   }
 
   #command(command: string): string {
