@@ -204,7 +204,8 @@ class Pipeline {
         this.reporter.cycle(event)
         this.#activity.cycle(event)
       },
-      bringIn: () => this.intake.look(),
+      bringIn: async () => {},
+      look: () => this.intake.look(),
       passed: (begunAt, error) => this.#passed(begunAt, error),
       fault: error => this.reporter.ledgerFault(error),
     })

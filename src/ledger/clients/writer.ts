@@ -97,19 +97,26 @@ export class UsageWriter {
   async #flush(): Promise<void> {
     await this.#appendBatches()
     this.#makeBatches()
-    if (this.#batches.length === 0) await this.#look()
     await this.#appendBatches()
     if (this.#lost === undefined) return
     if (this.#lost.kept > 0) await noteHealed(this.#ledger, this.#lost)
     this.#lost = undefined
   }
 
-  /** Where nothing is brought in, the ledger is asked whether it still has what it acknowledged. */
+  /** Asks the ledger whether it still has what it acknowledged, and brings in again what it has lost and is still here. */
+  look(): Promise<void> {
+    const look = this.#flushes.then(() => this.#look())
+    this.#flushes = look.catch(() => {})
+    return look
+  }
+
   async #look(): Promise<void> {
     const { last } = this.#recent
     if (last === undefined) return
     const there = await this.#ledger.lastOf(last.writer)
-    if (there < last.sequence) await this.#miss(there + 1)
+    if (there >= last.sequence) return
+    await this.#miss(there + 1)
+    await this.#flush()
   }
 
   /** Puts what the ledger has lost, from this sequence on, before what waits. Where some of it is gone, all gets new keys. */
