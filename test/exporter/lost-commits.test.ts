@@ -55,8 +55,10 @@ async function postgresql(_: TestContext, now: () => number): Promise<Failing> {
     ledger,
     end: async () => await database[Symbol.asyncDispose](),
     keep: async () => {
+      await sql(elsewhere, `ALTER DATABASE "${name}" ALLOW_CONNECTIONS false`)
       await sql(elsewhere, alone)
       await sql(elsewhere, `CREATE DATABASE "${name} behind" TEMPLATE "${name}"`)
+      await sql(elsewhere, `ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`)
     },
     failOver: async () => {
       await sql(elsewhere, `DROP DATABASE "${name}" WITH (FORCE)`)
@@ -163,6 +165,7 @@ for (const [name, { skip, open }] of Object.entries(ENGINES)) {
       const at = (minutes: number) => START + minutes * MINUTE
 
       await use(at(0), 100)
+      await pass(at(1))
       await failing.keep()
       await use(at(10), 10)
       await pass(at(36))
