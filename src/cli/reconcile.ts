@@ -143,11 +143,12 @@ async function decide(
   const decided = decisionOf(finding, options)
   const { record } = finding
   if (decided === undefined || record === undefined) return finding
-  const { decision, why } = decided
-  if (options.dryRun) return { ...finding, settled: decision, why }
+  const { decision, why, quantity } = decided
+  const settled = { ...finding, settled: decision, why, ...(quantity !== undefined && { quantity }) }
+  if (options.dryRun) return settled
   try {
-    await ledger.decide(record.id, decision, { who: options.who, why, now: options.now })
-    return { ...finding, settled: decision, why }
+    await ledger.decide(record.id, decision, { who: options.who, why, now: options.now }, quantity)
+    return settled
   } catch (error) {
     if (!(error instanceof LedgerError) || error.code !== 'ERR_LEDGER_STATE') throw error
     return { ...finding, left: error.message }
