@@ -21,6 +21,7 @@ import { sendersCommand } from './senders.ts'
 import { serveCommand } from './serve.ts'
 import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
+import { spoolCommand } from './spool.ts'
 import { statementCommand } from './statement.ts'
 import { statusCommand } from './status.ts'
 import { verifyCommand } from './verify.ts'
@@ -52,7 +53,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       importAgreementsCommand,
     ],
   ],
-  ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
+  ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand, spoolCommand]],
   ['Run:', [serveCommand, eventsCommand, checkCommand, doctorCommand, simulateCommand]],
 ]
 

@@ -58,7 +58,7 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
     if (state !== 'held') return { verdict: successes.length > 0 ? 'agreed' : 'not-seen', shown: successes }
     // Of one that was held at the backup its own hour may be billed. A balance is of no hour; see `LostLedgers`.
     const ours = same.filter(({ caller }) => options.isOurs?.(caller) === true)
-    const proven = ours.length > 0 && others.length === 0
+    const proven = ours.length > 0 && ours.length === successes.length
     return proven
       ? { verdict: 'billed', shown: same, proof: { decision: 'billed', by: ours } }
       : { verdict: 'restored', shown: successes }
