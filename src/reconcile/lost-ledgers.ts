@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { hourOf } from '../ledger/hours.ts'
 import type { AuditEntry, RecordEntry } from '../ledger/ledger.ts'
 import { backupClosedThrough } from '../ledger/rules/audit.ts'
 import { RESTORED } from '../ledger/rules/closing.ts'
@@ -36,11 +36,15 @@ export interface RestoredJudgement extends Judgement {
   readonly restored: RestoredFigures
 }
 
-/** A restore, as the audit trail tells of it. */
+/** A restore, as the audit trail tells of it, and the ledger that was lost before. */
 interface Restore {
   readonly at: number
   /** The last hour that was closed at the backup. */
   readonly closed: number
+  /** The hour of the restore before. */
+  readonly before: number
+  /** Whether usage of a ledger that was lost earlier has been brought in again since the restore before. */
+  readonly healed: boolean
 }
 
 interface Series {
@@ -51,15 +55,16 @@ interface Series {
   readonly settled: RecordEntry[]
   /** Records of before, that are in doubt and as such not billed. */
   readonly doubted: { readonly record: RecordEntry; readonly judgement: Judgement }[]
-  /** By the lost ledgers, with their hours. */
-  readonly lost: Sighting[]
+  /** By the lost ledgers. */
+  readonly lost: { readonly restore: Restore; readonly sighting: Sighting }[]
   /** Whether something speaks against that being all of it. */
   unclear: boolean
 }
 
 export interface LostLedgersOptions {
-  /** The audit trail's entries of restores, and of dimensions that were changed. */
+  /** The audit trail's entries of restores, of losses, and of dimensions that were changed. */
   readonly restores: readonly AuditEntry[]
+  readonly losses: readonly AuditEntry[]
   readonly registered: readonly AuditEntry[]
   readonly dimensions: readonly Dimension[]
   readonly isOurs: ((caller: Caller) => boolean) | undefined
@@ -81,7 +86,17 @@ export class LostLedgers {
 
   constructor(options: LostLedgersOptions) {
     this.#options = options
-    this.#restores = options.restores.map(({ at, detail }) => ({ at, closed: backupClosedThrough(detail) }))
+    const restores = options.restores.toSorted(byNumber)
+    this.#restores = restores.map(({ at, detail, number = 0 }, index) => {
+      const before = restores[index - 1]
+      const healed = options.losses.some(
+        loss => (loss.number ?? 0) > (before?.number ?? 0) && (loss.number ?? 0) < number,
+      )
+      return {
+        ...{ at, closed: backupClosedThrough(detail), healed: before !== undefined && healed },
+        before: before === undefined ? Number.NEGATIVE_INFINITY : hourOf(before.at),
+      }
+    })
     this.#sizes = new Map(options.dimensions.map(({ name, size }) => [name, size]))
   }
 
@@ -96,19 +111,26 @@ export class LostLedgers {
     if (first === undefined || this.#restores.length === 0) return false
     const billed = sightings.filter(({ outcome }) => outcome === 'success')
     const ours = billed.filter(({ caller }) => this.#options.isOurs?.(caller) === true)
-    const inTime = this.#restores.some(
-      ({ at, closed }) => closed > Number.NEGATIVE_INFINITY && closed <= first.hour && first.hour <= at,
-    )
     const [lost, ...others] = ours
+    const restore = this.#restoreAfter(lost ?? first)
     const alike = others.every(({ quantity }) => quantity === lost?.quantity)
-    if (inTime && lost !== undefined && ours.length === billed.length && alike) {
-      this.#of(first.series).lost.push(lost)
+    if (restore !== undefined && lost !== undefined && ours.length === billed.length && alike) {
+      this.#of(first.series).lost.push({ restore, sighting: lost })
       return true
     }
     // Somebody else's calls may have been the lost ledger's, too, and a call without an answer may have billed.
-    const mayBeLost = inTime && sightings.some(({ outcome }) => outcome === 'success' || outcome === 'unclear')
+    const mayBeLost =
+      restore !== undefined && sightings.some(({ outcome }) => outcome === 'success' || outcome === 'unclear')
     if (mayBeLost || lost !== undefined) this.#of(first.series).unclear = true
     return false
+  }
+
+  /** The restore that followed on the ledger which made a call, where it could have metered the hour. */
+  #restoreAfter({ time, hour }: Sighting): Restore | undefined {
+    const restore = this.#restores.find(({ at }) => time <= at)
+    if (restore === undefined) return undefined
+    const { at, closed, before } = restore
+    return closed > Number.NEGATIVE_INFINITY && hour >= Math.max(closed, before) && hour <= at ? restore : undefined
   }
 
   /**
@@ -122,7 +144,7 @@ export class LostLedgers {
       this.#of(series)[state === 'held' ? 'held' : 'settled'].push(record)
       return state === 'held'
     }
-    if (this.#restores.length === 0 || hour > this.restoredAt) return false
+    if (this.#restores.every(({ at }) => hour > at)) return false
     const ours = sightings.filter(one => one.outcome === 'success' && this.#options.isOurs?.(one.caller) === true)
     // What AWS billed of our own is neither this record nor without one.
     if (ours.some(one => one.quantity !== quantity || state === 'returned')) this.#of(series).unclear = true
@@ -145,47 +167,50 @@ export class LostLedgers {
       series: { dimension },
     } = series
     const size = this.#sizes.get(dimension)
-    const unsettled = [...held, ...doubted.map(({ record }) => record)]
-    if (unsettled.length === 0 || size === undefined) return
-    const hours = this.#hoursOf(unsettled)
-    const since = lost.filter(({ hour }) => hour >= hours.from)
-    const billed = since.reduce((sum, { quantity }) => sum + quantity, 0)
-    const known = hours.from > Number.NEGATIVE_INFINITY && search.covers(hours.from, hours.to)
-    const certain = known && this.#isCertain(series, hours, search)
-    // What was settled of a balance is taken out first.
-    let left = known ? BigInt(billed) * size : 0n
-    for (const record of settled) if (record.hour > hours.from) left -= amountOf(record)
-    for (const record of held.sort(byHour)) {
-      const amount = amountOf(record)
-      const figures = { held: unitsOf(amount, size), billed }
-      if (known && left >= amount) {
-        const proof = { decision: 'billed', by: since } as const
-        yield { verdict: 'restored', shown: since, proof, record, restored: figures }
-      } else {
-        // Rather a fraction of a unit too few than one that is billed twice.
-        const quantity = left <= 0n ? 0 : Number((left + size - 1n) / size)
-        const rest = certain ? { rest: { quantity, hours } } : {}
-        yield { verdict: 'restored', shown: since, record, restored: { ...figures, ...rest } }
+    if (size === undefined) return
+    /** What a ledger that was lost earlier has billed beyond what its restore holds: of usage that may be here again. */
+    let beyond = 0n
+    const open: Restore[] = []
+    for (const restore of this.#restores) {
+      const since = lost.filter(one => one.restore === restore).map(({ sighting }) => sighting)
+      const billed = since.reduce((sum, { quantity }) => sum + quantity, 0)
+      const hours = { from: restore.closed, to: restore.at }
+      const known = restore.closed > Number.NEGATIVE_INFINITY && search.covers(hours.from, hours.to)
+      if (!restore.healed) beyond = 0n
+      const certain = known && beyond === 0n && this.#isCertain(series, hours, search)
+      // What was settled is taken out first.
+      let left = BigInt(billed) * size
+      for (const record of settled) if (isOf(restore, record)) left -= amountOf(record)
+      for (const record of held.filter(one => isOf(restore, one))) {
+        const amount = amountOf(record)
+        const figures = { held: unitsOf(amount, size), billed }
+        if (known && left >= amount) {
+          const proof = { decision: 'billed', by: since } as const
+          yield { verdict: 'restored', shown: since, proof, record, restored: figures }
+        } else {
+          // Rather a fraction of a unit too few than one that is billed twice.
+          const quantity = left <= 0n ? 0 : Number((left + size - 1n) / size)
+          const rest = certain ? { rest: { quantity, hours } } : {}
+          yield { verdict: 'restored', shown: since, record, restored: { ...figures, ...rest } }
+        }
+        left = left > amount ? left - amount : 0n
       }
-      left = left > amount ? left - amount : 0n
+      beyond += left > 0n ? left : 0n
+      if (!certain || left > 0n) open.push(restore)
+    }
+    for (const record of held) {
+      if (this.#restores.some(restore => isOf(restore, record))) continue
+      const restored = { held: unitsOf(amountOf(record), size), billed: 0 }
+      yield { verdict: 'restored', shown: [], record, restored }
     }
     for (const { record, judgement } of doubted) {
-      const figures = { held: record.quantity, billed }
       const { shown, verdict } = judgement
+      const after = this.#restores.filter(({ at }) => at >= record.hour)
+      const hours = { from: Math.min(...after.map(({ closed }) => closed)), to: Math.max(...after.map(({ at }) => at)) }
+      const restored = { held: record.quantity, billed: 0 }
       // Whatever is billed beyond the balances may be this.
-      if (certain && left <= 0n)
-        yield { verdict, shown, record, restored: { ...figures, rest: { quantity: 0, hours } } }
-      else yield { verdict: 'restored', shown, record, restored: figures }
-    }
-  }
-
-  /** From the last hour that was closed at the backup until the restore, of all restores that may have made these. */
-  #hoursOf(records: readonly RecordEntry[]): { from: number; to: number } {
-    const oldest = Math.min(...records.map(({ hour }) => hour))
-    const restores = this.#restores.filter(({ at }) => at >= oldest - HOUR)
-    return {
-      from: Math.min(...restores.map(({ closed }) => closed)),
-      to: Math.max(...this.#restores.map(({ at }) => at)),
+      if (after.some(restore => open.includes(restore))) yield { verdict: 'restored', shown, record, restored }
+      else yield { verdict, shown, record, restored: { ...restored, rest: { quantity: 0, hours } } }
     }
   }
 
@@ -207,7 +232,10 @@ export class LostLedgers {
     })
     const exceeds = siblings.some(sibling => {
       const has = [...sibling.held, ...sibling.settled].reduce((sum, record) => sum + amountOf(record), 0n)
-      return sibling.unclear || sibling.lost.reduce((sum, { quantity }) => sum + BigInt(quantity) * size, 0n) > has
+      return (
+        sibling.unclear ||
+        sibling.lost.reduce((sum, { sighting: { quantity } }) => sum + BigInt(quantity) * size, 0n) > has
+      )
     })
     if (this.#options.isOurs === undefined) return false
     return !unclear && !resized && !exceeds && search.isComplete(from, to)
@@ -227,4 +255,6 @@ export class LostLedgers {
 
 const amountOf = ({ quantity, size }: RecordEntry) => BigInt(quantity) * size
 const unitsOf = (amount: bigint, size: bigint) => Number((amount * 1000n) / size) / 1000
-const byHour = (one: RecordEntry, other: RecordEntry) => one.hour - other.hour
+const byNumber = (one: AuditEntry, other: AuditEntry) => (one.number ?? 0) - (other.number ?? 0)
+/** A restore's records have its time for a deadline: they are never sent. */
+const isOf = ({ at }: Restore, { deadline }: RecordEntry) => deadline === at

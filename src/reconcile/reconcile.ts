@@ -146,10 +146,11 @@ class Matching {
   async run(): Promise<Omit<Reconciliation, 'files' | 'unread'>> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
     const [pruned] = await this.#ledger.audit({ actions: ['prune'], limit: 1 })
-    const entries = (action: 'restore' | 'register') => this.#ledger.audit({ actions: [action], limit: MOST_ENTRIES })
-    const [restores, registered] = [await entries('restore'), await entries('register')]
+    const entries = (action: 'restore' | 'lost' | 'register') =>
+      this.#ledger.audit({ actions: [action], limit: MOST_ENTRIES })
+    const [restores, losses, registered] = [await entries('restore'), await entries('lost'), await entries('register')]
     const lost = new LostLedgers({
-      ...{ restores, registered, dimensions: await this.#ledger.dimensions(), isOurs: this.#isOurs },
+      ...{ restores, losses, registered, dimensions: await this.#ledger.dimensions(), isOurs: this.#isOurs },
     })
     this.#prunedBefore = prunedBefore(pruned?.detail)
     const { span } = this.#coverage
