@@ -35,8 +35,8 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'It was in the balance or held when the backup was made that this ledger is',
       'restored from, and the lost ledger may have billed it since, with any hour.',
-      '"reconcile" adds up what AWS billed for the customer and dimension since the',
-      'backup, without the hours that this ledger has records of, and settles all or',
+      '"reconcile" adds up what AWS billed since the backup for the customer and',
+      'dimension, without hours that this ledger has records of, and settles all or',
       'a part by that. What it leaves is to be added up, and shared out, by hand.',
     ),
     commands: [
