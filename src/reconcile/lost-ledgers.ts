@@ -83,6 +83,8 @@ export class LostLedgers {
   readonly #restores: readonly Restore[]
   readonly #sizes: ReadonlyMap<string, bigint>
   readonly #series = new Map<string, Series>()
+  /** Those of one AWS account and dimension. */
+  readonly #siblings = new Map<string, Series[]>()
 
   constructor(options: LostLedgersOptions) {
     this.#options = options
@@ -219,17 +221,14 @@ export class LostLedgers {
    * customer's licences to another, and a dimension may have had another size then.
    */
   #isCertain({ series, unclear }: Series, { from, to }: { from: number; to: number }, search: Search): boolean {
-    const { dimension, accountId, customerIdentifier } = series
+    const { dimension } = series
     const resized = this.#options.registered.some(entry => {
       return (
         entry.dimension === dimension && (entry.detail ?? '').includes('size ') && (entry.writtenAt ?? entry.at) >= from
       )
     })
     const size = this.#sizes.get(dimension) ?? 1n
-    const siblings = [...this.#series.values()].filter(({ series: other }) => {
-      const same = other.accountId === accountId && other.customerIdentifier === customerIdentifier
-      return other !== series && other.dimension === dimension && same
-    })
+    const siblings = this.#siblings.get(groupOf(series))?.filter(({ series: other }) => other !== series) ?? []
     const exceeds = siblings.some(sibling => {
       const has = [...sibling.held, ...sibling.settled].reduce((sum, record) => sum + amountOf(record), 0n)
       return (
@@ -249,10 +248,15 @@ export class LostLedgers {
     if (known !== undefined) return known
     const made: Series = { series: anywhere, held: [], settled: [], doubted: [], lost: [], unclear: false }
     this.#series.set(key, made)
+    const siblings = this.#siblings.get(groupOf(anywhere))
+    if (siblings === undefined) this.#siblings.set(groupOf(anywhere), [made])
+    else siblings.push(made)
     return made
   }
 }
 
+const groupOf = ({ accountId, customerIdentifier, dimension }: EventSeries) =>
+  JSON.stringify([accountId, customerIdentifier, dimension])
 const amountOf = ({ quantity, size }: RecordEntry) => BigInt(quantity) * size
 const unitsOf = (amount: bigint, size: bigint) => Number((amount * 1000n) / size) / 1000
 const byNumber = (one: AuditEntry, other: AuditEntry) => (one.number ?? 0) - (other.number ?? 0)

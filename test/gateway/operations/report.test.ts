@@ -79,9 +79,12 @@ test('after a restore: what may have been billed since the backup, and how a par
   assert.deepEqual([shown?.customer, shown?.quantity.amount, shown?.attempts], ['100000000001', '2880', 0])
   assert.deepEqual(
     group?.commands.map(({ command }) => command),
-    ['--billed', '--billed --quantity <units>', '--not-billed'].map(
-      outcome => `marketplace-meter settle ${shown?.id} ${outcome} --why "…" --ledger /data/ledger.sqlite`,
-    ),
+    [
+      'reconcile <path> --caller <arn> --settle --dry-run',
+      ...['--billed', '--billed --quantity <units>', '--not-billed'].map(
+        outcome => `settle ${shown?.id} ${outcome} --why "…"`,
+      ),
+    ].map(command => `marketplace-meter ${command} --ledger /data/ledger.sqlite`),
   )
 })
 
