@@ -97,6 +97,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       report: event => this.#reporter.cycle(event),
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),
+      look: () => this.#writer.look(),
       passed: (_, error) => this.#passed(error),
       fault: error => this.#reporter.ledgerFault(error),
     })

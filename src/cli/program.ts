@@ -24,6 +24,7 @@ import { sendersCommand } from './senders.ts'
 import { serveCommand } from './serve.ts'
 import { settleCommand } from './settle.ts'
 import { simulateCommand } from './simulate.ts'
+import { spoolCommand } from './spool.ts'
 import { statementCommand } from './statement.ts'
 import { statusCommand } from './status.ts'
 import { undoCommand } from './undo.ts'
@@ -60,7 +61,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       endpointCommand,
     ],
   ],
-  ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand]],
+  ['Keep:', [backupCommand, restoreCommand, declareRestoredCommand, pruneCommand, spoolCommand]],
   ['Run:', [serveCommand, eventsCommand, checkCommand, doctorCommand, simulateCommand]],
 ]
 

@@ -196,6 +196,7 @@ function notedElsewhere(ledger: Ledger, address: string): ReconcilableLedger {
     audit: query => ledger.audit(query),
     answers: () => ledger.answers(),
     decideAll: (...decisions) => ledger.decideAll(...decisions),
+    dimensions: () => ledger.dimensions(),
     note: note => withLedger(address, 'write', writable => writable.note(note)),
   }
 }

@@ -2,10 +2,12 @@ import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { openLoss } from '../ledger/loss.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { Endpoints } from '../metering/endpoints.ts'
+import { lossFinding } from '../metering/loss.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
@@ -33,11 +35,12 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to look at (held, in
-doubt, without a customer, usage that AWS does not take though there is an
-agreement, more than AWS takes in an hour, counters that were not simply counted,
-a process that would send elsewhere than the ledger's records go, what a
-reconciliation with AWS has found),
+when all is well. The exit status is 1 for what a person has to look at (a ledger
+that has lost what it had acknowledged, so that nothing is sent, held, in doubt,
+without a customer, usage that AWS does not take though there is an agreement,
+more than AWS takes in an hour, counters that were not simply counted, a process
+that would send elsewhere than the ledger's records go, what a reconciliation
+with AWS has found),
 and 2 where usage is pending for long, no hour was closed for long, or the ledger
 cannot be read.`,
     )
@@ -62,6 +65,7 @@ async function read(options: Options): Promise<LedgerOverview> {
   return await withLedger(address, 'read', async ledger => {
     const now = nowOf(options)
     const status = await ledger.status()
+    const loss = await openLoss(ledger)
     const alarms = await recentAlarms(ledger, status, now)
     const quantityAlert = await recentQuantityAlert(ledger, now)
     const [dimensions, answers] = [await readDimensions(ledger), await ledger.answers()]
@@ -72,7 +76,8 @@ async function read(options: Options): Promise<LedgerOverview> {
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
     const reconciled = await reconciledRegions(ledger)
-    const alerts = { alarms, ...(quantityAlert && { quantityAlert }) }
+    const losses = loss === undefined ? [] : [lossFinding(loss, status)]
+    const alerts = { losses, alarms, ...(quantityAlert && { quantityAlert }) }
     const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
     return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused, reconciled }
   })

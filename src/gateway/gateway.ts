@@ -211,6 +211,7 @@ class Pipeline {
         this.#activity.cycle(event)
       },
       bringIn: async () => {},
+      look: () => this.intake.look(),
       passed: (begunAt, error) => this.#passed(begunAt, error),
       fault: error => this.reporter.ledgerFault(error),
     })

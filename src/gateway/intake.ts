@@ -50,6 +50,11 @@ export class Intake implements MetricsSink {
     return this.#mapper.names(metricName)
   }
 
+  /** Asks the ledger whether it still has what it acknowledged; see `ObservationWriter`. */
+  look(): Promise<void> {
+    return this.#writer.look()
+  }
+
   /** What senders have used today of what they may. */
   quotas(): Quota[] {
     return this.#admission.quotas()

@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { noteHealed, noteLoss } from '../ledger/clients/lost-batches.ts'
+import { RecentBatches } from '../ledger/clients/recent-batches.ts'
 import { newWriterId } from '../ledger/clients/writer-id.ts'
-import { LedgerError } from '../ledger/errors.ts'
-import type { Ledger, Observation } from '../ledger/ledger.ts'
+import { LedgerError, MissingBatchesError } from '../ledger/errors.ts'
+import type { Ledger, Observation, UsageBatch } from '../ledger/ledger.ts'
 
 /** How many points a batch has at most. */
 const MOST_POINTS = 10_000
@@ -25,6 +27,8 @@ interface Request {
  */
 export class ObservationWriter {
   readonly #ledger: Ledger
+  /** What the ledger has acknowledged last, to be brought in again where it loses it. */
+  readonly #recent = new RecentBatches()
   #writer = newWriterId()
   #sequence = 0
   #waiting: Request[] = []
@@ -46,6 +50,40 @@ export class ObservationWriter {
       this.#writing = this.#gathering
     }
     return promise
+  }
+
+  /** Asks the ledger whether it still has what it acknowledged, and brings in again what it has lost and is still here. */
+  look(): Promise<void> {
+    const look = this.#writing.then(() => this.#look())
+    this.#writing = look.catch(() => {})
+    return look
+  }
+
+  async #look(): Promise<void> {
+    const { last } = this.#recent
+    if (last === undefined) return
+    const there = await this.#ledger.lastOf(last.writer)
+    if (there < last.sequence) await this.#heal(there + 1)
+  }
+
+  /** Brings in again those from a sequence on. Where some of them are gone, which deltas then are lost with, under new keys. */
+  async #heal(from: number): Promise<void> {
+    const { writer, sequence: to } = this.#recent.last as UsageBatch
+    let kept = this.#recent.from(writer, from)
+    const lost = { writer, from, to, kept: kept.length }
+    await noteLoss(this.#ledger, lost)
+    if (kept.length < to - from + 1) kept = this.#renamed(kept)
+    for (const batch of kept) await this.#ledger.append(batch)
+    if (kept.length > 0) await noteHealed(this.#ledger, lost)
+  }
+
+  #renamed(batches: readonly UsageBatch[]): UsageBatch[] {
+    this.#writer = newWriterId()
+    this.#sequence = batches.length
+    this.#recent.clear()
+    const renamed = batches.map((batch, index) => ({ ...batch, writer: this.#writer, sequence: index + 1 }))
+    for (const batch of renamed) this.#recent.add(batch)
+    return renamed
   }
 
   /** What one request brought is not to be in the way of others': where all cannot be written, each is by itself. */
@@ -114,14 +152,24 @@ export class ObservationWriter {
 
   async #appendPart(observations: readonly Observation[]): Promise<void> {
     try {
-      await this.#ledger.append({ writer: this.#writer, sequence: this.#sequence + 1, entries: [], observations })
-      this.#sequence += 1
+      await this.#appendNext(observations).catch(async error => {
+        if (!(error instanceof MissingBatchesError)) throw error
+        await this.#heal(error.next)
+        await this.#appendNext(observations)
+      })
     } catch (error) {
       // Whether its key is used is not known, and no batch is to come twice under one.
       this.#writer = newWriterId()
       this.#sequence = 0
       throw error
     }
+  }
+
+  async #appendNext(observations: readonly Observation[]): Promise<void> {
+    const batch = { writer: this.#writer, sequence: this.#sequence + 1, entries: [], observations }
+    await this.#ledger.append(batch)
+    this.#sequence += 1
+    this.#recent.add(batch)
   }
 }
 

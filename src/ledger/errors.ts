@@ -44,6 +44,17 @@ export class LedgerError extends MarketplaceMeteringError {
   }
 }
 
+/** Before a batch others of its writer are missing that the ledger has acknowledged: it refuses the batch whole. */
+export class MissingBatchesError extends LedgerError {
+  /** The first that is missing. */
+  readonly next: number
+
+  constructor(message: string, next: number) {
+    super('ERR_LEDGER_BATCH_MISSING', message)
+    this.next = next
+  }
+}
+
 /**
  * Of a report that would miss what waits to be folded, asked by whoever may not fold.
  *

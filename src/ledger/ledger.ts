@@ -36,6 +36,12 @@ export interface Ledger {
   append(batch: UsageBatch): Promise<void>
 
   /**
+   * The sequence of a writer's last batch that the ledger has; 0 where it has none. Less than was acknowledged proves that
+   * the ledger has lost commits; see `openLoss`.
+   */
+  lastOf(writer: string): Promise<number>
+
+  /**
    * Freezes the hours that are over into records. What is recorded up to the hour, and not yet frozen, becomes a
    * whole quantity; the rest stays in the balance. Any number of processes may do it at once.
    */

@@ -11,6 +11,7 @@ import type {
   Settlement,
   Sold,
 } from '../ledger/ledger.ts'
+import { openLoss } from '../ledger/loss.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
 import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
@@ -20,6 +21,7 @@ import { outcomeOf, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import { EndpointGuard } from './endpoints.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
+import { lossFinding } from './loss.ts'
 import type { Pacer } from './pacer.ts'
 import type { Finding } from './preflight/finding.ts'
 import { clockFinding } from './preflight/surroundings.ts'
@@ -87,6 +89,8 @@ export type CycleEvent =
   | { readonly type: 'endpoint'; readonly region: string; readonly finding: Finding | undefined }
   /** Something that metering needs is not as it should be. */
   | { readonly type: 'finding'; readonly finding: Finding }
+  /** Whether the ledger is known to lack commits, so that nothing is frozen or sent: told in each pass. */
+  | { readonly type: 'loss'; readonly finding: Finding | undefined }
   /** Of one customer. */
   | ({ readonly type: 'overflow' } & Overflow)
   /** A record is above its dimension's `alertQuantity`. */
@@ -161,6 +165,8 @@ export class MeteringCycle {
   readonly #toldOfLarge = new Map<string, number>()
   /** Whether the ledger has given a record that was refused another second of its hour, with which it is due again. */
   #stampedAnew = false
+  /** Whether the ledger lacked commits in the last pass. */
+  #lost = false
   #prunedAt: number | undefined
   #forgotAt: number | undefined
   #passes: Promise<void> = Promise.resolve()
@@ -181,7 +187,7 @@ export class MeteringCycle {
   /** When there is next something to send. Infinity when there is nothing that could be. */
   async nextPassAt(): Promise<number> {
     const { ledger, now, dryRun, clientFor } = this.#options
-    if (dryRun) return Number.POSITIVE_INFINITY
+    if (dryRun || this.#lost) return Number.POSITIVE_INFINITY
     const { lanes, next = Number.POSITIVE_INFINITY } = await ledger.due(now())
     if (lanes.length === 0) return next
     // What is due already waits for its lane.
@@ -208,6 +214,7 @@ export class MeteringCycle {
   async #pass(signal: AbortSignal | undefined): Promise<void> {
     const { ledger, now, report, dryRun, region } = this.#options
     await this.#writeAnswers([])
+    if (await this.#isLost()) return
     // Who may not send does not freeze: it would be on terms of its own, for a region of its own.
     if (!dryRun && !this.#maySend.get(region) && !(await this.#look(region, false))) return
     const closed = await ledger.closeHours(this.closeOptions)
@@ -246,6 +253,15 @@ export class MeteringCycle {
       this.#forgotAt = now()
       await ledger.forget(now())
     }
+  }
+
+  /** Whether the ledger lacks commits: what the lost one has frozen, sent or returned is not known. */
+  async #isLost(): Promise<boolean> {
+    const { ledger, report } = this.#options
+    const loss = await openLoss(ledger)
+    this.#lost = loss !== undefined
+    report({ type: 'loss', finding: loss && lossFinding(loss, await ledger.status()) })
+    return this.#lost
   }
 
   /** Deletes what is older than the retention at what is surely no later than now. */
@@ -485,7 +501,7 @@ export class MeteringCycle {
     this.#unwritten = []
     let settled: SettledRecord[]
     try {
-      settled = await this.#options.ledger.settle(writing, this.#options.now())
+      settled = await this.#options.ledger.settle(await this.#held(writing), this.#options.now())
     } catch (error) {
       this.#unwritten.unshift(...writing)
       throw error
@@ -526,6 +542,13 @@ export class MeteringCycle {
       this.#toldOfLarge.set(dimension, now())
       this.#large.delete(dimension)
     }
+  }
+
+  /** While the ledger lacks commits, whose hour is taken is held: the lost ledger may have billed this usage. */
+  async #held(settlements: readonly Settlement[]): Promise<readonly Settlement[]> {
+    const rolls = ({ outcome }: Settlement) => outcome.type === 'conflict' && outcome.rollForward
+    if (!settlements.some(rolls) || (await openLoss(this.#options.ledger)) === undefined) return settlements
+    return settlements.map(one => (rolls(one) ? { ...one, outcome: { type: 'conflict', rollForward: false } } : one))
   }
 
   /** Tells of what came after records that took as much as one takes: with as much in each hour, it never ends. */

@@ -24,6 +24,8 @@ export interface MeteringOptions extends Omit<MeteringCycleOptions, 'clientFor' 
   readonly wakeInterval: number
   /** Brings what waits in this process into the ledger. Where it rejects, it is tried again after `wakeInterval`. */
   readonly bringIn: () => Promise<void>
+  /** Has whoever brings usage in look whether the ledger still has it, before anything is frozen. */
+  readonly look: () => Promise<void>
   /** Called after each pass that began at `begunAt`, with the ledger's error where it failed. */
   readonly passed: (begunAt: number, error?: unknown) => Promise<void>
   /** The ledger could not take what waits. */
@@ -121,6 +123,7 @@ export class Metering {
       await this.#clock.sync()
       this.#lookAround()
       await this.checkRegion()
+      await this.#options.look()
       await this.#cycle.pass(signal)
     } catch (error) {
       await passed(begunAt, error)

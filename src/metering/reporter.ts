@@ -76,6 +76,8 @@ export class Reporter {
   readonly #overflow = new Map<string, Overflow>()
   /** Whether records of a region are not sent, since this process would send them elsewhere than the ledger's go. */
   readonly #elsewhere = new Map<string, boolean>()
+  /** Whether the ledger is known to lack commits. */
+  #lost = false
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -119,6 +121,7 @@ export class Reporter {
       overflow: this.#overflow,
       reconciled: this.#reconciled,
       elsewhere: this.#elsewhere,
+      lost: this.#lost,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -380,6 +383,15 @@ export class Reporter {
         if (finding !== undefined) this.#finding(finding, region)
         return
       }
+      case 'loss': {
+        const { finding } = event
+        if (finding !== undefined) this.#say('error', 'loss', `${finding.message} ${finding.advice}`)
+        else if (this.#lost)
+          this.#tell('warn', 'loss over', 'The ledger is declared restored: hours are frozen and sent again.')
+        this.#lost = finding !== undefined
+        if (!this.#lost) this.#saidAt.delete('loss')
+        return
+      }
       case 'above-alert': {
         const { record, alertQuantity } = event
         const { id, dimension, quantity } = record
@@ -552,6 +564,10 @@ function instruments(meterProvider: MeterProvider) {
         description:
           "1 where this process sends none of a region's records, since it would send them elsewhere than the ledger's go.",
       }),
+      lost: meter.createObservableGauge('marketplace.ledger.lost', {
+        description:
+          '1 while the ledger lacks what it had acknowledged, so that nothing is frozen or sent until it is declared restored.',
+      }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
           "What others' counters counted and cannot be told yet to be usage, by dimension, in its base unit: seconds, bytes or counts.",
@@ -615,6 +631,7 @@ interface Facts {
   readonly status: LedgerStatus | undefined
   readonly supply: Supply
   readonly reconciled: ReadonlyMap<string, number>
+  readonly lost: boolean
   readonly now: number
 }
 
@@ -637,6 +654,7 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
     [...overflow].flatMap(([dimension, { hours, at }]) => (isPast(at, now) ? [] : [[hours, { dimension }]])),
   reconciledAge: ({ reconciled, now }) => [...reconciled].map(([region, to]) => [age(to, now), { region }]),
   elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
+  lost: ({ lost }) => [[lost ? 1 : 0, {}]],
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

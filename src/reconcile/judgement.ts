@@ -10,9 +10,11 @@ import type { Sighting } from './evidence.ts'
  * - `other-quantity`, `other-id`: AWS billed the hour with another quantity, or under another `MeteringRecordId`;
  * - `missing`: the ledger has it as metered, and no event of a complete search shows that AWS billed it;
  * - `absent`: it is in doubt, and there is no event in a complete search; `undecided`: in doubt, and events prove nothing;
+ * - `restored`: it is of before a restore, and the ledger that was lost may have billed it with any hour since;
  * - `two-senders`: somebody else has sent the same quantity, and AWS took both for one: one share is gone.
  *
- * And of what AWS billed and the ledger has no record of, or none that is to be billed: `foreign`.
+ * And of what AWS billed and the ledger has no record of, or none that is to be billed: `foreign`; `lost`, where a ledger
+ * that this one was restored after has billed it.
  */
 export type Verdict =
   | 'agreed'
@@ -24,7 +26,9 @@ export type Verdict =
   | 'missing'
   | 'absent'
   | 'undecided'
+  | 'restored'
   | 'two-senders'
+  | 'lost'
   | 'foreign'
 
 export interface Judgement {
@@ -48,13 +52,17 @@ export interface JudgeOptions {
 export function judge(record: RecordEntry, sightings: readonly Sighting[], options: JudgeOptions): Judgement {
   const { state, reason, quantity, attempts, inDoubt, meteringRecordId } = record
   const successes = sightings.filter(({ outcome }) => outcome === 'success')
-  // What a restore holds is a sum of hours, and of no unit that AWS counts in.
-  if (reason === 'restored') {
-    if (state === 'held') return { verdict: 'undecided', shown: successes }
-    return { verdict: successes.length > 0 ? 'agreed' : 'not-seen', shown: successes }
-  }
   const same = successes.filter(one => one.quantity === quantity)
   const others = successes.filter(one => one.quantity !== quantity)
+  if (reason === 'restored') {
+    if (state !== 'held') return { verdict: successes.length > 0 ? 'agreed' : 'not-seen', shown: successes }
+    // Of one that was held at the backup its own hour may be billed. A balance is of no hour; see `LostLedgers`.
+    const ours = same.filter(({ caller }) => options.isOurs?.(caller) === true)
+    const proven = ours.length > 0 && ours.length === successes.length
+    return proven
+      ? { verdict: 'billed', shown: same, proof: { decision: 'billed', by: ours } }
+      : { verdict: 'restored', shown: successes }
+  }
   if (state === 'returned') {
     const ours = attempts > 0 ? same.filter(({ caller }) => options.isOurs?.(caller) ?? true) : []
     if (ours.length > 0 && quantity > 0) return { verdict: 'billed', shown: ours }

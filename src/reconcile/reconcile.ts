@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
+import { RESTORED } from '../ledger/rules/closing.ts'
 import { Coverage, type RegionCoverage, type Span } from './coverage.ts'
 import { EventError, SearchError } from './errors.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
@@ -8,6 +9,7 @@ import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { type Judgement, judge, type Verdict } from './judgement.ts'
 import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
+import { LostLedgers, type RestoredFigures } from './lost-ledgers.ts'
 
 export interface ReconcileOptions {
   readonly events: readonly EventSource[]
@@ -29,6 +31,8 @@ export interface Finding extends Judgement {
   readonly complete: boolean
   /** Whether it is of the hours that the run has reconciled. */
   readonly reconciled: boolean
+  /** Of what a restore holds, and of what was pending then. */
+  readonly restored?: RestoredFigures
 }
 
 /** The hours of a region that were read whole, and what was found of them. */
@@ -82,14 +86,17 @@ export interface CallerFigures {
 const MOST_UNREAD = 20
 const MOST_PLACES = 5
 
-const QUIET: ReadonlySet<Verdict> = new Set(['agreed', 'not-seen'])
+const QUIET: ReadonlySet<Verdict> = new Set(['agreed', 'not-seen', 'lost'])
+
+/** How many entries of the audit trail are read of restores, and of dimensions. */
+const MOST_ENTRIES = 10_000
 
 /**
  * Holds what AWS wrote down of `BatchMeterUsage` against a ledger. It reads all events first, since they come in no order,
  * and then both hour by hour.
  */
 export async function reconcile(
-  ledger: Pick<Ledger, 'records' | 'audit'>,
+  ledger: Pick<Ledger, 'records' | 'audit' | 'dimensions'>,
   options: ReconcileOptions,
 ): Promise<Reconciliation> {
   const evidence = new Evidence()
@@ -157,7 +164,7 @@ async function readAll(sources: readonly EventSource[], evidence: Evidence, cove
 }
 
 class Matching {
-  readonly #ledger: Pick<Ledger, 'records' | 'audit'>
+  readonly #ledger: Pick<Ledger, 'records' | 'audit' | 'dimensions'>
   readonly #options: ReconcileOptions
   readonly #evidence: Evidence
   readonly #coverage: Coverage
@@ -169,10 +176,10 @@ class Matching {
   readonly #isOurs: ((caller: Caller) => boolean) | undefined
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
-  #restoredAt = Number.NEGATIVE_INFINITY
+  readonly #regions = new Set<string>()
 
   constructor(
-    ledger: Pick<Ledger, 'records' | 'audit'>,
+    ledger: Pick<Ledger, 'records' | 'audit' | 'dimensions'>,
     options: ReconcileOptions,
     evidence: Evidence,
     coverage: Coverage,
@@ -187,8 +194,12 @@ class Matching {
 
   async run(): Promise<Omit<Reconciliation, 'files' | 'unread'> & { strange: string[] }> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
-    const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
-    this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
+    const entries = (action: 'restore' | 'lost' | 'register') =>
+      this.#ledger.audit({ actions: [action], limit: MOST_ENTRIES })
+    const [restores, losses, registered] = [await entries('restore'), await entries('lost'), await entries('register')]
+    const lost = new LostLedgers({
+      ...{ restores, losses, registered, dimensions: await this.#ledger.dimensions(), isOurs: this.#isOurs },
+    })
     this.#prunedBefore = await prunedBefore(this.#ledger)
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
@@ -201,12 +212,18 @@ class Matching {
     for (const region of strange) this.#coverage.doubt(region)
     const looked = (hour: number) => within !== undefined && hour >= within.from && hour < within.to
     const others = this.#evidence.hours().filter(hour => !looked(hour) && hour >= first && hour < end)
-    for (const hour of others) await this.#hour(hour, await recordsOf(this.#ledger, hour, hour + HOUR))
+    for (const hour of others) await this.#hour(hour, await recordsOf(this.#ledger, hour, hour + HOUR), lost)
     if (within !== undefined) {
       for await (const [hour, records] of recordsByHour(this.#ledger, within.from, within.to))
-        await this.#hour(hour, records)
+        await this.#hour(hour, records, lost)
     }
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
+    for (const record of held) {
+      const { hour } = record
+      if (looked(hour) || others.includes(hour)) continue
+      lost.takeRecord(record, seriesOf(record), [], { verdict: 'restored', shown: [] })
+    }
+    await this.#judgeRestored(lost, within)
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
     const regions = this.#coverage.regions()
     // Where there is nothing to be seen, nothing is missing.
@@ -227,9 +244,46 @@ class Matching {
     }
   }
 
+  /** Of what was restored, when all was read. */
+  async #judgeRestored(lost: LostLedgers, within: { readonly from: number; readonly to: number } | undefined) {
+    const regions = [
+      ...this.#regions,
+      ...this.#coverage
+        .regions()
+        .filter(({ calls }) => calls > 0)
+        .map(({ region }) => region),
+    ]
+    const complete = new Map<number, boolean>()
+    const search = {
+      covers: (from: number, to: number) =>
+        within !== undefined && within.from <= from && within.to > to && this.#prunedBefore <= from,
+      isComplete: (from: number, to: number) => {
+        const known = complete.get(from)
+        if (known !== undefined) return known
+        const hours = Array.from({ length: Math.floor((to - from) / HOUR) + 1 }, (_, index) => from + index * HOUR)
+        const all =
+          regions.length > 0 && regions.every(one => hours.every(hour => this.#coverage.isComplete(one, hour)))
+        complete.set(from, all)
+        return all
+      },
+    }
+    for (const judgement of lost.judgements(search)) {
+      const { verdict, shown, record, restored } = judgement
+      const series = seriesOf(record)
+      const reconciled = this.#add(verdict, record.hour, shown, record, series, Math.floor(restored.held))
+      await this.#options.onFinding({
+        ...judgement,
+        series,
+        hour: record.hour,
+        complete: restored.rest !== undefined,
+        reconciled,
+      })
+    }
+  }
+
   /**
-   * Those whose events show no call with a record of the ledger's: of another AWS account there are none, too, and that
-   * would seem to prove that AWS has billed nothing.
+   * Those whose events show no call of the ledger's callers, nor with a record of its own: of another AWS account there are
+   * none, too, and that would seem to prove that AWS has billed nothing.
    */
   async #strangeRegions(): Promise<string[]> {
     const regions = this.#coverage.regions()
@@ -238,6 +292,8 @@ class Matching {
     for (const hour of this.#evidence.hours().reverse()) {
       if (!called.some(({ region }) => strange.has(region))) break
       const seen = this.#evidence.ofHour(hour)
+      for (const { caller, series } of [...seen.values()].flat())
+        if (this.#isOurs?.(caller)) strange.delete(series.region)
       if (![...seen.values()].some(([first]) => first !== undefined && strange.has(first.series.region))) continue
       for (const record of await recordsOf(this.#ledger, hour, hour + HOUR)) {
         const sightings = seen.get(seriesKey(seriesOf(record))) ?? []
@@ -248,7 +304,7 @@ class Matching {
     return [...strange]
   }
 
-  async #hour(hour: number, records: readonly RecordEntry[]): Promise<void> {
+  async #hour(hour: number, records: readonly RecordEntry[], lost: LostLedgers): Promise<void> {
     // A ledger in a file answers at once: others have their turn, and memory is given back, between hours.
     await setImmediate()
     const seen = this.#evidence.ofHour(hour)
@@ -266,8 +322,10 @@ class Matching {
       seen.delete(key)
       const complete = completeIn(record.region)
       if (record.attempts > 0) this.#ledgerRegions.add(record.region)
-      const attemptsKnown = hour > this.#restoredAt
+      const attemptsKnown = hour > lost.restoredAt
       const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
+      if (record.region !== RESTORED) this.#regions.add(record.region)
+      if (lost.takeRecord(record, series, sightings, judgement)) continue
       if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
       const { verdict, shown } = judgement
       const reconciled = this.#add(verdict, hour, shown, record, series)
@@ -276,6 +334,7 @@ class Matching {
         await this.#options.onFinding({ ...judgement, series, hour, record, complete, reconciled })
     }
     for (const sightings of seen.values()) {
+      const isLost = lost.takeForeign(sightings)
       const shown = sightings.filter(({ outcome }) => outcome === 'success')
       const [first] = shown
       if (first === undefined) continue
@@ -283,9 +342,11 @@ class Matching {
         this.#pruned++
         continue
       }
-      const reconciled = this.#add('foreign', hour, shown, undefined, first.series)
+      const verdict = isLost ? 'lost' : 'foreign'
+      const reconciled = this.#add(verdict, hour, shown, undefined, first.series)
+      if (QUIET.has(verdict)) continue
       const found = { series: first.series, hour, record: undefined, complete: true, reconciled }
-      await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
+      await this.#options.onFinding({ verdict, shown, ...found })
     }
   }
 
@@ -296,11 +357,12 @@ class Matching {
     shown: readonly Sighting[],
     record: RecordEntry | undefined,
     { region, dimension }: EventSeries,
+    units?: number,
   ): boolean {
     const figures = this.#verdicts.get(verdict) ?? { records: 0, quantities: new Map() }
     this.#verdicts.set(verdict, figures)
     figures.records++
-    const quantity = shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
+    const quantity = units ?? shown.find(({ outcome }) => outcome === 'success')?.quantity ?? record?.quantity ?? 0
     figures.quantities.set(dimension, (figures.quantities.get(dimension) ?? 0) + quantity)
     const stretch = this.#stretches.get(region)
     if (stretch === undefined || hour < stretch.from || hour >= stretch.to) return false
@@ -350,11 +412,20 @@ function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
 export function decisionOf(
   finding: Finding,
   { settle, settleAbsent, now }: { settle: boolean; settleAbsent: boolean; now: number },
-): { readonly decision: 'billed' | 'not-billed'; readonly why: string } | undefined {
-  const { proof, verdict, hour, complete, record } = finding
+): { readonly decision: 'billed' | 'not-billed'; readonly why: string; readonly quantity?: number } | undefined {
+  const { proof, verdict, hour, complete, record, restored } = finding
   if (settle && proof !== undefined) {
     const more = proof.by.length > MOST_TOLD ? `; and ${proof.by.length - MOST_TOLD} more` : ''
     return { decision: proof.decision, why: proof.by.slice(0, MOST_TOLD).map(told).join('; ') + more }
+  }
+  if (restored !== undefined) {
+    const { rest, billed } = restored
+    if (!settleAbsent || rest === undefined || now < windowClosesAt(hourOf(rest.hours.to)) + 24 * HOUR) return undefined
+    const { quantity, hours } = rest
+    const why =
+      `${billed} units are billed that the lost ledger sent, in a search without a gap for the hours from ` +
+      `${new Date(hours.from).toISOString()} to ${new Date(hours.to).toISOString()}`
+    return quantity === 0 ? { decision: 'not-billed', why } : { decision: 'billed', quantity, why }
   }
   const late = now >= windowClosesAt(hour) + 24 * HOUR
   if (!settleAbsent || verdict !== 'absent' || !complete || !late || record === undefined) return undefined

@@ -12,7 +12,7 @@ import { type NotedRegion, reconciledRegions, reconciliationNote } from './notes
 import { decisionOf, type Reconciliation, reconcile } from './reconcile.ts'
 import { HISTORY, search } from './search.ts'
 import { type CloudTrailClient, cloudTrailClient } from './search-client.ts'
-import { type SettledFinding, Settling } from './settling.ts'
+import { type SettledFinding, Settling, settledAs } from './settling.ts'
 
 /** What is asked, and how. */
 export interface CloudTrailOptions {
@@ -63,7 +63,7 @@ export interface Run extends Reconciliation {
 }
 
 /** Of a ledger what a run reads and writes. */
-export type ReconcilableLedger = Pick<Ledger, 'records' | 'audit' | 'answers' | 'decideAll' | 'note'>
+export type ReconcilableLedger = Pick<Ledger, 'records' | 'audit' | 'answers' | 'dimensions' | 'decideAll' | 'note'>
 
 /** Whether a person has to look at it: all but what is settled, and what AWS will answer by itself. */
 export function needsPerson({ settled, verdict, record, shown }: SettledFinding): boolean {
@@ -109,7 +109,7 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
       const decided = decisionOf(finding, { settle, settleAbsent, now })
       const { record } = finding
       if (decided === undefined || record === undefined) report(finding)
-      else if (dryRun) report({ ...finding, settled: decided.decision, why: decided.why })
+      else if (dryRun) report({ ...finding, ...settledAs(decided) })
       else await settling.add({ finding, decision: { recordId: record.id, ...decided } })
     },
   })

@@ -4,6 +4,8 @@ import type { Finding } from './reconcile.ts'
 export interface SettledFinding extends Finding {
   /** What it was settled as, or would be. */
   readonly settled?: 'billed' | 'not-billed'
+  /** How many units of what a restore holds it was settled for; the rest is back in the balance. */
+  readonly quantity?: number
   readonly why?: string
   /** Why it was not settled, where an event proves it. */
   readonly left?: string
@@ -13,6 +15,15 @@ export interface SettledFinding extends Finding {
 interface Proven {
   readonly finding: Finding
   readonly decision: RecordDecision & { readonly decision: 'billed' | 'not-billed'; readonly why: string }
+}
+
+/** What a finding is settled as. */
+export function settledAs({
+  decision: settled,
+  why,
+  quantity,
+}: Omit<Proven['decision'], 'recordId'>): Pick<SettledFinding, 'settled' | 'why' | 'quantity'> {
+  return { settled, why, ...(quantity !== undefined && { quantity }) }
 }
 
 /** How many findings are settled together. */
@@ -44,8 +55,7 @@ export class Settling {
     const results = await this.#ledger.decideAll(decisions, this.#by)
     for (const [index, { finding, decision }] of some.entries()) {
       const { error } = results[index] as DecisionResult
-      const { decision: settled, why } = decision
-      this.#report(error === undefined ? { ...finding, settled, why } : { ...finding, left: error.message })
+      this.#report(error === undefined ? { ...finding, ...settledAs(decision) } : { ...finding, left: error.message })
     }
   }
 }

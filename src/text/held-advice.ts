@@ -36,12 +36,12 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     means: lines(
       'It was in the balance or held when the backup was made that this ledger is',
       'restored from, and the lost ledger may have billed it since, with any hour.',
-      'Add up what AWS billed for this customer and dimension in this hour and',
-      'since the backup, without the hours that "records" shows as metered or',
-      'pending. Part of the quantity may be billed, part not. Where several are',
-      'held of one customer and dimension, share it out among them.',
+      '"reconcile" adds up what AWS billed since the backup for the customer and',
+      'dimension, without hours that this ledger has records of, and settles all or',
+      'a part by that. What it leaves is to be added up, and shared out, by hand.',
     ),
     commands: [
+      ['What CloudTrail says of all of it:', 'reconcile <path> --caller <arn> --settle --dry-run'],
       settleAs('AWS billed as much as is held, or more:', 'billed'),
       ['AWS billed less, in its own units:', 'settle <id> --billed --quantity <units> --why "…"'],
       settleAs('AWS billed none of it:', 'not-billed'),

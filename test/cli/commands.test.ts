@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { describe, type TestContext, test } from 'node:test'
+import { spooled } from '../../src/ledger/clients/spool.ts'
 import { HOUR } from '../../src/ledger/hours.ts'
 import type { AuditBreak, AuditEntry, Lane, MeteringRecord, Outcome } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -703,6 +704,39 @@ test('backup, restore and prune', async t => {
   assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
   assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
   assert.equal((await command('verify')).status, 0)
+})
+
+test('a ledger that has lost commits is the first thing in "status", and a spool tells what was refused', async t => {
+  const { directory, path, command } = await seeded(t)
+  const ledger = new SqliteLedger({ path })
+  const now = LATEST + HOUR
+  await ledger.note({
+    action: 'lost',
+    who: 'ledger',
+    why: 'gone',
+    detail: 'writer a misses its batches from 3 on',
+    now,
+  })
+  const check = await command('status', '--check', '--now', new Date(now).toISOString())
+  assert.match(
+    check.stdout,
+    /^WARNING: The ledger has lost .* from 3 on\. AWS takes the oldest of it until .*declare-restored --why "…"\n/,
+  )
+  assert.equal(check.status, 1)
+
+  const file = join(directory, 'spool.sqlite')
+  const spool = spooled(ledger, { path: file })
+  const entry = { account: ACME, hour: LATEST, amount: 7n * MILLION }
+  await spool.append({ writer: 'b'.repeat(32), sequence: 1, entries: [{ ...entry, dimension: 'misspelt' }] })
+  await spool.close()
+  const look = await run(['spool', file])
+  assert.match(
+    look.stdout,
+    /^Waiting: 0\nRefused by the ledger: 1\n {2}batch 1 of writer b+ \(7 of misspelt\)\n {4}Expected a reg/,
+  )
+  assert.equal(look.status, 1)
+  assert.match((await run(['spool', file, '--retry'])).stdout, /^Waiting: 1\nGoes to the ledger once more: 1\n/)
+  assert.equal((await run(['spool', join(directory, 'none')])).status, 2)
 })
 
 test('after a restore "held" says what to compare with, and a part can be settled', async t => {

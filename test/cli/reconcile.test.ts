@@ -7,9 +7,10 @@ import { parse } from 'csv-parse/sync'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import { Metered } from '../reconcile/metered.ts'
 import { type Call, eventOf, lookupOutput, METER, otherEvent } from '../reconcile/trail.ts'
-import { folder, LATEST, run, seededLedger } from './support.ts'
+import { folder, LATEST, MILLION, REQUESTS, run, seededLedger } from './support.ts'
 
 const EARLIER = LATEST - 25 * HOUR
 const AT = ['--now', '2026-11-23T09:40Z']
@@ -392,4 +393,90 @@ test('reconcile --usage-report refuses what is none of AWS’s reports', async t
   await says([], /Expected files of CloudTrail's events, or --usage-report/)
   writeFileSync(usage, readFileSync(usage, 'utf8').replace('usage_quantity', 'quantity'))
   await says(['--usage-report', usage], /Expected a column usage_quantity in the header of \S+usage\.csv/)
+})
+
+test('after a restore two commands settle what is held: by what AWS billed since, all, a part, or nothing', async t => {
+  const directory = folder(t)
+  const path = (name: string) => join(directory, `${name}.sqlite`)
+  const dimension = REQUESTS.name
+  const accounts = ['111111111111', '222222222222', '333333333333', '444444444444']
+  const ledger = new SqliteLedger({ path: path('lost') })
+  await ledger.register([REQUESTS])
+  const closed = { region: 'us-east-1', closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE }
+  await ledger.closeHours({ ...closed, now: LATEST + 10 * MINUTE })
+  const entries = accounts.map(accountId => {
+    const account = customerAccount({ product: 'prod', accountId })
+    return { account, dimension, hour: LATEST, amount: 10n * MILLION }
+  })
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+  await ledger.backup(path('backup'))
+  await ledger.close()
+  const at = ['--now', new Date(LATEST + 2 * HOUR).toISOString(), '--why', 'disk died']
+  assert.equal((await run(['restore', path('backup'), path('restored'), ...at])).status, 0)
+
+  // The lost ledger has billed what came after the backup with it; half of that, then nothing; and once it is not clear.
+  const timestamp = LATEST + HOUR - 1000
+  const sent = (accountId: string, quantity: number, said?: string) => {
+    return { accountId, dimension, quantity, timestamp, ...(said && { said }) }
+  }
+  const [one = '', two = '', , four = ''] = accounts
+  const call = { at: LATEST + HOUR + 6 * MINUTE, product: 'prod' }
+  const calls = [
+    eventOf({ ...call, eventID: 'all', records: [sent(one, 12, 'Success')] }),
+    eventOf({ ...call, eventID: 'part', records: [sent(two, 4, 'Success')] }),
+    eventOf({ ...call, errorCode: 'InternalServiceErrorException', records: [sent(four, 9)] }),
+  ]
+  const others = Array.from({ length: 60 }, (_, n) => otherEvent(LATEST + (n - 4) * HOUR))
+  const trail = (name: string, events: object[]) => {
+    writeFileSync(join(directory, name), JSON.stringify({ Records: events }))
+    return join(directory, name)
+  }
+  const reconcile = (file: string, days: number, ...args: string[]) => {
+    const now = ['--now', new Date(LATEST + days * 24 * HOUR).toISOString()]
+    return run(['reconcile', file, '--ledger', path('restored'), '--caller', METER, ...now, ...args])
+  }
+  const states = async () => {
+    const restored = new SqliteLedger({ path: path('restored'), readOnly: true })
+    const lines = await restored.statement()
+    await restored.close()
+    return lines.map(({ metered, held, balance }) => [metered, held, balance].map(amount => Number(amount / MILLION)))
+  }
+  const all = trail('all.json', [...calls, ...others])
+  const gap = trail('gap.json', [...calls, ...others.filter((_, n) => n !== 30)])
+  const looked = await reconcile(all, 3)
+  assert.match(looked.stdout, /^billed by the ledger that was lost +2 +16 inference-requests$/m)
+  assert.match(looked.stdout, /^of before a restore, and may be billed +4 +40 inference-requests$/m)
+  assert.match(looked.stdout, /^ +2 +\S+ +restored +222222222222 +prod +inference-requests +10 +held: restored +4 /m)
+
+  assert.match(
+    (await reconcile(all, 3, '--settle')).stdout,
+    /^Settled as billed record 1: 10 .*\n {2}CloudTrail event all:/m,
+  )
+  assert.deepEqual(await states(), [[10, 0, 0], ...Array(3).fill([0, 10, 0])])
+  // Not where an hour is without events, nor before all may have come.
+  await reconcile(gap, 3, '--settle-absent')
+  await reconcile(all, 1, '--settle-absent')
+  assert.deepEqual(await states(), [[10, 0, 0], ...Array(3).fill([0, 10, 0])])
+  const absent = await reconcile(all, 3, '--settle-absent')
+  assert.match(
+    absent.stdout,
+    /^Settled as billed, up to a quantity of 4, record 2: 10 .*\n {2}4 units are billed that/m,
+  )
+  assert.match(absent.stdout, /^Settled as not billed record 3: 10 /m)
+  const settled = [
+    [10, 0, 0],
+    [4, 0, 6],
+    [0, 0, 10],
+    [0, 10, 0],
+  ]
+  assert.deepEqual(await states(), settled)
+  // Done again, nothing is counted twice.
+  const again = JSON.parse((await reconcile(all, 3, '--settle-absent', '--settle', '--format', 'json')).stdout)
+  assert.deepEqual(await states(), settled)
+  const found = again.findings.map(({ record, verdict, quantity, billedSinceBackup }: Record<string, unknown>) => {
+    return [record, verdict, quantity, billedSinceBackup]
+  })
+  assert.deepEqual(found, [['4', 'restored', 10, 0]])
+  const csv = (await reconcile(all, 3, '--format', 'csv')).stdout
+  assert.match(csv, /^restored,4,held,restored,.*,inference-requests,10,0,/m)
 })

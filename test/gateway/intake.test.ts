@@ -45,6 +45,8 @@ class Desk implements AsyncDisposable {
   /** What a ledger does with a batch that it cannot take. */
   before: (batch: UsageBatch) => void = () => {}
   failToFeed = false
+  /** Whether what is acknowledged is gone soon after, with a failover. */
+  losing = false
   fault: (() => void) | undefined
   readonly faults: unknown[] = []
   readonly feeds: string[][] = []
@@ -55,6 +57,7 @@ class Desk implements AsyncDisposable {
       return async (batch: UsageBatch) => {
         this.batches.push(batch)
         this.before(batch)
+        if (this.losing) return
         await this.file.append(batch)
         this.fault?.()
       }
@@ -528,3 +531,40 @@ for (const [what, scope, resource, from] of [
     })
   }
 }
+
+test('what a ledger has lost is brought in again: with the next points, or when it is looked at', async () => {
+  await using desk = await Desk.open()
+  const deltas = (second: number, sum: bigint) =>
+    desk.take(metric('tokens', [point(second, sum, { from: second - 60 })], { temporality: 'delta' }))
+  const lose = async (second: number, sum: bigint) => {
+    desk.losing = true
+    await deltas(second, sum)
+    desk.losing = false
+  }
+  await deltas(60, 1n)
+  await lose(120, 20n)
+  await deltas(180, 300n)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '321' })
+  await lose(240, 4000n)
+  await desk.intake.look()
+  await desk.intake.look()
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '4321' })
+  // Some of what was lost is no longer here.
+  desk.losing = true
+  for (let n = 1; n <= 257; n += 1) await deltas(240 + n, 1n)
+  desk.losing = false
+  await deltas(600, 10_000n)
+  assert.deepEqual(await desk.recorded(), { '111111111111 tokens': '14577' })
+  const notes = await desk.file.audit({ actions: ['lost'] })
+  assert.deepEqual(
+    notes.map(({ detail }) => detail?.replace(/writer \S+ /, '')),
+    [
+      'has brought in again 256 of the 257 batches that it missed from 5 on',
+      'misses its batches from 5 on, 257 in all; 256 of them were kept and are brought in again',
+      'has brought in again 1 of the 1 batches that it missed from 4 on',
+      'misses its batches from 4 on, 1 in all; 1 of them were kept and are brought in again',
+      'has brought in again 1 of the 1 batches that it missed from 2 on',
+      'misses its batches from 2 on, 1 in all; 1 of them were kept and are brought in again',
+    ],
+  )
+})

@@ -186,8 +186,9 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
   // The first version took no notice of it: what its ledger has is not left behind.
   const client = new pg.Client(server.connectionString)
   await client.connect()
-  const atVersion = (version: string) => client.query(`UPDATE marketplace_ledger.ledger SET version = ${version}`)
-  await atVersion('version - 1')
+  const atVersion = (version: string) =>
+    client.query(`UPDATE marketplace_ledger.ledger SET schema_version = ${version}`)
+  await atVersion('schema_version - 1')
   await assert.rejects(openLedger(`${server.connectionString}&schema=new`), {
     code: 'ERR_LEDGER_INVALID',
     message: /one of an older version .* in marketplace_ledger, .* leave it out to go on with that ledger\./,
@@ -196,7 +197,7 @@ test('a PostgreSQL URL is a ledger that machines share', async () => {
   await client.query(`CREATE ROLE stranger LOGIN; GRANT CREATE ON DATABASE "${client.database}" TO stranger`)
   const stranger = server.connectionString.replace('postgres@', 'stranger@')
   await (await openLedger(`${stranger}&schema=strange`)).close()
-  await atVersion('version + 1')
+  await atVersion('schema_version + 1')
   await client.end()
   await (await openLedger(`${server.connectionString}&schema=new`)).close()
   const nowhere = addressOf(server.connectionString, 'nowhere')

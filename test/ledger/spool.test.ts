@@ -1,22 +1,24 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { copyFileSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { spooled } from '../../src/ledger/clients/spool.ts'
+import { SpoolFile } from '../../src/ledger/clients/spool-file.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import type { Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import type { Ledger, UsageBatch, UsageEntry } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { formatAmount } from '../../src/usage/amount.ts'
+import type { Dimension } from '../../src/usage/dimension.ts'
 import { ALICE, closeOptions, closing, DIMENSIONS, entry, hour, REQUESTS } from './scene.ts'
 import { TemporaryFolder } from './sqlite-under-test.ts'
 
 /** A ledger that can be away, or lose its answers, and spools before it. */
 class World implements AsyncDisposable {
   readonly folder = new TemporaryFolder()
-  readonly ledger = new SqliteLedger({ path: this.folder.file('ledger.db') })
+  ledger = new SqliteLedger({ path: this.folder.file('ledger.db') })
   fault: 'none' | 'away' | 'answer lost' = 'none'
   readonly #away: Ledger = new Proxy<Ledger>(this.ledger, {
     get: (_, name: keyof Ledger) => {
@@ -40,8 +42,8 @@ class World implements AsyncDisposable {
     return ledger
   }
 
-  batch(amount: number): UsageBatch {
-    this.#sequence += 1
+  batch(amount: number, sequence?: number): UsageBatch {
+    this.#sequence = sequence ?? this.#sequence + 1
     return { writer: this.#writer, sequence: this.#sequence, entries: [entry(ALICE, REQUESTS, 0, amount)] }
   }
 
@@ -165,17 +167,108 @@ test("a ledger's own methods are called on it", async () => {
   await ledger.close()
 })
 
-test('a ledger that has lost batches gets what follows, under keys of its own', async () => {
+/** The ledger as it was, under the name that it has. */
+async function lose(world: World, lost: () => Promise<unknown>): Promise<void> {
+  const backup = world.folder.file('backup.db')
+  await world.ledger.backup(backup)
+  await lost()
+  await world.ledger.close()
+  for (const end of ['', '-wal', '-shm']) rmSync(world.folder.file(`ledger.db${end}`), { force: true })
+  copyFileSync(backup, world.folder.file('ledger.db'))
+  world.ledger = new SqliteLedger({ path: world.folder.file('ledger.db') })
+}
+
+const lossesOf = async ({ ledger }: World) =>
+  (await ledger.audit({ actions: ['lost'] })).map(({ detail }) => detail?.replace(/writer \S+ /, ''))
+
+test('what a ledger has lost goes there again, also of writers before, and no hour is closed', async () => {
+  await using world = new World()
+  const before = await world.open()
+  await before.append(world.batch(1))
+  await before.close()
+  const ledger = await world.open()
+  const other = { ...world.batch(4), writer: 'f'.repeat(32), sequence: 1 }
+  await lose(world, async () => {
+    await ledger.append(world.batch(2, 2))
+    await ledger.append(other)
+    await ledger.close()
+  })
+  const next = await world.open()
+  assert.deepEqual(await next.closeHours(closeOptions(closing(0))), { records: 0, held: [] })
+  assert.equal(await world.recorded(), '7')
+  assert.deepEqual(await lossesOf(world), [
+    'has brought in again 1 of the 1 batches that it missed from 2 on',
+    'has brought in again 1 of the 1 batches that it missed from 1 on',
+    'misses its batches from 2 on, 1 in all; 1 of them were kept and are brought in again',
+    'misses its batches from 1 on, 1 in all; 1 of them were kept and are brought in again',
+  ])
+  await next.append(world.batch(8, 3))
+  await next.close()
+  assert.equal(await world.recorded(), '15')
+})
+
+test('a ledger that has lost batches which are not here gets what follows, under keys of their own, told once', async () => {
   await using world = new World()
   const ledger = await world.open()
   // Never brought into the ledger, as if a failover had taken it back.
   world.batch(5)
-  await ledger.append(world.batch(7))
-  await ledger.append(world.batch(2))
+  for (const amount of [7, 2]) await ledger.append(world.batch(amount))
   await ledger.close()
-  assert.equal(await world.recorded(), '9')
-  const noted = await world.ledger.audit({ actions: ['set-aside'] })
-  assert.ok(noted.length > 0 && noted.every(({ detail }) => detail?.endsWith('goes under another key')))
+  const next = await world.open()
+  for (const amount of [3, 4]) await next.append(world.batch(amount))
+  await next.close()
+  assert.equal(await world.recorded(), '16')
+  assert.deepEqual(await lossesOf(world), [
+    'misses its batches from 1 on, 1 in all; 0 of them were kept and are brought in again',
+  ])
+})
+
+test('two processes with one spool give a batch that the ledger misses something before one new key', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const [one, two] = [await world.open(), await world.open()]
+  world.batch(1)
+  for (const amount of [100, 20]) await one.append(world.batch(amount))
+  world.fault = 'none'
+  for (let first = 0; first < 2; first += 1) {
+    const both = [one, two].map(ledger => ledger.closeHours(closeOptions(closing(0))))
+    await Promise.all(both)
+    await two.append(world.batch(3))
+  }
+  await Promise.all([one.close(), two.close()])
+  assert.equal(await world.recorded(), '126')
+})
+
+test('a batch that the ledger refuses for good is set aside in sight, and holds up no other', async () => {
+  await using world = new World()
+  world.fault = 'away'
+  const ledger = await world.open()
+  const misspelt = world.batch(7)
+  const [first] = misspelt.entries
+  await ledger.append({ ...misspelt, entries: [{ ...first, dimension: 'reqests' } as UsageEntry] })
+  await ledger.append(world.batch(5))
+  world.fault = 'none'
+  await ledger.append({ ...world.batch(11, 2), writer: 'f'.repeat(32), sequence: 1 })
+  assert.equal((await ledger.closeHours(closeOptions(closing(0)))).records, 1)
+  assert.equal(await world.recorded(), '16')
+  const [noted, ...others] = await world.ledger.audit({ actions: ['set-aside'] })
+  assert.match(noted?.detail ?? '', /^batch 1 of writer \w+ \(7 of reqests\) is set aside in the spool .*spool\.db$/)
+  assert.deepEqual([others.length, await world.ledger.audit({ actions: ['lost'] })], [0, []])
+
+  const file = new SpoolFile(world.folder.file('spool.db'))
+  assert.deepEqual(
+    file.refused().map(({ refusal }) => refusal),
+    ['Expected a registered dimension, got "reqests".'],
+  )
+  await world.ledger.register([{ ...(DIMENSIONS[0] as Dimension), name: 'reqests' }])
+  assert.equal(file.retry(), 1)
+  await ledger.append(world.batch(1))
+  await ledger.closeHours(closeOptions(closing(0)))
+  assert.deepEqual([file.refused(), file.waiting()], [[], 0])
+  const lines = await world.ledger.statement()
+  assert.deepEqual(lines.map(({ recorded }) => formatAmount(recorded)).sort(), ['17', '7'])
+  file.close()
+  await ledger.close()
 })
 
 test('a spool that cannot be written says so', async () => {

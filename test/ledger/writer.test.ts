@@ -31,7 +31,8 @@ async function begin(
   const writer = new UsageWriter(
     new Proxy(ledger, {
       get: (_, name) => {
-        if (name === 'note') return ledger.note.bind(ledger)
+        const other = { note: ledger.note, audit: ledger.audit, lastOf: ledger.lastOf }[String(name)]
+        if (other !== undefined) return other.bind(ledger)
         assert.equal(name, 'append')
         return (batch: UsageBatch) => {
           tried.push(structuredClone(batch))
@@ -210,27 +211,84 @@ test('what has added up to more than one amount goes as several, and nobody else
   assert.deepEqual(writer.unwritten(), [])
 })
 
-test('a ledger that has lost batches gets what follows, under a new key', async t => {
+/** Acknowledges a batch for each amount, which is gone with a failover but for the first `kept`. */
+async function lose(t: TestContext, amounts: readonly bigint[], kept: number) {
   let lost = false
-  const { ledger, writer, use, tried, recorded } = await begin(t, async (_, append) => {
-    // Acknowledged, and gone with a failover.
-    if (lost) await append()
+  const world = await begin(t, async ({ sequence }, append) => {
+    if (lost || sequence <= kept) await append()
   })
-  use(1, 5n)
-  await writer.flush()
+  for (const amount of amounts) {
+    world.use(1, amount)
+    await world.writer.flush()
+  }
   lost = true
-  use(1, 7n)
-  use(2, 1n)
-  await writer.flush()
+  world.tried.length = 0
+  const notes = async () => (await world.ledger.audit({ actions: ['lost'] })).map(({ detail }) => detail)
+  return { ...world, notes }
+}
+
+test('what a ledger has lost is brought in again under its keys, before what follows', async t => {
+  const { writer, use, tried, recorded, notes } = await lose(t, [1n, 5n, 7n], 1)
   use(2, 2n)
   await writer.flush()
-  assert.deepEqual([...(await recorded()).values()], [7n, 3n])
+  use(2, 1n)
+  await writer.flush()
+  assert.deepEqual([...(await recorded()).values()], [13n, 3n])
   assert.deepEqual(
     tried.map(({ sequence }) => sequence),
-    [1, 2, 1, 2],
+    [4, 2, 3, 4, 5],
   )
+  const [first] = tried
+  assert.deepEqual(await notes(), [
+    `writer ${first?.writer} has brought in again 2 of the 2 batches that it missed from 2 on`,
+    `writer ${first?.writer} misses its batches from 2 on, 2 in all; 2 of them were kept and are brought in again`,
+  ])
+})
+
+test('a writer without usage finds what the ledger has lost when it looks', async t => {
+  const { writer, recorded, notes } = await lose(t, [1n, 5n], 0)
+  await writer.look()
+  await writer.look()
+  assert.deepEqual([...(await recorded()).values()], [6n])
+  assert.equal((await notes()).length, 2)
+})
+
+test('what of a loss is no longer here is told; the rest and what follows get new keys', async t => {
+  const { writer, use, tried, recorded, notes } = await lose(t, Array(300).fill(1n), 10)
+  use(2, 1n)
+  await writer.flush()
+  assert.deepEqual([...(await recorded()).values()], [266n, 1n])
   assert.equal(new Set(tried.map(batch => batch.writer)).size, 2)
-  const [noted, ...others] = await ledger.audit({ actions: ['set-aside'] })
-  assert.equal(noted?.detail, `batch 2 of writer ${tried[0]?.writer} goes under another key`)
-  assert.deepEqual(others, [])
+  assert.deepEqual(
+    (await notes()).map(detail => detail?.replace(/writer \S+ /, '')),
+    [
+      'has brought in again 256 of the 290 batches that it missed from 11 on',
+      'misses its batches from 11 on, 290 in all; 256 of them were kept and are brought in again',
+    ],
+  )
+})
+
+test('where a loss cannot be noted nothing is done about it; where bringing in again fails, it goes on', async t => {
+  const { ledger, writer, use, recorded, notes } = await lose(t, [1n, 5n], 0)
+  const { note, append } = ledger
+  ledger.note = async () => {
+    throw new LedgerError('ERR_LEDGER_BUSY', 'away')
+  }
+  use(2, 2n)
+  await assert.rejects(writer.flush(), { code: 'ERR_LEDGER_BUSY' })
+  assert.deepEqual([...(await recorded()).values()], [])
+  ledger.note = note
+  ledger.append = async batch => {
+    await append.call(ledger, batch)
+    if (batch.sequence === 2) throw new LedgerError('ERR_LEDGER_IO', 'the answer was lost')
+  }
+  await assert.rejects(writer.flush(), { code: 'ERR_LEDGER_IO' })
+  assert.deepEqual(
+    writer.unwritten().map(({ amount }) => amount),
+    [5n, 2n],
+  )
+  ledger.append = append
+  await writer.flush()
+  assert.deepEqual([...(await recorded()).values()], [6n, 2n])
+  assert.equal((await notes()).length, 2)
 })

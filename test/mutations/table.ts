@@ -96,8 +96,8 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'its usage is lost',
     edits: edit(
       'ledger/clients/writer.ts',
-      'await this.#ledger.append(batch)\n        this.#batches.shift()',
-      'this.#batches.shift()\n        await this.#ledger.append(batch)',
+      'await this.#ledger.append(batch)\n        this.#recent.add(batch)\n        this.#batches.shift()',
+      'this.#recent.add(batch)\n        this.#batches.shift()\n        await this.#ledger.append(batch)',
     ),
     caughtBy: [SEQUENCES, WRITER],
   },

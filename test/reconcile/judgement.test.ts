@@ -55,7 +55,16 @@ test('what is in doubt is settled by what proves it alone', () => {
   assert.equal(judged({}, [seen('refused'), seen('refused')], { attemptsKnown: false }), 'undecided')
   assert.equal(judged({}, [seen('refused')], { complete: true }), 'absent')
   assert.equal(judged({}, [seen('unclear')], { complete: true }), 'undecided')
-  assert.equal(judged({ reason: 'restored' }, [seen('success')]), 'undecided')
+})
+
+test('what was held at a backup is billed where its own hour is, and else for a person', () => {
+  const reason = 'restored'
+  assert.equal(judged({ reason }, [seen('success')]), 'billed: billed')
+  assert.equal(judged({ reason }, [seen('success')], { isOurs: undefined }), 'restored')
+  for (const others of [[], [seen('refused')], [seen('success', 5)], [seen('success', 400, 'theirs')]]) {
+    assert.equal(judged({ reason }, others, { complete: true }), 'restored')
+  }
+  assert.equal(judged({ reason }, [seen('success'), seen('success', 400, 'theirs')]), 'restored')
 })
 
 test('two who sent the same are told by who they are, and by how often it was sent', () => {

@@ -88,11 +88,20 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
   },
   undecided: {
     title: 'in doubt, and no event proves anything',
+    means: lines('Read more events, of their region and of the day from their hour on; see the', 'gaps above.'),
+  },
+  restored: {
+    title: 'of before a restore, and may be billed',
     means: lines(
-      'Read more events, of their region and of the day from their hour on; see the',
-      'gaps above. What a restore holds is added up by hand: see the README, Backups.',
+      "The ledger that was lost may have billed it with any hour since. AWS's quantity",
+      'is what it billed of the customer and dimension, without records of this ledger.',
+      'Where that is as much as is held, --settle with --caller settles it. Where it is',
+      'less, read events of all hours from the backup until a day after the restore, and',
+      '--settle-absent settles the part, a day later. What was held at the backup, and',
+      'what else speaks against that, is for you: settle <id> --billed --quantity <units>.',
     ),
   },
+  lost: { title: 'billed by the ledger that was lost', means: '' },
   agreed: { title: 'as the ledger has it', means: '' },
   'not-seen': { title: 'not in these events', means: '' },
 }
@@ -229,9 +238,10 @@ function quantitiesText(quantities: ReadonlyMap<string, number>): string {
 }
 
 function settledText(findings: readonly ReportedFinding[], dryRun: boolean, { paint = plain }: TableOptions): string {
-  const each = findings.map(({ record, settled, why }) => {
-    const what = `${dryRun ? 'Would settle' : 'Settled'} as ${settled === 'billed' ? 'billed' : 'not billed'}`
-    return `${what} record ${record?.id}: ${record?.quantity} ${printable(record?.dimension ?? '')} of ${
+  const each = findings.map(({ record, settled, quantity, restored, why }) => {
+    const part = quantity === undefined ? '' : `, up to a quantity of ${quantity},`
+    const what = `${dryRun ? 'Would settle' : 'Settled'} as ${settled === 'billed' ? 'billed' : 'not billed'}${part}`
+    return `${what} record ${record?.id}: ${restored?.held ?? record?.quantity} ${printable(record?.dimension ?? '')} of ${
       record === undefined ? '' : accountLabel(record.account)
     }, ${shortTime(record?.hour ?? 0)}\n  ${printable(why ?? '')}`
   })
@@ -259,9 +269,17 @@ const FINDING_COLUMNS: Column<ReportedFinding>[] = [
     optional: true,
   },
   { title: 'DIMENSION', of: ({ series }) => printable(series.dimension) },
-  { title: 'QUANTITY', of: ({ record }) => record?.quantity.toLocaleString('en-US') ?? '-', number: true },
+  {
+    title: 'QUANTITY',
+    of: ({ record, restored }) => (restored?.held ?? record?.quantity)?.toLocaleString('en-US') ?? '-',
+    number: true,
+  },
   { title: 'STATE', of: stateText },
-  { title: "AWS'S QUANTITY", of: finding => first(finding)?.quantity.toLocaleString('en-US') ?? '-', number: true },
+  {
+    title: "AWS'S QUANTITY",
+    of: finding => (finding.restored?.billed ?? first(finding)?.quantity)?.toLocaleString('en-US') ?? '-',
+    number: true,
+  },
   {
     title: 'CALLER',
     of: finding =>
@@ -311,11 +329,13 @@ export function reconciliationJson({ result, findings, dryRun, others }: Reconci
       reason: finding.record?.reason ?? null,
       hour: iso(finding.hour),
       ...finding.series,
-      quantity: finding.record?.quantity ?? null,
+      quantity: finding.restored?.held ?? finding.record?.quantity ?? null,
+      billedSinceBackup: finding.restored?.billed ?? null,
       meteringRecordId: finding.record?.meteringRecordId ?? null,
       completeSearch: finding.record === undefined ? null : finding.complete,
       proves: finding.proof?.decision ?? null,
       settled: finding.settled ?? null,
+      settledQuantity: finding.quantity ?? null,
       why: finding.why ?? null,
       left: finding.left ?? null,
       events: finding.shown.map(({ eventId, requestId, time, outcome, quantity, meteringRecordId, caller }) => ({
@@ -335,19 +355,35 @@ export function reconciliationCsv({ findings }: ReconciliationReport): string {
   const header = [
     ...['verdict', 'record', 'state', 'reason', 'hour', 'region', 'product', 'account_id', 'customer_identifier'],
     ...['licence', 'dimension', 'quantity', 'aws_quantity', 'metering_record_id', 'aws_metering_record_id', 'caller'],
-    ...['address', 'user_agent', 'event_id', 'event_time', 'complete_search', 'proves', 'settled', 'why'],
+    ...[
+      'address',
+      'user_agent',
+      'event_id',
+      'event_time',
+      'complete_search',
+      'proves',
+      'settled',
+      'why',
+      'settled_quantity',
+    ],
   ]
   return csv(
     header,
     findings.map(finding => {
-      const { verdict, record, hour, series, complete, proof, settled, why } = finding
+      const { verdict, record, hour, series, complete, proof, settled, quantity, restored, why } = finding
       const event = first(finding)
       return [
         ...[verdict, record?.id, record?.state, record?.reason, iso(hour), series.region],
         ...[record?.account.product ?? series.product, series.accountId, series.customerIdentifier, series.licence],
-        ...[series.dimension, record?.quantity, event?.quantity, record?.meteringRecordId, event?.meteringRecordId],
+        ...[
+          series.dimension,
+          restored?.held ?? record?.quantity,
+          restored?.billed ?? event?.quantity,
+          record?.meteringRecordId,
+          event?.meteringRecordId,
+        ],
         ...[callers(finding).join(' '), event?.caller.address, event?.caller.userAgent, event?.eventId],
-        ...[event && iso(event.time), record && complete, proof?.decision, settled, why],
+        ...[event && iso(event.time), record && complete, proof?.decision, settled, why, quantity],
       ]
     }),
   )

@@ -30,6 +30,8 @@ export interface LedgerOverview {
   readonly size: number | undefined
   readonly now: number
   readonly status: LedgerStatus
+  /** That the ledger lacks commits. */
+  readonly losses?: readonly Required<Finding>[]
   readonly alarms: readonly RecentAlarm[]
   /** What was told last of records above their dimension's `alertQuantity`. */
   readonly quantityAlert?: AuditEntry
@@ -91,6 +93,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
 export function problemsOf({
   now,
   status,
+  losses = [],
   alarms,
   quantityAlert,
   answers,
@@ -102,6 +105,7 @@ export function problemsOf({
   LedgerOverview,
   | 'now'
   | 'status'
+  | 'losses'
   | 'alarms'
   | 'quantityAlert'
   | 'answers'
@@ -110,7 +114,7 @@ export function problemsOf({
   | 'refusedEndpoints'
   | 'reconciled'
 >): Required<Finding>[] {
-  const problems: Required<Finding>[] = []
+  const problems: Required<Finding>[] = [...losses]
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
     const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))

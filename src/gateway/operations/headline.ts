@@ -5,6 +5,7 @@ import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.
 import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
 import { TROUBLES } from '../../metering/faults.ts'
 import type { SupplyAlarm } from '../../metering/feeds.ts'
+import type { Finding as Found } from '../../metering/preflight/finding.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
@@ -35,6 +36,8 @@ export interface HeadlineFacts {
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
+  /** That the ledger lacks commits. */
+  readonly loss?: Found | undefined
   readonly alarms: readonly RecentAlarm[]
   /** What was told last of records above their dimension's `alertQuantity`. */
   readonly quantityAlert?: AuditEntry | undefined
@@ -81,6 +84,7 @@ const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ rec
 /** In the order of their urgency. */
 const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[] | undefined)[] = [
   notAddingUp,
+  lost,
   notReady,
   pendingLate,
   notClosing,
@@ -108,6 +112,12 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
     title: 'The ledger does not add up.',
     detail: `For ${breaches} series, recorded is not metered + pending + held + balance. ${DAMAGED}`,
   }
+}
+
+function lost({ loss }: HeadlineFacts): Finding | undefined {
+  if (loss === undefined) return undefined
+  const title = 'No: the ledger has lost usage, and nothing is sent.'
+  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}` }
 }
 
 function notReady({ checks }: HeadlineFacts): Finding | undefined {

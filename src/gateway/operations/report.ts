@@ -1,7 +1,10 @@
 import { MINUTE, SECOND, windowClosesAt } from '../../ledger/hours.ts'
 import type { AuditEntry, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import { openLoss } from '../../ledger/loss.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
+import { lossFinding } from '../../metering/loss.ts'
+import type { Finding } from '../../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../../metering/quantity-alert.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
 import { type ReconciledRegion, reconciledRegions } from '../../reconcile/notes.ts'
@@ -170,6 +173,7 @@ const REFRESH_INTERVAL = 5 * SECOND
 /** What changes from minute to minute. */
 interface Recent {
   readonly status: LedgerStatus
+  readonly loss: Finding | undefined
   readonly alarms: readonly RecentAlarm[]
   readonly quantityAlert: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
@@ -213,7 +217,7 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
+    const { status, loss, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
     const reconciled = await this.#reconciled.get()
     const checks = await readiness.results()
     const at = now()
@@ -222,7 +226,7 @@ export class StatusReader {
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
     const aws = { reconciled, reconcileFault: reconcileFault() }
-    const found = { alarms, quantityAlert, refusedEndpoints, checks, ...came, ...aws }
+    const found = { loss, alarms, quantityAlert, refusedEndpoints, checks, ...came, ...aws }
     const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
@@ -261,12 +265,16 @@ export class StatusReader {
     // One that is still to come was closed by a clock that was ahead, and does not count.
     const closed = closedThrough !== undefined && closedThrough <= time ? { closedThrough } : {}
     const status = { ...figures, ...closed }
+    const loss = await openLoss(ledger)
     const alarms = await recentAlarms(ledger, status, time)
     const quantityAlert = await recentQuantityAlert(ledger, time)
     const refusedEndpoints = (await this.#endpoints.read()).refused(time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
-    return { status, alarms, quantityAlert, refusedEndpoints, unsettled, hours }
+    return {
+      ...{ status, loss: loss && lossFinding(loss, status), alarms, quantityAlert, refusedEndpoints },
+      ...{ unsettled, hours },
+    }
   }
 
   #command(command: string): string {

@@ -1,23 +1,44 @@
 import { notice } from '../../notice.ts'
-import { LedgerError } from '../errors.ts'
-import type { Ledger, UsageBatch } from '../ledger.ts'
+import type { Ledger } from '../ledger.ts'
 
-/** Whether a ledger refuses a batch, whole, since it does not have those of the same writer that it acknowledged before. */
-export const isMissingBatches = (error: unknown): error is LedgerError =>
-  error instanceof LedgerError && error.code === 'ERR_LEDGER_BATCH_MISSING'
-
-/** Says that such a batch goes under another key, where a person sees it and in the audit trail. */
-export async function tellMissingBatches(ledger: Ledger, batch: UsageBatch, refusal: LedgerError): Promise<void> {
-  notice('error', `The ledger has lost usage that it had acknowledged; declare it restored. ${refusal.message}`)
-  const why = 'the ledger has lost what this writer had brought in before: declare it restored'
-  try {
-    await ledger.note({
-      action: 'set-aside',
-      who: 'ledger',
-      why,
-      detail: `batch ${batch.sequence} of writer ${batch.writer} goes under another key`,
-    })
-  } catch (error) {
-    notice('warn', `That is not in the audit trail: ${(error as Error).message}`)
-  }
+/** Batches of a writer that a ledger has acknowledged and does not have any more. */
+export interface LostBatches {
+  readonly writer: string
+  /** The first and the last of them. */
+  readonly from: number
+  readonly to: number
+  /** How many of them are still here, to be brought in again. */
+  readonly kept: number
 }
+
+/** How many notes of losses are looked through for the same one: as many as processes may see one failover. */
+const MOST_NOTES = 1000
+
+/**
+ * Notes in the audit trail that a ledger has lost batches, once for each loss; from then on nobody freezes or sends (see
+ * `openLoss`). It has to be there before anything else is done about them.
+ */
+export async function noteLoss(ledger: Pick<Ledger, 'audit' | 'note'>, lost: LostBatches): Promise<void> {
+  const { writer, from, to, kept } = lost
+  const what = `writer ${writer} misses its batches from ${from} on`
+  const noted = await ledger.audit({ actions: ['lost'], limit: MOST_NOTES })
+  if (noted.some(({ detail }) => detail?.startsWith(what))) return
+  const detail = `${what}, ${to - from + 1} in all; ${kept} of them were kept and are brought in again`
+  await ledger.note({ action: 'lost', who: 'ledger', why: WHY, detail })
+  notice('error', `The ledger has lost usage that it had acknowledged: ${detail}. ${STOPPED}`)
+}
+
+/**
+ * Notes that they were brought in again: what was declared restored meanwhile is to be declared so once more, since the lost
+ * ledger may have billed them.
+ */
+export async function noteHealed(ledger: Pick<Ledger, 'note'>, { writer, kept, from, to }: LostBatches): Promise<void> {
+  const detail = `writer ${writer} has brought in again ${kept} of the ${to - from + 1} batches that it missed from ${from} on`
+  await ledger.note({ action: 'lost', who: 'ledger', why: WHY, detail })
+}
+
+const WHY = 'it does not have what it had acknowledged: a failover, or an old copy, has taken it back'
+
+const STOPPED =
+  'Nothing is frozen or sent until it is declared restored, or it could be billed twice: marketplace-meter ' +
+  'declare-restored --why "…"'

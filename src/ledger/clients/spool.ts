@@ -1,19 +1,15 @@
 import { dirname } from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
-import { deserialize, serialize } from 'node:v8'
 import * as v from 'valibot'
 import { check, strictObject } from '../../check.ts'
 import { notice } from '../../notice.ts'
-import { LedgerError, mayPass } from '../errors.ts'
+import { formatAmount } from '../../usage/amount.ts'
+import { LedgerError, type LedgerErrorCode, MissingBatchesError, mayPass } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
-import { asLedgerError } from '../sqlite/file.ts'
-import { nodeSqlite } from '../sqlite/node-sqlite.ts'
-import { OpenFiles } from '../sqlite/open-files.ts'
-import { refusePlace } from '../sqlite/place.ts'
-import { checkFilePath, makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
-import { isMissingBatches, tellMissingBatches } from './lost-batches.ts'
-import { newWriterId } from './writer-id.ts'
+import { openLoss } from '../loss.ts'
+import { checkFilePath } from '../sqlite/private-file.ts'
+import { type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
+import { type SpooledBatch, SpoolFile } from './spool-file.ts'
 
 export interface SpoolOptions {
   /** The spool's file, on a disk of this machine that survives a restart. Each replica has its own. */
@@ -24,6 +20,11 @@ const schema = strictObject({ path: v.string("the path of the spool's file") })
 
 /** How long to leave a ledger alone that could not take a batch. */
 const RETRY_AFTER = 5 * SECOND
+
+/** A batch that the ledger refuses so is refused whenever it comes; but for a key that was used, its own stays free. */
+const FOR_GOOD: ReadonlySet<LedgerErrorCode> = new Set([
+  ...(['ERR_LEDGER_INVALID', 'ERR_LEDGER_NOT_FOUND', 'ERR_LEDGER_EQUATION', 'ERR_LEDGER_KEY_REUSED'] as const),
+])
 
 /**
  * A shared ledger with a file of this machine before it: usage is acknowledged when it is on the disk here, goes on to
@@ -43,10 +44,13 @@ export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
     ping: () => spool.ping(),
     register: (dimensions, counters) => spool.register(dimensions, counters),
     append: batch => spool.append(batch),
+    // What was acknowledged is here, or the ledger has it: after that it is looked here.
+    lastOf: async () => Number.MAX_SAFE_INTEGER,
     // What waits here belongs to the hours that are closed.
     closeHours: async given => {
       await spool.forward()
-      return ledger.closeHours(given)
+      // The ledger may just have been found to have lost some of it.
+      return (await openLoss(ledger)) === undefined ? ledger.closeHours(given) : { records: 0, held: [] }
     },
     finalize: async (customer, given) => {
       await spool.forward()
@@ -64,9 +68,11 @@ export function spooled(ledger: Ledger, options: SpoolOptions): Ledger {
 
 class Spool {
   readonly #ledger: Ledger
-  readonly #path: string
-  readonly #database: DatabaseSync
-  readonly #files: OpenFiles
+  readonly #file: SpoolFile
+  /** Those that the ledger has, where the file had no room to say so. They may come twice, and count once. */
+  readonly #forwarded = new Set<number>()
+  /** What the ledger has lost, until what was kept of it is there again and that is noted. */
+  #lost: LostBatches[] = []
   /** Those that the ledger does not know yet. */
   #unregistered: Parameters<Ledger['register']> | undefined
   #forwarding: Promise<void> = Promise.resolve()
@@ -76,23 +82,8 @@ class Spool {
 
   constructor(ledger: Ledger, { path }: SpoolOptions) {
     this.#ledger = ledger
-    this.#path = path
     checkFilePath(path)
-    this.#database = this.#try('open', () => {
-      refusePlace(path, 'spool')
-      const { DatabaseSync } = nodeSqlite()
-      makePrivateFile(path, `cannot open the spool ${path}`)
-      warnOfOthers(path)
-      const database = new DatabaseSync(path, { timeout: SECOND })
-      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        CREATE TABLE IF NOT EXISTS batch (
-          id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: another process may be deleting what it forwarded
-          writer TEXT NOT NULL, sequence INTEGER NOT NULL, content BLOB NOT NULL,
-          UNIQUE (writer, sequence)
-        ) STRICT`)
-      return database
-    })
-    this.#files = new OpenFiles(path, false)
+    this.#file = new SpoolFile(path)
     void this.#soon()
   }
 
@@ -106,22 +97,28 @@ class Spool {
   }
 
   async append(batch: UsageBatch): Promise<void> {
-    if (this.#closed) throw new LedgerError('ERR_LEDGER_CLOSED', `the spool ${this.#path} is closed`)
-    this.#try('write to', () => {
-      this.#files.check()
-      // The same batch again is there already; the ledger tells whether it is the same.
-      this.#database
-        .prepare('INSERT OR IGNORE INTO batch (writer, sequence, content) VALUES (?, ?, ?)')
-        .run(batch.writer, batch.sequence, serialize(batch))
-    })
+    if (this.#closed) throw new LedgerError('ERR_LEDGER_CLOSED', `the spool ${this.#file.path} is closed`)
+    try {
+      this.#file.add(batch)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      return await this.#passOn(batch, error)
+    }
     void this.#soon()
   }
 
+  /** Brings a batch into the ledger that the disk has no room for, after those that wait. */
+  async #passOn(batch: UsageBatch, full: LedgerError): Promise<void> {
+    try {
+      await this.forward()
+      await this.#ledger.append(this.#file.keyed(batch))
+    } catch (error) {
+      throw mayPass(error) || error instanceof MissingBatchesError ? full : error
+    }
+  }
+
   async ping(): Promise<void> {
-    this.#try('read', () => {
-      this.#files.check()
-      this.#database.prepare('SELECT id FROM batch LIMIT 1').get()
-    })
+    this.#file.check()
   }
 
   /** Brings all that waits into the ledger, as it came. Rejects with the ledger's error. */
@@ -135,7 +132,7 @@ class Spool {
     clearTimeout(this.#timer)
     await this.forward().catch(error => this.#say(error))
     this.#closed = true
-    this.#database.close()
+    this.#file.close()
     await this.#ledger.close()
   }
 
@@ -157,36 +154,81 @@ class Spool {
       await this.#ledger.register(...this.#unregistered)
       this.#unregistered = undefined
     }
-    for (;;) {
-      const row = this.#try('read', () =>
-        this.#database.prepare('SELECT id, content FROM batch ORDER BY id LIMIT 1').get(),
-      )
-      if (row === undefined) {
-        this.#failing = false
-        return
-      }
-      const id = row.id as number
-      const batch = deserialize(row.content as Uint8Array) as UsageBatch
-      try {
-        await this.#ledger.append(batch)
-        this.#try('write to', () => this.#database.prepare('DELETE FROM batch WHERE id = ?').run(id))
-      } catch (error) {
-        if (!isMissingBatches(error)) throw error
-        // It has refused the batch whole; it goes under a key of its own, which is on the disk before it is used.
-        await tellMissingBatches(this.#ledger, batch, error)
-        const content = serialize({ ...batch, writer: newWriterId(), sequence: 1 })
-        this.#try('write to', () =>
-          this.#database.prepare('UPDATE batch SET content = ? WHERE id = ?').run(content, id),
-        )
-      }
+    if (this.#file.next(0) === undefined) await this.#look()
+    for (let after = 0; ; ) {
+      const next = this.#file.next(after)
+      if (next === undefined) break
+      after = this.#forwarded.has(next.id) || (await this.#forwardOne(next)) ? next.id : 0
     }
+    this.#ifThereIsRoom(() => this.#file.forget())
+    for (const lost of this.#lost) if (lost.kept > 0) await noteHealed(this.#ledger, lost)
+    this.#lost = []
+    this.#failing = false
   }
 
-  #try<Result>(doing: string, work: () => Result): Result {
+  /** Returns whether those behind it are next; otherwise it is to begin anew. */
+  async #forwardOne(next: SpooledBatch): Promise<boolean> {
+    const { id, batch } = next
     try {
-      return work()
+      await this.#ledger.append(batch)
     } catch (error) {
-      throw asLedgerError(error, `cannot ${doing} the spool ${this.#path}`)
+      if (error instanceof MissingBatchesError) {
+        await this.#miss(batch.writer, error.next, batch.sequence - 1)
+        return false
+      }
+      if (!(error instanceof LedgerError && FOR_GOOD.has(error.code))) throw error
+      await this.#setAside(next, error)
+      return true
+    }
+    this.#forwarded.add(id)
+    this.#ifThereIsRoom(() => {
+      this.#file.markForwarded(this.#forwarded)
+      this.#forwarded.clear()
+    })
+    return true
+  }
+
+  /** Where nothing waits, the ledger is asked whether it still has what was brought into it last. */
+  async #look(): Promise<void> {
+    const last = this.#file.lastForwarded()
+    if (last !== undefined) await this.#lookAfter(last)
+  }
+
+  async #lookAfter({ writer, sequence }: UsageBatch): Promise<void> {
+    const there = await this.#ledger.lastOf(writer)
+    if (there < sequence) await this.#miss(writer, there + 1, sequence)
+  }
+
+  /** The ledger has lost batches: those that were kept wait here again, and other writers are looked after. */
+  async #miss(writer: string, from: number, to: number): Promise<void> {
+    const lost = { writer, from, to, kept: this.#file.kept(writer, from, to) }
+    await noteLoss(this.#ledger, lost)
+    const first = this.#lost.length === 0
+    this.#lost.push(lost)
+    this.#forwarded.clear()
+    this.#file.waitAgain(writer, from, to)
+    if (first) for (const last of this.#file.lastsForwarded()) await this.#lookAfter(last)
+  }
+
+  /** One batch that the ledger never takes holds up no other. */
+  async #setAside(refused: SpooledBatch, { code, message }: LedgerError): Promise<void> {
+    const { batch } = refused
+    const detail = `${describe(batch)} is set aside in the spool ${this.#file.path}`
+    await this.#ledger.note({ action: 'set-aside', who: 'ledger', why: message, detail })
+    this.#file.setAside(refused, message, code !== 'ERR_LEDGER_KEY_REUSED')
+    notice(
+      'error',
+      `The ledger refuses usage that was acknowledged: ${message} ${detail}, is not billed, and stays there. Mend the cause, ` +
+        `then: marketplace-meter spool ${this.#file.path} --retry`,
+    )
+  }
+
+  /** What is deleted, or written down only so that nothing comes twice, waits for room on the disk. */
+  #ifThereIsRoom(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!isFull(error)) throw error
     }
   }
 
@@ -194,6 +236,18 @@ class Spool {
   #say(error: unknown): void {
     if (this.#failing) return
     this.#failing = true
-    notice('warn', `Usage waits in the spool ${this.#path} until the ledger takes it: ${(error as Error).message}`)
+    notice('warn', `Usage waits in the spool ${this.#file.path} until the ledger takes it: ${(error as Error).message}`)
   }
+}
+
+const isFull = (error: unknown): error is LedgerError =>
+  error instanceof LedgerError && error.code === 'ERR_LEDGER_FULL'
+
+/** What is in a batch: `batch 3 of writer 0f…: 7 of tokens`, in base units. */
+export function describe({ writer, sequence, entries, observations = [] }: UsageBatch): string {
+  const amounts = new Map<string, bigint>()
+  for (const { dimension, amount } of entries) amounts.set(dimension, (amounts.get(dimension) ?? 0n) + amount)
+  const parts = [...amounts].map(([dimension, amount]) => `${formatAmount(amount)} of ${dimension}`)
+  if (observations.length > 0) parts.push(`${observations.length} points of counters`)
+  return `batch ${sequence} of writer ${writer} (${parts.join(', ')})`
 }

@@ -2,9 +2,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
+import { MissingBatchesError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
-import { isMissingBatches, tellMissingBatches } from './lost-batches.ts'
+import { type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
+import { RecentBatches } from './recent-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
 /** How many entries a batch has at most, since an engine in this process lets nothing else happen while it takes one. */
@@ -14,7 +16,8 @@ const MOST_ENTRIES = 10_000
  * Brings usage into a ledger, each unit once, and keeps it while the ledger cannot take it. A batch whose outcome is
  * unknown is repeated verbatim under its own key, before any other; what comes meanwhile adds up behind it, one amount
  * for each series until the month turns, so that memory is bounded by the number of series and not by the length of an
- * outage. A large flush is several batches, with turns of the event loop between them.
+ * outage. A large flush is several batches, with turns of the event loop between them. What the ledger has acknowledged and
+ * lost again is brought in once more, as far as it is still here; see `openLoss`.
  */
 export class UsageWriter {
   readonly #ledger: Ledger
@@ -22,6 +25,10 @@ export class UsageWriter {
   #sequence = 0
   /** In the order of their keys. The first may have been tried: then nobody knows whether the ledger has it. */
   #batches: UsageBatch[] = []
+  /** What the ledger has acknowledged last, to be brought in again where it loses it. */
+  readonly #recent = new RecentBatches()
+  /** What it has lost of them, until those that were kept are there again and that is noted. */
+  #lost: LostBatches | undefined
   /** Those with something waiting that is in no batch. */
   #waiting: Tally[] = []
   #keptBack: ReadonlySet<string> = new Set()
@@ -91,6 +98,39 @@ export class UsageWriter {
     await this.#appendBatches()
     this.#makeBatches()
     await this.#appendBatches()
+    if (this.#lost === undefined) return
+    if (this.#lost.kept > 0) await noteHealed(this.#ledger, this.#lost)
+    this.#lost = undefined
+  }
+
+  /** Asks the ledger whether it still has what it acknowledged, and brings in again what it has lost and is still here. */
+  look(): Promise<void> {
+    const look = this.#flushes.then(() => this.#look())
+    this.#flushes = look.catch(() => {})
+    return look
+  }
+
+  async #look(): Promise<void> {
+    const { last } = this.#recent
+    if (last === undefined) return
+    const there = await this.#ledger.lastOf(last.writer)
+    if (there >= last.sequence) return
+    await this.#miss(there + 1)
+    await this.#flush()
+  }
+
+  /** Puts what the ledger has lost, from this sequence on, before what waits. Where some of it is gone, all gets new keys. */
+  async #miss(from: number): Promise<void> {
+    const [next] = this.#batches
+    const { writer, sequence } = next ?? (this.#recent.last as UsageBatch)
+    const to = next === undefined ? sequence : sequence - 1
+    const kept = this.#recent.from(writer, from)
+    const lost = { writer, from, to, kept: kept.length }
+    await noteLoss(this.#ledger, lost)
+    this.#lost = lost
+    this.#recent.clear()
+    this.#batches.unshift(...kept)
+    if (kept.length < to - from + 1) this.#beginAnew()
   }
 
   #makeBatches(): void {
@@ -120,12 +160,12 @@ export class UsageWriter {
       if (many) await wholeTurn()
       try {
         await this.#ledger.append(batch)
+        this.#recent.add(batch)
         this.#batches.shift()
       } catch (error) {
-        if (!isMissingBatches(error)) throw error
-        // It has refused the batch whole, and would refuse all that follow.
-        await tellMissingBatches(this.#ledger, batch, error)
-        this.#beginAnew()
+        if (!(error instanceof MissingBatchesError)) throw error
+        // It has refused the batch whole.
+        await this.#miss(error.next)
       }
     }
   }

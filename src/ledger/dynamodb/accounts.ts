@@ -47,11 +47,21 @@ export class Accounts {
   /** Where the log goes on. */
   #next = 0
   /** Those that this process has said the product of: one label is said once, also where replicas disagree. */
-  readonly #told = new WeakMap<Account, number>()
+  #told = new WeakMap<Account, number>()
   #adding: Promise<unknown> = Promise.resolve()
 
   constructor(table: Table) {
     this.#table = table
+  }
+
+  /** The log is not as it was: it is read anew. */
+  forget(): void {
+    this.#accounts.length = 0
+    this.#numbers.clear()
+    this.#ofAwsAccount.clear()
+    this.#counts = { customers: 0, unattributed: 0 }
+    this.#next = 0
+    this.#told = new WeakMap()
   }
 
   /** What is known here. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { HOUR } from '../hours.ts'
+import { HOUR, SECOND } from '../hours.ts'
 import type { Observation, UsageBatch } from '../ledger.ts'
 import { addAmount } from '../rules/accounting.ts'
 import { checkObservations } from '../rules/counters/index.ts'
@@ -20,6 +20,13 @@ const CHUNK = 350 * 1024
 const KEYS_KEPT = 400 * 24 * HOUR
 
 /**
+ * How long the last batch of a writer is remembered without looking: a table that is restored under this process is away
+ * for longer. And from when on again, since its key is not known for ever.
+ */
+const TRUSTED = 10 * SECOND
+const TRUSTED_AGAIN = KEYS_KEPT / 2
+
+/**
  * The journal: new items for each batch, so that no writer waits for another. What a batch needs is written before;
  * then its key, which must be new, and its place among those to fold, in one transaction.
  */
@@ -28,7 +35,7 @@ export class Journal {
   /** In the names of bodies, so that none is put together from what two processes have written. */
   readonly #process = randomBytes(6).toString('hex')
   /** The last batch of each writer, as far as this process knows; undefined after an unknown outcome. */
-  readonly #last = new Map<string, number | undefined>()
+  readonly #last = new Map<string, { readonly sequence: number; readonly at: number } | undefined>()
 
   constructor(database: Database) {
     this.#database = database
@@ -37,8 +44,12 @@ export class Journal {
   async append(batch: UsageBatch): Promise<void> {
     const { writer, sequence } = batch
     const { header, body } = await this.#pack(batch)
-    const last = await this.#lastOf(batch)
-    if (sequence > last + 1) throw batchMissing(batch, last + 1)
+    const last = await this.#lastBefore(batch)
+    if (sequence > last + 1) {
+      // What of it this process remembers is of what was lost, too.
+      this.#database.accounts.forget()
+      throw batchMissing(batch, last + 1)
+    }
     if (sequence <= last) return await this.#compare(batch, header.digest)
     this.#last.set(writer, undefined)
     const bodies = header.chunks === 0 ? { body } : await this.#putBody(header, body)
@@ -51,7 +62,7 @@ export class Journal {
       },
     ])
     if (written === undefined) await this.#compare(batch, header.digest)
-    this.#last.set(writer, sequence)
+    this.#remember(writer, sequence)
   }
 
   async #pack(batch: UsageBatch): Promise<{ header: BatchHeader; body: Uint8Array }> {
@@ -98,16 +109,30 @@ export class Journal {
     return {}
   }
 
-  /** The writer's last batch. */
-  async #lastOf({ writer, sequence }: UsageBatch): Promise<number> {
+  /** The sequence of a writer's last batch, or 0. */
+  async lastOf(writer: string): Promise<number> {
     const known = this.#last.get(writer)
-    if (known !== undefined && sequence <= known + 1) return known
-    if (!this.#last.has(writer) && sequence === 1) return 0
+    if (known !== undefined && this.#age(known) > TRUSTED_AGAIN) return known.sequence
     const newest = { newestFirst: true, limit: 1 }
     const [key] = await this.#database.table.list('look for the last batch', keysOf(writer), newest)
     const last = Number(key?.sk ?? 0)
-    this.#last.set(writer, last)
+    this.#remember(writer, last)
     return last
+  }
+
+  async #lastBefore({ writer, sequence }: UsageBatch): Promise<number> {
+    const known = this.#last.get(writer)
+    if (known !== undefined && sequence <= known.sequence + 1 && this.#age(known) < TRUSTED) return known.sequence
+    if (!this.#last.has(writer) && sequence === 1) return 0
+    return await this.lastOf(writer)
+  }
+
+  #remember(writer: string, sequence: number): void {
+    this.#last.set(writer, { sequence, at: this.#database.clock.now() })
+  }
+
+  #age({ at }: { readonly at: number }): number {
+    return Math.abs(this.#database.clock.now() - at)
   }
 
   /** Refuses a batch whose key was used with other content. */

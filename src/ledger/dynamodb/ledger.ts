@@ -39,6 +39,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { termsUnlessLost } from '../loss.ts'
 import { tellsOfFolded } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { onlyResult } from '../rules/decisions.ts'
@@ -162,6 +163,10 @@ export class DynamoDBLedger implements Ledger {
     await this.#journal.append(batch)
   }
 
+  async lastOf(writer: string): Promise<number> {
+    return await this.#journal.lastOf(writer)
+  }
+
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     // Closed hours stay closed, so that most passes of a cycle need not ask.
     if (latestHour(options) <= lastClosed(this.#closedThrough, options.now)) return { records: 0, held: [] }
@@ -180,7 +185,8 @@ export class DynamoDBLedger implements Ledger {
     news: AgreementNews,
     options: AgreementOptions,
   ): Promise<AgreementResult> {
-    const { changed, frozen } = await noteAgreement(this.#database, customer, news, options)
+    const terms = await termsUnlessLost(this, news, options)
+    const { changed, frozen } = await noteAgreement(this.#database, customer, news, terms)
     return { ...(await this.#closeResult(frozen)), changed }
   }
 

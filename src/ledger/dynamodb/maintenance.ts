@@ -1,7 +1,7 @@
 import { HOUR, hourOf } from '../hours.ts'
 import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
-import { pruneEntry } from '../rules/audit.ts'
+import { pruneEntry, restoreEntry } from '../rules/audit.ts'
 import { lastClosed, restoredTerms } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
@@ -80,7 +80,7 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
       forgottenBefore: Math.max(head.forgottenBefore, by.now * 1000),
       restored: Math.max(head.restored, by.now),
     }
-    const said = await auditWrites(database, [{ ...by, action: 'restore' }])
+    const said = await auditWrites(database, [restoreEntry(by, closed)])
     const writes = [{ put: HEAD, over: version, data }, ...said]
     if ((await database.table.write('restore the ledger', writes)) !== undefined) return
     await pause(failures)

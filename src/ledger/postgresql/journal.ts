@@ -71,6 +71,12 @@ export async function append(database: Database, batch: UsageBatch): Promise<voi
   })
 }
 
+/** The sequence of a writer's last batch, or 0. */
+export async function lastOf(transaction: Transaction, writer: string): Promise<number> {
+  const row = await transaction.get('SELECT coalesce(max(sequence), 0) AS last FROM batch WHERE writer = $1', writer)
+  return row?.last as number
+}
+
 /** False when the same batch is just being appended by another connection, and has to be looked for again. */
 async function acknowledge(transaction: Transaction, batch: UsageBatch, packed: PackedBatch): Promise<boolean> {
   const { body, digest, dimensions, at, inStatus } = packed

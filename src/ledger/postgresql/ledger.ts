@@ -39,6 +39,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { termsUnlessLost } from '../loss.ts'
 import { tellsOfFolded } from '../rules/audit.ts'
 import { onlyResult } from '../rules/decisions.ts'
 import { agreements, noteAgreement } from './agreements.ts'
@@ -49,7 +50,7 @@ import { Database, type Transaction } from './database.ts'
 import { attribute, decideAll, undo, writeOff } from './decisions.ts'
 import { readFolded } from './fold.ts'
 import { forget } from './forgetting.ts'
-import { append, register } from './journal.ts'
+import { append, lastOf, register } from './journal.ts'
 import { ledgerRow } from './ledger-row.ts'
 import { doubtEverything, prune } from './maintenance.ts'
 import { migrate, migrationSql, refuseOther, SCHEMA } from './migration.ts'
@@ -177,6 +178,10 @@ export class PostgresqlLedger implements Ledger {
     await append(this.#database, batch)
   }
 
+  async lastOf(writer: string): Promise<number> {
+    return await this.#database.read('look for the last batch', transaction => lastOf(transaction, writer))
+  }
+
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     return await closeHours(this.#database, options)
   }
@@ -191,7 +196,8 @@ export class PostgresqlLedger implements Ledger {
     news: AgreementNews,
     options: AgreementOptions,
   ): Promise<AgreementResult> {
-    return await noteAgreement(this.#database, customer, news, options)
+    const terms = await termsUnlessLost(this, news, options)
+    return await noteAgreement(this.#database, customer, news, terms)
   }
 
   async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {

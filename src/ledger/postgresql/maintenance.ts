@@ -1,7 +1,7 @@
 import { HOUR, hourOf } from '../hours.ts'
 import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
-import { type NewEntry, pruneEntry } from '../rules/audit.ts'
+import { type NewEntry, pruneEntry, restoreEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
@@ -84,7 +84,7 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
     await doubtBalances(transaction, closed, by.now)
     await doubtCounters(transaction, by.now)
     await transaction.run('UPDATE ledger SET closed_through = $1', Math.max(closed, hourOf(by.now) - HOUR))
-    await writeAudit(transaction, [{ ...by, action: 'restore' }])
+    await writeAudit(transaction, [restoreEntry(by, closed)])
   })
 }
 

@@ -273,6 +273,22 @@ export function pruneEntry(before: number, by: Pick<NewEntry, 'who' | 'why' | 'n
   return { who, why, ...(now !== undefined && { now }), action: 'prune', detail }
 }
 
+/**
+ * The entry of a ledger that was declared restored.
+ *
+ * @param closed the last hour that was closed at the backup
+ */
+export function restoreEntry(by: Pick<NewEntry, 'who' | 'why' | 'now'>, closed: number): NewEntry {
+  const hour = closed === Number.NEGATIVE_INFINITY ? 'no hour' : new Date(closed).toISOString()
+  return { ...by, action: 'restore', detail: `closed through ${hour} at the backup` }
+}
+
+/** The last hour that was closed at the backup, as such an entry says; before all, where it does not. */
+export function backupClosedThrough(detail: string | undefined): number {
+  const time = Date.parse(/^closed through (\S+Z) at the backup$/.exec(detail ?? '')?.[1] ?? '')
+  return Number.isNaN(time) ? Number.NEGATIVE_INFINITY : time
+}
+
 /** The entry of an agreement that has ended. */
 export function finalizeEntry(
   account: Account,

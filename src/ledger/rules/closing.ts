@@ -44,7 +44,8 @@ export function firstAfterRestore(closed: number, now: number): number {
 }
 
 /**
- * Where the balance of a restored ledger is held: the first such hour that the series has no record of.
+ * Where the balance of a restored ledger is held: the first such hour that the series has no record of. It is never sent,
+ * and its deadline says of which restore it is.
  *
  * @param taken the hours from that one on of which it has a record
  */
@@ -52,7 +53,7 @@ export function restoredTerms(taken: ReadonlySet<number>, closed: number, now: n
   let hour = firstAfterRestore(closed, now)
   while (taken.has(hour)) hour += HOUR
   const terms = closingTerms(hour, { now, closeDelay: 0, deadlineMargin: 0, region: RESTORED })
-  return { ...terms, timestamp: hour + HOUR - SECOND, deadline: windowEnd(terms) }
+  return { ...terms, timestamp: hour + HOUR - SECOND, deadline: now }
 }
 
 /** In the place of a region, of what a restore holds: it is never sent. */

@@ -1,6 +1,6 @@
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
+import { LedgerError, MissingBatchesError } from '../errors.ts'
 import { HOUR } from '../hours.ts'
 import type { UsageBatch, UsageEntry } from '../ledger.ts'
 
@@ -61,10 +61,8 @@ export function notRegistered(dimension: string): LedgerError {
 
 /** @param next the sequence that the writer's next batch has */
 export function batchMissing({ writer, sequence }: UsageBatch, next: number): LedgerError {
-  return new LedgerError(
-    'ERR_LEDGER_BATCH_MISSING',
-    `Expected batch ${next} of writer ${writer}, got ${sequence}: what is between is missing.`,
-  )
+  const what = `Expected batch ${next} of writer ${writer}, got ${sequence}: what is between is missing.`
+  return new MissingBatchesError(what, next)
 }
 
 export function keyReused({ writer, sequence }: UsageBatch): LedgerError {

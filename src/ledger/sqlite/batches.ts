@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { MissingBatchesError } from '../errors.ts'
 import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../ledger.ts'
 import { registerEntries } from '../rules/audit.ts'
 import { bytesOf, checkPoints, noteEntry } from '../rules/counters/index.ts'
@@ -131,8 +132,15 @@ export class Batches {
       observed?.committed()
     } catch (error) {
       this.#forget(lookups)
+      // What of the ledger this process remembers is of what was lost, too.
+      if (error instanceof MissingBatchesError) for (const known of [this.#series, this.#dimensions]) known.clear()
       throw error
     }
+  }
+
+  /** The sequence of a writer's last batch, or 0. */
+  lastOf(writer: string): number {
+    return (this.#database.get('SELECT last_sequence FROM writer WHERE key = ?', writer)?.last_sequence ?? 0) as number
   }
 
   /** The series that a transaction brought went with it. */

@@ -41,6 +41,7 @@ import type {
   StatementQuery,
   UsageBatch,
 } from '../ledger.ts'
+import { termsUnlessLost } from '../loss.ts'
 import { onlyResult } from '../rules/decisions.ts'
 import { agreements, noteAgreement } from './agreements.ts'
 import { auditEntries, noteSender, verifyAudit, writeAudit } from './audit.ts'
@@ -127,6 +128,10 @@ export class SqliteLedger implements Ledger {
     this.#batches.append(batch)
   }
 
+  async lastOf(writer: string): Promise<number> {
+    return this.#database.read('look for the last batch', () => this.#batches.lastOf(writer))
+  }
+
   async closeHours(options: CloseOptions): Promise<CloseResult> {
     if (this.#batches.anyWaits(options.now)) await this.#batches.decideWaiting(options.now)
     return await closeHours(this.#database, options)
@@ -143,7 +148,8 @@ export class SqliteLedger implements Ledger {
     options: AgreementOptions,
   ): Promise<AgreementResult> {
     if (news.what === 'ended') this.#batches.decideWaitingOf(customer.key, options.now)
-    return noteAgreement(this.#database, customer, news, options)
+    const terms = await termsUnlessLost(this, news, options)
+    return noteAgreement(this.#database, customer, news, terms)
   }
 
   async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { HOUR, hourOf } from '../hours.ts'
 import { YOUNGEST_METERED } from '../last-billed.ts'
 import type { AuditNote } from '../ledger.ts'
-import { pruneEntry } from '../rules/audit.ts'
+import { pruneEntry, restoreEntry } from '../rules/audit.ts'
 import { firstAfterRestore, lastClosed } from '../rules/closing.ts'
 import { doubtBalance, doubtRecord } from '../rules/decisions.ts'
 import { prunableBefore } from '../rules/retention.ts'
@@ -93,7 +93,7 @@ export async function doubtEverything(database: Database, by: AuditNote): Promis
   database.write(doing, () => {
     doubtCounters(database, by.now)
     database.run('UPDATE ledger SET closed_through = ?', Math.max(closed, hourOf(by.now) - HOUR))
-    writeAudit(database, { ...by, action: 'restore' })
+    writeAudit(database, restoreEntry(by, closed))
   })
 }
 

@@ -73,15 +73,18 @@ test('after a restore: what may have been billed since the backup, and how a par
   const { held } = await (await restored(t)).status()
   const [group, ...others] = held
   assert.deepEqual([group?.cause, group?.records, others], ['restored', 1, []])
-  assert.match(group?.means ?? '', /what AWS billed for this customer and dimension in this hour and since the backup/)
+  assert.match(group?.means ?? '', /what AWS billed since the backup for the customer and dimension/)
   assert.doesNotMatch(group?.means ?? '', /the answer never came/)
   const [shown] = group?.shown ?? []
   assert.deepEqual([shown?.customer, shown?.quantity.amount, shown?.attempts], ['100000000001', '2880', 0])
   assert.deepEqual(
     group?.commands.map(({ command }) => command),
-    ['--billed', '--billed --quantity <units>', '--not-billed'].map(
-      outcome => `marketplace-meter settle ${shown?.id} ${outcome} --why "…" --ledger /data/ledger.sqlite`,
-    ),
+    [
+      'reconcile <path> --caller <arn> --settle --dry-run',
+      ...['--billed', '--billed --quantity <units>', '--not-billed'].map(
+        outcome => `settle ${shown?.id} ${outcome} --why "…"`,
+      ),
+    ].map(command => `marketplace-meter ${command} --ledger /data/ledger.sqlite`),
   )
 })
 
@@ -462,4 +465,37 @@ test('what is held in great number for one cause hides no other', async t => {
       ['refused', 1, 0],
     ],
   )
+})
+
+test('a ledger that has lost commits: nothing is sent, and the headline says what to do, until it is declared restored', async t => {
+  const scene = await Scene.start(t)
+  const { ledger, simulator } = scene.bench
+  await scene.business()
+  const billed = () => simulator.totals().reduce((sum, { quantity }) => sum + quantity, 0)
+  const before = billed()
+  const note = {
+    who: 'ledger',
+    why: 'it is gone',
+    detail: 'writer a misses its batches from 3 on',
+    now: scene.bench.now,
+  }
+  await ledger.note({ ...note, action: 'lost' })
+  await scene.append([scene.use(CUSTOMERS[0] as (typeof CUSTOMERS)[0], GPU, 2)])
+  const { closedThrough } = await ledger.status()
+  scene.bench.now += HOUR
+  await scene.pass()
+  const { headline } = await scene.status()
+  assert.deepEqual([headline.level, headline.title], ['trouble', 'No: the ledger has lost usage, and nothing is sent.'])
+  assert.match(
+    headline.details[0] ?? '',
+    /from 3 on\. AWS takes the oldest of it until 2\d{3}-.*declare-restored --why "…"$/,
+  )
+  assert.match(await (await scene.get('/metrics')).text(), /^marketplace_ledger_lost\S* 1$/m)
+  assert.deepEqual([billed(), (await ledger.status()).closedThrough], [before, closedThrough])
+
+  await ledger.declareRestored({ who: 'ops', why: 'it failed over', now: scene.bench.now })
+  await scene.pass()
+  scene.bench.now += MINUTE
+  assert.doesNotMatch((await scene.status()).headline.title, /lost/)
+  assert.match(await (await scene.get('/metrics')).text(), /^marketplace_ledger_lost\S* 0$/m)
 })

@@ -44,6 +44,18 @@ export function agreementEnds(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '3 = 3 + 0 + 0 + 0')
     })
 
+    scenario('while commits are lost an end is known, and freezes nothing', async scene => {
+      await scene.use(ALICE, REQUESTS, 0, 1)
+      await scene.ledger.note({ action: 'lost', who: 'ops', why: 'a failover', detail: '', now: closing(0) })
+      assert.equal((await finalize(scene, closing(0))).records, 0)
+      assert.equal((await scene.ledger.agreements())[0]?.state, 'ended')
+      await scene.ledger.declareRestored({ ...BY, now: closing(0) })
+      assert.equal((await finalize(scene, closing(0) + MINUTE)).records, 0)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '1 = 0 + 0 + 1 + 0')
+      const [restored] = await scene.ledger.audit({ actions: ['restore'] })
+      assert.equal(restored?.detail, 'closed through no hour at the backup')
+    })
+
     scenario('a record waiting for its next attempt is tried again at once', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 1)
       await scene.close(0)

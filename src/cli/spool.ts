@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs'
+import { Command } from 'commander'
+import { describe } from '../ledger/clients/spool.ts'
+import { SpoolFile } from '../ledger/clients/spool-file.ts'
+import { printable } from '../text/printable.ts'
+import { CommandLineError } from './errors.ts'
+import { print } from './output.ts'
+
+export function spoolCommand(): Command {
+  return new Command('spool')
+    .description('what waits in a spool, and what the ledger has refused of it')
+    .argument('<file>', "the spool's")
+    .option('--retry', 'bring what was refused into the ledger once more, when the cause is mended')
+    .addHelpText(
+      'after',
+      `
+What a ledger refuses for good is set aside in the spool's file, so that the rest
+goes on: it was acknowledged, and is not billed while it is there. Whoever has the
+spool open, or opens it next, tries it again after --retry.`,
+    )
+    .action((path: string, { retry }: { retry?: true }) => {
+      if (!existsSync(path)) throw new CommandLineError(`There is no spool ${path}.`)
+      const file = new SpoolFile(path)
+      try {
+        const refused = file.refused()
+        const lines = refused.map(one => `  ${printable(describe(one.batch), 400)}\n    ${printable(one.refusal, 400)}`)
+        if (retry) file.retry()
+        const what = retry ? 'Goes to the ledger once more' : 'Refused by the ledger'
+        print([`Waiting: ${file.waiting()}`, `${what}: ${refused.length}`, ...lines].join('\n'))
+        if (refused.length > 0 && !retry) process.exitCode = 1
+      } finally {
+        file.close()
+      }
+    })
+}
