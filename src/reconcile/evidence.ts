@@ -89,6 +89,11 @@ export class Evidence {
     this.#database.exec('COMMIT; CREATE INDEX sighting_hour ON sighting (hour, series)')
   }
 
+  /** Who has called. */
+  callers(): Caller[] {
+    return this.#callers.things()
+  }
+
   /** The hours that were metered, the oldest first. */
   hours(): number[] {
     const rows = this.#database
@@ -146,6 +151,10 @@ class Names<Thing> {
     this.#numbers.set(key, this.#things.length)
     this.#things.push([key, thing])
     return this.#things.length - 1
+  }
+
+  things(): Thing[] {
+    return this.#things.map(([, thing]) => thing)
   }
 
   at(number: number): [string, Thing] {

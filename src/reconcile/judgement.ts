@@ -1,5 +1,6 @@
 import type { RecordEntry } from '../ledger/ledger.ts'
-import type { Caller } from './event.ts'
+import { USER_AGENT } from '../marketplace/user-agent.ts'
+import type { Callers } from './callers.ts'
 import type { Sighting } from './evidence.ts'
 
 /**
@@ -37,11 +38,14 @@ export interface Judgement {
 
 export interface JudgeOptions {
   /** Whose calls are this ledger's; nothing where nobody has said so. */
-  readonly isOurs: ((caller: Caller) => boolean) | undefined
+  readonly callers: Pick<Callers, 'isOurs' | 'surely'> | undefined
   /** Whether the search has no gap where AWS could have taken the record. */
   readonly complete: boolean
-  /** Whether the ledger knows of all attempts: one that is made of a backup does not, of records from before. */
-  readonly attemptsKnown: boolean
+  /**
+   * Whether the ledger knows all that became of the record. One that is made of a backup does not, of those from before:
+   * the lost one may have attempted it, or have billed its usage with another hour.
+   */
+  readonly known: boolean
 }
 
 /** Judges a record by all calls that had its customer, dimension and hour. */
@@ -55,8 +59,9 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   }
   const same = successes.filter(one => one.quantity === quantity)
   const others = successes.filter(one => one.quantity !== quantity)
+  const { callers, complete, known } = options
   if (state === 'returned') {
-    const ours = attempts > 0 ? same.filter(({ caller }) => options.isOurs?.(caller) ?? true) : []
+    const ours = attempts > 0 ? same.filter(({ caller }) => callers?.isOurs(caller) ?? true) : []
     if (ours.length > 0 && quantity > 0) return { verdict: 'billed', shown: ours }
     return successes.length > 0 && quantity > 0
       ? { verdict: 'foreign', shown: successes }
@@ -66,63 +71,86 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
     // A person has said that what somebody else sent was this usage.
     if (others.length > 0 && same.length === 0 && reason === 'conflict') return { verdict: 'agreed', shown: others }
     if (others.length > 0) return { verdict: 'other-quantity', shown: [...others, ...same] }
-    if (same.length === 0) return { verdict: options.complete ? 'missing' : 'not-seen', shown: [] }
+    if (same.length === 0) return { verdict: complete ? 'missing' : 'not-seen', shown: [] }
     if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
     const ids = same.flatMap(one => one.meteringRecordId ?? [])
-    const known = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)
-    return { verdict: known ? 'agreed' : 'other-id', shown: same }
+    const isKnown = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)
+    return { verdict: isKnown ? 'agreed' : 'other-id', shown: same }
   }
+  const doubted = state === 'held' && reason === 'in-doubt'
   if (same.length > 0) {
     if (others.length > 0) return { verdict: 'other-quantity', shown: [...same, ...others] }
     if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
-    const { isOurs } = options
-    const provable = isOurs !== undefined && (reason === 'in-doubt' || reason === 'conflict') && state === 'held'
-    return { verdict: 'billed', shown: same, ...(provable && { proof: { decision: 'billed', by: same } }) }
+    // A conflict was answered DuplicateRecord, so that it was not this ledger that got Success.
+    const proven = doubted && same.every(({ caller }) => callers?.surely(caller) === 'ours')
+    return { verdict: 'billed', shown: same, ...(proven && { proof: { decision: 'billed', by: same } }) }
   }
-  const doubted = state === 'held' && reason === 'in-doubt'
   if (others.length > 0) {
-    const { isOurs } = options
     // Another quantity under this ledger's own credentials is of a ledger that has lost it, with this usage perhaps.
-    const proven = doubted && isOurs !== undefined && !others.some(({ caller }) => isOurs(caller))
+    const proven = doubted && known && others.every(({ caller }) => callers?.surely(caller) === 'theirs')
     const proof = { decision: 'not-billed', by: others } as const
     return { verdict: 'other-quantity', shown: others, ...(proven && { proof }) }
   }
   if (!doubted) return { verdict: inDoubt || sightings.length === 0 ? 'not-seen' : 'agreed', shown: [] }
-  const refused = refusedCalls(record, sightings, options)
+  // There is a Success that is not seen, of this record perhaps, or it is not clear what became of a call.
+  const unclear = sightings.some(({ outcome }) => outcome === 'unclear' || outcome === 'duplicate')
+  if (!known || unclear) return { verdict: 'undecided', shown: sightings }
+  const refused = refusedCalls(record, sightings, callers)
   if (refused !== undefined) {
     return { verdict: 'not-billed', shown: refused, proof: { decision: 'not-billed', by: refused } }
   }
-  const unclear = sightings.some(({ outcome }) => outcome === 'unclear')
-  return { verdict: options.complete && !unclear ? 'absent' : 'undecided', shown: sightings }
+  return { verdict: complete ? 'absent' : 'undecided', shown: sightings }
 }
 
 /**
- * Whether somebody else has sent the same quantity: with other credentials; or with these, from elsewhere, and oftener
- * than this ledger has attempted it. Of nothing no share is gone.
+ * Whether somebody else has sent the same quantity: with other credentials; or with these, oftener than this ledger has
+ * attempted it. Of nothing no share is gone.
  */
-function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { isOurs }: JudgeOptions): boolean {
+function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { callers, known }: JudgeOptions): boolean {
   const { quantity, attempts } = record
   if (quantity === 0) return false
   const sent = sightings.filter(one => one.quantity === quantity)
   const billed = sent.filter(({ outcome }) => outcome === 'success')
   if (attempts === 0) return billed.length > 0
   const principals = new Set(billed.map(({ caller }) => caller.principal))
-  if (isOurs === undefined ? principals.size > 1 : billed.some(({ caller }) => !isOurs(caller))) return true
+  if (callers === undefined ? principals.size > 1 : billed.some(({ caller }) => !callers.isOurs(caller))) return true
+  const ours = callers === undefined ? sent : sent.filter(({ caller }) => callers.isOurs(caller))
+  return known && sentOftener(record, ours)
+}
+
+/** Whether calls with this ledger's credentials are more than it has attempted. */
+function sentOftener({ attempts }: RecordEntry, ours: readonly Sighting[]): boolean {
+  if (callsOf(ours) <= attempts) return false
   // A client that repeats by itself does so from one place.
-  const ours = isOurs === undefined ? sent : sent.filter(({ caller }) => isOurs(caller))
   const places = new Set(ours.map(({ caller }) => `${caller.arn} ${caller.address}`))
-  return callsOf(ours) > attempts && places.size > 1
+  return places.size > 1 || ours.every(isOneAttempt)
+}
+
+/**
+ * Whether calls with this ledger's credentials show what it has never sent, of an hour in which it has these records: then
+ * the credentials are not its alone.
+ */
+export function isShared(records: readonly RecordEntry[], ours: readonly Sighting[]): boolean {
+  const used = ours.filter(({ quantity }) => quantity > 0)
+  if (used.some(one => !records.some(({ quantity, attempts }) => one.quantity === quantity && attempts > 0)))
+    return true
+  return records.some(record => {
+    const sent = used.length > record.attempts ? used.filter(({ quantity }) => quantity === record.quantity) : []
+    return sentOftener(record, sent)
+  })
 }
 
 /** The calls that refused a record, where they are all that were ever made with it. */
 function refusedCalls(
   { quantity, attempts }: RecordEntry,
   sightings: readonly Sighting[],
-  { isOurs, attemptsKnown }: JudgeOptions,
+  callers: JudgeOptions['callers'],
 ): readonly Sighting[] | undefined {
-  if (isOurs === undefined || !attemptsKnown || sightings.some(({ outcome }) => outcome === 'unclear')) return undefined
-  const ours = sightings.filter(one => one.quantity === quantity && isOurs(one.caller))
-  return ours.length > 0 && callsOf(ours) === attempts ? ours : undefined
+  const ours = sightings.filter(one => one.quantity === quantity && callers?.surely(one.caller) === 'ours')
+  return ours.length > 0 && callsOf(ours) === attempts && ours.every(isOneAttempt) ? ours : undefined
 }
+
+/** Whether its call is all that an attempt has made: the AWS SDK's own settings hide two more. */
+const isOneAttempt = ({ caller }: Sighting): boolean => caller.userAgent.includes(USER_AGENT)
 
 const callsOf = (sightings: readonly Sighting[]) => new Set(sightings.map(({ requestId }) => requestId)).size

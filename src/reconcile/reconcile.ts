@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
+import { Callers } from './callers.ts'
 import { Coverage, type RegionCoverage } from './coverage.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
 import { type EventFile, readEventFile } from './event-files.ts'
 import { Evidence, type Sighting } from './evidence.ts'
-import { type Judgement, judge, type Verdict } from './judgement.ts'
+import { isShared, type Judgement, judge, type Verdict } from './judgement.ts'
 
 export interface ReconcileOptions {
   readonly files: readonly EventFile[]
@@ -25,6 +26,8 @@ export interface Finding extends Judgement {
   readonly record: RecordEntry | undefined
   /** The search has no gap where AWS could have taken the record. */
   readonly complete: boolean
+  /** The last event of its region, in milliseconds since the epoch. */
+  readonly searchedTo: number
 }
 
 export interface Reconciliation {
@@ -50,6 +53,8 @@ export interface VerdictFigures {
 export interface CallerFigures {
   readonly principal: string
   readonly ours: boolean | undefined
+  /** It has sent what this ledger never has: nothing is settled by its calls. */
+  shared: boolean
   /** Records in its calls; what is sent again counts again. */
   records: number
   /** Those of them that AWS answered `Success`. */
@@ -115,9 +120,18 @@ class Matching {
   readonly #options: ReconcileOptions
   readonly #evidence: Evidence
   readonly #coverage: Coverage
-  readonly #callers = new Map<string, CallerFigures>()
+  /** When the last event of each region was. */
+  readonly #searchedTo: ReadonlyMap<string, number>
+  readonly #figures = new Map<string, CallerFigures>()
   readonly #verdicts = new Map<Verdict, VerdictFigures>()
-  readonly #isOurs: ((caller: Caller) => boolean) | undefined
+  readonly #callers: Callers | undefined
+  /** By hour, the records that events decide, if all that is seen of other records agrees. */
+  readonly #decidable = new Map<number, Set<string>>()
+  /** What the ledger has records of, and what it has none of in an hour though its callers have sent it. */
+  readonly #keys = new Set<string>()
+  readonly #strangers = new Map<string, Caller>()
+  /** Regions of which events are missing, in whatever hours: AWS has said `Success` to what is in none. */
+  readonly #missing = new Set<string>()
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
   #restoredAt = Number.NEGATIVE_INFINITY
@@ -132,15 +146,15 @@ class Matching {
     this.#options = options
     this.#evidence = evidence
     this.#coverage = coverage
-    const ours = new Set(options.callers)
-    this.#isOurs = ours.size === 0 ? undefined : ({ principal, arn }) => ours.has(principal) || ours.has(arn)
+    this.#searchedTo = new Map(coverage.regions().map(({ region, to }) => [region, to]))
+    this.#callers = options.callers.length === 0 ? undefined : new Callers(options.callers, evidence.callers())
   }
 
   async run(): Promise<Omit<Reconciliation, 'files' | 'unread'>> {
     const { from: first = Number.NEGATIVE_INFINITY, to: end = Number.POSITIVE_INFINITY } = this.#options
     const [pruned] = await this.#ledger.audit({ actions: ['prune'], limit: 1 })
-    const [restored] = await this.#ledger.audit({ actions: ['restore'], limit: 1 })
-    this.#restoredAt = Math.max(restored?.at ?? this.#restoredAt, restored?.writtenAt ?? this.#restoredAt)
+    const restored = await this.#ledger.audit({ actions: ['restore', 'lost'], limit: 1 })
+    for (const { at, writtenAt = at } of restored) this.#restoredAt = Math.max(this.#restoredAt, at, writtenAt)
     this.#prunedBefore = prunedBefore(pruned?.detail)
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
@@ -151,11 +165,13 @@ class Matching {
     if (within !== undefined) {
       for await (const [hour, records] of this.#byHour(within.from, within.to)) await this.#hour(hour, records)
     }
+    for (const [key, caller] of this.#strangers) if (this.#keys.has(key)) this.#share(caller)
+    for (const [hour, ids] of this.#decidable) await this.#decide(hour, ids)
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
     return {
       regions: this.#coverage.regions(),
-      callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
+      callers: [...this.#figures.values()].sort((one, other) => other.billed - one.billed),
       verdicts: this.#verdicts,
       inDoubtElsewhere: elsewhere.length,
       pruned: this.#pruned,
@@ -191,38 +207,94 @@ class Matching {
     await setImmediate()
     const seen = this.#evidence.ofHour(hour)
     for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
+    for (const finding of this.#judge(hour, records, seen)) {
+      const { verdict, shown, proof, series, record } = finding
+      if (proof !== undefined || verdict === 'absent') {
+        const ids = this.#decidable.get(hour) ?? new Set()
+        this.#decidable.set(hour, ids.add(record.id))
+        continue
+      }
+      if (verdict === 'missing' && record.meteringRecordId !== undefined) this.#missing.add(record.region)
+      if (verdict === 'agreed') this.#agree(shown)
+      this.#add(verdict, shown, record, series)
+      // Nearly all are quiet: nothing is made of them, nor waited for.
+      if (!QUIET.has(verdict)) await this.#options.onFinding(finding)
+    }
+    for (const [key, sightings] of seen) {
+      const shown = sightings.filter(({ outcome }) => outcome === 'success')
+      const [first] = sightings as [Sighting]
+      if (hour < this.#prunedBefore) {
+        if (shown.length > 0) this.#pruned++
+        continue
+      }
+      const stranger = sightings.find(({ quantity, caller }) => quantity > 0 && this.#callers?.isOurs(caller))
+      if (stranger !== undefined && hour > this.#restoredAt) this.#strangers.set(key, stranger.caller)
+      if (shown.length === 0) continue
+      this.#add('foreign', shown, undefined, first.series)
+      const found = { series: first.series, hour, record: undefined, complete: true, searchedTo: 0 }
+      await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
+    }
+  }
+
+  /** Judges again, now that all is seen, what events may decide. */
+  async #decide(hour: number, ids: ReadonlySet<string>): Promise<void> {
+    const records = await this.#recordsOf(hour, hour + HOUR)
+    for (const finding of this.#judge(hour, records, this.#evidence.ofHour(hour), this.#missing)) {
+      const { verdict, shown, series, record } = finding
+      if (!ids.has(record.id)) continue
+      this.#add(verdict, shown, record, series)
+      if (!QUIET.has(verdict)) await this.#options.onFinding(finding)
+    }
+  }
+
+  /**
+   * Judges records of an hour, and takes what was seen of them out of it.
+   *
+   * @param missing regions of which events are missing, as far as is known
+   */
+  *#judge(
+    hour: number,
+    records: readonly RecordEntry[],
+    seen: Map<string, Sighting[]>,
+    missing?: ReadonlySet<string>,
+  ): Generator<Finding & { readonly record: RecordEntry }> {
     const regions = new Map<string, boolean>()
     const completeIn = (region: string): boolean => {
-      const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
+      const complete = regions.get(region) ?? (this.#coverage.isComplete(region, hour) && !missing?.has(region))
       regions.set(region, complete)
       return complete
     }
-    for (const record of records) {
-      const series = seriesOf(record)
-      const key = seriesKey(series)
+    const known = hour > this.#restoredAt
+    for (const [key, ofKey] of Map.groupBy(records, record => seriesKey(seriesOf(record)))) {
       const sightings = seen.get(key) ?? []
       seen.delete(key)
-      const complete = completeIn(record.region)
-      const attemptsKnown = hour > this.#restoredAt
-      const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
-      if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
-      const { verdict, shown } = judgement
-      this.#add(verdict, shown, record, series)
-      // Nearly all are quiet: nothing is made of them, nor waited for.
-      if (!QUIET.has(verdict)) await this.#options.onFinding({ ...judgement, series, hour, record, complete })
-    }
-    for (const sightings of seen.values()) {
-      const shown = sightings.filter(({ outcome }) => outcome === 'success')
-      const [first] = shown
-      if (first === undefined) continue
-      if (hour < this.#prunedBefore) {
-        this.#pruned++
-        continue
+      if (known && this.#callers !== undefined) this.#look(key, ofKey, sightings)
+      // Of two that AWS takes for one no event tells which it shows.
+      const [callers, alone] = ofKey.length > 1 ? [undefined, false] : [this.#callers, true]
+      for (const record of ofKey) {
+        const complete = completeIn(record.region)
+        const judgement = judge(record, sightings, { callers, complete, known: known && alone })
+        const searchedTo = this.#searchedTo.get(record.region) ?? Number.NEGATIVE_INFINITY
+        yield { ...judgement, series: seriesOf(record), hour, record, complete, searchedTo }
       }
-      this.#add('foreign', shown, undefined, first.series)
-      const found = { series: first.series, hour, record: undefined, complete: true }
-      await this.#options.onFinding({ verdict: 'foreign', shown, ...found })
     }
+  }
+
+  /** Looks whether this ledger's callers have sent what it never has. */
+  #look(key: string, records: readonly RecordEntry[], sightings: readonly Sighting[]): void {
+    this.#keys.add(key)
+    const [first, second] = sightings
+    if (first === undefined) return
+    const [{ quantity, attempts }] = records as [RecordEntry]
+    if (second === undefined && first.quantity === quantity && attempts > 0) return
+    const ours = sightings.filter(({ caller }) => this.#callers?.isOurs(caller))
+    if (isShared(records, ours)) this.#share((ours[0] as Sighting).caller)
+  }
+
+  #share(caller: Caller): void {
+    this.#callers?.share(caller)
+    const figures = this.#figures.get(caller.principal)
+    if (figures !== undefined) figures.shared = true
   }
 
   #add(
@@ -240,12 +312,13 @@ class Matching {
 
   #count({ caller, outcome, time }: Sighting): void {
     const { principal, address, userAgent } = caller
-    const known = this.#callers.get(principal)
+    const known = this.#figures.get(principal)
     const figures = known ?? {
-      ...{ principal, ours: this.#isOurs?.(caller), records: 0, billed: 0, agreed: 0, first: time, last: time },
+      ...{ principal, ours: this.#callers?.isOurs(caller), shared: false },
+      ...{ records: 0, billed: 0, agreed: 0, first: time, last: time },
       ...{ addresses: new Set<string>(), userAgents: new Set<string>() },
     }
-    if (known === undefined) this.#callers.set(principal, figures)
+    if (known === undefined) this.#figures.set(principal, figures)
     figures.records++
     if (outcome === 'success') figures.billed++
     figures.first = Math.min(figures.first, time)
@@ -256,7 +329,7 @@ class Matching {
 
   #agree(sightings: readonly Sighting[]): void {
     for (const { caller } of sightings) {
-      const figures = this.#callers.get(caller.principal)
+      const figures = this.#figures.get(caller.principal)
       if (figures !== undefined) figures.agreed++
     }
   }
@@ -283,18 +356,18 @@ function prunedBefore(detail: string | undefined): number {
 
 /**
  * What is to be decided of a finding: what events prove, and where a person says that no event means not billed, that; but
- * not before a day after AWS has taken the last usage of the hour, since events come late.
+ * not before the search goes on for a day after AWS has taken the last usage of the hour, since events come late.
  */
 export function decisionOf(
   finding: Finding,
   { settle, settleAbsent, now }: { settle: boolean; settleAbsent: boolean; now: number },
 ): { readonly decision: 'billed' | 'not-billed'; readonly why: string } | undefined {
-  const { proof, verdict, hour, complete, record } = finding
+  const { proof, verdict, hour, complete, record, searchedTo } = finding
   if (settle && proof !== undefined) {
     const more = proof.by.length > MOST_TOLD ? `; and ${proof.by.length - MOST_TOLD} more` : ''
     return { decision: proof.decision, why: proof.by.slice(0, MOST_TOLD).map(told).join('; ') + more }
   }
-  const late = now >= windowClosesAt(hour) + 24 * HOUR
+  const late = Math.min(now, searchedTo) >= windowClosesAt(hour) + 24 * HOUR
   if (!settleAbsent || verdict !== 'absent' || !complete || !late || record === undefined) return undefined
   return {
     decision: 'not-billed',

@@ -137,8 +137,19 @@ test('reconcile says of each record what AWS has, and settles what an event prov
 
 test('no event proves nothing: with a gap, or where it is not said, nothing is settled by it', async t => {
   const gap = (event: Record<string, unknown>) => !String(event.eventTime).startsWith('2026-11-20T13')
-  const whole = covered()
-  const { directory, path, command } = await seeded(t, whole)
+  const success = (at: number, dimension: string, quantity: number, number: number) =>
+    eventOf({
+      ...{ product: 'prod', at: at + HOUR + 10 * MINUTE, eventID: `metered-${number}` },
+      records: [
+        {
+          ...{ timestamp: at + HOUR - 1000, said: 'Success', accountId: ACME, dimension, quantity },
+          meteringRecordId: `a1b2c3d4-0000-4000-8000-00000000000${number}`,
+        },
+      ],
+    })
+  const metered = [success(EARLIER, 'inference-requests', 90, 2), success(LATEST, 'tokens-processed', 3001, 5)]
+  const whole = [...covered(), ...metered]
+  const { directory, path, command } = await seeded(t, covered())
   const verdicts = async (...args: string[]) => {
     const { stdout, status } = await command('--format', 'json', ...args)
     const { findings, regions } = JSON.parse(stdout)
@@ -147,10 +158,13 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     )
     return { status, told, gaps: regions[0].gaps }
   }
-  // Records 2 and 5 are metered, and AWS has neither; record 1 is in doubt.
+  // Records 2 and 5 are metered, and in no event, so that events are missing; record 1 is in doubt.
+  const missing = await verdicts('--settle-absent', '--caller', METER)
+  assert.deepEqual([missing.status, missing.gaps], [1, []])
+  assert.deepEqual(missing.told.sort(), ['missing 2 null', 'missing 5 null', 'undecided 1 null'])
+  writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const all = await verdicts('--settle', '--caller', METER)
-  assert.deepEqual([all.status, all.gaps], [1, []])
-  assert.deepEqual(all.told.sort(), ['absent 1 null', 'missing 2 null', 'missing 5 null'])
+  assert.deepEqual([all.status, all.told], [1, ['absent 1 null']])
   const early = await run([
     ...['reconcile', join(directory, 'events.json'), '--settle-absent', '--caller', METER, '--ledger', path],
     ...['--now', '2026-11-22T06:00Z', '--format', 'json'],
@@ -159,10 +173,15 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     JSON.parse(early.stdout).findings.some(({ settled }: { settled: string | null }) => settled),
     false,
   )
+  // What was looked up too early may lack events that came later.
+  writeFileSync(
+    join(directory, 'events.json'),
+    lookupOutput(whole.filter(({ eventTime }) => Date.parse(String(eventTime)) < EARLIER + 47 * HOUR)),
+  )
+  assert.deepEqual((await verdicts('--settle-absent', '--caller', METER)).told, ['absent 1 null'])
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole.filter(gap)))
   const partial = await verdicts('--settle-absent', '--settle', '--caller', METER)
-  // The younger record's window begins after the gap.
-  assert.deepEqual(partial.told.sort(), ['missing 5 null', 'undecided 1 null'])
+  assert.deepEqual(partial.told, ['undecided 1 null'])
   assert.deepEqual(partial.gaps, [{ from: '2026-11-20T13:00:00.000Z', to: '2026-11-20T14:00:00.000Z' }])
   // Something that cannot be read may be what is missing.
   writeFileSync(join(directory, 'events.json'), `${lookupOutput(whole)}{"Events":[{`)
@@ -170,11 +189,11 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   assert.equal(cut.status, 1)
   assert.match(
     cut.stdout,
-    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 80: it ends in the middle/m,
+    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 82: it ends in the middle/m,
   )
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const settled = await verdicts('--settle-absent', '--caller', METER)
-  assert.deepEqual(settled.told.sort(), ['absent 1 not-billed', 'missing 2 null', 'missing 5 null'])
+  assert.deepEqual(settled.told, ['absent 1 not-billed'])
   const ledger = new SqliteLedger({ path, readOnly: true })
   t.after(() => ledger.close())
   const [entry] = await ledger.audit({ limit: 1 })

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RecordEntry } from '../../src/ledger/ledger.ts'
+import { USER_AGENT } from '../../src/marketplace/user-agent.ts'
+import { Callers } from '../../src/reconcile/callers.ts'
 import type { Sighting } from '../../src/reconcile/evidence.ts'
 import { type JudgeOptions, judge } from '../../src/reconcile/judgement.ts'
 import { customerAccount } from '../../src/usage/account.ts'
@@ -15,16 +17,22 @@ const IN_DOUBT: RecordEntry = {
 const series = { region: 'us-east-1', product: 'prod', accountId: '111122223333', dimension: 'tokens' }
 let calls = 0
 
-function seen(outcome: Sighting['outcome'], quantity = 400, principal = METER, address = '192.0.2.7'): Sighting {
+function seen(
+  outcome: Sighting['outcome'],
+  quantity = 400,
+  principal = METER,
+  address = '192.0.2.7',
+  userAgent = USER_AGENT,
+): Sighting {
   const id = `call ${++calls}`
-  const caller = { principal, arn: `${principal}/session`, address, userAgent: 'x' }
+  const caller = { principal, arn: `${principal}/session`, address, userAgent }
   const meteringRecordId = outcome === 'success' ? 'id' : undefined
   return { series, hour: HOUR, quantity, outcome, meteringRecordId, eventId: id, requestId: id, time: HOUR, caller }
 }
 
 function judged(record: Partial<RecordEntry>, sightings: Sighting[], options: Partial<JudgeOptions> = {}): string {
-  const isOurs = ({ principal }: { principal: string }) => principal === METER
-  const all = { isOurs, complete: false, attemptsKnown: true, ...options }
+  const callers = new Callers([METER], [seen('success').caller])
+  const all = { callers, complete: false, known: true, ...options }
   const { verdict, proof } = judge({ ...IN_DOUBT, ...record }, sightings, all)
   return proof === undefined ? verdict : `${verdict}: ${proof.decision}`
 }
@@ -32,10 +40,11 @@ function judged(record: Partial<RecordEntry>, sightings: Sighting[], options: Pa
 test('what is in doubt is settled by what proves it alone', () => {
   assert.equal(judged({}, [seen('success')]), 'billed: billed')
   assert.equal(judged({}, [seen('success'), seen('unclear')]), 'billed: billed')
-  assert.equal(judged({ reason: 'conflict' }, [seen('success'), seen('duplicate')]), 'billed: billed')
+  // DuplicateRecord was the answer to this ledger's: it was not the one that got Success.
+  assert.equal(judged({ reason: 'conflict' }, [seen('success'), seen('duplicate')]), 'billed')
   // Nobody has said whose calls are ours.
-  assert.equal(judged({}, [seen('success')], { isOurs: undefined }), 'billed')
-  assert.equal(judged({}, [seen('success', 5, 'theirs')], { isOurs: undefined }), 'other-quantity')
+  assert.equal(judged({}, [seen('success')], { callers: undefined }), 'billed')
+  assert.equal(judged({}, [seen('success', 5, 'theirs')], { callers: undefined }), 'other-quantity')
   assert.equal(judged({}, [seen('success', 5, 'theirs')]), 'other-quantity: not-billed')
   // A ledger that lost commits has sent it; or a second one under the same role.
   assert.equal(judged({}, [seen('success', 5)]), 'other-quantity')
@@ -43,7 +52,12 @@ test('what is in doubt is settled by what proves it alone', () => {
   // Whether what somebody else sent was this usage no event tells.
   assert.equal(judged({ reason: 'conflict' }, [seen('success', 5, 'theirs'), seen('duplicate')]), 'other-quantity')
   assert.equal(judged({}, [seen('refused'), seen('not-subscribed')]), 'not-billed: not-billed')
-  assert.equal(judged({}, [seen('unprocessed'), seen('duplicate')]), 'not-billed: not-billed')
+  // There is a Success that is not seen: of this record perhaps, where an identical resend is a DuplicateRecord.
+  assert.equal(judged({}, [seen('unprocessed'), seen('duplicate')]), 'undecided')
+  assert.equal(judged({}, [seen('unprocessed'), seen('duplicate')], { complete: true }), 'undecided')
+  // A client that repeats by itself has made calls that are not seen, perhaps.
+  const other = seen('refused', 400, METER, '192.0.2.7', 'aws-sdk-js/3.1138.0')
+  assert.equal(judged({}, [seen('refused'), other]), 'undecided')
   // One attempt is not seen, or it is not clear what became of it, or it was somebody else's.
   assert.equal(judged({}, [seen('refused')]), 'undecided')
   assert.equal(judged({}, [seen('refused'), seen('unclear')]), 'undecided')
@@ -52,7 +66,11 @@ test('what is in doubt is settled by what proves it alone', () => {
   const once = seen('refused')
   assert.equal(judged({}, [once, { ...once, eventId: 'the same call' }]), 'undecided')
   // The lost ledger has made others.
-  assert.equal(judged({}, [seen('refused'), seen('refused')], { attemptsKnown: false }), 'undecided')
+  assert.equal(judged({}, [seen('refused'), seen('refused')], { known: false }), 'undecided')
+  // And has billed this usage with another hour, perhaps.
+  assert.equal(judged({}, [seen('success', 5, 'theirs')], { known: false }), 'other-quantity')
+  assert.equal(judged({}, [], { known: false, complete: true }), 'undecided')
+  assert.equal(judged({}, [seen('success')], { known: false }), 'billed: billed')
   assert.equal(judged({}, [seen('refused')], { complete: true }), 'absent')
   assert.equal(judged({}, [seen('unclear')], { complete: true }), 'undecided')
   assert.equal(judged({ reason: 'restored' }, [seen('success')]), 'undecided')
@@ -67,8 +85,11 @@ test('two who sent the same are told by who they are, and by how often it was se
   assert.equal(judged({}, [seen('success', 400, 'theirs')]), 'two-senders')
   const three = [seen('success'), seen('success'), seen('success', 400, METER, '203.0.113.66')]
   assert.equal(judged(metered, three), 'two-senders')
-  // A client that repeats by itself.
-  assert.equal(judged(metered, [seen('success'), seen('success'), seen('success')]), 'agreed')
+  // A client that repeats by itself does so from one place; ours does not.
+  const twice = [seen('success'), seen('success')]
+  assert.equal(judged(metered, [...twice, seen('success', 400, METER, '192.0.2.7', 'aws-sdk-js/3')]), 'agreed')
+  assert.equal(judged(metered, [...twice, seen('success')]), 'two-senders')
+  assert.equal(judged(metered, [...twice, seen('success')], { known: false }), 'agreed')
   // This ledger has never sent it.
   assert.equal(judged({ reason: 'over-maximum', attempts: 0 }, [seen('success')]), 'two-senders')
   // Of nothing nothing is gone.
@@ -92,4 +113,34 @@ test('what the ledger has as metered, returned or pending is held against what A
   assert.equal(judged({ state: 'returned', reason: 'expired', attempts: 0 }, []), 'agreed')
   assert.equal(judged({ state: 'pending', reason: undefined } as never, [seen('success')]), 'billed')
   assert.equal(judged({ reason: 'not-subscribed' }, [seen('success')]), 'billed')
+})
+
+test('whose a call is goes by the role, however its ARN is written; what is not sure proves nothing', () => {
+  const role = 'arn:aws:iam::012345678901:role/team/Meter'
+  const session = 'arn:aws:sts::012345678901:assumed-role/Meter/m1'
+  const at = (arn: string, principal = arn) => ({ arn, principal, address: '', userAgent: '' })
+  const by = (arns: string[], caller: ReturnType<typeof at>, all = [caller]) => new Callers(arns, all).surely(caller)
+  for (const name of [role, 'arn:aws:iam::012345678901:role/meter', 'arn:aws:sts::012345678901:assumed-role/Meter']) {
+    assert.equal(by([name], at(session, role)), 'ours')
+    // An event may not have the session's issuer.
+    assert.equal(by([name], at(session)), 'ours')
+    for (const other of [
+      ...['arn:aws:iam::12345678901:role/Meter', 'arn:aws-cn:iam::012345678901:role/Meter'],
+      ...['arn:aws:iam::012345678901:role/Meter/x', 'arn:aws:iam::012345678901:user/Meter', 'Meter'],
+    ]) {
+      assert.equal(by([name], at(other), [at(other), at(session, role)]), 'theirs', other)
+    }
+  }
+  // Another session of the role may be a replica's.
+  const another = at('arn:aws:sts::012345678901:assumed-role/Meter/m2', role)
+  assert.equal(by([session], at(session, role)), 'ours')
+  assert.equal(by([session], another, [another, at(session, role)]), undefined)
+  assert.equal(by([role, session], another), 'ours')
+  // Nobody has called by that name: it is wrong.
+  assert.equal(by(['arn:aws:iam::012345678901:role/team/meters'], at(session, role)), undefined)
+  const user = at('arn:aws-us-gov:iam::012345678901:user/a/b')
+  assert.equal(by([user.arn], user), 'ours')
+  const callers = new Callers([role], [at(session, role)])
+  callers.share(another)
+  assert.deepEqual([callers.isOurs(another), callers.surely(at(session, role))], [true, undefined])
 })

@@ -61,7 +61,7 @@ export class Month {
   async run(): Promise<void> {
     await this.ledger.register(SOLD)
     // Other services are called before and after, too, so that all of it is covered.
-    for (let n = -26; n < HOURS + 60; n++) this.events.push(otherEvent(START + n * HOUR + 20 * MINUTE))
+    for (let n = -26; n < HOURS + 100; n++) this.events.push(otherEvent(START + n * HOUR + 20 * MINUTE))
     for (let n = 0; n < HOURS + 30; n++) {
       const hour = START + n * HOUR
       if (n < HOURS) await this.#use(hour)
