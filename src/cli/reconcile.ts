@@ -49,11 +49,15 @@ export function reconcileCommand(): Command {
       'output of "aws cloudtrail lookup-events", files of a trail, or folders of them; - is standard input',
     )
     .addOption(ledgerOption())
-    .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
+    .option(
+      '--caller <arn>',
+      "whose calls are this ledger's: the ARN of a role, user or session; may be repeated",
+      collect,
+    )
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
     .option(
       '--settle-absent',
-      'settle as not billed what is in doubt and in no event of a search without a gap, a day after its window',
+      'settle as not billed what is in doubt and not billed in any event of a search without a gap, a day after its window',
     )
     .option('--dry-run', 'only say what would be settled')
     .option('--from <time>', `hours from the beginning of: ${TIME_HELP}`)
@@ -76,9 +80,10 @@ not there proves nothing. Gaps are shown: hours of a region without any event.
 
 An event proves that AWS billed a record, where a call of --caller got Success for
 its quantity; and that it did not, where the hour is billed with another quantity
-of somebody else's, or where each of the ledger's attempts is seen, and was
-refused. Only that is settled, with the events' ids in the audit trail. The exit
-status is 1 where a person has to look, and for events that could not be read.`,
+of somebody else's. Only that is settled, with the events' ids in the audit trail;
+nothing by calls of a role that also sends what this ledger never has: name the
+sessions that are this ledger's. The exit status is 1 where a person has to look,
+and for events that could not be read.`,
     )
     .action(async (paths: string[], options: Options) => {
       const now = nowOf(options)

@@ -2,7 +2,6 @@ import { importError } from '../errors.ts'
 import { notice } from '../notice.ts'
 import type { MeteringClient } from './client.ts'
 import { clockSkewBetween } from './clock-skew.ts'
-import { USER_AGENT } from './user-agent.ts'
 
 /**
  * The AWS SDK's client of a region, with credentials from the usual chain. It makes one attempt and really times out:
@@ -49,7 +48,6 @@ function newClient({ MarketplaceMetering }: Sdk, region: string, requestTimeout:
   const sdk = new MarketplaceMetering({
     region,
     maxAttempts: 1,
-    customUserAgent: USER_AGENT,
     requestHandler: { connectionTimeout: requestTimeout, requestTimeout, throwOnRequestTimeout: true },
   })
   let skew: number | undefined

@@ -23,7 +23,6 @@ import {
 } from './errors.ts'
 import { regionOption } from './region.ts'
 import type { RegistrationClient, ResolveCustomerRequest, ResolveCustomerResult } from './registration.ts'
-import { USER_AGENT } from './user-agent.ts'
 
 export interface HttpMeteringClientOptions {
   /** Whose Marketplace is called. By default that of `AWS_REGION` or `AWS_DEFAULT_REGION`. */
@@ -190,8 +189,6 @@ export class HttpMeteringClient implements MeteringClient, RegistrationClient {
       allHeaders: true,
     })
     const { headers } = await signer.sign()
-    // Not signed: a proxy may add to it.
-    headers.set('user-agent', USER_AGENT)
     return { headers, body }
   }
 }

@@ -1,5 +1,4 @@
 import type { RecordEntry } from '../ledger/ledger.ts'
-import { USER_AGENT } from '../marketplace/user-agent.ts'
 import type { Callers } from './callers.ts'
 import type { Sighting } from './evidence.ts'
 
@@ -7,10 +6,10 @@ import type { Sighting } from './evidence.ts'
  * What CloudTrail's events say of a record of the ledger:
  * - `agreed`: as the ledger has it; `not-seen`: no event says otherwise, and none shows it;
  * - `billed`: AWS billed it, and the ledger does not have it as metered;
- * - `not-billed`: it is in doubt, and AWS surely has not billed it;
  * - `other-quantity`, `other-id`: AWS billed the hour with another quantity, or under another `MeteringRecordId`;
  * - `missing`: the ledger has it as metered, and no event of a complete search shows that AWS billed it;
- * - `absent`: it is in doubt, and there is no event in a complete search; `undecided`: in doubt, and events prove nothing;
+ * - `absent`: it is in doubt, and a complete search has no event of a call that can have billed it; `undecided`: in doubt,
+ *   and events prove nothing;
  * - `two-senders`: somebody else has sent the same quantity, and AWS took both for one: one share is gone.
  *
  * And of what AWS billed and the ledger has no record of, or none that is to be billed: `foreign`.
@@ -19,7 +18,6 @@ export type Verdict =
   | 'agreed'
   | 'not-seen'
   | 'billed'
-  | 'not-billed'
   | 'other-quantity'
   | 'other-id'
   | 'missing'
@@ -63,7 +61,7 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   if (state === 'returned') {
     const ours = attempts > 0 ? same.filter(({ caller }) => callers?.isOurs(caller) ?? true) : []
     if (ours.length > 0 && quantity > 0) return { verdict: 'billed', shown: ours }
-    return successes.length > 0 && quantity > 0
+    return successes.some(one => one.quantity > 0)
       ? { verdict: 'foreign', shown: successes }
       : { verdict: 'agreed', shown: [] }
   }
@@ -95,16 +93,13 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   // There is a Success that is not seen, of this record perhaps, or it is not clear what became of a call.
   const unclear = sightings.some(({ outcome }) => outcome === 'unclear' || outcome === 'duplicate')
   if (!known || unclear) return { verdict: 'undecided', shown: sightings }
-  const refused = refusedCalls(record, sightings, callers)
-  if (refused !== undefined) {
-    return { verdict: 'not-billed', shown: refused, proof: { decision: 'not-billed', by: refused } }
-  }
+  // How many calls there were nobody knows: an attempt that is halved, or a client that repeats, makes several.
   return { verdict: complete ? 'absent' : 'undecided', shown: sightings }
 }
 
 /**
- * Whether somebody else has sent the same quantity: with other credentials; or with these, oftener than this ledger has
- * attempted it. Of nothing no share is gone.
+ * Whether somebody else has sent the same quantity: with other credentials; or with these, from more places than this
+ * ledger has made attempts. Of nothing no share is gone.
  */
 function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { callers, known }: JudgeOptions): boolean {
   const { quantity, attempts } = record
@@ -118,12 +113,10 @@ function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { caller
   return known && sentOftener(record, ours)
 }
 
-/** Whether calls with this ledger's credentials are more than it has attempted. */
+/** Whether calls with this ledger's credentials are of more attempts than it has made. */
 function sentOftener({ attempts }: RecordEntry, ours: readonly Sighting[]): boolean {
-  if (callsOf(ours) <= attempts) return false
-  // A client that repeats by itself does so from one place.
-  const places = new Set(ours.map(({ caller }) => `${caller.arn} ${caller.address}`))
-  return places.size > 1 || ours.every(isOneAttempt)
+  // An attempt makes all its calls from one place.
+  return ours.length > attempts && new Set(ours.map(({ caller }) => `${caller.arn} ${caller.address}`)).size > attempts
 }
 
 /**
@@ -139,18 +132,3 @@ export function isShared(records: readonly RecordEntry[], ours: readonly Sightin
     return sentOftener(record, sent)
   })
 }
-
-/** The calls that refused a record, where they are all that were ever made with it. */
-function refusedCalls(
-  { quantity, attempts }: RecordEntry,
-  sightings: readonly Sighting[],
-  callers: JudgeOptions['callers'],
-): readonly Sighting[] | undefined {
-  const ours = sightings.filter(one => one.quantity === quantity && callers?.surely(one.caller) === 'ours')
-  return ours.length > 0 && callsOf(ours) === attempts && ours.every(isOneAttempt) ? ours : undefined
-}
-
-/** Whether its call is all that an attempt has made: the AWS SDK's own settings hide two more. */
-const isOneAttempt = ({ caller }: Sighting): boolean => caller.userAgent.includes(USER_AGENT)
-
-const callsOf = (sightings: readonly Sighting[]) => new Set(sightings.map(({ requestId }) => requestId)).size

@@ -268,7 +268,8 @@ class Matching {
     for (const [key, ofKey] of Map.groupBy(records, record => seriesKey(seriesOf(record)))) {
       const sightings = seen.get(key) ?? []
       seen.delete(key)
-      if (known && this.#callers !== undefined) this.#look(key, ofKey, sightings)
+      if (this.#callers !== undefined) this.#keys.add(key)
+      if (known) this.#look(ofKey, sightings)
       // Of two that AWS takes for one no event tells which it shows.
       const [callers, alone] = ofKey.length > 1 ? [undefined, false] : [this.#callers, true]
       for (const record of ofKey) {
@@ -281,8 +282,7 @@ class Matching {
   }
 
   /** Looks whether this ledger's callers have sent what it never has. */
-  #look(key: string, records: readonly RecordEntry[], sightings: readonly Sighting[]): void {
-    this.#keys.add(key)
+  #look(records: readonly RecordEntry[], sightings: readonly Sighting[]): void {
     const [first, second] = sightings
     if (first === undefined) return
     const [{ quantity, attempts }] = records as [RecordEntry]
@@ -371,7 +371,7 @@ export function decisionOf(
   if (!settleAbsent || verdict !== 'absent' || !complete || !late || record === undefined) return undefined
   return {
     decision: 'not-billed',
-    why: `no event of CloudTrail shows it, in a search of ${record.region} without a gap in AWS's window for its hour`,
+    why: `no event of CloudTrail shows it as billed, in a search of ${record.region} without a gap in AWS's window for its hour`,
   }
 }
 

@@ -197,5 +197,5 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   const ledger = new SqliteLedger({ path, readOnly: true })
   t.after(() => ledger.close())
   const [entry] = await ledger.audit({ limit: 1 })
-  assert.match(entry?.why ?? '', /^no event of CloudTrail shows it, in a search of us-east-1 without a gap/)
+  assert.match(entry?.why ?? '', /^no event of CloudTrail shows it as billed, in a search of us-east-1 without a gap/)
 })
