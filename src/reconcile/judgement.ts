@@ -69,7 +69,9 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
     // A person has said that what somebody else sent was this usage.
     if (others.length > 0 && same.length === 0 && reason === 'conflict') return { verdict: 'agreed', shown: others }
     if (others.length > 0) return { verdict: 'other-quantity', shown: [...others, ...same] }
-    if (same.length === 0) return { verdict: complete ? 'missing' : 'not-seen', shown: [] }
+    // A call of which it is not clear what became of it is the one, perhaps.
+    const unclear = sightings.some(one => one.outcome === 'unclear' && one.quantity === quantity)
+    if (same.length === 0) return { verdict: complete && !unclear ? 'missing' : 'not-seen', shown: [] }
     if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
     const ids = same.flatMap(one => one.meteringRecordId ?? [])
     const isKnown = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)

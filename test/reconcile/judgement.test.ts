@@ -83,6 +83,7 @@ test('what the ledger has as metered, returned or pending is held against what A
   const metered = { state: 'metered', reason: undefined, meteringRecordId: 'id' } as never
   assert.equal(judged(metered, []), 'not-seen')
   assert.equal(judged(metered, [], { complete: true }), 'missing')
+  assert.equal(judged(metered, [seen('unclear')], { complete: true }), 'not-seen')
   assert.equal(judged(metered, [seen('success', 5, 'theirs')]), 'other-quantity')
   assert.equal(judged(metered, [{ ...seen('success'), meteringRecordId: 'another' }]), 'other-id')
   // A person has said that this usage was what somebody else sent.
