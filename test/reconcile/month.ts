@@ -71,7 +71,7 @@ export class Month {
   readonly secondHas: 'its own role' | 'the same role' | 'the same session'
   /** As they are named to reconcile. */
   readonly callers: readonly string[]
-  /** What became of the lost ledger's records, and when it was lost. */
+  /** What became, in the lost ledger, of the records that its backup has; and when it was lost. */
   readonly lost = new Map<string, RecordEntry['state']>()
   restoredAt = Number.NEGATIVE_INFINITY
   now = START
@@ -161,7 +161,10 @@ export class Month {
     for (let n = 0; n < HOURS + 28; n++) {
       const hour = START + n * HOUR
       const region = REGIONS[n < moved ? 0 : 1] as string
-      if (this.#restores && n === backup) await this.main.ledger.backup(join(this.#folder, 'backup.sqlite'))
+      if (this.#restores && n === backup) {
+        await this.main.ledger.backup(join(this.#folder, 'backup.sqlite'))
+        for (const id of (await this.records()).keys()) this.lost.set(id, 'pending')
+      }
       if (n < HOURS) for (const meter of this.meters) await this.#use(meter, hour)
       if (n === ends) await this.#end(this.#one(CUSTOMERS.slice(2)), hour + 20 * MINUTE, region)
       if (n === suspended) this.simulator.catalogue.suspend(BUYER)
@@ -271,8 +274,7 @@ export class Month {
 
   /** The ledger is lost, and made of its backup. */
   async #lose(): Promise<void> {
-    for (const { id, state } of await this.main.ledger.records({ limit: Number.MAX_SAFE_INTEGER }))
-      this.lost.set(id, state)
+    for (const [id, { state }] of await this.records()) if (this.lost.has(id)) this.lost.set(id, state)
     await this.main.ledger.close()
     const to = join(this.#folder, 'restored.sqlite')
     const from = join(this.#folder, 'backup.sqlite')
