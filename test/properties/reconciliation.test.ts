@@ -193,6 +193,7 @@ const MONTHS = Math.ceil(RUNS / 25)
 test(`${MONTHS} months: whatever is missing from a trail, a wrong decision is never made`, async test => {
   for (let run = 0; run < MONTHS; run++) await tryMonth(SEED + run)
   for (const [what, times] of [...met].sort(([, a], [, b]) => b - a)) test.diagnostic(`${what}: ${times}`)
+  if (MONTHS < 10) return
   for (const kind of [
     ...['billed held in-doubt', 'other-quantity held in-doubt', 'other-quantity held conflict', 'foreign  '],
     ...['undecided held in-doubt', 'two-senders metered'],
