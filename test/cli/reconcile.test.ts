@@ -56,7 +56,7 @@ async function seeded(t: TestContext, events: Record<string, unknown>[]) {
 const covered = () => Array.from({ length: 80 }, (_, n) => otherEvent(EARLIER + (n - 4) * HOUR + 20 * MINUTE))
 
 test('reconcile says of each record what AWS has, and settles what an event proves', async t => {
-  const { path, command } = await seeded(t, calls().map(eventOf))
+  const { path, command, directory } = await seeded(t, calls().map(eventOf))
   const looked = await command()
   assert.equal(looked.status, 1)
   assert.match(
@@ -96,6 +96,18 @@ test('reconcile says of each record what AWS has, and settles what an event prov
     return { records, entry }
   }
   assert.deepEqual([dry.status, (await read()).records.get('1')], [1, 'held'])
+  const wrong = await command('--settle', '--dry-run', '--caller', METER.replace('meter', 'metre'))
+  assert.match(wrong.stdout, /^None of these calls is by --caller: nothing is settled by them\.$/m)
+  // The same role sends another quantity of an hour: it is not this ledger's alone, and another of its sessions is not.
+  const [ours, theirs] = calls().map(eventOf) as [object, object]
+  const second = { ...calls()[1], role: 'meter', session: 'm2', eventID: 'second-1' } as Call
+  writeFileSync(join(directory, 'events.json'), lookupOutput([ours, theirs, eventOf(second)] as never))
+  const shared = await command('--settle', '--dry-run', '--caller', METER)
+  assert.doesNotMatch(shared.stdout, /Would settle/)
+  assert.match(shared.stdout, /^Nothing is settled by calls of arn:aws:iam::999900001111:role\/meter:\nit also sends/m)
+  const session = await command('--settle', '--dry-run', '--caller', 'arn:aws:sts::999900001111:assumed-role/meter/m1')
+  assert.match(session.stdout, /^Would settle as billed record 1: /m)
+  writeFileSync(join(directory, 'events.json'), lookupOutput([ours, theirs] as never))
   const settled = await command('--settle', '--caller', METER, '--who', 'ops')
   assert.match(settled.stdout, /^Settled as billed record 1: /m)
   const { records, entry } = await read()

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import type { RecordEntry } from '../../src/ledger/ledger.ts'
 import { Callers } from '../../src/reconcile/callers.ts'
 import type { Sighting } from '../../src/reconcile/evidence.ts'
 import { type JudgeOptions, judge } from '../../src/reconcile/judgement.ts'
+import { type Finding, reconcile } from '../../src/reconcile/reconcile.ts'
 import { customerAccount } from '../../src/usage/account.ts'
-import { METER } from './trail.ts'
+import { eventOf, LICENCE, METER } from './trail.ts'
 
 const HOUR = Date.parse('2026-11-03T10:00:00Z')
 const account = customerAccount({ product: 'prod', accountId: '111122223333' })
@@ -128,4 +130,27 @@ test('whose a call is goes by the role, however its ARN is written; what is not 
   const callers = new Callers([role], [at(session, role)])
   callers.share(another)
   assert.deepEqual([callers.isOurs(another), callers.surely(at(session, role))], [true, undefined])
+})
+
+test('of two accounts that AWS takes for one, a licence in its two forms, no event tells which it shows', async () => {
+  const forms = [LICENCE, LICENCE.replace('license-manager:', 'license-manager:us-east-1')]
+  const [one, other] = forms.map((licenseArn, n) => {
+    const named = customerAccount({ product: 'mine', accountId: '111122223333', licenseArn })
+    return { ...IN_DOUBT, id: String(n), account: named, attempts: 1 }
+  }) as [RecordEntry, RecordEntry]
+  const record = { accountId: '111122223333', licenseArn: LICENCE, dimension: 'tokens', quantity: 400, timestamp: HOUR }
+  const event = eventOf({ at: HOUR + 3_600_000, records: [{ ...record, said: 'Success', meteringRecordId: 'id' }] })
+  const decided = async (...records: RecordEntry[]) => {
+    const found: Finding[] = []
+    await reconcile(
+      { records: async ({ state } = {}) => (state === undefined ? records : []), audit: async () => [] },
+      {
+        files: [{ name: 'events', open: () => Readable.from([Buffer.from(JSON.stringify({ Records: [event] }))]) }],
+        ...{ callers: [METER], from: HOUR, to: HOUR + 1, onFinding: finding => void found.push(finding) },
+      },
+    )
+    return found.map(({ record, verdict, proof }) => `${record?.id} ${verdict} ${proof?.decision}`)
+  }
+  assert.deepEqual(await decided(one), ['0 billed billed'])
+  assert.deepEqual(await decided(one, other), ['0 billed undefined', '1 billed undefined'])
 })

@@ -132,14 +132,14 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
       .filter(({ shared }) => shared)
       .map(({ principal }) =>
         lines(
-          `Nothing was settled by calls of ${printable(principal)}:`,
+          `Nothing is settled by calls of ${printable(principal)}:`,
           'it also sends what this ledger never has. Name the sessions that are this',
           'ledger’s by --caller, or look only at hours since it began, by --from.',
         ),
       ),
     callers.length > 0 &&
       callers.every(({ ours }) => ours === false) &&
-      'None of these calls is by --caller: nothing was settled by them.',
+      'None of these calls is by --caller: nothing is settled by them.',
     others.length > 0 &&
       `${others.length} files of other kinds were not read, the first ${printable(others[0] ?? '')}.`,
     inDoubtElsewhere > 0 && `${inDoubtElsewhere} records in doubt are of hours that these events are not of.`,
