@@ -52,7 +52,8 @@ export interface VerdictFigures {
 /** Who has called `BatchMeterUsage` successfully or not, and what became of it. */
 export interface CallerFigures {
   readonly principal: string
-  readonly ours: boolean | undefined
+  /** Whether it, or any of its sessions, is one of those that are named. */
+  ours: boolean | undefined
   /** It has sent what this ledger never has: nothing is settled by its calls. */
   shared: boolean
   /** Records in its calls; what is sent again counts again. */
@@ -129,7 +130,7 @@ class Matching {
   readonly #decidable = new Map<number, Set<string>>()
   /** What the ledger has records of, and what it has none of in an hour though its callers have sent it. */
   readonly #keys = new Set<string>()
-  readonly #strangers = new Map<string, Caller>()
+  readonly #strangers = new Map<string, Set<Caller>>()
   /** Regions of which events are missing, in whatever hours: AWS has said `Success` to what is in none. */
   readonly #missing = new Set<string>()
   #pruned = 0
@@ -165,7 +166,9 @@ class Matching {
     if (within !== undefined) {
       for await (const [hour, records] of this.#byHour(within.from, within.to)) await this.#hour(hour, records)
     }
-    for (const [key, caller] of this.#strangers) if (this.#keys.has(key)) this.#share(caller)
+    for (const [key, callers] of this.#strangers) {
+      if (this.#keys.has(key)) for (const caller of callers) this.#share(caller)
+    }
     for (const [hour, ids] of this.#decidable) await this.#decide(hour, ids)
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     const elsewhere = held.filter(({ hour, inDoubt }) => inDoubt && !looked(hour) && !others.includes(hour))
@@ -227,8 +230,11 @@ class Matching {
         if (shown.length > 0) this.#pruned++
         continue
       }
-      const stranger = sightings.find(({ quantity, caller }) => quantity > 0 && this.#callers?.isOurs(caller))
-      if (stranger !== undefined && hour > this.#restoredAt) this.#strangers.set(key, stranger.caller)
+      for (const { quantity, caller } of hour > this.#restoredAt ? sightings : []) {
+        if (quantity === 0 || !this.#callers?.isOurs(caller)) continue
+        const strangers = this.#strangers.get(key) ?? new Set()
+        this.#strangers.set(key, strangers.add(caller))
+      }
       if (shown.length === 0) continue
       this.#add('foreign', shown, undefined, first.series)
       const found = { series: first.series, hour, record: undefined, complete: true, searchedTo: 0 }
@@ -288,7 +294,7 @@ class Matching {
     const [{ quantity, attempts }] = records as [RecordEntry]
     if (second === undefined && first.quantity === quantity && attempts > 0) return
     const ours = sightings.filter(({ caller }) => this.#callers?.isOurs(caller))
-    if (isShared(records, ours)) this.#share((ours[0] as Sighting).caller)
+    if (isShared(records, ours)) for (const { caller } of ours) this.#share(caller)
   }
 
   #share(caller: Caller): void {
@@ -314,11 +320,12 @@ class Matching {
     const { principal, address, userAgent } = caller
     const known = this.#figures.get(principal)
     const figures = known ?? {
-      ...{ principal, ours: this.#callers?.isOurs(caller), shared: false },
+      ...{ principal, ours: this.#callers === undefined ? undefined : false, shared: false },
       ...{ records: 0, billed: 0, agreed: 0, first: time, last: time },
       ...{ addresses: new Set<string>(), userAgents: new Set<string>() },
     }
     if (known === undefined) this.#figures.set(principal, figures)
+    if (this.#callers?.isOurs(caller)) figures.ours = true
     figures.records++
     if (outcome === 'success') figures.billed++
     figures.first = Math.min(figures.first, time)
