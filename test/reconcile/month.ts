@@ -274,6 +274,11 @@ export class Month {
 
   /** The ledger is lost, and made of its backup. */
   async #lose(): Promise<void> {
+    // A person has settled what the backup may have as pending: it goes out with another hour.
+    for (const { id, state, reason } of (await this.records()).values()) {
+      if (state !== 'held' || reason !== 'conflict') continue
+      await this.main.ledger.decide(id, 'not-billed', { who: 'a test', why: 'it was other usage', now: this.now })
+    }
     for (const [id, { state }] of await this.records()) if (this.lost.has(id)) this.lost.set(id, state)
     await this.main.ledger.close()
     const to = join(this.#folder, 'restored.sqlite')
