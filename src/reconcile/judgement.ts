@@ -72,7 +72,7 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
     // A call of which it is not clear what became of it is the one, perhaps.
     const unclear = sightings.some(one => one.outcome === 'unclear' && one.quantity === quantity)
     if (same.length === 0) return { verdict: complete && !unclear ? 'missing' : 'not-seen', shown: [] }
-    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
+    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: takenOf(record, sightings) }
     const ids = same.flatMap(one => one.meteringRecordId ?? [])
     const isKnown = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)
     return { verdict: isKnown ? 'agreed' : 'other-id', shown: same }
@@ -80,7 +80,7 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   const doubted = state === 'held' && reason === 'in-doubt'
   if (same.length > 0) {
     if (others.length > 0) return { verdict: 'other-quantity', shown: [...same, ...others] }
-    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
+    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: takenOf(record, sightings) }
     // A conflict was answered DuplicateRecord, so that it was not this ledger that got Success.
     const proven = doubted && same.every(({ caller }) => callers?.surely(caller) === 'ours')
     return { verdict: 'billed', shown: same, ...(proven && { proof: { decision: 'billed', by: same } }) }
@@ -107,12 +107,18 @@ function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { caller
   const { quantity, attempts } = record
   if (quantity === 0) return false
   const sent = sightings.filter(one => one.quantity === quantity)
-  const billed = sent.filter(({ outcome }) => outcome === 'success')
-  if (attempts === 0) return billed.length > 0
-  const principals = new Set(billed.map(({ caller }) => caller.principal))
-  if (callers === undefined ? principals.size > 1 : billed.some(({ caller }) => !callers.isOurs(caller))) return true
+  const taken = takenOf(record, sightings)
+  if (attempts === 0) return taken.length > 0
+  const principals = new Set(taken.map(({ caller }) => caller.principal))
+  if (callers === undefined ? principals.size > 1 : taken.some(({ caller }) => !callers.isOurs(caller))) return true
   const ours = callers === undefined ? sent : sent.filter(({ caller }) => callers.isOurs(caller))
   return known && sentOftener(record, ours)
+}
+
+/** The calls in which AWS has taken this quantity; or perhaps, since they failed. */
+function takenOf({ quantity }: RecordEntry, sightings: readonly Sighting[]): Sighting[] {
+  const taken = sightings.filter(({ outcome }) => outcome === 'success' || outcome === 'unclear')
+  return taken.filter(one => one.quantity === quantity)
 }
 
 /** Whether calls with this ledger's credentials are of more attempts than it has made. */

@@ -67,6 +67,10 @@ test('two who sent the same are told by who they are, and by how often it was se
   // What is ours is missing in the trail; the ledger knows that it was billed.
   assert.equal(judged(metered, [seen('success', 400, 'theirs')]), 'two-senders')
   assert.equal(judged({}, [seen('success', 400, 'theirs')]), 'two-senders')
+  // A call of theirs that failed may have been the one that AWS took.
+  assert.equal(judged(metered, [seen('success'), seen('unclear', 400, 'theirs')]), 'two-senders')
+  assert.equal(judged({}, [seen('success'), seen('unclear', 400, 'theirs')]), 'two-senders')
+  assert.equal(judged(metered, [seen('success'), seen('refused', 400, 'theirs')]), 'agreed')
   // Two attempts were not made from three places; from one there are as many calls as it takes.
   const three = ['192.0.2.7', '192.0.2.7', '203.0.113.66'].map(address => seen('success', 400, METER, address))
   assert.equal(judged(metered, three), 'agreed')
