@@ -58,11 +58,15 @@ export function reconcileCommand(): Command {
     .option('--cloudtrail', "ask CloudTrail's event history instead")
     .option('--region <region>', 'where to ask; may be repeated. By default where the records were sent', collect)
     .addOption(ledgerOption())
-    .option('--caller <arn>', "whose calls are this ledger's: a role's or user's ARN; may be repeated", collect)
+    .option(
+      '--caller <arn>',
+      "whose calls are this ledger's: the ARN of a role, user or session; may be repeated",
+      collect,
+    )
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
     .option(
       '--settle-absent',
-      'settle as not billed what is in doubt and in no event of a search without a gap, a day after its window',
+      'settle as not billed what is in doubt and not billed in any event of a search without a gap, a day after its window',
     )
     .option('--dry-run', 'only say what would be settled')
     .option(
@@ -99,9 +103,10 @@ and "status" say up to where.
 
 An event proves that AWS billed a record, where a call of --caller got Success for
 its quantity; and that it did not, where the hour is billed with another quantity
-of somebody else's, or where each of the ledger's attempts is seen, and was
-refused. Only that is settled, with the events' ids in the audit trail. The exit
-status is 1 where a person has to look, and for events that could not be read.
+of somebody else's. Only that is settled, with the events' ids in the audit trail;
+nothing by calls of a role that also sends what this ledger never has: name the
+sessions that are this ledger's. The exit status is 1 where a person has to look,
+and for events that could not be read.
 
 --usage-report says what AWS has billed, by day and customer: the feed or dataset
 as it is in S3 (.csv, .csv.gz), with the next month's file, which has what came
@@ -115,8 +120,9 @@ neither records in doubt nor a day that is not complete yet explain.`,
         ...[boolean, boolean, boolean],
       ]
       const { caller: callers = [], usageReport, cloudtrail = false, region: regions } = options
-      // A month goes through memory record by record: V8 would let what is young grow to 128 MB, for no gain.
-      setFlagsFromString('--semi-space-growth-factor=1')
+      // A month goes through memory record by record: V8 would let what is young grow to 128 MB, and what is garbage to
+      // several times what is not, for no gain.
+      for (const flag of ['--semi-space-growth-factor=1', '--heap-growing-percent=20']) setFlagsFromString(flag)
       if (usageReport !== undefined) {
         if (paths.length > 0 || cloudtrail || settle || settleAbsent || dryRun || callers.length > 0) {
           throw new CommandLineError('Expected --usage-report without events, --caller, --settle or --dry-run.')

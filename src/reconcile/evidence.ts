@@ -90,6 +90,11 @@ export class Evidence {
     this.#database.exec('COMMIT')
   }
 
+  /** Who has called. */
+  callers(): Caller[] {
+    return this.#callers.things()
+  }
+
   /** The hours that were metered, the oldest first. */
   hours(): number[] {
     const rows = this.#database
@@ -147,6 +152,10 @@ class Names<Thing> {
     this.#numbers.set(key, this.#things.length)
     this.#things.push([key, thing])
     return this.#things.length - 1
+  }
+
+  things(): Thing[] {
+    return this.#things.map(([, thing]) => thing)
   }
 
   at(number: number): [string, Thing] {

@@ -1,15 +1,15 @@
 import type { RecordEntry } from '../ledger/ledger.ts'
-import type { Caller } from './event.ts'
+import type { Callers } from './callers.ts'
 import type { Sighting } from './evidence.ts'
 
 /**
  * What CloudTrail's events say of a record of the ledger:
  * - `agreed`: as the ledger has it; `not-seen`: no event says otherwise, and none shows it;
  * - `billed`: AWS billed it, and the ledger does not have it as metered;
- * - `not-billed`: it is in doubt, and AWS surely has not billed it;
  * - `other-quantity`, `other-id`: AWS billed the hour with another quantity, or under another `MeteringRecordId`;
  * - `missing`: the ledger has it as metered, and no event of a complete search shows that AWS billed it;
- * - `absent`: it is in doubt, and there is no event in a complete search; `undecided`: in doubt, and events prove nothing;
+ * - `absent`: it is in doubt, and a complete search has no event of a call that can have billed it; `undecided`: in doubt,
+ *   and events prove nothing;
  * - `restored`: it is of before a restore, and the ledger that was lost may have billed it with any hour since;
  * - `two-senders`: somebody else has sent the same quantity, and AWS took both for one: one share is gone.
  *
@@ -20,7 +20,6 @@ export type Verdict =
   | 'agreed'
   | 'not-seen'
   | 'billed'
-  | 'not-billed'
   | 'other-quantity'
   | 'other-id'
   | 'missing'
@@ -41,10 +40,15 @@ export interface Judgement {
 
 export interface JudgeOptions {
   /** Whose calls are this ledger's; nothing where nobody has said so. */
-  readonly isOurs: ((caller: Caller) => boolean) | undefined
+  readonly callers: Pick<Callers, 'isOurs' | 'surely'> | undefined
   /** Whether the search has no gap where AWS could have taken the record. */
   readonly complete: boolean
-  /** Whether the ledger knows of all attempts: one that is made of a backup does not, of records from before. */
+  /**
+   * Whether the ledger knows all that became of the record. One that is made of a backup does not, of those from before:
+   * the lost one may have attempted it, or have billed its usage with another hour.
+   */
+  readonly known: boolean
+  /** Whether the ledger knows of all attempts. */
   readonly attemptsKnown: boolean
 }
 
@@ -54,19 +58,20 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
   const successes = sightings.filter(({ outcome }) => outcome === 'success')
   const same = successes.filter(one => one.quantity === quantity)
   const others = successes.filter(one => one.quantity !== quantity)
+  const { callers, complete, known } = options
   if (reason === 'restored') {
     if (state !== 'held') return { verdict: successes.length > 0 ? 'agreed' : 'not-seen', shown: successes }
     // Of one that was held at the backup its own hour may be billed. A balance is of no hour; see `LostLedgers`.
-    const ours = same.filter(({ caller }) => options.isOurs?.(caller) === true)
+    const ours = same.filter(({ caller }) => callers?.surely(caller) === 'ours')
     const proven = ours.length > 0 && ours.length === successes.length
     return proven
       ? { verdict: 'billed', shown: same, proof: { decision: 'billed', by: ours } }
       : { verdict: 'restored', shown: successes }
   }
   if (state === 'returned') {
-    const ours = attempts > 0 ? same.filter(({ caller }) => options.isOurs?.(caller) ?? true) : []
+    const ours = attempts > 0 ? same.filter(({ caller }) => callers?.isOurs(caller) ?? true) : []
     if (ours.length > 0 && quantity > 0) return { verdict: 'billed', shown: ours }
-    return successes.length > 0 && quantity > 0
+    return successes.some(one => one.quantity > 0)
       ? { verdict: 'foreign', shown: successes }
       : { verdict: 'agreed', shown: [] }
   }
@@ -74,63 +79,78 @@ export function judge(record: RecordEntry, sightings: readonly Sighting[], optio
     // A person has said that what somebody else sent was this usage.
     if (others.length > 0 && same.length === 0 && reason === 'conflict') return { verdict: 'agreed', shown: others }
     if (others.length > 0) return { verdict: 'other-quantity', shown: [...others, ...same] }
-    if (same.length === 0) return { verdict: options.complete ? 'missing' : 'not-seen', shown: [] }
-    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
+    // A call of which it is not clear what became of it is the one, perhaps.
+    const unclear = sightings.some(one => one.outcome === 'unclear' && one.quantity === quantity)
+    if (same.length === 0) return { verdict: complete && !unclear ? 'missing' : 'not-seen', shown: [] }
+    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: takenOf(record, sightings) }
     const ids = same.flatMap(one => one.meteringRecordId ?? [])
-    const known = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)
-    return { verdict: known ? 'agreed' : 'other-id', shown: same }
-  }
-  if (same.length > 0) {
-    if (others.length > 0) return { verdict: 'other-quantity', shown: [...same, ...others] }
-    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: same }
-    const { isOurs } = options
-    const provable = isOurs !== undefined && (reason === 'in-doubt' || reason === 'conflict') && state === 'held'
-    return { verdict: 'billed', shown: same, ...(provable && { proof: { decision: 'billed', by: same } }) }
+    const isKnown = meteringRecordId === undefined || ids.length === 0 || ids.includes(meteringRecordId)
+    return { verdict: isKnown ? 'agreed' : 'other-id', shown: same }
   }
   const doubted = state === 'held' && reason === 'in-doubt'
+  if (same.length > 0) {
+    if (others.length > 0) return { verdict: 'other-quantity', shown: [...same, ...others] }
+    if (sentByTwo(record, sightings, options)) return { verdict: 'two-senders', shown: takenOf(record, sightings) }
+    // A conflict was answered DuplicateRecord, so that it was not this ledger that got Success.
+    const proven = doubted && same.every(({ caller }) => callers?.surely(caller) === 'ours')
+    return { verdict: 'billed', shown: same, ...(proven && { proof: { decision: 'billed', by: same } }) }
+  }
   if (others.length > 0) {
-    const { isOurs } = options
     // Another quantity under this ledger's own credentials is of a ledger that has lost it, with this usage perhaps.
-    const proven = doubted && isOurs !== undefined && !others.some(({ caller }) => isOurs(caller))
+    const proven = doubted && known && others.every(({ caller }) => callers?.surely(caller) === 'theirs')
     const proof = { decision: 'not-billed', by: others } as const
     return { verdict: 'other-quantity', shown: others, ...(proven && { proof }) }
   }
   if (!doubted) return { verdict: inDoubt || sightings.length === 0 ? 'not-seen' : 'agreed', shown: [] }
-  const refused = refusedCalls(record, sightings, options)
-  if (refused !== undefined) {
-    return { verdict: 'not-billed', shown: refused, proof: { decision: 'not-billed', by: refused } }
-  }
-  const unclear = sightings.some(({ outcome }) => outcome === 'unclear')
-  return { verdict: options.complete && !unclear ? 'absent' : 'undecided', shown: sightings }
+  // There is a Success that is not seen, of this record perhaps, or it is not clear what became of a call.
+  const unclear = sightings.some(({ outcome }) => outcome === 'unclear' || outcome === 'duplicate')
+  if (!known || unclear) return { verdict: 'undecided', shown: sightings }
+  // How many calls there were nobody knows: an attempt that is halved, or a client that repeats, makes several.
+  return { verdict: complete ? 'absent' : 'undecided', shown: sightings }
 }
 
 /**
- * Whether somebody else has sent the same quantity: with other credentials; or with these, from elsewhere, and oftener
- * than this ledger has attempted it. Of nothing no share is gone.
+ * Whether somebody else has sent the same quantity: with other credentials; or with these, from more places than this
+ * ledger has made attempts. Of nothing no share is gone.
  */
-function sentByTwo(record: RecordEntry, sightings: readonly Sighting[], { isOurs }: JudgeOptions): boolean {
+function sentByTwo(
+  record: RecordEntry,
+  sightings: readonly Sighting[],
+  { callers, attemptsKnown }: JudgeOptions,
+): boolean {
   const { quantity, attempts } = record
   if (quantity === 0) return false
   const sent = sightings.filter(one => one.quantity === quantity)
-  const billed = sent.filter(({ outcome }) => outcome === 'success')
-  if (attempts === 0) return billed.length > 0
-  const principals = new Set(billed.map(({ caller }) => caller.principal))
-  if (isOurs === undefined ? principals.size > 1 : billed.some(({ caller }) => !isOurs(caller))) return true
-  // A client that repeats by itself does so from one place.
-  const ours = isOurs === undefined ? sent : sent.filter(({ caller }) => isOurs(caller))
-  const places = new Set(ours.map(({ caller }) => `${caller.arn} ${caller.address}`))
-  return callsOf(ours) > attempts && places.size > 1
+  const taken = takenOf(record, sightings)
+  if (attempts === 0) return taken.length > 0
+  const principals = new Set(taken.map(({ caller }) => caller.principal))
+  if (callers === undefined ? principals.size > 1 : taken.some(({ caller }) => !callers.isOurs(caller))) return true
+  const ours = callers === undefined ? sent : sent.filter(({ caller }) => callers.isOurs(caller))
+  return attemptsKnown && sentOftener(record, ours)
 }
 
-/** The calls that refused a record, where they are all that were ever made with it. */
-function refusedCalls(
-  { quantity, attempts }: RecordEntry,
-  sightings: readonly Sighting[],
-  { isOurs, attemptsKnown }: JudgeOptions,
-): readonly Sighting[] | undefined {
-  if (isOurs === undefined || !attemptsKnown || sightings.some(({ outcome }) => outcome === 'unclear')) return undefined
-  const ours = sightings.filter(one => one.quantity === quantity && isOurs(one.caller))
-  return ours.length > 0 && callsOf(ours) === attempts ? ours : undefined
+/** The calls in which AWS has taken this quantity; or perhaps, since they failed. */
+function takenOf({ quantity }: RecordEntry, sightings: readonly Sighting[]): Sighting[] {
+  const taken = sightings.filter(({ outcome }) => outcome === 'success' || outcome === 'unclear')
+  return taken.filter(one => one.quantity === quantity)
 }
 
-const callsOf = (sightings: readonly Sighting[]) => new Set(sightings.map(({ requestId }) => requestId)).size
+/** Whether calls with this ledger's credentials are of more attempts than it has made. */
+function sentOftener({ attempts }: RecordEntry, ours: readonly Sighting[]): boolean {
+  // An attempt makes all its calls from one place.
+  return ours.length > attempts && new Set(ours.map(({ caller }) => `${caller.arn} ${caller.address}`)).size > attempts
+}
+
+/**
+ * Whether calls with this ledger's credentials show what it has never sent, of an hour in which it has these records: then
+ * the credentials are not its alone.
+ */
+export function isShared(records: readonly RecordEntry[], ours: readonly Sighting[]): boolean {
+  const used = ours.filter(({ quantity }) => quantity > 0)
+  if (used.some(one => !records.some(({ quantity, attempts }) => one.quantity === quantity && attempts > 0)))
+    return true
+  return records.some(record => {
+    const sent = used.length > record.attempts ? used.filter(({ quantity }) => quantity === record.quantity) : []
+    return sentOftener(record, sent)
+  })
+}

@@ -3,7 +3,8 @@ import type { AuditEntry, RecordEntry } from '../ledger/ledger.ts'
 import { backupClosedThrough } from '../ledger/rules/audit.ts'
 import { RESTORED } from '../ledger/rules/closing.ts'
 import type { Dimension } from '../usage/dimension.ts'
-import type { Caller, EventSeries } from './event.ts'
+import type { Callers } from './callers.ts'
+import type { EventSeries } from './event.ts'
 import { seriesKey } from './event.ts'
 import type { Sighting } from './evidence.ts'
 import type { Judgement } from './judgement.ts'
@@ -67,7 +68,7 @@ export interface LostLedgersOptions {
   readonly losses: readonly AuditEntry[]
   readonly registered: readonly AuditEntry[]
   readonly dimensions: readonly Dimension[]
-  readonly isOurs: ((caller: Caller) => boolean) | undefined
+  readonly callers: Pick<Callers, 'isOurs' | 'surely'> | undefined
 }
 
 /** What is asked of the search. */
@@ -102,9 +103,15 @@ export class LostLedgers {
     this.#sizes = new Map(options.dimensions.map(({ name, size }) => [name, size]))
   }
 
-  /** When the ledger was restored last, as was said or as it was written, whichever is later. */
-  get restoredAt(): number {
-    return Math.max(...this.#options.restores.map(({ at, writtenAt = at }) => Math.max(at, writtenAt)))
+  /** Since when the ledger knows all that became of its records: since it was restored, or has lost commits, last. */
+  get knownAfter(): number {
+    return latest([...this.#options.restores, ...this.#options.losses])
+  }
+
+  /** When the ledger has lost commits that no restore has accounted for. */
+  get lostAt(): number {
+    const restored = Math.max(...this.#options.restores.map(({ number = 0 }) => number))
+    return latest(this.#options.losses.filter(({ number = 0 }) => number > restored))
   }
 
   /** Takes what AWS has of an hour and series, and the ledger has no record of. Returns whether a lost ledger billed it. */
@@ -112,7 +119,7 @@ export class LostLedgers {
     const [first] = sightings
     if (first === undefined || this.#restores.length === 0) return false
     const billed = sightings.filter(({ outcome }) => outcome === 'success')
-    const ours = billed.filter(({ caller }) => this.#options.isOurs?.(caller) === true)
+    const ours = billed.filter(({ caller }) => this.#options.callers?.isOurs(caller) === true)
     const [lost, ...others] = ours
     const restore = this.#restoreAfter(lost ?? first)
     const alike = others.every(({ quantity }) => quantity === lost?.quantity)
@@ -147,7 +154,9 @@ export class LostLedgers {
       return state === 'held'
     }
     if (this.#restores.every(({ at }) => hour > at)) return false
-    const ours = sightings.filter(one => one.outcome === 'success' && this.#options.isOurs?.(one.caller) === true)
+    const ours = sightings.filter(
+      one => one.outcome === 'success' && this.#options.callers?.isOurs(one.caller) === true,
+    )
     // What AWS billed of our own is neither this record nor without one.
     if (ours.some(one => one.quantity !== quantity || state === 'returned')) this.#of(series).unclear = true
     const notBilled = judgement.verdict === 'absent' || judgement.proof?.decision === 'not-billed'
@@ -179,14 +188,16 @@ export class LostLedgers {
       const hours = { from: restore.closed, to: restore.at }
       const known = restore.closed > Number.NEGATIVE_INFINITY && search.covers(hours.from, hours.to)
       if (!restore.healed) beyond = 0n
-      const certain = known && beyond === 0n && this.#isCertain(series, hours, search)
+      // What somebody else has sent, too, with the same credentials may be theirs.
+      const trusted = since.every(({ caller }) => this.#options.callers?.surely(caller) === 'ours')
+      const certain = known && trusted && beyond === 0n && this.#isCertain(series, hours, search)
       // What was settled is taken out first.
       let left = BigInt(billed) * size
       for (const record of settled) if (isOf(restore, record)) left -= amountOf(record)
       for (const record of held.filter(one => isOf(restore, one))) {
         const amount = amountOf(record)
         const figures = { held: unitsOf(amount, size), billed }
-        if (known && left >= amount) {
+        if (known && trusted && left >= amount) {
           const proof = { decision: 'billed', by: since } as const
           yield { verdict: 'restored', shown: since, proof, record, restored: figures }
         } else {
@@ -236,7 +247,7 @@ export class LostLedgers {
         sibling.lost.reduce((sum, { sighting: { quantity } }) => sum + BigInt(quantity) * size, 0n) > has
       )
     })
-    if (this.#options.isOurs === undefined) return false
+    if (this.#options.callers === undefined) return false
     return !unclear && !resized && !exceeds && search.isComplete(from, to)
   }
 
@@ -262,3 +273,6 @@ const unitsOf = (amount: bigint, size: bigint) => Number((amount * 1000n) / size
 const byNumber = (one: AuditEntry, other: AuditEntry) => (one.number ?? 0) - (other.number ?? 0)
 /** A restore's records have its time for a deadline: they are never sent. */
 const isOf = ({ at }: Restore, { deadline }: RecordEntry) => deadline === at
+/** As was said or as it was written, whichever is later. */
+const latest = (entries: readonly AuditEntry[]) =>
+  Math.max(...entries.map(({ at, writtenAt = at }) => Math.max(at, writtenAt)))

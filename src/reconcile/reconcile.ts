@@ -2,12 +2,13 @@ import { setImmediate } from 'node:timers/promises'
 import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { RESTORED } from '../ledger/rules/closing.ts'
+import { Callers } from './callers.ts'
 import { Coverage, type RegionCoverage, type Span } from './coverage.ts'
 import { EventError, SearchError } from './errors.ts'
 import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts'
 import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
-import { type Judgement, judge, type Verdict } from './judgement.ts'
+import { isShared, type Judgement, judge, type Verdict } from './judgement.ts'
 import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
 import { LostLedgers, type RestoredFigures } from './lost-ledgers.ts'
 
@@ -29,10 +30,18 @@ export interface Finding extends Judgement {
   readonly record: RecordEntry | undefined
   /** The search has no gap where AWS could have taken the record. */
   readonly complete: boolean
+  /** The last event of its region, in milliseconds since the epoch. */
+  readonly searchedTo: number
   /** Whether it is of the hours that the run has reconciled. */
   readonly reconciled: boolean
   /** Of what a restore holds, and of what was pending then. */
   readonly restored?: RestoredFigures
+}
+
+/** A finding before it is told, and all calls that had its customer, dimension and hour. */
+interface Judged {
+  readonly finding: Omit<Finding, 'reconciled'> & { readonly record: RecordEntry }
+  readonly sightings: readonly Sighting[]
 }
 
 /** The hours of a region that were read whole, and what was found of them. */
@@ -68,7 +77,10 @@ export interface VerdictFigures {
 /** Who has called `BatchMeterUsage` successfully or not, and what became of it. */
 export interface CallerFigures {
   readonly principal: string
-  readonly ours: boolean | undefined
+  /** Whether it, or any of its sessions, is one of those that are named. */
+  ours: boolean | undefined
+  /** It has sent what this ledger never has: nothing is settled by its calls. */
+  shared: boolean
   /** Records in its calls; what is sent again counts again. */
   records: number
   /** Those of them that AWS answered `Success`. */
@@ -168,12 +180,21 @@ class Matching {
   readonly #options: ReconcileOptions
   readonly #evidence: Evidence
   readonly #coverage: Coverage
-  readonly #callers = new Map<string, CallerFigures>()
+  /** Up to when each region was read. */
+  readonly #searched: ReadonlyMap<string, number>
+  readonly #figures = new Map<string, CallerFigures>()
   readonly #verdicts = new Map<Verdict, VerdictFigures>()
   readonly #stretches = new Map<string, Span & { readonly verdicts: Map<Verdict, number> }>()
   /** Of which the ledger has records that were sent. */
   readonly #ledgerRegions = new Set<string>()
-  readonly #isOurs: ((caller: Caller) => boolean) | undefined
+  readonly #callers: Callers | undefined
+  /** By hour, the records that events decide, if all that is seen of other records agrees. */
+  readonly #decidable = new Map<number, Set<string>>()
+  /** What the ledger has records of, and what it has none of in an hour though its callers have sent it. */
+  readonly #keys = new Set<string>()
+  readonly #strangers = new Map<string, Set<Caller>>()
+  /** Regions of which events are missing, in whatever hours: AWS has said `Success` to what is in none. */
+  readonly #missing = new Set<string>()
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
   readonly #regions = new Set<string>()
@@ -188,8 +209,12 @@ class Matching {
     this.#options = options
     this.#evidence = evidence
     this.#coverage = coverage
-    const ours = new Set(options.callers)
-    this.#isOurs = ours.size === 0 ? undefined : ({ principal, arn }) => ours.has(principal) || ours.has(arn)
+    this.#searched = new Map(
+      coverage.regions().map(({ region, to, searched }) => {
+        return [region, Math.max(to ?? Number.NEGATIVE_INFINITY, ...searched.map(span => span.to))]
+      }),
+    )
+    this.#callers = options.callers.length === 0 ? undefined : new Callers(options.callers, evidence.callers())
   }
 
   async run(): Promise<Omit<Reconciliation, 'files' | 'unread'> & { strange: string[] }> {
@@ -198,7 +223,7 @@ class Matching {
       this.#ledger.audit({ actions: [action], limit: MOST_ENTRIES })
     const [restores, losses, registered] = [await entries('restore'), await entries('lost'), await entries('register')]
     const lost = new LostLedgers({
-      ...{ restores, losses, registered, dimensions: await this.#ledger.dimensions(), isOurs: this.#isOurs },
+      ...{ restores, losses, registered, dimensions: await this.#ledger.dimensions(), callers: this.#callers },
     })
     this.#prunedBefore = await prunedBefore(this.#ledger)
     const { span } = this.#coverage
@@ -217,6 +242,10 @@ class Matching {
       for await (const [hour, records] of recordsByHour(this.#ledger, within.from, within.to))
         await this.#hour(hour, records, lost)
     }
+    for (const [key, callers] of this.#strangers) {
+      if (this.#keys.has(key)) for (const caller of callers) this.#share(caller)
+    }
+    for (const [hour, ids] of this.#decidable) await this.#decide(hour, ids, lost)
     const held = await this.#ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
     for (const record of held) {
       const { hour } = record
@@ -237,7 +266,7 @@ class Matching {
         const isMetered = calls > 0 || searched.length > 0 || this.#ledgerRegions.has(region)
         return stretch === undefined || !isMetered || suspect.includes(region) ? [] : [{ region, ...stretch, leftOut }]
       }),
-      callers: [...this.#callers.values()].sort((one, other) => other.billed - one.billed),
+      callers: [...this.#figures.values()].sort((one, other) => other.billed - one.billed),
       verdicts: this.#verdicts,
       inDoubtElsewhere: elsewhere.length,
       pruned: this.#pruned,
@@ -253,6 +282,7 @@ class Matching {
         .filter(({ calls }) => calls > 0)
         .map(({ region }) => region),
     ]
+    const searchedTo = Math.min(...regions.map(region => this.#searchedTo(region)))
     const complete = new Map<number, boolean>()
     const search = {
       covers: (from: number, to: number) =>
@@ -261,8 +291,9 @@ class Matching {
         const known = complete.get(from)
         if (known !== undefined) return known
         const hours = Array.from({ length: Math.floor((to - from) / HOUR) + 1 }, (_, index) => from + index * HOUR)
-        const all =
-          regions.length > 0 && regions.every(one => hours.every(hour => this.#coverage.isComplete(one, hour)))
+        const isComplete = (region: string) =>
+          !this.#missing.has(region) && hours.every(hour => this.#coverage.isComplete(region, hour))
+        const all = regions.length > 0 && regions.every(isComplete)
         complete.set(from, all)
         return all
       },
@@ -277,6 +308,7 @@ class Matching {
         hour: record.hour,
         complete: restored.rest !== undefined,
         reconciled,
+        searchedTo,
       })
     }
   }
@@ -293,7 +325,7 @@ class Matching {
       if (!called.some(({ region }) => strange.has(region))) break
       const seen = this.#evidence.ofHour(hour)
       for (const { caller, series } of [...seen.values()].flat())
-        if (this.#isOurs?.(caller)) strange.delete(series.region)
+        if (this.#callers?.isOurs(caller)) strange.delete(series.region)
       if (![...seen.values()].some(([first]) => first !== undefined && strange.has(first.series.region))) continue
       for (const record of await recordsOf(this.#ledger, hour, hour + HOUR)) {
         const sightings = seen.get(seriesKey(seriesOf(record))) ?? []
@@ -309,45 +341,114 @@ class Matching {
     await setImmediate()
     const seen = this.#evidence.ofHour(hour)
     for (const sightings of seen.values()) for (const sighting of sightings) this.#count(sighting)
-    const regions = new Map<string, boolean>()
-    const completeIn = (region: string): boolean => {
-      const complete = regions.get(region) ?? this.#coverage.isComplete(region, hour)
-      regions.set(region, complete)
-      return complete
-    }
-    for (const record of records) {
-      const series = seriesOf(record)
-      const key = seriesKey(series)
-      const sightings = seen.get(key) ?? []
-      seen.delete(key)
-      const complete = completeIn(record.region)
+    for (const judged of this.#judge(hour, records, seen, lost)) {
+      const { verdict, proof, record } = judged.finding
       if (record.attempts > 0) this.#ledgerRegions.add(record.region)
-      const attemptsKnown = hour > lost.restoredAt
-      const judgement = judge(record, sightings, { isOurs: this.#isOurs, complete, attemptsKnown })
       if (record.region !== RESTORED) this.#regions.add(record.region)
-      if (lost.takeRecord(record, series, sightings, judgement)) continue
-      if (judgement.verdict === 'agreed') this.#agree(judgement.shown)
-      const { verdict, shown } = judgement
-      const reconciled = this.#add(verdict, hour, shown, record, series)
-      // Nearly all are quiet: nothing is made of them, nor waited for.
-      if (!QUIET.has(verdict))
-        await this.#options.onFinding({ ...judgement, series, hour, record, complete, reconciled })
-    }
-    for (const sightings of seen.values()) {
-      const isLost = lost.takeForeign(sightings)
-      const shown = sightings.filter(({ outcome }) => outcome === 'success')
-      const [first] = shown
-      if (first === undefined) continue
-      if (hour < this.#prunedBefore) {
-        this.#pruned++
+      if (proof !== undefined || verdict === 'absent') {
+        const ids = this.#decidable.get(hour) ?? new Set()
+        this.#decidable.set(hour, ids.add(record.id))
         continue
       }
+      if (verdict === 'missing' && record.meteringRecordId !== undefined) this.#missing.add(record.region)
+      await this.#tell(judged, lost)
+    }
+    for (const [key, sightings] of seen) {
+      const [first] = sightings as [Sighting]
+      const isLost = lost.takeForeign(sightings)
+      const shown = sightings.filter(({ outcome }) => outcome === 'success')
+      if (hour < this.#prunedBefore) {
+        if (shown.length > 0) this.#pruned++
+        continue
+      }
+      for (const { quantity, caller } of hour > lost.knownAfter ? sightings : []) {
+        if (quantity === 0 || !this.#callers?.isOurs(caller)) continue
+        const strangers = this.#strangers.get(key) ?? new Set()
+        this.#strangers.set(key, strangers.add(caller))
+      }
+      if (shown.length === 0) continue
       const verdict = isLost ? 'lost' : 'foreign'
       const reconciled = this.#add(verdict, hour, shown, undefined, first.series)
       if (QUIET.has(verdict)) continue
-      const found = { series: first.series, hour, record: undefined, complete: true, reconciled }
+      const found = { series: first.series, hour, record: undefined, complete: true, reconciled, searchedTo: 0 }
       await this.#options.onFinding({ verdict, shown, ...found })
     }
+  }
+
+  /** Judges again, now that all is seen, what events may decide. */
+  async #decide(hour: number, ids: ReadonlySet<string>, lost: LostLedgers): Promise<void> {
+    const records = await recordsOf(this.#ledger, hour, hour + HOUR)
+    for (const judged of this.#judge(hour, records, this.#evidence.ofHour(hour), lost, this.#missing)) {
+      if (ids.has(judged.finding.record.id)) await this.#tell(judged, lost)
+    }
+  }
+
+  /** Tells of a finding, unless that waits for what is found of the ledgers that were lost. */
+  async #tell({ finding, sightings }: Judged, lost: LostLedgers): Promise<void> {
+    const { verdict, shown, hour, record, series } = finding
+    if (lost.takeRecord(record, series, sightings, finding)) return
+    if (verdict === 'agreed') this.#agree(shown)
+    const reconciled = this.#add(verdict, hour, shown, record, series)
+    // Nearly all are quiet: nothing is made of them, nor waited for.
+    if (!QUIET.has(verdict)) await this.#options.onFinding({ ...finding, reconciled })
+  }
+
+  /**
+   * Judges records of an hour, and takes what was seen of them out of it.
+   *
+   * @param missing regions of which events are missing, as far as is known
+   */
+  *#judge(
+    hour: number,
+    records: readonly RecordEntry[],
+    seen: Map<string, Sighting[]>,
+    lost: LostLedgers,
+    missing?: ReadonlySet<string>,
+  ): Generator<Judged> {
+    const regions = new Map<string, boolean>()
+    const completeIn = (region: string): boolean => {
+      const complete = regions.get(region) ?? (this.#coverage.isComplete(region, hour) && !missing?.has(region))
+      regions.set(region, complete)
+      return complete
+    }
+    const attemptsKnown = hour > lost.knownAfter
+    // What may be said of a record from before a restore is found out with what else the lost ledger has billed.
+    const known = hour > lost.lostAt
+    for (const [key, ofKey] of Map.groupBy(records, record => seriesKey(seriesOf(record)))) {
+      const sightings = seen.get(key) ?? []
+      seen.delete(key)
+      if (this.#callers !== undefined) this.#keys.add(key)
+      if (attemptsKnown) this.#look(ofKey, sightings)
+      // Of two that AWS takes for one no event tells which it shows.
+      const [callers, alone] = ofKey.length > 1 ? [undefined, false] : [this.#callers, true]
+      for (const record of ofKey) {
+        const complete = completeIn(record.region)
+        const options = { callers, complete, known: known && alone, attemptsKnown: attemptsKnown && alone }
+        const judgement = judge(record, sightings, options)
+        const found = { series: seriesOf(record), hour, record, complete, searchedTo: this.#searchedTo(record.region) }
+        yield { finding: { ...judgement, ...found }, sightings }
+      }
+    }
+  }
+
+  #searchedTo(region: string): number {
+    return this.#searched.get(region) ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** Looks whether this ledger's callers have sent what it never has. */
+  #look(records: readonly RecordEntry[], sightings: readonly Sighting[]): void {
+    const [first, second] = sightings
+    if (first === undefined) return
+    const [{ quantity, attempts }] = records as [RecordEntry]
+    if (second === undefined && first.quantity === quantity && attempts > 0) return
+    const ours = sightings.filter(({ caller }) => this.#callers?.isOurs(caller))
+    if (isShared(records, ours)) for (const { caller } of ours) this.#share(caller)
+  }
+
+  #share(caller: Caller): void {
+    this.#callers?.share(caller)
+    const figures = this.#figures.get(caller.principal)
+    if (figures !== undefined) figures.shared = true
   }
 
   /** Returns whether it is of the hours that are reconciled. */
@@ -372,12 +473,14 @@ class Matching {
 
   #count({ caller, outcome, time }: Sighting): void {
     const { principal, address, userAgent } = caller
-    const known = this.#callers.get(principal)
+    const known = this.#figures.get(principal)
     const figures = known ?? {
-      ...{ principal, ours: this.#isOurs?.(caller), records: 0, billed: 0, agreed: 0, first: time, last: time },
+      ...{ principal, ours: this.#callers === undefined ? undefined : false, shared: false },
+      ...{ records: 0, billed: 0, agreed: 0, first: time, last: time },
       ...{ addresses: new Set<string>(), userAgents: new Set<string>() },
     }
-    if (known === undefined) this.#callers.set(principal, figures)
+    if (known === undefined) this.#figures.set(principal, figures)
+    if (this.#callers?.isOurs(caller)) figures.ours = true
     figures.records++
     if (outcome === 'success') figures.billed++
     figures.first = Math.min(figures.first, time)
@@ -388,7 +491,7 @@ class Matching {
 
   #agree(sightings: readonly Sighting[]): void {
     for (const { caller } of sightings) {
-      const figures = this.#callers.get(caller.principal)
+      const figures = this.#figures.get(caller.principal)
       if (figures !== undefined) figures.agreed++
     }
   }
@@ -407,31 +510,31 @@ function seriesOf({ region, account, dimension }: RecordEntry): EventSeries {
 
 /**
  * What is to be decided of a finding: what events prove, and where a person says that no event means not billed, that; but
- * not before a day after AWS has taken the last usage of the hour, since events come late.
+ * not before the search goes on for a day after AWS has taken the last usage of the hour, since events come late.
  */
 export function decisionOf(
   finding: Finding,
   { settle, settleAbsent, now }: { settle: boolean; settleAbsent: boolean; now: number },
 ): { readonly decision: 'billed' | 'not-billed'; readonly why: string; readonly quantity?: number } | undefined {
-  const { proof, verdict, hour, complete, record, restored } = finding
+  const { proof, verdict, hour, complete, record, restored, searchedTo } = finding
   if (settle && proof !== undefined) {
     const more = proof.by.length > MOST_TOLD ? `; and ${proof.by.length - MOST_TOLD} more` : ''
     return { decision: proof.decision, why: proof.by.slice(0, MOST_TOLD).map(told).join('; ') + more }
   }
+  const isLate = (hour: number) => Math.min(now, searchedTo) >= windowClosesAt(hour) + 24 * HOUR
   if (restored !== undefined) {
     const { rest, billed } = restored
-    if (!settleAbsent || rest === undefined || now < windowClosesAt(hourOf(rest.hours.to)) + 24 * HOUR) return undefined
+    if (!settleAbsent || rest === undefined || !isLate(hourOf(rest.hours.to))) return undefined
     const { quantity, hours } = rest
     const why =
       `${billed} units are billed that the lost ledger sent, in a search without a gap for the hours from ` +
       `${new Date(hours.from).toISOString()} to ${new Date(hours.to).toISOString()}`
     return quantity === 0 ? { decision: 'not-billed', why } : { decision: 'billed', quantity, why }
   }
-  const late = now >= windowClosesAt(hour) + 24 * HOUR
-  if (!settleAbsent || verdict !== 'absent' || !complete || !late || record === undefined) return undefined
+  if (!settleAbsent || verdict !== 'absent' || !complete || !isLate(hour) || record === undefined) return undefined
   return {
     decision: 'not-billed',
-    why: `no event of CloudTrail shows it, in a search of ${record.region} without a gap in AWS's window for its hour`,
+    why: `no event of CloudTrail shows it as billed, in a search of ${record.region} without a gap in AWS's window for its hour`,
   }
 }
 

@@ -15,9 +15,9 @@ const OPEN: Partial<Record<Verdict, string>> = {
   'other-quantity': 'billed by AWS with another quantity',
   'other-id': 'billed by AWS under another MeteringRecordId',
   billed: 'billed by AWS, and not metered in the ledger',
-  'not-billed': 'in doubt, and not billed by AWS',
-  absent: 'in doubt, and in no event of AWS',
+  absent: 'in doubt, and in no event billed by AWS',
   undecided: 'in doubt, and no event proves anything',
+  restored: 'of before a restore, and may be billed',
 }
 
 /** `2 metered, and in no event of AWS; 1 …` */

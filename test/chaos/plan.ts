@@ -22,6 +22,8 @@ export type Mishap =
   | { readonly type: 'ledger'; readonly replica: number; readonly fails: boolean }
   /** AWS says that a customer's agreement has ended. */
   | { readonly type: 'ended'; readonly customer: Customer; readonly endedAt: number }
+  /** Another tool meters what this package has metered lately, with the same quantity: which record, as a share of all. */
+  | { readonly type: 'echo'; readonly share: number }
   /** Another region, or another size of a dimension. */
   | { readonly type: 'configured' }
 
@@ -80,6 +82,10 @@ export class Plan {
     this.#last('credentials', { from: this.#movedAt - 2 * HOUR, to: this.#movedAt + HOUR })
     this.#undefine({ from: at(0.7), to: at(0.7) + 4 * HOUR })
     for (let hour = this.start; hour < this.end - 2 * HOUR; hour += HOUR) this.#hour(hour)
+    const echoes = seededRandom('echoes', seed)
+    for (let hour = this.start + 3 * HOUR; hour < this.end; hour += HOUR) {
+      if (echoes() < 0.15) this.#mishap(hour + 30 * MINUTE, { type: 'echo', share: echoes() })
+    }
     this.#planFaults()
   }
 
@@ -257,6 +263,7 @@ export class Plan {
   #mishap(time: number, mishap: Mishap): void {
     if (mishap.type === 'crash') this.#count('crashes')
     if (mishap.type === 'restart') this.#count('restarts')
+    if (mishap.type === 'echo') this.#count('foreign records with equal quantities')
     if (mishap.type === 'clock' && mishap.skew !== 0) this.#count('clock jumps')
     if (mishap.type === 'ledger' && mishap.fails) this.#count('ledger outages')
     this.#mishaps.set(time, [...(this.#mishaps.get(time) ?? []), mishap])

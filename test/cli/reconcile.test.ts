@@ -60,20 +60,8 @@ async function seeded(t: TestContext, events: Record<string, unknown>[]) {
 /** Other services' events in each hour, so that a search is complete. */
 const covered = () => Array.from({ length: 80 }, (_, n) => otherEvent(EARLIER + (n - 4) * HOUR + 20 * MINUTE))
 
-/** What AWS has taken of the ledger's record 2: by that the events are of its account. */
-const taken = () =>
-  eventOf({
-    ...{ product: 'prod', at: EARLIER + HOUR + 10 * MINUTE },
-    records: [
-      {
-        ...{ timestamp: EARLIER + HOUR - 1000, said: 'Success', accountId: ACME, dimension: 'inference-requests' },
-        ...{ quantity: 90, meteringRecordId: 'a1b2c3d4-0000-4000-8000-000000000002' },
-      },
-    ],
-  })
-
 test('reconcile says of each record what AWS has, and settles what an event proves', async t => {
-  const { path, command } = await seeded(t, calls().map(eventOf))
+  const { path, command, directory } = await seeded(t, calls().map(eventOf))
   const looked = await command()
   assert.equal(looked.status, 1)
   assert.match(
@@ -113,6 +101,18 @@ test('reconcile says of each record what AWS has, and settles what an event prov
     return { records, entry }
   }
   assert.deepEqual([dry.status, (await read()).records.get('1')], [1, 'held'])
+  const wrong = await command('--settle', '--dry-run', '--caller', METER.replace('meter', 'metre'))
+  assert.match(wrong.stdout, /^None of these calls is by --caller: nothing is settled by them\.$/m)
+  // The same role sends another quantity of an hour: it is not this ledger's alone, and another of its sessions is not.
+  const [ours, theirs] = calls().map(eventOf) as [object, object]
+  const second = { ...calls()[1], role: 'meter', session: 'm2', eventID: 'second-1' } as Call
+  writeFileSync(join(directory, 'events.json'), lookupOutput([ours, theirs, eventOf(second)] as never))
+  const shared = await command('--settle', '--dry-run', '--caller', METER)
+  assert.doesNotMatch(shared.stdout, /Would settle/)
+  assert.match(shared.stdout, /^Nothing is settled by calls of arn:aws:iam::999900001111:role\/meter:\nit also sends/m)
+  const session = await command('--settle', '--dry-run', '--caller', 'arn:aws:sts::999900001111:assumed-role/meter/m1')
+  assert.match(session.stdout, /^Would settle as billed record 1: /m)
+  writeFileSync(join(directory, 'events.json'), lookupOutput([ours, theirs] as never))
   const settled = await command('--settle', '--caller', METER, '--who', 'ops')
   assert.match(settled.stdout, /^Settled as billed record 1: /m)
   const { records, entry } = await read()
@@ -155,8 +155,19 @@ test('reconcile says of each record what AWS has, and settles what an event prov
 
 test('no event proves nothing: with a gap, or where it is not said, nothing is settled by it', async t => {
   const gap = (event: Record<string, unknown>) => !String(event.eventTime).startsWith('2026-11-20T13')
-  const whole = [...covered(), taken()]
-  const { directory, path, command } = await seeded(t, whole)
+  const success = (at: number, dimension: string, quantity: number, number: number) =>
+    eventOf({
+      ...{ product: 'prod', at: at + HOUR + 10 * MINUTE, eventID: `metered-${number}` },
+      records: [
+        {
+          ...{ timestamp: at + HOUR - 1000, said: 'Success', accountId: ACME, dimension, quantity },
+          meteringRecordId: `a1b2c3d4-0000-4000-8000-00000000000${number}`,
+        },
+      ],
+    })
+  const metered = [success(EARLIER, 'inference-requests', 90, 2), success(LATEST, 'tokens-processed', 3001, 5)]
+  const whole = [...covered(), ...metered]
+  const { directory, path, command } = await seeded(t, [...covered(), ...metered.slice(0, 1)])
   const verdicts = async (...args: string[]) => {
     const { stdout, status } = await command('--format', 'json', ...args)
     const { findings, regions } = JSON.parse(stdout)
@@ -165,16 +176,18 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     )
     return { status, told, gaps: regions[0].gaps }
   }
-  // Record 5 is metered, and AWS does not have it; record 1 is in doubt.
-  const all = await verdicts('--settle', '--caller', METER)
-  assert.deepEqual([all.status, all.gaps], [1, []])
-  assert.deepEqual(all.told.sort(), ['absent 1 null', 'missing 5 null'])
+  // Record 5 is metered, and in no event, so that events are missing; record 1 is in doubt.
+  const missing = await verdicts('--settle-absent', '--caller', METER)
+  assert.deepEqual([missing.status, missing.gaps], [1, []])
+  assert.deepEqual(missing.told.sort(), ['missing 5 null', 'undecided 1 null'])
   // Of another account there is no call of this ledger, which proves nothing.
   writeFileSync(join(directory, 'events.json'), lookupOutput(covered()))
   const strange = await command('--settle-absent', '--caller', METER)
   assert.match(strange.stdout, /in doubt, and no event proves anything +1 /)
   assert.match(strange.stdout, /events of us-east-1 show no call of this ledger, .* of the AWS account that meters/)
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
+  const all = await verdicts('--settle', '--caller', METER)
+  assert.deepEqual([all.status, all.told], [1, ['absent 1 null']])
   const early = await run([
     ...['reconcile', join(directory, 'events.json'), '--settle-absent', '--caller', METER, '--ledger', path],
     ...['--now', '2026-11-22T06:00Z', '--format', 'json'],
@@ -183,10 +196,15 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     JSON.parse(early.stdout).findings.some(({ settled }: { settled: string | null }) => settled),
     false,
   )
+  // What was looked up too early may lack events that came later.
+  writeFileSync(
+    join(directory, 'events.json'),
+    lookupOutput(whole.filter(({ eventTime }) => Date.parse(String(eventTime)) < EARLIER + 47 * HOUR)),
+  )
+  assert.deepEqual((await verdicts('--settle-absent', '--caller', METER)).told, ['absent 1 null'])
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole.filter(gap)))
   const partial = await verdicts('--settle-absent', '--settle', '--caller', METER)
-  // The younger record's window begins after the gap.
-  assert.deepEqual(partial.told.sort(), ['missing 5 null', 'undecided 1 null'])
+  assert.deepEqual(partial.told, ['undecided 1 null'])
   assert.deepEqual(partial.gaps, [{ from: '2026-11-20T13:00:00.000Z', to: '2026-11-20T14:00:00.000Z' }])
   // Something that cannot be read may be what is missing.
   writeFileSync(join(directory, 'events.json'), `${lookupOutput(whole)}{"Events":[{`)
@@ -194,15 +212,15 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   assert.equal(cut.status, 1)
   assert.match(
     cut.stdout,
-    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 81: it ends in the middle/m,
+    /^not read, so nothing is taken for complete:\n {2}\S+events\.json, after event 82: it ends in the middle/m,
   )
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const settled = await verdicts('--settle-absent', '--caller', METER)
-  assert.deepEqual(settled.told.sort(), ['absent 1 not-billed', 'missing 5 null'])
+  assert.deepEqual(settled.told, ['absent 1 not-billed'])
   const ledger = new SqliteLedger({ path, readOnly: true })
   t.after(() => ledger.close())
   const [entry] = await ledger.audit({ actions: ['settle'], limit: 1 })
-  assert.match(entry?.why ?? '', /^no event of CloudTrail shows it, in a search of us-east-1 without a gap/)
+  assert.match(entry?.why ?? '', /^no event of CloudTrail shows it as billed, in a search of us-east-1 without a gap/)
 })
 
 test('reconcile asks CloudTrail itself, and what shows the ledger says up to when it did', async t => {

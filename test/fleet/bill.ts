@@ -1,5 +1,5 @@
 import type { StatementLine } from '../../src/ledger/ledger.ts'
-import type { BilledTotal } from '../../src/simulator/index.ts'
+import type { BilledRecord } from '../../src/simulator/index.ts'
 import { type Amounts, addAll } from './orders.ts'
 import { seriesOf } from './traffic.ts'
 
@@ -22,13 +22,13 @@ export interface Bill {
  */
 export function billOf(
   lines: readonly StatementLine[],
-  totals: readonly BilledTotal[],
+  records: readonly BilledRecord[],
   known: Amounts,
   unknown: Amounts,
 ): Bill {
   const problems: string[] = []
   const billed: Amounts = {}
-  for (const { accountId, dimension, quantity } of totals)
+  for (const { accountId, dimension, quantity } of records)
     addAll(billed, { [seriesOf(accountId, dimension)]: quantity })
   const recorded: Amounts = {}
   for (const line of lines) {

@@ -10,6 +10,7 @@ import { type Bill, billOf, total } from './bill.ts'
 import type { Engine } from './engine.ts'
 import { openPlace } from './open-place.ts'
 import { type Amounts, addAll } from './orders.ts'
+import { OtherTool } from './other-tool.ts'
 import { Replicas, skewOf } from './replicas.ts'
 import { Sender } from './sender.ts'
 import { real, virtual } from './time.ts'
@@ -52,6 +53,8 @@ export interface FleetResult extends Bill {
   readonly repeated: number
   /** What was measured by processes that were killed before they knew whether the ledger had it. */
   readonly unknown: number
+  /** How many records another tool has metered of the same customers; each is found by reconciling, or a problem. */
+  readonly othersFound: number
 }
 
 /** Lets a fleet live: it is scaled up and down, killed at random, its engine killed and restarted. Then it adds up. */
@@ -83,6 +86,7 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
         gateway: random => replicas.gateway(random),
       }),
   )
+  const otherTool = new OtherTool(marketplace.simulator, seeded(seed))
   let restarts = 0
   try {
     replicas.scaleTo(most)
@@ -92,6 +96,7 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
       await replicas.ready(real(HOUR / 4))
       await sleep(real(5 * MINUTE))
       replicas.kill()
+      otherTool.meter()
       // Between half and all of them; who goes is killed, or says goodbye.
       replicas.scaleTo(Math.ceil(most * (0.5 + random() / 2)))
       if (step % 6 === 2 && engine.restart !== undefined) {
@@ -114,7 +119,8 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
     await replicas.stopAll()
     const known: Amounts = { ...replicas.durable }
     for (const { measured } of senders) addAll(known, measured)
-    const bill = billOf(await ledger.statement(), marketplace.simulator.totals(), known, replicas.unknown)
+    const billed = marketplace.simulator.billed().filter(({ foreign }) => !foreign)
+    const bill = billOf(await ledger.statement(), billed, known, replicas.unknown)
     const [requests, attempts] = [sumOf(senders, 'requests'), sumOf(senders, 'attempts')]
     const crashed = replicas.crashes === 0 ? [] : [`${replicas.crashes} processes ended by themselves`]
     const { notCounted } = await ledger.status()
@@ -127,7 +133,8 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
       ...{ requests, repeated: attempts - requests },
       ...bill,
       unknown: total(replicas.unknown),
-      problems: [...crashed, ...unsent.flat(), ...uncounted, ...bill.problems],
+      othersFound: otherTool.sent,
+      problems: [...crashed, ...unsent.flat(), ...uncounted, ...bill.problems, ...(await otherTool.problems(ledger))],
     }
   } finally {
     replicas.killAll()

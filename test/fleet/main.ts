@@ -9,7 +9,8 @@ Dozens of processes meter through one shared ledger for some virtual hours, whil
 at random, their clocks are wrong by seconds, AWS fails now and then, and the engine is killed and restarted. Two of three
 are applications with the exporter. The third is a gateway: senders, as many as gateways, count cumulative
 and delta counters and send each request to any gateway until one has acknowledged it, some twice, and begin anew now and
-then. Ends with 1 where the bill is not what was recorded, or not what was measured, to the unit.
+then. Another tool meters the same customers; reconciling the ledger with the simulator's CloudTrail has to find just
+that. Ends with 1 where the bill is not what was recorded, or not what was measured, to the unit.
 
   --engine name   only this one; may be repeated (${Object.keys(ENGINES).join(', ')}; all but sqlite by default)
   --replicas N    how many processes there are at most at a time (24)
@@ -72,6 +73,11 @@ if (values.json) {
     })
   }
   table.printTable()
+  for (const { name, othersFound } of engines) {
+    console.log(
+      `${name}: reconciling found what another tool has metered, ${othersFound} records, or says below what is wrong.`,
+    )
+  }
   for (const { name, problems } of engines) for (const problem of problems) console.log(`${name}: ${problem}`)
 }
 if (engines.some(({ difference, problems }) => difference !== 0 || problems.length > 0)) process.exitCode = 1

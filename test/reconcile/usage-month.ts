@@ -6,7 +6,6 @@ import { outcomeOf, readAnswers, requestFor } from '../../src/metering/answers.t
 import { MarketplaceSimulator, type UsageReport } from '../../src/simulator/index.ts'
 import { type Random, seeded } from '../../src/simulator/random.ts'
 import { type CustomerAccount, customerAccount } from '../../src/usage/account.ts'
-import { named, usageRecord } from './month.ts'
 import { LICENCE } from './trail.ts'
 
 export const START = Date.parse('2026-11-03T00:00:00Z')
@@ -140,10 +139,14 @@ export class UsageMonth {
 
   /** Somebody else meters an hour, where it is free. */
   meterForeign(account: CustomerAccount, hour: number, region: string, quantity: number): void {
-    const record = usageRecord({
-      ...{ ...named({ account }), dimension: SOLD[0], quantity, timestamp: hour + HOUR - SECOND },
-    })
-    const product = account.licenseArn === undefined ? { ProductCode: account.product } : {}
+    const { accountId, customerIdentifier, licenseArn } = account
+    const record = {
+      ...{ Timestamp: new Date(hour + HOUR - SECOND), Dimension: SOLD[0], Quantity: quantity },
+      ...(accountId !== undefined && { CustomerAWSAccountId: accountId }),
+      ...(customerIdentifier !== undefined && { CustomerIdentifier: customerIdentifier }),
+      ...(licenseArn !== undefined && { LicenseArn: licenseArn }),
+    }
+    const product = licenseArn === undefined ? { ProductCode: account.product } : {}
     this.simulator.meterForeign({ ...product, UsageRecords: [record] }, region)
   }
 

@@ -75,15 +75,11 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
       'for another reason is not to be released.',
     ),
   },
-  'not-billed': {
-    title: 'in doubt, and not billed by AWS',
-    means: 'Each attempt was refused. settle <id> --not-billed --why "…", or --settle with --caller.',
-  },
   absent: {
-    title: 'in doubt, and in no event of a search without a gap',
+    title: 'in doubt, and not billed in any event of a search without a gap',
     means: lines(
-      'Very probably AWS never got them; no event proves it. settle <id> --not-billed',
-      '--why "…", or --settle-absent a day after their window.',
+      'Very probably AWS never got them, or refused them; no event proves it. settle',
+      '<id> --not-billed --why "…", or --settle-absent a day after their window.',
     ),
   },
   undecided: {
@@ -124,13 +120,25 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
       if (left !== undefined) parts.push(`Record ${record?.id} was left as it is: ${printable(left)}`)
     }
   }
-  const { unread, inDoubtElsewhere, pruned, otherRegions } = result
+  const { unread, inDoubtElsewhere, pruned, otherRegions, callers } = result
   if (unread.count > 0) {
     const more = unread.count > unread.first.length ? `\n  and ${unread.count - unread.first.length} more` : ''
     const first = unread.first.map(problem => `  ${printable(problem, 400)}`).join('\n')
     parts.push(`${paint(['bold', 'yellow'], 'not read, so nothing is taken for complete:')}\n${first}${more}`)
   }
   const notes = [
+    ...callers
+      .filter(({ shared }) => shared)
+      .map(({ principal }) =>
+        lines(
+          `Nothing is settled by calls of ${printable(principal)}:`,
+          'it also sends what this ledger never has. Name the sessions that are this',
+          'ledger’s by --caller, or look only at hours since it began, by --from.',
+        ),
+      ),
+    callers.length > 0 &&
+      callers.every(({ ours }) => ours === false) &&
+      'None of these calls is by --caller: nothing is settled by them.',
     others.length > 0 &&
       `${others.length} files of other kinds were not read, the first ${printable(others[0] ?? '')}.`,
     inDoubtElsewhere > 0 && `${inDoubtElsewhere} records in doubt are of hours that these events are not of.`,

@@ -14,6 +14,7 @@ import type { Call } from '../traffic.ts'
 import { UsageBooks } from './books.ts'
 import { Judge } from './judge.ts'
 import { Operator } from './operator.ts'
+import { Reconciliation } from './reconciliation.ts'
 import { Replica } from './replica.ts'
 
 /** Nobody cuts the power in this month, so the ledger's file may be where no disk has to be waited for. */
@@ -32,6 +33,7 @@ export class WithLedger implements Strategy {
   readonly #books: UsageBooks
   readonly #judge: Judge
   readonly #operator: Operator | undefined
+  readonly #reconciliation: Reconciliation
   readonly #sockets = new Map<string, MeteringClient>()
   #sampled = false
 
@@ -39,6 +41,7 @@ export class WithLedger implements Strategy {
     const clock = new VirtualClock(plan.start)
     const aws = await startSimulator({
       ...{ now: clock.now, catalogue: catalogueOf(plan.customers), seed: plan.options.seed, logSize: 0 },
+      cloudTrail: { size: 10_000_000 },
     })
     const strategy = new WithLedger(plan, clock, aws, options.operators)
     for (const replica of strategy.#replicas) await replica.start()
@@ -61,6 +64,7 @@ export class WithLedger implements Strategy {
     this.#replicas = [new Replica(world), new Replica(world)]
     this.#ledger = new SqliteLedger({ path })
     this.#judge = new Judge(plan, aws.simulator, this.#books, operators)
+    this.#reconciliation = new Reconciliation(plan, aws.simulator, this.#books)
     this.#operator = operators ? new Operator(plan, aws.simulator, this.#books) : undefined
   }
 
@@ -88,6 +92,7 @@ export class WithLedger implements Strategy {
     else if (mishap.type === 'restart') await replica?.restart()
     else if (mishap.type === 'clock' && replica !== undefined) replica.skew = mishap.skew
     else if (mishap.type === 'ledger' && replica !== undefined) replica.failLedger(mishap.fails)
+    else if (mishap.type === 'echo') this.#reconciliation.echo(mishap.share, this.clock.now())
     else if (mishap.type === 'ended') await first?.finalize(mishap.customer, mishap.endedAt)
     else await this.#restartAll()
   }
@@ -122,15 +127,17 @@ export class WithLedger implements Strategy {
   async end(): Promise<Outcome> {
     for (const replica of this.#replicas) await replica.stop()
     const outcome = await this.#judge.final(this.#ledger, this.clock.now())
+    const found = await this.#reconciliation.hold(this.#ledger, this.clock.now())
     await this.#ledger.close()
     await this.#aws.close()
     const counts = {
       ...outcome.counts,
+      ...found,
       requests: this.simulator.counters.requests,
       crashes: this.#replicas.reduce((sum, { crashes }) => sum + crashes, 0),
       decisions: this.#operator?.decisions ?? 0,
     }
-    return { ...outcome, counts }
+    return { ...outcome, violations: [...outcome.violations, ...this.#reconciliation.violations], counts }
   }
 }
 
