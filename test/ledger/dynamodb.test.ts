@@ -7,7 +7,7 @@ if (withoutJava) {
 } else {
   const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
-  const every = process.env.LEDGER_CHECKS === 'all' ? 1 : 6
+  const every = process.env.LEDGER_CHECKS === 'all' ? 1 : 10
   // Each scenario has a table of its own, and most of its time it waits for answers.
   describe('DynamoDB', { concurrency: 4 }, () => ledgerConformance('DynamoDB', () => server.open(), every))
 }

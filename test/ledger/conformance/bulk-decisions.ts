@@ -107,13 +107,15 @@ export function bulkDecisions(name: string, scenario: Scenario): void {
     })
 
     scenario('die halfway, are made by two at once, and beside one who meters: each is made once', async scene => {
-      await scene.append(MANY.flatMap(account => [entry(account, REQUESTS, 0, 7), entry(account, GUARDED, 0, 101)]))
+      // More than one transaction decides.
+      const some = scene.dear ? MANY.slice(0, 60) : MANY
+      await scene.append(some.flatMap(account => [entry(account, REQUESTS, 0, 7), entry(account, GUARDED, 0, 101)]))
       const now = hour(3) + MINUTE
       await scene.ledger.declareRestored({ ...BY, now })
-      await scene.append(MANY.map(account => entry(account, REQUESTS, 3, 1)))
+      await scene.append(some.map(account => entry(account, REQUESTS, 3, 1)))
       await scene.close(3)
       const held = await scene.ledger.records({ state: 'held', limit: 10_000 })
-      assert.equal(held.length, 520)
+      assert.equal(held.length, 2 * some.length)
       const decisions = held.map(({ id, dimension }): RecordDecision => {
         if (dimension === GUARDED.name) return { recordId: id, decision: 'not-billed' }
         return { recordId: id, decision: 'billed', quantity: 5 }
@@ -134,18 +136,18 @@ export function bulkDecisions(name: string, scenario: Scenario): void {
       const both = first.filter((result, index) => !result.error && !second[index]?.error)
       assert.deepEqual(both, [])
       assert.deepEqual(await scene.ledger.records({ state: 'held' }), [])
-      for (const account of [MANY[0], MANY.at(-1)] as CustomerAccount[]) {
+      for (const account of [some[0], some.at(-1)] as CustomerAccount[]) {
         assert.equal(await scene.equation(account, REQUESTS), '8 = 6 + 0 + 0 + 2')
         assert.equal(await scene.equation(account, GUARDED), '101 = 0 + 0 + 0 + 101')
       }
       const entries = await scene.ledger.audit({ actions: ['settle'], limit: 10_000 })
-      assert.equal(entries.length, 520)
-      assert.equal(new Set(entries.map(({ recordId }) => recordId)).size, 520)
+      assert.equal(entries.length, 2 * some.length)
+      assert.equal(new Set(entries.map(({ recordId }) => recordId)).size, 2 * some.length)
       // And they are undone together.
       const undone = await scene.ledger.undo(entries, { ...GROUP, group: 'cd' })
-      assert.equal(undone.filter(({ error }) => error === undefined).length, 260)
+      assert.equal(undone.filter(({ error }) => error === undefined).length, some.length)
       assert.equal(await scene.equation(MANY[7] as CustomerAccount, GUARDED), '101 = 0 + 0 + 101 + 0')
-      assert.equal((await scene.ledger.records({ state: 'held', limit: 10_000 })).length, 260)
+      assert.equal((await scene.ledger.records({ state: 'held', limit: 10_000 })).length, some.length)
     })
 
     scenario('usage without a customer is attributed by the hours in which it was recorded', async scene => {

@@ -61,7 +61,7 @@ function* collections(): Generator<Observation[]> {
 const NEXT = (120 + 60) * MINUTE + START
 
 /** Of the requests at which a process sleeps, and of the writes at which it dies, each so many-th is tried. */
-const [EACH, EACH_WRITE] = process.env.LEDGER_FAULTS === 'all' ? [1, 1] : [17, 5]
+const [EACH, EACH_WRITE] = process.env.LEDGER_FAULTS === 'all' ? [1, 1] : [29, 11]
 
 const lineOf = async (ledger: Ledger, customer: CustomerAccount) =>
   (await ledger.statement({ customer: customer.key, dimension: REQUESTS.name }))[0]?.recorded
