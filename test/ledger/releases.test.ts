@@ -375,23 +375,23 @@ for (const [engine, make, skip] of [
   })
 }
 
-/** Opens ledgers with the code of a release, which its bundle has. */
-async function releasedPostgresql(folder: TemporaryFolder): Promise<typeof PostgresqlLedger> {
+/** Opens ledgers with code that knows schema version 5, which its bundle has. */
+async function earlierPostgresql(folder: TemporaryFolder): Promise<typeof PostgresqlLedger> {
   const bundle = folder.file('released.mjs')
   writeFileSync(bundle, gunzipSync(fixture('postgresql-5.mjs.gz')))
   return (await import(bundle)).PostgresqlLedger
 }
 
-test('PostgreSQL: replicas of the release before go on beside new ones, through the migration', async () => {
+test('PostgreSQL: replicas that know the schema before go on beside new ones, through the migration', async () => {
   using folder = new TemporaryFolder()
-  const Released = await releasedPostgresql(folder)
+  const Earlier = await earlierPostgresql(folder)
   databases += 1
   const name = `replicas ${databases}`
   await (await database(name)).end()
   const pool = new pg.Pool({ connectionString: addressOf(server.connectionString, name) })
   let now = hour(0)
   const options = { pool, now: () => now }
-  const before = await Released.open(options)
+  const before = await Earlier.open(options)
   await before.register(DIMENSIONS)
   const replicas: { ledger: Ledger; sequence: number; writer: string }[] = []
   const join = async (ledger: Ledger) => {
@@ -403,7 +403,7 @@ test('PostgreSQL: replicas of the release before go on beside new ones, through 
   for (let n = 0; n < 8; n += 1) {
     // The migration is in the middle of an hour; a replica of each release joins after it.
     if (n === 2) await join(await PostgresqlLedger.open(options))
-    if (n === 4) await join(await Released.open(options))
+    if (n === 4) await join(await Earlier.open(options))
     if (n === 6) await join(await PostgresqlLedger.open(options))
     for (const replica of replicas) {
       replica.sequence += 1
