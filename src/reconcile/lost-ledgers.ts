@@ -89,7 +89,9 @@ export class LostLedgers {
 
   constructor(options: LostLedgersOptions) {
     this.#options = options
-    const restores = options.restores.toSorted(byNumber)
+    const all = options.restores.toSorted(byNumber)
+    // One that died halfway is done again, at the same time: what is held tells which it is of by that.
+    const restores = all.filter(({ at }, index) => all.findIndex(other => other.at === at) === index)
     this.#restores = restores.map(({ at, detail, number = 0 }, index) => {
       const before = restores[index - 1]
       const healed = options.losses.some(
