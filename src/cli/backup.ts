@@ -14,7 +14,7 @@ export function backupCommand(): Command {
     .description('write a consistent copy while the exporter runs')
     .argument('<to>', 'a new file')
     .addOption(ledgerOption())
-    .addHelpText('after', '\nA backup is used with "marketplace-meter restore", never by copying it into place.')
+    .addHelpText('after', '\nA backup is used with "marketplace-meter restore", never by copying it\ninto place.')
     .action(async (to: string, { ledger: address }: CommonOptions) => {
       const path = ledgerFile(address)
       if (path === undefined) {

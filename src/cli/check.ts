@@ -20,8 +20,8 @@ export function checkCommand(): Command {
 A payload is what was sent to /v1/metrics, in protobuf or JSON, or what the
 Collector's file exporter wrote, packed with gzip or zstd or not at all. Without
 --since metering begins with its first point, as it does where a new gateway is
-started: what counters had counted before is not billed. The exit status is 1 for
-a mistake in the file. Secrets that it refers to may be missing here.`,
+started: what counters had counted before is not billed. The exit status is 1
+for a mistake in the file. Secrets that it refers to may be missing here.`,
     )
     .action((file: string, { schema, ...options }: CheckOptions & { schema?: true }) =>
       withConfigErrors(async () => {

@@ -103,5 +103,5 @@ export function checkConfirmed(count: number, what: string, { dryRun, confirm }:
 
 /** What to add to a command that was a dry run, where it is to be added. */
 export function confirmation(count: number): string {
-  return count <= MOST_UNCONFIRMED ? '' : ` and with --confirm ${count}`
+  return count <= MOST_UNCONFIRMED ? '' : `, and add --confirm ${count}`
 }

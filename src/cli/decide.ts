@@ -34,8 +34,8 @@ decision         billed, not-billed ("settle"), release or write-off; a row
 billed_quantity  with billed, of what a restore holds: AWS billed only so much
 why              where it is not --why
 
-The others tell what it is about; only the id is read. What is decided already is
-left, so the same file again does what is not done yet.`,
+The others tell what it is about; only the id is read. What is decided already
+is left, so the same file again does what is not done yet.`,
     )
     .action(async (file: string, options: NoteOptions & BulkOptions) => {
       const decisions = eachRow(readRows(file, ['id', 'decision']), decisionOf).filter(one => one !== undefined)
@@ -43,6 +43,10 @@ left, so the same file again does what is not done yet.`,
         const { planned, decided } = await plan(ledger, decisions)
         if (decided > 0)
           print(`Of what the file says ${counted(decided)} ${decided === 1 ? 'is' : 'are'} decided already.`)
+        if (decisions.length === 0) {
+          print('Nothing was decided: no row of the file says anything in its column "decision".')
+          return
+        }
         await decideRecords(ledger, planned, options)
       })
     })

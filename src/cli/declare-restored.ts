@@ -14,10 +14,10 @@ export function declareRestoredCommand(): Command {
       'after',
       `
 Stop every exporter and gateway first, restore the database (pg_restore, a
-snapshot, point-in-time recovery), and say so before one of them starts. What was
-not billed then may have been billed since: every balance is held until you
-settle it, and what was pending is sent again identically. A ledger in a file
-is restored with "restore", which does this by itself.`,
+snapshot, point-in-time recovery), and say so before one of them starts. What
+was not billed then may have been billed since: every balance is held until you
+settle it, and what was pending is sent again identically. A ledger in a file is
+restored with "restore", which does this by itself.`,
     )
     .action(async (options: NoteOptions) => {
       await withLedger(options.ledger, 'write', async ledger => {

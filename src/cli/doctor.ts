@@ -38,15 +38,15 @@ export function doctorCommand(): Command {
     .addHelpText(
       'after',
       `
-It prints a line for each thing it looks at: ok, warning or fault, and what to do.
-The exit status is 1 for warnings and 2 for faults. It changes nothing in the
-ledger, and asks AWS with one request without records, which bills nobody.
+It prints a line for each thing it looks at: ok, warning or fault, and what to
+do. The exit status is 1 for warnings and 2 for faults. It changes nothing in
+the ledger, and asks AWS with one request without records, which bills nobody.
 
 AWS takes one quantity for a customer, dimension and hour, and keeps the first.
-With --test-customer a record of quantity 0 is sent for each dimension, for the last
-hour that the ledger has closed, and only where this customer has no usage in it: so
-that no usage is refused because of it. Name a customer of your own for tests; what
-other ledgers or tools meter for it is not known here.`,
+With --test-customer a record of quantity 0 is sent for each dimension, for the
+last hour that the ledger has closed, and only where this customer has no usage
+in it: so that no usage is refused because of it. Name a customer of your own
+for tests; what other ledgers or tools meter for it is not known here.`,
     )
     .action(async (options: DoctorOptions, command: Command) => {
       // Only when it is wanted: the other commands start without it.

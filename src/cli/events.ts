@@ -13,10 +13,11 @@ export function eventsCommand(): Command {
     .addHelpText(
       'after',
       `
-A customer whose licence has begun is known then, and one whose licence has ended
-is finalized as of the event. The exporter that runs on the ledger sends what was
-frozen. It reads until SIGTERM or SIGINT. Several may read one queue, which needs a
-dead-letter queue; a gateway reads by itself where its configuration says "events".`,
+A customer whose licence has begun is known then, and one whose licence has
+ended is finalized as of the event. The exporter that runs on the ledger sends
+what was frozen. It reads until SIGTERM or SIGINT. Several may read one queue,
+which needs a dead-letter queue; a gateway reads by itself where its
+configuration says "events".`,
     )
     .action(async (options: FollowOptions) => {
       // Only when it is wanted: the other commands start without it.

@@ -1,5 +1,8 @@
+import { resolve } from 'node:path'
 import { Command } from 'commander'
+import { shellWord } from '../gateway/operations/command.ts'
 import type { HeldReason } from '../ledger/ledger.ts'
+import { ledgerFile } from '../ledger/open.ts'
 import { HELD_ADVICE } from '../text/held-advice.ts'
 import { json } from '../text/json.ts'
 import { addChoice, type ChoiceOptions, choiceText, chosenRecords } from './choice.ts'
@@ -15,6 +18,13 @@ interface Options extends CommonOptions, ChoiceOptions {
   format: OutputFormat
 }
 
+/** How the commands that are shown find a ledger's file that only this command line names. */
+function ledgerNote(command: Command): string | undefined {
+  const path = ledgerFile(command.opts<Options>().ledger)
+  if (path === undefined || command.getOptionValueSource('ledger') !== 'cli') return undefined
+  return `\nSo that these commands find this ledger:\n  export MARKETPLACE_LEDGER=${shellWord(resolve(path))}`
+}
+
 export function heldCommand(): Command {
   const reasons = Object.keys(HELD_ADVICE) as HeldReason[]
   const command = new Command('held').description('what a person has to decide, and how').addOption(ledgerOption())
@@ -22,7 +32,7 @@ export function heldCommand(): Command {
     .addOption(formatOption('table', 'json', 'csv'))
     .addOption(nowOption())
     .addHelpText('after', '\nCSV has a column "decision" to be filled in, for "marketplace-meter decide".')
-    .action(async (options: Options) => {
+    .action(async (options: Options, command: Command) => {
       const { format } = options
       const [records, dimensions] = await withLedger(options.ledger, 'read', async ledger => [
         (await chosenRecords(ledger, options, reasons)).reverse(),
@@ -30,6 +40,10 @@ export function heldCommand(): Command {
       ])
       if (format === 'json') print(json(recordsJson(records, dimensions)))
       else if (format === 'csv') print(heldCsv(records, dimensions))
-      else print(heldText(records, dimensions, screen(), choiceText(options)))
+      else {
+        print(heldText(records, dimensions, screen(), choiceText(options)))
+        const note = ledgerNote(command)
+        if (records.length > 0 && note !== undefined) print(note)
+      }
     })
 }

@@ -59,12 +59,15 @@ export function importAgreementsCommand(): Command {
     .addHelpText(
       'after',
       `
-Columns: ${COLUMNS.join(', ')}.
-A row needs product (the code; or, with a license_arn, your label of the product),
-account_id or customer_identifier, license_arn where there is one, and
-agreement_since; times are ISO 8601. A row without license_arn is of a customer who
-is metered by the product code. Others may be missing or empty, and columns of
-other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
+Columns:
+  ${COLUMNS.slice(0, 5).join(', ')},
+  ${COLUMNS.slice(5).join(', ')}
+
+A row needs product (the code; or, with a license_arn, your label of the
+product), account_id or customer_identifier, license_arn where there is one, and
+agreement_since; times are ISO 8601. A row without license_arn is of a customer
+who is metered by the product code. Others may be missing or empty, and columns
+of other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
 have them. The same file again changes nothing. An end that is to come is not
 taken in: agreements are renewed, and AWS tells of the end when it comes.`,
     )

@@ -83,7 +83,9 @@ export function createProgram(): Command {
       `
 Begin with "status". The commands to look with only read, beside a running
 exporter. Times are UTC, written as ISO 8601. The exit status is 1 for an error
-or a ledger that does not add up or was changed, 2 for a mistake in the command line.`,
+or a ledger that does not add up or was changed, 2 for a mistake in the command
+line; what else it says of "status --check", "doctor", "reconcile" and "check",
+their --help tells. MARKETPLACE_LEDGER names the ledger for all of them.`,
     )
   for (const [heading, commands] of GROUPS) {
     for (const make of commands) program.addCommand(make().copyInheritedSettings(program).helpGroup(heading))

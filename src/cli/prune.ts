@@ -19,7 +19,7 @@ export function pruneCommand(): Command {
     .addOption(whoOption())
     .addOption(whyOption('they are old'))
     .addOption(nowOption())
-    .addHelpText('after', '\nA statement for a period no longer shows what was pruned; one without a period does.')
+    .addHelpText('after', '\nA statement for a period no longer shows what was pruned; one without a\nperiod does.')
     .action(async (options: Options) => {
       const by = noteOf(options)
       const { now } = by

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
+import { CALLER } from '../reconcile/callers.ts'
 import { EventError } from '../reconcile/errors.ts'
 import { eventFiles, fileSource } from '../reconcile/event-files.ts'
 import type { EventSource } from '../reconcile/event-source.ts'
@@ -61,7 +62,7 @@ export function reconcileCommand(): Command {
     .option(
       '--caller <arn>',
       "whose calls are this ledger's: the ARN of a role, user or session; may be repeated",
-      collect,
+      (arn: string, all?: string[]) => collect(callerArn(arn), all),
     )
     .option('--settle', 'settle records in doubt as events prove that AWS billed them, or did not; needs --caller')
     .option(
@@ -88,30 +89,31 @@ export function reconcileCommand(): Command {
     .addHelpText(
       'after',
       `
-CloudTrail's event history has 90 days of each region, after about 15 minutes. It
-is asked with --cloudtrail, which takes @aws-sdk/client-cloudtrail, and
+CloudTrail's event history has 90 days of each region, after about 15 minutes.
+It is asked with --cloudtrail, which takes @aws-sdk/client-cloudtrail, and
 credentials that may cloudtrail:LookupEvents: by default of what no run has
-reconciled yet, or is in doubt. A month of 2 million records takes a quarter of an
-hour, at the 2 requests a second that AWS answers.
+reconciled yet, or is in doubt. A month of 2 million records takes a quarter of
+an hour, at the 2 requests a second that AWS answers.
 
 A trail's .json and .json.gz files have all services' events; of a folder all in
 it are read. Gaps of files are shown: hours of a region without any event.
 CloudTrail is best effort: that an event is not there proves nothing.
 
-What was read or searched without a gap is noted in the audit trail, and "verify"
-and "status" say up to where.
+What was read or searched without a gap is noted in the audit trail, and
+"verify" and "status" say up to where.
 
-An event proves that AWS billed a record, where a call of --caller got Success for
-its quantity; and that it did not, where the hour is billed with another quantity
-of somebody else's. Only that is settled, with the events' ids in the audit trail;
-nothing by calls of a role that also sends what this ledger never has: name the
-sessions that are this ledger's. The exit status is 1 where a person has to look,
-and for events that could not be read.
+An event proves that AWS billed a record, where a call of --caller got Success
+for its quantity; and that it did not, where the hour is billed with another
+quantity of somebody else's. Only that is settled, with the events' ids in the
+audit trail; nothing by calls of a role that also sends what this ledger never
+has: name the sessions that are this ledger's. The exit status is 1 where a
+person has to look, and for events that could not be read.
 
---usage-report says what AWS has billed, by day and customer: the feed or dataset
-as it is in S3 (.csv, .csv.gz), with the next month's file, which has what came
-late. Nothing is settled by it. The exit status is 1 where something differs that
-neither records in doubt nor a day that is not complete yet explain.`,
+--usage-report says what AWS has billed, by day and customer: the feed or
+dataset as it is in S3 (.csv, .csv.gz), with the next month's file, which has
+what came late. Nothing is settled by it. The exit status is 1 where something
+differs that neither records in doubt nor a day that is not complete yet
+explain.`,
     )
     .action(async (paths: string[], options: Options) => {
       const now = nowOf(options)
@@ -184,6 +186,12 @@ neither records in doubt nor a day that is not complete yet explain.`,
 }
 
 const collect = (value: string, all: string[] = []) => [...all, value]
+
+/** Under a wrong name all that this ledger has sent seems to be somebody else's. */
+function callerArn(text: string): string {
+  if (CALLER.test(text)) return text
+  throw new InvalidArgumentError('Expected an ARN, such as arn:aws:iam::123456789012:role/meter.')
+}
 
 function filesOf(paths: readonly string[]): { events: EventSource[]; others: string[] } {
   try {

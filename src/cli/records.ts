@@ -48,8 +48,8 @@ held      a person has to decide; see "marketplace-meter held"
 returned  its quantity is back in the balance
 
 A record is in doubt while the answer to one of its attempts is not known: AWS
-may have billed it. JSON and CSV have "size" and "amount" in base units, exactly;
-JSON has them as strings.`,
+may have billed it. JSON and CSV have "size" and "amount" in base units,
+exactly; JSON has them as strings.`,
     )
     .action(async (options: Options) => {
       const { dimension, state, format } = options

@@ -18,11 +18,12 @@ export function restoreCommand(): Command {
     .addHelpText(
       'after',
       `
-Stop the exporter first. A backup does not know what was billed after it was
-made. So that nothing is billed twice, every balance is held until you settle it,
-by what AWS has billed since: all of it, a part, or nothing; see "held". What was
-pending is sent again identically, and AWS takes it once. Usage recorded after
-the backup was made is not in it.`,
+Stop the exporter first, and move what is left of the lost ledger (its file,
+-wal and -shm, together) to another folder: keep it. A backup does not know what
+was billed after it was made. So that nothing is billed twice, every balance is
+held until you settle it, by what AWS has billed since: all of it, a part, or
+nothing; see "held". What was pending is sent again identically, and AWS takes
+it once. Usage recorded after the backup was made is not in it.`,
     )
     .action(async (from: string, to: string, options: NoteOptions) => {
       for (const address of [from, to]) {
@@ -31,9 +32,13 @@ the backup was made is not in it.`,
           `${ledgerName(address)} is no file. Restore it by its database's own means, then: marketplace-meter declare-restored`,
         )
       }
-      for (const beside of [`${to}-wal`, `${to}-shm`]) {
-        if (!existsSync(beside)) continue
-        throw new LedgerError('ERR_LEDGER_IO', `${beside} is left of another ledger. Move it away first.`)
+      const left = [to, `${to}-wal`, `${to}-shm`].filter(path => existsSync(path))
+      if (left.length > 0) {
+        throw new LedgerError(
+          'ERR_LEDGER_IO',
+          `There is ${left.join(', ')} of another ledger, with usage in it perhaps that no backup has. Stop what uses it, ` +
+            'and move all of its files to another folder, together; delete none.',
+        )
       }
       if (!existsSync(from)) throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no backup at ${from}.`)
       const ledger = await SqliteLedger.restore({ from, to, ...noteOf(options) })

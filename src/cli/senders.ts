@@ -21,7 +21,7 @@ export function sendersCommand(): Command {
     .addOption(formatOption('table', 'json', 'csv'))
     .addHelpText(
       'after',
-      '\nWhen a token has leaked: these are the customers whose bills it may have touched. Compare their statements.',
+      '\nWhen a token has leaked: these are the customers whose bills it may have\ntouched. Compare their statements.',
     )
     .action(async ({ ledger: path, format, sender, customer }: Options) => {
       const query = { actions: ['fed'], limit: Number.MAX_SAFE_INTEGER, ...(sender && { who: sender }) } as const

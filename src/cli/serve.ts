@@ -12,10 +12,10 @@ export function serveCommand(): Command {
     .addHelpText(
       'after',
       `
-It stands beside an OpenTelemetry Collector, or in its place. Try a configuration
-with "marketplace-meter check" first. SIGTERM and SIGINT stop it: it answers what
-it has accepted, and sends what is due, for ${STOP_LIMIT / SECOND} seconds at most. A second signal
-ends it at once; what it has accepted is in the ledger.`,
+It stands beside an OpenTelemetry Collector, or in its place. Try a
+configuration with "marketplace-meter check" first. SIGTERM and SIGINT stop it:
+it answers what it has accepted, and sends what is due, for ${STOP_LIMIT / SECOND} seconds at
+most. A second signal ends it at once; what it has accepted is in the ledger.`,
     )
     .action(({ config }: { config: string }) =>
       withConfigErrors(async () => {

@@ -14,9 +14,9 @@ export function spoolCommand(): Command {
     .addHelpText(
       'after',
       `
-What a ledger refuses for good is set aside in the spool's file, so that the rest
-goes on: it was acknowledged, and is not billed while it is there. Whoever has the
-spool open, or opens it next, tries it again after --retry.`,
+What a ledger refuses for good is set aside in the spool's file, so that the
+rest goes on: it was acknowledged, and is not billed while it is there. Whoever
+has the spool open, or opens it next, tries it again after --retry.`,
     )
     .action((path: string, { retry }: { retry?: true }) => {
       if (!existsSync(path)) throw new CommandLineError(`There is no spool ${path}.`)

@@ -60,9 +60,9 @@ metered_quantity, pending_quantity and held_quantity. The hour is that of the
 record, which for late usage is a later one. A rate card is a listing with
 pricing.currency and pricing.rateCard: [{"dimension", "price"}], as in
 examples/aws/listing.json. "charge" is the metered quantity by "price", exactly.
-AWS's invoice differs by taxes, private offers, free trials and adjustments; what
-is pending or held costs nothing yet.
-The exit status is 1 if the five do not add up for some series.`,
+AWS's invoice differs by taxes, private offers, free trials and adjustments;
+what is pending or held costs nothing yet. The exit status is 1 if the five do
+not add up for some series.`,
     )
     .action(async (options: Options) => {
       const now = nowOf(options)

@@ -35,14 +35,13 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to look at (a ledger
-that has lost what it had acknowledged, so that nothing is sent, held, in doubt,
-without a customer, usage that AWS does not take though there is an agreement,
-more than AWS takes in an hour, counters that were not simply counted, a process
-that would send elsewhere than the ledger's records go, what a reconciliation
-with AWS has found),
-and 2 where usage is pending for long, no hour was closed for long, or the ledger
-cannot be read.`,
+when all is well. The exit status is 1 for what a person has to look at (a
+ledger that has lost what it had acknowledged, so that nothing is sent, held, in
+doubt, without a customer, usage that AWS does not take though there is an
+agreement, more than AWS takes in an hour, counters that were not simply
+counted, a process that would send elsewhere than the ledger's records go, what
+a reconciliation with AWS has found), and 2 where usage is pending for long, no
+hour was closed for long, or the ledger cannot be read.`,
     )
     .action(async (options: Options) => {
       const { format, check = false } = options

@@ -1,5 +1,8 @@
 import type { Caller } from './event.ts'
 
+/** An ARN of who calls AWS: a role, a user or a session. */
+export const CALLER = /^arn:[\w-]+:(iam|sts)::\d{12}:\S+$/
+
 const ROLE = /^arn:([^:]+):iam::(\d+):role\/(?:[^/]+\/)*([^/]+)$/
 const SESSION = /^arn:([^:]+):sts::(\d+):assumed-role\/([^/]+)(\/.+)?$/
 

@@ -107,7 +107,7 @@ export async function readEventFile(
 export function isReading(error: unknown): boolean {
   if (error instanceof SyntaxError) return true
   const code = (error as NodeJS.ErrnoException | undefined)?.code
-  return typeof code === 'string' && /^(Z_|CSV_|E[A-Z]+$)/.test(code)
+  return typeof code === 'string' && /^(Z_|CSV_|INVALID_OPENING_QUOTE$|E[A-Z]+$)/.test(code)
 }
 
 /** By its first bytes, since a name says nothing of standard input. */

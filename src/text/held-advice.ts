@@ -26,7 +26,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       "AWS's usage report tells, too.",
     ),
     commands: [
-      ['What CloudTrail says of all that is in doubt:', 'reconcile <path> --caller <arn> --settle --dry-run'],
+      ['What CloudTrail says of all that is in doubt:', 'reconcile --cloudtrail --caller <arn> --settle --dry-run'],
       settleAs('AWS billed it:', 'billed'),
       settleAs('AWS did not:', 'not-billed'),
     ],
@@ -41,7 +41,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'a part by that. What it leaves is to be added up, and shared out, by hand.',
     ),
     commands: [
-      ['What CloudTrail says of all of it:', 'reconcile <path> --caller <arn> --settle --dry-run'],
+      ['What CloudTrail says of all of it:', 'reconcile --cloudtrail --caller <arn> --settle --dry-run'],
       settleAs('AWS billed as much as is held, or more:', 'billed'),
       ['AWS billed less, in its own units:', 'settle <id> --billed --quantity <units> --why "…"'],
       settleAs('AWS billed none of it:', 'not-billed'),
@@ -55,7 +55,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'tool, a restored backup. Find it in CloudTrail, and stop it first.',
     ),
     commands: [
-      ['Who it is, from where, and how much:', 'reconcile <path>'],
+      ['Who it is, from where, and how much:', 'reconcile --cloudtrail'],
       settleAs('What it sent was this usage:', 'billed'),
       settleAs('It was other usage; this is still to be billed:', 'not-billed'),
     ],

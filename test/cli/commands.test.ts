@@ -699,7 +699,10 @@ test('backup, restore and prune', async t => {
   assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 1)
   writeFileSync(join(directory, 'other.sqlite-wal'), '')
   const beside = await run(['restore', copy, join(directory, 'other.sqlite'), '--why', 'x'])
-  assert.match(beside.stderr, /is left of another ledger/)
+  assert.match(
+    beside.stderr,
+    /There is \S+other\.sqlite-wal of another ledger, .* move all of its files .*, together; delete none/,
+  )
   const prune = await command('prune', '--before', '2026-11-21', ...AT)
   assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
   assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
@@ -737,6 +740,10 @@ test('a ledger that has lost commits is the first thing in "status", and a spool
   assert.equal(look.status, 1)
   assert.match((await run(['spool', file, '--retry'])).stdout, /^Waiting: 1\nGoes to the ledger once more: 1\n/)
   assert.equal((await run(['spool', join(directory, 'none')])).status, 2)
+  const mistaken = await run(['spool', path])
+  assert.deepEqual([mistaken.status, mistaken.stdout], [1, ''])
+  assert.match(mistaken.stderr, /is no spool, but a ledger .*It was left as it is.*\(ERR_LEDGER_FOREIGN\)/)
+  assert.equal((await run(['verify', '--ledger', path])).status, 0)
 })
 
 test('after a restore "held" says what to compare with, and a part can be settled', async t => {
@@ -811,6 +818,9 @@ test('thousands of held records are decided by one command, or by a file that a 
     if (index === 1) return row.replace(',,,,', ',not-billed,,"usage report, page 3",')
     return index === 2 ? row : row.replace(',,,,', ',Not billed,,,')
   }
+  filled(row => row)
+  const none = await command('decide', file, '--why', 'usage report')
+  assert.deepEqual([none.status, none.stdout.split(':')[0]], [0, 'Nothing was decided'])
   filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const decide = (...args: string[]) => command('decide', file, '--why', 'usage report', ...args)
   const wrong = await decide()
@@ -823,7 +833,7 @@ test('thousands of held records are decided by one command, or by a file that a 
   const looked = await decide('--dry-run')
   assert.match(looked.stdout, /^Would settle as billed, up to a quantity of 2, record \d+: 5 request of /)
   assert.match(looked.stdout, /Would settle as not billed 128 records:\n.*and 78 more customers\n.*: 640 request of /s)
-  assert.match(looked.stdout, /To do it, leave out --dry-run and with --confirm 129\.\n$/)
+  assert.match(looked.stdout, /To do it, leave out --dry-run, and add --confirm 129\.\n$/)
   assert.equal((await command('audit', '--action', 'settle', '--format', 'json')).stdout, '[]\n')
 
   const done = await decide('--confirm', '129')

@@ -103,6 +103,11 @@ test('reconcile says of each record what AWS has, and settles what an event prov
   assert.deepEqual([dry.status, (await read()).records.get('1')], [1, 'held'])
   const wrong = await command('--settle', '--dry-run', '--caller', METER.replace('meter', 'metre'))
   assert.match(wrong.stdout, /^None of these calls is by --caller: nothing is settled by them\.$/m)
+  // What this ledger has sent is not told to be somebody else's, to be billed again.
+  assert.doesNotMatch(wrong.stdout, /Somebody else has metered|settle <id> --not-billed --why/)
+  const typo = await command('--settle', '--dry-run', '--caller', 'meter')
+  assert.deepEqual([typo.status, typo.stdout], [2, ''])
+  assert.match(typo.stderr, /Expected an ARN/)
   // The same role sends another quantity of an hour: it is not this ledger's alone, and another of its sessions is not.
   const [ours, theirs] = calls().map(eventOf) as [object, object]
   const second = { ...calls()[1], role: 'meter', session: 'm2', eventID: 'second-1' } as Call
@@ -381,6 +386,11 @@ test('reconcile --usage-report says by day and customer what AWS has billed besi
   // What can be compared is right, and nothing of what could not be read is silent.
   const one = ['--from', '2026-11-22', '--to', '2026-11-22']
   assert.deepEqual([(await command(dataset, ...one)).status, (await command(usage, ...joined, ...one)).status], [0, 0])
+  writeFileSync(join(directory, 'json.csv'), '{"Events": []}')
+  const json = await command(join(directory, 'json.csv'), ...one)
+  assert.equal(json.status, 1)
+  assert.match(json.stdout, /json\.csv, after row 0: Invalid Opening Quote/)
+  assert.doesNotMatch(json.stderr, / at /)
   writeFileSync(join(directory, 'cut.csv'), readFileSync(dataset, 'utf8').slice(0, -40))
   const cut = await command(join(directory, 'cut.csv'), ...one)
   assert.equal(cut.status, 1)

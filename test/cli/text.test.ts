@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { parse } from 'csv-parse/sync'
 import { CommandLineError } from '../../src/cli/errors.ts'
 import { parsePeriod } from '../../src/cli/period.ts'
+import { createProgram } from '../../src/cli/program.ts'
 import { csv, csvAmount, unmarked } from '../../src/text/csv.ts'
 import { json } from '../../src/text/json.ts'
 import { moneyText, parseMoney } from '../../src/text/money.ts'
@@ -199,4 +200,20 @@ describe('a table', () => {
       '\u001b[1mNAME\u001b[0m       \u001b[1mCOUNT\u001b[0m\n\u001b[31ma\u001b[0m       1,200\n\u001b[31mlonger\u001b[0m      3.25',
     )
   })
+})
+
+test('each command explains itself in 80 columns', () => {
+  for (const command of [createProgram(), ...createProgram().commands]) {
+    let text = ''
+    command.configureOutput({
+      writeOut: more => {
+        text += more
+      },
+      getOutHelpWidth: () => 80,
+    })
+    command.outputHelp()
+    // A word that is longer than that is alone on its line.
+    const long = text.split('\n').filter(line => line.length > 80 && /\S\s/.test(line))
+    assert.deepEqual(long, [], command.name())
+  }
 })

@@ -103,17 +103,32 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
 }
 const ORDER = Object.keys(VERDICTS) as Verdict[]
 
+/** Where none of the calls is by who was named: then what this ledger has sent seems to be sent by somebody else. */
+const UNNAMED = lines(
+  'None of these calls is by --caller: nothing is settled by them.',
+  'Is its name right? Until it is, what this ledger has sent seems to be somebody',
+  'else’s: settle nothing as not billed by what is said here.',
+)
+
+const NOBODY = 'By this ledger itself, perhaps: none of these calls is by --caller.'
+
 /** A reconciliation for a person. */
 export function reconciliationText(report: ReconciliationReport, options: TableOptions = {}): string {
   const { result, findings, dryRun, others } = report
   const { paint = plain } = options
-  const parts = [coverageText(result, options), callersText(result.callers, options), verdictsText(report, options)]
+  const unnamed = result.callers.length > 0 && result.callers.every(({ ours }) => ours === false)
+  const parts = [
+    ...[coverageText(result, options), callersText(result.callers, options)],
+    ...(unnamed ? [paint(['bold', 'yellow'], UNNAMED)] : []),
+    verdictsText(report, options),
+  ]
   const settled = findings.filter(finding => finding.settled !== undefined)
   if (settled.length > 0) parts.push(settledText(settled, dryRun, options))
   for (const verdict of ORDER) {
     const group = findings.filter(finding => finding.verdict === verdict && finding.settled === undefined)
     if (group.length === 0) continue
-    const { title, means } = VERDICTS[verdict]
+    const { title } = VERDICTS[verdict]
+    const means = unnamed && verdict === 'two-senders' ? NOBODY : VERDICTS[verdict].means
     const findingsTable = table(FINDING_COLUMNS, group, options)
     parts.push(`${paint(['bold', 'yellow'], title)}\n${indented(means)}\n\n${indented(findingsTable)}`)
     for (const { record, left } of group) {
@@ -136,9 +151,6 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
           'ledger’s by --caller, or look only at hours since it began, by --from.',
         ),
       ),
-    callers.length > 0 &&
-      callers.every(({ ours }) => ours === false) &&
-      'None of these calls is by --caller: nothing is settled by them.',
     others.length > 0 &&
       `${others.length} files of other kinds were not read, the first ${printable(others[0] ?? '')}.`,
     inDoubtElsewhere > 0 && `${inDoubtElsewhere} records in doubt are of hours that these events are not of.`,

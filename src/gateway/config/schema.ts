@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { strictObject } from '../../check.ts'
 import { expectedOfLedger } from '../../ledger/open.ts'
 import { REGION, REGION_EXPECTED } from '../../marketplace/region.ts'
+import { CALLER } from '../../reconcile/callers.ts'
 import { ACCOUNT_ID, CUSTOMER_IDENTIFIER, LICENSE_ARN, PRODUCT } from '../../usage/options.ts'
 import { described } from './description.ts'
 import { isObject, REFERENCE, REFERENCES, Secret } from './secrets.ts'
@@ -162,7 +163,7 @@ const reconcile = strictObject({
     'How often. An hour is held against CloudTrail when AWS takes no more usage of it: a day later. 1d by default.',
   ),
   callers: described(
-    v.pipe(v.array(v.pipe(v.string(ARN), v.regex(/^arn:[\w-]+:(iam|sts)::\d{12}:\S+$/, ARN))), v.nonEmpty(ARN)),
+    v.pipe(v.array(v.pipe(v.string(ARN), v.regex(CALLER, ARN))), v.nonEmpty(ARN)),
     "Whose calls are this ledger's: the role or user that the gateway has in AWS, and the one before.",
   ),
   settle: described(

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { deserialize, serialize } from 'node:v8'
+import { LedgerError } from '../errors.ts'
 import { SECOND } from '../hours.ts'
 import type { UsageBatch } from '../ledger.ts'
 import { asLedgerError } from '../sqlite/file.ts'
@@ -12,6 +13,19 @@ import { newWriterId } from './writer-id.ts'
 /** How many of the batches that the ledger has are kept at most, and how many bytes of them: what it loses is still here. */
 const MOST_KEPT = 256
 const MOST_BYTES = 32 * 1024 * 1024
+
+/** @throws LedgerError where a file is something else than a spool: a ledger with a spool's tables in it is refused for ever. */
+function refuseOthers(database: DatabaseSync, path: string): void {
+  const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema').get() === undefined
+  const columns = database.prepare("SELECT name FROM pragma_table_info('batch')").all()
+  if (isEmpty || ['id', 'writer', 'sequence', 'content'].every(column => columns.some(({ name }) => name === column)))
+    return
+  throw new LedgerError(
+    'ERR_LEDGER_FOREIGN',
+    `${path} is no spool, but a ledger or another application's database. It was left as it is: name a spool, or a file ` +
+      'that is not there yet.',
+  )
+}
 
 export interface SpooledBatch {
   readonly id: number
@@ -41,6 +55,7 @@ export class SpoolFile {
       makePrivateFile(path, `cannot open the spool ${path}`)
       warnOfOthers(path)
       const database = new DatabaseSync(path, { timeout: SECOND })
+      refuseOthers(database, path)
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS batch (
           id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: another process may be forwarding it

@@ -482,7 +482,7 @@ export function checkDecision(
   }
   if (quantity === undefined) return
   if (decision !== 'billed' || reason !== 'restored') {
-    throw inWrongState(`Record ${id} is held as ${reason}: AWS has billed all of it or nothing.`)
+    throw inWrongState(`Record ${id} is held as ${reason}: only what is from before a restore is settled in part.`)
   }
   if (Number.isSafeInteger(quantity) && quantity > 0) return
   throw new LedgerError('ERR_LEDGER_INVALID', `Expected a whole quantity above 0 that AWS billed, got ${quantity}.`)

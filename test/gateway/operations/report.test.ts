@@ -80,7 +80,7 @@ test('after a restore: what may have been billed since the backup, and how a par
   assert.deepEqual(
     group?.commands.map(({ command }) => command),
     [
-      'reconcile <path> --caller <arn> --settle --dry-run',
+      'reconcile --cloudtrail --caller <arn> --settle --dry-run',
       ...['--billed', '--billed --quantity <units>', '--not-billed'].map(
         outcome => `settle ${shown?.id} ${outcome} --why "…"`,
       ),
@@ -108,7 +108,7 @@ test('what went wrong: held records with the commands, who waits the longest, wh
       // Two are of a customer that is not subscribed, whose refusals do not tell of the attempt before.
       [
         ...['in-doubt', 3],
-        'marketplace-meter reconcile <path> --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
+        'marketplace-meter reconcile --cloudtrail --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
       ],
       [
         ...['not-subscribed', 45],
