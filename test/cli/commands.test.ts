@@ -594,6 +594,7 @@ test('usage without a customer is attributed by rules, by hours, and written off
   )
   // Of hours in which nothing was recorded.
   assert.equal((await attribute('--from', '2026-11-21')).stdout, 'There is nothing to attribute so.\n')
+  assert.match((await attribute('--to', '2026-11-20', '--dry-run')).stdout, /^Would attribute at most 2\.5 × /)
   const { stdout } = await attribute('--to', '2026-11-20')
   assert.match(stdout, /^Attributed 2\.5 × .*\n {2}777788889999 is new to this ledger/)
   assert.equal((await afterwards(path)).line('prod,777788889999', TOKENS.name)?.balance, 2_500n * MILLION)
