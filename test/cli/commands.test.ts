@@ -547,6 +547,8 @@ test("adjust writes AWS's request once for what was billed too much, and never f
   const instead = await asked('5', '--quantity', '3000', '--instead', tokens)
   assert.deepEqual([instead.entries[0].adjustmentAmount, instead.token === tokens], ['0.06', false])
   assert.equal((await asked('5', '--quantity', '3000', '--instead', tokens)).token, instead.token)
+  // What something took the place of is not sent any more.
+  assert.match((await adjust(...november, '--dimension', TOKENS.name)).stderr, /were adjusted before: adj-\S+ \(3000, /)
   const rest = ['5', '--quantity', '1', '--besides', instead.token]
   assert.equal((await asked(...rest)).entries[0].adjustmentAmount, '0.00002')
   assert.equal(await noted(), 4)
