@@ -594,6 +594,9 @@ test('usage without a customer is attributed by rules, by hours, and written off
     dry.stdout,
     /^Would attribute 2\.5 × 1,000 token of tokens-processed of u-fc273356 to 777788889999\nNoth/,
   )
+  // As a spreadsheet keeps what is to stay text.
+  writeFileSync(rules, "attribute;value;account_id\r\ntenant;acme;'777788889999\r\n")
+  assert.equal((await attribute('--dry-run')).stdout, dry.stdout)
   // Of hours in which nothing was recorded.
   assert.equal((await attribute('--from', '2026-11-21')).stdout, 'There is nothing to attribute so.\n')
   assert.match((await attribute('--to', '2026-11-20', '--dry-run')).stdout, /^Would attribute at most 2\.5 × /)
@@ -814,8 +817,11 @@ test('thousands of held records are decided by one command, or by a file that a 
     if (index === 1) return row.replace(',,,,', ',not-billed,,"usage report, page 3",')
     return index === 2 ? row : row.replace(',,,,', ',Not billed,,,')
   }
-  filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const decide = (...args: string[]) => command('decide', file, '--why', 'usage report', ...args)
+  // Ids of a ledger in DynamoDB look like dates to a spreadsheet, and "held" marks them.
+  writeFileSync(file, "id,decision\r\n'493032-7-0,release\r\n")
+  assert.match((await decide()).stderr, /^error: There is no record "493032-7-0"; nothing was changed\./)
+  filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const wrong = await decide()
   assert.deepEqual([wrong.status, wrong.stdout], [2, ''])
   assert.match(wrong.stderr, /Nothing was changed\. line 7: Expected billed, not-billed, release, .*, got "perhaps"/)
