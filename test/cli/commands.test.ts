@@ -821,6 +821,14 @@ test('thousands of held records are decided by one command, or by a file that a 
   // Ids of a ledger in DynamoDB look like dates to a spreadsheet, and "held" marks them.
   writeFileSync(file, "id,decision\r\n'493032-7-0,release\r\n")
   assert.match((await decide()).stderr, /^error: There is no record "493032-7-0"; nothing was changed\./)
+  // Columns that were sorted without the others, or another ledger's file: the ids are of other records.
+  filled((_, index) =>
+    some((rows[index] as string).replace(/^\d+/, /^\d+/.exec(rows.at(-1 - index) as string)?.[0] as string), index),
+  )
+  assert.match(
+    (await decide('--confirm', '129')).stderr,
+    /^error: Nothing was changed\. line 2: Record \d+ is of account_id /,
+  )
   filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const wrong = await decide()
   assert.deepEqual([wrong.status, wrong.stdout], [2, ''])
