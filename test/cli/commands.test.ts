@@ -457,6 +457,19 @@ describe('commands that decide', () => {
     assert.match((await command('audit', '--action', 'finalise')).stderr, /Allowed choices are release/)
   })
 
+  test('an attribution of another licence that is undone tells what becomes of what was held', async t => {
+    const { command } = await seeded(t)
+    const licence = ['--license-arn', `arn:aws:license-manager::294406891311:license:l-${'0'.repeat(32)}`]
+    const to = ['--account-id', BOLT.accountId as string, ...licence]
+    const { stdout, stderr } = await command('attribute', '444455556666', REQUESTS.name, ...to, '--why', 'x', ...AT)
+    assert.match(stdout, /With it went what was held/, stderr)
+    const undone = await command('undo', /undo ([0-9a-f]{10})/.exec(stdout)?.[1] as string, '--why', 'x', ...AT)
+    assert.match(
+      undone.stdout,
+      /^Undone:\n.*\nWhat of it was held is not held again: it is in the balance and goes out with the\nnext hour that is closed, or: marketplace-meter write-off\n$/s,
+    )
+  })
+
   test('attribute and write-off', async t => {
     const { path, command } = await seeded(t)
     const give = (...args: string[]) => command('attribute', 'u-fc273356', 'tokens-processed', '--why', 'acme', ...args)
