@@ -27,9 +27,9 @@ A record that was released, settled as not billed or written off is held again, 
 its old reason, and sent by nothing until it is decided anew. An attribution goes
 back to the account that it was taken from, a write-off into the balance; what of
 an attribution was held before is not held again. Amounts are alike: an entry can
-be undone while there is as much in the balance. What was
-settled as billed stays metered; an agreement that "release" has counted as
-running again is ended by "finalize".`,
+be undone while there is as much in the balance. What was settled as billed stays
+metered; an agreement that "release" has counted as running again is ended by
+"finalize".`,
     )
     .action(async (what: string, options: NoteOptions & BulkOptions) => {
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
