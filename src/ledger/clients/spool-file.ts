@@ -185,14 +185,16 @@ export class SpoolFile {
       const values = [writer, from, to, kept]
       this.#run('INSERT OR REPLACE INTO lost (writer, first, last, kept) VALUES (?, ?, ?, ?)', ...values)
       const first = this.#firstKept(writer, from, to)
-      const here = this.#of(writer, first)
-      for (const { id, batch } of here) {
+      for (const { id, batch } of this.#of(writer, first)) {
         if (batch.sequence <= to) this.#run('DELETE FROM outcome WHERE id = ?', id)
       }
-      if (first === from) return
-      if (this.#renaming(writer) === undefined) this.#rename(writer, first)
-      else for (const one of here) this.#renameAlone(one)
+      if (first !== from) this.#renameFrom(writer, first)
     })
+  }
+
+  /** A writer's batches from this one on get other keys: the ledger does not know the writer any more. */
+  beginAnew({ writer, sequence }: UsageBatch): void {
+    this.#write(() => this.#renameFrom(writer, sequence))
   }
 
   /** Deletes what the ledger has had for long. */
@@ -235,6 +237,11 @@ export class SpoolFile {
   #rename(writer: string, from: number): void {
     this.#run('INSERT INTO renamed (writer, before, name) VALUES (?, ?, ?)', writer, from - 1, newWriterId())
     for (const { id, batch } of this.#of(writer, from)) this.#setContent(id, this.keyed(batch))
+  }
+
+  #renameFrom(writer: string, from: number): void {
+    if (this.#renaming(writer) === undefined) this.#rename(writer, from)
+    else for (const one of this.#of(writer, from)) this.#renameAlone(one)
   }
 
   #renameAlone({ id, batch }: SpooledBatch): void {

@@ -8,7 +8,7 @@ import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { openLoss } from '../loss.ts'
 import { checkFilePath } from '../sqlite/private-file.ts'
-import { noteHealed, noteLoss } from './lost-batches.ts'
+import { isForgotten, noteHealed, noteLoss } from './lost-batches.ts'
 import { type SpooledBatch, SpoolFile } from './spool-file.ts'
 
 export interface SpoolOptions {
@@ -188,7 +188,9 @@ class Spool {
       await this.#ledger.append(batch)
     } catch (error) {
       if (error instanceof MissingBatchesError) {
-        await this.#miss(batch.writer, error.next, batch.sequence - 1)
+        const last = this.#file.lastsForwarded().find(({ writer }) => writer === batch.writer)
+        if (await isForgotten(this.#ledger, error.next, last)) this.#file.beginAnew(batch)
+        else await this.#miss(batch.writer, error.next, batch.sequence - 1)
         return false
       }
       if (!(error instanceof LedgerError && FOR_GOOD.has(error.code))) throw error
@@ -209,9 +211,11 @@ class Spool {
     if (last !== undefined) await this.#lookAfter(last)
   }
 
-  async #lookAfter({ writer, sequence }: UsageBatch): Promise<void> {
+  async #lookAfter(last: UsageBatch): Promise<void> {
+    const { writer, sequence } = last
     const there = await this.#ledger.lastOf(writer)
-    if (there < sequence) await this.#miss(writer, there + 1, sequence)
+    if (there >= sequence || (await isForgotten(this.#ledger, there + 1, last))) return
+    await this.#miss(writer, there + 1, sequence)
   }
 
   /** The ledger has lost batches: those that were kept wait here again, and other writers are looked after. */
