@@ -409,6 +409,11 @@ describe('commands that decide', () => {
       /--ended-at to be now or in the last/,
     )
     assert.match((await finalize('nobody')).stderr, /There is no account "nobody"/)
+    await ledger.note({ action: 'lost', who: 'ledger', why: 'a failover', detail: 'writer f misses batches', now: NOW })
+    assert.match(
+      (await finalize('444455556666')).stdout,
+      /^Noted\. Nothing of 444455556666 is frozen.*declare-restored/s,
+    )
   })
 
   test("a licence is named by its ARN, as AWS's events write it, or by what tables show", async t => {
