@@ -211,6 +211,9 @@ function adjustmentOf(
   }
   const adjusted = { token, ...told }
   const same = noted.find(one => one.token === token)
+  const successors = noted.filter(one => one.instead?.includes(token))
+  // It is not to be sent any more: AWS would give the money of both.
+  if (successors.length > 0) throw alreadyAdjusted(whose, successors)
   // AWS knows it by its token, and gives the money once.
   if (same !== undefined) return { entry, adjusted, notedAt: same.at }
   const others = inForce(noted).filter(

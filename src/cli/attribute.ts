@@ -239,7 +239,9 @@ async function give(
   const name = ({ from, dimension, customer }: Gift, amount: bigint) =>
     `${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`
   if (options.dryRun === true) {
-    for (const gift of gifts) print(`Would attribute ${name(gift, gift.amount)}`)
+    // What was taken away since may have been of these hours.
+    const most = period.from === undefined && period.to === undefined ? '' : 'at most '
+    for (const gift of gifts) print(`Would attribute ${most}${name(gift, gift.amount)}`)
     if (gifts.some(({ from }) => from.kind === 'customer')) print('  With it goes what is held and surely not billed.')
     print(`Nothing was changed. To do it, leave out --dry-run${confirmation(gifts.length)}.`)
     return

@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
-import type { Decision, Ledger, RecordDecision } from '../ledger/ledger.ts'
+import type { Decision, Ledger, RecordDecision, RecordEntry } from '../ledger/ledger.ts'
+import { printableBut } from '../text/printable.ts'
+import { iso } from '../text/time.ts'
 import { addBulk, type BulkOptions } from './choice.ts'
 import { counted, decideRecords } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
@@ -34,11 +36,15 @@ decision         billed, not-billed ("settle"), release or write-off; a row
 billed_quantity  with billed, of what a restore holds: AWS billed only so much
 why              where it is not --why
 
-The others tell what it is about; only the id is read. What is decided already
-is left, so the same file again does what is not done yet.`,
+The id says which record. The others may be left out; where they are there, they
+are to be that record's. What is decided already is left, so the same file again
+does what is not done yet.`,
     )
     .action(async (file: string, options: NoteOptions & BulkOptions) => {
-      const decisions = eachRow(readRows(file, ['id', 'decision']), decisionOf).filter(one => one !== undefined)
+      const decisions = eachRow(readRows(file, ['id', 'decision']), row => {
+        const decision = decisionOf(row)
+        return decision && { row, decision }
+      }).filter(one => one !== undefined)
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
         const { planned, decided } = await plan(ledger, decisions)
         if (decided > 0)
@@ -76,19 +82,45 @@ function decisionOf({ cells }: FileRow): RecordDecision | undefined {
  */
 async function plan(
   ledger: Ledger,
-  decisions: readonly RecordDecision[],
+  decisions: readonly { readonly row: FileRow; readonly decision: RecordDecision }[],
 ): Promise<{ planned: Planned[]; decided: number }> {
-  const ids = decisions.map(({ recordId }) => recordId)
+  const ids = decisions.map(({ decision }) => decision.recordId)
   const seen = new Set<string>()
   const twice = ids.find(id => seen.size === seen.add(id).size)
   if (twice !== undefined) throw new CommandLineError(`Expected each record once, got ${twice} twice.`)
   const records = new Map((await ledger.records({ ids })).map(record => [record.id, record]))
-  const all = decisions.map((decision): Planned => {
+  const all = decisions.map(({ decision }): Planned => {
     const record = records.get(decision.recordId)
     if (record !== undefined) return { record, decision }
     const what = `There is no record ${JSON.stringify(decision.recordId)}; nothing was changed.`
     throw new LedgerError('ERR_LEDGER_NOT_FOUND', what)
   })
+  eachRow(
+    decisions.map(({ row }) => row),
+    ({ cells }) => checkRow(cells, records.get(cells.id as string) as RecordEntry),
+  )
   const planned = all.filter(({ record }) => record.state === 'held')
   return { planned, decided: all.length - planned.length }
 }
+
+/**
+ * @throws CommandLineError where a row tells of another record than its id: a spreadsheet has sorted some columns and not all,
+ *   or the file is of another ledger, or of this one before a restore, whose ids other records have
+ */
+function checkRow(cells: FileRow['cells'], { id, account, dimension, hour }: RecordEntry): void {
+  const { accountId, customerIdentifier, licenseArn } = account
+  const own = {
+    ...{ account_id: accountId, customer_identifier: customerIdentifier, license_arn: licenseArn, dimension },
+    // A spreadsheet may write a time in another way.
+    ...(ISO.test(cells.hour ?? '') && { hour: iso(hour) }),
+  }
+  for (const [name, text] of Object.entries(own)) {
+    const cell = cells[name] || undefined
+    if (cell === undefined || cell === text || cell === asCell(text)) continue
+    const what = `Record ${id} is of ${name} ${JSON.stringify(text ?? '')}, got ${JSON.stringify(cell)}`
+    throw new CommandLineError(`${what}: its id is in the row of another, or the file is of another ledger.`)
+  }
+}
+
+const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+const asCell = (text = '') => printableBut('\t\n', text).trim()

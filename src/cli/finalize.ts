@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
+import { openLoss } from '../ledger/loss.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from '../metering/agreement-end.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
@@ -45,6 +46,10 @@ export function finalizeCommand(): Command {
         }
         const region = options.region as string
         const { records, held } = await ledger.finalize(account, { ...by, endedAt, region, ...DELAYS })
+        if (records === 0 && (await openLoss(ledger)) !== undefined) {
+          print(`Noted. Nothing of ${accountName(account)} is frozen, ${LOST}`)
+          return
+        }
         print(
           records === 0
             ? `${accountName(account)} owes nothing that is not frozen already.`
@@ -57,3 +62,6 @@ export function finalizeCommand(): Command {
       })
     })
 }
+
+const LOST =
+  'since the ledger has lost usage that it\nhad acknowledged: "marketplace-meter status" tells, and declare-restored ends that.'

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parse } from 'csv-parse/sync'
+import { unmarked } from '../text/csv.ts'
 import { CommandLineError } from './errors.ts'
 
 /** A row of a file that a person has made, its cells by their columns' names; empty ones are left out. */
@@ -84,7 +85,10 @@ function csvRows(text: string): FileRow[] {
   const options = { columns: true, bom: true, skip_empty_lines: true, trim: true, info: true, delimiter } as const
   try {
     const records = parse(text, options) as unknown as { record: Record<string, string>; info: { lines: number } }[]
-    return records.map(({ record, info: { lines } }) => ({ place: `line ${lines}`, cells: record }))
+    return records.map(({ record, info: { lines } }) => {
+      const cells = Object.entries(record).map(([name, text]) => [name, unmarked(text)] as const)
+      return { place: `line ${lines}`, cells: Object.fromEntries(cells) }
+    })
   } catch (error) {
     throw new CommandLineError(`Expected a CSV file with a header: ${(error as Error).message}.`)
   }

@@ -25,10 +25,11 @@ export function undoCommand(): Command {
       `
 A record that was released, settled as not billed or written off is held again,
 for its old reason, and sent by nothing until it is decided anew. An attribution
-goes back to the account that it was taken from, a write-off into the balance.
-Amounts are alike: an entry can be undone while there is as much in the balance.
-What was settled as billed stays metered; an agreement that "release" has
-counted as running again is ended by "finalize".`,
+goes back to the account that it was taken from, a write-off into the balance;
+what of an attribution was held before is not held again. Amounts are alike: an
+entry can be undone while there is as much in the balance. What was settled as
+billed stays metered; an agreement that "release" has counted as running again
+is ended by "finalize".`,
     )
     .action(async (what: string, options: NoteOptions & BulkOptions) => {
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
@@ -53,12 +54,17 @@ async function undoEntries(ledger: Ledger, entries: AuditEntry[], options: NoteO
   const results = await ledger.undo(entries, { ...noteOf(options), group: newGroup() })
   const done = entries.filter((_, index) => results[index]?.error === undefined)
   if (done.length > 0) print(`Undone:\n${sums(done)}`)
+  if (done.some(({ action, account }) => action === 'attribute' && account?.kind === 'customer')) print(NOT_HELD)
   const [first, ...others] = results.flatMap(({ error }) => error ?? [])
   if (first === undefined) return
   if (done.length === 0 && others.length === 0) throw first
   print(`Not undone: ${(others.length + 1).toLocaleString('en-US')}. ${first.message}`)
   process.exitCode = 1
 }
+
+const NOT_HELD =
+  'What of it was held is not held again: it is in the balance and goes out with the\nnext hour that is closed, or: ' +
+  'marketplace-meter write-off'
 
 const isSummand = (entry: AuditEntry): entry is AuditEntry & Summand => entry.account !== undefined
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { noteHealed, noteLoss } from '../ledger/clients/lost-batches.ts'
+import { isForgotten, noteHealed, noteLoss } from '../ledger/clients/lost-batches.ts'
 import { RecentBatches } from '../ledger/clients/recent-batches.ts'
 import { newWriterId } from '../ledger/clients/writer-id.ts'
 import { LedgerError, MissingBatchesError } from '../ledger/errors.ts'
@@ -68,6 +68,10 @@ export class ObservationWriter {
 
   /** Brings in again those from a sequence on. Where some of them are gone, which deltas then are lost with, under new keys. */
   async #heal(from: number): Promise<void> {
+    if (await isForgotten(this.#ledger, from, this.#recent.last)) {
+      this.#renamed([])
+      return
+    }
     const { writer, sequence: to } = this.#recent.last as UsageBatch
     let kept = this.#recent.from(writer, from)
     const lost = { writer, from, to, kept: kept.length }

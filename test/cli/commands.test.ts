@@ -409,6 +409,11 @@ describe('commands that decide', () => {
       /--ended-at to be now or in the last/,
     )
     assert.match((await finalize('nobody')).stderr, /There is no account "nobody"/)
+    await ledger.note({ action: 'lost', who: 'ledger', why: 'a failover', detail: 'writer f misses batches', now: NOW })
+    assert.match(
+      (await finalize('444455556666')).stdout,
+      /^Noted\. Nothing of 444455556666 is frozen.*declare-restored/s,
+    )
   })
 
   test("a licence is named by its ARN, as AWS's events write it, or by what tables show", async t => {
@@ -455,6 +460,19 @@ describe('commands that decide', () => {
     assert.equal(JSON.parse(one.stdout)[0].systemUser, systemUser)
     assert.equal((await command('audit', '--who', 'nobody', '--format', 'json')).stdout, '[]\n')
     assert.match((await command('audit', '--action', 'finalise')).stderr, /Allowed choices are release/)
+  })
+
+  test('an attribution of another licence that is undone tells what becomes of what was held', async t => {
+    const { command } = await seeded(t)
+    const licence = ['--license-arn', `arn:aws:license-manager::294406891311:license:l-${'0'.repeat(32)}`]
+    const to = ['--account-id', BOLT.accountId as string, ...licence]
+    const { stdout, stderr } = await command('attribute', '444455556666', REQUESTS.name, ...to, '--why', 'x', ...AT)
+    assert.match(stdout, /With it went what was held/, stderr)
+    const undone = await command('undo', /undo ([0-9a-f]{10})/.exec(stdout)?.[1] as string, '--why', 'x', ...AT)
+    assert.match(
+      undone.stdout,
+      /^Undone:\n.*\nWhat of it was held is not held again: it is in the balance and goes out with the\nnext hour that is closed, or: marketplace-meter write-off\n$/s,
+    )
   })
 
   test('attribute and write-off', async t => {
@@ -547,6 +565,8 @@ test("adjust writes AWS's request once for what was billed too much, and never f
   const instead = await asked('5', '--quantity', '3000', '--instead', tokens)
   assert.deepEqual([instead.entries[0].adjustmentAmount, instead.token === tokens], ['0.06', false])
   assert.equal((await asked('5', '--quantity', '3000', '--instead', tokens)).token, instead.token)
+  // What something took the place of is not sent any more.
+  assert.match((await adjust(...november, '--dimension', TOKENS.name)).stderr, /were adjusted before: adj-\S+ \(3000, /)
   const rest = ['5', '--quantity', '1', '--besides', instead.token]
   assert.equal((await asked(...rest)).entries[0].adjustmentAmount, '0.00002')
   assert.equal(await noted(), 4)
@@ -592,8 +612,12 @@ test('usage without a customer is attributed by rules, by hours, and written off
     dry.stdout,
     /^Would attribute 2\.5 × 1,000 token of tokens-processed of u-fc273356 to 777788889999\nNoth/,
   )
+  // As a spreadsheet keeps what is to stay text.
+  writeFileSync(rules, "attribute;value;account_id\r\ntenant;acme;'777788889999\r\n")
+  assert.equal((await attribute('--dry-run')).stdout, dry.stdout)
   // Of hours in which nothing was recorded.
   assert.equal((await attribute('--from', '2026-11-21')).stdout, 'There is nothing to attribute so.\n')
+  assert.match((await attribute('--to', '2026-11-20', '--dry-run')).stdout, /^Would attribute at most 2\.5 × /)
   const { stdout } = await attribute('--to', '2026-11-20')
   assert.match(stdout, /^Attributed 2\.5 × .*\n {2}777788889999 is new to this ledger/)
   assert.equal((await afterwards(path)).line('prod,777788889999', TOKENS.name)?.balance, 2_500n * MILLION)
@@ -821,8 +845,19 @@ test('thousands of held records are decided by one command, or by a file that a 
   filled(row => row)
   const none = await command('decide', file, '--why', 'usage report')
   assert.deepEqual([none.status, none.stdout.split(':')[0]], [0, 'Nothing was decided'])
-  filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const decide = (...args: string[]) => command('decide', file, '--why', 'usage report', ...args)
+  // Ids of a ledger in DynamoDB look like dates to a spreadsheet, and "held" marks them.
+  writeFileSync(file, "id,decision\r\n'493032-7-0,release\r\n")
+  assert.match((await decide()).stderr, /^error: There is no record "493032-7-0"; nothing was changed\./)
+  // Columns that were sorted without the others, or another ledger's file: the ids are of other records.
+  filled((_, index) =>
+    some((rows[index] as string).replace(/^\d+/, /^\d+/.exec(rows.at(-1 - index) as string)?.[0] as string), index),
+  )
+  assert.match(
+    (await decide('--confirm', '129')).stderr,
+    /^error: Nothing was changed\. line 2: Record \d+ is of account_id /,
+  )
+  filled((row, index) => (index === 5 ? row.replace(',,,,', ',perhaps,,,') : some(row, index)))
   const wrong = await decide()
   assert.deepEqual([wrong.status, wrong.stdout], [2, ''])
   assert.match(wrong.stderr, /Nothing was changed\. line 7: Expected billed, not-billed, release, .*, got "perhaps"/)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
+import { isForgotten } from '../../src/ledger/clients/lost-batches.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
@@ -130,6 +131,9 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.clock.now(Date.now())
     await ledger.noteSender('plant-2', [ALICE, BOB], hour(1))
     await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 2' })
+    // What is lost it tells without reading more.
+    const last = { writer: 'bc'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] }
+    assert.equal(await isForgotten(ledger, 1, last), false)
     assert.deepEqual((await ledger.verifyAudit()).breaks, [])
     const denied = code('ERR_LEDGER_READ_ONLY')
     await assert.rejects(ledger.register(DIMENSIONS), denied)

@@ -19,14 +19,15 @@ import { TemporaryFolder } from './sqlite-under-test.ts'
 class World implements AsyncDisposable {
   readonly folder = new TemporaryFolder()
   ledger = new SqliteLedger({ path: this.folder.file('ledger.db') })
-  fault: 'none' | 'away' | 'answer lost' = 'none'
+  fault: 'none' | 'away' | 'takes nothing' | 'answer lost' = 'none'
   readonly #away: Ledger = new Proxy<Ledger>(this.ledger, {
     get: (_, name: keyof Ledger) => {
       // Its owner closes it.
       if (name === 'close') return async () => {}
       if (typeof this.ledger[name] !== 'function') return undefined
       return async (...given: never[]) => {
-        if (this.fault === 'away') throw new LedgerError('ERR_LEDGER_IO', 'the database is away')
+        if (this.fault === 'away' || (this.fault === 'takes nothing' && name === 'append'))
+          throw new LedgerError('ERR_LEDGER_IO', 'the database is away')
         const result = await (this.ledger[name] as (...given: never[]) => Promise<unknown>)(...given)
         if (this.fault === 'answer lost') throw new LedgerError('ERR_LEDGER_IO', 'the connection was lost')
         return result
@@ -205,6 +206,34 @@ test('what a ledger has lost goes there again, also of writers before, and no ho
   await next.append(world.batch(8, 3))
   await next.close()
   assert.equal(await world.recorded(), '15')
+})
+
+test('what comes in again only after the ledger was declared restored is told again, also by the next process', async () => {
+  await using world = new World()
+  const ledger = await world.open()
+  await lose(world, async () => {
+    await ledger.append(world.batch(7))
+    await ledger.close()
+  })
+  world.fault = 'takes nothing'
+  const found = await world.open()
+  await assert.rejects(found.closeHours(closeOptions(closing(0))), { code: 'ERR_LEDGER_IO' })
+  await found.close()
+  await world.ledger.declareRestored({ who: 'ops', why: 'a failover', now: hour(1) })
+  world.fault = 'none'
+  const next = await world.open()
+  // The lost ledger may have billed it.
+  assert.deepEqual(await next.closeHours(closeOptions(closing(1))), { records: 0, held: [] })
+  assert.equal(await world.recorded(), '7')
+  await next.close()
+  await world.ledger.declareRestored({ who: 'ops', why: 'once more', now: closing(1) })
+  const after = await world.open()
+  await after.closeHours(closeOptions(closing(2)))
+  await after.close()
+  assert.deepEqual(
+    (await world.ledger.records()).map(({ state, reason }) => [state, reason]),
+    [['held', 'restored']],
+  )
 })
 
 test('a ledger that has lost batches which are not here gets what follows, under keys of their own, told once', async () => {

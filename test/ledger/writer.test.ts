@@ -31,7 +31,9 @@ async function begin(
   const writer = new UsageWriter(
     new Proxy(ledger, {
       get: (_, name) => {
-        const other = { note: ledger.note, audit: ledger.audit, lastOf: ledger.lastOf }[String(name)]
+        const other = { note: ledger.note, audit: ledger.audit, lastOf: ledger.lastOf, status: ledger.status }[
+          String(name)
+        ]
         if (other !== undefined) return other.bind(ledger)
         assert.equal(name, 'append')
         return (batch: UsageBatch) => {

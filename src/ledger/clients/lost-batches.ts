@@ -1,5 +1,7 @@
 import { notice } from '../../notice.ts'
-import type { Ledger } from '../ledger.ts'
+import { HOUR } from '../hours.ts'
+import type { Ledger, UsageBatch } from '../ledger.ts'
+import { WRITERS_KEPT } from '../rules/retention.ts'
 
 /** Batches of a writer that a ledger has acknowledged and does not have any more. */
 export interface LostBatches {
@@ -10,6 +12,29 @@ export interface LostBatches {
   /** How many of them are still here, to be brought in again. */
   readonly kept: number
 }
+
+/**
+ * Whether a ledger that misses all batches of a writer has only forgotten it, since it brought in nothing for so long. The
+ * hours that the ledger has closed tell: one that has lost commits has closed none that is so much later.
+ *
+ * @param from the first batch that is missed
+ * @param last the last that it had
+ */
+export async function isForgotten(
+  ledger: Pick<Ledger, 'status'>,
+  from: number,
+  last: UsageBatch | undefined,
+): Promise<boolean> {
+  if (from > 1 || last === undefined) return false
+  const { entries, observations = [] } = last
+  const times = [...entries.map(({ hour }) => hour), ...observations.map(({ receivedAt }) => receivedAt)]
+  const first = times.reduce((one, other) => Math.min(one, other), Number.POSITIVE_INFINITY)
+  // Whose role only records may not read it: then it is told as lost, which is the safe side.
+  const { closedThrough = 0 } = (await ledger.status().catch(() => undefined)) ?? {}
+  return closedThrough - first > WRITERS_KEPT - DAY
+}
+
+const DAY = 24 * HOUR
 
 /** How many notes of losses are looked through for the same one: as many as processes may see one failover. */
 const MOST_NOTES = 1000

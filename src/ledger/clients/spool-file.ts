@@ -8,6 +8,7 @@ import { nodeSqlite } from '../sqlite/node-sqlite.ts'
 import { OpenFiles } from '../sqlite/open-files.ts'
 import { refusePlace } from '../sqlite/place.ts'
 import { makePrivateFile, warnOfOthers } from '../sqlite/private-file.ts'
+import type { LostBatches } from './lost-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
 /** How many of the batches that the ledger has are kept at most, and how many bytes of them: what it loses is still here. */
@@ -68,6 +69,10 @@ export class SpoolFile {
         ) STRICT;
         CREATE TABLE IF NOT EXISTS renamed ( -- writers whose batches from a sequence on have another's keys, from 1 on
           writer TEXT PRIMARY KEY, before INTEGER NOT NULL, name TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE IF NOT EXISTS lost ( -- what the ledger has lost, until what is here of it is there again and told
+          writer TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, kept INTEGER NOT NULL,
+          PRIMARY KEY (writer, first)
         ) STRICT`)
       return database
     })
@@ -171,23 +176,40 @@ export class SpoolFile {
     })
   }
 
+  /** What the ledger has lost, and nobody was told yet that it is there again. */
+  lost(): LostBatches[] {
+    return this.#try('read', () => {
+      const rows = this.#database.prepare('SELECT writer, first, last, kept FROM lost ORDER BY rowid').all()
+      return rows.map(({ writer, first, last, kept }) => ({ writer, from: first, to: last, kept }) as LostBatches)
+    })
+  }
+
+  /** That was told. */
+  markHealed({ writer, from }: LostBatches): void {
+    this.#write(() => this.#run('DELETE FROM lost WHERE writer = ? AND first = ?', writer, from))
+  }
+
   /** How many of a writer's batches are here, back from one without a gap and not before another. */
   kept(writer: string, from: number, to: number): number {
     return this.#try('read', () => to - this.#firstKept(writer, from, to) + 1)
   }
 
   /** The ledger has lost these: those that are here wait again. Where some are not, they and all behind them get other keys. */
-  waitAgain(writer: string, from: number, to: number): void {
+  waitAgain({ writer, from, to, kept }: LostBatches): void {
     this.#write(() => {
+      const values = [writer, from, to, kept]
+      this.#run('INSERT OR REPLACE INTO lost (writer, first, last, kept) VALUES (?, ?, ?, ?)', ...values)
       const first = this.#firstKept(writer, from, to)
-      const here = this.#of(writer, first)
-      for (const { id, batch } of here) {
+      for (const { id, batch } of this.#of(writer, first)) {
         if (batch.sequence <= to) this.#run('DELETE FROM outcome WHERE id = ?', id)
       }
-      if (first === from) return
-      if (this.#renaming(writer) === undefined) this.#rename(writer, first)
-      else for (const one of here) this.#renameAlone(one)
+      if (first !== from) this.#renameFrom(writer, first)
     })
+  }
+
+  /** A writer's batches from this one on get other keys: the ledger does not know the writer any more. */
+  beginAnew({ writer, sequence }: UsageBatch): void {
+    this.#write(() => this.#renameFrom(writer, sequence))
   }
 
   /** Deletes what the ledger has had for long. */
@@ -230,6 +252,11 @@ export class SpoolFile {
   #rename(writer: string, from: number): void {
     this.#run('INSERT INTO renamed (writer, before, name) VALUES (?, ?, ?)', writer, from - 1, newWriterId())
     for (const { id, batch } of this.#of(writer, from)) this.#setContent(id, this.keyed(batch))
+  }
+
+  #renameFrom(writer: string, from: number): void {
+    if (this.#renaming(writer) === undefined) this.#rename(writer, from)
+    else for (const one of this.#of(writer, from)) this.#renameAlone(one)
   }
 
   #renameAlone({ id, batch }: SpooledBatch): void {

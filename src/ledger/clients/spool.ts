@@ -8,7 +8,7 @@ import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { openLoss } from '../loss.ts'
 import { checkFilePath } from '../sqlite/private-file.ts'
-import { type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
+import { isForgotten, noteHealed, noteLoss } from './lost-batches.ts'
 import { type SpooledBatch, SpoolFile } from './spool-file.ts'
 
 export interface SpoolOptions {
@@ -71,8 +71,10 @@ class Spool {
   readonly #file: SpoolFile
   /** Those that the ledger has, where the file had no room to say so. They may come twice, and count once. */
   readonly #forwarded = new Set<number>()
-  /** What the ledger has lost, until what was kept of it is there again and that is noted. */
-  #lost: LostBatches[] = []
+  /** Whether other writers are looked after already, since something was found to be lost. */
+  #lookedAfter = false
+  /** Losses of which it is noted that they are healed, where the file had no room to say so. */
+  readonly #told = new Set<string>()
   /** Those that the ledger does not know yet. */
   #unregistered: Parameters<Ledger['register']> | undefined
   #forwarding: Promise<void> = Promise.resolve()
@@ -154,6 +156,7 @@ class Spool {
       await this.#ledger.register(...this.#unregistered)
       this.#unregistered = undefined
     }
+    this.#lookedAfter = false
     if (this.#file.next(0) === undefined) await this.#look()
     for (let after = 0; ; ) {
       const next = this.#file.next(after)
@@ -161,9 +164,21 @@ class Spool {
       after = this.#forwarded.has(next.id) || (await this.#forwardOne(next)) ? next.id : 0
     }
     this.#ifThereIsRoom(() => this.#file.forget())
-    for (const lost of this.#lost) if (lost.kept > 0) await noteHealed(this.#ledger, lost)
-    this.#lost = []
+    await this.#tellHealed()
     this.#failing = false
+  }
+
+  /** All that waited is in the ledger, also what another process had found to be lost. */
+  async #tellHealed(): Promise<void> {
+    for (const lost of this.#file.lost()) {
+      const which = `${lost.writer} ${lost.from}`
+      if (lost.kept > 0 && !this.#told.has(which)) await noteHealed(this.#ledger, lost)
+      this.#told.add(which)
+      this.#ifThereIsRoom(() => {
+        this.#file.markHealed(lost)
+        this.#told.delete(which)
+      })
+    }
   }
 
   /** Returns whether those behind it are next; otherwise it is to begin anew. */
@@ -173,7 +188,9 @@ class Spool {
       await this.#ledger.append(batch)
     } catch (error) {
       if (error instanceof MissingBatchesError) {
-        await this.#miss(batch.writer, error.next, batch.sequence - 1)
+        const last = this.#file.lastsForwarded().find(({ writer }) => writer === batch.writer)
+        if (await isForgotten(this.#ledger, error.next, last)) this.#file.beginAnew(batch)
+        else await this.#miss(batch.writer, error.next, batch.sequence - 1)
         return false
       }
       if (!(error instanceof LedgerError && FOR_GOOD.has(error.code))) throw error
@@ -194,19 +211,21 @@ class Spool {
     if (last !== undefined) await this.#lookAfter(last)
   }
 
-  async #lookAfter({ writer, sequence }: UsageBatch): Promise<void> {
+  async #lookAfter(last: UsageBatch): Promise<void> {
+    const { writer, sequence } = last
     const there = await this.#ledger.lastOf(writer)
-    if (there < sequence) await this.#miss(writer, there + 1, sequence)
+    if (there >= sequence || (await isForgotten(this.#ledger, there + 1, last))) return
+    await this.#miss(writer, there + 1, sequence)
   }
 
   /** The ledger has lost batches: those that were kept wait here again, and other writers are looked after. */
   async #miss(writer: string, from: number, to: number): Promise<void> {
     const lost = { writer, from, to, kept: this.#file.kept(writer, from, to) }
     await noteLoss(this.#ledger, lost)
-    const first = this.#lost.length === 0
-    this.#lost.push(lost)
     this.#forwarded.clear()
-    this.#file.waitAgain(writer, from, to)
+    this.#file.waitAgain(lost)
+    const first = !this.#lookedAfter
+    this.#lookedAfter = true
     if (first) for (const last of this.#file.lastsForwarded()) await this.#lookAfter(last)
   }
 

@@ -5,7 +5,7 @@ import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { MissingBatchesError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
-import { type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
+import { isForgotten, type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
 import { RecentBatches } from './recent-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
@@ -121,6 +121,11 @@ export class UsageWriter {
 
   /** Puts what the ledger has lost, from this sequence on, before what waits. Where some of it is gone, all gets new keys. */
   async #miss(from: number): Promise<void> {
+    if (await isForgotten(this.#ledger, from, this.#recent.last)) {
+      this.#recent.clear()
+      this.#beginAnew()
+      return
+    }
     const [next] = this.#batches
     const { writer, sequence } = next ?? (this.#recent.last as UsageBatch)
     const to = next === undefined ? sequence : sequence - 1

@@ -158,8 +158,8 @@ export async function attribute(
       const series = shard.series.get(seriesKey(from)) as Series
       const { balance, open } = series
       if (given > 0n && balance <= 0n && open.size === 0) return { result: 0n }
-      const recorded = hoursGiven && (await recordedIn(database, series, hoursGiven))
-      const wanted = recorded === undefined ? undefined : (total: bigint) => amountOfHours(recorded, total)
+      const recorded = hoursGiven && (await recordedSince(database, series, hoursGiven))
+      const wanted = recorded && ((total: bigint) => amountOfHours(recorded, hoursGiven, total))
       const amount = takeFromBalance(shard, from, by, { accountKey, dimension }, wanted, hoursGiven?.hour)
       // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
       other.addOpenUsage({ account: to, dimension: from.dimension, hour: hourOf(by.now), amount })
@@ -172,13 +172,17 @@ export async function attribute(
   return sum
 }
 
-/** What was recorded of a series in some hours. What its shard does not know yet is a conflict with it. */
-async function recordedIn({ table }: Database, series: Series, hours: Period): Promise<bigint> {
-  const { from = 0, to = Number.MAX_SAFE_INTEGER } = hours
-  const closed = await usageOf(table, shardOf(series.account), { from, to })
+/** What was recorded of a series since a period began. What its shard does not know yet is a conflict with it. */
+async function recordedSince(
+  { table }: Database,
+  series: Series,
+  { from = 0 }: Period,
+): Promise<[hour: number, amount: bigint][]> {
+  const closed = await usageOf(table, shardOf(series.account), { from, to: Number.MAX_SAFE_INTEGER })
   const own = closed.filter(usage => seriesKey(usage) === seriesKey(series))
-  const open = [...series.open].filter(([hour]) => hour >= from && hour < to)
-  return [...own.map(({ amount }) => amount), ...open.map(([, amount]) => amount)].reduce((sum, one) => sum + one, 0n)
+  return [...own.map(({ hour, amount }): [number, bigint] => [hour, amount]), ...series.open].filter(
+    ([hour]) => hour >= from,
+  )
 }
 
 /** The hours in which a series has something held that AWS surely has not billed. */

@@ -135,8 +135,8 @@ export async function attribute(
     const held = await loadRecords(transaction, "record.state = 'held' AND record.series = $1", id)
     giveBack(held, held.records, by.now)
     await savePiece(transaction, held)
-    const recorded = hours && (await recordedIn(transaction, id, hours))
-    const wanted = recorded === undefined ? undefined : (total: bigint) => amountOfHours(recorded, total)
+    const recorded = hours && (await recordedSince(transaction, id, hours))
+    const wanted = recorded && ((total: bigint) => amountOfHours(recorded, hours, total))
     const amount = await takeFromBalance(transaction, id, by, wanted, hours?.hour)
     const [to] = await seriesIds(transaction, [{ account: customer, dimension, hour: hourOf(by.now) }])
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
@@ -260,15 +260,18 @@ async function takeFromBalance(
   return taken
 }
 
-/** What was recorded of a series in some hours. */
-async function recordedIn(
+/** What was recorded of a series in the hours from the beginning of a period on. */
+async function recordedSince(
   transaction: Transaction,
   id: number,
-  { from = 0, to = Number.MAX_SAFE_INTEGER }: Period,
-): Promise<bigint> {
-  const condition = 'series = $1 AND hour >= $2 AND hour < $3'
-  const closed = await amountIn(transaction, 'usage', condition, id, from, to)
-  return closed + (await amountIn(transaction, 'open_usage', condition, id, from, to))
+  { from = 0 }: Period,
+): Promise<[hour: number, amount: bigint][]> {
+  const rows = await transaction.all(
+    `SELECT hour, amount FROM usage WHERE series = $1 AND hour >= $2
+     UNION ALL SELECT hour, amount FROM open_usage WHERE series = $1 AND hour >= $2`,
+    ...[id, from],
+  )
+  return rows.map(({ hour, amount }) => [hour as number, BigInt(amount as bigint)])
 }
 
 async function amountIn(

@@ -3,6 +3,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { LedgerError } from '../errors.ts'
 import { HOUR, hourOf } from '../hours.ts'
 import type { AuditAction, AuditEntry, AuditNote, DecisionResult, Period } from '../ledger.ts'
+import { addAmount } from './accounting.ts'
 import { detailWithoutGroup, type NewEntry } from './audit.ts'
 import {
   addUsage,
@@ -137,8 +138,31 @@ export function hoursToAttribute(
   return { ...period, hour: Math.min(hourOf(now), (period.to ?? Number.MAX_SAFE_INTEGER) - HOUR) }
 }
 
-/** What an attribution by hours gives: what was recorded in them and not given away since, as far as it is in the balance. */
-export function amountOfHours(recorded: bigint, balance: bigint): bigint {
+/**
+ * What an attribution by hours gives: what was recorded in them and not taken away since, as far as it is in the balance.
+ *
+ * @param amounts what is recorded of the hours from the beginning of the period on, also after it: what was taken away is said
+ *   below 0 in an hour, and was of that hour and of those before, the latest first
+ */
+export function amountOfHours(
+  amounts: Iterable<readonly [hour: number, amount: bigint]>,
+  { to = Number.POSITIVE_INFINITY }: Period,
+  balance: bigint,
+): bigint {
+  const sums = new Map<number, bigint>()
+  for (const [hour, amount] of amounts) addAmount(sums, hour, amount)
+  const left: { readonly hour: number; amount: bigint }[] = []
+  for (const [hour, sum] of [...sums].sort(([one], [other]) => one - other)) {
+    let amount = sum
+    for (let last = left.at(-1); amount < 0n && last !== undefined; last = left.at(-1)) {
+      amount += last.amount
+      last.amount = amount
+      if (amount <= 0n) left.pop()
+      else amount = 0n
+    }
+    if (amount > 0n) left.push({ hour, amount })
+  }
+  const recorded = left.reduce((all, { hour, amount }) => (hour < to ? all + amount : all), 0n)
   const amount = recorded < balance ? recorded : balance
   if (amount > 0n) return amount
   throw inWrongState('Nothing that was recorded in these hours is in the balance.')

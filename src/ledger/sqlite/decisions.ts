@@ -33,7 +33,7 @@ import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Row } from './database.ts'
 import { loadRecords, loadRecordsOf, savePiece } from './piece.ts'
-import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageOf } from './series.ts'
+import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageBySpan, usageOf } from './series.ts'
 
 /** Decisions that only a person can make, each with an entry in the audit trail. */
 
@@ -118,7 +118,7 @@ export function attribute(
     const held = loadRecords(database, "record.state = 'held' AND record.series = ?", id)
     giveBack(held, held.records, by.now)
     savePiece(database, held)
-    const wanted = hours && ((total: bigint) => amountOfHours(recordedIn(database, id, hours), total))
+    const wanted = hours && ((total: bigint) => amountOfHours(recordedSince(database, id, hours), hours, total))
     const amount = takeFromBalance(database, id, by, wanted, hours?.hour)
     const to = seriesId(database, accountId(database, customer), number, hourOf(by.now))
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
@@ -222,12 +222,12 @@ function takeFromBalance(
   return taken
 }
 
-/** What was recorded of a series in some hours. */
-function recordedIn(database: Database, id: number, { from = 0, to = Number.MAX_SAFE_INTEGER }: Period): bigint {
+/** What was recorded of a series in the hours from the beginning of a period on. */
+function recordedSince(database: Database, id: number, { from = 0 }: Period): [hour: number, amount: bigint][] {
   const amounts = (['usage', 'open_usage'] as const).flatMap(table => [
-    ...usageOf(database, table, 'series = ? AND hour >= ? AND hour < ?', id, from, to),
+    ...usageBySpan(database, table, 'hour', 'series = ? AND hour >= ?', id, from),
   ])
-  return amounts.reduce((sum, [, amount]) => sum + amount, 0n)
+  return amounts.map(({ span, amount }) => [span, amount])
 }
 
 interface NamedSeries {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import { spooled } from '../../../src/ledger/clients/spool.ts'
+import { UsageWriter } from '../../../src/ledger/clients/writer.ts'
 import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
-import type { UsageBatch } from '../../../src/ledger/ledger.ts'
+import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
 import { formatAmount, MAX_AMOUNT } from '../../../src/usage/amount.ts'
 import { MAX_QUANTITY } from '../../../src/usage/dimension.ts'
 import {
@@ -16,9 +18,20 @@ import {
   NOBODY,
   REQUESTS,
   TOKENS,
+  UNIT,
   WRITER,
 } from '../scene.ts'
+import { TemporaryFolder } from '../sqlite-under-test.ts'
 import { code, type Scenario } from './scenario.ts'
+
+/** Its owner closes it. */
+const openForSpool = (ledger: Ledger) =>
+  new Proxy(ledger, {
+    get: (target, name: keyof Ledger) => {
+      const member: unknown = name === 'close' ? async () => {} : target[name]
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
 
 export function appends(name: string, scenario: Scenario): void {
   describe(`${name}: appending`, () => {
@@ -195,6 +208,29 @@ export function appends(name: string, scenario: Scenario): void {
       assert.equal((await scene.send(METERED, closing(40))).length, 1)
       await scene.ledger.prune(hour(5))
       assert.deepEqual(await recorded(0, 4), new Map())
+    })
+
+    scenario('whoever brings nothing in for more than a year is forgotten, and not taken for lost', async scene => {
+      using folder = new TemporaryFolder()
+      const spool = () => spooled(openForSpool(scene.ledger), { path: folder.file('spool') })
+      const spooling = spool()
+      const [looking, late, behind] = [scene.ledger, scene.ledger, spooling].map(ledger => new UsageWriter(ledger))
+      const use = async (writer: UsageWriter | undefined, n: number) => {
+        writer?.add(ALICE, REQUESTS.name, hour(n), UNIT, { source: 0, waiting: undefined })
+        await writer?.flush()
+      }
+      for (const writer of [looking, late, behind]) await use(writer, 0)
+      await scene.close(0)
+      const later = 401 * 24
+      await scene.close(later)
+      await looking?.look()
+      for (const writer of [looking, late, behind]) await use(writer, later + 1)
+      const another = spool()
+      await another.closeHours(closeOptions(closing(later + 1)))
+      for (const ledger of [spooling, another]) await ledger.close()
+      assert.deepEqual(await scene.ledger.audit({ actions: ['lost'] }), [])
+      const [line] = await scene.ledger.statement()
+      assert.equal(line?.recorded, 6n * UNIT)
     })
 
     scenario('a thousand series in one batch', async scene => {

@@ -186,5 +186,26 @@ export function bulkDecisions(name: string, scenario: Scenario): void {
         2n * UNIT,
       )
     })
+
+    scenario('usage of other hours is not attributed for that which was given away or written off', async scene => {
+      const give = (n: number, to?: number) =>
+        scene.ledger.attribute(NOBODY.key, 'requests', BOB, { ...BY, now: hour(n) }, { to: hour(to ?? n) })
+      const nothing = code('ERR_LEDGER_STATE')
+      await scene.use(NOBODY, REQUESTS, 0, 5)
+      assert.equal(await give(4), 5n * UNIT)
+      await scene.use(NOBODY, REQUESTS, 5, 7)
+      // It went with a period that was longer.
+      await assert.rejects(give(6, 1), nothing)
+      await scene.ledger.attribute(NOBODY.key, 'requests', ALICE, { ...BY, now: hour(6) })
+      await scene.use(NOBODY, REQUESTS, 7, 11)
+      // With all.
+      await assert.rejects(give(8, 6), nothing)
+      await scene.ledger.writeOff(NOBODY.key, 'requests', { ...BY, now: hour(8) })
+      await scene.use(NOBODY, REQUESTS, 9, 13)
+      await assert.rejects(give(10, 8), nothing)
+      assert.equal(await scene.equation(NOBODY, REQUESTS), '13 = 0 + 0 + 0 + 13')
+      assert.equal(await scene.equation(BOB, REQUESTS), '5 = 0 + 0 + 0 + 5')
+      assert.equal(await give(10), 13n * UNIT)
+    })
   })
 }
