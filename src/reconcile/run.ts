@@ -3,6 +3,7 @@ import { configurationError, show } from '../check.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { HOUR, hourOf } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { backupClosedThrough } from '../ledger/rules/audit.ts'
 import { REGION } from '../marketplace/region.ts'
 import type { PacerClock } from '../metering/pacer.ts'
 import { callsEndAt, type Span } from './coverage.ts'
@@ -170,10 +171,19 @@ async function searches(
 /** What events may prove something of, however long ago it was looked at. */
 async function doubtfulHours(ledger: ReconcilableLedger): Promise<number[]> {
   const held = await ledger.records({ state: 'held', limit: Number.MAX_SAFE_INTEGER })
-  const doubtful = held.filter(({ inDoubt, reason }) => inDoubt || reason === 'in-doubt' || reason === 'conflict')
+  const doubtful = held.filter(
+    ({ inDoubt, reason }) => inDoubt || reason === 'in-doubt' || reason === 'conflict' || reason === 'restored',
+  )
+  if (doubtful.length === 0) return []
   const oldest = doubtful.reduce((least, { hour }) => Math.min(least, hour), Number.POSITIVE_INFINITY)
-  return doubtful.length === 0 ? [] : [oldest]
+  // What a restore holds of a balance may have been billed since the backup.
+  const restores = doubtful.some(({ reason }) => reason === 'restored')
+    ? await ledger.audit({ actions: ['restore'], limit: MOST_RESTORES })
+    : []
+  return [oldest, ...restores.map(({ detail }) => backupClosedThrough(detail)).filter(Number.isFinite)]
 }
+
+const MOST_RESTORES = 100
 
 interface Tally {
   readonly settled: Record<string, number>

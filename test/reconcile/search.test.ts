@@ -13,7 +13,7 @@ import { SearchError } from '../../src/reconcile/errors.ts'
 import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { type RunOptions, runReconciliation } from '../../src/reconcile/run.ts'
 import type { SettledFinding } from '../../src/reconcile/settling.ts'
-import { type Fate, Metered, START } from './metered.ts'
+import { ACME, type Fate, Metered, START } from './metered.ts'
 import { METER } from './trail.ts'
 
 const heard = (hours: number): Fate[] => Array.from({ length: hours }, () => 'heard')
@@ -79,6 +79,18 @@ test('CloudTrail is asked of what no run has reconciled, and what it proves is s
   assert.equal((await ask(t, at, { dryRun: true, settle: true })).run.noted, 'dry-run')
   assert.ok(at.now - before < 5 * MINUTE)
   assert.equal((await at.ledger.audit({ actions: ['reconcile'] })).length, 2)
+})
+
+test('after a restore it is asked of all since the backup, reconciled or not', async t => {
+  await using at = await Metered.begin()
+  await at.meter(heard(3))
+  const entry = { account: ACME, dimension: 'tokens', hour: START + 3 * HOUR, amount: 5_000_000n }
+  await at.ledger.append({ writer: 'b'.repeat(32), sequence: 1, entries: [entry] })
+  await at.later()
+  assert.equal((await ask(t, at, { from: undefined } as never)).run.noted, 'noted')
+  await at.ledger.declareRestored({ who: 'a test', why: 'the disk died', now: at.now })
+  const { told, run } = await ask(t, at, { from: undefined } as never)
+  assert.deepEqual([told, run.asked?.from], [['restored 4'], START + 2 * HOUR])
 })
 
 test('whatever CloudTrail does with its events, it is asked at its pace, and nothing is decided wrongly', async t => {
