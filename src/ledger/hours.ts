@@ -39,3 +39,6 @@ export function spanOf(hour: number, by: Span): { from: number; to: number } {
       return { from: Date.UTC(year, month), to: Date.UTC(year, month + 1) }
   }
 }
+
+/** How long a writer is known that brings nothing in, where each that ever was would make the ledger slower. */
+export const WRITERS_KEPT = 400 * 24 * HOUR

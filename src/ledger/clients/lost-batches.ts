@@ -1,7 +1,6 @@
 import { notice } from '../../notice.ts'
-import { HOUR } from '../hours.ts'
+import { HOUR, WRITERS_KEPT } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
-import { WRITERS_KEPT } from '../rules/retention.ts'
 
 /** Batches of a writer that a ledger has acknowledged and does not have any more. */
 export interface LostBatches {

@@ -1,6 +1,7 @@
+import { WRITERS_KEPT } from '../hours.ts'
 import type { CloseOptions, CloseResult } from '../ledger.ts'
 import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
-import { DIGESTS_KEPT, WRITERS_KEPT } from '../rules/retention.ts'
+import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'

@@ -8,9 +8,6 @@ import { checkTime } from './validation.ts'
 /** How long the digests of batches are kept; the sequence that tells a repeated batch is kept for longer. */
 export const DIGESTS_KEPT = 48 * HOUR
 
-/** How long a writer is known that brings nothing in, where each that ever was would make the ledger slower. */
-export const WRITERS_KEPT = 400 * 24 * HOUR
-
 /** How long after an hour its records stay at least: as long as AWS takes it. */
 const PRUNED_AFTER = 24 * HOUR
 
