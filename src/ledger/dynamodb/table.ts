@@ -69,6 +69,9 @@ export interface TableOptions {
   readonly retryTimeout: number
 }
 
+/** More items than a page of 1 MB has: it is as if nobody said how many. DynamoDB fails over a number above 2^31. */
+const LARGEST_PAGE = 1_000_000
+
 /** How many items one request of its kind may have. */
 const KEYS_PER_READ = 100
 const KEYS_PER_DELETE = 25
@@ -194,7 +197,7 @@ export class Table {
           ScanIndexForward: !newestFirst,
           KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
           ExpressionAttributeValues: { ':pk': { S: pk }, ':from': { S: from }, ':to': { S: to } },
-          ...(pageSize < Number.POSITIVE_INFINITY && { Limit: Math.min(left, pageSize) }),
+          ...(pageSize <= LARGEST_PAGE && { Limit: Math.min(left, pageSize) }),
           ...(start !== undefined && { ExclusiveStartKey: start }),
         }),
       )

@@ -215,6 +215,10 @@ export function questions(name: string, scenario: Scenario): void {
           ...{ attempts: 1, inDoubt: false, lastAnswer: 'metered', meteringRecordId: 'id-1' },
         },
       )
+      // As many as there are, of a period, too.
+      const all = await ledger.records({ limit: Number.MAX_SAFE_INTEGER })
+      assert.deepEqual(await ledger.records({ from: 0, to: hour(100), limit: Number.MAX_SAFE_INTEGER }), all)
+      assert.deepEqual(all, await ledger.records({ limit: 1000 }))
     })
 
     scenario('records by their ids', async scene => {
