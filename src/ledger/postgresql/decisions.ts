@@ -6,12 +6,10 @@ import { addAmount } from '../rules/accounting.ts'
 import {
   type AboutRecord,
   addUsage as addToSeries,
-  attempt,
   checkAttribution,
   type Decided,
   decideRecord,
   giveBack,
-  noSuchRecord,
   noSuchUsage,
   refused,
   takeBalance,
@@ -29,6 +27,7 @@ import {
   undoneBy,
   undoRecord,
 } from '../rules/undo.ts'
+import { attemptEach } from '../sql/decisions.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { PieceRecord } from '../sql/piece-rows.ts'
 import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
@@ -93,14 +92,7 @@ async function changeSome<Wanted extends AboutRecord>(
   await lockLedger(transaction)
   const ids = some.map(({ recordId }) => recordId).filter(isRecordId)
   const piece = await loadRecords(transaction, 'record.id = ANY($1::bigint[]) ORDER BY record.id', ids)
-  const work = await begin(transaction, piece)
-  const attempts = some.map(one =>
-    attempt(() => {
-      const record = isRecordId(one.recordId) ? piece.record(one.recordId) : undefined
-      if (record === undefined) throw noSuchRecord(one.recordId)
-      return { ...work(one, record), series: record.series, recordId: one.recordId, why: one.why ?? by.why }
-    }),
-  )
+  const attempts = attemptEach(piece, some, by, await begin(transaction, piece))
   await savePiece(transaction, piece)
   const done = attempts.flatMap(one => ('done' in one ? [one.done] : []))
   const recorded = new Map<number, bigint>()

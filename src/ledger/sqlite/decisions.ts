@@ -10,7 +10,6 @@ import {
   type Decided,
   decideRecord,
   giveBack,
-  noSuchRecord,
   noSuchUsage,
   takeBalance,
 } from '../rules/decisions.ts'
@@ -27,6 +26,7 @@ import {
   undoneBy,
   undoRecord,
 } from '../rules/undo.ts'
+import { attemptEach } from '../sql/decisions.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { PieceRecord } from '../sql/piece-rows.ts'
 import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
@@ -85,14 +85,7 @@ function changeSome<Wanted extends AboutRecord>(
       .filter(isRecordId)
       .map(Number),
   )
-  const work = begin(piece)
-  const attempts = some.map(one =>
-    attempt(() => {
-      const record = isRecordId(one.recordId) ? piece.record(one.recordId) : undefined
-      if (record === undefined) throw noSuchRecord(one.recordId)
-      return { ...work(one, record), series: record.series, recordId: one.recordId, why: one.why ?? by.why }
-    }),
-  )
+  const attempts = attemptEach(piece, some, by, begin(piece))
   savePiece(database, piece)
   const done = attempts.flatMap(one => ('done' in one ? [one.done] : []))
   const entries = done.map(({ series, recorded, ...decided }) => {
