@@ -1,4 +1,4 @@
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { DAY, MINUTE } from '../ledger/hours.ts'
 import type { Agreement, AgreementNews, AgreementResult, Ledger } from '../ledger/ledger.ts'
 import { type AgreementEvent, readAgreementEvent } from '../marketplace/agreement-events.ts'
 import { type CustomerAccount, customerAccount, licenceId } from '../usage/account.ts'
@@ -130,7 +130,7 @@ async function knownAccount(ledger: Ledger, name: CustomerAccount): Promise<Cust
 }
 
 /** A licence that follows another begins at the latest so long after it, in milliseconds. */
-const FOLLOWS_WITHIN = 24 * HOUR
+const FOLLOWS_WITHIN = DAY
 
 /**
  * A renewed agreement may come with another licence, and no event says whom the seller calls so: the tenant of one that

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger, Period, StatementLine } from '../ledger/ledger.ts'
+import { newGroup } from '../ledger/rules/audit.ts'
 import { accountName } from '../text/account.ts'
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import { findAccount, namedCustomer } from './account.ts'
 import { addBulk, type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
-import { newGroup, undoText } from './decide-records.ts'
+import { undoText } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
 import {

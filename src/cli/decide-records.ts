@@ -1,14 +1,11 @@
-import { randomBytes } from 'node:crypto'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
+import { newGroup } from '../ledger/rules/audit.ts'
 import { checkDecision } from '../ledger/rules/decisions.ts'
 import { type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
 import { readDimensions } from './dimensions.ts'
 import { type NoteOptions, noteOf } from './options.ts'
 import { print, screen } from './output.ts'
 import { decisionsText, type Planned } from './report/decisions.ts'
-
-/** By which all that a command does is found in the audit trail, and undone. */
-export const newGroup = (): string => randomBytes(5).toString('hex')
 
 /** How to take back what a command has done. */
 export const undoText = (group: string): string =>

@@ -1,4 +1,4 @@
-import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
+import { DAY, HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
 import { CommandLineError } from './errors.ts'
 
 /** Whole hours: from the first millisecond of one up to, but not with, the first of another. */
@@ -12,7 +12,6 @@ interface Span {
   readonly end: number
 }
 
-const DAY = 24 * HOUR
 const BACK = { m: MINUTE, h: HOUR, d: DAY, w: 7 * DAY }
 
 export const TIME_HELP = '2026-11, 2026-11-21, 2026-11-21T09, 2026-11-21T09:30Z (UTC), or 24h, 7d (ago)'

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { Ledger } from '../ledger/ledger.ts'
+import { newGroup } from '../ledger/rules/audit.ts'
 import { accountName } from '../text/account.ts'
 import type { Account } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
@@ -14,7 +15,7 @@ import {
   confirmation,
   recordsMeant,
 } from './choice.ts'
-import { decideRecords, newGroup, planned, undoText } from './decide-records.ts'
+import { decideRecords, planned, undoText } from './decide-records.ts'
 import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'

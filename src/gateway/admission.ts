@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY, HOUR } from '../ledger/hours.ts'
 import type { Observation } from '../ledger/ledger.ts'
 import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { Quota } from '../metering/supply.ts'
@@ -13,7 +13,6 @@ export const DEFAULT_LIMITS = { customers: 10_000, series: 200_000 } as const
 /** So many times as many series are taken at all: each stays in the ledger for weeks. */
 const MOST_SERIES = 2
 
-const DAY = 24 * HOUR
 /** So long is a customer new to a sender that may bill some only. */
 const GRACE = HOUR
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { isForgotten, noteHealed, noteLoss } from '../ledger/clients/lost-batches.ts'
+import { firstMissing, isForgotten, noteHealed, noteLoss } from '../ledger/clients/lost-batches.ts'
 import { RecentBatches } from '../ledger/clients/recent-batches.ts'
 import { newWriterId } from '../ledger/clients/writer-id.ts'
 import { LedgerError, MissingBatchesError } from '../ledger/errors.ts'
@@ -62,8 +62,8 @@ export class ObservationWriter {
   async #look(): Promise<void> {
     const { last } = this.#recent
     if (last === undefined) return
-    const there = await this.#ledger.lastOf(last.writer)
-    if (there < last.sequence) await this.#heal(there + 1)
+    const missing = await firstMissing(this.#ledger, last)
+    if (missing !== undefined) await this.#heal(missing)
   }
 
   /** Brings in again those from a sequence on. Where some of them are gone, which deltas then are lost with, under new keys. */

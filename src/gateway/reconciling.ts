@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { LedgerError } from '../ledger/errors.ts'
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { DAY, HOUR, MINUTE } from '../ledger/hours.ts'
 import type { AuditEntry } from '../ledger/ledger.ts'
 import type { ReconciliationReport } from '../metering/reporter.ts'
 import type { Span } from '../reconcile/coverage.ts'
@@ -33,9 +33,9 @@ const LOOK = 15 * MINUTE
 /** A run of which nothing was noted by then has failed, and is tried again; later where that is seldom. */
 const PATIENCE = 3 * HOUR
 /** What is looked at once: a ledger in a file answers at once, and others have their turn between hours. */
-const PIECE = 24 * HOUR
+const PIECE = DAY
 /** How far back the first run looks. */
-const FIRST = 7 * 24 * HOUR
+const FIRST = 7 * DAY
 
 /**
  * Holds the ledger against CloudTrail every so often, of hours that AWS takes no more usage of. Any number of replicas

@@ -3,6 +3,7 @@
 export const SECOND = 1000
 export const MINUTE = 60 * SECOND
 export const HOUR = 60 * MINUTE
+export const DAY = 24 * HOUR
 
 /** The first millisecond of the hour that holds `time`. */
 export function hourOf(time: number): number {
@@ -20,7 +21,7 @@ export function wholeSecond(time: number): number {
  */
 export function windowClosesAt(hour: number): number {
   const date = new Date(hour)
-  return Math.min(hour + 24 * HOUR, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))
+  return Math.min(hour + DAY, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))
 }
 
 /** What a statement is divided by, in UTC. */
@@ -41,4 +42,4 @@ export function spanOf(hour: number, by: Span): { from: number; to: number } {
 }
 
 /** How long a writer is known that brings nothing in, where each that ever was would make the ledger slower. */
-export const WRITERS_KEPT = 400 * 24 * HOUR
+export const WRITERS_KEPT = 400 * DAY

@@ -1,6 +1,6 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY, HOUR } from '../ledger/hours.ts'
 
-const LONGEST_AGO = 30 * 24 * HOUR
+const LONGEST_AGO = 30 * DAY
 
 /** What `isPlausibleEnd` takes. */
 export const PLAUSIBLE_END = 'now or in the last 30 days'

@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY } from '../ledger/hours.ts'
 import type { Ledger, LedgerStatus, NotCounted } from '../ledger/ledger.ts'
 
 /** What is wrong where others' counters are kept, so that a person has to mend it. */
@@ -61,7 +61,7 @@ export const COUNTER_ALARMS: Readonly<Record<AlarmVerdict, CounterAlarm>> = {
 export const ALARM_VERDICTS = Object.keys(COUNTER_ALARMS) as AlarmVerdict[]
 
 /** So long is an alarm shown: as long as AWS takes usage of an hour. */
-const SHOWN = 24 * HOUR
+const SHOWN = DAY
 
 /** When it was last raised, in milliseconds since the epoch. */
 export interface RecentAlarm {

@@ -1,4 +1,4 @@
-import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
+import { DAY, HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import { lastBilled, YOUNGEST_METERED } from '../ledger/last-billed.ts'
 import type {
   ClaimOptions,
@@ -123,7 +123,6 @@ const OUT_OF_BOUNDS = HOUR
 const MAX_REFUSED = 10_000
 /** How often history is looked through for what is older than the retention. */
 const PRUNE_INTERVAL = 6 * HOUR
-const DAY = 24 * HOUR
 /** How often counters are forgotten that have been silent for long. */
 const FORGET_INTERVAL = DAY
 

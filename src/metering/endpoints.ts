@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY } from '../ledger/hours.ts'
 import type { AuditEntry, AuditNote, Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { AWS, endpointName, lookUpEndpoint } from '../marketplace/endpoint.ts'
@@ -48,7 +48,7 @@ const EVERY_REGION = '*'
 /** More than there will ever be. */
 const MOST_ENTRIES = 10_000
 /** For how long it is shown that a process was refused; it notes that again in half of it. */
-const SHOWN = 24 * HOUR
+const SHOWN = DAY
 
 /** What the audit trail says of where records go: it is read again only when there is something new. */
 export class Endpoints {

@@ -1,11 +1,10 @@
 import { nearest } from '../closest-word.ts'
-import { HOUR } from '../ledger/hours.ts'
+import { DAY, HOUR } from '../ledger/hours.ts'
 import { printable } from '../text/printable.ts'
 import { distance } from '../text/time.ts'
 import type { Arrivals, Family, NamedMetric, Source } from '../usage/arrivals.ts'
 import { Pulse } from './pulse.ts'
 
-const DAY = 24 * HOUR
 /** How much of a metric's name is shown, and how many names, in characters and names. */
 const LONGEST_NAME = 100
 const MOST_NAMES = 5

@@ -1,7 +1,7 @@
 import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
 import { check, configurationError, strictObject, together } from '../check.ts'
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { DAY, HOUR, MINUTE } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
 import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
@@ -91,8 +91,6 @@ export interface ParsedOptions {
   readonly flushTimeout: number
   readonly wakeInterval: number
 }
-
-const DAY = 24 * HOUR
 
 const milliseconds = (least: number, most: number) =>
   v.pipe(

@@ -1,6 +1,5 @@
-import { HOUR, MINUTE } from '../ledger/hours.ts'
+import { DAY, HOUR, MINUTE } from '../ledger/hours.ts'
 
-const DAY = 24 * HOUR
 const WEEK = 7 * DAY
 
 /** In so many minutes something has to have come before its pauses say what is usual. */

@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY } from '../ledger/hours.ts'
 import type { AuditEntry, Ledger } from '../ledger/ledger.ts'
 
 /** What is told of records above their dimension's `alertQuantity`: they are sent, and a person looks at them. */
@@ -9,7 +9,7 @@ export const QUANTITY_ALERT = {
 }
 
 /** So long is one shown: as long as AWS takes usage of an hour. */
-const SHOWN = 24 * HOUR
+const SHOWN = DAY
 
 /** The last alert of the last day, whichever process found it. */
 export async function recentQuantityAlert(ledger: Pick<Ledger, 'audit'>, now: number): Promise<AuditEntry | undefined> {

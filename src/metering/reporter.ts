@@ -1,5 +1,5 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
-import { HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
+import { DAY, HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
 import type { HeldReason, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
@@ -150,7 +150,7 @@ export class Reporter {
     }
     if (report.notOurs > 0) {
       this.#instruments?.notOurs.add(report.notOurs, from)
-      this.#say('warn', 'not ours', NOT_OURS, 24 * HOUR)
+      this.#say('warn', 'not ours', NOT_OURS, DAY)
     }
     for (const { dimension, message } of report.twoSources) {
       this.#instruments?.twoSources.add(1, { dimension: dimension.name })

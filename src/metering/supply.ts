@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY, HOUR } from '../ledger/hours.ts'
 import { printable } from '../text/printable.ts'
 import { distance } from '../text/time.ts'
 import type { Arrivals } from '../usage/arrivals.ts'
@@ -6,7 +6,6 @@ import type { Unbillable } from '../usage/mapping.ts'
 import { type FeedFigures, Feeds, type SupplyAlarm } from './feeds.ts'
 import { Pulse } from './pulse.ts'
 
-const DAY = 24 * HOUR
 /** How many senders, and how many kinds of what was turned away, are told apart. */
 const MOST = 1000
 const OTHERS = 'others'

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
+import { DAY, HOUR, hourOf, windowClosesAt } from '../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { RESTORED } from '../ledger/rules/closing.ts'
 import { Callers } from './callers.ts'
@@ -197,6 +197,7 @@ class Matching {
   readonly #missing = new Set<string>()
   #pruned = 0
   #prunedBefore = Number.NEGATIVE_INFINITY
+  /** Of which the ledger has records at all, sent or not. */
   readonly #regions = new Set<string>()
 
   constructor(
@@ -228,7 +229,7 @@ class Matching {
     this.#prunedBefore = await prunedBefore(this.#ledger)
     const { span } = this.#coverage
     // AWS takes usage of a day: what was called first may be of an hour before.
-    const within = span && { from: Math.max(hourOf(span.from) - 24 * HOUR, first), to: Math.min(span.to + 1, end) }
+    const within = span && { from: Math.max(hourOf(span.from) - DAY, first), to: Math.min(span.to + 1, end) }
     for (const region of within === undefined ? [] : this.#coverage.regionNames) {
       const stretch = this.#coverage.stretch(region, within as Span)
       if (stretch !== undefined) this.#stretches.set(region, { ...stretch, verdicts: new Map() })
@@ -521,7 +522,7 @@ export function decisionOf(
     const more = proof.by.length > MOST_TOLD ? `; and ${proof.by.length - MOST_TOLD} more` : ''
     return { decision: proof.decision, why: proof.by.slice(0, MOST_TOLD).map(told).join('; ') + more }
   }
-  const isLate = (hour: number) => Math.min(now, searchedTo) >= windowClosesAt(hour) + 24 * HOUR
+  const isLate = (hour: number) => Math.min(now, searchedTo) >= windowClosesAt(hour) + DAY
   if (restored !== undefined) {
     const { rest, billed } = restored
     if (!settleAbsent || rest === undefined || !isLate(hourOf(rest.hours.to))) return undefined

@@ -1,4 +1,4 @@
-import { HOUR } from '../ledger/hours.ts'
+import { DAY, HOUR } from '../ledger/hours.ts'
 import { printable } from '../text/printable.ts'
 import { iso, shortTime } from '../text/time.ts'
 import type { Span } from './coverage.ts'
@@ -53,7 +53,7 @@ export function reconcileCommand(region: string, { from, to }: Span, space = ' '
 }
 
 /** So long is something that was found a warning: a person comes back from a weekend. */
-const SHOWN = 7 * 24 * HOUR
+const SHOWN = 7 * DAY
 
 /** The regions in which runs have lately found what a person has to look at. */
 export function recentFindings(regions: readonly ReconciledRegion[], now: number): Required<ReconciledRegion>[] {

@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { configurationError, show } from '../check.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { HOUR, hourOf } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { backupClosedThrough } from '../ledger/rules/audit.ts'
+import { backupClosedThrough, newGroup } from '../ledger/rules/audit.ts'
 import { REGION } from '../marketplace/region.ts'
 import type { PacerClock } from '../metering/pacer.ts'
 import { callsEndAt, type Span } from './coverage.ts'
@@ -100,7 +99,7 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
     if (finding.reconciled) tally(regions, finding)
     onFinding(finding)
   }
-  const group = randomBytes(5).toString('hex')
+  const group = newGroup()
   const settling = new Settling(ledger, { who, why: '', now, group }, report)
   const found = await reconcile(ledger, {
     ...{ events: asked?.sources ?? sourcesOf(events as readonly (string | EventSource)[]), callers },

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HOUR, hourOf, SECOND, wholeSecond } from '../ledger/hours.ts'
+import { DAY, HOUR, hourOf, SECOND, wholeSecond } from '../ledger/hours.ts'
 import { backoff } from '../metering/backoff.ts'
 import { describe, type Fault, faultOf } from '../metering/faults.ts'
 import { Pacer, type PacerClock } from '../metering/pacer.ts'
@@ -11,7 +11,7 @@ import type { EventSink, EventSource } from './event-source.ts'
 import type { CloudTrailClient, LookupRequest } from './search-client.ts'
 
 /** CloudTrail's event history has 90 days; of the last hour of them events go while they are asked for. */
-export const HISTORY = 90 * 24 * HOUR - HOUR
+export const HISTORY = 90 * DAY - HOUR
 /** Events are there after about 15 minutes, as far as AWS can: what is younger than four times that is not relied on. */
 export const DELAY = HOUR
 
@@ -26,7 +26,7 @@ export function searchableUntil(now: number): number {
 const REQUESTS_PER_SECOND = 2
 const PAGE = 50
 /** So much is asked for at once: where CloudTrail fails in the middle, all but this is searched. */
-const SLICE = 24 * HOUR
+const SLICE = DAY
 /** How often the same is asked for, where AWS throttles or fails: for one to three minutes. */
 const MOST_ATTEMPTS = 10
 /** The same, where nothing was ever answered: the region or the way to it is wrong, as a rule. */

@@ -1,4 +1,5 @@
 import type { HeldReason } from '../ledger/ledger.ts'
+import { lines } from './lines.ts'
 
 export interface HeldAdvice {
   /** What it means, in lines that fit a narrow terminal. */
@@ -11,7 +12,6 @@ export interface HeldAdvice {
 
 const IN_THE_BALANCE = 'It is in the balance again and goes out with the next hour that is closed.'
 
-const lines = (...texts: string[]) => texts.join('\n')
 const settleAs = (when: string, outcome: 'billed' | 'not-billed') =>
   [when, `settle <id> --${outcome} --why "…"`] as const
 const release = (when: string) => [when, 'release <id> --why "…"'] as const

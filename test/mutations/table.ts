@@ -356,8 +356,8 @@ export const MUTATIONS: readonly Mutation[] = [
     sin: 'AWS closes a month at 06:00 UTC on the 1st, whatever the 24 hours say',
     edits: edit(
       'ledger/hours.ts',
-      'return Math.min(hour + 24 * HOUR, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))',
-      'return date.getTime() + 24 * HOUR',
+      'return Math.min(hour + DAY, Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1, 6))',
+      'return date.getTime() + DAY',
     ),
     caughtBy: [OUTAGES, CONFORMANCE],
   },

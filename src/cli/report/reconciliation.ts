@@ -5,6 +5,7 @@ import type { Run } from '../../reconcile/run.ts'
 import type { SettledFinding } from '../../reconcile/settling.ts'
 import { accountLabel } from '../../text/account.ts'
 import { csv } from '../../text/csv.ts'
+import { lines } from '../../text/lines.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
@@ -25,8 +26,6 @@ interface Words {
   /** What it means and what to do, in lines that fit a narrow terminal. */
   readonly means: string
 }
-
-const lines = (...texts: string[]) => texts.join('\n')
 
 /** In the order in which a person has to look. */
 const VERDICTS: Readonly<Record<Verdict, Words>> = {

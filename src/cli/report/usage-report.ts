@@ -1,6 +1,7 @@
 import type { UsageComparison, UsageFinding } from '../../reconcile/usage-report/compare.ts'
 import type { UsageVerdict } from '../../reconcile/usage-report/usage-verdict.ts'
 import { csv, csvDay } from '../../text/csv.ts'
+import { lines } from '../../text/lines.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
@@ -14,8 +15,6 @@ export interface UsageReport {
 /** What nothing that is known explains. */
 export const isUnexplained = ({ verdict }: Pick<UsageFinding, 'verdict'>): boolean =>
   verdict === 'less' || verdict === 'more'
-
-const lines = (...texts: string[]) => texts.join('\n')
 
 /** In the order in which a person has to look. */
 const VERDICTS: Readonly<Record<UsageVerdict, { readonly title: string; readonly means: string }>> = {

@@ -1,7 +1,7 @@
 import type { Address } from '../../gateway/config/values.ts'
 import type { GatewayConfig, References } from '../../gateway/config.ts'
 import type { ListenOptions, ServingOptions } from '../../gateway/options.ts'
-import { HOUR } from '../../ledger/hours.ts'
+import { DAY } from '../../ledger/hours.ts'
 import type { UsageOptions } from '../../usage/options.ts'
 
 /** What a configuration file says, as the gateway takes it. */
@@ -22,7 +22,7 @@ export function gatewayOptions(
   return {
     ...usage,
     ...(metering as Defined<typeof metering>),
-    ...(retention !== undefined && { retentionDays: retention / (24 * HOUR) }),
+    ...(retention !== undefined && { retentionDays: retention / DAY }),
     ...{ region, statusPage, ...(events !== undefined && { events }) },
     ...(reconcile !== undefined && { reconcile: reconcile as Defined<typeof reconcile> }),
     ...(senders !== undefined && { senders }),

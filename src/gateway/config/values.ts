@@ -1,9 +1,9 @@
 import * as v from 'valibot'
-import { HOUR, MINUTE, SECOND } from '../../ledger/hours.ts'
+import { DAY, HOUR, MINUTE, SECOND } from '../../ledger/hours.ts'
 
 /** Values of the configuration file that YAML has no type for. Each is a text that says its unit itself. */
 
-const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: 24 * HOUR }
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: DAY }
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {

@@ -1,4 +1,4 @@
-import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
+import { DAY, HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
 import type { AuditEntry, LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
@@ -189,7 +189,7 @@ function aboveAlert({ now, quantityAlert }: HeadlineFacts): Finding | undefined 
 }
 
 /** So long is it shown what was turned away: as long as AWS takes usage of an hour. */
-const SHOWN = 24 * HOUR
+const SHOWN = DAY
 /** What was turned away of who knows whom, such as somebody who tries ports. */
 const SHOWN_OF_STRANGERS = HOUR
 /** So many failed logins are more than somebody's who looks at the page. */

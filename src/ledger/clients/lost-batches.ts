@@ -1,5 +1,5 @@
 import { notice } from '../../notice.ts'
-import { HOUR, WRITERS_KEPT } from '../hours.ts'
+import { DAY, WRITERS_KEPT } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 
 /** Batches of a writer that a ledger has acknowledged and does not have any more. */
@@ -10,6 +10,15 @@ export interface LostBatches {
   readonly to: number
   /** How many of them are still here, to be brought in again. */
   readonly kept: number
+}
+
+/** The first batch of a writer that a ledger misses, up to the last that it had acknowledged. */
+export async function firstMissing(
+  ledger: Pick<Ledger, 'lastOf'>,
+  { writer, sequence }: UsageBatch,
+): Promise<number | undefined> {
+  const there = await ledger.lastOf(writer)
+  return there < sequence ? there + 1 : undefined
 }
 
 /**
@@ -32,8 +41,6 @@ export async function isForgotten(
   const { closedThrough = 0 } = (await ledger.status().catch(() => undefined)) ?? {}
   return closedThrough - first > WRITERS_KEPT - DAY
 }
-
-const DAY = 24 * HOUR
 
 /** How many notes of losses are looked through for the same one: as many as processes may see one failover. */
 const MOST_NOTES = 1000

@@ -8,7 +8,7 @@ import { SECOND } from '../hours.ts'
 import type { Ledger, UsageBatch } from '../ledger.ts'
 import { openLoss } from '../loss.ts'
 import { checkFilePath } from '../sqlite/private-file.ts'
-import { isForgotten, noteHealed, noteLoss } from './lost-batches.ts'
+import { firstMissing, isForgotten, noteHealed, noteLoss } from './lost-batches.ts'
 import { type SpooledBatch, SpoolFile } from './spool-file.ts'
 
 export interface SpoolOptions {
@@ -212,10 +212,9 @@ class Spool {
   }
 
   async #lookAfter(last: UsageBatch): Promise<void> {
-    const { writer, sequence } = last
-    const there = await this.#ledger.lastOf(writer)
-    if (there >= sequence || (await isForgotten(this.#ledger, there + 1, last))) return
-    await this.#miss(writer, there + 1, sequence)
+    const missing = await firstMissing(this.#ledger, last)
+    if (missing === undefined || (await isForgotten(this.#ledger, missing, last))) return
+    await this.#miss(last.writer, missing, last.sequence)
   }
 
   /** The ledger has lost batches: those that were kept wait here again, and other writers are looked after. */

@@ -5,7 +5,7 @@ import type { Tally, WaitingUsage } from '../../usage/customer.ts'
 import { MissingBatchesError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
-import { isForgotten, type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
+import { firstMissing, isForgotten, type LostBatches, noteHealed, noteLoss } from './lost-batches.ts'
 import { RecentBatches } from './recent-batches.ts'
 import { newWriterId } from './writer-id.ts'
 
@@ -113,9 +113,9 @@ export class UsageWriter {
   async #look(): Promise<void> {
     const { last } = this.#recent
     if (last === undefined) return
-    const there = await this.#ledger.lastOf(last.writer)
-    if (there >= last.sequence) return
-    await this.#miss(there + 1)
+    const missing = await firstMissing(this.#ledger, last)
+    if (missing === undefined) return
+    await this.#miss(missing)
     await this.#flush()
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { HOUR, SECOND } from '../hours.ts'
+import { SECOND, WRITERS_KEPT } from '../hours.ts'
 import type { Observation, UsageBatch } from '../ledger.ts'
 import { addAmount } from '../rules/accounting.ts'
 import { checkObservations } from '../rules/counters/index.ts'
@@ -16,15 +16,12 @@ const SMALL_BODY = 400
 /** How much of a larger body one item has. */
 const CHUNK = 350 * 1024
 
-/** How long the key of a batch is known at least. */
-const KEYS_KEPT = 400 * 24 * HOUR
-
 /**
  * How long the last batch of a writer is remembered without looking: a table that is restored under this process is away
  * for longer. And from when on again, since its key is not known for ever.
  */
 const TRUSTED = 10 * SECOND
-const TRUSTED_AGAIN = KEYS_KEPT / 2
+const TRUSTED_AGAIN = WRITERS_KEPT / 2
 
 /**
  * The journal: new items for each batch, so that no writer waits for another. What a batch needs is written before;
@@ -55,7 +52,7 @@ export class Journal {
     const bodies = header.chunks === 0 ? { body } : await this.#putBody(header, body)
     const { clock, table } = this.#database
     const written = await table.write(`append batch ${sequence}`, [
-      { put: keyOf(batch), over: undefined, data: header.digest, expires: clock.now() + KEYS_KEPT },
+      { put: keyOf(batch), over: undefined, data: header.digest, expires: clock.now() + WRITERS_KEPT },
       {
         put: placeOfBatch(writer, sequence, header.unattributedAmounts.length > 0),
         ...{ over: undefined, data: header, ...bodies },

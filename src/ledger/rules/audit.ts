@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash, type Hash, randomBytes } from 'node:crypto'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
@@ -101,6 +101,9 @@ export function chain(
 
 /** What is said at the end of an entry's detail of those that were done together with it. */
 const GROUP = /(?:^|; )group ([0-9a-f]+)$/
+
+/** By which all that one command does is found in the audit trail, and undone. */
+export const newGroup = (): string => randomBytes(5).toString('hex')
 
 /** The group that an entry says, if any. */
 export const groupOf = ({ detail }: Pick<AuditEntry, 'detail'>): string | undefined => GROUP.exec(detail ?? '')?.[1]

@@ -1,5 +1,5 @@
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
-import { HOUR, hourOf, SECOND, windowClosesAt } from '../hours.ts'
+import { DAY, HOUR, hourOf, SECOND, windowClosesAt } from '../hours.ts'
 import type { AgreementNews, AgreementOptions, CloseOptions, HeldReason } from '../ledger.ts'
 import { type BookedAgreement, endOf, type RecordTime } from './agreement.ts'
 import { probeIsDue } from './subscription.ts'
@@ -40,7 +40,7 @@ export function finalHours(
 
 /** The first hour that AWS may still take from a restored ledger. */
 export function firstAfterRestore(closed: number, now: number): number {
-  return Math.max(closed + HOUR, hourOf(now) - 24 * HOUR)
+  return Math.max(closed + HOUR, hourOf(now) - DAY)
 }
 
 /**
@@ -104,7 +104,7 @@ export function termsToClose(hour: number, closed: number, options: CloseOptions
  */
 export function idleHours(hour: number, closed: number, options: CloseOptions): Terms[] {
   if (options.zeroQuantityRecords !== true || hour <= closed) return []
-  const first = closed === Number.NEGATIVE_INFINITY ? hour - HOUR : Math.max(closed, hourOf(options.now) - 24 * HOUR)
+  const first = closed === Number.NEGATIVE_INFINITY ? hour - HOUR : Math.max(closed, hourOf(options.now) - DAY)
   const hours = Array.from({ length: Math.max(0, (hour - first) / HOUR) }, (_, index) => first + index * HOUR)
   return hours.map(idle => closingTerms(idle, options)).filter(terms => windowEnd(terms) > options.now)
 }

@@ -2,7 +2,7 @@ import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { LedgerError } from '../errors.ts'
-import { HOUR, hourOf, MINUTE, SECOND } from '../hours.ts'
+import { DAY, HOUR, hourOf, MINUTE, SECOND } from '../hours.ts'
 import type {
   AgreementNews,
   AgreementOptions,
@@ -101,7 +101,7 @@ export interface NewRecord extends RecordTime {
 /** No wait is longer than an hour; what seems to be is from a clock that was ahead. */
 export const LONGEST_PAUSE = HOUR
 /** How far ahead a record may be that AWS may have taken, so that it can be asked again when its time comes. */
-export const FARTHEST_AHEAD = 24 * HOUR
+export const FARTHEST_AHEAD = DAY
 
 const waits = (until: number, now: number): boolean => until > now && until <= now + LONGEST_PAUSE
 

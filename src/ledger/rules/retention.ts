@@ -1,4 +1,4 @@
-import { HOUR } from '../hours.ts'
+import { DAY, HOUR } from '../hours.ts'
 import { lastBilled } from '../last-billed.ts'
 import type { RecordEntry } from '../ledger.ts'
 import { checkTime } from './validation.ts'
@@ -9,7 +9,7 @@ import { checkTime } from './validation.ts'
 export const DIGESTS_KEPT = 48 * HOUR
 
 /** How long after an hour its records stay at least: as long as AWS takes it. */
-const PRUNED_AFTER = 24 * HOUR
+const PRUNED_AFTER = DAY
 
 /**
  * The hour before which records may be deleted: `wanted`, or an earlier one.

@@ -1,4 +1,4 @@
-import { HOUR, hourOf } from '../hours.ts'
+import { DAY, HOUR, hourOf } from '../hours.ts'
 
 /**
  * Customers that AWS says are not subscribed, in one place for every engine. Each hour's record asks AWS again, and is
@@ -19,7 +19,7 @@ export const SUBSCRIBED: Blocking = { blockedAt: null, probeAt: null, probeDelay
 
 /** It is probed after an hour, then after twice as long each time, up to a day. */
 const FIRST_PROBE_DELAY = HOUR
-const LAST_PROBE_DELAY = 24 * HOUR
+const LAST_PROBE_DELAY = DAY
 
 /** After AWS said that it is not subscribed. */
 export function block(before: Blocking, now: number): Blocking {

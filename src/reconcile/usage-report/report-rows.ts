@@ -1,4 +1,4 @@
-import { HOUR } from '../../ledger/hours.ts'
+import { DAY } from '../../ledger/hours.ts'
 import { UsageReportError } from '../errors.ts'
 import { eventTime } from '../event-time.ts'
 import { cellText, columnOf, headerText } from './csv-rows.ts'
@@ -32,7 +32,6 @@ export interface ReportedSum {
 }
 
 export const TAKEN_BACK = 2
-export const DAY = 24 * HOUR
 
 const RANKS: { readonly [type: string]: ReportRow['rank'] } = { INSERT: 0, UPDATE: 1, DELETE: TAKEN_BACK }
 

@@ -1,4 +1,4 @@
-import { HOUR } from '../../hours.ts'
+import { DAY, HOUR } from '../../hours.ts'
 import type { StreamStart, StreamState } from './evidence.ts'
 import { heardAt } from './heard.ts'
 import type { CounterState } from './state.ts'
@@ -8,8 +8,6 @@ import type { CounterState } from './state.ts'
  * those that speak and not all that ever spoke. What is forgotten and speaks again is not known from what is new. So
  * what is left behind is enough to tell where something may have been forgotten: there it is held.
  */
-
-const DAY = 24 * HOUR
 
 /**
  * How long a counter is kept that says when it began, or a gauge, in milliseconds: much longer than AWS takes usage and
