@@ -37,6 +37,7 @@ const ACTIONS = Object.keys({
     endpoint: 0,
     'above-alert': 0,
     adjust: 0,
+    entitlement: 0,
   },
   ...{ 'set-aside': 0, baseline: 0, 'old-counter': 0, 'too-late': 0, conflict: 0, gap: 0, 'shared-identity': 0 },
   ...{ 'sent-twice': 0, 'moving-start': 0, 'clock-ahead': 0, 'out-of-range': 0 },

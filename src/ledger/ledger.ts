@@ -7,7 +7,7 @@ import type { Stream } from './rules/counters/evidence.ts'
 /**
  * What a ledger keeps for each series (an account and a dimension), exact at every instant:
  *
- *     recorded = metered + pending + held + balance
+ *     recorded = included + metered + pending + held + balance
  *
  * Amounts are integers in millionths of the dimension's base unit (a second, a byte, a count). Times are
  * milliseconds since the epoch, an hour is its first millisecond. A ledger never reads the time: `now` is given.
@@ -58,6 +58,25 @@ export interface Ledger {
   noteAgreement(customer: CustomerAccount, news: AgreementNews, options: AgreementOptions): Promise<AgreementResult>
   /** The agreements that are known, in the order in which their customers came. */
   agreements(query?: AgreementsQuery): Promise<Agreement[]>
+
+  /**
+   * Says which of a product's dimensions contracts include quantities of. It holds, for whoever closes hours, until it is
+   * said anew: a dimension that is left out has none any more.
+   *
+   * @param product a product code, or the label of what has licences
+   */
+  registerIncluded(product: string, included: Readonly<Record<string, Included>>, by: AuditNote): Promise<void>
+  /** What is registered so, of all products, in the order of their names. */
+  included(): Promise<IncludedDimension[]>
+  /**
+   * Takes in what customers' contracts include. The same news again changes nothing, and what is older than what is
+   * known of a customer says nothing.
+   *
+   * @returns of how many customers and dimensions it was new
+   */
+  noteEntitlements(product: string, news: EntitlementNews, by: AuditNote): Promise<number>
+  /** What customers' contracts include, in the order in which the customers came. */
+  entitlements(query?: EntitlementsQuery): Promise<CustomerEntitlement[]>
 
   /** The lanes that have records to send at `now`, or, without any, when the next one has. */
   due(now: number): Promise<DueLanes>
@@ -309,6 +328,62 @@ export interface AgreementNews {
   readonly registration?: string
 }
 
+/** What contracts include of a dimension, and is not metered: AWS bills each unit that is. */
+export interface Included {
+  /** After which time an included quantity begins anew: with the entitlement's next term, or in it with each month by UTC. */
+  readonly per: 'term' | 'month'
+  /** The name of AWS's entitlement that says how much it is. */
+  readonly entitlement?: string
+  /** Without one: how many units of the dimension every customer has included of whom nothing else is noted. */
+  readonly quantity?: number
+  /** How long usage waits while it is not known what is included, in milliseconds, and what becomes of it then. */
+  readonly unknown: { readonly after: number; readonly outcome: 'hold' | 'meter' }
+}
+
+export interface IncludedDimension extends Included {
+  readonly product: string
+  readonly dimension: string
+  /** When it was said first, in milliseconds since the epoch. */
+  readonly since: number
+  /** Up to when it is known what AWS's entitlements are, in milliseconds since the epoch. */
+  readonly knownUntil?: number
+}
+
+/** What somebody, AWS's answer as a rule, tells of customers' entitlements. */
+export interface EntitlementNews {
+  /** When it was so, in milliseconds since the epoch. */
+  readonly at: number
+  readonly dimensions: readonly string[]
+  readonly entitlements: readonly Entitlement[]
+  /** Whether it is all of these dimensions: the others of the product's customers have none. */
+  readonly complete: boolean
+}
+
+export interface Entitlement {
+  readonly account: CustomerAccount
+  readonly dimension: string
+  /** How much is included, in millionths of the dimension's base unit. */
+  readonly amount: bigint
+  /** Up to, but not with, this instant. */
+  readonly until?: number
+}
+
+export interface EntitlementsQuery {
+  /** A customer's account key, account id, identifier or licence. */
+  readonly customer?: string
+  readonly dimension?: string
+}
+
+/** What a customer's contract includes of a dimension in one term. */
+export interface CustomerEntitlement extends Entitlement {
+  /** When the term began; undefined for one that was there before it was first heard of. */
+  readonly from?: number
+  /** What was used of it by closed hours in the last month of the term, or in all of it. */
+  readonly used: bigint
+  /** Since when that is: the beginning of a month, or of the term. */
+  readonly usedSince?: number
+}
+
 export interface AgreementResult extends CloseResult {
   /** Whether it was new. */
   readonly changed: boolean
@@ -429,6 +504,8 @@ export type HeldReason =
   | 'agreement-ended'
   /** The same AWS account has a record of its other identity, licence or product code, for the hour and dimension. */
   | 'two-identities'
+  /** What the customer's contract includes could not be found out in time. */
+  | 'entitlement-unknown'
 
 /**
  * What a person decides about a held record. `release`: it was surely not billed, its quantity goes back into the balance;
@@ -515,6 +592,8 @@ export interface StatementLine {
   readonly account: Account
   readonly dimension: Dimension
   readonly recorded: bigint
+  /** What contracts include: it is not metered. */
+  readonly included: bigint
   readonly metered: bigint
   readonly pending: bigint
   readonly held: bigint
@@ -537,6 +616,7 @@ export interface StatementSpan {
 
 /** Whole units of a dimension. */
 export interface Quantities {
+  readonly included: bigint
   readonly metered: bigint
   readonly pending: bigint
   readonly held: bigint
@@ -631,6 +711,8 @@ export type AuditAction =
   | 'finalize'
   /** Something else became known of a customer's agreement. */
   | 'agreement'
+  /** What contracts include of a dimension, or a customer's does, was said, or has changed. */
+  | 'entitlement'
   /** A dimension was registered with other terms than before. */
   | 'register'
   /** A sender's first usage of a customer. */

@@ -120,6 +120,22 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     ],
     released: lines(IN_THE_BALANCE, 'This much may pass beside the other identity once.'),
   },
+  'entitlement-unknown': {
+    means: lines(
+      'The contract of this customer includes some of it, and AWS could not be asked',
+      'how much for as long as usage waits for that. It was never sent.',
+    ),
+    commands: [
+      ['Why AWS could not be asked, and what is known:', 'doctor, entitlements'],
+      release('AWS answers again ("entitlements" says up to when it is known):'),
+      writeOff('The contract includes all of it, or you bill it in another way:'),
+    ],
+    released: lines(
+      IN_THE_BALANCE,
+      'What the contract includes is taken from it then. While AWS still cannot be',
+      'asked, it is held again.',
+    ),
+  },
   'agreement-ended': {
     means: lines(
       'The agreement ended before it could be billed, and AWS takes no more usage',

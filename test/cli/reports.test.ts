@@ -43,7 +43,7 @@ const DIMENSIONS = new Map([TOKENS, REQUESTS, GPU].map(dimension => [dimension.n
 
 const LINE: StatementLine = {
   ...{ account: ACME, dimension: TOKENS, recorded: 9_007_199_254_740_993n * MILLION + 1n },
-  ...{ metered: 9_007_199_254_740_993n * MILLION, pending: 0n, held: 0n, heldByReason: {}, balance: 1n },
+  ...{ included: 0n, metered: 9_007_199_254_740_993n * MILLION, pending: 0n, held: 0n, heldByReason: {}, balance: 1n },
 }
 
 describe('the statement', () => {

@@ -82,12 +82,12 @@ export class Books {
     this.latest = { lines, records }
     const ofSeries = Map.groupBy(records, record => `${record.account.key} ${record.dimension}`)
     const found = new Set<string>()
-    for (const { account, dimension, recorded, metered, pending, held, heldByReason, balance } of lines) {
+    for (const { account, dimension, recorded, included, metered, pending, held, heldByReason, balance } of lines) {
       const series = `${account.key} ${dimension.name}`
       found.add(series)
-      assert.equal(recorded, metered + pending + held + balance, `the equation of ${series}`)
+      assert.equal(recorded, included + metered + pending + held + balance, `the equation of ${series}`)
       assert.equal(recorded, this.recorded(account.key, dimension.name), `what was recorded of ${series}`)
-      assert.ok(metered >= 0n && pending >= 0n && held >= 0n, `a negative figure of ${series}`)
+      assert.ok(included >= 0n && metered >= 0n && pending >= 0n && held >= 0n, `a negative figure of ${series}`)
       assert.equal(sum(Object.values(heldByReason)), held, `what is held of ${series}, by reason`)
       const amount = (state: string) =>
         sum((ofSeries.get(series) ?? []).filter(one => one.state === state).map(one => BigInt(one.quantity) * one.size))
@@ -113,16 +113,16 @@ export class Books {
     const lines = await ledger.statement({ by })
     const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
     assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
-    for (const { span, recorded, metered, pending, held, balance } of lines) {
+    for (const { span, recorded, included, metered, pending, held, balance } of lines) {
       assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
       assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)
-      assert.equal(recorded, metered + pending + held + balance, `the equation of a ${by}`)
+      assert.equal(recorded, included + metered + pending + held + balance, `the equation of a ${by}`)
     }
     const ofSeries = Map.groupBy(lines, ({ account, dimension }) => `${account.key} ${dimension.name}`)
     for (const { account, dimension, span: _, heldByReason, ...figures } of all) {
       const series = `${account.key} ${dimension.name}`
       const parts = ofSeries.get(series) ?? []
-      for (const name of ['recorded', 'metered', 'pending', 'held', 'balance'] as const) {
+      for (const name of ['recorded', 'included', 'metered', 'pending', 'held', 'balance'] as const) {
         assert.equal(sum(parts.map(line => line[name])), figures[name], `${name} of ${series} by ${by}s`)
       }
       for (const [reason, amount] of Object.entries(heldByReason)) {
@@ -185,6 +185,8 @@ const READING: ReadonlySet<keyof Ledger> = new Set([
     'verifyAudit',
     'due',
     'agreements',
+    'included',
+    'entitlements',
     'close',
   ] as const),
 ])

@@ -191,13 +191,14 @@ export class Scene implements AsyncDisposable {
     return await this.settle(await this.claim(now), outcome, now)
   }
 
-  /** `recorded = metered + pending + held + balance` of a series, in base units. */
+  /** `recorded = metered + pending + held + balance` of a series, in base units, with what is included before them. */
   async equation(account: Account, dimension: Dimension, from: Ledger = this.ledger): Promise<string> {
     const lines = await from.statement({ customer: account.key, dimension: dimension.name })
     const line = lines[0]
     if (line === undefined || lines.length > 1) return `${lines.length} lines`
     const [recorded, ...parts] = [line.recorded, line.metered, line.pending, line.held, line.balance].map(formatAmount)
-    return `${recorded} = ${parts.join(' + ')}`
+    const included = line.included === 0n ? '' : `${formatAmount(line.included)} included + `
+    return `${recorded} = ${included}${parts.join(' + ')}`
   }
 
   /** A series' records, the youngest first: `hour:quantity state reason`. */

@@ -16,8 +16,8 @@ export function statementCsv(report: StatementReport): string {
     ...(by === undefined ? [] : ['from', 'to']),
     ...['kind', 'account', 'product', 'account_id', 'customer_identifier', 'license_arn'],
     ...['unattributed_reason', 'evidence', 'dimension', 'unit', 'base_unit', 'size'],
-    ...['recorded', 'metered', 'pending', 'held', 'held_for', 'balance', ...AGREEMENT_CELLS],
-    ...(by === undefined ? [] : ['metered_quantity', 'pending_quantity', 'held_quantity']),
+    ...['recorded', 'included', 'metered', 'pending', 'held', 'held_for', 'balance', ...AGREEMENT_CELLS],
+    ...(by === undefined ? [] : ['included_quantity', 'metered_quantity', 'pending_quantity', 'held_quantity']),
     ...(rateCard === undefined ? [] : ['price', 'charge', 'currency']),
   ]
   return csv(
@@ -26,8 +26,8 @@ export function statementCsv(report: StatementReport): string {
       const { span } = line
       const cells = [...csvRow(line), ...agreementCells(agreements.get(line.account.key))]
       if (span === undefined) return cells
-      const { metered, pending, held } = span.quantities
-      const quantities = [metered, pending, held].map(quantity => ({ value: String(quantity) }))
+      const { included, metered, pending, held } = span.quantities
+      const quantities = [included, metered, pending, held].map(quantity => ({ value: String(quantity) }))
       return [iso(span.from), iso(span.to), ...cells, ...quantities, ...chargeCells(line, report)]
     }),
   )
@@ -51,7 +51,8 @@ function csvRow({ account, dimension, ...figures }: StatementLine): CsvCell[] {
     ...[customer?.accountId, customer?.customerIdentifier, customer?.licenseArn],
     ...[unattributed?.reason, unattributed?.evidence],
     ...[dimension.name, dimension.unit, dimension.baseUnit, csvAmount(dimension.size)],
-    ...[csvAmount(figures.recorded), csvAmount(figures.metered), csvAmount(figures.pending)],
+    ...[csvAmount(figures.recorded), csvAmount(figures.included)],
+    ...[csvAmount(figures.metered), csvAmount(figures.pending)],
     ...[csvAmount(figures.held), reasons.join('; '), csvAmount(figures.balance)],
   ]
 }

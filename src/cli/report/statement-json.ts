@@ -63,8 +63,8 @@ export function statementJson(report: StatementReport): object {
   }
 }
 
-function quantitiesJson({ metered, pending, held }: Quantities): object {
-  return { metered: String(metered), pending: String(pending), held: String(held) }
+function quantitiesJson({ included, metered, pending, held }: Quantities): object {
+  return { included: String(included), metered: String(metered), pending: String(pending), held: String(held) }
 }
 
 function priceJson(charge: Charge | undefined): object {
@@ -83,9 +83,10 @@ export function breachesJson(lines: readonly StatementLine[]): object[] {
   }))
 }
 
-function figuresJson({ recorded, metered, pending, held, heldByReason, balance }: Figures): object {
+function figuresJson({ recorded, included, metered, pending, held, heldByReason, balance }: Figures): object {
   return {
     recorded: formatAmount(recorded),
+    included: formatAmount(included),
     metered: formatAmount(metered),
     pending: formatAmount(pending),
     held: formatAmount(held),

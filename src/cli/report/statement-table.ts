@@ -123,7 +123,7 @@ function columnsFor(
   { baseUnits = false }: StatementTableOptions,
 ): Column<Row>[] {
   const bold = (row: Row) => (row.total ? 'bold' : undefined)
-  const figure = (name: 'recorded' | 'metered' | 'pending' | 'held' | 'balance'): Column<Row> => ({
+  const figure = (name: 'recorded' | 'included' | 'metered' | 'pending' | 'held' | 'balance'): Column<Row> => ({
     title: name.toUpperCase(),
     of: ({ quantities, ...row }) => {
       const quantity = name === 'recorded' || name === 'balance' || baseUnits ? undefined : quantities?.[name]
@@ -139,7 +139,9 @@ function columnsFor(
     { title: 'CUSTOMER', of: row => row.label, format: bold },
     ...(products.size > 1 ? [{ title: 'PRODUCT', of: (row: Row) => row.product }] : []),
     ...(rows.some(row => row.licence !== '') ? [{ title: 'LICENCE', of: (row: Row) => row.licence }] : []),
-    ...(['recorded', 'metered', 'pending', 'held', 'balance'] as const).map(figure),
+    figure('recorded'),
+    ...(rows.some(row => row.included !== 0n) ? [figure('included')] : []),
+    ...(['metered', 'pending', 'held', 'balance'] as const).map(figure),
     ...(rateCard === undefined
       ? []
       : [{ title: `CHARGE ${rateCard.currency}`, of: chargeText, number: true as const, format: bold }]),

@@ -25,7 +25,10 @@ export interface StatementReport {
 }
 
 /** What is summed for a dimension. */
-export type Figures = Pick<StatementLine, 'recorded' | 'metered' | 'pending' | 'held' | 'heldByReason' | 'balance'>
+export type Figures = Pick<
+  StatementLine,
+  'recorded' | 'included' | 'metered' | 'pending' | 'held' | 'heldByReason' | 'balance'
+>
 
 /** The lines of each dimension, by its name. */
 export function byDimension(lines: readonly StatementLine[]): StatementLine[][] {
@@ -36,7 +39,7 @@ export function byDimension(lines: readonly StatementLine[]): StatementLine[][] 
 
 /** The sum of lines of one dimension. */
 export function sumOf(lines: readonly StatementLine[]): Figures {
-  const sum = (name: 'recorded' | 'metered' | 'pending' | 'held' | 'balance') =>
+  const sum = (name: 'recorded' | 'included' | 'metered' | 'pending' | 'held' | 'balance') =>
     lines.reduce((total, line) => total + line[name], 0n)
   const heldByReason: Partial<Record<HeldReason, bigint>> = {}
   for (const line of lines) {
@@ -46,6 +49,7 @@ export function sumOf(lines: readonly StatementLine[]): Figures {
   }
   return {
     recorded: sum('recorded'),
+    included: sum('included'),
     metered: sum('metered'),
     pending: sum('pending'),
     held: sum('held'),
@@ -58,7 +62,7 @@ export function sumOf(lines: readonly StatementLine[]): Figures {
 export function quantitiesOf(lines: readonly StatementLine[]): Quantities {
   const sum = (state: keyof Quantities) =>
     lines.reduce((total, { span }) => total + (span?.quantities[state] ?? 0n), 0n)
-  return { metered: sum('metered'), pending: sum('pending'), held: sum('held') }
+  return { included: sum('included'), metered: sum('metered'), pending: sum('pending'), held: sum('held') }
 }
 
 /** What AWS bills of a line by the rate card, in hundred-millionths of its currency; nothing where it has no price. */

@@ -1,4 +1,5 @@
 import type { Agreement, Ledger, StatementLine } from '../../ledger/ledger.ts'
+import { NO_FIGURES } from '../../ledger/rules/accounting.ts'
 import { difference } from '../../ledger/rules/equation.ts'
 import { type Overflow, overflows } from '../../ledger/rules/overflow.ts'
 import { accountLabel } from '../../text/account.ts'
@@ -22,11 +23,12 @@ export interface DimensionReport {
   /** How many customers and unattributed accounts have usage of it. */
   readonly series: number
   readonly recorded: Quantity
+  readonly included: Quantity
   readonly metered: Quantity
   readonly pending: Quantity
   readonly held: Quantity
   readonly balance: Quantity
-  /** recorded − (metered + pending + held + balance), in the base unit: "0" unless the ledger is damaged. */
+  /** recorded − (included + metered + pending + held + balance), in the base unit: "0" unless the ledger is damaged. */
   readonly difference: string
   /** For how many series it is not 0. */
   readonly breaches: number
@@ -77,7 +79,7 @@ export function agreementCounts(agreements: Iterable<Agreement>): AgreementCount
 
 const UNATTRIBUTED_SHOWN = 50
 
-type Figure = 'recorded' | 'metered' | 'pending' | 'held' | 'balance'
+type Figure = 'recorded' | 'included' | 'metered' | 'pending' | 'held' | 'balance'
 type Sums = Record<Figure, bigint> & { series: number; breaches: number }
 
 /** Sums over all series, with the configured dimensions first in their order. */
@@ -120,10 +122,11 @@ export async function readTotals(
   }
 }
 
-const noUsage = (): Sums => ({ recorded: 0n, metered: 0n, pending: 0n, held: 0n, balance: 0n, series: 0, breaches: 0 })
+const noUsage = (): Sums => ({ ...NO_FIGURES, series: 0, breaches: 0 })
 
 function addTo(sum: Sums, line: StatementLine): void {
   sum.recorded += line.recorded
+  sum.included += line.included
   sum.metered += line.metered
   sum.pending += line.pending
   sum.held += line.held
@@ -133,7 +136,7 @@ function addTo(sum: Sums, line: StatementLine): void {
 }
 
 function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
-  const { recorded, metered, pending, held, balance, series, breaches } = sums
+  const { recorded, included, metered, pending, held, balance, series, breaches } = sums
   return {
     name: dimension.name,
     unit: unitOf(dimension),
@@ -141,6 +144,7 @@ function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
     size: formatAmount(dimension.size),
     series,
     recorded: quantityOf(recorded, dimension),
+    included: quantityOf(included, dimension),
     metered: quantityOf(metered, dimension),
     pending: quantityOf(pending, dimension),
     held: quantityOf(held, dimension),

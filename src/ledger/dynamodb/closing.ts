@@ -116,8 +116,10 @@ export function freezeSeries(
       billable: isCustomer(series.account),
       taken: sheet.records.has(seriesKey(series)),
       twin: twins.has(series, terms.hour),
+      dimension: (dimensions[series.dimension] as Dimension).name,
+      contract: undefined,
     }
-    const record = rule(shard, series, sold, terms)
+    const { record } = rule(shard, series, sold, terms)
     return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
   })
 }

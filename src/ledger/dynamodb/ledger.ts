@@ -17,11 +17,13 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  CustomerEntitlement,
   Decision,
   DecisionResult,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
+  IncludedDimension,
   Lane,
   LaneAnswer,
   Ledger,
@@ -197,6 +199,22 @@ export class DynamoDBLedger implements Ledger {
   async #closeResult(frozen: readonly FrozenRecord[]): Promise<CloseResult> {
     const held = frozen.filter(({ record }) => record.state === 'held')
     return { records: frozen.length, held: await recordEntries(this.#database, held) }
+  }
+
+  async registerIncluded(): Promise<void> {
+    throw new Error('not yet')
+  }
+
+  async included(): Promise<IncludedDimension[]> {
+    return []
+  }
+
+  async noteEntitlements(): Promise<number> {
+    throw new Error('not yet')
+  }
+
+  async entitlements(): Promise<CustomerEntitlement[]> {
+    return []
   }
 
   async due(now: number): Promise<DueLanes> {

@@ -75,7 +75,7 @@ export async function statementLines(database: Database, query: StatementQuery):
     if (!wanted({ account, dimension })) continue
     numbers.set(seriesKey({ account, dimension }), numbers.size)
     const named = books.view.dimensions[dimension] as Dimension
-    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, totals)
+    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, { included: 0n, ...totals })
   }
   const open = books.shards.flatMap(shard =>
     [...shard.series.values()].flatMap(({ account, dimension, open }) =>

@@ -299,13 +299,14 @@ export function addUnsettled(sums: Map<string, Unsettled>, sheet: Sheet): void {
   }
 }
 
-function totalsOf({ recorded, metered, pending, held, balance }: Series): Figures {
-  return { recorded, metered, pending, held: [...held.values()].reduce((sum, amount) => sum + amount, 0n), balance }
+function totalsOf({ recorded, included, metered, pending, held, balance }: Series): Figures {
+  const all = [...held.values()].reduce((sum, amount) => sum + amount, 0n)
+  return { recorded, included, metered, pending, held: all, balance }
 }
 
 function newSeries(account: number, dimension: number, firstHour: number): Series {
   return {
-    ...{ account, dimension, firstHour, recorded: 0n, metered: 0n, pending: 0n, held: new Map() },
+    ...{ account, dimension, firstHour, recorded: 0n, included: 0n, metered: 0n, pending: 0n, held: new Map() },
     ...{ balance: 0n, carried: 0n, approved: 0, open: new Map() },
   }
 }
@@ -316,6 +317,7 @@ function storedSeries(row: Record<string, unknown>): Series {
   return {
     ...(row as unknown as Series),
     ...{ recorded: BigInt(row.recorded as string), metered: BigInt(row.metered as string) },
+    included: BigInt((row.included as string | undefined) ?? 0),
     ...{ pending: BigInt(row.pending as string), balance, carried: balance },
     ...{ held: amounts<HeldReason>(row.held), open: amounts<number>(row.open) },
   }

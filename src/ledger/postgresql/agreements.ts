@@ -4,6 +4,7 @@ import { agreementEntry } from '../rules/audit.ts'
 import { closingTerms, finalHours } from '../rules/closing.ts'
 import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
 import { AGREEMENTS, agreementEntryOf, BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
+import { IncludedDimensions } from '../rules/entitlements.ts'
 import { Piece } from '../sql/piece.ts'
 import { writeAudit } from './audit.ts'
 import { closeResult } from './closing.ts'
@@ -64,10 +65,10 @@ async function freezeAll(
       'hour = ANY($2::bigint[]) AND hour <= $1 AND series IN (SELECT id FROM series WHERE account = $3)',
       ...[await openHours(transaction), account],
     )
-    using.freeze(terms)
+    using.freeze(terms, new IncludedDimensions([]))
     frozen = both(frozen, await savePiece(transaction, using))
     const others = await loadSeries(transaction, hour, 'account.id = $2 ORDER BY series.id', account)
-    others.freeze(terms)
+    others.freeze(terms, new IncludedDimensions([]))
     frozen = both(frozen, await savePiece(transaction, others))
   }
   return frozen

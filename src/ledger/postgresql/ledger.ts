@@ -17,11 +17,13 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  CustomerEntitlement,
   Decision,
   DecisionResult,
   DueLanes,
   ExpireResult,
   FinalizeOptions,
+  IncludedDimension,
   Lane,
   LaneAnswer,
   Ledger,
@@ -202,6 +204,22 @@ export class PostgresqlLedger implements Ledger {
 
   async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {
     return await this.#database.read('read the agreements', transaction => agreements(transaction, query))
+  }
+
+  async registerIncluded(): Promise<void> {
+    throw new Error('not yet')
+  }
+
+  async included(): Promise<IncludedDimension[]> {
+    return []
+  }
+
+  async noteEntitlements(): Promise<number> {
+    throw new Error('not yet')
+  }
+
+  async entitlements(): Promise<CustomerEntitlement[]> {
+    return []
   }
 
   async due(now: number): Promise<DueLanes> {

@@ -10,7 +10,7 @@ import {
   type UnsettledRecords,
   unsettledFigures,
 } from '../rules/accounting.ts'
-import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
+import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf, totalsOf } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
@@ -81,8 +81,7 @@ export async function statementLines(transaction: Transaction, query: StatementQ
     ...[customer, dimension],
   )
   for (const row of series) {
-    const { recorded, metered, balance } = row as { recorded: bigint; metered: bigint; balance: bigint }
-    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), { recorded, metered, balance })
+    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), { ...totalsOf({ ...row, included: 0n }) })
   }
   const hours = hoursOf(query)
   const span = query.by === undefined ? '0::bigint' : SPANS[query.by]

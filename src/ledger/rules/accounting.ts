@@ -21,21 +21,22 @@ export function addAmount<Key>(amounts: Map<Key, bigint>, key: Key, amount: bigi
   amounts.set(key, (amounts.get(key) ?? 0n) + amount)
 }
 
-/** The five figures of a series. */
+/** The six figures of a series. */
 export interface Figures {
   readonly recorded: bigint
+  readonly included: bigint
   readonly metered: bigint
   readonly pending: bigint
   readonly held: bigint
   readonly balance: bigint
 }
 
-export const NO_FIGURES: Figures = { recorded: 0n, metered: 0n, pending: 0n, held: 0n, balance: 0n }
+export const NO_FIGURES: Figures = { recorded: 0n, included: 0n, metered: 0n, pending: 0n, held: 0n, balance: 0n }
 
 /**
  * Refuses to write a series whose figures would not add up: what they change by has to. The change is what a loaded
  * piece can tell. To sum up all records of a series at each write would cost more than the write, and a ledger that was
- * broken by other means would stop billing for everybody. An engine that keeps all five figures asserts them from
+ * broken by other means would stop billing for everybody. An engine that keeps all six figures asserts them from
  * nothing on, too; the others have the whole equation read by `verify`.
  *
  * @param before of the series and its loaded records, as they were read
@@ -48,17 +49,18 @@ export function checkEquation(
   after: Figures,
 ): void {
   const change = (figure: keyof Figures) => after[figure] - before[figure]
-  if (change('recorded') === change('metered') + change('pending') + change('held') + change('balance')) return
+  const parts = change('included') + change('metered') + change('pending') + change('held') + change('balance')
+  if (change('recorded') === parts) return
   const told = (figure: keyof Figures) => `${figure} ${formatAmount(before[figure])} to ${formatAmount(after[figure])}`
   throw new LedgerError(
     'ERR_LEDGER_EQUATION',
     `The figures of ${series.dimension} of the account "${series.accountKey}" would not add up, expected a change of ` +
-      `recorded = metered + pending + held + balance, got ${FIGURES.map(told).join(', ')}. Nothing was written; ` +
+      `recorded = included + metered + pending + held + balance, got ${FIGURES.map(told).join(', ')}. Nothing was written; ` +
       'please report it.',
   )
 }
 
-const FIGURES = ['recorded', 'metered', 'pending', 'held', 'balance'] as const
+const FIGURES = ['recorded', 'included', 'metered', 'pending', 'held', 'balance'] as const
 
 /** The hours of a period: from the one that holds its beginning up to, but not with, its end. */
 export function hoursOf({ from, to }: Pick<StatementQuery, 'from' | 'to'>): { from: number; to: number } {
@@ -111,7 +113,7 @@ type Line = Writable<Omit<StatementLine, 'span'>> & {
 
 /** Records that are alike, or one. */
 export interface FrozenRecords {
-  readonly state: keyof Quantities
+  readonly state: 'metered' | 'pending' | 'held'
   readonly reason: HeldReason | null
   readonly quantity: bigint
   /** In millionths of the base unit. */
@@ -148,10 +150,10 @@ export class Statement {
     series: number,
     account: Account,
     dimension: Dimension,
-    totals: { readonly recorded: bigint; readonly metered: bigint; readonly balance: bigint },
+    totals: Pick<Figures, 'recorded' | 'included' | 'metered' | 'balance'>,
   ): void {
-    const { recorded, metered, balance } = this.#period ? { recorded: 0n, metered: 0n, balance: 0n } : totals
-    const line = { account, dimension, recorded, metered, pending: 0n, held: 0n, heldByReason: {}, balance }
+    const { recorded, included, metered, balance } = this.#period ? NO_FIGURES : totals
+    const line = { account, dimension, recorded, included, metered, pending: 0n, held: 0n, heldByReason: {}, balance }
     this.#series.set(series, line)
   }
 
@@ -185,6 +187,19 @@ export class Statement {
     if (line.span !== undefined) line.span.quantities[state] += billedQuantity(records, line.dimension.size)
   }
 
+  /**
+   * Adds what contracts include: of the period.
+   *
+   * @param hour any of its span, where there are spans
+   */
+  addIncluded(series: number, hour: number, amount: bigint): void {
+    const line = this.#lineOf(series, hour)
+    if (line === undefined) return
+    line.included += amount
+    line.balance -= amount
+    if (line.span !== undefined) line.span.quantities.included += amount / line.dimension.size
+  }
+
   #lineOf(series: number, hour: number): Line | undefined {
     const named = this.#series.get(series)
     const { by } = this.#query
@@ -193,7 +208,7 @@ export class Statement {
     const lines = this.#spans.get(from) ?? new Map<number, Line>()
     this.#spans.set(from, lines)
     const hours = { from: Math.max(from, this.#hours.from), to: Math.min(to, this.#hours.to) }
-    const quantities = { metered: 0n, pending: 0n, held: 0n }
+    const quantities = { included: 0n, metered: 0n, pending: 0n, held: 0n }
     const line = lines.get(series) ?? { ...named, span: { ...hours, quantities } }
     lines.set(series, line)
     return line

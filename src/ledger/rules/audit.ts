@@ -7,10 +7,13 @@ import type {
   AuditAction,
   AuditBreak,
   AuditEntry,
+  AuditNote,
   AuditQuery,
   AuditVerdict,
+  Included,
   NotCounted,
 } from '../ledger.ts'
+import { type ChangedTerm, storedIncluded } from './entitlements.ts'
 import { checkTime } from './validation.ts'
 
 /**
@@ -267,6 +270,40 @@ export function registerEntries(known: Dimension | undefined, dimension: Dimensi
   if (detail === undefined) return []
   const why = 'a process was configured with other terms than the ledger had'
   return [{ who: 'configuration', why, action: 'register', dimension: dimension.name, detail }]
+}
+
+/** The entry of what contracts include of a dimension, where that is said anew. */
+export function includedEntry(
+  product: string,
+  dimension: string,
+  before: Included | undefined,
+  after: Included | undefined,
+  by: AuditNote,
+): NewEntry {
+  const detail = `${product}: ${storedIncluded(before)} → ${storedIncluded(after)}`
+  return { ...by, action: 'entitlement', dimension, detail }
+}
+
+/** The entries of a customer's entitlements that have changed. */
+export function entitlementEntries(
+  account: CustomerAccount,
+  changed: readonly ChangedTerm[],
+  by: AuditNote,
+): NewEntry[] {
+  return changed.map(({ dimension, term: { amount, from, until } }) => {
+    const times = [
+      from === 0 ? [] : `from ${new Date(from).toISOString()}`,
+      until === null ? [] : `until ${new Date(until).toISOString()}`,
+    ]
+    return {
+      ...by,
+      action: 'entitlement',
+      account,
+      dimension,
+      amount: BigInt(amount ?? 0),
+      detail: times.flat().join(' '),
+    }
+  })
 }
 
 /** The entry of what is deleted up to an hour. */

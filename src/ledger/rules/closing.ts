@@ -2,6 +2,7 @@ import { MAX_QUANTITY } from '../../usage/dimension.ts'
 import { DAY, HOUR, hourOf, SECOND, windowClosesAt } from '../hours.ts'
 import type { AgreementNews, AgreementOptions, CloseOptions, HeldReason } from '../ledger.ts'
 import { type BookedAgreement, endOf, type RecordTime } from './agreement.ts'
+import type { Left } from './entitlements.ts'
 import { probeIsDue } from './subscription.ts'
 import { checkTime } from './validation.ts'
 
@@ -124,6 +125,8 @@ export interface ClosingSeries {
   readonly ended: boolean
   /** Whether the hour is known to be inside the customer's agreement. */
   readonly inside: boolean
+  /** What the customer's contract includes that is not used, in millionths of the base unit; 0 outside the agreement. */
+  readonly left: Left
   /** Whether AWS has said last that the customer is not subscribed. */
   readonly blocked: boolean
   /** Whether its AWS account has a record of the hour under its other identity. */
@@ -136,6 +139,8 @@ export interface ClosingSeries {
 export interface ClosedSeries {
   readonly balance: bigint
   readonly approved: number
+  /** What of the balance the contract includes. */
+  readonly drawn: bigint
   readonly record?: {
     readonly quantity: number
     /** Why it is held from the start. */
@@ -157,19 +162,21 @@ export function hasWholeUnits({
 export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   const { approved, size, taken } = series
   const waits = series.blocked && !series.inside && terms.onNotSubscribed === 'roll-forward'
-  const unchanged = { balance: series.balance, approved }
-  if (!hasWholeUnits(series) || taken) return unchanged
+  const unchanged = { balance: series.balance, approved, drawn: 0n }
+  if (!hasWholeUnits(series) || taken || series.left === 'wait') return unchanged
   if (waits && !probeIsDue(series.probeAt, terms.now)) return unchanged
-  const { quantity, held } = wholeUnits({
+  const { included, quantity, held } = wholeUnits({
     ...series,
     stale: series.blocked && !waits && series.carried >= size,
   })
+  const drawn = BigInt(included) * size
   return {
-    balance: series.balance - BigInt(quantity) * size,
+    balance: series.balance - drawn - BigInt(quantity) * size,
     // What is held again with it comes with a release of its own.
     approved: 0,
+    drawn,
     // One that is held from the start is not sent, so it says nothing about the customer.
-    record: { quantity, held, probe: waits && held === null },
+    ...(quantity > 0 && { record: { quantity, held, probe: waits && held === null } }),
   }
 }
 
@@ -185,9 +192,13 @@ interface FreezableSeries {
   readonly stale: boolean
   /** Whether its AWS account has a record of the hour under its other identity. */
   readonly twin: boolean
+  readonly left: Left
 }
 
 interface Frozen {
+  /** What the contract includes. */
+  readonly included: number
+  /** What is to be metered beyond it. */
   readonly quantity: number
   /** Why the record is held from the start. */
   readonly held: HeldReason | null
@@ -198,14 +209,30 @@ interface Frozen {
  * returned quantities and what was above the largest quantity go into the next record without a special case.
  */
 function wholeUnits(series: FreezableSeries): Frozen {
-  const whole = series.balance > 0n ? series.balance / series.size : 0n
-  const quantity = Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
+  const { balance, size, left, maxQuantity, approved } = series
+  const whole = most(balance, size)
+  const guarded = maxQuantity !== null && whole > maxQuantity + Math.abs(approved)
+  const held = holdOf(series, guarded)
+  // Included is what nobody has to look at; after an agreement's end AWS is not asked for it.
+  const included = held === null || held === 'agreement-ended' ? Math.min(whole, most(left, size)) : 0
+  const quantity = whole - included
   // AWS bills what is sent under both.
-  if (series.twin && quantity > -series.approved) return { quantity, held: 'two-identities' }
+  if (series.twin && quantity > -approved) return { included, quantity, held: 'two-identities' }
+  return { included, quantity, held }
+}
+
+function holdOf({ stale, ended, left }: FreezableSeries, guarded: boolean): HeldReason | null {
   // AWS would take it as usage of an agreement that may have begun since.
-  if (series.stale && !series.ended) return { quantity, held: 'not-subscribed' }
-  const guarded = series.maxQuantity !== null && quantity > series.maxQuantity + Math.abs(series.approved)
-  if (guarded) return { quantity, held: 'over-maximum' }
+  if (stale && !ended) return 'not-subscribed'
+  if (guarded) return 'over-maximum'
   // The last of all: news of an agreement sends it as it is.
-  return { quantity, held: series.ended ? 'agreement-ended' : null }
+  if (ended) return 'agreement-ended'
+  return left === 'hold' ? 'entitlement-unknown' : null
+}
+
+/** How many whole units an amount has, as many as a record may carry. */
+function most(amount: Left, size: bigint): number {
+  if (typeof amount === 'string' || amount <= 0n) return 0
+  const whole = amount / size
+  return Number(whole < MAX_QUANTITY ? whole : BigInt(MAX_QUANTITY))
 }

@@ -8,7 +8,10 @@ import type {
   AgreementOptions,
   AuditNote,
   DecisionResult,
+  Entitlement,
+  EntitlementNews,
   HeldReason,
+  IncludedDimension,
   Outcome,
   RecordDecision,
   RecordEntry,
@@ -29,6 +32,16 @@ import {
   timeInside,
 } from './agreement.ts'
 import { closeSeries, restoredTerms, type Terms, windowEnd } from './closing.ts'
+import {
+  afterDrawing,
+  afterNewsOf,
+  type BookedEntitlements,
+  type ChangedTerm,
+  changedTerms,
+  type Drawing,
+  isFinal,
+  leftOf,
+} from './entitlements.ts'
 import { type Blocking, block, putOff, SUBSCRIBED } from './subscription.ts'
 import { afterAnswer, afterWindow, inDoubt, type RecordFacts, type Transition } from './transitions.ts'
 
@@ -64,6 +77,7 @@ export interface BookedSeries {
   readonly account: number
   readonly firstHour: number
   recorded: bigint
+  included: bigint
   metered: bigint
   pending: bigint
   readonly held: Map<HeldReason, bigint>
@@ -77,10 +91,11 @@ export interface BookedSeries {
 export interface BookedAccount extends Blocking {
   /** Null where nothing is known of it. */
   readonly agreement: BookedAgreement | null
+  readonly entitlements: BookedEntitlements | null
 }
 
 /** Of which nothing is known. */
-export const UNMARKED: BookedAccount = { ...SUBSCRIBED, agreement: null }
+export const UNMARKED: BookedAccount = { ...SUBSCRIBED, agreement: null, entitlements: null }
 
 /** The loaded piece. */
 export interface Book<Booked extends BookedRecord> {
@@ -140,50 +155,80 @@ export interface Sold {
   readonly taken: boolean
   /** Whether its AWS account has a record of the hour, and of some quantity, under its other identity. */
   readonly twin: boolean
+  /** The dimension's name. */
+  readonly dimension: string
+  /** What contracts include of it, where they do. */
+  readonly contract: IncludedDimension | undefined
 }
 
-/** Makes the whole units of a series' balance a record, where that may be. */
+/** What a closing takes from a series' balance. */
+export interface Frozen {
+  /** What the contract includes; 0 where it includes nothing. */
+  readonly drawn: bigint
+  readonly record?: NewRecord
+}
+
+/** Takes the whole units of a series' balance: what its contract includes, and what is beyond it as a record, where that may be. */
 export function freeze(
   book: Pick<Book<never>, 'account' | 'setAccount'>,
   series: BookedSeries,
   sold: Sold,
   terms: Terms,
-): NewRecord | undefined {
+): Frozen {
   const account = book.account(series.account)
-  const { blockedAt, probeAt, agreement } = account
+  const { blockedAt, probeAt, agreement, entitlements } = account
   const { balance, carried, approved } = series
   const seconds = secondsInside(agreement, terms.hour)
   const time = seconds && timeInside(seconds, terms.hour, terms)
   // The end of an agreement that has just ended is told of in time, or AWS no longer takes it.
   const ended = time === undefined || (seconds?.end !== undefined && time.deadline <= terms.now)
   const inside = seconds?.known === true
+  const drawing: Drawing | undefined = sold.contract && {
+    contract: sold.contract,
+    terms: entitlements?.[sold.dimension] ?? [],
+    agreement,
+    size: sold.size,
+    hour: terms.hour,
+    now: terms.now,
+    final: isFinal(agreement, terms.hour),
+  }
+  const left = drawing === undefined || seconds === undefined ? 0n : leftOf(drawing)
   const closed = closeSeries(
-    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside },
+    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside, left },
     terms,
   )
+  const { drawn } = closed
   series.balance = closed.balance
+  series.included += drawn
   series.approved = closed.approved
-  if (closed.record === undefined) return undefined
+  if (drawn > 0n && drawing !== undefined) {
+    const after = { ...entitlements, [sold.dimension]: afterDrawing(drawing, drawn) }
+    book.setAccount(series.account, { ...account, entitlements: after })
+  }
+  if (closed.record === undefined) return { drawn }
   const lastSecond = { timestamp: terms.hour + HOUR - SECOND, deadline: windowEnd(terms) }
   const record = { ...closed.record, ...(time ?? lastSecond), size: sold.size }
-  if (record.probe) book.setAccount(series.account, { ...account, probeAt: null })
+  if (record.probe) book.setAccount(series.account, { ...book.account(series.account), probeAt: null })
   giveNew(series, record)
-  return record
+  return { drawn, record }
 }
+
+const NOTHING_FROZEN: Frozen = { drawn: 0n }
 
 /** A record of quantity 0, where a series is idle in an hour: late usage has had an hour to come. */
 export function freezeIdle(
   book: Pick<Book<never>, 'account'>,
   series: BookedSeries,
-  { size, billable, taken }: Sold,
+  { size, billable, taken }: Pick<Sold, 'size' | 'billable' | 'taken'>,
   terms: Terms,
-): NewRecord | undefined {
+): Frozen {
   const { blockedAt, agreement } = book.account(series.account)
   const seconds = secondsInside(agreement, terms.hour)
   const idle = billable && !taken && blockedAt === null && series.firstHour <= terms.hour
-  if (!idle || seconds === undefined) return undefined
+  if (!idle || seconds === undefined) return NOTHING_FROZEN
   const time = timeInside(seconds, terms.hour, terms)
-  return time.deadline > terms.now ? { ...time, quantity: 0, size, held: null, probe: false } : undefined
+  if (time.deadline <= terms.now) return NOTHING_FROZEN
+  return { drawn: 0n, record: { ...time, quantity: 0, size, held: null, probe: false } }
 }
 
 /**
@@ -203,6 +248,23 @@ export function noteNews(
   const begun = endOf(agreement) === null && agreement.marks !== account.agreement?.marks
   book.setAccount(number, { ...account, ...(begun && SUBSCRIBED), agreement })
   return true
+}
+
+/**
+ * Takes in what is told of a customer's entitlements.
+ *
+ * @returns what was new
+ */
+export function noteEntitlementNews(
+  book: Pick<Book<never>, 'account' | 'setAccount'>,
+  number: number,
+  told: readonly Entitlement[],
+  news: EntitlementNews,
+): ChangedTerm[] {
+  const account = book.account(number)
+  const entitlements = afterNewsOf(account.entitlements, told, news, account.agreement)
+  if (entitlements !== account.entitlements) book.setAccount(number, { ...account, entitlements })
+  return changedTerms(account.entitlements, entitlements)
 }
 
 /** AWS takes no usage that is older, in milliseconds: its records are not looked at again. */

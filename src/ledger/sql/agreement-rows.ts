@@ -7,7 +7,7 @@ import { CUSTOMER, customerOf, type Row } from './rows.ts'
 
 /** An account by itself, as `Piece.addAccount` takes it. What is to be loaded follows. */
 export const BOOKED_ACCOUNT = `SELECT account.id AS account, account.blocked_at, account.probe_at, account.probe_delay,
-  account.agreement FROM account`
+  account.agreement, account.entitlements, ${CUSTOMER} FROM account`
 
 /** The agreements that are known; conditions follow. */
 export const AGREEMENTS = `SELECT ${CUSTOMER}, account.agreement, account.blocked_at FROM account

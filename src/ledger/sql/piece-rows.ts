@@ -1,6 +1,7 @@
 import type { Lane, RecordState } from '../ledger.ts'
 import type { BookedAgreement } from '../rules/agreement.ts'
 import type { BookedAccount, BookedRecord, BookedSeries } from '../rules/decisions.ts'
+import type { BookedEntitlements } from '../rules/entitlements.ts'
 import type { Row } from './rows.ts'
 
 /** The rows of a loaded piece of the ledger. */
@@ -39,9 +40,10 @@ export interface SoldSeries extends PieceSeries {
 }
 
 /** The columns of what a series of a loaded piece has, in a select that joins its account and dimension. */
-const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
+const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.included, series.metered,
   series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
-  account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.agreement`
+  account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.agreement,
+  account.entitlements`
 
 /** The same, and by what it is sold. */
 export const SERIES = `${FIGURES}, dimension.max_quantity, account.product, account.account_id, account.license_arn`
@@ -55,6 +57,7 @@ export function figuresOf(row: Row): PieceSeries {
     accountKey: row.account_key as string,
     firstHour: row.first_hour as number,
     recorded: BigInt(row.recorded as string | bigint),
+    included: BigInt(row.included as string | bigint),
     metered: BigInt(row.metered as string | bigint),
     pending: 0n,
     held: new Map(),
@@ -85,12 +88,18 @@ export function soldOf(row: Row): SoldSeries {
 /** The account of a row with `FIGURES`. */
 export function bookedAccountOf(row: Row): BookedAccount {
   const { blocked_at: blockedAt, probe_at: probeAt, probe_delay: probeDelay } = row
-  return { blockedAt, probeAt, probeDelay, agreement: agreementOf(row) } as BookedAccount
+  const [agreement, entitlements] = [agreementOf(row), entitlementsOf(row)]
+  return { blockedAt, probeAt, probeDelay, agreement, entitlements } as BookedAccount
 }
 
 /** What is known of an account's agreement. */
 export function agreementOf({ agreement }: Row): BookedAgreement | null {
   return typeof agreement === 'string' ? (JSON.parse(agreement) as BookedAgreement) : null
+}
+
+/** What is known of what an account's contract includes. */
+export function entitlementsOf({ entitlements }: Row): BookedEntitlements | null {
+  return typeof entitlements === 'string' ? (JSON.parse(entitlements) as BookedEntitlements) : null
 }
 
 /**

@@ -7,10 +7,12 @@ import {
   amountOf,
   type Book,
   type BookedAccount,
+  type Frozen,
   freeze,
   freezeIdle,
   type NewRecord,
 } from '../rules/decisions.ts'
+import type { IncludedDimensions } from '../rules/entitlements.ts'
 import {
   bookedAccountOf,
   figuresOf,
@@ -27,12 +29,20 @@ export interface MadeRecord extends NewRecord {
   readonly terms: Terms
 }
 
+/** What a series' contract includes of an hour. */
+export interface DrawnAmount {
+  readonly series: number
+  readonly hour: number
+  readonly amount: bigint
+}
+
 /** The rows of a piece that were changed or made. */
 export interface Difference {
   readonly records: readonly PieceRecord[]
   /** Those of them that keep only a part of what they held. */
   readonly divided: readonly PieceRecord[]
   readonly made: readonly MadeRecord[]
+  readonly drawn: readonly DrawnAmount[]
   readonly series: readonly (PieceSeries & { readonly unfrozen: boolean })[]
   readonly accounts: readonly (BookedAccount & { readonly id: number })[]
 }
@@ -47,6 +57,7 @@ export class Piece implements Book<PieceRecord> {
   readonly #sold: SoldSeries[] = []
   readonly #accounts = new Map<number, LoadedAccount>()
   readonly #made: MadeRecord[] = []
+  readonly #drawn: DrawnAmount[] = []
 
   /** Takes a series in, once; see `SERIES`. */
   addSeries(row: Row): void {
@@ -80,8 +91,9 @@ export class Piece implements Book<PieceRecord> {
       const account = bookedAccountOf(row)
       this.#accounts.set(series.account, { before: account, now: account })
     }
-    const { recorded, metered, balance, approved } = series
-    const before = { recorded, metered, pending: 0n, held: 0n, balance, approved, unfrozen: Boolean(row.unfrozen) }
+    const { recorded, included, metered, balance, approved } = series
+    const figures = { recorded, included, metered, pending: 0n, held: 0n, balance }
+    const before = { ...figures, approved, unfrozen: Boolean(row.unfrozen) }
     const loaded = { series, before, records: { pending: 0n, held: 0n } }
     this.#series.set(series.id, loaded)
     return loaded
@@ -122,22 +134,29 @@ export class Piece implements Book<PieceRecord> {
     addUsage(loaded.series, amount)
   }
 
-  /** Makes the whole units of the series' balances records, where they may be. */
-  freeze(terms: Terms): void {
+  /**
+   * Takes the whole units of the series' balances: what contracts include, and what is beyond it as records, where they may be.
+   */
+  freeze(terms: Terms, included: IncludedDimensions): void {
     // Mostly all have the same identity, and none has another beside it.
     const mixed = this.series.some(({ identity }) => identity !== this.series[0]?.identity)
     const frozen = mixed ? new Twins() : undefined
     for (const series of this.series) {
-      const sold = frozen?.has(series) ? { ...series, twin: true } : series
-      const record = freeze(this, series, sold, terms)
-      if (record !== undefined) frozen?.add(series)
-      this.make(series, terms, record)
+      const sold = { ...series, contract: included.of(series.product, series.dimension) }
+      const taken = freeze(this, series, frozen?.has(series) ? { ...sold, twin: true } : sold, terms)
+      if (taken.record !== undefined) frozen?.add(series)
+      this.#keep(series, terms, taken)
     }
   }
 
   /** Makes records of quantity 0 for the series that are idle. */
   freezeIdle(terms: Terms): void {
-    for (const series of this.series) this.make(series, terms, freezeIdle(this, series, series, terms))
+    for (const series of this.series) this.#keep(series, terms, freezeIdle(this, series, series, terms))
+  }
+
+  #keep(series: SoldSeries, terms: Terms, { drawn, record }: Frozen): void {
+    if (drawn > 0n) this.#drawn.push({ series: series.id, hour: terms.hour, amount: drawn })
+    this.make(series, terms, record)
   }
 
   make(series: SoldSeries, terms: Terms, record: NewRecord | undefined): void {
@@ -149,8 +168,9 @@ export class Piece implements Book<PieceRecord> {
     this.#addUpRecords()
     const series: (PieceSeries & { unfrozen: boolean })[] = []
     for (const { series: one, before, records } of this.#series.values()) {
-      const { recorded, metered, balance } = one
-      checkEquation(one, before, { recorded, metered, pending: records.pending, held: records.held, balance })
+      const { recorded, included, metered, balance } = one
+      const { pending, held } = records
+      checkEquation(one, before, { recorded, included, metered, pending, held, balance })
       const unfrozen = hasWholeUnits(one)
       if (unfrozen !== before.unfrozen || !isUnchanged(one, before)) series.push({ ...one, unfrozen })
     }
@@ -158,6 +178,7 @@ export class Piece implements Book<PieceRecord> {
       records: this.records,
       divided: this.records.filter(({ size, storedSize }) => size !== storedSize),
       made: this.#made,
+      drawn: this.#drawn,
       series,
       accounts: [...this.#accounts].flatMap(([id, { before, now }]) => (now === before ? [] : [{ ...now, id }])),
     }
@@ -219,9 +240,10 @@ interface LoadedAccount {
 }
 
 function isUnchanged(series: PieceSeries, before: LoadedSeries['before']): boolean {
-  const { recorded, metered, balance, approved } = before
+  const { recorded, included, metered, balance, approved } = before
   return (
     series.recorded === recorded &&
+    series.included === included &&
     series.metered === metered &&
     series.balance === balance &&
     series.approved === approved

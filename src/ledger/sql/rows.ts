@@ -2,6 +2,7 @@ import type { Account, CustomerAccount, UnattributedReason } from '../../usage/a
 import type { Dimension } from '../../usage/dimension.ts'
 import { HOUR } from '../hours.ts'
 import type { LaneAnswer, RecordEntry, RecordState } from '../ledger.ts'
+import type { Figures } from '../rules/accounting.ts'
 import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
 import { inDoubt } from '../rules/transitions.ts'
 
@@ -40,6 +41,13 @@ export function dimensionOf(row: Row): Dimension {
     size: BigInt(row.size as string | bigint),
     ...(row.max_quantity !== null && { maxQuantity: row.max_quantity as number }),
   }
+}
+
+/** The totals of a series, of closed hours. */
+export function totalsOf(row: Row): Pick<Figures, 'recorded' | 'included' | 'metered' | 'balance'> {
+  const total = (name: string) => BigInt(row[name] as string | bigint)
+  const [recorded, included] = [total('recorded'), total('included')]
+  return { recorded, included, metered: total('metered'), balance: total('balance') }
 }
 
 /** Whether a text can be the id of a record. */

@@ -8,6 +8,7 @@ import { Piece } from '../sql/piece.ts'
 import { writeAudit } from './audit.ts'
 import { closeResult } from './closing.ts'
 import type { Database, Row } from './database.ts'
+import { allIncluded } from './entitlements.ts'
 import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough } from './reports.ts'
 import { accountId, loadSeries, takeOpenUsage } from './series.ts'
@@ -49,10 +50,10 @@ function freezeAll(
     const terms = closingTerms(hour, options)
     const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
     const using = takeOpenUsage(database, hour, used, hour, account)
-    using.freeze(terms)
+    using.freeze(terms, allIncluded(database))
     frozen.push(...savePiece(database, using))
     const others = loadSeries(database, hour, 'series.account = ?', account)
-    others.freeze(terms)
+    others.freeze(terms, allIncluded(database))
     frozen.push(...savePiece(database, others))
   }
   return frozen

@@ -4,6 +4,7 @@ import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClo
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { Database } from './database.ts'
+import { allIncluded } from './entitlements.ts'
 import { type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough, entriesOf, openHours } from './reports.ts'
 import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
@@ -46,14 +47,14 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
       )?.series as number | null
       more = last !== null
       const piece = takeOpenUsage(database, hour, 'hour = ? AND series <= ?', hour, last)
-      if (terms !== undefined) piece.freeze(terms)
+      if (terms !== undefined) piece.freeze(terms, allIncluded(database))
       frozen.push(...savePiece(database, piece))
     })
   }
   if (terms === undefined) return frozen
   // Then whoever has whole units in the balance without any new usage.
   await inChunks(database, doing, hour, 'series.unfrozen = 1', piece => {
-    piece.freeze(terms)
+    piece.freeze(terms, allIncluded(database))
     frozen.push(...savePiece(database, piece))
   })
   for (const idle of idleHours(hour, lastClosed(closedThrough(database), terms.now), terms)) {

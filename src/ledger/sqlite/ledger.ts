@@ -19,11 +19,16 @@ import type {
   CloseOptions,
   CloseResult,
   CounterSources,
+  CustomerEntitlement,
   Decision,
   DecisionResult,
   DueLanes,
+  EntitlementNews,
+  EntitlementsQuery,
   ExpireResult,
   FinalizeOptions,
+  Included,
+  IncludedDimension,
   Lane,
   LaneAnswer,
   Ledger,
@@ -50,6 +55,7 @@ import { closeHours } from './closing.ts'
 import { takeTurns } from './counters.ts'
 import { Database } from './database.ts'
 import { attribute, decideAll, undo, writeOff } from './decisions.ts'
+import { entitlements, includedDimensions, noteEntitlements, registerIncluded } from './entitlements.ts'
 import { copyLedgerFile, openLedgerFile } from './file.ts'
 import { forget } from './forgetting.ts'
 import { doubtEverything, prune, replaceFile } from './maintenance.ts'
@@ -154,6 +160,22 @@ export class SqliteLedger implements Ledger {
 
   async agreements(query: AgreementsQuery = {}): Promise<Agreement[]> {
     return this.#database.read('read the agreements', () => agreements(this.#database, query))
+  }
+
+  async registerIncluded(product: string, included: Readonly<Record<string, Included>>, by: AuditNote): Promise<void> {
+    registerIncluded(this.#database, product, included, by)
+  }
+
+  async included(): Promise<IncludedDimension[]> {
+    return this.#database.read('read what contracts include', () => includedDimensions(this.#database))
+  }
+
+  async noteEntitlements(product: string, news: EntitlementNews, by: AuditNote): Promise<number> {
+    return noteEntitlements(this.#database, product, news, by)
+  }
+
+  async entitlements(query: EntitlementsQuery = {}): Promise<CustomerEntitlement[]> {
+    return this.#database.read('read the entitlements', () => entitlements(this.#database, query))
   }
 
   async due(now: number): Promise<DueLanes> {

@@ -45,6 +45,11 @@ export async function prune(database: Database, wanted: number, by: AuditNote | 
   )
   await deleteInChunks(
     database,
+    'DELETE FROM drawn WHERE (hour, series) IN (SELECT hour, series FROM drawn WHERE hour < ? LIMIT ?)',
+    ...[before, say],
+  )
+  await deleteInChunks(
+    database,
     `DELETE FROM large_usage WHERE open = 0 AND (hour, series) IN
      (SELECT hour, series FROM large_usage WHERE open = 0 AND hour < ? LIMIT ?)`,
     ...[before, say],

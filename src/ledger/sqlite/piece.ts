@@ -38,7 +38,7 @@ export async function* inTurns(ids: readonly number[]): AsyncGenerator<readonly 
 
 /** Writes what was changed. Returns the records that it made. */
 export function savePiece(database: Database, piece: Piece): SavedRecord[] {
-  const { records, divided, made, series, accounts } = piece.difference
+  const { records, divided, made, drawn, series, accounts } = piece.difference
   for (const record of records) saveRecord(database, record)
   for (const { id, quantity, size } of divided) {
     database.run('UPDATE record SET quantity = ?, size = ? WHERE id = ?', quantity, String(size), id)
@@ -52,19 +52,29 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
     lanes.set(key, id)
     return { id: insertRecord(database, record, id), held: held !== null }
   })
-  for (const { id, recorded, metered, balance, approved, unfrozen } of series) {
+  for (const { hour, series, amount } of drawn) addDrawn(database, hour, series, amount)
+  for (const { id, recorded, included, metered, balance, approved, unfrozen } of series) {
     database.run(
-      'UPDATE series SET recorded = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
-      ...[String(recorded), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
+      'UPDATE series SET recorded = ?, included = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
+      ...[String(recorded), String(included), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
     )
   }
-  for (const { id, blockedAt, probeAt, probeDelay, agreement } of accounts) {
+  for (const { id, blockedAt, probeAt, probeDelay, agreement, entitlements } of accounts) {
     database.run(
-      'UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, agreement = ? WHERE id = ?',
-      ...[blockedAt, probeAt, probeDelay, agreement === null ? null : JSON.stringify(agreement), id],
+      `UPDATE account SET blocked_at = ?, probe_at = ?, probe_delay = ?, agreement = ?, entitlements = ? WHERE id = ?`,
+      ...[blockedAt, probeAt, probeDelay, jsonOf(agreement), jsonOf(entitlements), id],
     )
   }
   return saved
+}
+
+const jsonOf = (known: object | null): string | null => (known === null ? null : JSON.stringify(known))
+
+/** An hour that is looked at again may have more. */
+function addDrawn(database: Database, hour: number, series: number, amount: bigint): void {
+  const known = database.get('SELECT amount FROM drawn WHERE hour = ? AND series = ?', hour, series)
+  const sum = BigInt((known?.amount as string | undefined) ?? 0) + amount
+  database.run('INSERT OR REPLACE INTO drawn (hour, series, amount) VALUES (?, ?, ?)', hour, series, String(sum))
 }
 
 export interface SavedRecord {

@@ -12,7 +12,16 @@ import type {
   StatementQuery,
 } from '../ledger.ts'
 import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
-import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf } from '../sql/rows.ts'
+import {
+  ACCOUNT,
+  accountOf,
+  dimensionOf,
+  isRecordId,
+  LANE_ANSWERS,
+  laneAnswerOf,
+  recordEntryOf,
+  totalsOf,
+} from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
 import { isOpen, type UsageTable, usageBySpan } from './series.ts'
@@ -66,15 +75,13 @@ export function statementLines(database: Database, query: StatementQuery): State
   const [whose, names] = conditionOf(query, 'series')
   const known: number[] = []
   for (const row of database.all(
-    `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
+    `SELECT series.id, series.recorded, series.included, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
             dimension.base_unit, dimension.size, dimension.max_quantity
      FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
      WHERE ${whose} ORDER BY account.kind, account.key, dimension.name`,
     ...names,
   )) {
-    const total = (name: 'recorded' | 'metered' | 'balance') => BigInt(row[name] as string)
-    const totals = { recorded: total('recorded'), metered: total('metered'), balance: total('balance') }
-    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totals)
+    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totalsOf(row))
     known.push(row.id as number)
   }
   const span = query.by === undefined ? '0' : SPANS[query.by]
@@ -86,6 +93,11 @@ export function statementLines(database: Database, query: StatementQuery): State
     }
   }
   const [condition, values] = period ? recordsWithin(query, few) : ['true', []]
+  if (period) {
+    for (const row of database.all(`SELECT series, ${span} AS span, amount FROM drawn WHERE ${condition}`, ...values)) {
+      statement.addIncluded(row.series as number, row.span as number, BigInt(row.amount as string))
+    }
+  }
   // Each state by its own name, so that each finds its index and none reads the settled ones without need.
   for (const state of period ? (['metered', 'pending', 'held'] as const) : (['pending', 'held'] as const)) {
     for (const row of database.all(

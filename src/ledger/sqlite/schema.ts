@@ -335,4 +335,23 @@ CREATE INDEX account_tenant ON account (agreement ->> 'tenant') WHERE agreement 
 CREATE INDEX account_licensed ON account (account_id) WHERE license_arn IS NOT NULL;
 CREATE INDEX account_unlicensed ON account (account_id) WHERE license_arn IS NULL;
 `,
+  `
+-- What contracts include. See rules/entitlements.
+CREATE TABLE included ( -- of which dimensions of a product they do
+  product TEXT NOT NULL,
+  dimension INTEGER NOT NULL REFERENCES dimension,
+  terms TEXT NOT NULL, -- as JSON
+  since INTEGER NOT NULL, -- in milliseconds, as known_until
+  known_until INTEGER, -- up to when it is known what AWS's entitlements are
+  PRIMARY KEY (product, dimension)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE drawn ( -- what an hour's closing found included
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL REFERENCES series,
+  amount TEXT NOT NULL,
+  PRIMARY KEY (hour, series)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE series ADD COLUMN included TEXT NOT NULL DEFAULT '0';
+ALTER TABLE account ADD COLUMN entitlements TEXT; -- as JSON
+`,
 ]

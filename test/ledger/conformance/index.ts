@@ -14,6 +14,7 @@ import { countersMemory } from './counters-memory.ts'
 import { decisions } from './decisions.ts'
 import { dimensions } from './dimensions.ts'
 import { endpoints } from './endpoints.ts'
+import { entitlements } from './entitlements.ts'
 import { forgetting } from './forgetting.ts'
 import { guards } from './guards.ts'
 import { notSubscribed } from './not-subscribed.ts'
@@ -42,6 +43,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   guards(name, scenario)
   agreementEnds(name, scenario)
   agreements(name, scenario)
+  entitlements(name, scenario)
   decisions(name, scenario)
   bulkDecisions(name, scenario)
   undoing(name, scenario)

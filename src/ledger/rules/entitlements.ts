@@ -1,0 +1,323 @@
+import type { CustomerAccount } from '../../usage/account.ts'
+import { LedgerError } from '../errors.ts'
+import { DAY, HOUR } from '../hours.ts'
+import type { CustomerEntitlement, Entitlement, EntitlementNews, Included, IncludedDimension } from '../ledger.ts'
+import { type BookedAgreement, endOf } from './agreement.ts'
+import { checkTime } from './validation.ts'
+
+/**
+ * What contracts include: of which dimensions, how much for each customer, and how much of it is used. A term lies on
+ * the time line between two instants, and an hour draws on the term that holds its beginning; in it, on what its month
+ * has left, where each month has its own. What is drawn is never given back: a quantity that returns to the balance is
+ * what was to be metered.
+ */
+
+/** A term of a customer's entitlement, as it is stored, as JSON. */
+export interface BookedTerm {
+  /** 0 for one that was there before it was first heard of. */
+  readonly from: number
+  readonly until: number | null
+  /** Until when it is by what was said of it, where it has vanished before. */
+  readonly expires: number | null
+  /** In millionths of the base unit; null for what all customers have. */
+  readonly amount: string | null
+  /** When it was told. */
+  readonly at: number
+  /** What was drawn, by the beginning of each of its last months, or of itself. */
+  readonly used: readonly (readonly [since: number, amount: string])[]
+}
+
+/** By dimension: the last terms, the earliest first. */
+export type BookedEntitlements = Readonly<Record<string, readonly BookedTerm[]>>
+
+/** So many terms, and months of each, are kept: an hour is closed within a day or two of its end, as a rule. */
+const MOST_TERMS = 3
+const MOST_MONTHS = 3
+/** A term is renewed so long before its end at the earliest; what changes before is the same term. */
+const RENEWED = DAY
+
+/** What is registered of products' dimensions. */
+export class IncludedDimensions {
+  readonly #known: ReadonlyMap<string, IncludedDimension>
+
+  constructor(dimensions: readonly IncludedDimension[]) {
+    this.#known = new Map(dimensions.map(one => [nameOf(one.product, one.dimension), one]))
+  }
+
+  of(product: string, dimension: string): IncludedDimension | undefined {
+    return this.#known.size === 0 ? undefined : this.#known.get(nameOf(product, dimension))
+  }
+}
+
+const nameOf = (product: string, dimension: string): string => JSON.stringify([product, dimension])
+
+/** What is said of a dimension, before and after it is said anew. */
+export interface IncludedChange {
+  readonly dimension: string
+  readonly before: IncludedDimension | undefined
+  readonly after: IncludedDimension | undefined
+}
+
+/** What changes when it is said anew which of a product's dimensions contracts include quantities of. */
+export function changedIncluded(
+  product: string,
+  known: readonly IncludedDimension[],
+  included: Readonly<Record<string, Included>>,
+  now: number,
+): IncludedChange[] {
+  const before = new Map(known.filter(one => one.product === product).map(one => [one.dimension, one]))
+  return [...new Set([...before.keys(), ...Object.keys(included)])].flatMap(dimension => {
+    const [old, said] = [before.get(dimension), included[dimension]]
+    if (storedIncluded(old) === storedIncluded(said)) return []
+    // What is known of an entitlement says nothing of another.
+    const same = old?.entitlement === said?.entitlement
+    const kept = same && old?.knownUntil !== undefined ? { knownUntil: old.knownUntil } : {}
+    return [
+      { dimension, before: old, after: said && { ...said, product, dimension, since: old?.since ?? now, ...kept } },
+    ]
+  })
+}
+
+/** As it is stored, and as the audit trail says it. */
+export function storedIncluded(included: Included | undefined): string {
+  if (included === undefined) return 'nothing'
+  const { per, entitlement, quantity, unknown } = included
+  return JSON.stringify({ per, entitlement, quantity, unknown: { after: unknown.after, outcome: unknown.outcome } })
+}
+
+/** What of an entitlement an hour may draw, in millionths of the base unit; or what becomes of the hour's usage. */
+export type Left = bigint | 'wait' | 'hold'
+
+/** Whose usage of which hour it is about. */
+export interface Drawing {
+  readonly contract: IncludedDimension
+  readonly terms: readonly BookedTerm[]
+  readonly agreement: BookedAgreement | null
+  readonly size: bigint
+  readonly hour: number
+  readonly now: number
+  /** Whether the agreement ends with it: then there is no later closing that could know more. */
+  readonly final: boolean
+}
+
+/** How much an hour may draw. */
+export function leftOf(drawing: Drawing): Left {
+  const { contract, now, hour, final } = drawing
+  if (contract.quantity === undefined) {
+    const { knownUntil = null, since, unknown } = contract
+    const recent = now - (knownUntil ?? since) < unknown.after
+    // What AWS says after an hour's end is what was so in it.
+    const known = knownUntil !== null && (knownUntil >= hour + HOUR || (final && recent))
+    if (!known && !final && recent) return 'wait'
+    if (!known && unknown.outcome === 'hold') return 'hold'
+  }
+  const term = termOf(drawing)
+  if (term === undefined) return 0n
+  const left = amountOf(term, drawing) - usedIn(term, periodOf(term, drawing))
+  return left > 0n ? left : 0n
+}
+
+/** The terms after an hour has drawn on them. */
+export function afterDrawing(drawing: Drawing, amount: bigint): readonly BookedTerm[] {
+  const term = termOf(drawing)
+  if (term === undefined) throw new Error('there is no term to draw on')
+  const since = periodOf(term, drawing)
+  const used = usedIn(term, since) + amount
+  const months = [...term.used.filter(([other]) => other !== since), [since, String(used)] as const]
+  const after = { ...term, used: months.sort(([a], [b]) => a - b).slice(-MOST_MONTHS) }
+  const { terms } = drawing
+  const all = terms.includes(term) ? terms.map(one => (one === term ? after : one)) : [...terms, after]
+  return lastOf(all)
+}
+
+const lastOf = (terms: readonly BookedTerm[]): readonly BookedTerm[] =>
+  [...terms].sort((a, b) => a.from - b.from).slice(-MOST_TERMS)
+
+/** The term that holds an hour's beginning. */
+function termOf({ contract, terms, agreement, hour, now }: Drawing): BookedTerm | undefined {
+  const holds = ({ from, until }: BookedTerm) => from <= hour && (until === null || hour < until)
+  const told = terms.findLast(term => term.amount !== null && holds(term))
+  if (told !== undefined || contract.quantity === undefined) return told
+  // Of what all have, a term is an agreement.
+  const from = contract.per === 'term' ? begunAt(agreement, hour) : 0
+  return (
+    terms.find(term => term.amount === null && term.from === from) ?? {
+      ...{ from, until: null, expires: null, amount: null, at: now, used: [] },
+    }
+  )
+}
+
+/** When the agreement began that an hour is of, after another had ended; 0 for the first. */
+function begunAt(agreement: BookedAgreement | null, hour: number): number {
+  const marks = agreement?.marks ?? []
+  const before = marks.filter(([at]) => at < hour + HOUR)
+  const ended = before.findLastIndex(([, what], index) => what === 'ended' && index < before.length - 1)
+  return ended === -1 ? 0 : (before[ended + 1]?.[0] ?? 0)
+}
+
+function amountOf({ amount }: BookedTerm, { contract, size }: Drawing): bigint {
+  return amount === null ? BigInt(contract.quantity as number) * size : BigInt(amount)
+}
+
+function periodOf({ from }: BookedTerm, { contract, hour }: Pick<Drawing, 'contract' | 'hour'>): number {
+  const date = new Date(hour)
+  return contract.per === 'term' ? from : Math.max(from, Date.UTC(date.getUTCFullYear(), date.getUTCMonth()))
+}
+
+function usedIn({ used }: BookedTerm, since: number): bigint {
+  return BigInt(used.find(([at]) => at === since)?.[1] ?? 0)
+}
+
+/**
+ * A customer's terms after news. The same object where they say nothing new.
+ *
+ * @param told undefined where it has no entitlement
+ */
+export function afterEntitlementNews(
+  terms: readonly BookedTerm[],
+  told: Pick<Entitlement, 'amount' | 'until'> | undefined,
+  at: number,
+  agreement: BookedAgreement | null,
+): readonly BookedTerm[] {
+  const last = terms.findLast(({ amount }) => amount !== null)
+  if (last !== undefined && at <= last.at) return terms
+  if (told === undefined) {
+    if (last === undefined || (last.until !== null && last.until <= at)) return terms
+    return replaced(terms, last, { ...last, until: at, at })
+  }
+  const { amount, until = null } = told
+  const term = { until, expires: until, amount: String(amount), at }
+  if (last === undefined) return lastOf([...terms, { ...term, from: 0, used: [] }])
+  const from = renewedAt(last, until, at, agreement)
+  if (from !== undefined) {
+    const before = { ...last, until: from }
+    return lastOf([...terms.map(one => (one === last ? before : one)), { ...term, from, used: [] }])
+  }
+  const same = last.amount === term.amount && last.until === until && last.expires === until
+  return same ? terms : replaced(terms, last, { ...last, ...term })
+}
+
+/** When another term began than the last that is known; undefined while it is still that one. */
+function renewedAt(
+  { until, expires, at: toldAt }: BookedTerm,
+  now: number | null,
+  at: number,
+  agreement: BookedAgreement | null,
+): number | undefined {
+  const marks = agreement?.marks ?? []
+  const begun = marks.findLast(
+    ([time, what], index) => what !== 'ended' && time <= at && marks[index - 1]?.[1] === 'ended',
+  )
+  // Another agreement, be it on the same terms.
+  if (begun !== undefined && begun[0] > toldAt) return begun[0]
+  if (until === null || now === expires) return undefined
+  // One that has vanished comes again as it was; with another end it is another.
+  if (until !== expires) return until
+  return at >= until - RENEWED ? until : undefined
+}
+
+function replaced(terms: readonly BookedTerm[], one: BookedTerm, by: BookedTerm): readonly BookedTerm[] {
+  return terms.map(term => (term === one ? by : term))
+}
+
+/** @throws LedgerError where news cannot be so */
+export function checkEntitlements({ at, entitlements, dimensions }: EntitlementNews): void {
+  checkTime('at', at)
+  for (const { dimension, amount, until, account } of entitlements) {
+    if (until !== undefined) checkTime('until', until)
+    if (!dimensions.includes(dimension)) {
+      throw new LedgerError('ERR_LEDGER_INVALID', `Expected one of ${dimensions.join(', ')}, got "${dimension}".`)
+    }
+    if (typeof amount === 'bigint' && amount >= 0n) continue
+    throw new LedgerError(
+      'ERR_LEDGER_INVALID',
+      `Expected an amount of ${dimension} of 0 or more for ${account.key}, got ${amount}.`,
+    )
+  }
+}
+
+/** Refuses news of what nothing is registered of. */
+export function checkRegistered(product: string, dimensions: readonly string[], known: IncludedDimensions): void {
+  const missing = dimensions.find(dimension => known.of(product, dimension) === undefined)
+  if (missing === undefined) return
+  throw new LedgerError(
+    'ERR_LEDGER_INVALID',
+    `Expected a dimension of ${product} of which contracts include something, got "${missing}".`,
+  )
+}
+
+/** A customer's entitlements after news of some dimensions. The same object where they say nothing new. */
+export function afterNewsOf(
+  before: BookedEntitlements | null,
+  told: readonly Entitlement[],
+  { at, dimensions, complete }: EntitlementNews,
+  agreement: BookedAgreement | null,
+): BookedEntitlements | null {
+  let after = before
+  for (const dimension of dimensions) {
+    const one = told.find(other => other.dimension === dimension)
+    if (one === undefined && !complete) continue
+    const known = after?.[dimension] ?? []
+    const terms = afterEntitlementNews(known, one, at, agreement)
+    if (terms !== known) after = { ...after, [dimension]: terms }
+  }
+  return after
+}
+
+/** What news say of each customer, by its account's key. */
+export function toldBy({ entitlements }: EntitlementNews): ReadonlyMap<string, ToldCustomer> {
+  const told = new Map<string, { account: CustomerAccount; entitlements: Entitlement[] }>()
+  for (const one of entitlements) {
+    const known = told.get(one.account.key) ?? { account: one.account, entitlements: [] }
+    known.entitlements.push(one)
+    told.set(one.account.key, known)
+  }
+  return told
+}
+
+interface ToldCustomer {
+  readonly account: CustomerAccount
+  readonly entitlements: readonly Entitlement[]
+}
+
+/** A term that is new, or was changed, of a dimension. */
+export interface ChangedTerm {
+  readonly dimension: string
+  readonly term: BookedTerm
+}
+
+export function changedTerms(before: BookedEntitlements | null, after: BookedEntitlements | null): ChangedTerm[] {
+  return Object.entries(after ?? {}).flatMap(([dimension, terms]) => {
+    const term = terms.at(-1)
+    return terms === before?.[dimension] || term === undefined ? [] : [{ dimension, term }]
+  })
+}
+
+/** What is told of a customer's entitlements: of each dimension its last term. */
+export function toldEntitlements(
+  account: Entitlement['account'],
+  entitlements: BookedEntitlements | null,
+  included: IncludedDimensions,
+  sizeOf: (dimension: string) => bigint,
+): CustomerEntitlement[] {
+  return Object.entries(entitlements ?? {}).flatMap(([dimension, terms]) => {
+    const known = included.of(account.product, dimension)
+    return terms.map(term => {
+      const { from, until, used } = term
+      const [since, drawn] = used.at(-1) ?? []
+      const all = BigInt(known?.quantity ?? 0) * sizeOf(dimension)
+      return {
+        ...{ account, dimension, amount: term.amount === null ? all : BigInt(term.amount), used: BigInt(drawn ?? 0) },
+        ...(from !== 0 && { from }),
+        ...(until !== null && { until }),
+        ...(since !== undefined && since !== 0 && { usedSince: since }),
+      }
+    })
+  })
+}
+
+/** Whether an agreement's end leaves no later closing of an hour. */
+export function isFinal(agreement: BookedAgreement | null, hour: number): boolean {
+  const end = endOf(agreement)
+  return end !== null && end <= hour + HOUR
+}
