@@ -3,7 +3,7 @@ import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
 import { trailFilterSchema } from './cloudtrail.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault, TRAIL_FAULT_KINDS } from './faults.ts'
+import { anyFaultKind, type Fault } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
 import type { UsageReport } from './usage-report.ts'
 import { instant, region, validated } from './validation.ts'
@@ -45,7 +45,7 @@ const advanceSchema = strictObject({ milliseconds: v.number() })
 const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
 const regionSchema = strictObject({ region, disabled: v.boolean() })
 const kindSchema = strictObject({
-  kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS])),
+  kind: v.optional(anyFaultKind),
 })
 const reportSchema = strictObject({
   from: v.optional(instant),
@@ -198,7 +198,8 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `POST /customers` | a {@link CustomerDeclaration} | 204 |
  * | `POST /customers/suspend`, `/customers/resume` | a {@link Suspension} | 204 |
  * | `POST /subscriptions` | a {@link SubscriptionStart}: begins | 204 |
- * | `POST /subscriptions/activate`, `/subscriptions/amend` | an {@link AgreementChange} | 204 |
+ * | `POST /subscriptions/activate` | an {@link AgreementChange} | 204 |
+ * | `POST /subscriptions/amend` | an {@link Amendment}: also of entitlements, in the middle of a term | 204 |
  * | `POST /subscriptions/renew` | a {@link Renewal} | 204 |
  * | `POST /subscriptions/end` | a {@link SubscriptionEnd}: ends | 204 |
  * | `GET /events` | | what is in the events' queue, `{ queue, deadLetters }`: {@link QueuedMessage}s |

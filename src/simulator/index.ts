@@ -8,8 +8,10 @@ export type { CloudTrail, CloudTrailOptions, LookedUpEvent, TrailFile, TrailFilt
 export { CONTROL_PATH } from './control.ts'
 export type {
   AgreementChange,
+  Amendment,
   CatalogueDeclaration,
   CustomerDeclaration,
+  EntitlementDeclaration,
   ProductDeclaration,
   Renewal,
   SubscriptionDeclaration,
@@ -25,6 +27,8 @@ export {
   SimulatorConfigurationError,
 } from './errors.ts'
 export {
+  ENTITLEMENT_FAULT_KINDS,
+  type EntitlementFaultKind,
   EVENT_FAULT_KINDS,
   type EventFaultKind,
   FAULT_KINDS,
@@ -46,6 +50,10 @@ export type { UsageReport, UsageReportOptions } from './usage-report.ts'
 export type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
+  Entitlement,
+  EntitlementValue,
+  GetEntitlementsRequest,
+  GetEntitlementsResult,
   RecordStatus,
   ResolveCustomerRequest,
   ResolveCustomerResult,
