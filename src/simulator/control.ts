@@ -76,6 +76,14 @@ const billedSchema = v.array(
     meteringRecordId: v.string(),
     takenAt: v.pipe(v.string(), v.isoTimestamp()),
     foreign: v.boolean(),
+    allocations: v.exactOptional(
+      v.array(
+        strictObject({
+          AllocatedUsageQuantity: v.pipe(v.number(), v.safeInteger()),
+          Tags: v.exactOptional(v.array(strictObject({ Key: v.string(), Value: v.exactOptional(v.string()) }))),
+        }),
+      ),
+    ),
   }),
 )
 
@@ -158,6 +166,9 @@ const ROUTES: Record<string, Record<string, Route>> = {
     PUT: (simulator, body) => simulator.load(validated(billedSchema, body, 'body')),
   },
   '/totals': { GET: (simulator, _body, query) => simulator.totals(validated(billedFilterSchema, query, 'query')) },
+  '/totals/by-tags': {
+    GET: (simulator, _body, query) => simulator.totalsByTags(validated(billedFilterSchema, query, 'query')),
+  },
   '/cloudtrail': {
     GET: ({ cloudTrail }, _body, query) => cloudTrail.lookup(validated(trailFilterSchema, query, 'query')),
   },
@@ -208,6 +219,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |
  * | `PUT /billed` | {@link BilledRecord}s of another simulator, to take over | 204 |
  * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
+ * | `GET /totals/by-tags` | as `/billed` | {@link BilledShare}s: as a buyer sees the bill by cost allocation tags |
  * | `GET /cloudtrail` | `?region=&from=&to=` | what `aws cloudtrail lookup-events` prints: `{ Events }`, {@link LookedUpEvent}s |
  * | `GET /cloudtrail/records` | as `/cloudtrail` | the content of a trail's file: `{ Records }`, {@link CloudTrailEvent}s |
  * | `GET /usage-report/usage.csv` | `?from=&to=&revisions=`: days, and how likely a row was revised | AWS's daily Usage feed |

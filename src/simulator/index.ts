@@ -1,5 +1,5 @@
 /** AWS Marketplace Metering on this machine: every rule, every fault, its agreement events, and what it has billed. */
-export type { BilledFilter, BilledRecord, BilledTotal, Series } from './book.ts'
+export type { BilledFilter, BilledRecord, BilledShare, BilledTotal, Series } from './book.ts'
 export type { Caller } from './caller.ts'
 export { type Catalogue, readCatalogue } from './catalogue.ts'
 export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'

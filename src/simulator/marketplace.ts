@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto'
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { type Admission, admit, seriesOf } from './admission.ts'
-import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
+import { keptAllocations } from './allocations.ts'
+import { type BilledFilter, type BilledRecord, type BilledShare, type BilledTotal, Book } from './book.ts'
 import { type Caller, callerOf } from './caller.ts'
 import { Catalogue } from './catalogue.ts'
 import { type Instant, SimulatorClock } from './clock.ts'
@@ -260,6 +261,11 @@ export class MarketplaceSimulator {
     return this.#book.totals(filter)
   }
 
+  /** The same by the sets of tags that it was sent with, as buyers see it: a line for each of them. */
+  totalsByTags(filter?: BilledFilter): BilledShare[] {
+    return this.#book.shares(filter)
+  }
+
   /**
    * AWS's reports for sellers on what has been billed by now, of the days that were over six hours ago.
    *
@@ -511,10 +517,14 @@ export class MarketplaceSimulator {
       timestamp: record.Timestamp.getTime(),
       takenAt: this.clock.now(),
       foreign,
+      allocations: record.UsageAllocations ? keptAllocations(record.UsageAllocations) : undefined,
     })
+    if (metered.resplit && !foreign) this.#log.resplit()
+    const { resend, resplit } = this.#undocumented
+    const again = metered.resplit ? resplit : metered.again ? resend : 'Success'
     // One text for equal ones: CloudTrail keeps them for long.
     admission.series = metered.series
-    if (metered.meteringRecordId === undefined || (metered.again && this.#undocumented.resend === 'DuplicateRecord')) {
+    if (metered.meteringRecordId === undefined || again === 'DuplicateRecord') {
       return { UsageRecord: record, Status: 'DuplicateRecord' }
     }
     return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }
