@@ -47,7 +47,7 @@ interface Known {
   undocumented: Undocumented
 }
 
-/** @throws {SimulatedServiceError} `InvalidParameterException` */
+/** @throws {SimulatedServiceError} `InvalidParameterException`, or `SerializationException` for a wrong type */
 export function getEntitlements(
   request: GetEntitlementsRequest,
   { entitlements, hasProduct, at, undocumented }: Known,
@@ -89,7 +89,9 @@ function read(request: GetEntitlementsRequest): v.InferOutput<typeof schema> {
   const result = v.safeParse(schema, isObject(request) ? request : {})
   if (result.success) return result.output
   const [issue] = result.issues
-  throw refuse(`${v.getDotPath(issue) ?? 'request'}: ${issue.message}`)
+  const message = `${v.getDotPath(issue) ?? 'request'}: ${issue.message}`
+  const type = issue.kind === 'schema' && issue.type !== 'picklist' && issue.input !== undefined && issue.input !== null
+  throw type ? new SimulatedServiceError('SerializationException', message) : refuse(message)
 }
 
 function listed({ agreement, dimension, value, expiresAt }: CurrentEntitlement): Entitlement {
