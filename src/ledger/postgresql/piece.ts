@@ -1,6 +1,7 @@
 import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Transaction, Value } from './database.ts'
+import { columnsOf } from './statements.ts'
 
 /** Loading a piece of the PostgreSQL ledger, and writing what was changed of it: a statement for each table. */
 
@@ -34,7 +35,7 @@ export async function savePiece(transaction: Transaction, piece: Piece): Promise
     await transaction.run(
       `UPDATE record SET quantity = now.quantity, size = now.size
        FROM unnest($1::bigint[], $2::integer[], $3::numeric[]) AS now (id, quantity, size) WHERE record.id = now.id`,
-      ...[divided.map(({ id }) => id), divided.map(({ quantity }) => quantity), divided.map(({ size }) => size)],
+      ...columnsOf(divided, 'id', 'quantity', 'size'),
     )
   }
   const frozen = made.length === 0 ? NONE : await insertRecords(transaction, made)
@@ -44,7 +45,6 @@ export async function savePiece(transaction: Transaction, piece: Piece): Promise
 }
 
 async function saveRecords(transaction: Transaction, records: readonly PieceRecord[]): Promise<void> {
-  const column = <Name extends keyof PieceRecord>(name: Name) => records.map(record => record[name])
   await transaction.run(
     `UPDATE record
      SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals,
@@ -55,16 +55,8 @@ async function saveRecords(transaction: Transaction, records: readonly PieceReco
           AS now (id, state, reason, attempts, refusals, at, deadline, next_attempt_at, claim, claimed_until, answer,
                   metering_record_id)
      WHERE record.id = now.id`,
-    ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals')],
-    ...[
-      column('timestamp'),
-      column('deadline'),
-      column('nextAttemptAt'),
-      column('claim'),
-      column('claimedUntil'),
-      column('answer'),
-      column('meteringRecordId'),
-    ],
+    ...columnsOf(records, 'id', 'state', 'reason', 'attempts', 'refusals', 'timestamp', 'deadline', 'nextAttemptAt'),
+    ...columnsOf(records, 'claim', 'claimedUntil', 'answer', 'meteringRecordId'),
   )
 }
 
@@ -81,9 +73,8 @@ async function insertRecords(transaction: Transaction, records: readonly MadeRec
        RETURNING id, state
      ) SELECT count(*) AS records, coalesce(array_agg(id) FILTER (WHERE state = 'held'), '{}') AS held FROM made`,
     ...[records.map(({ series }) => series.id), records.map(({ terms }) => terms.hour)],
-    ...[records.map(({ timestamp }) => timestamp), records.map(({ deadline }) => deadline), lanes],
-    ...[records.map(({ quantity }) => quantity), records.map(({ size }) => size)],
-    ...[records.map(({ probe }) => probe), records.map(({ held }) => held)],
+    ...[...columnsOf(records, 'timestamp', 'deadline'), lanes],
+    ...columnsOf(records, 'quantity', 'size', 'probe', 'held'),
   )
   return row as unknown as FrozenRecords
 }
@@ -111,7 +102,6 @@ async function laneId(transaction: Transaction, lane: readonly string[]): Promis
 }
 
 async function saveSeries(transaction: Transaction, series: Difference['series']): Promise<void> {
-  const column = <Name extends keyof Difference['series'][number]>(name: Name) => series.map(one => one[name])
   await transaction.run(
     `UPDATE series
      SET recorded = now.recorded, metered = now.metered, balance = now.balance, approved = now.approved,
@@ -119,13 +109,11 @@ async function saveSeries(transaction: Transaction, series: Difference['series']
      FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::integer[], $6::boolean[])
           AS now (id, recorded, metered, balance, approved, unfrozen)
      WHERE series.id = now.id`,
-    ...[column('id'), column('recorded'), column('metered'), column('balance')],
-    ...[column('approved'), column('unfrozen')],
+    ...columnsOf(series, 'id', 'recorded', 'metered', 'balance', 'approved', 'unfrozen'),
   )
 }
 
 async function saveAccounts(transaction: Transaction, accounts: Difference['accounts']): Promise<void> {
-  const column = (name: 'id' | 'blockedAt' | 'probeAt' | 'probeDelay') => accounts.map(account => account[name])
   const agreements = accounts.map(({ agreement }) => (agreement === null ? null : JSON.stringify(agreement)))
   await transaction.run(
     `UPDATE account
@@ -133,6 +121,6 @@ async function saveAccounts(transaction: Transaction, accounts: Difference['acco
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
           AS now (id, blocked_at, probe_at, probe_delay, agreement)
      WHERE account.id = now.id`,
-    ...[column('id'), column('blockedAt'), column('probeAt'), column('probeDelay'), agreements],
+    ...[...columnsOf(accounts, 'id', 'blockedAt', 'probeAt', 'probeDelay'), agreements],
   )
 }
