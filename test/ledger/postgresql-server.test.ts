@@ -1191,7 +1191,10 @@ test('a write that would not add up fails, and leaves everything as it was', asy
     })
     await assert.rejects(write, (error: LedgerError) => {
       assert.equal(error.code, 'ERR_LEDGER_EQUATION')
-      assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded 7 to 7, metered 0 to 0, /)
+      assert.match(
+        error.message,
+        /requests of the account "prod-1,111111111111" .* recorded 7 to 7, included 0 to 0, metered 0 to 0, /,
+      )
       return true
     })
   }

@@ -257,7 +257,7 @@ describe('a released schema', () => {
   const compare = (t: TestContext, dump: string, name: string) =>
     t.assert.fileSnapshot(dump, join(FIXTURES, name), { serializers: [String] })
 
-  for (const version of [2, 3, 4, 5, 6, 7]) {
+  for (const version of [2, 3, 4, 5, 6, 7, 8]) {
     test(`SQLite's ${version} is what the migrations up to it make`, t => {
       const database = new DatabaseSync(':memory:')
       database.exec(SQLITE.slice(0, version).join(''))
@@ -266,7 +266,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [8, 6])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [9, 7])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -276,11 +276,11 @@ describe('a released schema', () => {
     before.close()
     await (await left.open(Date.now)).close()
     const migrated = new DatabaseSync(left.address)
-    compare(t, sqliteSchema(migrated), 'schema-sqlite-8.sql')
+    compare(t, sqliteSchema(migrated), 'schema-sqlite-9.sql')
     migrated.close()
   })
 
-  for (const version of [1, 2, 3, 4, 5, 6]) {
+  for (const version of [1, 2, 3, 4, 5, 6, 7]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -295,7 +295,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-6.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-7.sql')
     await client.end()
   })
 })
@@ -433,7 +433,10 @@ test('PostgreSQL: replicas that know the schema before go on beside new ones, th
       claimed.map(record => ({ record, outcome: METERED, answer: 'Success' })),
       now,
     )
-    const statements = await Promise.all(replicas.map(({ ledger }) => ledger.statement()))
+    // The release before knows nothing of what contracts include.
+    const statements = await Promise.all(
+      replicas.map(async ({ ledger }) => (await ledger.statement()).map(line => ({ ...line, included: 0n }))),
+    )
     for (const statement of statements) assert.deepEqual(statement, statements[0])
     const figures = (figure: 'recorded' | 'metered') =>
       (statements[0] ?? []).reduce((sum, line) => sum + Number(line[figure] / UNIT), 0)
@@ -443,6 +446,12 @@ test('PostgreSQL: replicas that know the schema before go on beside new ones, th
     [...sent.values()].reduce((sum, quantity) => sum + quantity, 0),
     given,
   )
+  // What contracts include it would meter: it stops, and the others go on.
+  const unknown = { after: HOUR, outcome: 'hold' } as const
+  const [, present] = replicas
+  await present?.ledger.registerIncluded(ALICE.product, { [REQUESTS.name]: { per: 'term', quantity: 1, unknown } }, BY)
+  await assert.rejects(before.closeHours(closeOptions(now)), { code: 'ERR_LEDGER_NEWER' })
+  await present?.ledger.closeHours(closeOptions(now))
   for (const { ledger } of replicas) await ledger.close()
   await pool.end()
 })

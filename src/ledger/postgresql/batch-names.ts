@@ -47,6 +47,8 @@ export class BatchNames {
   readonly accountHashes: Int32Array
   readonly dimensionHashes: number[] = []
   readonly hasUnattributed: boolean
+  /** Whether any of it is for some tags. */
+  readonly hasTags: boolean
   /** `PackedNames` as JSON. */
   readonly text: string
   // Of its own: whoever appends may change a batch later, but no account.
@@ -60,6 +62,7 @@ export class BatchNames {
     this.accountHashes = new Int32Array(rows.length * 2)
     const names = this.#packAccounts()
     this.hasUnattributed = names.others.some(([, { kind }]) => kind === 'unattributed')
+    this.hasTags = names.others.some(([, account]) => account.kind === 'customer' && account.tags !== undefined)
     this.text = JSON.stringify(names)
   }
 

@@ -24,6 +24,8 @@ export interface PackedBatch {
   readonly at: number
   /** Whether it has what the status tells: usage without a customer, or points of others' counters. */
   readonly inStatus: boolean
+  /** Whether any of it is for some tags. */
+  readonly hasTags: boolean
 }
 
 /**
@@ -91,6 +93,7 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     dimensions: names.dimensions,
     at: Number.isFinite(at) ? at : 0,
     inStatus: observations.length > 0 || names.hasUnattributed,
+    hasTags: names.hasTags,
   }
 }
 

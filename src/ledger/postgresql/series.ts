@@ -8,6 +8,7 @@ import { Piece } from '../sql/piece.ts'
 import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
 import { CUSTOMER, customerOf } from '../sql/rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
+import { readShares, takeOpenShares } from './shares.ts'
 import { columnsOf } from './statements.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
@@ -135,6 +136,7 @@ export async function loadSeries(
   const piece = new Piece()
   const rows = await transaction.all(`${seriesFrom('series')} WHERE ${condition}`, hour, ...values)
   for (const row of rows) addWhole(piece, row)
+  await readShares(transaction, piece)
   return piece
 }
 
@@ -149,6 +151,7 @@ export async function takeOpenUsage(
   condition: string,
   ...values: Value[]
 ): Promise<Piece> {
+  const shares = await takeOpenShares(transaction, hour, condition, ...values)
   const rows = await transaction.all(
     `WITH taken AS (DELETE FROM open_usage WHERE ${condition} RETURNING hour, series, amount),
      kept AS (
@@ -166,6 +169,8 @@ export async function takeOpenUsage(
     addWhole(piece, row)
     piece.addUsage(row.used as number, row.amount as bigint)
   }
+  await readShares(transaction, piece)
+  for (const { series, tags, amount } of shares) piece.addShare(series, tags, amount, true)
   return piece
 }
 
