@@ -3,8 +3,10 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import {
   type AttributeValue,
+  type BatchGetItemCommandInput,
   CreateTableCommand,
   DeleteItemCommand,
   DescribeTableCommand,
@@ -12,8 +14,10 @@ import {
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
   GetItemCommand,
+  type GetItemCommandInput,
   PutItemCommand,
   QueryCommand,
+  type QueryCommandInput,
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
 import { LedgerClock } from '../../../src/ledger/clients/clock.ts'
@@ -56,6 +60,7 @@ import {
   fail,
   failCommand,
   LOSSES,
+  later,
   loseAnswers,
   pageByPage,
   SleepyClient,
@@ -86,8 +91,8 @@ if (withoutJava) {
   const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   const healthy = server.client()
-  const open = async (tableName: string, client: DynamoDBClient = healthy) =>
-    await DynamoDBLedger.open({ tableName, client })
+  const open = async (tableName: string, client: DynamoDBClient = healthy, now?: () => number) =>
+    await DynamoDBLedger.open({ tableName, client, ...(now && { now }) })
   const made = async (): Promise<DynamoDBLedger> => await open(await server.table(healthy))
 
   /** What a ledger says after this when nothing goes wrong. */
@@ -131,7 +136,7 @@ if (withoutJava) {
       let slept = true
       for (let request = 1; slept; request += EACH) {
         const tableName = await server.tableOf(healthy, begun)
-        const other = await open(tableName)
+        const other = await open(tableName, healthy, later)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -258,6 +263,48 @@ if (withoutJava) {
       const lines = (await ledgers[1]?.statement()) ?? []
       assert.equal(lines.length, 20)
       for (const { recorded, pending } of lines) assert.deepEqual([recorded, pending], [120n * UNIT, 120n * UNIT])
+    })
+
+    test('that close the same hour: one reads the journal, the others look until it is done', async () => {
+      const tableName = await server.table(healthy)
+      await begin(await open(tableName))
+      const client = server.client()
+      const reads = keysRead(client)
+      const ledgers = await Promise.all([1, 2, 3, 4, 5, 6].map(() => open(tableName, client)))
+      const results = await Promise.all(ledgers.map(ledger => ledger.closeHours(closeOptions(closing(1)))))
+      assert.equal(reads.filter(key => key === 'journal').length, 1)
+      assert.deepEqual(
+        results
+          .map(({ records }) => records)
+          .sort()
+          .slice(0, 5),
+        [0, 0, 0, 0, 0],
+      )
+      for (const ledger of ledgers) assert.equal((await ledger.status()).closedThrough, hour(1))
+      const all = await Promise.all(ledgers.map(read))
+      for (const books of all) assert.deepEqual(books, all[0])
+    })
+
+    test('of which one sleeps while it folds: it is waited for, but no longer than it says', async () => {
+      const tableName = await server.table(healthy)
+      const other = server.client()
+      const looks = keysRead(other)
+      let ahead = 0
+      const waiting = await open(tableName, other, () => Date.now() + ahead)
+      await begin(waiting)
+      // It has the lease, and reads the journal next.
+      const sleepy = new SleepyClient(server.client(), 5)
+      const closing1 = open(tableName, sleepy.client).then(ledger => ledger.closeHours(closeOptions(closing(1))))
+      await sleepy.asleep
+      looks.length = 0
+      const closed = waiting.closeHours(closeOptions(closing(1)))
+      const looked = (times: number) => looks.filter(key => key === 'ledger lease').length >= times
+      while (!looked(3)) await setImmediate()
+      assert.ok(!looks.includes('journal'))
+      ahead = MINUTE
+      assert.ok((await closed).records > 0)
+      sleepy.wake()
+      assert.equal((await closing1).records, 0)
     })
 
     test('one that closes an hour while others append: no batch comes before those that it comes after', async () => {
@@ -949,6 +996,26 @@ if (withoutJava) {
     assert.equal(lines.length, 20)
     for (const { recorded } of lines) assert.equal(recorded, 12n * UNIT)
   })
+}
+
+/** The partitions that are read, and the keys of single items. */
+function keysRead(client: DynamoDBClient): string[] {
+  const keys: string[] = []
+  client.middlewareStack.add(
+    next => async args => {
+      const {
+        Key,
+        RequestItems = {},
+        ExpressionAttributeValues: values,
+      } = args.input as Partial<BatchGetItemCommandInput> & Partial<GetItemCommandInput> & Partial<QueryCommandInput>
+      const items = [Key, ...Object.values(RequestItems).flatMap(({ Keys = [] }) => Keys)]
+      for (const item of items) if (item !== undefined) keys.push(`${item.pk?.S} ${item.sk?.S}`)
+      if (values?.[':pk']?.S !== undefined) keys.push(values[':pk'].S)
+      return await next(args)
+    },
+    { step: 'build', name: 'keysRead' },
+  )
+  return keys
 }
 
 const seriesIn = ({ series }: Shard): object => series.values().next().value as object
