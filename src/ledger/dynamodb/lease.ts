@@ -16,7 +16,7 @@ const CLOCKS_APART = 2 * SECOND
 
 /** How often those who wait look. */
 const SHORTEST_LOOK = 100
-const LONGEST_LOOK = 2 * SECOND
+const LONGEST_LOOK = 5 * SECOND
 
 interface StoredLease {
   readonly holder: string
