@@ -39,6 +39,7 @@ import {
 } from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
 import { Lease } from './lease.ts'
+import { deleteLeft } from './left-bodies.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
@@ -166,6 +167,7 @@ export async function foldForgetting(database: Database, now: number): Promise<v
     if ((await table.write('forget silent counters', [{ put: HEAD, over: view.version, data: next }])) === undefined)
       continue
     await foldUnless(database, isDone)
+    await deleteLeft(database)
     return
   }
 }

@@ -25,8 +25,10 @@ import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
 import { change } from '../../../src/ledger/dynamodb/change.ts'
 import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
 import { EngineClock } from '../../../src/ledger/dynamodb/clock.ts'
+import type { Database } from '../../../src/ledger/dynamodb/database.ts'
 import { Dimensions } from '../../../src/ledger/dynamodb/dimensions.ts'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
+import { deleteLeft } from '../../../src/ledger/dynamodb/left-bodies.ts'
 import { pack, unpack } from '../../../src/ledger/dynamodb/packed-json.ts'
 import type { Shard } from '../../../src/ledger/dynamodb/shard.ts'
 import { Table } from '../../../src/ledger/dynamodb/table.ts'
@@ -100,6 +102,13 @@ if (withoutJava) {
     const ledger = await made()
     await work(ledger)
     return await read(ledger)
+  }
+
+  const sdk = await loadSdk()
+  const databaseOf = (tableName: string, client: DynamoDBClient) => {
+    const clock = new EngineClock()
+    const table = new Table({ sdk, client, name: tableName, clock, retryTimeout: 1000 })
+    return { client, table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
   }
 
   describe('processes that die or sleep', { concurrency: 4 }, () => {
@@ -243,6 +252,119 @@ if (withoutJava) {
         )
       })
     }
+  })
+
+  describe('bodies without a key, of a process that died between the two or sleeps', { concurrency: 4 }, () => {
+    const W = '4'.repeat(32)
+    /** So many that its body is an item of its own. */
+    const batch = (sequence: number): UsageBatch => {
+      const entries = Array.from({ length: 400 }, (_, n) =>
+        entry({ ...ALICE, key: `prod-1,${n}`, accountId: `${n}` }, REQUESTS, 0, 1 + ((n * n * 7919) % 100_003)),
+      )
+      return { writer: W, sequence, entries }
+    }
+    const amount = batch(1).entries.reduce((sum, { amount }) => sum + amount, 0n)
+    const bodiesIn = async (tableName: string) => {
+      const filter = {
+        FilterExpression: 'begins_with(pk, :pk)',
+        ExpressionAttributeValues: { ':pk': { S: 'bodies#' } },
+      }
+      return (await healthy.send(new ScanCommand({ TableName: tableName, ...filter }))).Items?.length
+    }
+    /** Days go by, and others use the ledger. */
+    const prepared = async () => {
+      const tableName = await server.table(healthy)
+      let [days, sequence] = [0, 1]
+      const now = () => Date.now() + days * 24 * HOUR
+      const other = await open(tableName, healthy, now)
+      await other.register(DIMENSIONS)
+      await other.append({ writer: '5'.repeat(32), sequence: 1, entries: [entry(BOB, REQUESTS, 0, 1)] })
+      const daysLater = async (more: number) => {
+        days += more
+        sequence += 1
+        const entries = [entry(BOB, REQUESTS, days * 24, 1)]
+        await other.append({ writer: '5'.repeat(32), sequence, entries })
+        await other.closeHours(closeOptions(closing(days * 24)))
+        await other.forget(closing(days * 24))
+      }
+      return { tableName, other, daysLater }
+    }
+    const daysAhead = (days: number, database: Database): Database => {
+      return { ...database, clock: new EngineClock(() => Date.now() + days * 24 * HOUR) }
+    }
+    const recordedOf = async (ledger: Ledger) =>
+      (await ledger.statement()).reduce(
+        (sum, { account, recorded }) => sum + (account.key === BOB.key ? 0n : recorded),
+        0n,
+      )
+
+    test('they are deleted after two days, and what was acknowledged is there', async () => {
+      const { tableName, other, daysLater } = await prepared()
+      const client = server.client()
+      const mortal = await open(tableName, client)
+      await mortal.append(batch(1))
+      failCommand(client, 'TransactWriteItemsCommand', [serviceError('AccessDeniedException', 400)])
+      await assert.rejects(mortal.append(batch(2)))
+      await daysLater(1)
+      assert.equal(await bodiesIn(tableName), 2, 'its note and one body')
+      await daysLater(1)
+      assert.equal(await bodiesIn(tableName), 0)
+      assert.equal(await other.lastOf(W), 1)
+      assert.equal(await recordedOf(other), amount)
+      // Who brings it again is not refused, also with other content: it was never acknowledged.
+      const { entries } = batch(2)
+      await other.append({ writer: W, sequence: 2, entries: entries.slice(1) })
+      await daysLater(1)
+      assert.equal(await recordedOf(other), 2n * amount - (entries[0]?.amount ?? 0n))
+      assert.equal(await other.lastOf(W), 2)
+    })
+
+    test('its writer wakes before its key is written, at any request: the batch is there once, and whole', async () => {
+      // Before that it only opens the ledger.
+      for (let [request, slept] = [3, true]; slept; request += ALL ? 1 : 2) {
+        const { tableName, other } = await prepared()
+        const sleepy = new SleepyClient(server.client(), request)
+        const appending = open(tableName, sleepy.client).then(ledger => ledger.append(batch(1)))
+        slept = await Promise.race([sleepy.asleep.then(() => true), appending.then(() => false)])
+        await deleteLeft(daysAhead(3, databaseOf(tableName, healthy)))
+        sleepy.wake()
+        await appending
+        await other.append(batch(1))
+        assert.equal(await recordedOf(other), amount, `it slept at request ${request}`)
+        assert.equal(await other.lastOf(W), 1)
+        await other.closeHours(closeOptions(closing(0)))
+        await deleteLeft(daysAhead(3, databaseOf(tableName, healthy)))
+        assert.equal(await recordedOf(other), amount)
+        assert.equal(await bodiesIn(tableName), 0)
+      }
+    })
+
+    test('its writer wakes while they are deleted: the batch is there once, and whole', async () => {
+      for (let [request, slept] = [1, true]; slept; request += 1) {
+        const { tableName, other } = await prepared()
+        const client = server.client()
+        failCommand(client, 'TransactWriteItemsCommand', [serviceError('AccessDeniedException', 400)])
+        const mortal = await open(tableName, client)
+        await mortal.append(batch(1)).catch(() => {})
+        const database = databaseOf(tableName, server.client())
+        const sleepy = new SleepyClient(database.client, request)
+        const deleting = deleteLeft(daysAhead(3, database))
+        slept = await Promise.race([sleepy.asleep.then(() => true), deleting.then(() => false)])
+        await mortal.append(batch(1))
+        sleepy.wake()
+        await deleting
+        await other.closeHours(closeOptions(closing(0)))
+        assert.equal(await recordedOf(other), amount, `it slept at request ${request}`)
+      }
+    })
+
+    test('what was acknowledged and that nobody has folded for days stays', async () => {
+      const { tableName, other } = await prepared()
+      await other.append(batch(1))
+      await deleteLeft(daysAhead(9, databaseOf(tableName, healthy)))
+      assert.equal(await bodiesIn(tableName), 2)
+      assert.equal(await recordedOf(other), amount)
+    })
   })
 
   describe('processes at once', { concurrency: 4 }, () => {
@@ -924,12 +1046,7 @@ if (withoutJava) {
     await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
     await ledger.closeHours(closeOptions(closing(0)))
     const before = [await ledger.statement(), await ledger.records()]
-    const clock = new EngineClock(undefined)
-    const table = new Table({
-      ...{ sdk: await loadSdk(), client: healthy, name: tableName, clock },
-      retryTimeout: 1000,
-    })
-    const engine = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
+    const engine = databaseOf(tableName, healthy)
     await engine.accounts.refresh()
     await engine.dimensions.all()
     const faults: ((shard: Shard) => unknown)[] = [
