@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SECOND } from '../hours.ts'
 import type { Database } from './database.ts'
 import { readHead, readHeadAnd, type View } from './head.ts'
-import { type Item, type Key, waitAfter } from './table.ts'
+import type { Item, Key } from './table.ts'
 
 /** Who folds. */
 export const LEASE: Key = { pk: 'ledger', sk: 'lease' }
@@ -14,7 +14,7 @@ const RENEWED = 2 * SECOND
 /** How exactly all processes know DynamoDB's time. */
 const CLOCKS_APART = 2 * SECOND
 
-/** How often those who wait look. */
+/** How often those who wait look: three times as long after each look, by chance a little less. */
 const SHORTEST_LOOK = 100
 const LONGEST_LOOK = 5 * SECOND
 
@@ -106,7 +106,7 @@ export class Lease {
     let item = first
     let end = performance.now() + HOLDS
     for (let looks = 1; performance.now() < end; looks += 1) {
-      await sleep(waitAfter(looks, SHORTEST_LOOK, LONGEST_LOOK))
+      await sleep(Math.min(LONGEST_LOOK, SHORTEST_LOOK * 3 ** (looks - 1)) * (0.5 + Math.random() / 2))
       const [next] = await this.#database.table.get('look who folds', [LEASE])
       if (next === undefined || !this.#holds(next)) return { item: next, held: false }
       if (item !== undefined && holderOf(next) !== holderOf(item)) return { item: next, held: true }

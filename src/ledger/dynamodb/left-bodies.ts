@@ -19,8 +19,9 @@ const writerOf = ({ sk }: Key): string => sk.slice(sk.indexOf('#') + 1)
 export async function deleteLeft(database: Database): Promise<void> {
   const { table, clock } = database
   const notes = await table.list('look for bodies', NOTES_OF_BODIES)
-  const old = notes.filter(({ sk }) => sk < noteOfBodies(clock.now() - DAY, '').sk)
-  const lately = new Set(notes.filter(note => !old.includes(note)).map(writerOf))
+  const yesterday = noteOfBodies(clock.now() - DAY, '').sk
+  const old = notes.filter(({ sk }) => sk < yesterday)
+  const lately = new Set(notes.filter(({ sk }) => sk >= yesterday).map(writerOf))
   const silent = new Set(old.map(writerOf).filter(writer => !lately.has(writer)))
   const done = await inParallel([...silent], WRITERS_AT_ONCE, async writer => {
     return (await deleteLeftBy(database, writer)) ? [] : [writer]

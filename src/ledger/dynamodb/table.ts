@@ -341,8 +341,8 @@ export async function pause(failures: number): Promise<void> {
   await sleep(waitAfter(failures))
 }
 
-export function waitAfter(failures: number, first = SHORTEST_WAIT, last = LONGEST_WAIT): number {
-  const longest = Math.min(last, first * 2 ** (failures - 1))
+function waitAfter(failures: number): number {
+  const longest = Math.min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** (failures - 1))
   return longest * (0.5 + Math.random() / 2)
 }
 
