@@ -211,7 +211,7 @@ export class MonitoringWorld implements AsyncDisposable {
    *
    * @param ports of exporters
    */
-  async startPrometheus(rulesFile: string, ports: readonly number[], interval = '200ms'): Promise<void> {
+  async startPrometheus(rulesFile: string, ports: readonly number[], interval = '1s'): Promise<void> {
     const rules = parse(readFileSync(rulesFile, 'utf8'))
     for (const rule of rules.groups[0].rules) delete rule.for
     writeFileSync(join(this.folder, 'rules.yaml'), stringify(rules))
@@ -250,6 +250,14 @@ export class MonitoringWorld implements AsyncDisposable {
     const { status, data, error } = (await response.json()) as { status: string; data: unknown; error?: string }
     assert.equal(status, 'success', `${JSON.stringify(parameters)}: ${error}`)
     return data
+  }
+
+  /** Waits until an expression has a result. */
+  async scraped(query: string): Promise<void> {
+    for (let look = 0; (await this.prometheus('query', { query })).result.length === 0; look++) {
+      assert.ok(look < LOOKS, `nothing: ${query}`)
+      await setTimeout(100)
+    }
   }
 
   /** Waits until these fire, and returns them. */
