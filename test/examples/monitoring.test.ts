@@ -56,6 +56,14 @@ test('each alert has its entry in the runbook, and each entry says what it is, h
   }
 })
 
+test('the rules are an object of the Prometheus Operator as the README makes it', () => {
+  const [, command = ''] = /^(\{ printf [\s\S]*?\}) \| kubectl/m.exec(runbook) ?? []
+  const { stdout } = spawnSync('bash', ['-c', command], { cwd: FOLDER, encoding: 'utf8' })
+  const { kind, metadata, spec } = parse(stdout)
+  assert.deepEqual([kind, metadata.name], ['PrometheusRule', 'marketplace-metering'])
+  assert.deepEqual(spec.groups[0].rules, alerts)
+})
+
 test('the commands that alerts and runbook name are there, with their options', () => {
   const commands = new Map(createProgram().commands.map(command => [command.name(), command]))
   const named = [
