@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import {
   CONTROL_PATH,
+  ENTITLEMENT_FAULT_KINDS,
   EVENT_FAULT_KINDS,
   FAULT_KINDS,
   type Fault,
@@ -31,7 +32,7 @@ const QUESTIONS = Object.entries(UNDOCUMENTED)
   .map(([question, answers]) => `${question}=${answers.join('|')}`)
   .join(', ')
 
-const FAULTS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS].join(', ')
+const FAULTS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS, ...ENTITLEMENT_FAULT_KINDS].join(', ')
 
 /** A commander argument parser out of one that throws a {@link SimulatorConfigurationError}. */
 function argument<Value>(parse: (text: string, previous: Value) => Value) {
@@ -114,6 +115,7 @@ async function simulate(options: Options): Promise<void> {
 
 Point any AWS SDK at it:
   export AWS_ENDPOINT_URL_MARKETPLACE_METERING=${url}
+  export AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE=${url}
   export AWS_ENDPOINT_URL_CLOUDTRAIL=${url}
   export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
 

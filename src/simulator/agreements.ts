@@ -1,3 +1,4 @@
+import type { TermsByDimension } from './entitlements.ts'
 import { AGREEMENT_GRACE } from './time-rules.ts'
 
 /** When an agreement was in force, in milliseconds; `from` and `to` are infinite where there is no end. */
@@ -8,6 +9,7 @@ export interface Period {
   activeAt: number
   /** AWS's id of it. */
   agreementId: string
+  entitlements: TermsByDimension
 }
 
 /** What a customer is subscribed to. */

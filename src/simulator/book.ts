@@ -1,8 +1,10 @@
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
+import { costTagsOf, keptAllocations, sameSplit, tagSetOf } from './allocations.ts'
 import type { Instant } from './clock.ts'
 import { hourOf } from './time-rules.ts'
 import { instant, validated } from './validation.ts'
+import type { UsageAllocation } from './wire.ts'
 
 /** Whose usage of what a quantity is: AWS takes one for each series and hour. */
 export interface Series {
@@ -27,12 +29,21 @@ export interface BilledRecord extends Series {
   takenAt: string
   /** Whether it was metered as by another tool. */
   foreign: boolean
+  /** By which tags the buyer sees it split, if it was sent with them. */
+  allocations?: UsageAllocation[]
 }
 
 /** What was billed of a series, over all the hours asked for. */
 export interface BilledTotal extends Series {
   /** How many hours have a record, those of quantity 0 too. */
   records: number
+  quantity: number
+}
+
+/** What a buyer who has activated the cost allocation tags of this seller sees of a series, over all the hours asked for. */
+export interface BilledShare extends Series {
+  /** By AWS's names, such as `aws:marketplace:isv:team`. Empty for what was metered without tags. */
+  tags: Record<string, string>
   quantity: number
 }
 
@@ -68,6 +79,7 @@ interface Entry {
   timestamp: number
   takenAt: number
   foreign: boolean
+  allocations: readonly UsageAllocation[] | undefined
 }
 
 interface SeriesHours {
@@ -94,35 +106,36 @@ export class Book {
    * Meters a quantity.
    *
    * @param owner one text for each region and customer (of a product, or with a licence)
-   * @returns the series as the book has it; the `MeteringRecordId`, unless the hour is taken with another quantity; and
-   *   whether the hour was taken
+   * @returns the series as the book has it; the `MeteringRecordId`, unless the hour is taken with another quantity; whether
+   *   the hour was taken; and whether that was with the same quantity and other allocations
    */
   meter(
     owner: string,
     named: Series,
     entry: Omit<Entry, 'meteringRecordId'>,
-  ): { series: Series; meteringRecordId: string | undefined; again: boolean } {
+  ): { series: Series; meteringRecordId: string | undefined; again: boolean; resplit: boolean } {
     const { series, hours } = this.#hoursOf(owner, named)
     const hour = hourOf(entry.timestamp)
     const first = hours.get(hour)
     if (first !== undefined) {
       const same = first.quantity === entry.quantity
-      return { series, meteringRecordId: same ? first.meteringRecordId : undefined, again: true }
+      const resplit = same && !sameSplit(first.allocations, entry.allocations)
+      return { series, meteringRecordId: same ? first.meteringRecordId : undefined, again: true, resplit }
     }
     const number = (++this.#taken).toString(16).padStart(12, '0')
     const meteringRecordId = `${this.#idPrefix}-0000-4000-8000-${number}`
     hours.set(hour, { ...entry, meteringRecordId })
-    return { series, meteringRecordId, again: false }
+    return { series, meteringRecordId, again: false, resplit: false }
   }
 
   /** Takes over what another book has billed. What this one already has stays. */
   load(owner: string, record: BilledRecord): void {
-    const { hour: _, timestamp, takenAt, quantity, meteringRecordId, foreign, ...series } = record
+    const { hour: _, timestamp, takenAt, quantity, meteringRecordId, foreign, allocations, ...series } = record
     const { hours } = this.#hoursOf(owner, series)
     const at = Date.parse(timestamp)
     const hour = hourOf(at)
     if (hours.has(hour)) return
-    hours.set(hour, { quantity, meteringRecordId, timestamp: at, takenAt: Date.parse(takenAt), foreign })
+    hours.set(hour, { quantity, meteringRecordId, timestamp: at, takenAt: Date.parse(takenAt), foreign, allocations })
     this.#taken++
   }
 
@@ -137,6 +150,7 @@ export class Book {
         meteringRecordId: entry.meteringRecordId,
         takenAt: iso(entry.takenAt),
         foreign: entry.foreign,
+        ...(entry.allocations && { allocations: keptAllocations(entry.allocations) }),
       })
     }
     return records
@@ -153,6 +167,27 @@ export class Book {
       }
     }
     return [...totals.values()]
+  }
+
+  shares(filter: BilledFilter = {}): BilledShare[] {
+    const shares = new Map<Series, Map<string, BilledShare>>()
+    for (const { series, entry } of this.#select(filter)) {
+      let ofSeries = shares.get(series)
+      if (ofSeries === undefined) {
+        ofSeries = new Map()
+        shares.set(series, ofSeries)
+      }
+      for (const { AllocatedUsageQuantity = 0, Tags } of entry.allocations ?? [
+        { AllocatedUsageQuantity: entry.quantity },
+      ]) {
+        const tagSet = tagSetOf(Tags)
+        const share = ofSeries.get(tagSet)
+        if (share === undefined)
+          ofSeries.set(tagSet, { ...series, tags: costTagsOf(Tags), quantity: AllocatedUsageQuantity })
+        else share.quantity += AllocatedUsageQuantity
+      }
+    }
+    return [...shares.values()].flatMap(ofSeries => [...ofSeries.values()])
   }
 
   #hoursOf(owner: string, series: Series): SeriesHours {

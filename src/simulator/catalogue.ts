@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Agreement, Customer, Period } from './agreements.ts'
 import type { Series } from './book.ts'
 import {
+  amendmentSchema,
   catalogueSchema,
   changeSchema,
   customerSchema,
@@ -15,6 +16,7 @@ import {
 } from './declaration-schemas.ts'
 import type {
   AgreementChange,
+  Amendment,
   CatalogueDeclaration,
   CustomerDeclaration,
   Identity,
@@ -25,11 +27,12 @@ import type {
   Suspension,
   TokenDeclaration,
 } from './declarations.ts'
+import { Entitlements } from './entitlements.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
 import type { AgreementEvents } from './events.ts'
 import type { Undocumented } from './undocumented.ts'
 import { region, validated } from './validation.ts'
-import type { ResolveCustomerResult, UsageRecord } from './wire.ts'
+import type { EntitlementValue, ResolveCustomerResult, UsageRecord } from './wire.ts'
 
 const TOKEN_LIFE = 4 * 3_600_000
 
@@ -38,11 +41,20 @@ interface Token {
   expiresAt: number
 }
 
+/** An entitlement that is declared, with its time in milliseconds. */
+interface Entitled {
+  dimension: string
+  value: EntitlementValue
+  expiresAt: number
+}
+
 /**
- * Products, dimensions, customers, licences and registration tokens. As long as no product (customer, licence) is
+ * Products, dimensions, customers, licences, entitlements and registration tokens. As long as no product (customer, licence) is
  * declared, every product (customer, licence) is accepted; with the first that is declared, only those that are.
  */
 export class Catalogue {
+  /** What contracts include. @internal */
+  readonly entitlements = new Entitlements()
   readonly #now: () => number
   readonly #events: AgreementEvents
   /** By code; a product without a set has any dimension. */
@@ -97,20 +109,21 @@ export class Catalogue {
     }
     const known = this.#add(ids, subscriptions === undefined)
     this.#customersDeclared = true
-    subscriptions?.forEach(({ product, licenseArn, from, to }, index) => {
+    subscriptions?.forEach(({ product, licenseArn, from, to, entitlements }, index) => {
       const at = `${where}.subscriptions[${index}]`
       this.#expectProduct(product, `${at}.product`)
       if (licenseArn !== undefined) this.#licencesDeclared = true
       const agreement = this.#agreement(known, product, licenseArn, at)
       const period = this.#period(agreement, from, to)
-      this.#events.begins(agreement, period)
+      this.#begin(agreement, period, entitlements)
       if (to !== undefined) this.#events.ends(agreement, period, 'EXPIRED')
     })
   }
 
   /** The customer is subscribed from `at` on. A customer nobody declared is known from now on. */
   subscribe(change: SubscriptionStart): void {
-    const { product, licenseArn, at = this.#now(), pending, ...ids } = validated(startSchema, change, 'subscription')
+    const declared = validated(startSchema, change, 'subscription')
+    const { product, licenseArn, at = this.#now(), pending, entitlements, ...ids } = declared
     if (product !== undefined) this.#expectProduct(product, 'subscription.product')
     const customer = this.#find(ids) ?? this.#add(ids, !this.#customersDeclared)
     const agreement = this.#agreement(customer, product, licenseArn, 'subscription')
@@ -120,7 +133,7 @@ export class Catalogue {
     }
     const period = this.#period(agreement, at, undefined)
     if (pending) period.activeAt = Number.POSITIVE_INFINITY
-    this.#events.begins(agreement, period)
+    this.#begin(agreement, period, entitlements)
   }
 
   /** From `at` on AWS takes usage of the customer's subscriptions that are pending, since they began. */
@@ -141,24 +154,34 @@ export class Catalogue {
   }
 
   /** The terms of the customer's subscriptions are others from `at` on. Nothing of it changes what AWS takes. */
-  amend(change: AgreementChange): void {
-    const { at = this.#now(), ...named } = validated(changeSchema, change, 'subscription')
-    for (const [agreement, period] of this.#inForce(named, at)) this.#events.amended(agreement, period, at)
+  amend(amendment: Amendment): void {
+    const { at = this.#now(), entitlements, ...named } = validated(amendmentSchema, amendment, 'subscription')
+    const amended = this.#inForce(named, at)
+    if (entitlements.length > 0 && amended.length > 1) {
+      throw new SimulatorConfigurationError(
+        `subscription: Expected one to entitle but ${amended.length} are in force: name product and licenseArn`,
+      )
+    }
+    for (const [agreement, period] of amended) {
+      this.#entitle(agreement, period, at, entitlements)
+      this.#events.amended(agreement, period, at)
+    }
   }
 
   /** Another agreement goes on where the one of this licence ends. */
   renew(renewal: Renewal): void {
-    const { at = this.#now(), renewedAs, ...named } = validated(renewalSchema, renewal, 'renewal')
+    const { at = this.#now(), renewedAs, entitlements, ...named } = validated(renewalSchema, renewal, 'renewal')
     for (const [agreement, period] of this.#inForce(named, at)) {
       const { agreementId } = period
       if (renewedAs === undefined || renewedAs === named.licenseArn) {
         period.agreementId = this.#events.newAgreementId()
         period.to = Number.POSITIVE_INFINITY
+        this.#entitle(agreement, period, at, entitlements)
         this.#events.renewed(agreement, period, agreementId, at)
         continue
       }
       const next = this.#agreement(agreement.customer, agreement.product, renewedAs, 'renewal')
-      this.#events.begins(next, this.#period(next, at, undefined), agreementId)
+      this.#begin(next, this.#period(next, at, undefined), entitlements, agreementId)
       period.to = at
       this.#events.ends(agreement, period, 'RENEWED')
     }
@@ -332,8 +355,23 @@ export class Catalogue {
     }
   }
 
+  #begin(agreement: Agreement, period: Period, entitlements: readonly Entitled[], previousAgreementId?: string): void {
+    this.#entitle(agreement, period, period.from, entitlements)
+    this.#events.begins(agreement, period, previousAgreementId)
+  }
+
+  #entitle(agreement: Agreement, period: Period, since: number, entitlements: readonly Entitled[]): void {
+    if (entitlements.length > 0 && agreement.product === undefined) {
+      throw new SimulatorConfigurationError('entitlements: Expected a subscription to one product but it is to every')
+    }
+    for (const { dimension, ...terms } of entitlements) {
+      this.entitlements.entitle(agreement, period, dimension, { since, ...terms })
+    }
+  }
+
   #period(agreement: Agreement, from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY): Period {
-    const period = { from, to, activeAt: Number.NEGATIVE_INFINITY, agreementId: this.#events.newAgreementId() }
+    const agreementId = this.#events.newAgreementId()
+    const period: Period = { from, to, activeAt: Number.NEGATIVE_INFINITY, agreementId, entitlements: new Map() }
     agreement.periods.push(period)
     return period
   }

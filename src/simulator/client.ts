@@ -4,6 +4,8 @@ import { type MarketplaceSimulator, resultOf } from './marketplace.ts'
 import type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
+  GetEntitlementsRequest,
+  GetEntitlementsResult,
   Operation,
   Operations,
   ResolveCustomerRequest,
@@ -24,12 +26,17 @@ interface Metadata {
   $metadata: { attempts: number; httpStatusCode: number; requestId: string }
 }
 
-/** A client of a simulator in the same process, that fits wherever the AWS SDK's `MarketplaceMetering` does. */
+/**
+ * A client of a simulator in the same process, that fits wherever the AWS SDK's `MarketplaceMetering` does, or its
+ * `MarketplaceEntitlementService`.
+ */
 export interface SimulatorClient {
   /** This machine, as of a simulator behind HTTP here. */
   readonly endpoint: string
   batchMeterUsage(request: BatchMeterUsageRequest, options?: CallOptions): Promise<BatchMeterUsageResult & Metadata>
   resolveCustomer(request: ResolveCustomerRequest, options?: CallOptions): Promise<ResolveCustomerResult & Metadata>
+  /** In `us-east-1`. */
+  getEntitlements(request: GetEntitlementsRequest, options?: CallOptions): Promise<GetEntitlementsResult & Metadata>
 }
 
 export interface ClientOptions extends Partial<Caller> {
@@ -62,5 +69,6 @@ export function simulatorClient(
     endpoint: 'http://localhost',
     batchMeterUsage: (request, options) => call('BatchMeterUsage', request, options),
     resolveCustomer: (request, options) => call('ResolveCustomer', request, options),
+    getEntitlements: (request, options) => call('GetEntitlements', request, options),
   }
 }

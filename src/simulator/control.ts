@@ -3,7 +3,7 @@ import { strictObject } from '../check.ts'
 import { billedFilterSchema } from './book.ts'
 import { trailFilterSchema } from './cloudtrail.ts'
 import { SimulatedServiceError, SimulatorConfigurationError } from './errors.ts'
-import { EVENT_FAULT_KINDS, FAULT_KINDS, type Fault, TRAIL_FAULT_KINDS } from './faults.ts'
+import { anyFaultKind, type Fault } from './faults.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
 import type { UsageReport } from './usage-report.ts'
 import { instant, region, validated } from './validation.ts'
@@ -45,7 +45,7 @@ const advanceSchema = strictObject({ milliseconds: v.number() })
 const quotaSchema = strictObject({ perSecond: v.nullable(v.number()) })
 const regionSchema = strictObject({ region, disabled: v.boolean() })
 const kindSchema = strictObject({
-  kind: v.optional(v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS])),
+  kind: v.optional(anyFaultKind),
 })
 const reportSchema = strictObject({
   from: v.optional(instant),
@@ -76,6 +76,14 @@ const billedSchema = v.array(
     meteringRecordId: v.string(),
     takenAt: v.pipe(v.string(), v.isoTimestamp()),
     foreign: v.boolean(),
+    allocations: v.exactOptional(
+      v.array(
+        strictObject({
+          AllocatedUsageQuantity: v.pipe(v.number(), v.safeInteger()),
+          Tags: v.exactOptional(v.array(strictObject({ Key: v.string(), Value: v.exactOptional(v.string()) }))),
+        }),
+      ),
+    ),
   }),
 )
 
@@ -158,6 +166,9 @@ const ROUTES: Record<string, Record<string, Route>> = {
     PUT: (simulator, body) => simulator.load(validated(billedSchema, body, 'body')),
   },
   '/totals': { GET: (simulator, _body, query) => simulator.totals(validated(billedFilterSchema, query, 'query')) },
+  '/totals/by-tags': {
+    GET: (simulator, _body, query) => simulator.totalsByTags(validated(billedFilterSchema, query, 'query')),
+  },
   '/cloudtrail': {
     GET: ({ cloudTrail }, _body, query) => cloudTrail.lookup(validated(trailFilterSchema, query, 'query')),
   },
@@ -198,7 +209,8 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `POST /customers` | a {@link CustomerDeclaration} | 204 |
  * | `POST /customers/suspend`, `/customers/resume` | a {@link Suspension} | 204 |
  * | `POST /subscriptions` | a {@link SubscriptionStart}: begins | 204 |
- * | `POST /subscriptions/activate`, `/subscriptions/amend` | an {@link AgreementChange} | 204 |
+ * | `POST /subscriptions/activate` | an {@link AgreementChange} | 204 |
+ * | `POST /subscriptions/amend` | an {@link Amendment}: also of entitlements, in the middle of a term | 204 |
  * | `POST /subscriptions/renew` | a {@link Renewal} | 204 |
  * | `POST /subscriptions/end` | a {@link SubscriptionEnd}: ends | 204 |
  * | `GET /events` | | what is in the events' queue, `{ queue, deadLetters }`: {@link QueuedMessage}s |
@@ -207,6 +219,7 @@ const refusal = (status: number, code: string, message: string): ControlAnswer =
  * | `GET /billed` | `?region=&product=&customer=&dimension=&hour=&from=&to=` | {@link BilledRecord}s |
  * | `PUT /billed` | {@link BilledRecord}s of another simulator, to take over | 204 |
  * | `GET /totals` | as `/billed` | {@link BilledTotal}s |
+ * | `GET /totals/by-tags` | as `/billed` | {@link BilledShare}s: as a buyer sees the bill by cost allocation tags |
  * | `GET /cloudtrail` | `?region=&from=&to=` | what `aws cloudtrail lookup-events` prints: `{ Events }`, {@link LookedUpEvent}s |
  * | `GET /cloudtrail/records` | as `/cloudtrail` | the content of a trail's file: `{ Records }`, {@link CloudTrailEvent}s |
  * | `GET /usage-report/usage.csv` | `?from=&to=&revisions=`: days, and how likely a row was revised | AWS's daily Usage feed |

@@ -20,8 +20,24 @@ const someIdentity = <Named extends Identity>() =>
     'Expected accountId or customerIdentifier, or both',
   )
 
+const integer = v.pipe(v.number(), v.integer(), v.minValue(-2_147_483_648), v.maxValue(2_147_483_647))
+const valueSchema = v.union(
+  [
+    strictObject({ IntegerValue: integer }),
+    strictObject({ DoubleValue: v.pipe(v.number(), v.finite()) }),
+    strictObject({ BooleanValue: v.boolean() }),
+    strictObject({ StringValue: v.string() }),
+  ],
+  'Expected one of IntegerValue (of 32 bits), DoubleValue, BooleanValue, StringValue',
+)
+const entitlements = v.optional(
+  v.array(strictObject({ dimension, value: valueSchema, expiresAt: instant })),
+  (): [] => [],
+)
+
 const subscriptionSchema = strictObject({
   product: productCode,
+  entitlements,
   licenseArn: v.optional(licenseArn),
   from: v.optional(instant),
   to: v.optional(instant),
@@ -50,13 +66,17 @@ const change = {
   at: v.optional(instant),
 }
 export const changeSchema = v.pipe(strictObject(change), someIdentity())
-export const startSchema = v.pipe(strictObject({ ...change, pending: v.optional(v.boolean()) }), someIdentity())
+export const startSchema = v.pipe(
+  strictObject({ ...change, pending: v.optional(v.boolean()), entitlements }),
+  someIdentity(),
+)
+export const amendmentSchema = v.pipe(strictObject({ ...change, entitlements }), someIdentity())
 export const endSchema = v.pipe(
   strictObject({ ...change, status: v.optional(v.picklist(END_STATUSES)) }),
   someIdentity(),
 )
 export const renewalSchema = v.pipe(
-  strictObject({ ...change, licenseArn, renewedAs: v.optional(licenseArn) }),
+  strictObject({ ...change, licenseArn, renewedAs: v.optional(licenseArn), entitlements }),
   someIdentity(),
 )
 export const suspensionSchema = v.pipe(strictObject({ ...identity, at: v.optional(instant) }), someIdentity())

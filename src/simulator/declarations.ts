@@ -1,5 +1,6 @@
 import type { Instant } from './clock.ts'
 import type { EndStatus } from './events.ts'
+import type { EntitlementValue } from './wire.ts'
 
 /** What a catalogue is told: what exists, and what changes. */
 
@@ -12,8 +13,18 @@ export interface Identity {
 
 export interface ProductDeclaration {
   code: string
-  /** The API names of its dimensions; any, if they are left out. */
+  /** The API names of its dimensions that are metered; any, if they are left out. */
   dimensions?: string[] | undefined
+}
+
+/** What a contract entitles to of a dimension, as `GetEntitlements` tells it. */
+export interface EntitlementDeclaration {
+  /** Its API name. It need not be one that is metered. */
+  dimension: string
+  /** With one member, such as `{ IntegerValue: 1000000 }`. */
+  value: EntitlementValue
+  /** From then on it is not listed. */
+  expiresAt: Instant
 }
 
 export interface SubscriptionDeclaration {
@@ -23,6 +34,8 @@ export interface SubscriptionDeclaration {
   from?: Instant | undefined
   /** When it ends: the licence, at `License Deprovisioned`. Usage of before is still taken for an hour after. */
   to?: Instant | undefined
+  /** Of a contract. */
+  entitlements?: EntitlementDeclaration[] | undefined
 }
 
 export interface CustomerDeclaration extends Identity {
@@ -50,6 +63,14 @@ export interface AgreementChange extends Identity {
 export interface SubscriptionStart extends AgreementChange {
   /** AWS takes no usage of it before `activate`, and then that of before as well. A registration token is good at once. */
   pending?: boolean | undefined
+  /** Of a contract with `product`. */
+  entitlements?: EntitlementDeclaration[] | undefined
+}
+
+/** Other terms, or an upgrade. A legacy contract is renewed by it as well: with a later expiry. */
+export interface Amendment extends AgreementChange {
+  /** Those that are others from `at` on; they are of one subscription. */
+  entitlements?: EntitlementDeclaration[] | undefined
 }
 
 export interface SubscriptionEnd extends AgreementChange {
@@ -61,6 +82,8 @@ export interface Renewal extends AgreementChange {
   licenseArn: string
   /** The licence of the agreement that comes; the same, if it is left out. Which of the two AWS does is not known. */
   renewedAs?: string | undefined
+  /** Of the agreement that comes. Left out, another licence has none, and the same one those of before. */
+  entitlements?: EntitlementDeclaration[] | undefined
 }
 
 /** AWS suspends the buyer's account, or lets it go on. */

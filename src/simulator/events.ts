@@ -42,6 +42,7 @@ export class AgreementEvents {
   /** What is still to come of a period, when it begins or ends otherwise than planned. */
   readonly #beginnings = new WeakMap<Period, Planned[]>()
   readonly #endings = new WeakMap<Period, Planned[]>()
+  readonly #expiries = new WeakMap<Period, Planned[]>()
 
   constructor(
     queue: MessageQueue,
@@ -61,6 +62,7 @@ export class AgreementEvents {
 
   /** An agreement begins. What has always been is not told. */
   begins(agreement: Agreement, period: Period, previousAgreementId?: string): void {
+    this.#expires(agreement, period)
     if (period.from === Number.NEGATIVE_INFINITY) return
     this.#returns(agreement, period.from)
     const planned: Planned[] = []
@@ -92,8 +94,9 @@ export class AgreementEvents {
     if (agreement.licenseArn !== undefined) {
       const detail = { intent: 'AMEND', status: 'ACTIVE', ...timesOf(period) }
       this.#agreement(agreement, period, 'Amended', at + CREATED_AFTER, detail)
-      this.#licence(agreement, period, 'Updated', at + ACTIVE_AFTER)
-    } else this.#sns(agreement, 'entitlement', 'entitlement-updated', at)
+      this.#updated(agreement, period, at + ACTIVE_AFTER)
+    } else this.#updated(agreement, period, at)
+    this.#expires(agreement, period)
   }
 
   /** AWS has suspended the buyer's account, or lets it go on. */
@@ -111,6 +114,7 @@ export class AgreementEvents {
     const { from, to } = period
     const endedAt = Math.max(from, to - DEPROVISIONED_AFTER)
     for (const event of this.#endings.get(period) ?? []) this.#cancel(event)
+    this.#expires(agreement, period)
     // That it has begun is not told after its end, and not at all of one that never began.
     for (const event of this.#beginnings.get(period) ?? []) {
       if ((to <= from || event.at > endedAt) && this.#cancel(event) && to > from) {
@@ -138,7 +142,8 @@ export class AgreementEvents {
     for (const event of this.#endings.get(period) ?? []) this.#cancel(event)
     const detail = { intent: 'RENEW', status: 'ACTIVE', ...timesOf({ ...period, from: at }), previousAgreementId }
     this.#agreement(agreement, period, 'Created', at + CREATED_AFTER, detail)
-    this.#licence(agreement, period, 'Updated', at + ACTIVE_AFTER)
+    this.#updated(agreement, period, at + ACTIVE_AFTER)
+    this.#expires(agreement, period)
     const previous = { ...period, agreementId: previousAgreementId }
     this.#agreement(agreement, previous, 'Ended', at, { status: 'RENEWED' })
   }
@@ -152,11 +157,33 @@ export class AgreementEvents {
   }
 
   #active(agreement: Agreement, period: Period, at: number): Planned[] {
-    const event =
+    const events =
       agreement.licenseArn === undefined
-        ? this.#sns(agreement, 'subscription', 'subscribe-success', at)
-        : this.#licence(agreement, period, 'Updated', at)
-    return event === undefined ? [] : [event]
+        ? [
+            this.#sns(agreement, 'subscription', 'subscribe-success', at),
+            period.entitlements.size > 0 ? this.#updated(agreement, period, at) : undefined,
+          ]
+        : [this.#updated(agreement, period, at)]
+    return events.filter(event => event !== undefined)
+  }
+
+  /** What the customer is entitled to is to be asked for again. */
+  #updated(agreement: Agreement, period: Period, at: number): Planned | undefined {
+    return agreement.licenseArn === undefined
+      ? this.#sns(agreement, 'entitlement', 'entitlement-updated', at)
+      : this.#licence(agreement, period, 'Updated', at)
+  }
+
+  /** Plans anew what is told when entitlements expire; at its end an agreement's end is told. */
+  #expires(agreement: Agreement, period: Period): void {
+    for (const event of this.#expiries.get(period) ?? []) this.#cancel(event)
+    const expiries = [...period.entitlements.values()].map(terms => terms.at(-1)?.expiresAt as number)
+    const due = [...new Set(expiries)].filter(at => this.#clock.now() < at && at < period.to)
+    const planned = due.map(at => this.#updated(agreement, period, at))
+    this.#expiries.set(
+      period,
+      planned.filter(event => event !== undefined),
+    )
   }
 
   #agreement(agreement: Agreement, period: Period, what: string, at: number, detail: object): Planned {

@@ -4,7 +4,7 @@ import type { Instant } from './clock.ts'
 import { SimulatedServiceError } from './errors.ts'
 import type { Random } from './random.ts'
 import { expected, instant, validated } from './validation.ts'
-import type { UsageRecord } from './wire.ts'
+import { OPERATIONS, type Operation, type UsageRecord } from './wire.ts'
 
 /** AWS sends agreements' events there alone. */
 export const EVENTS_REGION = 'us-east-1'
@@ -80,6 +80,21 @@ export const TRAIL_FAULT_KINDS = [
 
 export type TrailFaultKind = (typeof TRAIL_FAULT_KINDS)[number]
 
+/**
+ * What can go wrong with an answer to `GetEntitlements`, beside what can with any request. A fault's `customer` and
+ * `dimension` are those that its filter names.
+ *
+ * - `entitlements-stale`: it is what was true `milliseconds` ago: it lags behind an amendment, a renewal, an expiry.
+ */
+export const ENTITLEMENT_FAULT_KINDS = ['entitlements-stale'] as const
+
+export type EntitlementFaultKind = (typeof ENTITLEMENT_FAULT_KINDS)[number]
+
+const ALL_KINDS = [...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS, ...ENTITLEMENT_FAULT_KINDS] as const
+
+/** @internal */
+export const anyFaultKind = v.picklist(ALL_KINDS)
+
 /** What hides the answer of a request. */
 export type Interruption =
   | { type: 'error'; error: SimulatedServiceError }
@@ -126,11 +141,13 @@ export const UNSEEN: ReadonlySet<FaultKind> = new Set(['reset', 'html', 'expired
 
 /** A fault as it is switched on. */
 export interface Fault {
-  kind: FaultKind | EventFaultKind | TrailFaultKind
+  kind: (typeof ALL_KINDS)[number]
   /** How likely a request meets it, 0 to 1. Either this or `next`. */
   rate?: number | undefined
   /** The next so many requests meet it. */
   next?: number | undefined
+  /** Only requests of this operation, such as `GetEntitlements`. */
+  operation?: Operation | undefined
   /** Only requests of this region. */
   region?: string | undefined
   /** Only requests for this product: its `ProductCode`, or the product its licences were declared for. */
@@ -148,7 +165,10 @@ export interface Fault {
    * likewise of an event's two members.
    */
   share?: number | undefined
-  /** Of `latency` (default 1000), of agreements' events (default 120000) and CloudTrail's (default 900000). */
+  /**
+   * Of `latency` (default 1000), of agreements' events and of entitlements (default 120000), and of CloudTrail's events
+   * (default 900000).
+   */
   milliseconds?: number | undefined
 }
 
@@ -166,7 +186,8 @@ const rate = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
 const faultSchema = v.pipe(
   strictObject({
-    kind: v.picklist([...FAULT_KINDS, ...EVENT_FAULT_KINDS, ...TRAIL_FAULT_KINDS]),
+    kind: anyFaultKind,
+    operation: v.optional(v.picklist(OPERATIONS)),
     rate: v.optional(rate),
     next: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
     region: v.optional(v.string()),
@@ -189,8 +210,10 @@ const faultSchema = v.pipe(
 export interface FaultTarget {
   /** Milliseconds since the epoch. */
   at: number
+  operation: Operation
   region: string
   product: string | undefined
+  /** Of `GetEntitlements`, what its filter names. */
   records: readonly UsageRecord[]
 }
 
@@ -204,18 +227,20 @@ export interface EventTarget {
 
 const NONE: readonly CheckedFault[] = []
 
-type Subject = 'request' | 'event' | 'trail'
+type Subject = 'request' | 'event' | 'trail' | 'entitlements'
 
 /** By default: AWS's quarter of an hour, for a trail. */
-const MILLISECONDS: Record<Subject, number> = { request: 1000, event: 120_000, trail: 900_000 }
+const MILLISECONDS: Record<Subject, number> = { request: 1000, event: 120_000, trail: 900_000, entitlements: 120_000 }
 
-function subjectOf({ kind }: { kind: Fault['kind'] }): Subject {
-  if (kind.startsWith('event-')) return 'event'
-  return kind.startsWith('trail-') ? 'trail' : 'request'
-}
+const SUBJECT = /^(event|trail|entitlements)-/
+
+const subjectOf = ({ kind }: { kind: Fault['kind'] }) => (SUBJECT.exec(kind)?.[1] ?? 'request') as Subject
 
 /** A fault that a request can meet. */
 export type RequestFault = CheckedFault & { kind: FaultKind }
+
+/** One that an answer to `GetEntitlements` can meet. */
+export type EntitlementFault = CheckedFault & { kind: EntitlementFaultKind }
 
 const isOfRequests = (fault: CheckedFault): fault is RequestFault => subjectOf(fault) === 'request'
 
@@ -236,6 +261,7 @@ const isOn = ({ from = Number.NEGATIVE_INFINITY, to = Number.POSITIVE_INFINITY }
 
 function concerns(fault: CheckedFault, target: FaultTarget): boolean {
   if (!isOn(fault, target.at)) return false
+  if (fault.operation !== undefined && fault.operation !== target.operation) return false
   if (fault.region !== undefined && fault.region !== target.region) return false
   if (fault.product !== undefined && fault.product !== target.product) return false
   if (fault.dimension === undefined && fault.customer === undefined) return true
@@ -247,6 +273,7 @@ function concernsEvent(fault: CheckedFault, { names, ...target }: EventTarget): 
   const { region, product, dimension, customer } = fault
   return (
     isOn(fault, target.at) &&
+    fault.operation === undefined &&
     (region === undefined || region === EVENTS_REGION) &&
     (product === undefined || product === target.product) &&
     dimension === undefined &&
@@ -311,6 +338,11 @@ export class FaultPlan {
   /** The faults that CloudTrail's event of this request meets. */
   drawForTrail(target: FaultTarget): readonly CheckedFault[] {
     return this.#drawFor('trail', fault => concerns(fault, target), this.#trailRandom)
+  }
+
+  /** The faults that this answer to `GetEntitlements` meets, beside those of any request. */
+  drawForEntitlements(target: FaultTarget): readonly EntitlementFault[] {
+    return this.#drawFor('entitlements', fault => concerns(fault, target), this.#random) as readonly EntitlementFault[]
   }
 
   #drawFor(subject: Subject, meant: (fault: CheckedFault) => boolean, random: Random): readonly CheckedFault[] {

@@ -1,5 +1,5 @@
 /** AWS Marketplace Metering on this machine: every rule, every fault, its agreement events, and what it has billed. */
-export type { BilledFilter, BilledRecord, BilledTotal, Series } from './book.ts'
+export type { BilledFilter, BilledRecord, BilledShare, BilledTotal, Series } from './book.ts'
 export type { Caller } from './caller.ts'
 export { type Catalogue, readCatalogue } from './catalogue.ts'
 export { type ClientOptions, type Delay, type SimulatorClient, simulatorClient } from './client.ts'
@@ -8,8 +8,10 @@ export type { CloudTrail, CloudTrailOptions, LookedUpEvent, TrailFile, TrailFilt
 export { CONTROL_PATH } from './control.ts'
 export type {
   AgreementChange,
+  Amendment,
   CatalogueDeclaration,
   CustomerDeclaration,
+  EntitlementDeclaration,
   ProductDeclaration,
   Renewal,
   SubscriptionDeclaration,
@@ -25,6 +27,8 @@ export {
   SimulatorConfigurationError,
 } from './errors.ts'
 export {
+  ENTITLEMENT_FAULT_KINDS,
+  type EntitlementFaultKind,
   EVENT_FAULT_KINDS,
   type EventFaultKind,
   FAULT_KINDS,
@@ -46,6 +50,10 @@ export type { UsageReport, UsageReportOptions } from './usage-report.ts'
 export type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
+  Entitlement,
+  EntitlementValue,
+  GetEntitlementsRequest,
+  GetEntitlementsResult,
   RecordStatus,
   ResolveCustomerRequest,
   ResolveCustomerResult,

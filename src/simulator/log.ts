@@ -1,4 +1,4 @@
-import type { Fault, FaultKind } from './faults.ts'
+import type { EntitlementFaultKind, Fault, FaultKind } from './faults.ts'
 import type { Operation, RecordStatus } from './wire.ts'
 
 /** One request, as the log keeps it. */
@@ -13,7 +13,7 @@ export interface LoggedRequest {
   records: number
   /** `ok`, the name of AWS's error, or the fault that hid the answer. */
   outcome: string
-  faults: FaultKind[]
+  faults: (FaultKind | EntitlementFaultKind)[]
 }
 
 export interface Counters {
@@ -27,6 +27,8 @@ export interface Counters {
   refused: Record<string, number>
   /** Records by what became of them; a record sent again counts again. */
   records: Record<RecordStatus | 'unprocessed', number>
+  /** Records that were sent again with the same quantity and other allocations, or with or without any, unlike before. */
+  resplits: number
 }
 
 const noCounts = (): Counters => ({
@@ -35,6 +37,7 @@ const noCounts = (): Counters => ({
   faults: {},
   refused: {},
   records: { Success: 0, DuplicateRecord: 0, CustomerNotSubscribed: 0, unprocessed: 0 },
+  resplits: 0,
 })
 
 /** Counts requests and keeps the latest of them. */
@@ -73,6 +76,10 @@ export class RequestLog {
 
   refused(name: string): void {
     this.#counters.refused[name] = (this.#counters.refused[name] ?? 0) + 1
+  }
+
+  resplit(): void {
+    this.#counters.resplits++
   }
 
   record(outcome: RecordStatus | 'unprocessed'): void {

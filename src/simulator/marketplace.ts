@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto'
 import * as v from 'valibot'
 import { strictObject } from '../check.ts'
 import { type Admission, admit, seriesOf } from './admission.ts'
-import { type BilledFilter, type BilledRecord, type BilledTotal, Book } from './book.ts'
+import { keptAllocations } from './allocations.ts'
+import { type BilledFilter, type BilledRecord, type BilledShare, type BilledTotal, Book } from './book.ts'
 import { type Caller, callerOf } from './caller.ts'
 import { Catalogue } from './catalogue.ts'
 import { type Instant, SimulatorClock } from './clock.ts'
@@ -14,6 +15,7 @@ import {
   AFTER,
   BEFORE,
   type CheckedFault,
+  type EntitlementFault,
   type EventTarget,
   type Fault,
   type FaultKind,
@@ -23,6 +25,7 @@ import {
   meets,
   UNSEEN,
 } from './faults.ts'
+import { askedFor, ENTITLEMENT_REGIONS, getEntitlements } from './get-entitlements.ts'
 import { type Counters, type LoggedRequest, RequestLog } from './log.ts'
 import { MessageQueue } from './queue.ts'
 import { Quota } from './quota.ts'
@@ -35,6 +38,8 @@ import type {
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
   CheckedRecord,
+  GetEntitlementsRequest,
+  GetEntitlementsResult,
   Operation,
   Operations,
   ResolveCustomerRequest,
@@ -51,7 +56,10 @@ export interface SimulatorOptions {
   /** What exists; what is not declared at all is accepted freely. */
   catalogue?: CatalogueDeclaration
   faults?: Fault[]
-  /** Requests a second for each operation and region (default 10, as AWS's `BatchMeterUsage`); `null` for no limit. */
+  /**
+   * Requests a second for each operation and region (default 10, as AWS's `BatchMeterUsage`; the others' are not published);
+   * `null` for no limit.
+   */
   quota?: number | null
   /** How to answer where AWS's documents do not say. */
   undocumented?: Partial<Undocumented>
@@ -103,6 +111,7 @@ const FOREIGN: Required<Caller> = {
 
 const QUEUE_NAME = 'marketplace-events'
 const NO_RECORDS: readonly UsageRecord[] = []
+const NO_FAULTS: readonly EntitlementFault[] = []
 
 /**
  * AWS Marketplace Metering as a state machine in this process: synchronous, without I/O. `startSimulator` puts it
@@ -209,6 +218,15 @@ export class MarketplaceSimulator {
   }
 
   /**
+   * `GetEntitlements` without waiting; a fault's latency is left out.
+   *
+   * @throws as {@link batchMeterUsage}
+   */
+  getEntitlements(request: GetEntitlementsRequest, caller?: Partial<Caller>): GetEntitlementsResult {
+    return resultOf(this.answer('GetEntitlements', request, callerOf(caller)))
+  }
+
+  /**
    * Meters as another tool of the same seller would: by all rules, but without quota, requests' faults and log. What it
    * bills is marked as foreign, and CloudTrail has it.
    *
@@ -241,6 +259,11 @@ export class MarketplaceSimulator {
   /** What has been billed, summed over the hours: a line for each region, customer and dimension. */
   totals(filter?: BilledFilter): BilledTotal[] {
     return this.#book.totals(filter)
+  }
+
+  /** The same by the sets of tags that it was sent with, as buyers see it: a line for each of them. */
+  totalsByTags(filter?: BilledFilter): BilledShare[] {
+    return this.#book.shares(filter)
   }
 
   /**
@@ -343,7 +366,8 @@ export class MarketplaceSimulator {
   ): void {
     const at = this.clock.now()
     const { region } = caller
-    const faults = this.faults.drawForTrail({ at, region, product: this.#productOf(request, records), records })
+    const product = this.#productOf(request, records)
+    const faults = this.faults.drawForTrail({ at, operation: 'BatchMeterUsage', region, product, records })
     for (const { kind } of faults) this.#log.fault(kind)
     const call = { at, caller, requestId, request, admissions }
     if (answered.type === 'error') this.cloudTrail.write({ ...call, error: answered.error }, faults)
@@ -365,8 +389,20 @@ export class MarketplaceSimulator {
       const arrived: Outcome = { type: 'error', error }
       return { delay: 0, arrived, answered: arrived }
     }
-    const product = this.#productOf(request, records)
-    const faults = this.faults.draw({ at: entry.at, region: caller.region, product, records })
+    const entitlements = operation === 'GetEntitlements'
+    const target = {
+      at: entry.at,
+      operation,
+      region: caller.region,
+      product: this.#productOf(request, records),
+      records: entitlements && isObject(request) ? askedFor(request) : records,
+    }
+    const faults = this.faults.draw(target)
+    const stale = entitlements ? this.faults.drawForEntitlements(target) : NO_FAULTS
+    for (const { kind } of stale) {
+      entry.faults.push(kind)
+      this.#log.fault(kind)
+    }
     let delay = 0
     let hiding: FaultKind | undefined
     for (const { kind, milliseconds } of faults) {
@@ -377,7 +413,7 @@ export class MarketplaceSimulator {
     }
     const before = hiding && BEFORE[hiding]?.()
     if (hiding && before) return { delay, arrived: before, answered: UNSEEN.has(hiding) ? undefined : before }
-    const { outcome: answered, admissions } = this.#perform(operation, request, caller.region, faults)
+    const { outcome: answered, admissions } = this.#perform(operation, request, caller.region, faults, stale)
     const after = hiding && AFTER[hiding]?.()
     // An error that AWS itself answers is what AWS writes down, whatever it had done by then.
     if (after) return { delay, arrived: after, answered: after.type === 'error' ? after : answered, admissions }
@@ -393,11 +429,15 @@ export class MarketplaceSimulator {
     request: object,
     region: string,
     faults: readonly CheckedFault[],
+    stale: readonly CheckedFault[],
   ): {
     outcome: Outcome
     admissions: readonly Admission[]
   } {
     try {
+      if (operation === 'GetEntitlements') {
+        return { outcome: { type: 'result', result: this.#getEntitlements(request, region, stale) }, admissions: [] }
+      }
       if (operation === 'ResolveCustomer') {
         return { outcome: { type: 'result', result: this.#resolveCustomer(request, region) }, admissions: [] }
       }
@@ -417,6 +457,21 @@ export class MarketplaceSimulator {
       throw new SimulatedServiceError('ValidationException', "Value at 'registrationToken' must not be null or empty")
     }
     return this.catalogue.resolve(token, this.#undocumented.licensedIdentifier)
+  }
+
+  #getEntitlements(request: object, region: string, stale: readonly CheckedFault[]): GetEntitlementsResult {
+    if (!ENTITLEMENT_REGIONS.has(region)) {
+      // Only there it has an endpoint, which says so of a request that is signed for elsewhere.
+      throw new SimulatedServiceError('InvalidSignatureException', 'Credential should be scoped to a valid region.')
+    }
+    this.#checkRegion(region)
+    const { catalogue } = this
+    return getEntitlements(request, {
+      entitlements: catalogue.entitlements,
+      hasProduct: code => catalogue.hasProduct(code),
+      at: this.clock.now() - stale.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+      undocumented: this.#undocumented,
+    })
   }
 
   #batchMeterUsage(admissions: readonly Admission[], faults: readonly CheckedFault[]): BatchMeterUsageResult {
@@ -462,10 +517,14 @@ export class MarketplaceSimulator {
       timestamp: record.Timestamp.getTime(),
       takenAt: this.clock.now(),
       foreign,
+      allocations: record.UsageAllocations ? keptAllocations(record.UsageAllocations) : undefined,
     })
+    if (metered.resplit && !foreign) this.#log.resplit()
+    const { resend, resplit } = this.#undocumented
+    const again = metered.resplit ? resplit : metered.again ? resend : 'Success'
     // One text for equal ones: CloudTrail keeps them for long.
     admission.series = metered.series
-    if (metered.meteringRecordId === undefined || (metered.again && this.#undocumented.resend === 'DuplicateRecord')) {
+    if (metered.meteringRecordId === undefined || again === 'DuplicateRecord') {
       return { UsageRecord: record, Status: 'DuplicateRecord' }
     }
     return { UsageRecord: record, MeteringRecordId: metered.meteringRecordId, Status: 'Success' }

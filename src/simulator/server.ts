@@ -16,11 +16,20 @@ import { MAX_BYTES, tooLarge } from './shape.ts'
 import { SignatureVerifier, type SigningCredentials } from './signature.ts'
 import { answerSqs, QUEUE_OWNER, SQS_CONTENT_TYPE, serializeSqsError, sqsOperationOf } from './sqs.ts'
 import { validated } from './validation.ts'
-import type { Operation } from './wire.ts'
-import { CONTENT_TYPE, operationOf, parseRequest, serializeError, serializeResult } from './wire-format.ts'
+import { OPERATIONS, type Operation } from './wire.ts'
+import {
+  CBOR,
+  CONTENT_TYPE,
+  isAnswered,
+  operationOf,
+  parseRequest,
+  SMITHY_PROTOCOL,
+  serializeCborError,
+  serializeError,
+  serializeResult,
+} from './wire-format.ts'
 
 const MAX_CONTROL_BYTES = 256 * 1024 * 1024
-const OPERATIONS: ReadonlySet<string> = new Set<Operation>(['BatchMeterUsage', 'ResolveCustomer'])
 const PROXY_PAGE = '<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>'
 
 export interface ServerOptions extends SimulatorOptions {
@@ -41,7 +50,10 @@ export interface ServerOptions extends SimulatorOptions {
 
 /** A simulator that answers HTTP. */
 export interface RunningSimulator extends AsyncDisposable {
-  /** Where an AWS SDK's `endpoint` (or `AWS_ENDPOINT_URL_MARKETPLACE_METERING`) has to point. */
+  /**
+   * Where an AWS SDK's `endpoint` (or `AWS_ENDPOINT_URL_MARKETPLACE_METERING`,
+   * `AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE`) has to point.
+   */
   readonly url: string
   /** The queue of AWS's agreement events, for any SQS client. */
   readonly queueUrl: string
@@ -58,9 +70,9 @@ const optionsSchema = strictObject({
 })
 
 /**
- * Starts a simulator behind the wire of AWS Marketplace Metering (AWS JSON 1.1 over HTTP), with a control API (see
- * `control.ts`) and the queue of agreements' events (SQS's wire) beside it. The region and the caller are taken from the signature's scope, so one simulator is every
- * region. Signatures are checked only with `verifySignatures`.
+ * Starts a simulator behind the wire of AWS Marketplace Metering and its entitlements (AWS JSON 1.1 over HTTP), with
+ * a control API (see `control.ts`) and the queue of agreements' events (SQS's wire) beside it. The region and the caller are
+ * taken from the signature's scope, so one simulator is every region. Signatures are checked only with `verifySignatures`.
  *
  * @throws {SimulatorConfigurationError} for a bad option, or if it cannot listen there
  */
@@ -159,8 +171,12 @@ async function serve(
     }
     case 'empty':
       return send(response, 200, CONTENT_TYPE, '{}')
-    case 'error':
-      return send(response, answer.error.$metadata.httpStatusCode ?? 400, CONTENT_TYPE, serializeError(answer.error))
+    case 'error': {
+      const status = answer.error.$metadata.httpStatusCode ?? 400
+      if (!speaksCbor(request)) return send(response, status, CONTENT_TYPE, serializeError(answer.error))
+      response.setHeader(SMITHY_PROTOCOL, CBOR.protocol)
+      return send(response, status, CBOR.contentType, serializeCborError(answer.error))
+    }
     case 'html':
       return send(response, answer.status, 'text/html', PROXY_PAGE)
     case 'reset':
@@ -192,12 +208,15 @@ function answerOf(
   let caller: Caller = callerOf({ region: 'unknown', accessKeyId: 'unknown' })
   let known = false
   try {
+    if (speaksCbor(request)) {
+      throw unknown(`The simulator speaks AWS JSON 1.1, not ${CBOR.protocol}: have the SDK use another protocol`, 404)
+    }
     if (method !== 'POST' || path !== '/') throw unknown(`There is no ${method} ${path}`, 404)
     if (headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== CONTENT_TYPE) {
       throw unknown(`The content type is ${CONTENT_TYPE}, not ${headers['content-type']}`, 404)
     }
-    if (operation === undefined || !OPERATIONS.has(operation)) {
-      throw unknown(`The simulator answers ${[...OPERATIONS].join(' and ')}, not ${target}`, 400)
+    if (typeof target !== 'string' || !isAnswered(target)) {
+      throw unknown(`The simulator answers ${OPERATIONS.join(', ')}, not ${target}`, 400)
     }
     const authorization = readAuthorization(headers.authorization)
     const { region, accessKeyId } = authorization
@@ -269,9 +288,11 @@ async function serveSqs(
 const unknown = (message: string, status: number) =>
   new SimulatedServiceError('UnknownOperationException', message, status)
 
+const speaksCbor = ({ headers }: IncomingMessage) => headers[SMITHY_PROTOCOL] === CBOR.protocol
+
 const REQUEST_ID = 'x-amzn-requestid'
 
-function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+function send(response: ServerResponse, status: number, contentType: string, body: string | Buffer): void {
   if (!response.hasHeader(REQUEST_ID)) response.setHeader(REQUEST_ID, randomUUID())
   response.writeHead(status, {
     'content-type': contentType,

@@ -12,7 +12,16 @@ import { expected, validated } from './validation.ts'
  * - `pendingLicence`: a licence that is not active yet.
  * - `unknownDimension`: a dimension that the product does not have. By one sentence of the guidance it is taken, at $0.
  * - `licensedIdentifier`: the `CustomerIdentifier` of `ResolveCustomer` for products with Concurrent Agreements.
+ * - `resplit`: the same quantity again with other allocations, or none. It is counted: see `Counters`.
  * - `emptyTagValue`: a tag without a value. The model asks for one, prose does not.
+ * - `tagCharacters`: whether tags have the characters that are listed, or also those of a range that the model's pattern has.
+ * - `tagKeys`: how far the guide's five keys go: all allocations of a record, or each of them.
+ * - `awsTagKey`: a tag's key that begins with AWS's own `aws:`.
+ * - `unknownEntitledProduct`: `GetEntitlements` for a product that is not declared.
+ * - `endedEntitlement`: whether it lists an entitlement whose agreement has ended (also by a renewal under another licence)
+ *   until it would have expired.
+ * - `emptyPage`: whether its pages are preceded by empty ones, each with a `NextToken`, which AWS says may be.
+ * - `filterValues`: how many values a key of its `Filter` may have. Prose unites lists; AWS's reference has had one value.
  * - `trailAccountMember`: how CloudTrail's events spell a record's account. AWS's page has the one, its script the other.
  * - `trailTimestamp`: how they write a record's timestamp: `Nov 3, 2026 10:20:00 AM`, the same with a comma after the year,
  *   with U+202F before AM and PM, or with both, ISO 8601, or seconds since the epoch.
@@ -25,7 +34,15 @@ export const UNDOCUMENTED = {
   pendingLicence: ['InvalidLicenseException', 'CustomerNotSubscribed'],
   unknownDimension: ['InvalidUsageDimensionException', 'Success'],
   licensedIdentifier: ['missing', 'null', 'empty'],
+  resplit: ['Success', 'DuplicateRecord'],
   emptyTagValue: ['InvalidTagException', 'Success'],
+  tagCharacters: ['list', 'range'],
+  tagKeys: ['of-record', 'of-allocation'],
+  awsTagKey: ['InvalidTagException', 'Success'],
+  unknownEntitledProduct: ['InvalidParameterException', 'none'],
+  endedEntitlement: ['unlisted', 'until-expiry'],
+  emptyPage: ['never', 'before-each'],
+  filterValues: ['any', 'one'],
   trailAccountMember: ['customerAWSAccountID', 'customerAWSAccountId'],
   trailTimestamp: ['text', 'comma', 'narrow-space', 'comma-narrow-space', 'iso', 'seconds'],
   trailLeftOut: ['missing', 'null'],

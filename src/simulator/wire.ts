@@ -57,10 +57,52 @@ export interface ResolveCustomerResult {
   LicenseArn?: string
 }
 
+/** One of them is there. */
+export interface EntitlementValue {
+  IntegerValue?: number | undefined
+  DoubleValue?: number | undefined
+  BooleanValue?: boolean | undefined
+  StringValue?: string | undefined
+}
+
+/** `ExpirationDate` is seconds since the epoch on the wire. */
+export interface Entitlement {
+  ProductCode?: string
+  Dimension?: string
+  CustomerIdentifier?: string
+  CustomerAWSAccountId?: string
+  LicenseArn?: string
+  Value?: EntitlementValue
+  ExpirationDate?: Date
+}
+
+export interface GetEntitlementsRequest {
+  ProductCode?: string | undefined
+  /** Any of a key's values, and all keys. */
+  Filter?:
+    | {
+        CUSTOMER_AWS_ACCOUNT_ID?: string[] | undefined
+        CUSTOMER_IDENTIFIER?: string[] | undefined
+        LICENSE_ARN?: string[] | undefined
+        DIMENSION?: string[] | undefined
+      }
+    | undefined
+  MaxResults?: number | undefined
+  NextToken?: string | undefined
+}
+
+export interface GetEntitlementsResult {
+  Entitlements: Entitlement[]
+  NextToken?: string
+}
+
 /** The operations that the simulator answers, with what they take and give. */
 export interface Operations {
   BatchMeterUsage: { request: BatchMeterUsageRequest; result: BatchMeterUsageResult }
   ResolveCustomer: { request: ResolveCustomerRequest; result: ResolveCustomerResult }
+  GetEntitlements: { request: GetEntitlementsRequest; result: GetEntitlementsResult }
 }
 
 export type Operation = keyof Operations
+
+export const OPERATIONS = ['BatchMeterUsage', 'ResolveCustomer', 'GetEntitlements'] as const satisfies Operation[]

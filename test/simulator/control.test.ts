@@ -83,6 +83,70 @@ test('what was billed can be asked for by customer, dimension, hour, region and 
   assert.match(wrong.body.error.message, /^query\.customr: /)
 })
 
+test('the bill is split by the tags that usage was sent with, and another split of it is counted', async t => {
+  const at = await running(t)
+  const client = at.sdk()
+  const tagged = (AllocatedUsageQuantity: number, tags: Record<string, string>) => ({
+    AllocatedUsageQuantity,
+    Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
+  })
+  const split = [
+    tagged(3, { team: 'search', model: 'small' }),
+    tagged(1, { team: 'ads' }),
+    { AllocatedUsageQuantity: 1 },
+  ]
+  await client.batchMeterUsage(
+    batch(
+      record({ UsageAllocations: split }),
+      record({ Timestamp: new Date(NOW - 2 * HOUR), Quantity: 7 }),
+      record({
+        Timestamp: new Date(NOW - 3 * HOUR),
+        Quantity: 10,
+        UsageAllocations: [tagged(10, { model: 'small', team: 'search' })],
+      }),
+      record({ Dimension: 'requests', Quantity: 0, UsageAllocations: [tagged(0, { team: 'ads' })] }),
+      record({ CustomerAWSAccountId: OTHER_ACCOUNT, Quantity: 100 }),
+    ),
+  )
+  const series = { region: 'us-east-1', product: PRODUCT, accountId: ACCOUNT, dimension: 'tokens' }
+  const [model, team] = ['aws:marketplace:isv:model', 'aws:marketplace:isv:team']
+  const bill = async (query: string) => (await ask(at, 'GET', `/totals/by-tags${query}`)).body
+  const query = `?customer=${ACCOUNT}&dimension=tokens`
+  const whole = [
+    { ...series, tags: { [team]: 'search', [model]: 'small' }, quantity: 13 },
+    { ...series, tags: { [team]: 'ads' }, quantity: 1 },
+    { ...series, tags: {}, quantity: 8 },
+  ]
+  assert.deepEqual(await bill(query), whole)
+  assert.deepEqual(at.simulator.totalsByTags({ customer: ACCOUNT, dimension: 'tokens' }), whole)
+  assert.deepEqual(await bill(`${query}&to=2026-06-10T10:00:00Z`), [{ ...whole[0], quantity: 10 }])
+  assert.deepEqual(at.simulator.billed()[0]?.allocations, split)
+
+  const resplits = async () => (await ask(at, 'GET', '/counters')).body.resplits
+  const again = async (quantity: number, UsageAllocations?: typeof split) =>
+    statuses(
+      await client.batchMeterUsage(
+        batch(record({ Quantity: quantity, ...(UsageAllocations && { UsageAllocations }) })),
+      ),
+    )
+  assert.deepEqual(await again(5, split.toReversed()), ['Success'])
+  assert.deepEqual(await again(6), ['DuplicateRecord'])
+  assert.equal(await resplits(), 0, 'the same in another order; and another quantity')
+  const other = [tagged(5, { team: 'search', model: 'small' })]
+  assert.deepEqual(await again(5, other), ['Success'])
+  assert.deepEqual(await again(5), ['Success'])
+  assert.equal(await resplits(), 2)
+  assert.deepEqual(await bill(query), whole, 'the first write wins')
+  at.simulator.undocumented = { resplit: 'DuplicateRecord' }
+  assert.deepEqual(await again(5, other), ['DuplicateRecord'])
+  assert.deepEqual(await again(5, split), ['Success'])
+  assert.equal(await resplits(), 3)
+
+  const next = await running(t, { seed: 8 })
+  assert.equal((await ask(next, 'PUT', '/billed', (await ask(at, 'GET', '/billed')).body)).status, 204)
+  assert.deepEqual(next.simulator.totalsByTags(), at.simulator.totalsByTags())
+})
+
 test('what one simulator billed, another can take over', async t => {
   const [first, second] = [await running(t), await running(t, { seed: 8 })]
   const before = await first.sdk().batchMeterUsage(batch(record()))
@@ -173,6 +237,7 @@ test('requests are counted and logged', async t => {
     faults: { 'reset-after': 1 },
     refused: { ValidationException: 1, InvalidTokenException: 1 },
     records: { Success: 2, DuplicateRecord: 1, CustomerNotSubscribed: 0, unprocessed: 0 },
+    resplits: 0,
   })
   const common = { at: NOW, region: 'us-east-1', accessKeyId: 'AKIDEXAMPLE', faults: [] }
   assert.deepEqual((await ask(at, 'GET', '/requests')).body, [

@@ -129,6 +129,11 @@ test('an hour can be metered before it is over, and is taken then', async t => {
   assert.deepEqual(statuses(await client.batchMeterUsage(batch(later))), ['DuplicateRecord'])
 })
 
+const sixKeys = Array.from({ length: 6 }, (_, n) => ({
+  AllocatedUsageQuantity: 1,
+  Tags: [{ Key: `k${n}`, Value: 'v' }],
+}))
+
 // One bad record among good ones: the request fails with the name, and nothing of it is billed.
 const bad: Record<string, { name: string; record: UsageRecord; productCode?: undefined }> = {
   'both identities': {
@@ -255,6 +260,27 @@ const bad: Record<string, { name: string; record: UsageRecord; productCode?: und
     name: 'InvalidTagException',
     record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: 'k', Value: 'ü' }] }] }),
   },
+  // Its pattern's range would take it.
+  'a tag with a comma': {
+    name: 'InvalidTagException',
+    record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: 'k', Value: 'a,b' }] }] }),
+  },
+  'a tag without a key': {
+    name: 'InvalidTagException',
+    record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: '', Value: 'v' }] }] }),
+  },
+  'an empty set of tags': {
+    name: 'InvalidTagException',
+    record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [] }] }),
+  },
+  "a tag key that is AWS's": {
+    name: 'InvalidTagException',
+    record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: 'AWS:team', Value: 'v' }] }] }),
+  },
+  '6 tag keys in a record': {
+    name: 'InvalidTagException',
+    record: record({ Quantity: 6, UsageAllocations: sixKeys }),
+  },
   'a tag key of 101 characters': {
     name: 'InvalidTagException',
     record: record({ UsageAllocations: [{ AllocatedUsageQuantity: 5, Tags: [{ Key: 'k'.repeat(101), Value: 'v' }] }] }),
@@ -296,6 +322,28 @@ test('takes allocations that obey the rules', async t => {
   const answer = await sdk().batchMeterUsage(batch(record({ UsageAllocations })))
   assert.deepEqual(statuses(answer), ['Success'])
   assert.deepEqual(answer.Results?.[0]?.UsageRecord?.UsageAllocations, UsageAllocations)
+})
+
+test('takes the extremes of allocations, and a record of 0 with or without them', async t => {
+  const { sdk } = await running(t)
+  const characters = 'abcxyzABCXYZ0189 +-=._:/@'
+  const UsageAllocations = Array.from({ length: 2500 }, (_, n) => ({
+    AllocatedUsageQuantity: n === 0 ? 2_147_483_647 : 0,
+    Tags: [
+      { Key: characters.padEnd(100, 'k'), Value: `${n}`.padEnd(n === 0 ? 256 : 5, 'v') },
+      ...['b', 'c', 'd', 'e'].map(Key => ({ Key, Value: characters })),
+    ],
+  }))
+  const none = { Quantity: 0, Dimension: 'none' }
+  const zeros = { Quantity: 0, Dimension: 'zeros', UsageAllocations: [{ AllocatedUsageQuantity: 0 }] }
+  assert.deepEqual(
+    statuses(
+      await sdk().batchMeterUsage(
+        batch(record({ Quantity: 2_147_483_647, UsageAllocations }), record(none), record(zeros)),
+      ),
+    ),
+    ['Success', 'Success', 'Success'],
+  )
 })
 
 test('an empty product code or customer identifier is none', async t => {

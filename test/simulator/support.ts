@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test'
+import { MarketplaceEntitlementService } from '@aws-sdk/client-marketplace-entitlement-service'
 import { MarketplaceMetering, type UsageRecord } from '@aws-sdk/client-marketplace-metering'
 import { SQS } from '@aws-sdk/client-sqs'
 import { type RunningSimulator, type ServerOptions, startSimulator } from '../../src/simulator/index.ts'
@@ -16,6 +17,8 @@ export const OTHER_LICENCE = 'arn:aws:license-manager::123456789012:license:l-00
 export interface Running extends RunningSimulator {
   /** The AWS SDK's own client, unmodified but for its endpoint, with one attempt. */
   sdk: (config?: { region?: string; accessKeyId?: string }) => MarketplaceMetering
+  /** The same for entitlements. */
+  entitlements: (config?: { region?: string; accessKeyId?: string }) => MarketplaceEntitlementService
   /** The same for the queue of agreements' events. */
   sqs: (config?: { region?: string; accessKeyId?: string }) => SQS
 }
@@ -23,7 +26,7 @@ export interface Running extends RunningSimulator {
 /** A simulator behind HTTP whose clock stands at NOW, closed at the end of the test. */
 export async function running(test: TestContext, options: ServerOptions = {}): Promise<Running> {
   const simulator = await startSimulator({ now: () => NOW, seed: 7, quota: null, ...options })
-  const clients: (MarketplaceMetering | SQS)[] = []
+  const clients: { destroy(): void }[] = []
   test.after(async () => {
     for (const client of clients) client.destroy()
     await simulator.close()
@@ -34,12 +37,14 @@ export async function running(test: TestContext, options: ServerOptions = {}): P
     credentials: { accessKeyId, secretAccessKey: 'secret' },
     maxAttempts: 1,
   })
-  const kept = <Client extends MarketplaceMetering | SQS>(client: Client): Client => {
+  const kept = <Client extends { destroy(): void }>(client: Client): Client => {
     clients.push(client)
     return client
   }
   return Object.assign(simulator, {
     sdk: (config => kept(new MarketplaceMetering(configOf(config)))) satisfies Running['sdk'],
+    entitlements: (config =>
+      kept(new MarketplaceEntitlementService(configOf(config)))) satisfies Running['entitlements'],
     sqs: (config => kept(new SQS(configOf(config)))) satisfies Running['sqs'],
   })
 }

@@ -97,6 +97,25 @@ test('a tag without a value', async t => {
   assert.deepEqual(statuses(await sdk().batchMeterUsage(batch(record({ UsageAllocations })))), ['Success'])
 })
 
+test('tags that AWS may take', async t => {
+  const { sdk, simulator } = await running(t)
+  const of = (...tags: [string, string][]) => ({
+    Quantity: tags.length,
+    UsageAllocations: tags.map(([Key, Value]) => ({ AllocatedUsageQuantity: 1, Tags: [{ Key, Value }] })),
+  })
+  const six = Array.from({ length: 6 }, (_, n): [string, string] => [`k${n}`, 'v'])
+  for (const [Dimension, taken, changes] of [
+    ['comma', { tagCharacters: 'range' }, of(['k', 'a,b"&'])],
+    ['aws', { awsTagKey: 'Success' }, of(['aws:team', 'v'])],
+    ['keys', { tagKeys: 'of-allocation' }, of(...six)],
+  ] as const) {
+    const request = batch(record({ Dimension, ...changes }))
+    await assert.rejects(sdk().batchMeterUsage(request), refusedAs('InvalidTagException'))
+    simulator.undocumented = taken
+    assert.deepEqual(statuses(await sdk().batchMeterUsage(request)), ['Success'])
+  }
+})
+
 test('what is no question and no answer is refused', async t => {
   const { simulator } = await running(t)
   for (const [answers, message] of [
