@@ -69,6 +69,11 @@ export class UsageMapper {
     return this.#rules.dimensions
   }
 
+  /** What contracts include, by dimension; null where it is said that they include nothing. */
+  get included(): ReadonlyMap<string, IncludedRule | null> {
+    return this.#rules.included
+  }
+
   /** The names of the dimensions, and by which products customers are known. */
   get sold(): { readonly products: readonly string[]; readonly dimensions: readonly string[] } {
     return { products: this.products, dimensions: this.dimensions.map(({ name }) => name) }

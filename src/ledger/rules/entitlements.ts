@@ -62,12 +62,12 @@ export interface IncludedChange {
 export function changedIncluded(
   product: string,
   known: readonly IncludedDimension[],
-  included: Readonly<Record<string, Included>>,
+  included: Readonly<Record<string, Included | null>>,
   now: number,
 ): IncludedChange[] {
   const before = new Map(known.filter(one => one.product === product).map(one => [one.dimension, one]))
-  return [...new Set([...before.keys(), ...Object.keys(included)])].flatMap(dimension => {
-    const [old, said] = [before.get(dimension), included[dimension]]
+  return Object.entries(included).flatMap(([dimension, wanted]) => {
+    const [old, said] = [before.get(dimension), wanted ?? undefined]
     if (storedIncluded(old) === storedIncluded(said)) return []
     // What is known of an entitlement says nothing of another.
     const same = old?.entitlement === said?.entitlement

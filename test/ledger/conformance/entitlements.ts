@@ -305,7 +305,10 @@ export function entitlements(name: string, scenario: Scenario): void {
       const { since, ...said } = known ?? { since: 0 }
       assert.deepEqual(said, { ...HUNDRED, product: PRODUCT, dimension: REQUESTS.name })
       assert.equal(since, BY.now)
+      // Who says nothing of it, such as a process with older options, takes nothing back.
       await scene.ledger.registerIncluded(PRODUCT, {}, BY)
+      assert.equal((await scene.ledger.included()).length, 1)
+      await scene.ledger.registerIncluded(PRODUCT, { [REQUESTS.name]: null }, BY)
       assert.deepEqual(await scene.ledger.included(), [])
       const details = (await scene.ledger.audit({ actions: ['entitlement'] })).map(({ detail }) => detail)
       assert.equal(details.length, 3)
