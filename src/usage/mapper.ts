@@ -12,7 +12,7 @@ import { CustomerReader, customerSources, type TenantRegistry } from './customer
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
-import { type CompiledRule, compileRules, type Rules } from './rules.ts'
+import { type CompiledRule, compileRules, type IncludedRule, type Rules } from './rules.ts'
 
 // The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
 const DATA_POINT_TYPE = { histogram: 0, exponentialHistogram: 1, gauge: 2, sum: 3 }

@@ -259,7 +259,9 @@ const size = v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a num
 const included = v.pipe(
   strictObject(
     {
-      entitlement: v.optional(v.pipe(v.string(), v.regex(DIMENSION_NAME, "an entitlement's name of 1 to 255 characters"))),
+      entitlement: v.optional(
+        v.pipe(v.string(), v.regex(DIMENSION_NAME, "an entitlement's name of 1 to 255 characters")),
+      ),
       quantity: v.optional(v.pipe(v.number(), v.safeInteger('an integer'), v.minValue(1, 'an integer of 1 or more'))),
       per: v.picklist(['term', 'month'], "'term' or 'month': for how long the quantity is"),
       unit: v.optional(size),

@@ -172,6 +172,28 @@ const reconcile = strictObject({
   ),
 })
 
+const entitlements = strictObject({
+  productCode: described(
+    v.optional(v.pipe(v.string(), v.regex(PRODUCT))),
+    "AWS's code of the product whose customers have licences, where it is not productCode above.",
+  ),
+  unknown: described(
+    v.optional(
+      strictObject({
+        after: described(
+          v.optional(duration('1h', '30d')),
+          'How long usage waits while AWS does not answer how much its contract includes. 6h by default.',
+        ),
+        outcome: described(
+          v.optional(v.picklist(['hold', 'meter'], "'hold' or 'meter'")),
+          'What becomes of it then: held for a person, or metered as if what was known last were so. hold by default.',
+        ),
+      }),
+    ),
+    'What becomes of usage while AWS cannot be asked what its contract includes.',
+  ),
+})
+
 const telemetry = strictObject({
   endpoint: described(
     v.optional(endpoint),
@@ -204,6 +226,10 @@ export const SETTINGS = {
     v.optional(EVENTS),
     "Where AWS's agreement events come to: a queue of SQS as sqs://…, or { queue, productCode } where the product's code " +
       'is not productCode above.',
+  ),
+  entitlements: described(
+    v.optional(entitlements),
+    'How AWS is asked what contracts include, of dimensions with included.entitlement.',
   ),
   reconcile: described(
     v.optional(reconcile),

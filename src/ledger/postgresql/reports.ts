@@ -10,7 +10,16 @@ import {
   type UnsettledRecords,
   unsettledFigures,
 } from '../rules/accounting.ts'
-import { ACCOUNT, accountOf, dimensionOf, isRecordId, LANE_ANSWERS, laneAnswerOf, recordEntryOf, totalsOf } from '../sql/rows.ts'
+import {
+  ACCOUNT,
+  accountOf,
+  dimensionOf,
+  isRecordId,
+  LANE_ANSWERS,
+  laneAnswerOf,
+  recordEntryOf,
+  totalsOf,
+} from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import type { Database, Transaction, Value } from './database.ts'
 import { ledgerRow } from './ledger-row.ts'
