@@ -75,8 +75,12 @@ export interface UsedLevel {
   readonly newlyUsedUp: number
 }
 
+/** So long after an hour's end AWS is asked, or half the time until it is closed: what is new there may be a while on its way. */
+const SETTLING = 2 * MINUTE
 /** Between two lists of a product's entitlements by those who share a ledger, in milliseconds. */
 const SPACING = 30 * SECOND
+/** Until the pass after it. One that was not needed is nobody's in the next hour. */
+const TURN_LASTS = 90 * SECOND
 const RETRY_SHORTEST = 30 * SECOND
 const RETRY_LONGEST = 15 * MINUTE
 /** A list of a hundred thousand. What is longer goes round in circles. */
@@ -190,7 +194,8 @@ export class Contracts {
     const pause = reading.pausedUntil - now()
     // A longer one comes from a clock that was ahead.
     if (pause > 0 && pause <= RETRY_LONGEST) return false
-    reading.turnAt ??= await ledger.clock.takeTurns(`entitlements ${code}`, 1, SPACING, now())
+    if (reading.turnAt === undefined || now() - reading.turnAt > TURN_LASTS)
+      reading.turnAt = await ledger.clock.takeTurns(`entitlements ${code}`, 1, SPACING, now())
     if (reading.turnAt === undefined || reading.turnAt > now()) return false
     reading.turnAt = undefined
     // Whoever had the turn before may have asked.
@@ -199,14 +204,15 @@ export class Contracts {
 
   /** What of AWS's entitlements is not known up to the last full hour's end. */
   #unknownOf(code: string, known: readonly IncludedDimension[]): IncludedDimension[] {
-    const { included, now } = this.#options
+    const { included, now, closeDelay } = this.#options
     const products = this.#codes.get(code) as readonly string[]
+    const over = hourOf(now() - Math.min(closeDelay / 2, SETTLING))
     return known.filter(
       ({ product, dimension, entitlement, knownUntil = 0 }) =>
         products.includes(product) &&
         entitlement !== undefined &&
         entitlement === included.get(dimension)?.entitlement &&
-        knownUntil < hourOf(now()),
+        knownUntil < over,
     )
   }
 
