@@ -63,7 +63,7 @@ export function awsEntitlementClient(region: string, requestTimeout: number): En
   let made: Promise<EntitlementClient> | undefined
   return {
     async getEntitlements(request, options) {
-      made ??= load(region, requestTimeout)
+      made ??= loadEntitlementClient(region, requestTimeout)
       const client = await made.catch(error => {
         made = undefined
         throw error
@@ -75,7 +75,12 @@ export function awsEntitlementClient(region: string, requestTimeout: number): En
 
 const PACKAGE = '@aws-sdk/client-marketplace-entitlement-service'
 
-async function load(region: string, requestTimeout: number): Promise<EntitlementClient> {
+/**
+ * The AWS SDK's client itself.
+ *
+ * @throws ConfigurationError where it cannot be imported
+ */
+export async function loadEntitlementClient(region: string, requestTimeout: number) {
   let sdk: typeof import('@aws-sdk/client-marketplace-entitlement-service')
   try {
     sdk = await import('@aws-sdk/client-marketplace-entitlement-service')

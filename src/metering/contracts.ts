@@ -119,14 +119,7 @@ export class Contracts {
     this.#options = options
     this.#random = options.random ?? Math.random
     const { usage, entitlements } = options
-    const codes = new Map<string, string[]>()
-    for (const [name, code] of [
-      [usage.productCode, usage.productCode],
-      [usage.product, entitlements.productCode ?? usage.productCode],
-    ]) {
-      if (name !== undefined && code !== undefined) codes.set(code, [...(codes.get(code) ?? []), name])
-    }
-    this.#codes = codes
+    this.#codes = codesOf(usage, entitlements)
   }
 
   /** Nothing is asked any more. */
@@ -357,6 +350,31 @@ export class Contracts {
     }
     report({ type: 'used', levels: [...levels].map(([dimension, level]) => ({ dimension, ...level })) })
   }
+}
+
+/** AWS's codes, with the products of the ledger that their entitlements are of. */
+function codesOf(
+  { productCode, product }: ContractOptions['usage'],
+  entitlements: { readonly productCode?: string | undefined } = {},
+): Map<string, string[]> {
+  const codes = new Map<string, string[]>()
+  for (const [name, code] of [
+    [productCode, productCode],
+    [product, entitlements.productCode ?? productCode],
+  ]) {
+    if (name !== undefined && code !== undefined) codes.set(code, [...(codes.get(code) ?? []), name])
+  }
+  return codes
+}
+
+/** AWS's codes of the products that it is asked for the entitlements of. */
+export function entitledCodes(
+  usage: ContractOptions['usage'],
+  included: ContractOptions['included'],
+  entitlements?: { readonly productCode?: string | undefined },
+): string[] {
+  const entitled = [...included.values()].some(rule => rule?.entitlement !== undefined)
+  return entitled ? [...codesOf(usage, entitlements).keys()] : []
 }
 
 /** What is not AWS's error, but makes no sense in its answer. */

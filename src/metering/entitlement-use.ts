@@ -1,4 +1,4 @@
-import type { CustomerEntitlement, Included, Ledger } from '../ledger/ledger.ts'
+import type { CustomerEntitlement, Included } from '../ledger/ledger.ts'
 
 /** What is used, at a time, of a quantity that is included then. */
 export interface EntitlementUse {
@@ -21,12 +21,4 @@ export function useOf(
   // Of a month that has begun since nothing is used yet.
   const drawn = usedSince >= since ? used : 0n
   return { used: drawn, left: amount > drawn ? amount - drawn : 0n, since }
-}
-
-/** By product and dimension, for how long an included quantity counts. */
-export async function readPeriods(
-  ledger: Pick<Ledger, 'included'>,
-): Promise<(product: string, dimension: string) => Included['per'] | undefined> {
-  const known = await ledger.included()
-  return (product, dimension) => known.find(one => one.product === product && one.dimension === dimension)?.per
 }

@@ -142,7 +142,10 @@ const metering = strictObject({
     'How long settled records are kept for audit. For ever by default.',
   ),
   requestTimeout: described(v.optional(duration('100ms', '5m')), 'How long a request to AWS may take. 10s by default.'),
-  endpoint: described(v.optional(endpoint), "What to send to instead of AWS's own endpoint, such as the simulator."),
+  endpoint: described(
+    v.optional(endpoint),
+    "What to send to instead of AWS's own endpoint, such as the simulator, which is asked for entitlements, too.",
+  ),
 })
 
 const QUEUE = 'a queue such as sqs://sqs.us-east-1.amazonaws.com/123456789012/name'
