@@ -262,7 +262,12 @@ const included = v.pipe(
       entitlement: v.optional(
         v.pipe(v.string(), v.regex(DIMENSION_NAME, "an entitlement's name of 1 to 255 characters")),
       ),
-      quantity: v.optional(v.pipe(v.number(), v.safeInteger('an integer'), v.minValue(1, 'an integer of 1 or more'))),
+      quantity: v.optional(
+        v.pipe(
+          v.number(),
+          v.check(units => Number.isSafeInteger(units) && units >= 1, 'an integer of 1 or more'),
+        ),
+      ),
       per: v.picklist(['term', 'month'], "'term' or 'month': for how long the quantity is"),
       unit: v.optional(size),
     },

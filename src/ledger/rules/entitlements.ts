@@ -187,7 +187,12 @@ export function afterEntitlementNews(
   }
   const { amount, until = null } = told
   const term = { until, expires: until, amount: String(amount), at }
-  if (last === undefined) return lastOf([...terms, { ...term, from: 0, used: [] }])
+  if (last === undefined) {
+    // What was used of what all customers have is used of the customer's own.
+    const all = terms.findLast(one => one.until === null)
+    const { from, used } = all ?? { from: 0, used: [] }
+    return lastOf([...terms.filter(one => one !== all), { ...term, from, used }])
+  }
   const from = renewedAt(last, until, at, agreement)
   if (from !== undefined) {
     const before = { ...last, until: from }

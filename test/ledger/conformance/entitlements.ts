@@ -219,6 +219,17 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(BOB, REQUESTS), '200 = 100 included + 0 + 100 + 0 + 0')
     })
 
+    scenario('what was used of what all have is used of what a customer has instead', async scene => {
+      await contract(scene.ledger, HUNDRED)
+      await scene.use(ALICE, REQUESTS, 0, 30)
+      await scene.close(0)
+      await scene.ledger.noteEntitlements(PRODUCT, { ...all(1, 1, of(ALICE, 150)), complete: false }, BY)
+      await scene.use(ALICE, REQUESTS, 1, 200)
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '230 = 150 included + 0 + 80 + 0 + 0')
+      assert.equal((await scene.ledger.entitlements()).length, 1)
+    })
+
     scenario('at the end of an agreement what is owed is divided by what is known', async scene => {
       await contract(scene.ledger)
       await scene.use(ALICE, REQUESTS, 0, 60)
