@@ -67,7 +67,7 @@ export interface Waiting {
 /** How many customers have little or nothing left of what contracts include of a dimension. */
 export interface UsedLevel {
   readonly dimension: string
-  /** Less than a fifth, and more than nothing. */
+  /** A fifth or less, and more than nothing. */
   readonly low: number
   readonly usedUp: number
   /** How many of each this process had not told of yet, in the term or month that counts. */

@@ -644,7 +644,7 @@ function instruments(meterProvider: MeterProvider) {
       entitled: meter.createObservableGauge('marketplace.entitlements.customers', {
         unit: '{customer}',
         description:
-          'Customers that have less than a fifth left of what their contracts include (low) or nothing (used-up), by dimension.',
+          'Customers that have a fifth or less left of what their contracts include (low), or nothing (used-up), by dimension.',
       }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:

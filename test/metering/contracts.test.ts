@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Attributes } from '@opentelemetry/api'
+import { Gateway } from '../../src/gateway/gateway.ts'
+import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
@@ -10,7 +12,6 @@ import {
 } from '../../src/index.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { EntitlementDeclaration } from '../../src/simulator/index.ts'
-import { ACCOUNT, type Running, running } from '../simulator/support.ts'
 import {
   counted,
   customer,
@@ -22,7 +23,8 @@ import {
   saidDuring,
   telemetry,
   temporaryFolder,
-} from './support.ts'
+} from '../exporter/support.ts'
+import { ACCOUNT, type Running, running } from '../simulator/support.ts'
 
 /** The beginning of the first hour. */
 const FIRST = Date.UTC(2026, 5, 10, 12)
@@ -281,4 +283,56 @@ test('what is left is told once for each term, and is in the metrics', async tes
   const metrics = await read()
   assert.equal(metrics['marketplace.entitlements.customers dimension=tokens state=used-up'], 1)
   assert.equal(metrics['marketplace.entitlements.age dimension=tokens product=prod-inference'], 180)
+})
+
+test('a gateway meters what exceeds an entitlement, and its page and metrics show it', async test => {
+  const { simulator, ledger, clock, equation, billed } = await stage(test, committed(1000))
+  const gateway = await Gateway.start({
+    ...{ productCode: PRODUCT, region: 'us-east-1', ledger, now: () => clock.now, http: { port: 0 }, wakeInterval: 20 },
+    client: simulator.sdk(),
+    entitlements: { client: simulator.entitlements() },
+    dimensions: {
+      tokens: { unit: '{token}', from: { metric: 'my.tokens', unit: '1' }, included: { ...ENTITLED, unit: 2 } },
+    },
+  })
+  test.after(() => gateway.close())
+  const url = `http://${gateway.addresses.http}`
+  const attributes = [{ key: 'marketplace.customer.account_id', value: { stringValue: ACCOUNT } }]
+  const send = async (asDouble: number) => {
+    const [timeUnixNano, startTimeUnixNano] = [clock.now, clock.now - MINUTE].map(time => `${time}000000`)
+    const dataPoints = [{ attributes, startTimeUnixNano, timeUnixNano, asDouble }]
+    const metrics = [
+      { name: 'my.tokens', unit: '1', sum: { aggregationTemporality: 1, isMonotonic: true, dataPoints } },
+    ]
+    const body = JSON.stringify({
+      resourceMetrics: [{ resource: {}, scopeMetrics: [{ scope: { name: 'app' }, metrics }] }],
+    })
+    const answer = await fetch(`${url}/v1/metrics`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    })
+    assert.equal(answer.status, 200)
+  }
+  clock.now = FIRST + 30 * MINUTE
+  await send(1500)
+  const until = async (expected: string) => {
+    while ((await equation()) !== expected) await new Promise(setImmediate)
+  }
+  const over = async (n: number) => {
+    clock.now = FIRST + n * HOUR + 3 * MINUTE
+    while (((await ledger.included())[0]?.knownUntil ?? 0) < clock.now) await new Promise(setImmediate)
+    clock.now += 3 * MINUTE
+  }
+  await over(1)
+  await until('1500 = 1500 + 0 + 0 + 0 + 0')
+  await send(700)
+  await over(2)
+  await until('2200 = 2000 + 200 + 0 + 0 + 0')
+  assert.equal(billed(), 200)
+  const [tokens] = ((await (await fetch(`${url}/status.json`)).json()) as StatusReport).totals.dimensions
+  assert.deepEqual([tokens.included.quantity, tokens.metered.quantity, tokens.difference], ['2,000', '200', '0'])
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  assert.match(metrics, /^marketplace_entitlements_customers\{.*dimension="tokens",state="used-up".*\} 1/m)
+  assert.match(metrics, /^marketplace_entitlements_age_seconds\{.*dimension="tokens".*\} 180/m)
 })
