@@ -1,5 +1,6 @@
 import type { Account, CustomerAccount } from '../usage/account.ts'
 import type { Dimension } from '../usage/dimension.ts'
+import type { Tags } from '../usage/tags.ts'
 import type { LedgerError } from './errors.ts'
 import type { Span } from './hours.ts'
 import type { Stream } from './rules/counters/evidence.ts'
@@ -452,6 +453,9 @@ export interface ClaimOptions {
   readonly unanswered?: { readonly from: number; readonly below: number }
 }
 
+/** How much of a record is for a set of tags; without tags, for none. */
+export type Allocation = readonly [quantity: number, tags?: Tags]
+
 /** An immutable record on its way to AWS. */
 export interface MeteringRecord {
   readonly id: string
@@ -460,6 +464,8 @@ export interface MeteringRecord {
   readonly account: CustomerAccount
   readonly dimension: string
   readonly quantity: number
+  /** What the quantity is for, where that is told apart: they sum to it. */
+  readonly allocations?: readonly Allocation[]
   /** Whole seconds, inside the record's hour. */
   readonly timestamp: number
   /** When it may no longer be sent. */
@@ -640,6 +646,8 @@ export interface RecordEntry {
   readonly deadline: number
   readonly region: string
   readonly quantity: number
+  /** As in `MeteringRecord`. */
+  readonly allocations?: readonly Allocation[]
   readonly size: bigint
   readonly state: RecordState
   /** Why it is held, or why its quantity returned. */

@@ -85,13 +85,4 @@ export function environmentEndpoint(): string | undefined {
   return process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING || process.env.AWS_ENDPOINT_URL || undefined
 }
 
-/**
- * Has the AWS SDK's clients send there instead of to AWS's own endpoint, by the environment. What stands in for AWS is
- * asked for entitlements, too.
- */
-export function sendTo(endpoint: string, env: NodeJS.ProcessEnv): void {
-  env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpoint
-  if (endpointName(endpoint) !== AWS) env.AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE ||= endpoint
-}
-
 const isSet = (variable: string): boolean => process.env[variable]?.toLowerCase() === 'true'

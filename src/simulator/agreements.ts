@@ -1,5 +1,12 @@
-import type { TermsByDimension } from './entitlements.ts'
 import { AGREEMENT_GRACE } from './time-rules.ts'
+import type { EntitlementValue } from './wire.ts'
+
+/** What a customer is entitled to of a dimension, from a time on. Times are milliseconds since the epoch. */
+export interface Terms {
+  since: number
+  value: EntitlementValue
+  expiresAt: number
+}
 
 /** When an agreement was in force, in milliseconds; `from` and `to` are infinite where there is no end. */
 export interface Period {
@@ -9,7 +16,8 @@ export interface Period {
   activeAt: number
   /** AWS's id of it. */
   agreementId: string
-  entitlements: TermsByDimension
+  /** By dimension, in the order of the times from which they hold. */
+  entitlements: Map<string, Terms[]>
 }
 
 /** What a customer is subscribed to. */

@@ -172,19 +172,17 @@ export class Book {
   shares(filter: BilledFilter = {}): BilledShare[] {
     const shares = new Map<Series, Map<string, BilledShare>>()
     for (const { series, entry } of this.#select(filter)) {
+      const allocations: readonly UsageAllocation[] = entry.allocations ?? [{ AllocatedUsageQuantity: entry.quantity }]
       let ofSeries = shares.get(series)
       if (ofSeries === undefined) {
         ofSeries = new Map()
         shares.set(series, ofSeries)
       }
-      for (const { AllocatedUsageQuantity = 0, Tags } of entry.allocations ?? [
-        { AllocatedUsageQuantity: entry.quantity },
-      ]) {
+      for (const { AllocatedUsageQuantity: quantity = 0, Tags } of allocations) {
         const tagSet = tagSetOf(Tags)
         const share = ofSeries.get(tagSet)
-        if (share === undefined)
-          ofSeries.set(tagSet, { ...series, tags: costTagsOf(Tags), quantity: AllocatedUsageQuantity })
-        else share.quantity += AllocatedUsageQuantity
+        if (share === undefined) ofSeries.set(tagSet, { ...series, tags: costTagsOf(Tags), quantity })
+        else share.quantity += quantity
       }
     }
     return [...shares.values()].flatMap(ofSeries => [...ofSeries.values()])

@@ -53,7 +53,11 @@ interface Entitled {
  * declared, every product (customer, licence) is accepted; with the first that is declared, only those that are.
  */
 export class Catalogue {
-  /** What contracts include. @internal */
+  /**
+   * What contracts include.
+   *
+   * @internal
+   */
   readonly entitlements = new Entitlements()
   readonly #now: () => number
   readonly #events: AgreementEvents

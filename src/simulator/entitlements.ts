@@ -1,16 +1,5 @@
-import type { Agreement, Period } from './agreements.ts'
+import type { Agreement, Period, Terms } from './agreements.ts'
 import type { Undocumented } from './undocumented.ts'
-import type { EntitlementValue } from './wire.ts'
-
-/** What a customer is entitled to, from a time on. Times are milliseconds since the epoch. */
-export interface Terms {
-  since: number
-  value: EntitlementValue
-  expiresAt: number
-}
-
-/** What an agreement entitles to of a dimension, in the order of the times from which it does. */
-export type TermsByDimension = Map<string, Terms[]>
 
 /** An entitlement as it is at a time. */
 export interface CurrentEntitlement extends Terms {

@@ -26,12 +26,11 @@ const FILTERS: Record<string, (entitlement: CurrentEntitlement) => string | unde
   DIMENSION: ({ dimension }) => dimension,
 }
 
+const filterValues = v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1))
+
 const schema = v.object({
   ProductCode: v.pipe(v.string(), v.regex(/^[-a-zA-Z0-9/=:_.@]{1,255}$/)),
-  Filter: v.nullish(
-    v.record(v.picklist(Object.keys(FILTERS)), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1))),
-    {},
-  ),
+  Filter: v.nullish(v.record(v.picklist(Object.keys(FILTERS)), v.nullish(filterValues, null)), {}),
   MaxResults: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(PAGE)), PAGE),
   NextToken: v.nullish(v.string()),
 })
@@ -47,18 +46,16 @@ interface Known {
   undocumented: Undocumented
 }
 
-/** @throws {SimulatedServiceError} `InvalidParameterException` */
+/** @throws {SimulatedServiceError} `InvalidParameterException`, or `SerializationException` for a wrong type */
 export function getEntitlements(
   request: GetEntitlementsRequest,
   { entitlements, hasProduct, at, undocumented }: Known,
 ): GetEntitlementsResult {
   const { ProductCode, Filter, MaxResults, NextToken } = read(request)
-  const filters = Object.entries(Filter)
-  if ('CUSTOMER_AWS_ACCOUNT_ID' in Filter && 'CUSTOMER_IDENTIFIER' in Filter) {
+  // In JSON a null is as good as a missing member.
+  const filters = Object.entries(Filter).filter((filter): filter is [string, string[]] => filter[1] !== null)
+  if (Filter.CUSTOMER_AWS_ACCOUNT_ID && Filter.CUSTOMER_IDENTIFIER) {
     throw refuse('CUSTOMER_AWS_ACCOUNT_ID and CUSTOMER_IDENTIFIER are mutually exclusive')
-  }
-  if (undocumented.filterValues === 'one' && filters.some(([, values]) => values.length > 1)) {
-    throw refuse('A filter has one value')
   }
   if (!hasProduct(ProductCode) && undocumented.unknownEntitledProduct === 'InvalidParameterException') {
     throw refuse(`There is no product ${ProductCode}`)
@@ -89,7 +86,9 @@ function read(request: GetEntitlementsRequest): v.InferOutput<typeof schema> {
   const result = v.safeParse(schema, isObject(request) ? request : {})
   if (result.success) return result.output
   const [issue] = result.issues
-  throw refuse(`${v.getDotPath(issue) ?? 'request'}: ${issue.message}`)
+  const message = `${v.getDotPath(issue) ?? 'request'}: ${issue.message}`
+  const type = issue.kind === 'schema' && issue.type !== 'picklist' && issue.input !== undefined && issue.input !== null
+  throw type ? new SimulatedServiceError('SerializationException', message) : refuse(message)
 }
 
 function listed({ agreement, dimension, value, expiresAt }: CurrentEntitlement): Entitlement {

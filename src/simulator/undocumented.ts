@@ -21,7 +21,6 @@ import { expected, validated } from './validation.ts'
  * - `endedEntitlement`: whether it lists an entitlement whose agreement has ended (also by a renewal under another licence)
  *   until it would have expired.
  * - `emptyPage`: whether its pages are preceded by empty ones, each with a `NextToken`, which AWS says may be.
- * - `filterValues`: how many values a key of its `Filter` may have. Prose unites lists; AWS's reference has had one value.
  * - `trailAccountMember`: how CloudTrail's events spell a record's account. AWS's page has the one, its script the other.
  * - `trailTimestamp`: how they write a record's timestamp: `Nov 3, 2026 10:20:00 AM`, the same with a comma after the year,
  *   with U+202F before AM and PM, or with both, ISO 8601, or seconds since the epoch.
@@ -42,7 +41,6 @@ export const UNDOCUMENTED = {
   unknownEntitledProduct: ['InvalidParameterException', 'none'],
   endedEntitlement: ['unlisted', 'until-expiry'],
   emptyPage: ['never', 'before-each'],
-  filterValues: ['any', 'one'],
   trailAccountMember: ['customerAWSAccountID', 'customerAWSAccountId'],
   trailTimestamp: ['text', 'comma', 'narrow-space', 'comma-narrow-space', 'iso', 'seconds'],
   trailLeftOut: ['missing', 'null'],

@@ -105,4 +105,8 @@ export interface Operations {
 
 export type Operation = keyof Operations
 
-export const OPERATIONS = ['BatchMeterUsage', 'ResolveCustomer', 'GetEntitlements'] as const satisfies Operation[]
+export const OPERATIONS = [
+  'BatchMeterUsage',
+  'ResolveCustomer',
+  'GetEntitlements',
+] as const satisfies readonly Operation[]

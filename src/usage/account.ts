@@ -1,3 +1,5 @@
+import type { Tags } from './tags.ts'
+
 /**
  * Whom usage is recorded for: a customer as Marketplace knows it, or the unattributed account, which keeps what
  * nobody can be billed for until a person says whose it is.
@@ -19,6 +21,8 @@ export interface CustomerAccount {
   readonly accountId?: string
   readonly customerIdentifier?: string
   readonly licenseArn?: string
+  /** What the usage is for: such an account is the customer's, under a key of its own; see `tags.ts`. */
+  readonly tags?: Tags
 }
 
 /** The id at the end of a licence's ARN, `l-…`: AWS writes what stands before it in two ways. */

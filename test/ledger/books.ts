@@ -11,6 +11,7 @@ import type {
 } from '../../src/ledger/ledger.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
+import { untaggedAccount } from '../../src/usage/tagged-account.ts'
 
 /** What a ledger was told, kept apart from it, and what its records said before: the other side of the books. */
 export class Books {
@@ -61,7 +62,7 @@ export class Books {
   #append({ writer, sequence, entries }: UsageBatch): void {
     if (this.#batches.has(`${writer} ${sequence}`)) return
     this.#batches.add(`${writer} ${sequence}`)
-    for (const { account, dimension, amount } of entries) this.#add(account.key, dimension, amount)
+    for (const { account, dimension, amount } of entries) this.#add(untaggedAccount(account).key, dimension, amount)
   }
 
   #add(account: string, dimension: string, amount: bigint): void {

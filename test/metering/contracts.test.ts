@@ -331,7 +331,7 @@ test('a gateway meters what exceeds an entitlement, and its page and metrics sho
   await until('2200 = 2000 + 200 + 0 + 0 + 0')
   assert.equal(billed(), 200)
   const [tokens] = ((await (await fetch(`${url}/status.json`)).json()) as StatusReport).totals.dimensions
-  assert.deepEqual([tokens.included.quantity, tokens.metered.quantity, tokens.difference], ['2,000', '200', '0'])
+  assert.deepEqual([tokens?.included.quantity, tokens?.metered.quantity, tokens?.difference], ['2,000', '200', '0'])
   const metrics = await (await fetch(`${url}/metrics`)).text()
   assert.match(metrics, /^marketplace_entitlements_customers\{.*dimension="tokens",state="used-up".*\} 1/m)
   assert.match(metrics, /^marketplace_entitlements_age_seconds\{.*dimension="tokens".*\} 180/m)

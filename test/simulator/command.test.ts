@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
+import { MarketplaceEntitlementService } from '@aws-sdk/client-marketplace-entitlement-service'
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { batch, record, refusedAs } from './support.ts'
 
@@ -43,22 +44,23 @@ test('the command runs until it is told to stop', async t => {
     '--seed',
     '3',
   )
-  let url: string | undefined
   for await (const line of createInterface(child.stdout)) {
-    url = /AWS_ENDPOINT_URL_MARKETPLACE_METERING=(\S+)/.exec(line)?.[1]
-    if (url !== undefined) break
+    const [, name, url] = /(AWS_ENDPOINT_URL_\w+)=(\S+)/.exec(line) ?? []
+    // As the command's output says to.
+    if (name !== undefined) process.env[name] = url
+    if (name === 'AWS_ENDPOINT_URL_CLOUDTRAIL') break
   }
-  assert.ok(url)
-  // As the command's output says to.
-  process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = url
-  const client = new MarketplaceMetering({
+  const configuration = {
     region: 'us-east-1',
     credentials: { accessKeyId: 'AKID', secretAccessKey: 'secret' },
     maxAttempts: 1,
-  })
-  t.after(() => client.destroy())
+  }
+  const client = new MarketplaceMetering(configuration)
+  const entitlements = new MarketplaceEntitlementService(configuration)
+  t.after(() => [client, entitlements].map(each => each.destroy()))
+  await assert.rejects(entitlements.getEntitlements({ ProductCode: 'code' }), refusedAs('ExpiredTokenException'))
   await assert.rejects(client.batchMeterUsage(batch(record())), refusedAs('ExpiredTokenException'))
-  await fetch(`${url}/_simulator/faults`, { method: 'DELETE' })
+  await fetch(`${process.env.AWS_ENDPOINT_URL_CLOUDTRAIL}/_simulator/faults`, { method: 'DELETE' })
   assert.equal((await client.batchMeterUsage(batch(record()))).Results?.[0]?.Status, 'Success')
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'close'), [0, null])

@@ -88,6 +88,10 @@ const REFUSED: Record<string, { sent: Sent; status?: number; type: string }> = {
     sent: { headers: { 'x-amz-target': 'AWSMPMeteringService.MeterUsage' } },
     type: 'UnknownOperationException',
   },
+  'an operation of its sister service': {
+    sent: { headers: { 'x-amz-target': 'AWSMPMeteringService.GetEntitlements' } },
+    type: 'UnknownOperationException',
+  },
   'no signature': { sent: { headers: { authorization: undefined } }, type: 'MissingAuthenticationTokenException' },
   'another kind of authorization': {
     sent: { headers: { authorization: 'Bearer x' } },

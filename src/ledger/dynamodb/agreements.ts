@@ -9,7 +9,7 @@ import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
 import { change, takeLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
-import { fold } from './fold.ts'
+import { foldDeciding } from './fold.ts'
 import { countInHead, readHead } from './head.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
@@ -35,7 +35,7 @@ export async function noteAgreement(
   const { table } = database
   const { now } = options
   const ended = news.what === 'ended'
-  if (ended) await fold(database, undefined, { accountKey: customer.key, now })
+  if (ended) await foldDeciding(database, { accountKey: customer.key, now })
   const [account = 0] = await database.accounts.numbersOf([customer])
   const { closedThrough } = await countInHead(database, account)
   const number = shardOf(account)

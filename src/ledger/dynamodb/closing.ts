@@ -133,7 +133,7 @@ export function addRecord(
 ): FrozenRecord {
   const lane = laneOf(accounts.get(account), region).id
   const record: StoredRecord = {
-    ...{ account, dimension, lane, timestamp, deadline, quantity, size, probe },
+    ...{ account, dimension, lane, timestamp, deadline, quantity, size, allocations: null, probe },
     ...{ state: held === null ? 'pending' : 'held', reason: held, attempts: 0, refusals: 0, nextAttemptAt: 0 },
     ...{ claim: null, claimedUntil: 0, answer: null, meteringRecordId: null },
   }

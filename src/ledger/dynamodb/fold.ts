@@ -25,8 +25,21 @@ import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
 import { isDenied } from './faults.ts'
 import { forgetCounters } from './forgetting.ts'
-import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
+import {
+  type Batch,
+  type Deciding,
+  HEAD,
+  type Head,
+  placeOf,
+  readHead,
+  readView,
+  SupersededError,
+  type View,
+  viewFrom,
+} from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
+import { Lease } from './lease.ts'
+import { deleteLeft } from './left-bodies.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
@@ -71,17 +84,52 @@ export interface Folded {
   readonly closedThrough: number | null
 }
 
+/** Brings all that was acknowledged before into the series and, on these terms, closes hours. */
+export async function fold(database: Database, closing?: CloseOptions): Promise<Folded> {
+  const closed = (head: Head) => closing !== undefined && head.applied && !isDue(head, closing)
+  return await foldUnless(database, closed, { closing })
+}
+
+/** Does so, and decides what counters have waiting. */
+export async function foldDeciding(database: Database, deciding: Deciding): Promise<void> {
+  await foldUnless(database, () => false, { deciding })
+}
+
 /**
- * Brings all that was acknowledged before into the series and, on these terms, closes hours or decides what counters
- * have waiting.
+ * Folds: one process after the other.
+ *
+ * @param isDone whether others have done meanwhile what this is for
  */
-export async function fold(database: Database, closing?: CloseOptions, deciding?: Deciding): Promise<Folded> {
+async function foldUnless(database: Database, isDone: (head: Head) => boolean, wanted: Wanted = {}): Promise<Folded> {
+  const lease = new Lease(database)
+  try {
+    const folded = await foldAlone(database, lease, isDone, wanted)
+    await lease.release()
+    return folded
+  } catch (error) {
+    // Who is told of the fault need not wait.
+    void lease.release()
+    throw error
+  }
+}
+
+async function foldAlone(
+  database: Database,
+  lease: Lease,
+  isDone: (head: Head) => boolean,
+  wanted: Wanted,
+): Promise<Folded> {
+  const { table } = database
   const frozen: FrozenRecord[] = []
   const tries = new Map<string, number>()
   for (;;) {
-    const view = await readView(database.table)
+    const read = await lease.readHead()
+    if (isDone(read.head)) return { frozen, closedThrough: read.head.closedThrough }
+    if (!(await lease.take())) continue
+    const view = await viewFrom(table, read)
+    if (view === undefined) continue
     try {
-      const head = await foldSome(database, view, { closing, deciding }, frozen)
+      const head = await foldSome(database, view, wanted, frozen)
       if (head !== undefined) return { frozen, closedThrough: head.closedThrough }
     } catch (error) {
       if (!(error instanceof SupersededError)) throw error
@@ -99,11 +147,16 @@ export async function fold(database: Database, closing?: CloseOptions, deciding?
 /** Forgets counters that were silent for long; see `Ledger.forget`. */
 export async function foldForgetting(database: Database, now: number): Promise<void> {
   const { table } = database
+  // Of a day in which others have done it, whatever has come since.
+  const isDone = ({ applied, silent }: Head) =>
+    applied && forgetNext(silent, now, Number.POSITIVE_INFINITY) === undefined
   for (;;) {
-    await fold(database)
-    const view = await readView(table)
-    const { head } = view
-    if (!head.applied) continue
+    await foldUnless(database, isDone)
+    const read = await readHead(table)
+    const { head } = read
+    if (isDone(head)) return
+    const view = head.applied ? await viewFrom(table, read) : undefined
+    if (view === undefined) continue
     await sweep(database, view)
     const forgetting = forgetNext(head.silent, now, head.youngest + HOUR)
     if (forgetting === undefined) return
@@ -113,7 +166,8 @@ export async function foldForgetting(database: Database, now: number): Promise<v
         : { ...head, cut: head.cut + 1, applied: false, batches: {}, closing: null, deciding: null, forgetting }
     if ((await table.write('forget silent counters', [{ put: HEAD, over: view.version, data: next }])) === undefined)
       continue
-    await fold(database)
+    await foldUnless(database, isDone)
+    await deleteLeft(database)
     return
   }
 }
@@ -122,23 +176,24 @@ export async function foldForgetting(database: Database, now: number): Promise<v
 export async function foldObserved(database: Database): Promise<void> {
   const view = await readView(database.table)
   if (!view.head.applied || waiting(view).some(({ observed }) => observed))
-    await foldForReport(database, 'read the audit trail')
+    await foldForReport(database, view.head, 'read the audit trail')
 }
 
 /**
- * Folds, for a report that would miss something.
+ * Folds, for a report that would miss something of what was read: the cut that is begun, or else the next one.
  *
  * @throws LedgerError `ERR_LEDGER_READ_ONLY` where that is not permitted
  */
-export async function foldForReport(database: Database, doing: string): Promise<void> {
-  await fold(database).catch(error => {
+export async function foldForReport(database: Database, read: Head, doing: string): Promise<void> {
+  const isDone = ({ applied, cut }: Head) => applied && cut >= read.cut + (read.applied ? 1 : 0)
+  await foldUnless(database, isDone).catch(error => {
     throw error instanceof LedgerError && isDenied(error.cause) ? notFolded(doing, error) : error
   })
 }
 
 interface Wanted {
-  readonly closing: CloseOptions | undefined
-  readonly deciding: Deciding | undefined
+  readonly closing?: CloseOptions | undefined
+  readonly deciding?: Deciding
 }
 
 /** Does what is next. Returns the head when all is done. */
@@ -180,6 +235,10 @@ export function isFolded({ batches }: Head, { writer, sequence }: Batch): boolea
   return sequence <= (batches[writer]?.[1] ?? 0)
 }
 
+function isDue({ closedThrough }: Head, closing: CloseOptions): boolean {
+  return latestHour(closing) > lastClosed(closedThrough ?? undefined, closing.now)
+}
+
 /** The next cut, and whether it has all that is wanted. */
 async function nextCut(
   { table, clock }: Database,
@@ -195,7 +254,7 @@ async function nextCut(
     writers.add(batch.writer)
     return index === 0 || (bytes <= BYTES_PER_CUT && writers.size <= WRITERS_PER_CUT)
   })
-  const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
+  const due = closing !== undefined && isDue(head, closing)
   const wanted = some.length > 0 || (deciding !== undefined && (await anythingWaits(table)))
   if (closing === undefined ? !wanted : !due) return undefined
   const batches: Record<string, [number, number]> = {}

@@ -116,13 +116,24 @@ export const placeOf = (sequence: number): string => String(sequence).padStart(1
  */
 export async function readView(table: Table): Promise<View> {
   for (;;) {
-    const items = new Map((await table.get('read the ledger', [HEAD, DIMENSIONS])).map(item => [item.sk, item]))
-    const { head, version } = headOf(items.get(HEAD.sk))
-    const batches = (await table.list('read the journal', JOURNAL)).map(batchOf)
-    batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
-    const view = { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
-    if (await isWhole(table, view)) return view
+    const view = await viewFrom(table, await readHead(table))
+    if (view !== undefined) return view
   }
+}
+
+/** All of it, with a head that was read before; undefined where it is to be read anew. */
+export async function viewFrom(
+  table: Table,
+  { head, version }: Pick<View, 'head' | 'version'>,
+): Promise<View | undefined> {
+  const [[dimensions], items] = await Promise.all([
+    table.get('read the ledger', [DIMENSIONS]),
+    table.list('read the journal', JOURNAL),
+  ])
+  const batches = items.map(batchOf)
+  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
+  const view = { head, version, dimensions: dimensionsOf(dimensions), batches }
+  return (await isWhole(table, view)) ? view : undefined
 }
 
 /**
@@ -144,6 +155,15 @@ async function isWhole(table: Table, { head, batches }: View): Promise<boolean> 
 /** The head alone. */
 export async function readHead(table: Table): Promise<Pick<View, 'head' | 'version'>> {
   return headOf((await table.get('read the ledger', [HEAD]))[0])
+}
+
+/** The head, and another item that is told of the ledger as a whole. */
+export async function readHeadAnd(
+  table: Table,
+  other: Key,
+): Promise<Pick<View, 'head' | 'version'> & { readonly other: Item | undefined }> {
+  const items = new Map((await table.get('read the ledger', [HEAD, other])).map(item => [item.sk, item]))
+  return { ...headOf(items.get(HEAD.sk)), other: items.get(other.sk) }
 }
 
 /** What waits that nobody can be billed for. */

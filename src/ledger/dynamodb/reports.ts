@@ -39,7 +39,7 @@ async function readBooks(
     const view = await readView(database.table)
     const batches = waiting(view)
     if (!view.head.applied || batches.some(({ observed }) => observed)) {
-      await foldForReport(database, 'read the statement')
+      await foldForReport(database, view.head, 'read the statement')
       continue
     }
     await database.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
@@ -309,7 +309,7 @@ async function unattributedAmounts(
     const { head } = await readHead(database.table)
     const batches = (await readUnattributedBatches(database.table)).filter(batch => !isFolded(head, batch))
     const shards = await Shard.readSeries(database.table, shardsOf({ unattributed: head.unattributed }))
-    if (!head.applied) await foldForReport(database, 'read the status')
+    if (!head.applied) await foldForReport(database, head, 'read the status')
     if (!head.applied || shards.some(({ cut }) => cut > head.cut)) continue
     const amounts = new Map<number, bigint>()
     for (const shard of shards) {

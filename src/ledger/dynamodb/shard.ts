@@ -248,7 +248,7 @@ export class Shard implements Book<StoredRecord> {
   }
 
   get #state(): StoredState {
-    const rows = [...this.series.values()].map(({ carried: _, ...series }) => ({
+    const rows = [...this.series.values()].map(({ carried: _, shares: __, ...series }) => ({
       ...series,
       held: [...series.held].filter(([, amount]) => amount !== 0n),
       open: [...series.open],
@@ -307,7 +307,7 @@ function totalsOf({ recorded, included, metered, pending, held, balance }: Serie
 function newSeries(account: number, dimension: number, firstHour: number): Series {
   return {
     ...{ account, dimension, firstHour, recorded: 0n, included: 0n, metered: 0n, pending: 0n, held: new Map() },
-    ...{ balance: 0n, carried: 0n, approved: 0, open: new Map() },
+    ...{ balance: 0n, carried: 0n, shares: undefined, approved: 0, open: new Map() },
   }
 }
 

@@ -6,6 +6,7 @@ import { DAY, HOUR, hourOf, MINUTE, SECOND } from '../hours.ts'
 import type {
   AgreementNews,
   AgreementOptions,
+  Allocation,
   AuditNote,
   DecisionResult,
   Entitlement,
@@ -31,6 +32,7 @@ import {
   secondsInside,
   timeInside,
 } from './agreement.ts'
+import { Shares } from './allocations.ts'
 import { closeSeries, restoredTerms, type Terms, windowEnd } from './closing.ts'
 import {
   afterDrawing,
@@ -61,6 +63,8 @@ export interface BookedRecord {
   /** Changes, with `size`, only where a part of what a restore held is settled: that was never sent as it is. */
   quantity: number
   size: bigint
+  /** How the quantity is split; null where nothing is told apart. */
+  readonly allocations: readonly Allocation[] | null
   state: RecordState
   reason: HeldReason | 'expired' | null
   attempts: number
@@ -84,6 +88,8 @@ export interface BookedSeries {
   balance: bigint
   /** What of the balance was there before the usage of the hour that is being closed. Not kept. */
   carried: bigint
+  /** What of it is for which tags, where anything was told apart. */
+  shares: Shares | undefined
   /** The quantity that a person let past the guard; below 0, beside another identity of its AWS account, too. */
   approved: number
 }
@@ -108,6 +114,7 @@ export interface Book<Booked extends BookedRecord> {
 export interface NewRecord extends RecordTime {
   readonly quantity: number
   readonly size: bigint
+  readonly allocations?: readonly Allocation[] | undefined
   /** Why it is held from the start. */
   readonly held: HeldReason | null
   readonly probe: boolean
@@ -205,9 +212,12 @@ export function freeze(
     const after = { ...entitlements, [sold.dimension]: afterDrawing(drawing, drawn) }
     book.setAccount(series.account, { ...account, entitlements: after })
   }
+  const included = Number(drawn / sold.size)
+  const quantity = closed.record?.quantity ?? 0
+  const allocations = quantity + included > 0 ? series.shares?.split(balance, included, quantity, sold.size) : undefined
   if (closed.record === undefined) return { drawn }
   const lastSecond = { timestamp: terms.hour + HOUR - SECOND, deadline: windowEnd(terms) }
-  const record = { ...closed.record, ...(time ?? lastSecond), size: sold.size }
+  const record = { ...closed.record, ...(time ?? lastSecond), size: sold.size, allocations }
   if (record.probe) book.setAccount(series.account, { ...book.account(series.account), probeAt: null })
   giveNew(series, record)
   return { drawn, record }
@@ -413,6 +423,7 @@ export function decideRecord<Booked extends BookedRecord>(
   }
   if (decision === 'write-off') {
     addUsage(book.seriesOf(record), -amount)
+    giveShares(book.seriesOf(record), record, -1n)
     return { action: 'write-off', amount, detail: reason ?? '', recorded: -amount }
   }
   const said = decision === 'billed' ? 'billed' : NOT_BILLED
@@ -561,6 +572,8 @@ export function doubtBalance(
   const { timestamp, deadline, ...terms } = restoredTerms(taken, closed, now)
   const record = { timestamp, deadline, quantity: 1, size: series.balance, held: 'restored', probe: false } as const
   series.balance = 0n
+  // Which of it was billed nobody can tell.
+  series.shares?.reduce(0n, 1n)
   giveNew(series, record)
   return { record, terms }
 }
@@ -583,9 +596,16 @@ export function takeBalance(series: BookedSeries, names: { accountKey: string; d
     throw inWrongState(what)
   }
   addUsage(series, -balance)
+  series.shares?.reduce(0n, 1n)
   // What a person let past the guard goes with it: it was of this quantity, and of no later one.
   series.approved = 0
   return balance
+}
+
+/** Takes a part of a series' balance from what is recorded. Each of its tag sets has a part of it less. */
+export function takePart(series: BookedSeries, amount: bigint): void {
+  series.shares?.reduce(series.balance - amount, series.balance)
+  addUsage(series, -amount)
 }
 
 /** What a record is about, in millionths of the base unit. */
@@ -606,9 +626,11 @@ export function move<Booked extends BookedRecord>(
     const series = book.seriesOf(record)
     const amount = amountOf(record)
     give(series, record, -amount)
+    if (changed && record.state === 'returned') giveShares(series, record, -1n)
     record.state = state
     record.reason = reason
     give(series, record, amount)
+    if (changed && state === 'returned') giveShares(series, record, 1n)
   }
   record.refusals = refusals
   if (changed && record.probe && state !== 'metered') {
@@ -620,6 +642,15 @@ function give(series: BookedSeries, record: BookedRecord, amount: bigint): void 
   if (record.state === 'returned') series.balance += amount
   else if (record.state === 'held') addAmount(series.held, record.reason as HeldReason, amount)
   else series[record.state] += amount
+}
+
+/** Gives what a record was split into back to the shares, or takes it again. */
+export function giveShares(series: BookedSeries, { allocations, size }: BookedRecord, sign: 1n | -1n): void {
+  for (const [quantity, tags] of allocations ?? []) {
+    if (tags === undefined) continue
+    series.shares ??= new Shares()
+    series.shares.add(tags, sign * BigInt(quantity) * size)
+  }
 }
 
 /** What a new record has was taken from the balance. */

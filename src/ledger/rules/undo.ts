@@ -13,6 +13,7 @@ import {
   type Book,
   type BookedRecord,
   type Decided,
+  giveShares,
   inWrongState,
   move,
   NOT_BILLED,
@@ -98,6 +99,7 @@ export function undoRecord<Booked extends BookedRecord>(
   const recorded = action === 'write-off' ? amount : 0n
   if (recorded === 0n) checkLeft(entry, series.balance)
   addUsage(series, recorded)
+  if (recorded !== 0n) giveShares(series, record, 1n)
   move(book, record, { state: 'held', reason: reason as Transition['reason'], refusals }, now)
   if (action === 'release') approve(series, record, -Math.ceil(Number(amount) / Number(size)))
   return { action: 'undo', amount, detail: undoneDetail(entry), recorded }

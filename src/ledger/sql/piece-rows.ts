@@ -2,7 +2,7 @@ import type { Lane, RecordState } from '../ledger.ts'
 import type { BookedAgreement } from '../rules/agreement.ts'
 import type { BookedAccount, BookedRecord, BookedSeries } from '../rules/decisions.ts'
 import type { BookedEntitlements } from '../rules/entitlements.ts'
-import type { Row } from './rows.ts'
+import { allocationsOf, type Row } from './rows.ts'
 
 /** The rows of a loaded piece of the ledger. */
 
@@ -63,6 +63,7 @@ export function figuresOf(row: Row): PieceSeries {
     held: new Map(),
     balance,
     carried: balance,
+    shares: undefined,
     approved: row.approved as number,
     billable: row.kind === 'customer',
     dimension: row.dimension as string,
@@ -131,7 +132,7 @@ export function twinAt(hour: string, json = ''): string {
 }
 
 /** Records of a loaded piece, with `FIGURES`. What is to be loaded follows. */
-export const RECORDS = `SELECT record.id, record.quantity, record.size, record.timestamp, record.deadline, record.probe,
+export const RECORDS = `SELECT record.id, record.quantity, record.size, record.allocations, record.timestamp, record.deadline, record.probe,
   record.state, record.reason, record.attempts, record.refusals, record.next_attempt_at, record.claim,
   record.claimed_until, record.answer, record.metering_record_id, ${FIGURES}
   FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
@@ -149,6 +150,7 @@ export function recordOf(row: Row): PieceRecord {
     quantity: row.quantity as number,
     size,
     storedSize: size,
+    allocations: allocationsOf(row),
     probe: Boolean(row.probe),
     state: row.state as RecordState,
     reason: row.reason as PieceRecord['reason'],

@@ -1,6 +1,8 @@
+import type { Tags } from '../../usage/tags.ts'
 import { LedgerError } from '../errors.ts'
 import type { HeldReason } from '../ledger.ts'
 import { addAmount, checkEquation, type Figures } from '../rules/accounting.ts'
+import { Shares } from '../rules/allocations.ts'
 import { hasWholeUnits, type Terms } from '../rules/closing.ts'
 import {
   addUsage,
@@ -36,6 +38,13 @@ export interface DrawnAmount {
   readonly amount: bigint
 }
 
+/** What was added to what a series has for some tags. */
+export interface ShareChange {
+  readonly series: number
+  readonly tags: Tags
+  readonly amount: bigint
+}
+
 /** The rows of a piece that were changed or made. */
 export interface Difference {
   readonly records: readonly PieceRecord[]
@@ -43,6 +52,7 @@ export interface Difference {
   readonly divided: readonly PieceRecord[]
   readonly made: readonly MadeRecord[]
   readonly drawn: readonly DrawnAmount[]
+  readonly shares: readonly ShareChange[]
   readonly series: readonly (PieceSeries & { readonly unfrozen: boolean })[]
   readonly accounts: readonly (BookedAccount & { readonly id: number })[]
 }
@@ -125,6 +135,16 @@ export class Piece implements Book<PieceRecord> {
     account.now = state
   }
 
+  /** Takes in what a series has for some tags: of closed hours, and, where `isNew`, of those that are being closed. */
+  addShare(id: number, tags: Tags, amount: bigint, isNew: boolean): void {
+    const loaded = this.#series.get(id)
+    if (loaded === undefined) return
+    const { series } = loaded
+    series.shares ??= new Shares()
+    if (isNew) series.shares.add(tags, amount)
+    else series.shares.read(tags, amount)
+  }
+
   /** Brings usage of open hours into the totals of its series. */
   addUsage(id: number, amount: bigint): void {
     const loaded = this.#series.get(id)
@@ -179,6 +199,9 @@ export class Piece implements Book<PieceRecord> {
       divided: this.records.filter(({ size, storedSize }) => size !== storedSize),
       made: this.#made,
       drawn: this.#drawn,
+      shares: [...this.#series.values()].flatMap(
+        ({ series: { id, shares } }) => shares?.changes.map(change => ({ series: id, ...change })) ?? [],
+      ),
       series,
       accounts: [...this.#accounts].flatMap(([id, { before, now }]) => (now === before ? [] : [{ ...now, id }])),
     }

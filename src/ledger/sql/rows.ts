@@ -1,7 +1,7 @@
 import type { Account, CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { HOUR } from '../hours.ts'
-import type { LaneAnswer, RecordEntry, RecordState } from '../ledger.ts'
+import type { Allocation, LaneAnswer, RecordEntry, RecordState } from '../ledger.ts'
 import type { Figures } from '../rules/accounting.ts'
 import { FARTHEST_AHEAD, LONGEST_PAUSE } from '../rules/decisions.ts'
 import { inDoubt } from '../rules/transitions.ts'
@@ -50,6 +50,17 @@ export function totalsOf(row: Row): Pick<Figures, 'recorded' | 'included' | 'met
   return { recorded, included, metered: total('metered'), balance: total('balance') }
 }
 
+/** How a record's quantity is split. */
+export function allocationsOf({ allocations }: Row): readonly Allocation[] | null {
+  return typeof allocations === 'string' ? (JSON.parse(allocations) as Allocation[]) : null
+}
+
+/** The same as a member of what is told of a record. */
+export function splitOf(row: Row): { allocations?: readonly Allocation[] } {
+  const allocations = allocationsOf(row)
+  return allocations === null ? {} : { allocations }
+}
+
 /** Whether a text can be the id of a record. */
 export const isRecordId = (id: string) => /^[1-9]\d{0,14}$/.test(id)
 
@@ -64,6 +75,7 @@ export function recordEntryOf(row: Row): RecordEntry {
     deadline: row.deadline as number,
     region: row.region as string,
     quantity: row.quantity as number,
+    ...splitOf(row),
     size: BigInt(row.size as string | bigint),
     state: row.state as RecordState,
     ...(row.reason !== null && { reason: row.reason as string }),

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { untaggedAccount } from '../../usage/tagged-account.ts'
+import { textOfTags } from '../../usage/tags.ts'
 import { MissingBatchesError } from '../errors.ts'
 import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../ledger.ts'
 import { registerEntries } from '../rules/audit.ts'
@@ -12,6 +14,7 @@ import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, addLargeUsage, LARGE, seriesId } from './series.ts'
+import { addOpenShares, type OpenShare } from './shares.ts'
 
 const MILLION = 1_000_000n
 
@@ -30,6 +33,8 @@ interface BatchUsage {
   /** Those of them that SQL adds up; of the others, the amounts. */
   readonly small: readonly number[]
   readonly large: ReadonlyMap<UsageRow, bigint>
+  /** What of it is for some tags. */
+  readonly shares: readonly OpenShare[]
 }
 
 /** A series whose id a transaction has looked up or made; its failure forgets it. */
@@ -165,11 +170,15 @@ export class Batches {
   #usageOf(entries: readonly UsageEntry[], lookups: SeriesLookup[]): BatchUsage {
     const rows: UsageRow[] = []
     const large = new Map<UsageRow, bigint>()
+    const shares: OpenShare[] = []
     let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
     let inOrder = true
     for (const entry of entries) {
       const { account, dimension, hour, amount } = entry
-      const series = this.#seriesOf(account, dimension, hour, lookups)
+      const series = this.#seriesOf(untaggedAccount(account), dimension, hour, lookups)
+      if (account.kind === 'customer' && account.tags !== undefined) {
+        shares.push({ hour, series, tags: account.tags, amount })
+      }
       const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
       inOrder &&= byHourAndSeries(last, row) <= 0
       rows.push(row)
@@ -179,7 +188,7 @@ export class Batches {
     if (!inOrder) rows.sort(byHourAndSeries)
     const values = valuesOf(rows)
     const small = large.size === 0 ? values : valuesOf(rows.filter(row => !large.has(row)))
-    return { rows: values, small, large }
+    return { rows: values, small, large, shares }
   }
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
@@ -208,11 +217,12 @@ export class Batches {
     return true
   }
 
-  #addOpenUsage({ small, large }: BatchUsage): void {
+  #addOpenUsage({ small, large, shares }: BatchUsage): void {
     // What is bound are doubles. The table's types make integers of them before anything is added, or refuse them.
     const into = 'INSERT INTO open_usage (hour, series, whole, millionths)'
     this.#database.insertRows(into, 4, small, ADD_TO_WHAT_IS_THERE)
     for (const [{ hour, series }, amount] of large) addLargeUsage(this.#database, 'open_usage', series, hour, amount)
+    addOpenShares(this.#database, shares)
   }
 
   #seriesOf(account: Account, dimension: string, hour: number, lookups: SeriesLookup[]): number {
@@ -253,13 +263,15 @@ function byHourAndSeries(one: UsageRow, other: UsageRow): number {
   )
 }
 
-function digestOf({ rows, large }: BatchUsage, observations: readonly Observation[]): Buffer {
+function digestOf({ rows, large, shares }: BatchUsage, observations: readonly Observation[]): Buffer {
   const hash = createHash('sha256').update(Float64Array.from(rows))
   // Doubles tell apart all that an earlier version took, whose digests stay as they are.
   const inexact = [...large].filter(([{ whole }]) => !Number.isSafeInteger(whole))
   for (const text of inexact.map(([{ hour, series }, amount]) => `${hour} ${series} ${amount} `).sort()) {
     hash.update(text)
   }
+  const tagged = shares.map(({ hour, series, tags, amount }) => `${hour} ${series} ${textOfTags(tags)} ${amount} `)
+  for (const text of tagged.sort()) hash.update(text)
   for (const bytes of bytesOf(observations)) hash.update(bytes)
   return hash.digest()
 }

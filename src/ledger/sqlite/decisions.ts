@@ -4,7 +4,6 @@ import { hourOf } from '../hours.ts'
 import type { AuditEntry, AuditNote, DecisionResult, Period, RecordDecision } from '../ledger.ts'
 import {
   type AboutRecord,
-  addUsage as addToSeries,
   attempt,
   checkAttribution,
   type Decided,
@@ -12,6 +11,7 @@ import {
   giveBack,
   noSuchUsage,
   takeBalance,
+  takePart,
 } from '../rules/decisions.ts'
 import {
   amountOfHours,
@@ -196,7 +196,7 @@ function takeFromBalance(
   const open = [...usageOf(database, 'open_usage', 'series = ?', id)].reduce((sum, [, amount]) => sum + amount, 0n)
   const amount = wanted?.(closed.balance + open)
   if (amount !== undefined && amount <= closed.balance) {
-    addToSeries(closed, -amount)
+    takePart(closed, amount)
     savePiece(database, piece)
     addUsage(database, 'usage', id, hour, -amount)
     return amount

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Database, Row } from './database.ts'
+import { addShare } from './shares.ts'
 
 /** Loading a piece of the SQLite ledger, and writing what was changed of it: a statement for each row. */
 
@@ -38,7 +39,7 @@ export async function* inTurns(ids: readonly number[]): AsyncGenerator<readonly 
 
 /** Writes what was changed. Returns the records that it made. */
 export function savePiece(database: Database, piece: Piece): SavedRecord[] {
-  const { records, divided, made, drawn, series, accounts } = piece.difference
+  const { records, divided, made, drawn, shares, series, accounts } = piece.difference
   for (const record of records) saveRecord(database, record)
   for (const { id, quantity, size } of divided) {
     database.run('UPDATE record SET quantity = ?, size = ? WHERE id = ?', quantity, String(size), id)
@@ -53,6 +54,7 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
     return { id: insertRecord(database, record, id), held: held !== null }
   })
   for (const { hour, series, amount } of drawn) addDrawn(database, hour, series, amount)
+  for (const { series, tags, amount } of shares) addShare(database, series, tags, amount)
   for (const { id, recorded, included, metered, balance, approved, unfrozen } of series) {
     database.run(
       'UPDATE series SET recorded = ?, included = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
@@ -102,14 +104,14 @@ function saveRecord(database: Database, record: PieceRecord): void {
 
 function insertRecord(
   database: Database,
-  { series, terms, timestamp, deadline, quantity, size, held, probe }: MadeRecord,
+  { series, terms, timestamp, deadline, quantity, size, allocations, held, probe }: MadeRecord,
   lane: number,
 ): number {
   return database.insert(
-    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason, allocations)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[series.id, terms.hour, timestamp, deadline, lane, quantity, String(size), probe ? 1 : 0],
-    ...[held === null ? 'pending' : 'held', held],
+    ...[held === null ? 'pending' : 'held', held, jsonOf(allocations ?? null)],
   )
 }
 

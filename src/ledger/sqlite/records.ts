@@ -11,7 +11,7 @@ import type {
 } from '../ledger.ts'
 import { expireRecords, settleRecord } from '../rules/decisions.ts'
 import { ANY_UNANSWERED } from '../rules/transitions.ts'
-import { CUSTOMER, customerOf, dueAt, overAt } from '../sql/rows.ts'
+import { CUSTOMER, customerOf, dueAt, overAt, splitOf } from '../sql/rows.ts'
 import type { Database } from './database.ts'
 import { inTurns, loadRecordsOf, savePiece } from './piece.ts'
 import { entriesOf } from './reports.ts'
@@ -20,7 +20,7 @@ import { entriesOf } from './reports.ts'
 
 const DUE = dueAt('?1')
 const OVER = overAt('?1')
-const CLAIMABLE = `SELECT record.id, record.quantity, record.timestamp, record.deadline, record.attempts, record.refusals,
+const CLAIMABLE = `SELECT record.id, record.quantity, record.allocations, record.timestamp, record.deadline, record.attempts, record.refusals,
     dimension.name AS dimension, ${CUSTOMER}
   FROM record JOIN series ON series.id = record.series JOIN account ON account.id = series.account
   JOIN dimension ON dimension.id = series.dimension
@@ -66,6 +66,7 @@ export function claim(database: Database, lane: Lane, options: ClaimOptions): Pr
       account: customerOf(row),
       dimension: row.dimension as string,
       quantity: row.quantity as number,
+      ...splitOf(row),
       timestamp: row.timestamp as number,
       deadline: row.deadline as number,
       attempts: (row.attempts as number) + 1,

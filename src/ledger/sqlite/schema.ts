@@ -351,6 +351,21 @@ CREATE TABLE drawn ( -- what an hour's closing found included
   amount TEXT NOT NULL,
   PRIMARY KEY (hour, series)
 ) STRICT, WITHOUT ROWID;
+-- What of usage is for which tags. See rules/allocations.
+CREATE TABLE share ( -- of closed hours, and not frozen
+  series INTEGER NOT NULL REFERENCES series,
+  tags TEXT NOT NULL, -- as JSON
+  balance TEXT NOT NULL,
+  PRIMARY KEY (series, tags)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE open_share (
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  tags TEXT NOT NULL,
+  amount TEXT NOT NULL,
+  PRIMARY KEY (hour, series, tags)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE record ADD COLUMN allocations TEXT; -- as JSON
 ALTER TABLE series ADD COLUMN included TEXT NOT NULL DEFAULT '0';
 ALTER TABLE account ADD COLUMN entitlements TEXT; -- as JSON
 `,

@@ -6,6 +6,7 @@ import { idleSince } from '../rules/agreement.ts'
 import { Piece } from '../sql/piece.ts'
 import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
 import { amountOf, type Database } from './database.ts'
+import { readShares, takeOpenShares } from './shares.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
 
@@ -74,6 +75,7 @@ export function loadSeries(database: Database, hour: number, condition: string, 
     ...[hour, ...values],
   )
   for (const row of rows) piece.addSeries(row)
+  readShares(database, piece)
   return piece
 }
 
@@ -89,6 +91,7 @@ export function takeOpenUsage(database: Database, hour: number, condition: strin
     UNION ALL SELECT series FROM large_usage WHERE open = 1 AND ${condition})`
   const piece = loadSeries(database, hour, ofUsage, ...values, ...values)
   for (const [series, amount] of amounts) piece.addUsage(series, amount)
+  takeOpenShares(database, piece, condition, ...values)
   database.run(
     `INSERT INTO usage (hour, series, whole, millionths)
      SELECT hour, series, whole, millionths FROM open_usage WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,

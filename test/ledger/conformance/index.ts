@@ -1,6 +1,7 @@
 import type { LedgerUnderTest } from '../scene.ts'
 import { agreementEnds } from './agreement-ends.ts'
 import { agreements } from './agreements.ts'
+import { allocations } from './allocations.ts'
 import { answers } from './answers.ts'
 import { appends } from './appends.ts'
 import { auditTrail } from './audit-trail.ts'
@@ -44,6 +45,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   agreementEnds(name, scenario)
   agreements(name, scenario)
   entitlements(name, scenario)
+  allocations(name, scenario)
   decisions(name, scenario)
   bulkDecisions(name, scenario)
   undoing(name, scenario)

@@ -160,9 +160,9 @@ export function questions(name: string, scenario: Scenario): void {
         await scene.ledger.declareRestored({ ...BY, now: closing(2) })
         const quantities = async () =>
           (await scene.ledger.statement({ by: 'month' })).map(({ span }) => Object.values(span?.quantities ?? {}))
-        assert.deepEqual(await quantities(), [[5n, 0n, 3n]])
+        assert.deepEqual(await quantities(), [[0n, 5n, 0n, 3n]])
         await scene.ledger.decide((await scene.only('held')).id, 'billed', BY, 2)
-        assert.deepEqual(await quantities(), [[7n, 0n, 0n]])
+        assert.deepEqual(await quantities(), [[0n, 7n, 0n, 0n]])
       },
     )
 

@@ -1,5 +1,6 @@
 import { type Account, unattributedAccount } from '../../../usage/account.ts'
 import { MAX_AMOUNT } from '../../../usage/amount.ts'
+import { untaggedAccount } from '../../../usage/tagged-account.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'
@@ -601,7 +602,8 @@ class Counting {
     this.#usage.add(held === undefined ? account : heldAccount(account, held), dimension, hour, amount)
   }
 
-  #note(account: Account, dimension: string, verdict: NotCounted, amount: bigint): void {
+  #note(whose: Account, dimension: string, verdict: NotCounted, amount: bigint): void {
+    const account = untaggedAccount(whose)
     const key = `${account.key} ${dimension} ${verdict}`
     const note = this.#notes.get(key) ?? { account, dimension, verdict, points: 0, amount: 0n }
     note.points += 1
@@ -613,7 +615,7 @@ class Counting {
 /** Whether usage of an account waits. */
 export function waitsFor(state: CounterState, accountKey: string): boolean {
   const waiters = state.kind === 'started' ? state.counters.map(({ waiter }) => waiter) : [state.waiter]
-  return waiters.some(waiter => waiter?.account.key === accountKey)
+  return waiters.some(waiter => waiter !== undefined && untaggedAccount(waiter.account).key === accountKey)
 }
 
 function waitingOf(state: CounterState): bigint {
@@ -632,7 +634,7 @@ function hourObserved({ time, receivedAt }: Pick<Observation, 'time' | 'received
 /** Where usage waits for a person to say whether it was billed before: one account for each customer. */
 function heldAccount(account: Account, reason: HeldVerdict): Account {
   if (account.kind === 'unattributed') return account
-  return unattributedAccount(account.product, reason, JSON.stringify({ customer: account.key }))
+  return unattributedAccount(account.product, reason, JSON.stringify({ customer: untaggedAccount(account).key }))
 }
 
 /**
