@@ -94,6 +94,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       ledger: this.#ledger,
       sold: this.#mapper.sold,
       dimensions: this.#mapper.dimensions,
+      included: this.#mapper.included,
       report: event => this.#reporter.cycle(event),
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),
@@ -188,6 +189,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     }
     await this.#metering.checkRegion()
     await this.#bringIn()
+    await this.#metering.registerIncluded()
     const result = await this.#ledger.finalize(account, {
       ...this.#metering.closeOptions,
       endedAt,

@@ -206,6 +206,7 @@ class Pipeline {
       ledger,
       sold: this.#mapper.sold,
       dimensions: this.#mapper.dimensions,
+      included: this.#mapper.included,
       report: event => {
         this.reporter.cycle(event)
         this.#activity.cycle(event)
@@ -258,6 +259,7 @@ class Pipeline {
     for (const product of this.#mapper.products) {
       await this.#ledger.register(this.#mapper.dimensions, { product, now, metrics: this.#mapper.sources })
     }
+    await this.#metering.registerIncluded()
     await this.#report()
   }
 

@@ -215,6 +215,7 @@ test('the server may meter, register customers, and use its ledger, and nothing 
   const [metering, events, ledger] = resources.TaskRole.Policies
   assert.deepEqual(actions({ Policies: [metering] }), [
     'aws-marketplace:BatchMeterUsage',
+    'aws-marketplace:GetEntitlements',
     'aws-marketplace:ResolveCustomer',
   ])
   assert.equal(events.when, 'HasLicences')
