@@ -52,7 +52,10 @@ describe('a file that is right', () => {
     const { dimensions, ...usage } = config.usage
     assert.deepEqual(usage, { productCode: '3j1ex4mpl3pr0duct', customer: { accountId: 'tenant.aws_account_id' } })
     assert.deepEqual(dimensions, {
-      'tokens-1k': { unit: '{token}', per: 1000, maxQuantity: 1_000_000, alertQuantity: 200_000, from: 'vllm.tokens' },
+      'tokens-1k': {
+        ...{ unit: '{token}', per: 1000, maxQuantity: 1_000_000, alertQuantity: 200_000, from: 'vllm.tokens' },
+        allocations: ['model_name', { tag: 'team', attribute: 'app.team' }],
+      },
       'premium-requests': {
         unit: '{request}',
         from: {

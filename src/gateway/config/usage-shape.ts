@@ -9,6 +9,7 @@ import {
 } from '../../usage/options.ts'
 import { PRESETS } from '../../usage/presets.ts'
 import type { Rule } from '../../usage/rule.ts'
+import { MOST_TAGS, TAG_KEY } from '../../usage/tags.ts'
 import { described } from './description.ts'
 import { duration } from './values.ts'
 
@@ -53,6 +54,9 @@ const rule = v.strictObject({
 /** A preset, or a rule. */
 export const SOURCE = v.union([v.picklist(Object.keys(PRESETS)), rule])
 
+const tagKey = v.pipe(v.string(), v.regex(TAG_KEY))
+const allocationTag = v.union([tagKey, v.strictObject({ tag: tagKey, attribute: v.string() })])
+
 const dimension = v.strictObject({
   unit: described(v.string(), 'What is sold: {token}, h, GBy, …'),
   per: described(
@@ -69,6 +73,11 @@ const dimension = v.strictObject({
   ),
   from: described(some(SOURCE), 'What is added up: presets by name, or rules.'),
   additive: described(v.optional(v.boolean()), 'That several sources add up. Otherwise two of them raise an alarm.'),
+  allocations: described(
+    v.optional(v.pipe(v.array(allocationTag), v.minLength(1), v.maxLength(MOST_TAGS))),
+    "What the customer's bill is split by: tags, such as a model or a team, each from the attribute of its name, or as " +
+      '{ tag, attribute }. Never a secret: the customer sees them.',
+  ),
 } satisfies Shape<DimensionOptions>)
 
 const attributeSource = v.union([
