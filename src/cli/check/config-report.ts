@@ -9,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type AttributeSource, productName } from '../../usage/options.ts'
-import { type CompiledRule, compileRules, type Rules } from '../../usage/rules.ts'
+import { type CompiledRule, compileRules, type Rules, type TagSource } from '../../usage/rules.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {
@@ -17,7 +17,7 @@ export function configText(config: GatewayConfig): string {
   const rules = compileRules(usage.dimensions)
   const rows: [string, string[]][] = [
     ['Product', [`${productName(usage)} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
-    ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rulesOf(rules, dimension)))],
+    ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rules))],
     ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
     ['Listens', listenText(config.listen)],
     ['Ledger', [ledgerText(config)]],
@@ -31,12 +31,24 @@ function rulesOf({ feeds }: Rules, { name }: Dimension): CompiledRule[] {
   return [...new Set(all.flatMap(({ rules }) => rules))]
 }
 
-function dimensionText(dimension: Dimension, rules: readonly CompiledRule[]): string[] {
+function tagsOf({ feeds }: Rules, { name }: Dimension): readonly TagSource[] {
+  const all = [...feeds.values()].flat()
+  return all.find(({ dimension }) => dimension.dimension.name === name)?.dimension.allocations ?? []
+}
+
+function dimensionText(dimension: Dimension, rules: Rules): string[] {
   const { unit } = quantityScale(dimension)
   const above = (what: string, quantity: number | undefined) =>
     quantity === undefined ? '' : `, ${what} above ${quantity.toLocaleString('en-US')}`
   const guards = above('told', dimension.alertQuantity) + above('held', dimension.maxQuantity)
-  return [`${printable(dimension.name)}: ${printable(unit)}${guards}`, ...rules.map(rule => indented(ruleText(rule)))]
+  const tags = tagsOf(rules, dimension).map(({ tag, attribute }) =>
+    printable(tag === attribute ? tag : `${tag} (attribute ${attribute})`),
+  )
+  return [
+    `${printable(dimension.name)}: ${printable(unit)}${guards}`,
+    ...rulesOf(rules, dimension).map(rule => indented(ruleText(rule))),
+    ...(tags.length === 0 ? [] : [indented(`bill split by ${tags.join(', ')}`)]),
+  ]
 }
 
 function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
@@ -96,6 +108,7 @@ export function configJson(config: GatewayConfig): object {
       maxQuantity: dimension.maxQuantity ?? null,
       alertQuantity: dimension.alertQuantity ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
+      allocations: tagsOf(rules, dimension),
     })),
     customer: customerSources(usage),
     listen: {
