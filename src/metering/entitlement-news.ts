@@ -92,9 +92,10 @@ function accountsOf(listed: ListedEntitlement, product: EntitledProduct): readon
   const given = names.filter(one => typeof one === 'object')
   if (given.length === 0 && licensed && beside) return []
   if (given.length === 0) return licensed ? 'it has no LicenseArn' : 'it has no customer'
+  const known = licensed && licenseArn !== undefined ? licences.get(licenceId(licenseArn)) : undefined
+  if (known !== undefined) return known
   if (!given.every(isWellFormed)) return `its ${licensed ? 'LicenseArn or CustomerAWSAccountId' : 'customer'} is none`
-  const known = licenseArn === undefined ? undefined : licences.get(licenceId(licenseArn))
-  return (licensed ? known : undefined) ?? given.map(customerAccount)
+  return given.map(customerAccount)
 }
 
 /** In millionths of the base unit. */

@@ -9,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type AttributeSource, productName } from '../../usage/options.ts'
-import { type CompiledRule, compileRules, type Rules } from '../../usage/rules.ts'
+import { type CompiledRule, compileRules, type IncludedRule, type Rules } from '../../usage/rules.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {
@@ -17,7 +17,12 @@ export function configText(config: GatewayConfig): string {
   const rules = compileRules(usage.dimensions)
   const rows: [string, string[]][] = [
     ['Product', [`${productName(usage)} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
-    ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rulesOf(rules, dimension)))],
+    [
+      'Dimensions',
+      rules.dimensions.flatMap(dimension =>
+        dimensionText(dimension, rulesOf(rules, dimension), rules.included.get(dimension.name)),
+      ),
+    ],
     ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
     ['Listens', listenText(config.listen)],
     ['Ledger', [ledgerText(config)]],
@@ -31,12 +36,31 @@ function rulesOf({ feeds }: Rules, { name }: Dimension): CompiledRule[] {
   return [...new Set(all.flatMap(({ rules }) => rules))]
 }
 
-function dimensionText(dimension: Dimension, rules: readonly CompiledRule[]): string[] {
+function dimensionText(
+  dimension: Dimension,
+  rules: readonly CompiledRule[],
+  included: IncludedRule | null | undefined,
+): string[] {
   const { unit } = quantityScale(dimension)
   const above = (what: string, quantity: number | undefined) =>
     quantity === undefined ? '' : `, ${what} above ${quantity.toLocaleString('en-US')}`
   const guards = above('told', dimension.alertQuantity) + above('held', dimension.maxQuantity)
-  return [`${printable(dimension.name)}: ${printable(unit)}${guards}`, ...rules.map(rule => indented(ruleText(rule)))]
+  const contract = includedText(included)
+  return [
+    `${printable(dimension.name)}: ${printable(unit)}${guards}`,
+    ...rules.map(rule => indented(ruleText(rule))),
+    ...(contract === undefined ? [] : [indented(contract)]),
+  ]
+}
+
+/** What contracts include of it. */
+function includedText(included: IncludedRule | null | undefined): string | undefined {
+  if (included === undefined) return undefined
+  if (included === null) return 'contracts include nothing of it'
+  const { per, entitlement, quantity } = included
+  const what =
+    entitlement === undefined ? (quantity as number).toLocaleString('en-US') : `AWS's ${printable(entitlement)}`
+  return `contracts include ${what} ${per === 'term' ? 'a term' : 'a month'}, which is not metered`
 }
 
 function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
@@ -95,6 +119,7 @@ export function configJson(config: GatewayConfig): object {
       size: formatAmount(dimension.size),
       maxQuantity: dimension.maxQuantity ?? null,
       alertQuantity: dimension.alertQuantity ?? null,
+      included: includedText(rules.included.get(dimension.name)) ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
     })),
     customer: customerSources(usage),
