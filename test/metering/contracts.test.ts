@@ -237,6 +237,31 @@ test('a value that is no quantity is told, and its usage waits', async test => {
   )
 })
 
+test('a name that AWS does not list is told, and usage waits where another may be meant', async test => {
+  const { hour, equation, ...on } = await stage(test, committed(1000))
+  const named = (entitlement: string) =>
+    on.exporter({ dimensions: { tokens: { ...DIMENSION, included: { entitlement, per: 'term' } } } })
+  const misspelt = named('tokens-commited')
+  const told = await saidDuring(() => hour(misspelt, 0, 600))
+  const near =
+    /There is no entitlement tokens-commited, but tokens-committed: mend included of tokens where that is meant/
+  assert.ok(
+    told.some(message => near.test(message)),
+    told.join('\n'),
+  )
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
+  await misspelt.shutdown()
+  const said = await saidDuring(() => hour(named('seats'), 1, 0))
+  assert.deepEqual(
+    said.filter(message => message.includes('lists no')),
+    [
+      'warn: AWS lists no entitlement seats: contracts include nothing of tokens, and all of it is metered. Right where no ' +
+        'contract is sold yet; otherwise mend dimensions.….included.entitlement.',
+    ],
+  )
+  assert.equal(await equation(), '600 = 0 + 600 + 0 + 0 + 0')
+})
+
 test('a process with other options, or none, is told so and takes nothing back', async test => {
   const { hour, equation, ledger, ...on } = await stage(test, committed(1000))
   const exporter = on.exporter()
