@@ -11,7 +11,9 @@ import {
   SqliteLedger,
 } from '../../src/index.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { newsOf } from '../../src/metering/entitlement-news.ts'
 import type { EntitlementDeclaration } from '../../src/simulator/index.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import {
   counted,
   customer,
@@ -360,4 +362,32 @@ test('a gateway meters what exceeds an entitlement, and its page and metrics sho
   const metrics = await (await fetch(`${url}/metrics`)).text()
   assert.match(metrics, /^marketplace_entitlements_customers\{.*dimension="tokens",state="used-up".*\} 1/m)
   assert.match(metrics, /^marketplace_entitlements_age_seconds\{.*dimension="tokens".*\} 180/m)
+})
+
+test('one customer keeps no others waiting: of two entitlements the present one counts, and who has no licence none', () => {
+  const expires = (year: number) => new Date(Date.UTC(year, 0, 1))
+  const line = (CustomerAWSAccountId: string, IntegerValue: number, year: number, more = {}) => ({
+    ...{ Dimension: 'tokens-committed', CustomerAWSAccountId, Value: { IntegerValue }, ExpirationDate: expires(year) },
+    ...more,
+  })
+  const rules = new Map([['tokens', { per: 'term', entitlement: 'tokens-committed', size: 1n } as const]])
+  const wanted = [{ dimension: 'tokens', entitlement: 'tokens-committed' }]
+  const coded = { name: PRODUCT, licensed: false, beside: false, licences: new Map() }
+  const amounts = (listed: Parameters<typeof newsOf>[0], product: Parameters<typeof newsOf>[3]) => {
+    const { dimensions, entitlements, problems } = newsOf(listed, wanted, rules, product)
+    assert.deepEqual([dimensions, problems], [['tokens'], []])
+    return entitlements.map(({ amount }) => amount)
+  }
+  assert.deepEqual(amounts([line(ACCOUNT, 5, 2028), line(ACCOUNT, 7, 2027), line(OTHER_ACCOUNT, 9, 2027)], coded), [
+    7n,
+    9n,
+  ])
+  assert.deepEqual(amounts([line(ACCOUNT, 5, 2027), line(ACCOUNT, 7, 2027), line(ACCOUNT, 6, 2027)], coded), [7n])
+  const licensed = { name: 'label', licensed: true, beside: false, licences: new Map() }
+  const listed = [line(ACCOUNT, 5, 2027), line(OTHER_ACCOUNT, 9, 2027, { LicenseArn: LICENCE })]
+  assert.deepEqual(amounts(listed, licensed), [9n])
+  // Of one that has a licence here it cannot be told.
+  const account = customerAccount({ product: 'label', accountId: ACCOUNT, licenseArn: LICENCE })
+  const { problems } = newsOf(listed, wanted, rules, { ...licensed, licences: new Map([['l-1', [account]]]) })
+  assert.match(problems.join(), /it has no LicenseArn/)
 })
