@@ -9,6 +9,7 @@ import { MarketplaceMeteringError } from './errors.ts'
 import { Patience } from './ledger/clients/patience.ts'
 import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
+import { hourOf } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
 import { realFile } from './ledger/sqlite/place.ts'
@@ -124,6 +125,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       return
     }
     const time = this.#metering.now()
+    this.#mapper.beginHour(hourOf(time))
     const report = this.#mapper.map(metrics, (account, { name }, amount, _, tally) =>
       this.#writer.add(account, name, time, amount, tally),
     )

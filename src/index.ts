@@ -21,6 +21,7 @@ export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export * from './usage/instruments.ts'
 export type {
+  AllocationTag,
   AttributeSource,
   BothCustomerAttributes,
   BothProductOptions,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { adjustCommand } from './adjust.ts'
 import { agreementsCommand } from './agreements.ts'
+import { allocationsCommand } from './allocations.ts'
 import { attributeCommand } from './attribute.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
@@ -39,6 +40,7 @@ const GROUPS: [string, (() => Command)[]][] = [
     [
       statusCommand,
       statementCommand,
+      allocationsCommand,
       recordsCommand,
       heldCommand,
       agreementsCommand,

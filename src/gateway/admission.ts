@@ -4,6 +4,7 @@ import type { Stream } from '../ledger/rules/counters/evidence.ts'
 import type { Quota } from '../metering/supply.ts'
 import { type Account, type CustomerAccount, type UnattributedAccount, unattributedAccount } from '../usage/account.ts'
 import type { UnbillableReason } from '../usage/mapping.ts'
+import { untaggedAccount } from '../usage/tagged-account.ts'
 import { type CounterName, digest } from './counter-names.ts'
 import { NameSet } from './name-set.ts'
 import type { Sender } from './otlp/senders.ts'
@@ -102,7 +103,7 @@ export class SenderAdmission {
    * hour. What a counter is itself does not depend on it.
    */
   streamOf({ account, counter }: Observation, stream: Stream, now: number): Stream {
-    const since = account.kind === 'customer' ? this.#fedSince.get(account.key) : undefined
+    const since = account.kind === 'customer' ? this.#fedSince.get(untaggedAccount(account).key) : undefined
     if (since === undefined || now - since < GRACE)
       return { ...stream, key: digest(`${this.#sender.name}\n${counter}`) }
     let own = this.#streams.get(stream)
@@ -138,10 +139,13 @@ export class SenderAdmission {
     // customer's.
     if (!known && this.#series.size > this.#limits.series) this.#seriesBeyond.add(counter)
     if (this.#seriesBeyond.size > 0 && this.#seriesBeyond.has(counter)) return this.#beyond
-    if (account.kind !== 'customer' || this.#customers.has(account.key)) return account
+    if (account.kind !== 'customer') return account
+    // Whatever its usage is for, it is one customer.
+    const customer = untaggedAccount(account)
+    if (this.#customers.has(customer.key)) return account
     if (this.#customers.size >= this.#limits.customers) return this.#beyond
-    this.#customers.add(account.key)
-    this.#fresh.push(account)
+    this.#customers.add(customer.key)
+    this.#fresh.push(customer)
     return account
   }
 

@@ -289,9 +289,10 @@ class Pipeline {
     this.#reconciling?.start()
   }
 
+  /** For who asks, and as a metric for who watches. */
   readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
-    return new Readiness(
+    const readiness = new Readiness(
       [
         ledgerCheck(this.#ledger),
         ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
@@ -299,6 +300,14 @@ class Pipeline {
       ],
       { now: this.#metering.now },
     )
+    const description = '1 where a check of /readyz fails, by check.'
+    this.#meterProvider
+      .getMeter('opentelemetry-exporter-aws-marketplace')
+      .createObservableGauge('marketplace.gateway.check.failed', { description })
+      .addCallback(async result => {
+        for (const { name, state } of await readiness.results()) result.observe(state === 'ok' ? 0 : 1, { check: name })
+      })
+    return readiness
   }
 
   operations(

@@ -1,3 +1,4 @@
+import { hourOf } from '../ledger/hours.ts'
 import type { Ledger, Observation } from '../ledger/ledger.ts'
 import type { Quota } from '../metering/supply.ts'
 import type { Tenants } from '../metering/tenants.ts'
@@ -63,6 +64,7 @@ export class Intake implements MetricsSink {
   async accept(request: OtlpRequest, sender: Sender): Promise<Acceptance> {
     const { now, report, accepted } = this.#options
     if (this.#mapper.looksUp) await this.#lookUp(request)
+    this.#mapper.beginHour(hourOf(now()))
     const admission = this.#admission.of(sender)
     const admit: Admit = (account, dimension, name) => admission.admit(account, dimension, name)
     const { observations, reports } = read(this.#mapper, request, now(), this.#names, admit)

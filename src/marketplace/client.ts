@@ -15,6 +15,22 @@ export interface UsageRecord {
   LicenseArn?: string
   /** The older identity of products with a `ProductCode`; never beside `CustomerAWSAccountId`. */
   CustomerIdentifier?: string
+  /** What the quantity is for: 1 to 2,500, which sum to it. */
+  UsageAllocations?: UsageAllocation[]
+}
+
+/** How much of a record is for a set of tags, which no other allocation of the record has; without tags, for none. */
+export interface UsageAllocation {
+  AllocatedUsageQuantity: number
+  /** 1 to 5. */
+  Tags?: Tag[]
+}
+
+export interface Tag {
+  /** 1 to 100 of letters, digits, space and `+ - = . _ : / @`. */
+  Key: string
+  /** 1 to 256 of the same. */
+  Value: string
 }
 
 export interface BatchMeterUsageRequest {
@@ -24,8 +40,10 @@ export interface BatchMeterUsageRequest {
   UsageRecords: UsageRecord[]
 }
 
-/** A record as an answer repeats it. */
-export type AnsweredRecord = { [Member in keyof UsageRecord]?: UsageRecord[Member] | undefined }
+/** A record as an answer repeats it, without its allocations, which tell no record from another. */
+export type AnsweredRecord = {
+  [Member in keyof Omit<UsageRecord, 'UsageAllocations'>]?: UsageRecord[Member] | undefined
+}
 
 /** What AWS says of one record. Every member may be missing in an answer that makes no sense. */
 export interface UsageRecordResult {
@@ -64,3 +82,5 @@ export interface MeteringClient {
 
 /** The most usage records in one request. */
 export const MAX_RECORDS = 25
+/** A request is under 1 MB: its body, in bytes, where a megabyte is a million, to be sure. */
+export const MAX_REQUEST_BYTES = 1_000_000

@@ -1,9 +1,10 @@
 import { hourOf } from '../ledger/hours.ts'
-import type { Lane, MeteringRecord, Outcome } from '../ledger/ledger.ts'
+import type { Allocation, Lane, MeteringRecord, Outcome } from '../ledger/ledger.ts'
 import type {
   AnsweredRecord,
   BatchMeterUsageRequest,
   BatchMeterUsageResult,
+  UsageAllocation,
   UsageRecord,
 } from '../marketplace/client.ts'
 
@@ -15,7 +16,8 @@ export function requestFor(lane: Lane, records: readonly MeteringRecord[]): Batc
   }
 }
 
-function usageRecordOf({ account, dimension, quantity, timestamp }: MeteringRecord): UsageRecord {
+function usageRecordOf(record: MeteringRecord): UsageRecord {
+  const { account, dimension, quantity, timestamp, allocations } = record
   return {
     Timestamp: new Date(timestamp),
     Dimension: dimension,
@@ -23,7 +25,23 @@ function usageRecordOf({ account, dimension, quantity, timestamp }: MeteringReco
     ...(account.accountId !== undefined && { CustomerAWSAccountId: account.accountId }),
     ...(account.customerIdentifier !== undefined && { CustomerIdentifier: account.customerIdentifier }),
     ...(account.licenseArn !== undefined && { LicenseArn: account.licenseArn }),
+    ...(allocations !== undefined && { UsageAllocations: allocations.map(usageAllocationOf) }),
   }
+}
+
+function usageAllocationOf([quantity, tags]: Allocation): UsageAllocation {
+  return {
+    AllocatedUsageQuantity: quantity,
+    ...(tags !== undefined && { Tags: tags.map(([Key, Value]) => ({ Key, Value })) }),
+  }
+}
+
+/** What a request has beside its records, in bytes: names, brackets and a product code. */
+export const REQUEST_BYTES = 400
+
+/** What a record takes of a request, in bytes, with the comma before it; its time takes less there than here. */
+export function bytesOf(record: MeteringRecord): number {
+  return Buffer.byteLength(JSON.stringify(usageRecordOf(record))) + 1
 }
 
 export type RecordAnswer =

@@ -14,10 +14,15 @@ import type {
 import { openLoss } from '../ledger/loss.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
 import { ANY_UNANSWERED } from '../ledger/rules/transitions.ts'
-import { type BatchMeterUsageResult, MAX_RECORDS, type MeteringClient } from '../marketplace/client.ts'
+import {
+  type BatchMeterUsageResult,
+  MAX_RECORDS,
+  MAX_REQUEST_BYTES,
+  type MeteringClient,
+} from '../marketplace/client.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
 import { type Dimension, MAX_QUANTITY } from '../usage/dimension.ts'
-import { outcomeOf, readAnswers, requestFor } from './answers.ts'
+import { bytesOf, outcomeOf, REQUEST_BYTES, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
 import type { ContractEvent, Contracts } from './contracts.ts'
 import { EndpointGuard } from './endpoints.ts'
@@ -354,7 +359,8 @@ export class MeteringCycle {
 
   /**
    * Sends records, those that were attempted more often with fewer others and later: one that AWS never answers would
-   * keep all from an answer that share its request, in this process and in each that comes after it. Whose last record
+   * keep all from an answer that share its request, in this process and in each that comes after it. What does not fit
+   * into a request, for its many allocations, goes in another. Whose last record
    * was refused comes last and alone: to find it among others takes ten requests, in each hour anew.
    */
   async #sendApart(sending: Sending, records: readonly MeteringRecord[]): Promise<Settlement[]> {
@@ -569,16 +575,20 @@ export class MeteringCycle {
 
 const seriesOf = ({ account, dimension }: MeteringRecord): string => JSON.stringify([account.key, dimension])
 
-/** Records in the order in which they are sent, those together that may share a request. */
+/** Records in the order in which they are sent, those together that may share a request and fit into it. */
 function sharing(records: readonly MeteringRecord[], isAlone: (record: MeteringRecord) => boolean): MeteringRecord[][] {
   const requests: MeteringRecord[][] = []
   const alone = new Set(records.filter(isAlone))
+  let bytes = REQUEST_BYTES
   const order = (record: MeteringRecord) => (alone.has(record) ? Number.POSITIVE_INFINITY : record.unanswered)
   for (const record of records.toSorted((a, b) => (order(a) === order(b) ? 0 : order(a) - order(b)))) {
     const last = requests.at(-1)
     // This attempt is counted, and one answer may always be lost.
     const most = alone.has(record) ? 1 : Math.max(1, MAX_RECORDS >> Math.max(0, record.unanswered - 2))
-    if (last !== undefined && last.length < most) last.push(record)
+    const size = bytesOf(record)
+    const fits = last !== undefined && last.length < most && bytes + size <= MAX_REQUEST_BYTES
+    bytes = size + (fits ? bytes : REQUEST_BYTES)
+    if (fits) last.push(record)
     else requests.push([record])
   }
   return requests

@@ -38,7 +38,7 @@ const FAULTS: readonly [RegExp, Fault][] = [
   [/^TimestampOutOfBoundsException$/, 'timestamp'],
   [/^InvalidLicenseException$/, 'licence'],
   [/^Invalid(UsageDimension|CustomerIdentifier|Tag|UsageAllocations)Exception$/, 'refused'],
-  [/^(ValidationException|SerializationException)$/, 'refused'],
+  [/^(ValidationException|SerializationException|TooManyTagsException)$/, 'refused'],
   [/^(Throttling|ThrottlingException|TooManyRequestsException|RequestLimitExceeded|RequestThrottled.*)$/, 'throttled'],
   [/^(InvalidProductCodeException|DisabledApiException|OptInRequired|NotAuthorized)$/, 'configuration'],
   [

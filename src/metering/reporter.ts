@@ -626,6 +626,10 @@ function instruments(meterProvider: MeterProvider) {
         unit: 's',
         description: 'How long ago the hour of the oldest record without a final answer began. AWS takes it for a day.',
       }),
+      lastClosed: meter.createObservableGauge('marketplace.metering.last_closed.age', {
+        unit: 's',
+        description: 'How long ago the last hour ended that is closed: since the start where none is.',
+      }),
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
         description: "Usage without a customer by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
@@ -749,6 +753,11 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   oldestPending: ofStatus(({ oldestPendingHour }, now) => {
     return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
   }),
+  // Of what the ledger said last: where it cannot be asked any more, this goes on to grow.
+  lastClosed: ({ status, supply, now }) => {
+    const closed = status?.closedThrough
+    return [[age(closed === undefined ? supply.startedAt : closed + HOUR, now), {}]]
+  },
   unattributed: ofStatus(({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
   }),

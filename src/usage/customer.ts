@@ -24,6 +24,7 @@ import {
 } from './options.ts'
 import { RecentMap } from './recent-map.ts'
 import { attributeOf } from './rules.ts'
+import type { Tags } from './tags.ts'
 
 /** How many unattributed accounts are told apart by their evidence. Beyond it usage goes to one without evidence. */
 export const MAX_UNATTRIBUTED = 1000
@@ -48,6 +49,8 @@ export interface Tally {
   source: number
   /** What the one writer that it is given to has of it, and no ledger yet. */
   waiting: WaitingUsage | undefined
+  /** What the usage is for, where its account does not say it: the customer is not known yet. */
+  readonly tags?: Tags
 }
 
 export interface WaitingUsage {

@@ -13,6 +13,7 @@ import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
 import { type CompiledRule, compileRules, type IncludedRule, type Rules } from './rules.ts'
+import { TagSets } from './tag-sets.ts'
 
 // The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
 const DATA_POINT_TYPE = { histogram: 0, exponentialHistogram: 1, gauge: 2, sum: 3 }
@@ -40,6 +41,7 @@ export class UsageMapper {
   /** What has come so far, by rule. */
   readonly arrivals: Arrivals
   readonly #sources = new Sources()
+  readonly #tagSets = new TagSets()
   readonly #options: Pick<UsageOptions, 'product' | 'productCode'>
   /** The series of observable counters. There are as many as the SDK keeps itself. */
   readonly #observed = new Set<string>()
@@ -186,9 +188,18 @@ export class UsageMapper {
     return this.#customers.unknownTenants
   }
 
+  /**
+   * Says what hour it is. With another one than before, customers' tag sets are counted anew: see `MOST_TAG_SETS`.
+   *
+   * @param hour its first millisecond
+   */
+  beginHour(hour: number): void {
+    this.#tagSets.beginHour(hour)
+  }
+
   /** The same for metrics of another shape, which the caller goes through by himself. */
   begin(resource: Attributes, add: Add, { totals = false } = {}): Mapping {
-    return new Mapping(this.#rules, this.arrivals, this.#customers, this.#sources, resource, add, totals)
+    return new Mapping(this.#rules, this.arrivals, this.#customers, this.#sources, this.#tagSets, resource, add, totals)
   }
 
   /** Whether a rule names a metric that has come. One that none does is remembered among the arrivals. */

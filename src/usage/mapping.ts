@@ -5,7 +5,8 @@ import { type AmountProblem, MAX_AMOUNT, toAmount } from './amount.ts'
 import { type Arrivals, countPoint, type NamedMetric, type Source } from './arrivals.ts'
 import type { CustomerReader, Tally, TrackedAccount } from './customer.ts'
 import type { Dimension } from './dimension.ts'
-import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules } from './rules.ts'
+import { type CompiledRule, type Feed, holds, type MeteredDimension, type Rules, type TagSource } from './rules.ts'
+import { isTaggable, MOST_TAG_SETS, type TagSet, type TagSets, tagsOf } from './tag-sets.ts'
 import { parseLevelUnit, parseUnit, type Unit } from './units.ts'
 
 /** Why a data point cannot be billed, whoever the customer is. */
@@ -44,6 +45,10 @@ export type DoubtfulReason =
   | 'several-views'
   | 'second-reader'
   | 'control-too-late'
+  // Of tags:
+  | 'tag-value'
+  | 'too-many-tag-sets'
+  | 'tags-lost'
 
 /** How a metric's values follow each other: each by itself, as a running total, or as a level. */
 export type PointKind = 'delta' | 'cumulative' | 'gauge'
@@ -174,6 +179,7 @@ export class Mapping {
   readonly #arrivals: Arrivals
   readonly #customers: CustomerReader
   readonly #sources: Sources
+  readonly #tagSets: TagSets
   readonly #resource: Attributes
   readonly #add: Add
   readonly #totals: boolean
@@ -190,6 +196,7 @@ export class Mapping {
     arrivals: Arrivals,
     customers: CustomerReader,
     sources: Sources,
+    tagSets: TagSets,
     resource: Attributes,
     add: Add,
     totals: boolean,
@@ -198,6 +205,7 @@ export class Mapping {
     this.#arrivals = arrivals
     this.#customers = customers
     this.#sources = sources
+    this.#tagSets = tagSets
     this.#resource = resource
     this.#add = add
     this.#totals = totals
@@ -287,7 +295,11 @@ export class Mapping {
       }
       const tally = tallyOf(known, dimension)
       if (!dimension.additive) this.#watchSources(known, tally, dimension, ready.source)
-      const refused = this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
+      const tagged = dimension.allocations && this.#tagged(known.account, tally, dimension.allocations, attributes)
+      const refused =
+        tagged === undefined
+          ? this.#add(known.account, dimension.dimension, amount, ready.rule, tally)
+          : this.#add(tagged.account, dimension.dimension, amount, ready.rule, tagged.tally)
       if (refused !== undefined) {
         rejected = true
         this.#unbillable(refused, dimension.dimension)
@@ -314,17 +326,24 @@ export class Mapping {
         this.report.notOurs += 1
         return
       }
-      this.#add(known.account, dimension.dimension, 0n, ready.rule, tallyOf(known, dimension))
+      const tally = tallyOf(known, dimension)
+      const tagged = dimension.allocations && this.#tagged(known.account, tally, dimension.allocations, attributes)
+      const { account } = tagged ?? known
+      this.#add(account, dimension.dimension, 0n, ready.rule, tagged?.tally ?? tally)
     }
     if (!asked) this.report.ignored += 1
   }
 
-  /** Tells what is odd about the metric that was begun, or about its point that was read last. */
-  doubt(reason: DoubtfulReason): void {
+  /**
+   * Tells what is odd about the metric that was begun, or about its point that was read last.
+   *
+   * @param attribute of the point that it is about
+   */
+  doubt(reason: DoubtfulReason, attribute = ''): void {
     const metric = this.#name
     let entry = this.report.doubtful.find(entry => entry.reason === reason && entry.metric === metric)
     if (entry === undefined) {
-      entry = { reason, metric, points: 0, message: explainDoubt(reason, metric) }
+      entry = { reason, metric, points: 0, message: explainDoubt(reason, metric, attribute) }
       this.report.doubtful.push(entry)
     }
     entry.points += 1
@@ -333,6 +352,24 @@ export class Mapping {
   /** Tells that usage of the metric was measured and has not come. */
   lose(reason: UnbillableReason): void {
     for (const { dimension } of this.#feeds) this.#unbillable(reason, dimension.dimension)
+  }
+
+  /** What of a customer's usage a point's is for; undefined where it has no tags, or none that AWS takes. */
+  #tagged(account: Account, tally: Tally, sources: readonly TagSource[], attributes: Attributes): TagSet | undefined {
+    if (!isTaggable(account)) return undefined
+    if (isOverflow(attributes)) {
+      this.doubt('tags-lost')
+      return undefined
+    }
+    const tags = tagsOf(sources, attributes, this.#resource)
+    if (typeof tags === 'string') {
+      this.doubt('tag-value', tags)
+      return undefined
+    }
+    if (tags.length === 0) return undefined
+    const found = this.#tagSets.find(account, tally, tags)
+    if (found === undefined) this.doubt('too-many-tag-sets')
+    return found
   }
 
   #customer(attributes: Attributes, overflow: boolean): TrackedAccount | null {
@@ -509,7 +546,7 @@ function explain(reason: UnbillableReason, metric: string, unit: string, dimensi
   }
 }
 
-function explainDoubt(reason: DoubtfulReason, metric: string): string {
+function explainDoubt(reason: DoubtfulReason, metric: string, attribute: string): string {
   switch (reason) {
     case 'start-after-time':
       return `${metric} has a point whose start is after its time. It is taken, but what counts from a start that has not come may never be billed. Look at its producer's clock.`
@@ -521,6 +558,12 @@ function explainDoubt(reason: DoubtfulReason, metric: string): string {
       return `${metric} matches billingViews' view and another one of the MeterProvider, so that the SDK records each value several times. It is billed once here, but every other reader has it several times: take the other view (of ${metric} or *, or a second product's billingViews) out.`
     case 'control-too-late':
       return `${metric} matches billingViews' view and another one of the MeterProvider, and its reader has maxExportBatchSize: of this collection the parts before this one were BILLED SEVERAL TIMES, since only now it is known. Take the other view (of ${metric} or *, or a second product's billingViews) out, or maxExportBatchSize.`
+    case 'tag-value':
+      return `${metric} has points whose ${attribute} is no tag's value: 1 to 256 letters (a to z), digits, spaces and + - = . _ : / @. Their usage is billed, in the part of the customer's bill that has no tags. Record such a text, or name another attribute in the dimension's allocations.`
+    case 'too-many-tag-sets':
+      return `${metric} has usage of a customer for more than ${MOST_TAG_SETS.toLocaleString('en-US')} sets of tags in an hour, which is all that AWS takes. What is beyond is billed, in the part of the customer's bill that has no tags. Have the dimension's allocations name what has few values, such as a model or a team, and not what each call has.`
+    case 'tags-lost':
+      return `${metric} has usage beyond the SDK's cardinality limit, which has lost its tags. It is billed, in the part of the customer's bill that has no tags. Raise the limit: the reader's cardinalityLimits, or billingViews' cardinalityLimit (the function cardinalityLimit says how far).`
   }
 }
 

@@ -6,6 +6,7 @@ import { MAX_QUANTITY } from './dimension.ts'
 import { GPU_HOURS, INFERENCE_REQUESTS, TOKENS_PROCESSED } from './instruments.ts'
 import { PRESETS, type PresetName } from './presets.ts'
 import type { Rule } from './rule.ts'
+import { MOST_TAGS, TAG_KEY } from './tags.ts'
 import { KNOWN_UNITS, parseLevelUnit, parseUnit } from './units.ts'
 
 /** What is measured, what is sold, and who the customer is: of a product with a product code, of one with licences, or both. */
@@ -84,6 +85,12 @@ export interface DimensionOptions {
    * `false` takes it back.
    */
   readonly included?: EntitledOptions | QuantityOptions | false
+  /**
+   * What the customer's bill is split by: at most five tags, which the buyer sees as cost allocation tags
+   * `aws:marketplace:isv:<tag>`, with the values that the points have. See {@link AllocationTag}. Never a secret: who
+   * sees the bill sees them.
+   */
+  readonly allocations?: readonly AllocationTag[]
 }
 
 /** What each contract includes is what AWS says of its entitlement (`GetEntitlements`). */
@@ -109,6 +116,15 @@ export interface QuantityOptions {
   /** Whether it is for a contract's whole term, or begins anew with each month (UTC). */
   readonly per: 'term' | 'month'
 }
+
+/**
+ * A tag that usage is allocated by: a text is the key both of the tag and of the attribute with its value, on the data
+ * point or, where that has none of the key, on the resource. A tag's key has 1 to 100 of letters, digits, space and
+ * `+ - = . _ : / @`, and does not begin with `aws:`. A value is a text of 1 to 256 of the same, a number, true or false;
+ * usage whose values are something else is billed, without tags.
+ * https://docs.aws.amazon.com/marketplace/latest/APIReference/API_marketplace-metering_Tag.html
+ */
+export type AllocationTag = string | { readonly tag: string; readonly attribute: string }
 
 /** Where a customer's identity is found. */
 export type CustomerAttributes = ProductCodeCustomerAttributes | LicensedCustomerAttributes | BothCustomerAttributes
@@ -287,6 +303,23 @@ const included = v.pipe(
   ),
 )
 
+const tagKey = v.pipe(
+  v.string(),
+  v.regex(TAG_KEY, "a tag's key of 1 to 100 letters, digits, spaces and + - = . _ : / @"),
+  v.check(key => !/^aws:/i.test(key), "a tag's key that does not begin with aws:, as AWS's own do"),
+)
+const allocationTag = v.lazy(input =>
+  typeof input === 'string'
+    ? tagKey
+    : strictObject({ tag: tagKey, attribute: text }, "an attribute's key, or { tag, attribute }"),
+)
+const allocations = v.pipe(
+  v.array(allocationTag, 'a list of tags'),
+  v.minLength(1, 'one to five tags'),
+  v.maxLength(MOST_TAGS, 'one to five tags'),
+  v.check(list => new Set((list as AllocationTag[]).map(tagKeyOf)).size === list.length, "each tag's key once"),
+)
+
 const dimension = v.pipe(
   strictObject({
     unit,
@@ -298,6 +331,7 @@ const dimension = v.pipe(
     ),
     additive: v.optional(v.boolean()),
     included: v.optional(v.lazy(input => (input === false ? v.literal(false) : included))),
+    allocations: v.optional(allocations),
   }),
   v.forward(
     v.partialCheck(
@@ -386,6 +420,8 @@ const schema = v.pipe(
     ['customer', 'customerIdentifier'],
   ),
 )
+
+const tagKeyOf = (one: AllocationTag): string => (typeof one === 'string' ? one : one.tag)
 
 /** What is sold, as a person knows it. */
 export function productName({ productCode, product }: Pick<UsageOptions, 'product' | 'productCode'>): string {

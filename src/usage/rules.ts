@@ -2,7 +2,7 @@ import type { Attributes, AttributeValue } from '@opentelemetry/api'
 import { configurationError, show } from '../check.ts'
 import { toAmount } from './amount.ts'
 import type { Dimension } from './dimension.ts'
-import { DEFAULT_DIMENSIONS, type DimensionOptions } from './options.ts'
+import { type AllocationTag, DEFAULT_DIMENSIONS, type DimensionOptions } from './options.ts'
 import { familyOf, PRESETS, type PresetName, thingsOf } from './presets.ts'
 import type { AttributeMatch, Rule } from './rule.ts'
 import { COUNT, parseLevelUnit, parseUnit, type Unit } from './units.ts'
@@ -45,6 +45,14 @@ export interface MeteredDimension {
   readonly dimension: Dimension
   readonly index: number
   readonly additive: boolean
+  /** What its usage is allocated by, in the order of the tags' keys; undefined where that is not told apart. */
+  readonly allocations: readonly TagSource[] | undefined
+}
+
+/** A tag, and the attribute that has its value. */
+export interface TagSource {
+  readonly tag: string
+  readonly attribute: string
 }
 
 /** What contracts include of a dimension, made ready. */
@@ -96,7 +104,10 @@ export function compileRules(options: Readonly<Record<string, DimensionOptions>>
       ...(dimensionOptions.maxQuantity !== undefined && { maxQuantity: dimensionOptions.maxQuantity }),
       ...(dimensionOptions.alertQuantity !== undefined && { alertQuantity: dimensionOptions.alertQuantity }),
     }
-    const metered = { dimension, index: dimensions.length, additive: dimensionOptions.additive ?? false }
+    const metered = {
+      ...{ dimension, index: dimensions.length, additive: dimensionOptions.additive ?? false },
+      allocations: dimensionOptions.allocations && tagSources(dimensionOptions.allocations),
+    }
     dimensions.push(dimension)
     const contract = compileIncluded(path, dimensionOptions, unit, problems)
     if (contract !== undefined) included.set(name, contract)
@@ -138,6 +149,13 @@ function refuseTwiceIncluded(included: ReadonlyMap<string, IncludedRule | null>,
       )
     }
   }
+}
+
+/** In the order of the tags' keys. */
+function tagSources(options: readonly AllocationTag[]): TagSource[] {
+  return options
+    .map(one => (typeof one === 'string' ? { tag: one, attribute: one } : one))
+    .sort((one, other) => (one.tag < other.tag ? -1 : 1))
 }
 
 function sizeOf(

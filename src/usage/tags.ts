@@ -5,6 +5,10 @@
  */
 export type Tags = readonly (readonly [key: string, value: string])[]
 
+export const MOST_TAGS = 5
+export const TAG_KEY = /^[-a-zA-Z0-9 +=._:/@]{1,100}$/
+export const TAG_VALUE = /^[-a-zA-Z0-9 +=._:/@]{1,256}$/
+
 /** The same text for the same tags. */
 export function textOfTags(tags: Tags): string {
   return JSON.stringify(tags)

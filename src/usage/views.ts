@@ -29,7 +29,7 @@ export interface BillingViewsOptions {
    */
   readonly cardinalityLimit?: number
   /**
-   * `all` keeps the attributes as they are. `needed` keeps those that rules and customers are read from: fewer series
+   * `all` keeps the attributes as they are. `needed` keeps those that rules, customers and tags are read from: fewer series
    * for counters and histograms, but no others in the evidence of unattributed usage, nor for any other reader.
    */
   readonly attributes?: 'all' | 'needed'
@@ -80,7 +80,8 @@ export function billingViews(options: UsageOptions, views: BillingViewsOptions =
   }
   const kept = [...feeds].flatMap(([instrumentName, metricFeeds]): ViewOptions[] => {
     const ruleKeys = metricFeeds.flatMap(feed => feed.rules.flatMap(rule => rule.conditions.map(({ key }) => key)))
-    const attributesProcessors = [keepOnly(new Set([...customerKeys(usage), ...ruleKeys]))]
+    const tagKeys = metricFeeds.flatMap(feed => feed.dimension.allocations?.map(({ attribute }) => attribute) ?? [])
+    const attributesProcessors = [keepOnly(new Set([...customerKeys(usage), ...ruleKeys, ...tagKeys]))]
     return [
       ...ADDED_UP.map(type => ({
         ...common,

@@ -26,7 +26,7 @@ const CONFIG = `productCode: prod
 region: us-east-1
 ledger: postgresql://meter@db/usage
 dimensions:
-  tokens-1k: { unit: '{token}', per: 1000, maxQuantity: 1000000, alertQuantity: 200000, from: { metric: my.tokens, unit: '1' } }
+  tokens-1k: { unit: '{token}', per: 1000, maxQuantity: 1000000, alertQuantity: 200000, from: { metric: my.tokens, unit: '1' }, allocations: [{ tag: team, attribute: app.team }, model] }
   gpu-hours:
     unit: h
     from:
@@ -123,6 +123,7 @@ describe('check', () => {
 Product     prod in us-east-1
 Dimensions  tokens-1k: 1,000 token, told above 200,000, held above 1,000,000
               sum of my.tokens
+              bill split by model, team (attribute app.team)
             gpu-hours: h
               integral of gpu.allocated
               sum of gpu.time where tier "gold" or "premium", error.type absent
@@ -162,6 +163,10 @@ Ledger      postgresql://db/usage
         included: null,
       },
       from: [{ label: 'dimensions.tokens-1k.from', metrics: ['my.tokens'], value: 'sum' }],
+      allocations: [
+        { tag: 'model', attribute: 'model' },
+        { tag: 'team', attribute: 'app.team' },
+      ],
     })
     assert.equal(missing.length, 1)
   })

@@ -52,12 +52,12 @@ async function says(args: string[], expected: RegExp): Promise<void> {
 
 test('commands that look', async t => {
   const ledger = ['--ledger', await hostileLedger(t)]
-  for (const command of ['status', 'statement', 'records', 'held', 'audit', 'verify'])
+  for (const command of ['status', 'statement', 'allocations', 'records', 'held', 'audit', 'verify'])
     await says([command, ...ledger], /FAKE|holds/)
-  for (const command of ['status', 'statement', 'records', 'held', 'audit', 'verify']) {
+  for (const command of ['status', 'statement', 'allocations', 'records', 'held', 'audit', 'verify']) {
     await says([command, ...ledger, '--format', 'json'], /\\u001b\[2K.*\\udb40\\udc41.*FAKE|"equationHolds": true/)
   }
-  for (const command of ['statement', 'records', 'audit'])
+  for (const command of ['statement', 'allocations', 'records', 'audit'])
     await says([command, ...ledger, '--format', 'csv'], /\\u001b\[2K/)
 })
 

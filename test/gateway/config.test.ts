@@ -55,6 +55,7 @@ describe('a file that is right', () => {
       'tokens-1k': {
         ...{ unit: '{token}', per: 1000, maxQuantity: 1_000_000, alertQuantity: 200_000, from: 'vllm.tokens' },
         included: { entitlement: 'tokens-committed', unit: 1_000_000, per: 'term' },
+        allocations: ['model_name', { tag: 'team', attribute: 'app.team' }],
       },
       'premium-requests': {
         unit: '{request}',

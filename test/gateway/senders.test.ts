@@ -138,6 +138,46 @@ test('customers beyond what a sender has in a day are nobody’s until a person 
   assert.deepEqual((await post.recorded())[`${CAROL} tokens`], '64')
 })
 
+test('whatever their usage is for, a sender’s customers are counted and written down once', async t => {
+  const limits = { customers: 1 }
+  const post = await Post.open(t, {
+    ...{ dimensions: { tokens: { unit: '{token}', from: { metric: 'tokens' }, allocations: ['model'] } } },
+    senders: [
+      { name: 'collector', token: COLLECTOR, limits },
+      { name: 'partner', token: PARTNER, customers: new Set([ALICE]) },
+    ],
+  })
+  const of = (customer: string, model: string, value: number, service = 'chat') =>
+    post.point(customer, value, { attributes: { customer, model }, resource: { 'service.name': service } })
+  const models = ['small', 'large', 'none'.repeat(100)]
+  const answer = await post.send(
+    COLLECTOR,
+    models.map((model, n) => of(ALICE, model, n + 1)),
+  )
+  assert.match(answer, /^200 0: tokens has points whose model is no tag's value: /)
+  assert.equal(await post.send(COLLECTOR, [of(BOB, 'small', 50)]), '200')
+  assert.equal(await post.send(PARTNER, [of(ALICE, 'small', 4, 'cluster'), of(ALICE, 'other', 8)]), '200')
+  assert.match(await post.send(PARTNER, [of(BOB, 'small', 100)]), /^200 1: /)
+  const beyond = 'prod,unattributed=sender-limit,{"sender":"collector"} tokens'
+  assert.deepEqual(await post.recorded(), { [`${ALICE} tokens`]: '18', [beyond]: '50' })
+  const fed = await post.ledger.audit({ actions: ['fed'] })
+  assert.deepEqual(fed.map(({ who, account }) => [who, account?.key]).sort(), [
+    ['collector', `prod,${ALICE}`],
+    ['partner', `prod,${ALICE}`],
+  ])
+  post.now += HOUR
+  await post.ledger.closeHours({
+    ...{ now: post.now, region: 'us-east-1', closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE },
+  })
+  const [record] = await post.ledger.records({ customer: ALICE })
+  assert.deepEqual(record?.allocations, [
+    [8, [['model', 'other']]],
+    [5, [['model', 'small']]],
+    [2, [['model', 'large']]],
+    [3],
+  ])
+})
+
 test('series beyond a day’s are nobody’s until a person has looked, and what they rise by later is the customer’s', async t => {
   const post = await Post.open(t, { senders: [{ name: 'a', token: COLLECTOR, limits: { series: 2 } }] })
   post.now += MINUTE

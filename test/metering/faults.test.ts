@@ -14,6 +14,7 @@ const NAMES: Record<Exclude<Fault, 'not-sent'>, readonly string[]> = {
     'InvalidUsageAllocationsException',
     'ValidationException',
     'SerializationException',
+    'TooManyTagsException',
   ],
   throttled: [
     'Throttling',

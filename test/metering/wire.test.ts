@@ -4,7 +4,10 @@ import { type TestContext, test } from 'node:test'
 import { MarketplaceMetering, type MarketplaceMeteringClientConfig } from '@aws-sdk/client-marketplace-metering'
 import { awsClient } from '../../src/marketplace/aws-client.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
+import { HttpMeteringClient } from '../../src/marketplace/http-client.ts'
 import { type FaultKind, startSimulator } from '../../src/simulator/index.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
+import type { Tags } from '../../src/usage/tags.ts'
 import { freePort } from '../free-port.ts'
 import { Bench, customer, HOUR, identified, licensed, MINUTE, NOW, PRODUCT, REGION, TOKENS } from './support.ts'
 
@@ -198,4 +201,72 @@ test('our client gives a silent server up after requestTimeout, by itself', asyn
   const client = own(t, `http://127.0.0.1:${port}`, 100)
   await assert.rejects(client.batchMeterUsage({ ProductCode: PRODUCT, UsageRecords: [] }), { name: 'TimeoutError' })
   assert.equal(sockets.size, 1, 'one attempt')
+})
+
+/** Both clients, and how many bytes each request's body has that they send. */
+const measuring: Record<string, (t: TestContext, url: string, sizes: number[]) => MeteringClient> = {
+  'the AWS SDK’s client': (t, url, sizes) => {
+    const client = sdk(t, url)
+    client.middlewareStack.add(
+      next => async args => {
+        sizes.push(Buffer.byteLength((args.request as { body: string }).body))
+        return next(args)
+      },
+      { step: 'finalizeRequest' },
+    )
+    return client
+  },
+  'the client without it': (_, endpoint, sizes) =>
+    new HttpMeteringClient({
+      ...{ endpoint, region: REGION, credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' } },
+      fetch: async (url, init) => {
+        sizes.push(Buffer.byteLength(init?.body as string))
+        return fetch(url, init)
+      },
+    }),
+}
+
+for (const [index, [name, clientOf]] of Object.entries(measuring).entries()) {
+  const records = index === 0 ? 25 : 8
+  test(`${name}: ${records} records with 2,000 allocations each go in requests under 1 MB, under one claim`, async t => {
+    const sizes: number[] = []
+    const bench = await wired(t, (t, url) => clientOf(t, url, sizes))
+    const quantity = (n: number) => (n < 1000 ? 1 : 2)
+    const tagged = Array.from({ length: 2000 }, (_, n): Tags => [['gen_ai.request.model', `model-${n}`]])
+    for (let number = 0; number < records; number++) {
+      const shares = tagged.map(tags => taggedAccount(customer(number), tags))
+      await bench.use(shares.slice(0, 1000), 1)
+      await bench.use(shares.slice(1000), 2)
+    }
+    await bench.use(customer(records - 1), 5)
+    bench.simulator.faults.add({ kind: 'reset-after', next: 1 })
+    bench.simulator.faults.add({ kind: 'unprocessed', next: 3 })
+    await bench.pass()
+    await bench.passes(3, 20 * MINUTE)
+    await bench.assertAllBilled()
+    assert.ok(
+      sizes.every(size => size < 1_000_000),
+      `${Math.max(...sizes)} bytes`,
+    )
+    assert.ok(Math.max(...sizes) > 700_000, 'and as many records in each as it takes')
+    assert.equal(bench.simulator.counters.resplits, 0)
+    const shares = bench.simulator.totalsByTags({ customer: customer(records - 1).accountId })
+    assert.equal(shares.length, 2001)
+    for (const { tags, quantity: billed } of shares) {
+      const model = tags['aws:marketplace:isv:gen_ai.request.model']
+      assert.equal(billed, model === undefined ? 5 : quantity(Number(model.slice('model-'.length))))
+    }
+  })
+}
+
+test('whom AWS refuses for tags is found, held with its words, and the others are billed', async t => {
+  const bench = await wired(t, oneAttempt)
+  const bad = taggedAccount(customer(6), [['aws:model', 'small']])
+  await bench.use([...accounts.map(account => taggedAccount(account, [['model', 'small']])), bad], 2)
+  await bench.pass()
+  assert.deepEqual(await bench.states(), { metered: 5, 'held refused': 1 })
+  const held = (await bench.records()).find(({ state }) => state === 'held')
+  assert.equal(held?.account.key, customer(6).key)
+  assert.match(held?.lastAnswer ?? '', /^InvalidTagException: .*aws:/)
+  assert.equal(held?.inDoubt, false)
 })

@@ -63,7 +63,7 @@ test('options that do not exist', () => {
   assert.equal(complaint({ productCode: 'p', dimension: {} }), `dimension: ${no} (did you mean dimensions?)`)
   assert.equal(
     withDimension({ unit: '1', from: 'vllm.tokens', limit: 1 }),
-    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, alertQuantity, from, additive, included)`,
+    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, alertQuantity, from, additive, included, allocations)`,
   )
   assert.equal(withFrom({ metric: 'm', values: 'count' }), `dimensions.x.from.values: ${no} (did you mean value?)`)
   assert.equal(
@@ -87,7 +87,7 @@ test('all options that do not exist are told at once, however they are written',
       'dimensions.x.from.attribute: there is no such option (did you mean attributes?)',
       'dimensions.x.from.Unit: there is no such option (did you mean unit?)',
       'dimensions.x.from.gap: there is no such option (there are metric, attributes, value, unit, baseline)',
-      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, alertQuantity, from, additive, included)',
+      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, alertQuantity, from, additive, included, allocations)',
       'dimensions.x.maxQuantityy: there is no such option (did you mean maxQuantity?)',
       'product-code: there is no such option (did you mean productCode?)',
       'PRODUCT: there is no such option (did you mean product?)',
@@ -166,6 +166,29 @@ test('what contracts include', () => {
     'dimensions.y.included.entitlement: expected one of its own, since each dimension would include all of it, got "c", ' +
       'which dimensions.x has',
   )
+})
+
+test('allocations', () => {
+  const from = 'vllm.tokens'
+  const wrong = (allocations: unknown) =>
+    withDimension({ unit: '1', from, allocations }).replace('dimensions.x.allocations', '')
+  const team = { tag: 'team', attribute: 'app.team' }
+  assert.equal(wrong(['gen_ai.request.model', team, 'a', 'b c', 'x'.repeat(100)]), 'none')
+  assert.equal(wrong('model'), ': expected a list of tags, got "model"')
+  assert.equal(wrong([]), ': expected one to five tags, got []')
+  assert.match(wrong(['a', 'b', 'c', 'd', 'e', 'f']), /^: expected one to five tags, got /)
+  assert.match(wrong(['team', team]), /^: expected each tag's key once, got /)
+  const key = "expected a tag's key of 1 to 100 letters, digits, spaces and + - = . _ : / @, got"
+  assert.equal(wrong(['']), `.0: ${key} ""`)
+  assert.equal(wrong(['größe']), `.0: ${key} "größe"`)
+  assert.match(wrong(['x'.repeat(101)]), /^\.0: expected a tag's key of 1 to 100 /)
+  assert.equal(wrong([{ ...team, tag: 'a&b' }]), `.0.tag: ${key} "a&b"`)
+  assert.equal(
+    wrong(['AWS:team']),
+    `.0: expected a tag's key that does not begin with aws:, as AWS's own do, got "AWS:team"`,
+  )
+  assert.equal(wrong([{ tag: 'team' }]), '.0.attribute: it is required')
+  assert.equal(wrong([7]), ".0: expected an attribute's key, or { tag, attribute }, got 7")
 })
 
 test('rules', () => {

@@ -9,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type AttributeSource, productName } from '../../usage/options.ts'
-import { type CompiledRule, compileRules, type IncludedRule, type Rules } from '../../usage/rules.ts'
+import { type CompiledRule, compileRules, type IncludedRule, type Rules, type TagSource } from '../../usage/rules.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {
@@ -17,12 +17,7 @@ export function configText(config: GatewayConfig): string {
   const rules = compileRules(usage.dimensions)
   const rows: [string, string[]][] = [
     ['Product', [`${productName(usage)} in ${region}${metering.dryRun ? ', dry run' : ''}`]],
-    [
-      'Dimensions',
-      rules.dimensions.flatMap(dimension =>
-        dimensionText(dimension, rulesOf(rules, dimension), rules.included.get(dimension.name)),
-      ),
-    ],
+    ['Dimensions', rules.dimensions.flatMap(dimension => dimensionText(dimension, rules))],
     ['Customer', Object.entries(customerSources(usage)).map(([name, source]) => `${name}: ${sourceText(source)}`)],
     ['Listens', listenText(config.listen)],
     ['Ledger', [ledgerText(config)]],
@@ -36,20 +31,25 @@ function rulesOf({ feeds }: Rules, { name }: Dimension): CompiledRule[] {
   return [...new Set(all.flatMap(({ rules }) => rules))]
 }
 
-function dimensionText(
-  dimension: Dimension,
-  rules: readonly CompiledRule[],
-  included: IncludedRule | null | undefined,
-): string[] {
+function tagsOf({ feeds }: Rules, { name }: Dimension): readonly TagSource[] {
+  const all = [...feeds.values()].flat()
+  return all.find(({ dimension }) => dimension.dimension.name === name)?.dimension.allocations ?? []
+}
+
+function dimensionText(dimension: Dimension, rules: Rules): string[] {
   const { unit } = quantityScale(dimension)
   const above = (what: string, quantity: number | undefined) =>
     quantity === undefined ? '' : `, ${what} above ${quantity.toLocaleString('en-US')}`
   const guards = above('told', dimension.alertQuantity) + above('held', dimension.maxQuantity)
-  const contract = includedText(included)
+  const contract = includedText(rules.included.get(dimension.name))
+  const tags = tagsOf(rules, dimension).map(({ tag, attribute }) =>
+    printable(tag === attribute ? tag : `${tag} (attribute ${attribute})`),
+  )
   return [
     `${printable(dimension.name)}: ${printable(unit)}${guards}`,
-    ...rules.map(rule => indented(ruleText(rule))),
+    ...rulesOf(rules, dimension).map(rule => indented(ruleText(rule))),
     ...(contract === undefined ? [] : [indented(contract)]),
+    ...(tags.length === 0 ? [] : [indented(`bill split by ${tags.join(', ')}`)]),
   ]
 }
 
@@ -121,6 +121,7 @@ export function configJson(config: GatewayConfig): object {
       alertQuantity: dimension.alertQuantity ?? null,
       included: includedText(rules.included.get(dimension.name)) ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
+      allocations: tagsOf(rules, dimension),
     })),
     customer: customerSources(usage),
     listen: {

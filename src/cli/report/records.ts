@@ -1,4 +1,4 @@
-import type { RecordEntry } from '../../ledger/ledger.ts'
+import type { Allocation, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { csv, csvAmount } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
@@ -80,6 +80,7 @@ export function recordsJson(records: readonly RecordEntry[], dimensions: Readonl
     timestamp: iso(record.timestamp),
     region: record.region,
     quantity: record.quantity,
+    allocations: record.allocations?.map(allocationJson) ?? null,
     size: formatAmount(record.size),
     amount: formatAmount(BigInt(record.quantity) * record.size),
     baseUnit: dimensions.get(record.dimension)?.baseUnit ?? null,
@@ -93,6 +94,11 @@ export function recordsJson(records: readonly RecordEntry[], dimensions: Readonl
     meteringRecordId: record.meteringRecordId ?? null,
   }))
 }
+
+/** How much of a record is for which tags; null for what has none. */
+const allocationJson = ([quantity, tags]: Allocation) => ({
+  ...{ quantity, tags: tags === undefined ? null : Object.fromEntries(tags) },
+})
 
 /** Usage records for a spreadsheet. */
 export function recordsCsv(records: readonly RecordEntry[], dimensions: ReadonlyMap<string, Dimension>): string {

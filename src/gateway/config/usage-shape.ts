@@ -9,6 +9,7 @@ import {
 } from '../../usage/options.ts'
 import { PRESETS } from '../../usage/presets.ts'
 import type { Rule } from '../../usage/rule.ts'
+import { MOST_TAGS, TAG_KEY } from '../../usage/tags.ts'
 import { described } from './description.ts'
 import { duration } from './values.ts'
 
@@ -72,6 +73,9 @@ const included = v.strictObject({
   ),
 })
 
+const tagKey = v.pipe(v.string(), v.regex(TAG_KEY))
+const allocationTag = v.union([tagKey, v.strictObject({ tag: tagKey, attribute: v.string() })])
+
 const dimension = v.strictObject({
   unit: described(v.string(), 'What is sold: {token}, h, GBy, …'),
   per: described(
@@ -92,6 +96,11 @@ const dimension = v.strictObject({
     v.optional(v.union([included, v.literal(false)])),
     'What contracts include of it, so that only what is beyond is metered. Left out, what was said last stays; false takes ' +
       'it back.',
+  ),
+  allocations: described(
+    v.optional(v.pipe(v.array(allocationTag), v.minLength(1), v.maxLength(MOST_TAGS))),
+    "What the customer's bill is split by: tags, such as a model or a team, each from the attribute of its name, or as " +
+      '{ tag, attribute }. Never a secret: the customer sees them.',
   ),
 } satisfies Shape<DimensionOptions>)
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account, CustomerAccount } from '../../usage/account.ts'
 import { MAX_AMOUNT } from '../../usage/amount.ts'
 import type { Tally, WaitingUsage } from '../../usage/customer.ts'
+import { taggedAccount } from '../../usage/tagged-account.ts'
 import { MissingBatchesError } from '../errors.ts'
 import { hourOf } from '../hours.ts'
 import type { Ledger, UsageBatch, UsageEntry } from '../ledger.ts'
@@ -84,7 +85,9 @@ export class UsageWriter {
   /** Gives what waits here of an account to a customer: who it is has only now become known. To be said before a flush. */
   reassign(accountKey: string, customer: CustomerAccount): void {
     for (const tally of this.#waiting) {
-      if (tally.waiting?.account.key === accountKey) tally.waiting = { ...tally.waiting, account: customer }
+      const { waiting, tags } = tally
+      if (waiting?.account.key !== accountKey) continue
+      tally.waiting = { ...waiting, account: tags === undefined ? customer : taggedAccount(customer, tags) }
     }
   }
 

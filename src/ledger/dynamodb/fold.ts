@@ -6,6 +6,7 @@ import type { NewEntry } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { DELTA_MEMORY, forgetNext, noteEntry } from '../rules/counters/index.ts'
 import { FARTHEST_AHEAD } from '../rules/decisions.ts'
+import { IncludedDimensions } from '../rules/entitlements.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
@@ -23,6 +24,7 @@ import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
+import { allIncluded } from './entitlements.ts'
 import { isDenied } from './faults.ts'
 import { forgetCounters } from './forgetting.ts'
 import {
@@ -43,6 +45,7 @@ import { deleteLeft } from './left-bodies.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
+import type { ShareUsage } from './shares.ts'
 import { END, type Item, pause } from './table.ts'
 import { fewer } from './transaction.ts'
 import { Twins } from './twins.ts'
@@ -287,10 +290,14 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
   const { usage, points } = await readBodies(database, batches)
   const found = await countPoints(database, view, points)
   const bySeries = Map.groupBy([...usage, ...found.usage], ({ account }) => shardOf(account))
+  const tagged = found.usage.flatMap(({ tags, ...one }) => (tags === undefined ? [] : [{ ...one, tags }]))
+  const shares = Map.groupBy([...usage.shares, ...tagged], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
+  const included = closing === undefined ? new IncludedDimensions([]) : await allIncluded(database)
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
   await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
-    await applyToShard(database, shard, bySeries.get(shard) ?? [], { head, dimensions, closing }, frozen)
+    const brought = { usage: bySeries.get(shard) ?? [], shares: shares.get(shard) ?? [] }
+    await applyToShard(database, shard, brought, { head, dimensions, closing, included }, frozen)
   })
   let { youngest } = head
   for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
@@ -365,23 +372,32 @@ interface Applying {
   readonly head: Head
   readonly dimensions: readonly Dimension[]
   readonly closing: Closing | undefined
+  readonly included: IncludedDimensions
+}
+
+/** What a cut brings a shard. */
+interface Brought {
+  readonly usage: readonly SeriesUsage[]
+  /** What of it is for some tags. */
+  readonly shares: readonly ShareUsage[]
 }
 
 /** Brings a shard its part of a cut, some hours in each transaction. Adds what is frozen here. */
 async function applyToShard(
   database: Database,
   number: number,
-  usage: readonly SeriesUsage[],
-  { head, dimensions, closing }: Applying,
+  { usage, shares }: Brought,
+  { head, dimensions, closing, included }: Applying,
   frozen: FrozenRecord[],
 ): Promise<void> {
   const { table, accounts } = database
   const latest = closing === undefined ? [] : [latestHour(closing.options)]
   const hours = [...Map.groupBy(usage, ({ hour }) => hour)].sort(([a], [b]) => a - b).map(([, ofHour]) => ofHour)
+  const sharesByHour = Map.groupBy(shares, ({ hour }) => hour)
   for (let [failures, idle, most, more] = [0, 0, HOURS_AT_ONCE, true]; more; ) {
     const shard = await Shard.read(table, number, latest)
     if (shard.cut > head.cut) throw new SupersededError()
-    const all = shard.addHours(head.cut, hours, most)
+    const all = shard.addHours(head.cut, hours, sharesByHour, most)
     const late = lateHours(shard, head)
     for (const hour of late.slice(0, Math.max(0, late.length - LATE_HOURS)).slice(0, most)) shard.takeHour(hour)
     // An hour's record has all that was used before it.
@@ -391,7 +407,7 @@ async function applyToShard(
     await shard.readSheets(table, hoursOfRecords(next.hours))
     const used = hoursOfRecords(next.hours.filter(({ idle }) => !idle))
     const twins = await Twins.read(database, shard, accountsToFreeze(shard.series.values(), dimensions), used)
-    const records = closeHours(shard, next.hours, { accounts, dimensions, twins })
+    const records = closeHours(shard, next.hours, { accounts, dimensions, twins, included })
     const writes = shard.writes(series => nameOf(database, series))
     if (writes.length > 0) writes.push(...twins.writes)
     try {

@@ -20,6 +20,11 @@ const JOURNAL = 'journal'
  * audit trail is a chain; by the fourth one, customers' agreements are known.
  */
 const FORMAT = 4
+/**
+ * What only the present version can bill rightly, where it is used: what contracts include, and what usage is for. Until
+ * then replicas of the version before go on.
+ */
+const LATEST = 5
 const WITH_STREAMS = 2
 
 /**
@@ -178,7 +183,7 @@ export async function refuseOther(table: Table): Promise<void> {
   if (item === undefined)
     throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger in the table ${table.name}.`)
   const { format } = headOf(item).head
-  if (format === FORMAT) return
+  if (format >= FORMAT) return
   throw new LedgerError(
     'ERR_LEDGER_READ_ONLY',
     `The ledger has format ${format}, expected ${FORMAT}: it is of an older version of this package, and is brought ` +
@@ -209,11 +214,22 @@ export async function begin(table: Table, items: number): Promise<void> {
       return
     }
     const { head, version } = headOf(item)
-    if (head.format === FORMAT) return
+    if (head.format >= FORMAT) return
     const begunBefore = head.format >= WITH_STREAMS ? head.begunBefore : head.applied ? 0 : head.cut
     const data = { ...NEW, ...head, format: FORMAT, begunBefore }
     if ((await table.write('bring the ledger to this format', [{ put: HEAD, over: version, data }])) !== undefined)
       return
+  }
+}
+
+/** Has replicas of the version before stop, which would bill wrongly what is about to be written. */
+export async function requireFormat(table: Table): Promise<void> {
+  for (let failures = 1; ; failures += 1) {
+    const { head, version } = await readHead(table)
+    if (head.format >= LATEST) return
+    const put = { put: HEAD, over: version, data: { ...head, format: LATEST } }
+    if ((await table.write('bring the ledger to this format', [put])) !== undefined) return
+    await pause(failures)
   }
 }
 
@@ -243,10 +259,10 @@ function headOf(item: Item | undefined): Pick<View, 'head' | 'version'> {
     throw new LedgerError('ERR_LEDGER_CORRUPT', 'The table has no ledger any more: its item "head" is gone.')
   }
   const head = { ...NEW, ...(item.data as Head) }
-  if (head.format > FORMAT) {
+  if (head.format > LATEST) {
     throw new LedgerError(
       'ERR_LEDGER_NEWER',
-      `The ledger has format ${head.format}; this version of the package knows up to ${FORMAT}. ` +
+      `The ledger has format ${head.format}; this version of the package knows up to ${LATEST}. ` +
         'Use the version that wrote it, or a later one.',
     )
   }

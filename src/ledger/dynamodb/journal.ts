@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import type { Account } from '../../usage/account.ts'
+import { untaggedAccount } from '../../usage/tagged-account.ts'
+import type { Tags } from '../../usage/tags.ts'
 import { DAY, SECOND, WRITERS_KEPT } from '../hours.ts'
 import type { Observation, UsageBatch } from '../ledger.ts'
 import { addAmount } from '../rules/accounting.ts'
@@ -6,7 +9,7 @@ import { checkObservations } from '../rules/counters/index.ts'
 import { batchMissing, checkEntry, checkKey, keyReused } from '../rules/validation.ts'
 import { packBatch } from './batch.ts'
 import type { Database } from './database.ts'
-import { type BatchHeader, placeOf, placeOfBatch } from './head.ts'
+import { type BatchHeader, placeOf, placeOfBatch, requireFormat } from './head.ts'
 import type { Item, Key } from './table.ts'
 import { GatheredUsage } from './usage.ts'
 
@@ -35,6 +38,8 @@ export class Journal {
   readonly #last = new Map<string, { readonly sequence: number; readonly at: number } | undefined>()
   /** Where it was said last that a writer has bodies. */
   readonly #noted = new Map<string, string>()
+  /** Whether replicas of the version before were stopped, which do not know tags. */
+  #withTags = false
 
   constructor(database: Database) {
     this.#database = database
@@ -50,9 +55,16 @@ export class Journal {
       throw batchMissing(batch, last + 1)
     }
     if (sequence <= last && !isGivenUp(await this.#compare(batch, header.digest))) return
+    if (hasTags(batch)) await this.#requireTags()
     this.#last.set(writer, undefined)
     await this.#write(batch, header, body)
     this.#remember(writer, sequence)
+  }
+
+  async #requireTags(): Promise<void> {
+    if (this.#withTags) return
+    await requireFormat(this.#database.table)
+    this.#withTags = true
   }
 
   /** Where what is written before the key was given up meanwhile, it is written again, under another name. */
@@ -84,13 +96,17 @@ export class Journal {
       new Set([...entries, ...observations].map(({ dimension }) => dimension)),
     )
     const numbersOf = async (named: readonly Pick<Observation, 'account'>[]) =>
-      await this.#database.accounts.numbersOf(named.map(({ account }) => account))
+      await this.#database.accounts.numbersOf(named.map(({ account }) => untaggedAccount(account)))
     const accounts = await numbersOf(entries)
     const usage = new GatheredUsage()
     const unattributed = new Map<number, bigint>()
     for (const [index, { account, dimension, hour, amount }] of entries.entries()) {
       const number = dimensions.get(dimension) as number
       usage.group(hour, number).amounts.add(accounts[index] as number, amount)
+      const tags = tagsOf(account)
+      if (tags !== undefined) {
+        usage.shares.push({ account: accounts[index] as number, dimension: number, hour, tags, amount })
+      }
       if (account.kind === 'unattributed') addAmount(unattributed, number, amount)
     }
     const observed = await numbersOf(observations)
@@ -98,6 +114,7 @@ export class Journal {
       ...observation,
       account: observed[index] as number,
       dimension: dimensions.get(observation.dimension) as number,
+      tags: tagsOf(observation.account),
     }))
     const { body, digest } = await packBatch(usage, points)
     const chunks = body.length <= SMALL_BODY ? 0 : Math.ceil(body.length / CHUNK)
@@ -172,6 +189,11 @@ export class Journal {
     return key
   }
 }
+
+const tagsOf = (account: Account): Tags | undefined => (account.kind === 'customer' ? account.tags : undefined)
+
+const hasTags = ({ entries, observations = [] }: UsageBatch): boolean =>
+  [entries, observations].some(some => some.some(({ account }) => tagsOf(account) !== undefined))
 
 /** What a key says in the place of a digest whose batch was never acknowledged, see `deleteLeft`. */
 export const GIVEN_UP = ''

@@ -33,7 +33,7 @@ let lastNames: BatchNames | undefined
 
 /**
  * The names of the rows of a batch: entries, and observations behind them. Mostly they are those of the batch before, in
- * its order; to make them again would take longer than all else.
+ * its order: to make them again would take a third of what an append takes.
  */
 export function namesOf(rows: readonly Named[]): BatchNames {
   if (!lastNames?.isOf(rows)) lastNames = new BatchNames(rows)

@@ -119,28 +119,39 @@ function byQuantity([one, tags]: readonly [number, Tags], [other, others]: reado
 }
 
 /**
- * Whole units for amounts that have them together: to each what is whole in it, then one to each with the largest
- * remainder. Where some are below 0, having got too much before, others wait: those with the smallest remainders.
+ * Whole units for amounts that have them together: one after the other to whoever has the most left. So none is ever a
+ * whole unit ahead of its share, and of n none is 1 + 1/2 + … + 1/n units behind it (8.4 units for 2,500, by usage that
+ * is made for it; mostly less than one). Better can only who knows what will be used.
+ *
+ * The proof: while a whole unit of all is left, somebody has more than 0 left, and whoever has the most gets it: more than
+ * -1 is left then. And be r(k) how much the n - k with the least left lack, for each of the other k; r(n) = 0. Where none
+ * of the n - k gets a unit, r(k) does not rise. Where one does, it had no less than any of the k, and has at most one less
+ * afterwards: r(k) ≤ r(k + 1) + 1/(k + 1). The one furthest behind has r(1) left, and less than a unit that is left of all.
  */
 export function apportion(amounts: readonly bigint[], units: number, size: bigint): number[] {
-  const whole = amounts.map(amount => (amount > 0n ? Number(amount / size) : 0))
-  const rests = amounts.map((amount, index) => amount - BigInt(whole[index] as number) * size)
-  const order = [...rests.keys()].sort((a, b) => ((rests[a] as bigint) > (rests[b] as bigint) ? -1 : 1))
-  const missing = units - whole.reduce((sum, one) => sum + one, 0)
-  if (missing >= 0 && missing <= order.length) {
-    for (const index of order.slice(0, missing)) whole[index] = (whole[index] as number) + 1
-    return whole
-  }
-  const some = order.filter(index => (whole[index] as number) > 0)
-  if (missing < 0 && -missing <= some.length) {
-    for (const index of some.slice(missing)) whole[index] = (whole[index] as number) - 1
-    return whole
-  }
-  return proportional(
-    amounts.map(amount => (amount > 0n ? amount : 0n)),
-    units,
-  )
+  const whole = amounts.map(amount => (amount > 0n ? amount / size : 0n))
+  const level = levelOf(whole, BigInt(units))
+  const given = whole.map(one => above(one, level))
+  const left = amounts.map((amount, index) => amount - (given[index] as bigint) * size)
+  const order = [...left.keys()].sort((a, b) => ((left[a] as bigint) > (left[b] as bigint) ? -1 : 1))
+  const missing = units - Number(sumOf(given))
+  for (const index of order.slice(0, missing)) given[index] = (given[index] as bigint) + 1n
+  return given.map(Number)
 }
+
+/** The lowest level, in whole units, above which there are at most so many: more where others had too much before. */
+function levelOf(whole: readonly bigint[], units: bigint): bigint {
+  let [low, high] = [0n, whole.reduce((most, one) => (one > most ? one : most), 0n)]
+  for (let level = low; low < high; level = (low + high) / 2n) {
+    if (sumOf(whole.map(one => above(one, level))) <= units) high = level
+    else low = level + 1n
+  }
+  return low
+}
+
+const above = (amount: bigint, level: bigint): bigint => (amount > level ? amount - level : 0n)
+
+const sumOf = (amounts: readonly bigint[]): bigint => amounts.reduce((sum, amount) => sum + amount, 0n)
 
 /** Whole units in the proportion of weights, by the largest remainder. */
 function proportional(weights: readonly bigint[], units: number): number[] {
