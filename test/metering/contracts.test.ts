@@ -7,7 +7,9 @@ import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
+  type EntitlementClient,
   type EntitlementOptions,
+  type ListedEntitlement,
   SqliteLedger,
 } from '../../src/index.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
@@ -390,4 +392,71 @@ test('one customer keeps no others waiting: of two entitlements the present one 
   const account = customerAccount({ product: 'label', accountId: ACCOUNT, licenseArn: LICENCE })
   const { problems } = newsOf(listed, wanted, rules, { ...licensed, licences: new Map([['l-1', [account]]]) })
   assert.match(problems.join(), /it has no LicenseArn/)
+})
+
+test('a list is understood as AWS writes it, or the dimension waits', () => {
+  const wanted = [{ dimension: 'tokens', entitlement: 'committed' }]
+  const rules = new Map([['tokens', { per: 'term', entitlement: 'committed', size: 1_000_000_000n }]] as const)
+  const code = { name: 'code', licensed: false, beside: false, licences: new Map() }
+  const label = { ...code, name: 'label', licensed: true }
+  const read = (product: typeof code, ...rows: ListedEntitlement[]) => {
+    const listed = rows.map(row => ({
+      Dimension: 'committed',
+      CustomerAWSAccountId: ACCOUNT,
+      Value: { IntegerValue: 2 },
+      ...row,
+    }))
+    const { entitlements, problems } = newsOf(listed, wanted, rules, product)
+    return (
+      problems[0] ?? entitlements.map(({ account, amount, until }) => `${account.key} ${amount} ${until}`).join('; ')
+    )
+  }
+  const until = new Date(FIRST)
+  assert.equal(read(code, { ExpirationDate: until }), `code,${ACCOUNT} 2000000000 ${FIRST}`)
+  assert.equal(read(code, { Value: { DoubleValue: 2.3 } }), `code,${ACCOUNT} 2300000000 undefined`)
+  assert.equal(read(code, { Value: { IntegerValue: 0 } }), `code,${ACCOUNT} 0 undefined`)
+  // By whichever of its names usage comes.
+  assert.match(
+    read(code, { CustomerIdentifier: 'abc' }),
+    /^code,111122223333 2000000000 .*; code,customer=abc 2000000000 /,
+  )
+  assert.equal(read(code, { Dimension: 'seats', Value: { BooleanValue: true } }), '')
+  assert.equal(read(code, {}, {}), `code,${ACCOUNT} 2000000000 undefined`)
+  for (const Value of [
+    {},
+    { IntegerValue: -1 },
+    { IntegerValue: 1.5 },
+    { DoubleValue: Number.NaN },
+    { StringValue: '5' },
+    undefined,
+  ])
+    assert.match(read(code, { Value }), /expected an IntegerValue or DoubleValue of 0 or more, got/)
+  assert.match(read(code, { Value: { IntegerValue: 1, DoubleValue: 1 } }), /got IntegerValue 1, DoubleValue 1/)
+  assert.match(read(code, { ExpirationDate: new Date(Number.NaN) }), /its ExpirationDate is no time/)
+  assert.match(read(code, { CustomerAWSAccountId: undefined }), /it has no customer/)
+  assert.match(read(code, { CustomerAWSAccountId: '12' }), /its customer is none/)
+  assert.equal(read(label, { LicenseArn: LICENCE }), `${ACCOUNT},${LICENCE} 2000000000 undefined`)
+  // It is a customer of the product code.
+  assert.equal(read({ ...label, beside: true }, {}), '')
+})
+
+test('a list without an end, and an answer that never comes, are given up', async test => {
+  const { hour, equation, ...on } = await stage(test, committed(1000))
+  let hangs = false
+  const client: EntitlementClient = {
+    getEntitlements: () => (hangs ? new Promise(() => {}) : Promise.resolve({ Entitlements: [], NextToken: 'again' })),
+  }
+  const exporter = on.exporter({ requestTimeout: 100, entitlements: { client } })
+  const endless = await saidDuring(() => hour(exporter, 0, 600))
+  assert.ok(
+    endless.some(message => /The list of entitlements does not end/.test(message)),
+    endless.join('\n'),
+  )
+  hangs = true
+  const silent = await saidDuring(() => hour(exporter, 1, 0))
+  assert.ok(
+    silent.some(message => /GetEntitlements.*no answer within 100 ms/.test(message)),
+    silent.join('\n'),
+  )
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
 })
