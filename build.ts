@@ -5,13 +5,16 @@ import { build, type Metafile } from 'esbuild'
 
 /**
  * Builds the package into `dist`, or into the folder that is named: a module for each export and command, with what is
- * used of development dependencies in it; what the exports declare; and the licences of what came from others.
+ * used of development dependencies in it; what the exports declare; and what came from others, with its licences.
  */
 
 const ROOT = import.meta.dirname
 const OUT = resolve(process.argv[2] ?? join(ROOT, 'dist'))
 
 interface Manifest {
+  readonly name: string
+  readonly version: string
+  readonly license: string
   readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>
   readonly bin: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
@@ -45,7 +48,9 @@ const { metafile } = await build({
   charset: 'utf8',
   metafile: true,
 })
-writeFileSync(join(OUT, 'THIRD-PARTY-LICENSES.txt'), licences(metafile))
+const bundled = packagesIn(metafile)
+writeFileSync(join(OUT, 'THIRD-PARTY-LICENSES.txt'), licences(bundled))
+writeFileSync(join(OUT, 'bundled.cdx.json'), `${JSON.stringify(billOfMaterials(bundled), undefined, 2)}\n`)
 
 /** Deletes the declarations that these do not lead to. They may only name what their reader has installed. */
 function keepPublic(entries: readonly string[]): void {
@@ -62,19 +67,48 @@ function keepPublic(entries: readonly string[]): void {
   for (const name of globSync('**/*.d.ts', { cwd: OUT })) if (!kept.has(join(OUT, name))) rmSync(join(OUT, name))
 }
 
-/** The licences of the packages that are in the modules, which all ask to be kept with what is made of them. */
-function licences({ outputs }: Metafile): string {
+interface Package {
+  readonly name: string
+  readonly version: string
+  /** By SPDX's name. */
+  readonly licence: string
+  /** The licence, and what else it asks to be kept with it. */
+  readonly text: string
+}
+
+/** The packages of which the modules have something in them, each once. */
+function packagesIn({ outputs }: Metafile): Package[] {
   const sources = Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs))
   const folders = sources.flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [])
   const packages = [...new Set(folders)].sort().map(folder => {
-    const { name, version } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'))
-    const file = readdirSync(join(ROOT, folder)).find(file => /^licen[cs]e/i.test(file))
-    if (file === undefined) throw new Error(`${folder} has no file with its licence`)
-    return { name: `${name} ${version}`, licence: readFileSync(join(ROOT, folder, file), 'utf8').trim() }
+    const { name, version, license } = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'))
+    const files = readdirSync(join(ROOT, folder)).filter(file => /^(licen[cs]e|notice)/i.test(file))
+    if (!files.some(file => /^licen/i.test(file))) throw new Error(`${folder} has no file with its licence`)
+    const text = files.map(file => readFileSync(join(ROOT, folder, file), 'utf8').trim()).join('\n\n')
+    return { name, version, licence: license, text }
   })
+  return [...new Map(packages.map(each => [`${each.name} ${each.version}`, each])).values()]
+}
+
+/** The licences of the packages that are in the modules, which all ask to be kept with what is made of them. */
+function licences(packages: readonly Package[]): string {
   // Many have the same, word for word.
-  const texts = [...Map.groupBy(packages, ({ licence }) => licence)].map(([licence, those]) => {
-    return `${those.map(({ name }) => name).join('\n')}\n\n${licence}\n`
+  const texts = [...Map.groupBy(packages, ({ text }) => text)].map(([text, those]) => {
+    return `${those.map(({ name, version }) => `${name} ${version}`).join('\n')}\n\n${text}\n`
   })
   return `This package contains parts of these:\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`
+}
+
+/** What nobody who installs this package sees in a lock file, as CycloneDX has it: https://cyclonedx.org/docs/1.5/json/ */
+function billOfMaterials(packages: readonly Package[]): object {
+  const component = (name: string, version: string, licence: string) => {
+    const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`
+    return { type: 'library', 'bom-ref': purl, name, version, purl, licenses: [{ license: { id: licence } }] }
+  }
+  const { name, version, license } = manifest
+  return {
+    ...{ bomFormat: 'CycloneDX', specVersion: '1.5', version: 1 },
+    metadata: { component: component(name, version, license) },
+    components: packages.map(({ name, version, licence }) => component(name, version, licence)),
+  }
 }

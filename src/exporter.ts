@@ -27,7 +27,7 @@ import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { MapReport } from './usage/mapping.ts'
 import type { CustomerIdentity } from './usage/options.ts'
-import { untaggedAccount } from './usage/tags.ts'
+import { untaggedAccount } from './usage/tagged-account.ts'
 import { dropUnnamed } from './usage/views.ts'
 
 /** What an export came to; the SDK's `ExportResult`, whose package is not imported: several copies of it are about. */
@@ -96,6 +96,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       ledger: this.#ledger,
       sold: this.#mapper.sold,
       dimensions: this.#mapper.dimensions,
+      included: this.#mapper.included,
       report: event => this.#reporter.cycle(event),
       // What an export could not bring in is tried again even if none follows.
       bringIn: () => this.#bringIn(),
@@ -191,6 +192,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     }
     await this.#metering.checkRegion()
     await this.#bringIn()
+    await this.#metering.registerIncluded()
     const result = await this.#ledger.finalize(account, {
       ...this.#metering.closeOptions,
       endedAt,

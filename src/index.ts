@@ -14,8 +14,9 @@ export type * from './ledger/ledger.ts'
 export { type OpenLedgerOptions, openLedger } from './ledger/open.ts'
 export { type RestoreOptions, SqliteLedger, type SqliteLedgerOptions } from './ledger/sqlite/ledger.ts'
 export type * from './marketplace/client.ts'
+export type * from './marketplace/entitlement-client.ts'
 export type * from './marketplace/registration.ts'
-export type { AWSMarketplaceMetricExporterOptions, MeteringOptions } from './metering/options.ts'
+export type { AWSMarketplaceMetricExporterOptions, EntitlementOptions, MeteringOptions } from './metering/options.ts'
 export type * from './usage/account.ts'
 export type { Dimension } from './usage/dimension.ts'
 export * from './usage/instruments.ts'
@@ -28,10 +29,12 @@ export type {
   CustomerIdentity,
   CustomerResolver,
   DimensionOptions,
+  EntitledOptions,
   LicensedCustomerAttributes,
   LicensedProductOptions,
   ProductCodeCustomerAttributes,
   ProductCodeOptions,
+  QuantityOptions,
   SoldOptions,
   UsageOptions,
 } from './usage/options.ts'

@@ -97,3 +97,43 @@ test('the files and scripts that it names are there', () => {
   for (const [, script] of MAP.matchAll(/npm run ([\w:-]+)/g))
     assert.ok(script !== undefined && script in scripts, script)
 })
+
+/** Codes of Node's that are looked for in errors of its own. */
+const OF_NODE = ['BUFFER_TOO_LARGE', 'HTTP2_', 'HTTP_REQUEST_TIMEOUT', 'INVALID_STATE', 'OUT_OF_RANGE', 'SQLITE_ERROR']
+
+test('every error is in the list of src/README.md with its code, and the list has no other', () => {
+  const list = readFileSync(join(ROOT, 'src/README.md'), 'utf8')
+  const rows = [...list.matchAll(/^\| (`[A-Z].*?) \|(.*?)\| .+? \| .+? \|$/gm)].map(
+    ([, codes = '', classes = '']) => [quoted(codes), quoted(classes)] as const,
+  )
+  const codesOf = (name: string) => rows.flatMap(([codes, classes]) => (classes.includes(name) ? codes : []))
+  const sources = files.map(file => readFileSync(join(ROOT, 'src', file), 'utf8'))
+
+  // By what extends the base, or what does.
+  const declared = sources.flatMap(text => [
+    ...text.matchAll(/^export (?:abstract )?class (\w+) extends (\w+) \{\n([\s\S]*?)^\}/gm),
+  ])
+  const bases = new Set(['MarketplaceMeteringError'])
+  const errors = new Map<string, string>()
+  for (let known = 0; known < bases.size; ) {
+    known = bases.size
+    for (const [, name = '', base = '', body = ''] of declared) {
+      if (!bases.has(base)) continue
+      bases.add(name)
+      errors.set(name, body)
+    }
+  }
+  assert.ok(errors.size > 25)
+  assert.deepEqual([...new Set(rows.flatMap(([, classes]) => classes))].sort(), [...errors.keys()].sort())
+  for (const [name, body] of errors) {
+    for (const [, code = ''] of body.matchAll(/readonly code = '(\w+)'|super\('(\w+)'/g)) {
+      if (code !== '') assert.ok(codesOf(name).includes(code), `${name} has ${code}`)
+    }
+  }
+
+  const used = sources.flatMap(text => [...text.matchAll(/'(ERR_\w+)'/g)].map(([, code]) => code as string))
+  const own = new Set(used.filter(code => !OF_NODE.includes(code.slice('ERR_'.length))))
+  const listed = rows.flatMap(([codes]) => codes)
+  assert.deepEqual(listed, [...new Set(listed)], 'each once')
+  assert.deepEqual(listed.filter(code => code.startsWith('ERR_')).sort(), [...own].sort())
+})

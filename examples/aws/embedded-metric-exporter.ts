@@ -11,8 +11,9 @@ export const NAMESPACE = 'MarketplaceMetering'
  * Prints metrics as CloudWatch's embedded metric format: a line of JSON in the log, of which CloudWatch Logs makes
  * metrics by itself, without an agent, a sidecar or a permission.
  *
- * A metric's points are added up to one number, so that an alarm needs to know no attributes; the points stand in the
- * same line for who looks closer. Points with an `error.type` are added up apart, under the name with `.failed`.
+ * A metric's points are added up to one number, so that an alarm needs to know no attributes; of times the longest counts.
+ * The points stand in the same line for who looks closer. Points with an `error.type` are added up apart, under the name
+ * with `.failed`.
  */
 export class EmbeddedMetricExporter implements PushMetricExporter {
   readonly #dimensions: Readonly<Record<string, string>>
@@ -36,7 +37,8 @@ export class EmbeddedMetricExporter implements PushMetricExporter {
       if (dataPointType !== DataPointType.SUM && dataPointType !== DataPointType.GAUGE) continue
       for (const { attributes, value } of dataPoints) {
         const metric = 'error.type' in attributes ? `${descriptor.name}.failed` : descriptor.name
-        totals[metric] = (totals[metric] ?? 0) + value
+        const before = totals[metric] ?? 0
+        totals[metric] = isTime(descriptor.unit) ? Math.max(before, value) : before + value
         units.set(metric, unitOf(descriptor.unit))
         if (value !== 0) details.push({ metric, value, attributes })
       }
@@ -57,6 +59,8 @@ export class EmbeddedMetricExporter implements PushMetricExporter {
 
   async shutdown(): Promise<void> {}
 }
+
+const isTime = (unit: string) => unit === 's' || unit === 'h'
 
 function unitOf(unit: string): string {
   if (unit === 's') return 'Seconds'

@@ -1,5 +1,5 @@
 import { LedgerError } from '../ledger/errors.ts'
-import type { Ledger, StatementLine } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { handleOf, licenceLabel } from '../text/account.ts'
 import { type Account, type CustomerAccount, customerAccount } from '../usage/account.ts'
 import { isWellFormed } from '../usage/customer.ts'
@@ -7,7 +7,7 @@ import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
 import { CommandLineError } from './errors.ts'
 
 /** The account that a person means by its key, id, customer identifier, licence or handle. */
-export function findAccount(lines: readonly StatementLine[], text: string): Account {
+export function findAccount(lines: readonly { readonly account: Account }[], text: string): Account {
   const found = new Map<string, Account>()
   for (const { account } of lines) if (namesOf(account).includes(text)) found.set(account.key, account)
   const [account, ...others] = found.values()

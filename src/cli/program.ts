@@ -11,10 +11,12 @@ import { decideCommand } from './decide.ts'
 import { declareRestoredCommand } from './declare-restored.ts'
 import { doctorCommand } from './doctor.ts'
 import { endpointCommand } from './endpoint.ts'
+import { entitlementsCommand } from './entitlements.ts'
 import { eventsCommand } from './events.ts'
 import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { importAgreementsCommand } from './import-agreements.ts'
+import { includeCommand } from './include.ts'
 import { print, printError } from './output.ts'
 import { pruneCommand } from './prune.ts'
 import { reconcileCommand } from './reconcile.ts'
@@ -42,6 +44,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       recordsCommand,
       heldCommand,
       agreementsCommand,
+      entitlementsCommand,
       auditCommand,
       sendersCommand,
       verifyCommand,
@@ -58,6 +61,7 @@ const GROUPS: [string, (() => Command)[]][] = [
       writeOffCommand,
       undoCommand,
       finalizeCommand,
+      includeCommand,
       adjustCommand,
       importAgreementsCommand,
       endpointCommand,

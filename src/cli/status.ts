@@ -10,6 +10,7 @@ import { Endpoints } from '../metering/endpoints.ts'
 import { lossFinding } from '../metering/loss.ts'
 import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
+import { unknownContracts } from '../metering/unknown-contracts.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
 import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
@@ -38,7 +39,8 @@ With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 1 for what a person has to look at (a
 ledger that has lost what it had acknowledged, so that nothing is sent, held, in
 doubt, without a customer, usage that AWS does not take though there is an
-agreement, more than AWS takes in an hour, counters that were not simply
+agreement, contracts of which AWS does not say what they include, more than AWS
+takes in an hour, counters that were not simply
 counted, a process that would send elsewhere than the ledger's records go, what
 a reconciliation with AWS has found), and 2 where usage is pending for long, no
 hour was closed for long, or the ledger cannot be read.`,
@@ -75,10 +77,23 @@ async function read(options: Options): Promise<LedgerOverview> {
     ).length
     const file = { name: ledgerName(address), size: fileSize(address) }
     const reconciled = await reconciledRegions(ledger)
+    const unknown = await unknownContracts(ledger, now)
     const losses = loss === undefined ? [] : [lossFinding(loss, status)]
     const alerts = { losses, alarms, ...(quantityAlert && { quantityAlert }) }
     const sent = { endpoints: endpoints.all(), refusedEndpoints: endpoints.refused(now) }
-    return { ...file, now, status, ...alerts, dimensions, answers, ...sent, overflows: behind, refused, reconciled }
+    return {
+      ...file,
+      now,
+      status,
+      ...alerts,
+      dimensions,
+      answers,
+      ...sent,
+      overflows: behind,
+      unknown,
+      refused,
+      reconciled,
+    }
   })
 }
 

@@ -6,6 +6,7 @@ import { check, show } from '../check.ts'
 import { ConfigurationError } from '../errors.ts'
 import { expectedOfLedger, ledgerFile, ledgerName } from '../ledger/open.ts'
 import { environmentRegion, REGION_EXPECTED } from '../marketplace/region.ts'
+import { checkEntitlements } from '../metering/options.ts'
 import { UsageMapper } from '../usage/mapper.ts'
 import type { DimensionOptions, UsageOptions } from '../usage/options.ts'
 import type { Rule } from '../usage/rule.ts'
@@ -21,6 +22,7 @@ import type { TokenSender } from './otlp/senders.ts'
 /** What a gateway's configuration file says, checked, with what holds where it says nothing. Times in milliseconds. */
 export interface GatewayConfig extends Required<Pick<Settings, 'listen' | 'metering' | 'telemetry' | 'statusPage'>> {
   readonly events?: EventOptions
+  readonly entitlements?: NonNullable<Settings['entitlements']>
   readonly reconcile?: NonNullable<Settings['reconcile']>
   readonly usage: UsageOptions
   readonly region: string
@@ -155,6 +157,7 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
   const usage = usageOf(written, report)
   const mapper = attempt(() => new UsageMapper(usage, { gauges: true }), report)
   if (mapper !== undefined) checkDimensions(settings?.listen.tokens, mapper, report)
+  attempt(() => checkEntitlements(usage, settings?.entitlements), report)
   if (!given && !('region' in written)) report(`region: expected ${REGION_EXPECTED}, got neither`)
   if (!env.MARKETPLACE_LEDGER && !('ledger' in written)) {
     report(`ledger: expected ${LEDGER}, here or in MARKETPLACE_LEDGER, got neither`)
@@ -164,7 +167,7 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
     report(`ledger: expected ${expected} in MARKETPLACE_LEDGER, got ${ledgerName(env.MARKETPLACE_LEDGER as string)}`)
   }
   if (settings?.region === undefined) return undefined
-  const { region, listen, metering, telemetry, statusPage, reconcile } = settings
+  const { region, listen, metering, telemetry, statusPage, entitlements, reconcile } = settings
   const events = eventsOf(settings.events, usage, report)
   // That of the environment is relative to the working directory, as for other commands.
   const ledger = settings.ledger === undefined ? env.MARKETPLACE_LEDGER : inFolder(folder, settings.ledger)
@@ -178,6 +181,7 @@ function configOf(value: unknown, folder: string, env: NodeJS.ProcessEnv, report
     telemetry,
     statusPage,
     ...(events && { events }),
+    ...(entitlements && { entitlements }),
     ...(reconcile && { reconcile }),
   }
 }

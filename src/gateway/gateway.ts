@@ -206,6 +206,7 @@ class Pipeline {
       ledger,
       sold: this.#mapper.sold,
       dimensions: this.#mapper.dimensions,
+      included: this.#mapper.included,
       report: event => {
         this.reporter.cycle(event)
         this.#activity.cycle(event)
@@ -258,6 +259,7 @@ class Pipeline {
     for (const product of this.#mapper.products) {
       await this.#ledger.register(this.#mapper.dimensions, { product, now, metrics: this.#mapper.sources })
     }
+    await this.#metering.registerIncluded()
     await this.#report()
   }
 
@@ -287,9 +289,10 @@ class Pipeline {
     this.#reconciling?.start()
   }
 
+  /** For who asks, and as a metric for who watches. */
   readiness({ minFreeBytes = MIN_FREE_BYTES }: GatewayOptions): Readiness {
     const { folder } = this.#ledger
-    return new Readiness(
+    const readiness = new Readiness(
       [
         ledgerCheck(this.#ledger),
         ...(folder === undefined ? [] : [diskCheck(folder, minFreeBytes)]),
@@ -297,6 +300,14 @@ class Pipeline {
       ],
       { now: this.#metering.now },
     )
+    const description = '1 where a check of /readyz fails, by check.'
+    this.#meterProvider
+      .getMeter('opentelemetry-exporter-aws-marketplace')
+      .createObservableGauge('marketplace.gateway.check.failed', { description })
+      .addCallback(async result => {
+        for (const { name, state } of await readiness.results()) result.observe(state === 'ok' ? 0 : 1, { check: name })
+      })
+    return readiness
   }
 
   operations(

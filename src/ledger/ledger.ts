@@ -61,12 +61,13 @@ export interface Ledger {
   agreements(query?: AgreementsQuery): Promise<Agreement[]>
 
   /**
-   * Says which of a product's dimensions contracts include quantities of. It holds, for whoever closes hours, until it is
-   * said anew: a dimension that is left out has none any more.
+   * Says of which of a product's dimensions contracts include quantities, and of which none: null. It holds, for whoever
+   * closes hours, until it is said anew. A dimension that is left out stays as it is: who says nothing of it, an older
+   * process perhaps, would have metered what customers have paid for.
    *
    * @param product a product code, or the label of what has licences
    */
-  registerIncluded(product: string, included: Readonly<Record<string, Included>>, by: AuditNote): Promise<void>
+  registerIncluded(product: string, included: Readonly<Record<string, Included | null>>, by: AuditNote): Promise<void>
   /** What is registered so, of all products, in the order of their names. */
   included(): Promise<IncludedDimension[]>
   /**

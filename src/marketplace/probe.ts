@@ -4,6 +4,7 @@ import type { BatchMeterUsageRequest, BatchMeterUsageResult, MeteringClient } fr
 import { type Credentials, environmentCredentials, hideSecrets } from './credentials.ts'
 import { withDeadline } from './deadline.ts'
 import { environmentEndpoint, lookUpEndpoint } from './endpoint.ts'
+import { loadEntitlementClient } from './entitlement-client.ts'
 
 /** Looking at AWS Marketplace as an exporter or gateway would see it from here. */
 export interface MarketplaceProbe {
@@ -51,6 +52,39 @@ export async function openProbe(region: string, timeout: number): Promise<Market
   }
 }
 
+/**
+ * Asks for one entitlement of a product, which changes nothing.
+ *
+ * @param region where usage is metered
+ * @param timeout in milliseconds
+ * @throws ConfigurationError where the AWS SDK's client cannot be imported
+ */
+export async function probeEntitlements(
+  region: string,
+  ProductCode: string,
+  timeout: number,
+): Promise<Omit<Reply, 'result'>> {
+  const client = await loadEntitlementClient(region, timeout)
+  let secrets: readonly (string | undefined)[] = []
+  try {
+    await withDeadline(timeout, async abortSignal => {
+      const { secretAccessKey, sessionToken } = await client.config.credentials()
+      secrets = [secretAccessKey, sessionToken]
+      await client.getEntitlements({ ProductCode, MaxResults: 1 }, { abortSignal })
+    })
+    return { clockSkew: undefined }
+  } catch (error) {
+    return { error, message: messageOf(error, secrets), clockSkew: undefined }
+  } finally {
+    client.destroy()
+  }
+}
+
+function messageOf(error: unknown, secrets: readonly (string | undefined)[]): string {
+  const { name, message } = error as Error
+  return `${name}: ${hideSecrets(message, secrets)}`.slice(0, 500)
+}
+
 interface Sender {
   readonly client: MeteringClient
   readonly clockSkew: () => number | undefined
@@ -94,9 +128,8 @@ function probeOf({ client, clockSkew, credentials, sourceOf }: Sender, timeout: 
         const result = await withDeadline(timeout, abortSignal => client.batchMeterUsage(request, { abortSignal }))
         return { result, clockSkew: clockSkew() }
       } catch (error) {
-        const { name, message } = error as Error
         const skew = (error as { clockSkew?: number }).clockSkew ?? clockSkew()
-        return { error, message: `${name}: ${hideSecrets(message, secrets)}`.slice(0, 500), clockSkew: skew }
+        return { error, message: messageOf(error, secrets), clockSkew: skew }
       }
     },
   }

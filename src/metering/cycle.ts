@@ -24,6 +24,7 @@ import { withDeadline } from '../marketplace/deadline.ts'
 import { type Dimension, MAX_QUANTITY } from '../usage/dimension.ts'
 import { bytesOf, outcomeOf, REQUEST_BYTES, readAnswers, requestFor } from './answers.ts'
 import { backoff } from './backoff.ts'
+import type { ContractEvent, Contracts } from './contracts.ts'
 import { EndpointGuard } from './endpoints.ts'
 import { describe, type Fault, type FaultOfRequest, faultOf, requestIdOf } from './faults.ts'
 import { lossFinding } from './loss.ts'
@@ -58,6 +59,8 @@ export interface MeteringCycleOptions {
   readonly concurrency: number
   /** How long settled records are kept, in milliseconds. */
   readonly retention: number
+  /** What contracts include. */
+  readonly contracts?: Contracts
   readonly report: (event: CycleEvent) => void
   /** 0 to 1; for jitter. */
   readonly random?: () => number
@@ -96,6 +99,7 @@ export type CycleEvent =
   | { readonly type: 'finding'; readonly finding: Finding }
   /** Whether the ledger is known to lack commits, so that nothing is frozen or sent: told in each pass. */
   | { readonly type: 'loss'; readonly finding: Finding | undefined }
+  | ContractEvent
   /** Of one customer. */
   | ({ readonly type: 'overflow' } & Overflow)
   /** A record is above its dimension's `alertQuantity`. */
@@ -216,12 +220,14 @@ export class MeteringCycle {
   }
 
   async #pass(signal: AbortSignal | undefined): Promise<void> {
-    const { ledger, now, report, dryRun, region } = this.#options
+    const { ledger, now, report, dryRun, region, contracts } = this.#options
     await this.#writeAnswers([])
     if (await this.#isLost()) return
     // Who may not send does not freeze: it would be on terms of its own, for a region of its own.
     if (!dryRun && !this.#maySend.get(region) && !(await this.#look(region, false))) return
+    await contracts?.beforeClosing(signal)
     const closed = await ledger.closeHours(this.closeOptions)
+    await contracts?.afterClosing()
     if (closed.records > 0) report({ type: 'frozen', records: closed.records })
     if (closed.held.length > 0) report({ type: 'held', records: closed.held })
     const expired = await ledger.expire(now())

@@ -190,3 +190,12 @@ export function endpointFinding(region: string, own: string, { endpoint, at, who
     advice: `Give it the ledger, or the endpoint, that is meant. Where all are to go to ${endpointText(own)} from now on: marketplace-meter endpoint ${printable(own)} --why "…"`,
   }
 }
+
+/**
+ * Has the AWS SDK's clients send there instead of to AWS's own endpoint, by the environment. What stands in for AWS is
+ * asked for entitlements, too.
+ */
+export function sendTo(endpoint: string, env: NodeJS.ProcessEnv): void {
+  env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpoint
+  if (endpointName(endpoint) !== AWS) env.AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE ||= endpoint
+}

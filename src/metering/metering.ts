@@ -5,7 +5,9 @@ import { HOUR, hourOf, SECOND } from '../ledger/hours.ts'
 import type { CloseOptions } from '../ledger/ledger.ts'
 import { awsClient } from '../marketplace/aws-client.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
+import { awsEntitlementClient } from '../marketplace/entitlement-client.ts'
 import { lookUpRegion, wrongRegion } from '../marketplace/region.ts'
+import { type ContractOptions, Contracts } from './contracts.ts'
 import { MeteringCycle, type MeteringCycleOptions } from './cycle.ts'
 import { Pacer } from './pacer.ts'
 import { warningsAtStart } from './preflight/surroundings.ts'
@@ -17,7 +19,9 @@ const SHORTEST_WAIT = 10
 /** So that answers which take a second, as from another continent, leave none of that unused. */
 const REQUESTS_AT_ONCE = REQUESTS_PER_SECOND
 
-export interface MeteringOptions extends Omit<MeteringCycleOptions, 'clientFor' | 'pacer' | 'concurrency'> {
+export interface MeteringOptions
+  extends Omit<MeteringCycleOptions, 'clientFor' | 'pacer' | 'concurrency' | 'contracts'>,
+    ContractOptions {
   /** For `region`. By default the AWS SDK's, for whatever region a record is of. */
   readonly client: MeteringClient | undefined
   /** The longest time between two passes, in milliseconds. */
@@ -36,6 +40,7 @@ export interface MeteringOptions extends Omit<MeteringCycleOptions, 'clientFor' 
 export class Metering {
   readonly #options: MeteringOptions
   readonly #clock: LedgerClock
+  readonly #contracts: Contracts
   readonly #cycle: MeteringCycle
   #regionKnown = false
   #lookedAround = false
@@ -50,9 +55,13 @@ export class Metering {
     this.#options = options
     this.#clock = new LedgerClock(ledger.clock, now)
     const clock = this.#clock
+    const { region, requestTimeout, entitlements } = options
+    const client = entitlements.client ?? awsEntitlementClient(region, requestTimeout)
+    this.#contracts = new Contracts({ ...options, client, now: clock.now })
     this.#cycle = new MeteringCycle({
       ...options,
       now: clock.now,
+      contracts: this.#contracts,
       clientFor: clientsOf(options),
       pacer: new Pacer(REQUESTS_PER_SECOND, undefined, async (region, turns, spacing) => {
         const first = await ledger.clock.takeTurns(region, turns, spacing, clock.now())
@@ -114,6 +123,12 @@ export class Metering {
   end(): void {
     this.#ended = true
     clearTimeout(this.#timer)
+    this.#contracts.end()
+  }
+
+  /** Says in the ledger what contracts include, before anything is frozen; each pass does by itself. */
+  registerIncluded(): Promise<void> {
+    return this.#contracts.register()
   }
 
   async #pass(signal: AbortSignal): Promise<void> {

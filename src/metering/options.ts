@@ -2,11 +2,12 @@ import type { MeterProvider } from '@opentelemetry/api'
 import * as v from 'valibot'
 import { check, configurationError, strictObject, together } from '../check.ts'
 import { DAY, HOUR, MINUTE } from '../ledger/hours.ts'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { Included, Ledger } from '../ledger/ledger.ts'
 import type { MeteringClient } from '../marketplace/client.ts'
+import type { EntitlementClient } from '../marketplace/entitlement-client.ts'
 import { regionOf, regionOption, wrongRegion } from '../marketplace/region.ts'
 import { notice } from '../notice.ts'
-import { parseUsageOptions, USAGE_OPTIONS, type UsageOptions } from '../usage/options.ts'
+import { PRODUCT, parseUsageOptions, USAGE_OPTIONS, type UsageOptions } from '../usage/options.ts'
 
 /** What is measured and sold, who the customer is, and how it is metered. */
 export type AWSMarketplaceMetricExporterOptions = UsageOptions & MeteringOptions
@@ -59,6 +60,8 @@ export interface MeteringOptions {
    * agreement comes: it stays in the balance, and goes out in one record when the customer is back.
    */
   onNotSubscribed?: 'hold' | 'roll-forward'
+  /** How AWS is asked what contracts include, of dimensions with `included.entitlement`. */
+  entitlements?: EntitlementOptions
   /** Freeze hours and report what would be sent, but send nothing. */
   dryRun?: boolean
   /** How long settled records are kept for audit, in days. For ever by default. */
@@ -69,6 +72,27 @@ export interface MeteringOptions {
   flushTimeout?: number
   /** The longest time between two looks at the clock when nothing is exported, in milliseconds. A minute by default. */
   wakeInterval?: number
+}
+
+/** How AWS is asked what contracts include: `GetEntitlements`. */
+export interface EntitlementOptions {
+  /**
+   * What asks. By default the AWS SDK's `MarketplaceEntitlementService` for us-east-1, or cn-northwest-1 in China: the
+   * package `@aws-sdk/client-marketplace-entitlement-service`.
+   */
+  client?: EntitlementClient
+  /** AWS's code of the product whose customers have licences, where it is not the option `productCode`. */
+  productCode?: string
+  /** What becomes of usage while it is not known what its contract included in its hour. */
+  unknown?: {
+    /** How long it waits, in milliseconds: from an hour to 30 days, 6 hours by default. */
+    after?: number
+    /**
+     * And then: `hold` it for a person (the default), or `meter` it by what was known last. What is metered stays
+     * billed, also where the contract had included it.
+     */
+    outcome?: 'hold' | 'meter'
+  }
 }
 
 export interface ParsedOptions {
@@ -85,11 +109,18 @@ export interface ParsedOptions {
   readonly zeroQuantityRecords: boolean
   readonly onConflict: 'hold' | 'roll-forward'
   readonly onNotSubscribed: 'hold' | 'roll-forward'
+  readonly entitlements: ParsedEntitlements
   readonly dryRun: boolean
   readonly retention: number
   readonly requestTimeout: number
   readonly flushTimeout: number
   readonly wakeInterval: number
+}
+
+export interface ParsedEntitlements {
+  readonly client?: EntitlementClient | undefined
+  readonly productCode?: string | undefined
+  readonly unknown: Included['unknown']
 }
 
 const milliseconds = (least: number, most: number) =>
@@ -145,6 +176,23 @@ export const DEADLINE_MARGIN = 5 * MINUTE
 
 const holdOrRollForward = v.optional(v.picklist(['hold', 'roll-forward'], "'hold' or 'roll-forward'"), 'hold')
 
+const entitlements = strictObject({
+  client: v.optional(
+    withMethods<EntitlementClient>(
+      "a client with getEntitlements(request), such as the AWS SDK's MarketplaceEntitlementService",
+      'getEntitlements',
+    ),
+  ),
+  productCode: v.optional(v.pipe(v.string(), v.regex(PRODUCT, '1 to 255 of the characters -a-zA-Z0-9/=:_.@'))),
+  unknown: v.optional(
+    strictObject({
+      after: v.optional(milliseconds(HOUR, 30 * DAY), 6 * HOUR),
+      outcome: v.optional(v.picklist(['hold', 'meter'], "'hold' or 'meter'"), 'hold'),
+    }),
+    {},
+  ),
+})
+
 const entries = {
   region: regionOption,
   client: v.optional(withMethods<MeteringClient>(CLIENT, 'batchMeterUsage')),
@@ -167,6 +215,7 @@ const entries = {
   zeroQuantityRecords: v.optional(v.boolean(), false),
   onConflict: holdOrRollForward,
   onNotSubscribed: holdOrRollForward,
+  entitlements: v.optional(entitlements, {}),
   dryRun: v.optional(v.boolean(), false),
   // Shorter than two days, records could go whose answer may still come.
   retentionDays: v.optional(
@@ -199,6 +248,7 @@ export function parseOptions(
   )
   const { retentionDays, client, meterProvider, ...rest } = pick(own, MINE) as typeof own
   // One that has to look it up is asked before the first pass.
+  checkEntitlements(usage as UsageOptions, own.entitlements)
   const wrong = client && wrongRegion(own.region, regionOf(client))
   if (wrong) throw configurationError([wrong])
   return {
@@ -209,6 +259,25 @@ export function parseOptions(
     meterProvider,
     retention: retentionDays === undefined ? Number.POSITIVE_INFINITY : retentionDays * DAY,
   }
+}
+
+/**
+ * AWS is asked by a product code, also of customers with licences.
+ *
+ * @throws ConfigurationError where there is none to ask by
+ */
+export function checkEntitlements(
+  { productCode, dimensions }: Pick<UsageOptions, 'productCode' | 'dimensions'>,
+  entitlements: { readonly productCode?: string | undefined } | undefined,
+): void {
+  const entitled = Object.entries(Object(dimensions) as NonNullable<UsageOptions['dimensions']>).find(
+    ([, one]) => one?.included && one.included.entitlement !== undefined,
+  )
+  if (entitled === undefined || productCode !== undefined || entitlements?.productCode !== undefined) return
+  throw configurationError([
+    `entitlements.productCode: expected AWS's code of the product, which GetEntitlements is asked by for ` +
+      `dimensions.${entitled[0]}.included, got none (the listing in the AWS Marketplace Management Portal has it)`,
+  ])
 }
 
 /** Those of an object's members that have these names. */

@@ -1,13 +1,14 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { DAY, HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
-import type { HeldReason, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import type { HeldReason, IncludedDimension, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../text/overflow.ts'
 import { printable } from '../text/printable.ts'
-import { iso } from '../text/time.ts'
+import { distance, iso, shortTime } from '../text/time.ts'
 import { explainUnattributed, type MapReport } from '../usage/mapping.ts'
+import type { EntitlementsRead, UsedLevel } from './contracts.ts'
 import { ALARM_VERDICTS, type AlarmVerdict, COUNTER_ALARMS } from './counter-alarms.ts'
 import type { CycleEvent } from './cycle.ts'
 import { TROUBLES } from './faults.ts'
@@ -78,6 +79,11 @@ export class Reporter {
   readonly #elsewhere = new Map<string, boolean>()
   /** Whether the ledger is known to lack commits. */
   #lost = false
+  /** What contracts include, as the ledger has it. */
+  #included: readonly IncludedDimension[] = []
+  #used: readonly UsedLevel[] = []
+  /** Product codes whose entitlements AWS does not tell. */
+  readonly #unread = new Set<string>()
   /** How many points there were of each alarm when it was said, or when this process began. */
   #alarmed: ReadonlyMap<AlarmVerdict, number> | undefined
   readonly #observed = new Map<Gauge, Map<string, { attributes: Attributes; value: number }>>()
@@ -122,6 +128,8 @@ export class Reporter {
       reconciled: this.#reconciled,
       elsewhere: this.#elsewhere,
       lost: this.#lost,
+      included: this.#included,
+      used: this.#used,
       now: this.#now(),
     })) {
       observed.set(JSON.stringify(attributes), { attributes, value })
@@ -392,6 +400,25 @@ export class Reporter {
         if (!this.#lost) this.#saidAt.delete('loss')
         return
       }
+      case 'included':
+        this.#included = event.dimensions
+        return
+      case 'used':
+        this.#used = event.levels
+        for (const level of event.levels) this.#tellUsed(level)
+        return
+      case 'other-terms': {
+        const { product, dimension, said } = event
+        this.#say(
+          'warn',
+          `other terms ${product} ${dimension}`,
+          `${dimension} of ${product}: ${OTHER_TERMS[`${said}`]}`,
+        )
+        return
+      }
+      case 'entitlements':
+        this.#entitlements(event)
+        return
       case 'above-alert': {
         const { record, alertQuantity } = event
         const { id, dimension, quantity } = record
@@ -413,6 +440,47 @@ export class Reporter {
             `Dry run: record ${id} would send ${quantity} of ${dimension} at ${new Date(timestamp).toISOString()}.`,
           )
         }
+    }
+  }
+
+  /** What came of asking AWS. */
+  #entitlements({ productCode, fault, waiting }: EntitlementsRead): void {
+    const about = `entitlements ${productCode}`
+    if (fault === undefined) {
+      if (this.#unread.delete(productCode))
+        this.#tell(
+          'warn',
+          `${about} over`,
+          `What contracts of ${productCode} include is known again: AWS has answered.`,
+        )
+      this.#saidAt.delete(about)
+      return
+    }
+    this.#unread.add(productCode)
+    const now = this.#now()
+    const each = waiting.map(({ dimension, amount, until, outcome }) => {
+      const becomes = outcome === 'hold' ? 'held (entitlement-unknown)' : 'metered by what was known last'
+      const when = until > now ? `Where that lasts until ${shortTime(until)} (${distance(until, now)}), it is` : 'It is'
+      return `There is ${amount} of ${dimension} in the balance. ${when} ${becomes}.`
+    })
+    this.#say(
+      'error',
+      about,
+      `What contracts of ${productCode} include is not known up to the last hour, since AWS's GetEntitlements gave no answer ` +
+        `that could be used. ${sentence(fault)}. ${each.join(' ')} "marketplace-meter doctor" looks why; it is asked again.`,
+    )
+  }
+
+  /** Once for each customer and term, in this process. */
+  #tellUsed({ dimension, newlyLow, newlyUsedUp }: UsedLevel): void {
+    const customers = (count: number) => (count === 1 ? '1 customer has' : `${count} customers have`)
+    if (newlyUsedUp > 0) {
+      const message = `${customers(newlyUsedUp)} used up what the contract includes of ${dimension}: what is beyond it is metered.`
+      this.#tell('warn', `used up ${dimension}`, `${message} ${WHICH_CUSTOMERS}`)
+    }
+    if (newlyLow > 0) {
+      const message = `${customers(newlyLow)} used four fifths of what the contract includes of ${dimension}.`
+      this.#tell('warn', `used ${dimension}`, `${message} ${WHICH_CUSTOMERS}`)
     }
   }
 
@@ -547,6 +615,10 @@ function instruments(meterProvider: MeterProvider) {
         unit: 's',
         description: 'How long ago the hour of the oldest record without a final answer began. AWS takes it for a day.',
       }),
+      lastClosed: meter.createObservableGauge('marketplace.metering.last_closed.age', {
+        unit: 's',
+        description: 'How long ago the last hour ended that is closed: since the start where none is.',
+      }),
       unattributed: meter.createObservableGauge('marketplace.usage.unattributed', {
         description: "Usage without a customer by dimension, in the dimension's base unit: seconds, bytes or counts.",
       }),
@@ -567,6 +639,16 @@ function instruments(meterProvider: MeterProvider) {
       lost: meter.createObservableGauge('marketplace.ledger.lost', {
         description:
           '1 while the ledger lacks what it had acknowledged, so that nothing is frozen or sent until it is declared restored.',
+      }),
+      entitlementsAge: meter.createObservableGauge('marketplace.entitlements.age', {
+        unit: 's',
+        description:
+          'How long ago it was asked last with success what contracts include, by product and dimension. Usage waits for it.',
+      }),
+      entitled: meter.createObservableGauge('marketplace.entitlements.customers', {
+        unit: '{customer}',
+        description:
+          'Customers that have a fifth or less left of what their contracts include (low), or nothing (used-up), by dimension.',
       }),
       waiting: meter.createObservableGauge('marketplace.usage.waiting', {
         description:
@@ -622,6 +704,17 @@ const WAITS_FOR_AGREEMENT =
   'sent again until AWS takes it, for a day: a licence may come late, or an account be suspended for a while. What AWS does ' +
   'not take in that time is held. "marketplace-meter agreements" shows since when.'
 
+const OTHER_TERMS = {
+  true:
+    'the ledger has other terms of what contracts include of it than the options of this process. Another process said so ' +
+    'later, and that holds for all. Give all of them the same options, and start this one again.',
+  false:
+    'contracts include some of it, as the options of another process have said, and what they include is not metered. The ' +
+    'options of this process say nothing of it: say the same there, or included: false where that is over.',
+}
+
+const WHICH_CUSTOMERS = '"marketplace-meter entitlements" says who, and up to when.'
+
 /** What was told two hours ago is over: it is told in each hour. */
 const isPast = (at: number, now: number) => Math.abs(now - at) >= 2 * HOUR
 
@@ -632,6 +725,8 @@ interface Facts {
   readonly supply: Supply
   readonly reconciled: ReadonlyMap<string, number>
   readonly lost: boolean
+  readonly included: readonly IncludedDimension[]
+  readonly used: readonly UsedLevel[]
   readonly now: number
 }
 
@@ -647,6 +742,11 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   oldestPending: ofStatus(({ oldestPendingHour }, now) => {
     return [[oldestPendingHour === undefined ? 0 : Math.max(0, now - oldestPendingHour) / 1000, {}]]
   }),
+  // Of what the ledger said last: where it cannot be asked any more, this goes on to grow.
+  lastClosed: ({ status, supply, now }) => {
+    const closed = status?.closedThrough
+    return [[age(closed === undefined ? supply.startedAt : closed + HOUR, now), {}]]
+  },
   unattributed: ofStatus(({ unattributed }) => {
     return unattributed.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])
   }),
@@ -655,6 +755,15 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   reconciledAge: ({ reconciled, now }) => [...reconciled].map(([region, to]) => [age(to, now), { region }]),
   elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
   lost: ({ lost }) => [[lost ? 1 : 0, {}]],
+  entitlementsAge: ({ included, now }) =>
+    included.flatMap(({ product, dimension, entitlement, knownUntil, since }) =>
+      entitlement === undefined ? [] : [[age(knownUntil ?? since, now), { product, dimension }]],
+    ),
+  entitled: ({ used }) =>
+    used.flatMap(({ dimension, low, usedUp }): Observation[] => [
+      [low, { dimension, state: 'low' }],
+      [usedUp, { dimension, state: 'used-up' }],
+    ]),
   waiting: ofStatus(({ waiting }) => waiting.map(({ dimension, amount }) => [baseUnits(amount), { dimension }])),
   notCounted: ofStatus(({ notCounted }) => Object.entries(notCounted).map(([reason, points]) => [points, { reason }])),
   lastFed: ({ supply, now }) =>

@@ -12,7 +12,7 @@ import { CustomerReader, customerSources, type TenantRegistry } from './customer
 import type { Dimension } from './dimension.ts'
 import { type Add, Mapping, type MapReport, Sources, type UnbillableReason } from './mapping.ts'
 import { type CustomerIdentity, parseUsageOptions, type UsageOptions } from './options.ts'
-import { type CompiledRule, compileRules, type Rules } from './rules.ts'
+import { type CompiledRule, compileRules, type IncludedRule, type Rules } from './rules.ts'
 import { TagSets } from './tag-sets.ts'
 
 // The SDK's enums by number: its package is not imported, since several copies and generations of it are about.
@@ -69,6 +69,11 @@ export class UsageMapper {
 
   get dimensions(): readonly Dimension[] {
     return this.#rules.dimensions
+  }
+
+  /** What contracts include, by dimension; null where it is said that they include nothing. */
+  get included(): ReadonlyMap<string, IncludedRule | null> {
+    return this.#rules.included
   }
 
   /** The names of the dimensions, and by which products customers are known. */

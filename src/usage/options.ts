@@ -81,11 +81,40 @@ export interface DimensionOptions {
    */
   readonly additive?: boolean
   /**
+   * What contracts include of it: only what is used beyond that is metered. Left out, what the ledger was told last stays;
+   * `false` takes it back.
+   */
+  readonly included?: EntitledOptions | QuantityOptions | false
+  /**
    * What the customer's bill is split by: at most five tags, which the buyer sees as cost allocation tags
    * `aws:marketplace:isv:<tag>`, with the values that the points have. See {@link AllocationTag}. Never a secret: who
    * sees the bill sees them.
    */
   readonly allocations?: readonly AllocationTag[]
+}
+
+/** What each contract includes is what AWS says of its entitlement (`GetEntitlements`). */
+export interface EntitledOptions {
+  /** The API name of the listing's dimension that contracts are sold by; of one dimension only. */
+  readonly entitlement: string
+  /** How many units of the dimension's `unit` one entitled unit stands for. By default the dimension's `per`. */
+  readonly unit?: number
+  readonly quantity?: undefined
+  /**
+   * Whether the quantity is for a contract's whole term, or begins anew with each month (UTC): AWS says how much it is,
+   * and not for which time.
+   */
+  readonly per: 'term' | 'month'
+}
+
+/** It is the same for all customers, but for those of whom something else is noted in the ledger. */
+export interface QuantityOptions {
+  /** In what a quantity of one stands for. 1 or more, an integer. */
+  readonly quantity: number
+  readonly entitlement?: undefined
+  readonly unit?: undefined
+  /** Whether it is for a contract's whole term, or begins anew with each month (UTC). */
+  readonly per: 'term' | 'month'
 }
 
 /**
@@ -172,6 +201,8 @@ export const CUSTOMER_IDENTIFIER = /^[\s\S]{1,255}$/
 /** License Manager's own pattern, without the comma: account keys are divided by it. */
 export const LICENSE_ARN = /^arn:aws[-a-z]*:license-manager:[\w/.-]{0,63}:[\w/.-]{0,63}:[A-Za-z0-9][\w:/+=@.-]{0,1023}$/
 
+const DIMENSION_NAME = /^[\s\S]{1,255}$/
+
 const text = v.pipe(v.string(), v.nonEmpty('a string that is not empty'))
 const product = v.pipe(v.string(), v.regex(PRODUCT, '1 to 255 of the characters -a-zA-Z0-9/=:_.@'))
 const unit = v.pipe(
@@ -239,6 +270,39 @@ const quantity = v.pipe(
   v.check(max => Number.isInteger(max) && max >= 1 && max <= MAX_QUANTITY, `an integer from 1 to ${MAX_QUANTITY}`),
 )
 
+const size = v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))
+
+const included = v.pipe(
+  strictObject(
+    {
+      entitlement: v.optional(
+        v.pipe(v.string(), v.regex(DIMENSION_NAME, "an entitlement's name of 1 to 255 characters")),
+      ),
+      quantity: v.optional(
+        v.pipe(
+          v.number(),
+          v.check(units => Number.isSafeInteger(units) && units >= 1, 'an integer of 1 or more'),
+        ),
+      ),
+      per: v.picklist(['term', 'month'], "'term' or 'month': for how long the quantity is"),
+      unit: v.optional(size),
+    },
+    '{ entitlement, per }, { quantity, per }, or false',
+  ),
+  v.check(
+    ({ entitlement, quantity }) => (entitlement === undefined) !== (quantity === undefined),
+    'exactly one of entitlement and quantity',
+  ),
+  v.forward(
+    v.partialCheck(
+      [['quantity'], ['unit']],
+      ({ quantity, unit }) => quantity === undefined || unit === undefined,
+      'none with quantity, which is in what the dimension is sold in',
+    ),
+    ['unit'],
+  ),
+)
+
 const tagKey = v.pipe(
   v.string(),
   v.regex(TAG_KEY, "a tag's key of 1 to 100 letters, digits, spaces and + - = . _ : / @"),
@@ -259,13 +323,14 @@ const allocations = v.pipe(
 const dimension = v.pipe(
   strictObject({
     unit,
-    per: v.optional(v.pipe(v.number(), v.finite('a finite number'), v.gtValue(0, 'a number above 0'))),
+    per: v.optional(size),
     maxQuantity: v.optional(quantity),
     alertQuantity: v.optional(quantity),
     from: v.lazy(input =>
       Array.isArray(input) ? v.pipe(v.array(source), v.nonEmpty('at least one rule or preset')) : source,
     ),
     additive: v.optional(v.boolean()),
+    included: v.optional(v.lazy(input => (input === false ? v.literal(false) : included))),
     allocations: v.optional(allocations),
   }),
   v.forward(
@@ -321,7 +386,7 @@ const entries = {
   product: v.optional(product),
   dimensions: v.optional(
     v.pipe(
-      record(v.pipe(v.string(), v.regex(/^[\s\S]{1,255}$/, "a dimension's name of 1 to 255 characters")), dimension),
+      record(v.pipe(v.string(), v.regex(DIMENSION_NAME, "a dimension's name of 1 to 255 characters")), dimension),
       v.check(dimensions => Object.keys(dimensions).length > 0, 'at least one dimension'),
     ),
   ),

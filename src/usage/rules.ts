@@ -55,8 +55,19 @@ export interface TagSource {
   readonly attribute: string
 }
 
+/** What contracts include of a dimension, made ready. */
+export interface IncludedRule {
+  readonly per: 'term' | 'month'
+  readonly entitlement?: string
+  readonly quantity?: number
+  /** How much one entitled unit is, in millionths of the base unit. */
+  readonly size: bigint
+}
+
 export interface Rules {
   readonly dimensions: readonly Dimension[]
+  /** By dimension; null where it is said that contracts include nothing. */
+  readonly included: ReadonlyMap<string, IncludedRule | null>
   /** By the metric's name: the dimensions it feeds. */
   readonly feeds: ReadonlyMap<string, readonly Feed[]>
 }
@@ -80,6 +91,7 @@ export function compileRules(options: Readonly<Record<string, DimensionOptions>>
   const problems: string[] = []
   const dimensions: Dimension[] = []
   const feeds = new Map<string, Feed[]>()
+  const included = new Map<string, IncludedRule | null>()
   for (const [name, dimensionOptions] of Object.entries(options)) {
     const path = `dimensions.${name}`
     const unit = parseUnit(dimensionOptions.unit) as Unit
@@ -88,7 +100,7 @@ export function compileRules(options: Readonly<Record<string, DimensionOptions>>
       name,
       unit: dimensionOptions.unit,
       baseUnit: unit.base,
-      size: sizeOf(path, dimensionOptions, unit, problems),
+      size: sizeOf(`${path}.per`, dimensionOptions.per, dimensionOptions, unit, problems),
       ...(dimensionOptions.maxQuantity !== undefined && { maxQuantity: dimensionOptions.maxQuantity }),
       ...(dimensionOptions.alertQuantity !== undefined && { alertQuantity: dimensionOptions.alertQuantity }),
     }
@@ -97,13 +109,46 @@ export function compileRules(options: Readonly<Record<string, DimensionOptions>>
       allocations: dimensionOptions.allocations && tagSources(dimensionOptions.allocations),
     }
     dimensions.push(dimension)
+    const contract = compileIncluded(path, dimensionOptions, unit, problems)
+    if (contract !== undefined) included.set(name, contract)
     for (const metric of new Set(rules.flatMap(rule => [...rule.metrics]))) {
       const feed = { dimension: metered, rules: rules.filter(rule => rule.metrics.has(metric)) }
       feeds.set(metric, [...(feeds.get(metric) ?? []), feed])
     }
   }
+  refuseTwiceIncluded(included, problems)
   if (problems.length > 0) throw configurationError(problems)
-  return { dimensions, feeds }
+  return { dimensions, feeds, included }
+}
+
+function compileIncluded(
+  path: string,
+  options: DimensionOptions,
+  unit: Unit,
+  problems: string[],
+): IncludedRule | null | undefined {
+  const { included } = options
+  if (included === undefined) return undefined
+  if (included === false) return null
+  const { per, entitlement, quantity, unit: entitled = options.per } = included
+  const size = sizeOf(`${path}.included.unit`, entitled, options, unit, included.unit === undefined ? [] : problems)
+  return { per, size, ...(entitlement !== undefined && { entitlement }), ...(quantity !== undefined && { quantity }) }
+}
+
+/** Each of two dimensions would include all of an entitlement. */
+function refuseTwiceIncluded(included: ReadonlyMap<string, IncludedRule | null>, problems: string[]): void {
+  const first = new Map<string, string>()
+  for (const [dimension, rule] of included) {
+    if (rule?.entitlement === undefined) continue
+    const other = first.get(rule.entitlement)
+    if (other === undefined) first.set(rule.entitlement, dimension)
+    else {
+      problems.push(
+        `dimensions.${dimension}.included.entitlement: expected one of its own, since each dimension would include all of ` +
+          `it, got ${show(rule.entitlement)}, which dimensions.${other} has`,
+      )
+    }
+  }
 }
 
 /** In the order of the tags' keys. */
@@ -113,7 +158,13 @@ function tagSources(options: readonly AllocationTag[]): TagSource[] {
     .sort((one, other) => (one.tag < other.tag ? -1 : 1))
 }
 
-function sizeOf(path: string, { per = 1, unit: symbol }: DimensionOptions, unit: Unit, problems: string[]): bigint {
+function sizeOf(
+  path: string,
+  per = 1,
+  { unit: symbol }: Pick<DimensionOptions, 'unit'>,
+  unit: Unit,
+  problems: string[],
+): bigint {
   const size = toAmount(per, unit)
   // A size that was rounded is not what was asked for.
   if (
@@ -124,7 +175,7 @@ function sizeOf(path: string, { per = 1, unit: symbol }: DimensionOptions, unit:
     return size
   }
   problems.push(
-    `${path}.per: expected a size of whole millionths of ${unit.base}, at most 2^120, got ${show(per)} × ${symbol}`,
+    `${path}: expected a size of whole millionths of ${unit.base}, at most 2^120, got ${show(per)} × ${symbol}`,
   )
   return 1n
 }

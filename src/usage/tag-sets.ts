@@ -2,7 +2,8 @@ import type { Attributes } from '@opentelemetry/api'
 import type { Account } from './account.ts'
 import type { Tally } from './customer.ts'
 import { attributeOf, type TagSource } from './rules.ts'
-import { TAG_VALUE, type Tags, taggedAccount, textOfTags } from './tags.ts'
+import { taggedAccount } from './tagged-account.ts'
+import { TAG_VALUE, type Tags, textOfTags } from './tags.ts'
 
 /**
  * How many tag sets a process keeps apart for each customer and dimension in an hour: AWS takes no more of a record.

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { HOUR } from '../../src/ledger/hours.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { customerAccount } from '../../src/usage/account.ts'
-import { folder, MILLION, run, TOKENS } from './support.ts'
+import { folder, MILLION, REQUESTS, run, TOKENS } from './support.ts'
 
 const NOW = ['--now', '2026-11-21T09:40Z']
 const arn = (n: number) => `arn:aws:license-manager::294406891311:license:l-${String(n).repeat(32)}`
@@ -101,4 +101,92 @@ test('agreements that exist are taken in from a file, and stand beside the usage
     [[licensed(2).key, 5000n * MILLION]],
   )
   await again.close()
+})
+
+test('what contracts include is shown, and said of one customer', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  const ledger = new SqliteLedger({ path })
+  await ledger.register([TOKENS, REQUESTS])
+  const [first, hour] = [Date.parse('2026-11-21T07:00Z'), Date.parse('2026-11-21T08:00Z')]
+  const by = { who: 'metering', why: 'options', now: first }
+  const unknown = { after: 6 * HOUR, outcome: 'hold' } as const
+  const included = {
+    [TOKENS.name]: { per: 'term', entitlement: 'committed', unknown },
+    [REQUESTS.name]: { per: 'month', quantity: 100, unknown },
+  } as const
+  await ledger.registerIncluded('chat', included, by)
+  const usage = (n: number, { name }: typeof TOKENS, amount: bigint) => {
+    return { account: licensed(n), dimension: name, hour: first, amount: amount * MILLION }
+  }
+  const entries = [usage(1, TOKENS, 4500n), usage(1, REQUESTS, 130n), usage(2, REQUESTS, 30n)]
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+  const until = Date.parse('2027-03-01T00:00Z')
+  const entitlement = { account: licensed(1), dimension: TOKENS.name, amount: 10_000n * MILLION, until }
+  const news = { at: hour + 120_000, dimensions: [TOKENS.name], entitlements: [entitlement], complete: true }
+  await ledger.noteEntitlements('chat', news, by)
+  const close = { region: 'us-east-1', closeDelay: 0, deadlineMargin: 0 }
+  await ledger.closeHours({ ...close, now: hour + 300_000 })
+  const command = (...args: string[]) => run([...args, '--ledger', path, ...NOW])
+
+  assert.deepEqual(
+    (await command('entitlements')).stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => line.trimEnd()),
+    [
+      'CUSTOMER      LICENCE                             DIMENSION           UNIT         FROM  UNTIL           INCLUDED  USED  LEFT',
+      `111122223333  l-${'1'.repeat(32)}  tokens-processed    1,000 token  -     2027-03-01T00Z        10     4     6`,
+      `111122223333  l-${'1'.repeat(32)}  inference-requests  request      -     -                    100   100     0`,
+      `111122223333  l-${'2'.repeat(32)}  inference-requests  request      -     -                    100    30    70`,
+      '',
+      '  inference-requests of chat: 100 request of inference-requests a month for all others',
+      '  tokens-processed of chat: committed, a term; as AWS said at 2026-11-21T08:02Z, 98 min ago',
+    ],
+  )
+  const { entitlements: all, included: known } = JSON.parse((await command('entitlements', '--format', 'json')).stdout)
+  assert.deepEqual([all.length, known.length], [3, 2])
+  assert.deepEqual(all[0], {
+    ...{ account: { ...licensed(1) }, dimension: TOKENS.name, per: 'term', state: 'in force', unit: '1', size: '1000' },
+    ...{ until: '2027-03-01T00:00:00.000Z', included: '10000', used: '4000', left: '6000' },
+  })
+  const rows = (await command('entitlements', '--dimension', REQUESTS.name, '--format', 'csv')).stdout
+    .trim()
+    .split('\r\n')
+  assert.equal(rows.length, 3)
+  assert.match(rows[1] ?? '', /,inference-requests,1,1,month,in force,,,100,100,0,2026-11-01T00:00:00\.000Z$/)
+  assert.match((await command('statement')).stdout, /RECORDED +INCLUDED +METERED/)
+  assert.match((await command('status')).stdout, /Nothing to do|Look first at:/)
+
+  const why = ['--who', 'ann', '--why', 'order form 7']
+  const say = (...args: string[]) => command('include', ...args, ...why)
+  const id = `l-${'2'.repeat(32)}`
+  assert.match(
+    (await say(id, REQUESTS.name, '500', '--until', '2027-01-01')).stdout,
+    /^Noted: the contract of .* includes 500 request of inference-requests a month until 2027-01-01T00Z\.$/m,
+  )
+  assert.match((await say(id, TOKENS.name, '5')).stderr, /is what AWS says of committed, and is read anew each hour/)
+  assert.match(
+    (await say(id, 'gpu-hours', '5')).stderr,
+    /Contracts of chat include nothing of gpu-hours: give the dimension/,
+  )
+  assert.match(
+    (await command('include', id, REQUESTS.name, '5')).stderr,
+    /required option '--why <text>' not specified/,
+  )
+  assert.match((await say(id, REQUESTS.name, '5.5')).stderr, /Expected a whole number of 0 or more/)
+  assert.match((await command('entitlements', '--customer', id)).stdout, / 500 +30 +470\n/)
+  const [entry] = await ledger.audit({ actions: ['entitlement'], limit: 1 })
+  assert.deepEqual([entry?.who, entry?.why], ['ann', 'order form 7'])
+  await ledger.append({ writer: 'a'.repeat(32), sequence: 2, entries: [{ ...usage(2, REQUESTS, 600n), hour }] })
+  await ledger.closeHours({ ...close, now: hour + HOUR + 300_000 })
+  const [line] = await ledger.statement({ customer: licensed(2).key, dimension: REQUESTS.name })
+  // What was used of it before counts.
+  assert.deepEqual([line?.included, line?.pending], [500n * MILLION, 130n * MILLION])
+  // AWS was not asked since.
+  const status = await run(['status', '--ledger', path, '--now', '2026-11-21T13:00Z'])
+  assert.match(
+    status.stdout,
+    /What contracts of chat include of tokens-processed is not known since 2026-11-21T08:02Z: usage waits, and from 2026-11-21T14:02Z on it is held: marketplace-meter doctor/,
+  )
+  await ledger.close()
 })

@@ -40,6 +40,7 @@ const CLEAN = {
   ...{ AWS_REGION: '', AWS_DEFAULT_REGION: '', MARKETPLACE_LEDGER: '', AWS_PROFILE: '', AWS_SESSION_TOKEN: '' },
   ...{ AWS_EC2_METADATA_DISABLED: 'true', AWS_CONFIG_FILE: '/none', AWS_SHARED_CREDENTIALS_FILE: '/none' },
   ...{ AWS_ENDPOINT_URL: '', AWS_ENDPOINT_URL_MARKETPLACE_METERING: '', TZ: 'UTC' },
+  AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE: '',
 }
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMIEXAMPLEKEY' }
 const SIGNER = {
@@ -82,6 +83,25 @@ const close = (ledger: SqliteLedger, now: number) =>
   ledger.closeHours({ now, region: 'eu-central-1', closeDelay: 0, deadlineMargin: 5 * MINUTE })
 
 describe('doctor', () => {
+  test('asks AWS for an entitlement where contracts include something', async t => {
+    const directory = folder(t)
+    const config = join(directory, 'gateway.yaml')
+    const included = 'included: { entitlement: committed, per: term }'
+    writeFileSync(config, CONFIG.replace("unit: '{token}',", `unit: '{token}', ${included},`))
+    const { url, simulator } = await simulated(t)
+    const ask = async () => (await doctor(['--config', config, '--endpoint', url])).of('entitlements')
+    assert.equal(await ask(), 'ok | AWS tells what contracts of prod include (GetEntitlements, us-east-1).')
+    simulator.faults.add({ kind: 'access-denied', operation: 'GetEntitlements', rate: 1 })
+    assert.match(
+      await ask(),
+      /^fault \| AWS knows these credentials, and does not let them read entitlements\. AWS said: AccessDenied.* \| Allow the action aws-marketplace:GetEntitlements to their role or user\.$/,
+    )
+    const asked = simulator.requests().filter(({ operation }) => operation === 'GetEntitlements')
+    assert.equal(asked.length, 2)
+    writeFileSync(config, CONFIG)
+    assert.equal(await ask(), '')
+  })
+
   test('sees that all is well, and what becomes of what was just recorded', async t => {
     const directory = folder(t)
     const path = join(directory, 'ledger.sqlite')

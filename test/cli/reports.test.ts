@@ -25,7 +25,8 @@ import { seeded } from '../../src/simulator/random.ts'
 import { HELD_ADVICE } from '../../src/text/held-advice.ts'
 import { parseMoney } from '../../src/text/money.ts'
 import type { Account, CustomerAccount } from '../../src/usage/account.ts'
-import { type Tags, taggedAccount } from '../../src/usage/tags.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
+import type { Tags } from '../../src/usage/tags.ts'
 import {
   Bench,
   customer,

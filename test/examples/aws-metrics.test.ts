@@ -13,7 +13,11 @@ test("metrics are printed as CloudWatch's embedded metric format, added up for a
     result.observe(3, { dimension: 'tokens', reason: 'refused' })
     result.observe(4, { dimension: 'tokens', reason: 'conflict' })
   })
-  meter.createObservableGauge('age', { unit: 's' }).addCallback(result => result.observe(0))
+  meter.createObservableGauge('age', { unit: 's' }).addCallback(result => {
+    result.observe(7, { dimension: 'tokens' })
+    result.observe(9, { dimension: 'requests' })
+    result.observe(8, { dimension: 'gpu' })
+  })
   meter.createHistogram('duration', { unit: 's' }).record(1)
   counter.add(5, { ok: true })
   counter.add(2, { 'error.type': 'busy' })
@@ -37,8 +41,8 @@ test("metrics are printed as CloudWatch's embedded metric format, added up for a
     },
   ])
   const values = { Service: first.Service, points: first.points, held: first.held, age: first.age }
-  assert.deepEqual(values, { Service: 'stack', points: 5, held: 7, age: 0 })
+  assert.deepEqual(values, { Service: 'stack', points: 5, held: 7, age: 9 })
   assert.equal(first['points.failed'], 2)
-  assert.equal(first.details.length, 4)
+  assert.equal(first.details.length, 7)
   assert.equal(second.points, 1, 'a sum is what happened since the last line')
 })

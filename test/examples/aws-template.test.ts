@@ -12,6 +12,7 @@ import { expectedOfLedger, ledgerName } from '../../src/ledger/open.ts'
 
 const path = fileURLToPath(new URL('../../examples/aws/cloudformation.yaml', import.meta.url))
 const forwarding = fileURLToPath(new URL('../../examples/aws/agreement-events.yaml', import.meta.url))
+const metering = fileURLToPath(new URL('../../examples/aws/metering-alarms.yaml', import.meta.url))
 const text = readFileSync(path, 'utf8')
 const engine = new CelEngine()
 const folder = mkdtempSync(join(tmpdir(), 'template-'))
@@ -61,6 +62,15 @@ for (const parameters of [
 test('what brings the events to another region is valid', () => {
   const parameters = { Region: 'eu-central-1', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' }
   assert.deepEqual(findings(forwarding, {}, parameters as never), [])
+})
+
+test('the alarms of the metering are valid', () => {
+  const parameters = { Service: 'inference', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' }
+  assert.deepEqual(findings(metering, {}, parameters as never), [])
+})
+
+test('each template is small enough to be deployed without a bucket', () => {
+  for (const file of [path, forwarding, metering]) assert.ok(readFileSync(file).length <= 51_200, file)
 })
 
 test('the check finds what is wrong', () => {
@@ -172,28 +182,27 @@ test("the seed's alarms have its thresholds", () => {
 
 test('every alarm that costs money is there, watches a metric of the exporter, and tells somebody', () => {
   const reporter = readFileSync(new URL('../../src/metering/reporter.ts', import.meta.url), 'utf8')
-  const alarms = ofType('AWS::CloudWatch::Alarm')
-  const own = alarms.filter(({ Namespace }) => Namespace === NAMESPACE)
-  for (const { MetricName, Dimensions } of own) {
+  const own = Object.values(resourcesOf(metering))
+  for (const { type, Namespace, MetricName, Dimensions } of own) {
+    assert.deepEqual([type, Namespace], ['AWS::CloudWatch::Alarm', NAMESPACE])
     assert.ok(reporter.includes(`'${MetricName.replace(/\.failed$/, '')}'`), MetricName)
     assert.deepEqual(
       Dimensions.map(({ Name }: Json) => Name),
       ['Service'],
     )
   }
-  assert.deepEqual(
-    new Set(own.map(({ MetricName }) => MetricName.replace(/^marketplace\./, ''))),
-    new Set([
-      'metering.oldest_pending.age',
-      'metering.held',
-      'metering.conflicts',
-      'usage.unattributed',
-      'usage.unbillable',
-      'usage.two_sources',
-      'otel.sdk.exporter.metric_data_point.exported.failed',
-    ]),
+  // What the README names, but for what only a gateway has; of events the dead letters are watched.
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const rows = [...readme.matchAll(/^\| `((?:marketplace|otel)\.[\w.]+)`.* \| (.*) \|$/gm)]
+  const named = rows.flatMap(([, name = '', when = '']) =>
+    /^for the dashboard/.test(when) || /\.(gateway|reconciliation|agreement)\.|not_counted/.test(name) ? [] : name,
   )
-  for (const { AlarmName, AlarmActions } of alarms) assert.ok(AlarmActions.length > 0, AlarmName)
+  assert.deepEqual(
+    [...new Set(own.map(({ MetricName }) => MetricName.replace(/\.failed$/, '')))].sort(),
+    [...new Set(named)].sort(),
+  )
+  for (const { AlarmName, AlarmActions } of [...own, ...ofType('AWS::CloudWatch::Alarm')])
+    assert.ok(AlarmActions.length > 0, AlarmName)
 })
 
 /** A policy or a statement may depend on a condition. */
@@ -206,6 +215,7 @@ test('the server may meter, register customers, and use its ledger, and nothing 
   const [metering, events, ledger] = resources.TaskRole.Policies
   assert.deepEqual(actions({ Policies: [metering] }), [
     'aws-marketplace:BatchMeterUsage',
+    'aws-marketplace:GetEntitlements',
     'aws-marketplace:ResolveCustomer',
   ])
   assert.equal(events.when, 'HasLicences')

@@ -52,6 +52,22 @@ const MALFORMED: [options: object, ...expected: RegExp[]][] = [
   [{ now: () => -1 }, /now: expected a function that returns milliseconds/],
   [{ now: () => 1e17 }, /now: expected a function that returns milliseconds/],
   [{ now: () => fail() }, /now: expected a function that returns milliseconds/],
+  [
+    { entitlements: { client } },
+    /entitlements\.client: expected a client with getEntitlements\(request\), such as .*MarketplaceEntitlementService/,
+  ],
+  [
+    { entitlements: { unknown: { after: 1000, outcome: 'bill' } } },
+    /entitlements\.unknown\.after: expected from 3600000 to 2592000000 milliseconds, got 1000/,
+    /entitlements\.unknown\.outcome: expected 'hold' or 'meter', got "bill"/,
+  ],
+  [
+    {
+      ...{ productCode: undefined, product: 'label' },
+      dimensions: { x: { unit: '1', from: { metric: 'm' }, included: { entitlement: 'c', per: 'term' } } },
+    },
+    /entitlements\.productCode: expected AWS's code of the product, .* asked by for dimensions\.x\.included, got none/,
+  ],
   [{ meterProvider: {} }, /meterProvider: expected a MeterProvider, got {}/],
   [{ dropUnnamed: 1 }, /dropUnnamed: expected true or false, got 1/],
   [{ closeDelay: -1 }, /closeDelay: expected from 0 to 3600000 milliseconds, got -1/],

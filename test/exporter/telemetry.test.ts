@@ -93,6 +93,7 @@ test('what becomes of usage is counted', async t => {
     'dimension=calls': 2,
   })
   assert.equal(before['marketplace.metering.oldest_pending.age'], 1.5 * 3600)
+  assert.equal(before['marketplace.metering.last_closed.age'], 0.5 * 3600)
   clock.now += 10 * MINUTE
   await exporter.forceFlush()
   // Above the guard, it is held before it is ever sent.

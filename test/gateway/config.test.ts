@@ -54,6 +54,7 @@ describe('a file that is right', () => {
     assert.deepEqual(dimensions, {
       'tokens-1k': {
         ...{ unit: '{token}', per: 1000, maxQuantity: 1_000_000, alertQuantity: 200_000, from: 'vllm.tokens' },
+        included: { entitlement: 'tokens-committed', unit: 1_000_000, per: 'term' },
         allocations: ['model_name', { tag: 'team', attribute: 'app.team' }],
       },
       'premium-requests': {
@@ -104,6 +105,7 @@ describe('a file that is right', () => {
           queue: 'sqs://sqs.us-east-1.amazonaws.com/123456789012/marketplace-events',
           productCode: '3j1ex4mpl3pr0duct',
         },
+        entitlements: { productCode: '3j1ex4mpl3pr0duct', unknown: { after: 6 * HOUR, outcome: 'hold' } },
         reconcile: {
           ...{ every: 24 * HOUR, settle: true },
           callers: ['arn:aws:iam::123456789012:role/marketplace-gateway'],
@@ -171,7 +173,7 @@ const LEDGER = `expected a path, postgresql://… or dynamodb://table; or ${REFE
 const SIZE = 'expected a size from 1KiB to 128MiB with its unit, such as 512KiB or 16MiB'
 const PRODUCT = 'expected productCode, or product for products whose customers come with a licence, or both'
 const QUOTES = ' (a text with brackets or ": " in it needs quotes)'
-const TOP = `(there are region, ledger, listen, statusPage, metering, events, reconcile, telemetry, productCode, product, dimensions, customer)`
+const TOP = `(there are region, ledger, listen, statusPage, metering, events, entitlements, reconcile, telemetry, productCode, product, dimensions, customer)`
 const METERING =
   '(there are closeDelay, deadlineMargin, zeroQuantityRecords, onConflict, onNotSubscribed, dryRun, retention, requestTimeout, endpoint)'
 const duration = (least: string, most: string) =>
@@ -190,6 +192,17 @@ const MISTAKES: readonly [lines: string, ...problems: string[]][] = [
   ['listen:\n    http: off\n  grpc: off', '8:1: expected YAML: All mapping items must start at the same column'],
   ['? [a]\n: 1', '6:3: expected YAML: With stringKeys, all keys must be strings'],
   ['statusPage: }hunter2', `6:13: expected YAML: Unexpected flow-map-end token in YAML stream${QUOTES}`],
+
+  // What contracts include.
+  [
+    "  x: { unit: '{token}', from: vllm.tokens, included: { per: term } }",
+    '6:54: dimensions.x.included: expected exactly one of entitlement and quantity, got {"per":"term"}',
+  ],
+  [
+    'entitlements: { unknown: { after: 5m, outcome: bill } }',
+    `6:35: entitlements.unknown.after: ${duration('1h', '30d')}, got "5m"`,
+    `6:48: entitlements.unknown.outcome: expected 'hold' or 'meter', got "bill"`,
+  ],
 
   // Options that there are not.
   ['metrics: 5', `6:1: metrics: there is no such option ${TOP}`],

@@ -11,7 +11,7 @@ import type {
 } from '../../src/ledger/ledger.ts'
 import type { Account } from '../../src/usage/account.ts'
 import { MAX_QUANTITY } from '../../src/usage/dimension.ts'
-import { untaggedAccount } from '../../src/usage/tags.ts'
+import { untaggedAccount } from '../../src/usage/tagged-account.ts'
 
 /** What a ledger was told, kept apart from it, and what its records said before: the other side of the books. */
 export class Books {

@@ -6,7 +6,7 @@ import { brotliDecompressSync } from 'node:zlib'
 import pg from 'pg'
 import type { LedgerError } from '../../src/ledger/errors.ts'
 import { MINUTE } from '../../src/ledger/hours.ts'
-import type { CounterSources, Lane, Ledger, MeteringRecord, Observation } from '../../src/ledger/ledger.ts'
+import type { CounterSources, Lane, Ledger, MeteringRecord, Observation, UsageEntry } from '../../src/ledger/ledger.ts'
 import { packBatch, unpackBatch } from '../../src/ledger/postgresql/batch.ts'
 import { Database } from '../../src/ledger/postgresql/database.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
@@ -318,6 +318,33 @@ describe('the journal', () => {
     const amounts = Array.from({ length: rows }, (_, row) => usage.amount(row))
     assert.deepEqual(amounts.slice(-2), [5n * UNIT, MAX_AMOUNT])
     assert.equal(sum(amounts), 2n ** 72n + 2n ** 62n + 1n + 5n * UNIT + MAX_AMOUNT)
+  })
+
+  test('a batch has its own names, whatever the one before had, and whatever becomes of that', async () => {
+    const entries = [entry(ALICE, TOKENS, 0, 1), entry(BOB, REQUESTS, 0, 2)]
+    const packed = async (some: readonly UsageEntry[]) => {
+      const { body, digest, dimensions } = await packBatch({ writer: WRITER, sequence: 1, entries: some })
+      const { accounts, usage, ...unpacked } = await unpackBatch(body)
+      assert.deepEqual(unpacked.dimensions, dimensions)
+      const rows = some.map((_, row) => [accounts.account(row), dimensions[usage.dimension(row)]])
+      assert.deepEqual(
+        rows,
+        some.map(({ account, dimension }) => [account, dimension]),
+      )
+      return digest.toString('hex')
+    }
+    const first = await packed(entries)
+    assert.equal(await packed([...entries]), first)
+    assert.equal(await packed([entry(BOB, REQUESTS, 0, 2), entry(ALICE, TOKENS, 0, 1)]), first)
+    const others = new Set([first])
+    others.add(await packed(entries.slice(0, 1)))
+    others.add(await packed([entry(ALICE, TOKENS, 0, 1), entry(BOB, TOKENS, 0, 2)]))
+    others.add(await packed(entries))
+    entries.splice(0, 1, entry(CAROL, TOKENS, 0, 1))
+    others.add(await packed(entries))
+    Object.assign(entries[1] as UsageEntry, { account: NOBODY })
+    others.add(await packed(entries))
+    assert.equal(others.size, 5)
   })
 
   test('writers and those who fold it at once do not disturb each other: each batch counts once', async () => {
@@ -1164,7 +1191,10 @@ test('a write that would not add up fails, and leaves everything as it was', asy
     })
     await assert.rejects(write, (error: LedgerError) => {
       assert.equal(error.code, 'ERR_LEDGER_EQUATION')
-      assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded 7 to 7, metered 0 to 0, /)
+      assert.match(
+        error.message,
+        /requests of the account "prod-1,111111111111" .* recorded 7 to 7, included 0 to 0, metered 0 to 0, /,
+      )
       return true
     })
   }

@@ -5,7 +5,6 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, describe, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { type AttributeValue, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import pg from 'pg'
 import { Gateway } from '../../src/gateway/gateway.ts'
 import { DynamoDBLedger } from '../../src/ledger/dynamodb/ledger.ts'
@@ -20,7 +19,8 @@ import { MeteringCycle } from '../../src/metering/cycle.ts'
 import { Pacer } from '../../src/metering/pacer.ts'
 import { run } from '../cli/support.ts'
 import { encode } from '../counters/otlp.ts'
-import { DynamoDBLocal, withoutJava } from './dynamodb/server.ts'
+import * as life from './dynamodb/life.ts'
+import { DynamoDBLocal, type Items, withoutJava } from './dynamodb/server.ts'
 import { addressOf, sharedPostgresql } from './postgresql/server.ts'
 import { postgresqlSchema, sqliteSchema } from './releases/schemas.ts'
 import * as story from './releases/story.ts'
@@ -92,15 +92,13 @@ async function postgresqlLedger(): Promise<Left> {
 const local = withoutJava ? undefined : await DynamoDBLocal.shared()
 after(() => local?.[Symbol.asyncDispose]())
 
-async function dynamodbLedger(): Promise<Left> {
+async function dynamodbLedger(name = 'dynamodb-1.json.gz'): Promise<Left> {
   const { endpoint } = local as DynamoDBLocal
   const client = (local as DynamoDBLocal).client()
-  const tableName = await (local as DynamoDBLocal).table(client)
-  const items: Record<string, AttributeValue>[] = JSON.parse(
-    gunzipSync(fixture('dynamodb-1.json.gz')).toString(),
-    (_, value) => (typeof value?.base64 === 'string' ? Buffer.from(value.base64, 'base64') : value),
+  const items: Items = JSON.parse(gunzipSync(fixture(name)).toString(), (_, value) =>
+    typeof value?.base64 === 'string' ? Buffer.from(value.base64, 'base64') : value,
   )
-  for (const Item of items) await client.send(new PutItemCommand({ TableName: tableName, Item }))
+  const tableName = await (local as DynamoDBLocal).tableOf(client, items)
   return {
     address: `dynamodb://${tableName}?region=us-east-1&endpoint=${endpoint}`,
     env: (local as DynamoDBLocal).env,
@@ -257,7 +255,7 @@ describe('a released schema', () => {
   const compare = (t: TestContext, dump: string, name: string) =>
     t.assert.fileSnapshot(dump, join(FIXTURES, name), { serializers: [String] })
 
-  for (const version of [2, 3, 4, 5, 6, 7]) {
+  for (const version of [2, 3, 4, 5, 6, 7, 8]) {
     test(`SQLite's ${version} is what the migrations up to it make`, t => {
       const database = new DatabaseSync(':memory:')
       database.exec(SQLITE.slice(0, version).join(''))
@@ -266,7 +264,7 @@ describe('a released schema', () => {
   }
 
   test('the last has a dump', () => {
-    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [8, 6])
+    assert.deepEqual([SQLITE.length, POSTGRESQL.length], [9, 7])
   })
 
   test("SQLite's: a ledger that was brought forward has the schema of a new one", async t => {
@@ -276,11 +274,11 @@ describe('a released schema', () => {
     before.close()
     await (await left.open(Date.now)).close()
     const migrated = new DatabaseSync(left.address)
-    compare(t, sqliteSchema(migrated), 'schema-sqlite-8.sql')
+    compare(t, sqliteSchema(migrated), 'schema-sqlite-9.sql')
     migrated.close()
   })
 
-  for (const version of [1, 2, 3, 4, 5, 6]) {
+  for (const version of [1, 2, 3, 4, 5, 6, 7]) {
     test(`PostgreSQL's ${version} is what the migrations up to it make`, async t => {
       const client = await database(`version ${version}`)
       await client.query(POSTGRESQL.slice(0, version).join(''))
@@ -295,7 +293,7 @@ describe('a released schema', () => {
     await client.connect()
     compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-1.sql')
     await (await left.open(Date.now)).close()
-    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-6.sql')
+    compare(t, await postgresqlSchema(client, SCHEMA), 'schema-postgresql-7.sql')
     await client.end()
   })
 })
@@ -303,7 +301,7 @@ describe('a released schema', () => {
 for (const [engine, make, skip] of [
   ['SQLite', sqliteLedger, false],
   ['PostgreSQL', postgresqlLedger, false],
-  ['DynamoDB', dynamodbLedger, withoutJava],
+  ['DynamoDB', () => dynamodbLedger(), withoutJava],
 ] as const) {
   describe(`a ledger of the release before, ${engine}`, { skip }, () => {
     test('goes on without a hole and without a double', async () => {
@@ -375,23 +373,21 @@ for (const [engine, make, skip] of [
   })
 }
 
-/** Opens ledgers with code that knows schema version 5, which its bundle has. */
-async function earlierPostgresql(folder: TemporaryFolder): Promise<typeof PostgresqlLedger> {
+/** The code of an earlier release: a bundle of its engine. */
+async function released(folder: TemporaryFolder, name: string): Promise<Record<string, unknown>> {
   const bundle = folder.file('released.mjs')
-  writeFileSync(bundle, gunzipSync(fixture('postgresql-5.mjs.gz')))
-  return (await import(bundle)).PostgresqlLedger
+  const sdk = import.meta.resolve('@aws-sdk/client-dynamodb')
+  const text = gunzipSync(fixture(name)).toString().replaceAll('"@aws-sdk/client-dynamodb"', JSON.stringify(sdk))
+  writeFileSync(bundle, text)
+  return await import(bundle)
 }
 
-test('PostgreSQL: replicas that know the schema before go on beside new ones, through the migration', async () => {
-  using folder = new TemporaryFolder()
-  const Earlier = await earlierPostgresql(folder)
-  databases += 1
-  const name = `replicas ${databases}`
-  await (await database(name)).end()
-  const pool = new pg.Pool({ connectionString: addressOf(server.connectionString, name) })
+type Open = (now: () => number) => Promise<Ledger>
+
+/** Hours of replicas that know the schema before, and of others, which join them: all is billed once. */
+async function goOnTogether(openBefore: Open, open: Open): Promise<void> {
   let now = hour(0)
-  const options = { pool, now: () => now }
-  const before = await Earlier.open(options)
+  const before = await openBefore(() => now)
   await before.register(DIMENSIONS)
   const replicas: { ledger: Ledger; sequence: number; writer: string }[] = []
   const join = async (ledger: Ledger) => {
@@ -402,9 +398,9 @@ test('PostgreSQL: replicas that know the schema before go on beside new ones, th
   let given = 0
   for (let n = 0; n < 8; n += 1) {
     // The migration is in the middle of an hour; a replica of each release joins after it.
-    if (n === 2) await join(await PostgresqlLedger.open(options))
-    if (n === 4) await join(await Earlier.open(options))
-    if (n === 6) await join(await PostgresqlLedger.open(options))
+    if (n === 2) await join(await open(() => now))
+    if (n === 4) await join(await openBefore(() => now))
+    if (n === 6) await join(await open(() => now))
     for (const replica of replicas) {
       replica.sequence += 1
       const { ledger, writer, sequence } = replica
@@ -433,7 +429,10 @@ test('PostgreSQL: replicas that know the schema before go on beside new ones, th
       claimed.map(record => ({ record, outcome: METERED, answer: 'Success' })),
       now,
     )
-    const statements = await Promise.all(replicas.map(({ ledger }) => ledger.statement()))
+    // The release before knows nothing of what contracts include.
+    const statements = await Promise.all(
+      replicas.map(async ({ ledger }) => (await ledger.statement()).map(line => ({ ...line, included: 0n }))),
+    )
     for (const statement of statements) assert.deepEqual(statement, statements[0])
     const figures = (figure: 'recorded' | 'metered') =>
       (statements[0] ?? []).reduce((sum, line) => sum + Number(line[figure] / UNIT), 0)
@@ -443,6 +442,53 @@ test('PostgreSQL: replicas that know the schema before go on beside new ones, th
     [...sent.values()].reduce((sum, quantity) => sum + quantity, 0),
     given,
   )
+  // What contracts include it would meter: it stops, and the others go on.
+  const unknown = { after: HOUR, outcome: 'hold' } as const
+  const [, present] = replicas
+  await present?.ledger.registerIncluded(ALICE.product, { [REQUESTS.name]: { per: 'term', quantity: 1, unknown } }, BY)
+  await assert.rejects(before.closeHours(closeOptions(now)), { code: 'ERR_LEDGER_NEWER' })
+  await present?.ledger.closeHours(closeOptions(now))
   for (const { ledger } of replicas) await ledger.close()
+}
+
+test('PostgreSQL: replicas that know the schema before go on beside new ones, through the migration', async () => {
+  using folder = new TemporaryFolder()
+  const Earlier = (await released(folder, 'postgresql-5.mjs.gz')).PostgresqlLedger as typeof PostgresqlLedger
+  databases += 1
+  const name = `replicas ${databases}`
+  await (await database(name)).end()
+  const pool = new pg.Pool({ connectionString: addressOf(server.connectionString, name) })
+  await goOnTogether(
+    now => Earlier.open({ pool, now }),
+    now => PostgresqlLedger.open({ pool, now }),
+  )
   await pool.end()
+})
+
+describe('DynamoDB', { skip: withoutJava }, () => {
+  test('replicas of the version before go on beside new ones', async () => {
+    using folder = new TemporaryFolder()
+    const Earlier = (await released(folder, 'dynamodb-4.mjs.gz')).DynamoDBLedger as typeof DynamoDBLedger
+    const client = (local as DynamoDBLocal).client()
+    const tableName = await (local as DynamoDBLocal).table(client)
+    await goOnTogether(
+      now => Earlier.open({ tableName, client, now }),
+      now => DynamoDBLedger.open({ tableName, client, now }),
+    )
+  })
+
+  test('items of format 4, among them batches of a cut that a process has died over, are all understood', async () => {
+    await using left = await dynamodbLedger('dynamodb-4.json.gz')
+    const booksOf = async (ledger: Ledger) => {
+      await ledger.closeHours(closeOptions(closing(1)))
+      for (const batch of life.BATCHES) await ledger.append(batch)
+      await ledger.append({ writer: 'a'.repeat(32), sequence: 3, entries: [entry(ALICE, REQUESTS, 2, 2)] })
+      await ledger.closeHours(closeOptions(closing(2)))
+      return await life.read(ledger)
+    }
+    const client = (local as DynamoDBLocal).client()
+    const anew = await DynamoDBLedger.open({ tableName: await (local as DynamoDBLocal).table(client), client })
+    await life.begin(anew)
+    assert.deepEqual(await booksOf(await left.open(Date.now)), await booksOf(anew))
+  })
 })

@@ -936,7 +936,10 @@ describe('a write that would not add up', () => {
         })
       assert.throws(write, (error: LedgerError) => {
         assert.equal(error.code, 'ERR_LEDGER_EQUATION')
-        assert.match(error.message, /requests of the account "prod-1,111111111111" .* recorded 7 to \d+, metered 0 to /)
+        assert.match(
+          error.message,
+          /requests of the account "prod-1,111111111111" .* recorded 7 to \d+, included 0 to 0, metered 0 to /,
+        )
         return true
       })
     }

@@ -518,8 +518,18 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'DynamoDB: take the journal for a snapshot',
     sin: 'a batch that was not seen yet counts as folded, and is deleted',
-    edits: edit('ledger/dynamodb/head.ts', 'if (await isWhole(table, view)) return view', 'return view'),
+    edits: edit('ledger/dynamodb/head.ts', '(await isWhole(table, view)) ? view : undefined', 'view'),
     caughtBy: [`${DYNAMODB}#no batch comes before`],
+  },
+  {
+    name: 'DynamoDB: delete what is left of a batch, and do not give it up',
+    sin: 'its writer only slept, and the key that it then writes has nothing behind it',
+    edits: edit(
+      'ledger/dynamodb/left-bodies.ts',
+      '(folded || (await giveUp(batch, key)))',
+      '(folded || giveUp !== undefined)',
+    ),
+    caughtBy: [`${DYNAMODB}#wakes while they are deleted`],
   },
   {
     name: 'DynamoDB: close an hour beside who closes it for the other identity',

@@ -14,7 +14,7 @@ import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { reconciledLines } from '../../src/reconcile/reconciled-text.ts'
 import { type RunOptions, runReconciliation } from '../../src/reconcile/run.ts'
 import type { SettledFinding } from '../../src/reconcile/settling.ts'
-import { taggedAccount } from '../../src/usage/tags.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
 import { ACME, type Fate, Metered, START } from './metered.ts'
 import { METER } from './trail.ts'
 

@@ -8,7 +8,7 @@ import type { Tally } from '../../src/usage/customer.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { MapReport } from '../../src/usage/mapping.ts'
 import type { AllocationTag } from '../../src/usage/options.ts'
-import { untaggedAccount } from '../../src/usage/tags.ts'
+import { untaggedAccount } from '../../src/usage/tagged-account.ts'
 import { billingViews } from '../../src/usage/views.ts'
 import { measure } from './sdk.ts'
 

@@ -63,7 +63,7 @@ test('options that do not exist', () => {
   assert.equal(complaint({ productCode: 'p', dimension: {} }), `dimension: ${no} (did you mean dimensions?)`)
   assert.equal(
     withDimension({ unit: '1', from: 'vllm.tokens', limit: 1 }),
-    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, alertQuantity, from, additive, allocations)`,
+    `dimensions.x.limit: ${no} (there are unit, per, maxQuantity, alertQuantity, from, additive, included, allocations)`,
   )
   assert.equal(withFrom({ metric: 'm', values: 'count' }), `dimensions.x.from.values: ${no} (did you mean value?)`)
   assert.equal(
@@ -87,7 +87,7 @@ test('all options that do not exist are told at once, however they are written',
       'dimensions.x.from.attribute: there is no such option (did you mean attributes?)',
       'dimensions.x.from.Unit: there is no such option (did you mean unit?)',
       'dimensions.x.from.gap: there is no such option (there are metric, attributes, value, unit, baseline)',
-      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, alertQuantity, from, additive, allocations)',
+      'dimensions.x.max: there is no such option (there are unit, per, maxQuantity, alertQuantity, from, additive, included, allocations)',
       'dimensions.x.maxQuantityy: there is no such option (did you mean maxQuantity?)',
       'product-code: there is no such option (did you mean productCode?)',
       'PRODUCT: there is no such option (did you mean product?)',
@@ -130,6 +130,42 @@ test('dimensions', () => {
     /^dimensions\.x\.alertQuantity: expected less than maxQuantity, above which nothing is sent, got /,
   )
   assert.equal(withDimension({ unit: '1', additive: 1, from }), 'dimensions.x.additive: expected true or false, got 1')
+})
+
+test('what contracts include', () => {
+  const included = (one: unknown) => withDimension({ unit: '{token}', per: 1000, from: 'vllm.tokens', included: one })
+  for (const right of [
+    false,
+    { entitlement: 'committed', per: 'term' },
+    { entitlement: 'committed', per: 'month', unit: 1_000_000 },
+    { quantity: 5, per: 'month' },
+  ]) {
+    assert.equal(included(right), 'none')
+  }
+  const path = 'dimensions.x.included'
+  assert.equal(included(true), `${path}: expected { entitlement, per }, { quantity, per }, or false, got true`)
+  assert.equal(
+    included({ per: 'term' }),
+    `${path}: expected exactly one of entitlement and quantity, got {"per":"term"}`,
+  )
+  assert.match(included({ quantity: 5, entitlement: 'c', per: 'term' }), /: expected exactly one of entitlement and/)
+  assert.equal(included({ quantity: 5 }), `${path}.per: it is required`)
+  assert.equal(included({ quantity: 0.5, per: 'term' }), `${path}.quantity: expected an integer of 1 or more, got 0.5`)
+  assert.equal(included({ quantity: 0, per: 'term' }), `${path}.quantity: expected an integer of 1 or more, got 0`)
+  assert.match(
+    included({ quantity: 5, per: 'term', unit: 1000 }),
+    /included\.unit: expected none with quantity, which is in what the dimension is sold in/,
+  )
+  assert.match(
+    included({ entitlement: 'c', per: 'term', unit: 1e-9 }),
+    /included\.unit: expected a size of whole millionths/,
+  )
+  const both = { unit: '{token}', from: 'vllm.tokens', included: { entitlement: 'c', per: 'term' } }
+  assert.equal(
+    complaint({ productCode: 'p', dimensions: { x: both, y: both } }),
+    'dimensions.y.included.entitlement: expected one of its own, since each dimension would include all of it, got "c", ' +
+      'which dimensions.x has',
+  )
 })
 
 test('allocations', () => {

@@ -8,7 +8,7 @@ import type { Account } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { evidenceOf } from '../../usage/evidence.ts'
-import { untaggedAccount } from '../../usage/tags.ts'
+import { untaggedAccount } from '../../usage/tagged-account.ts'
 import type { Finding, Findings } from './findings.ts'
 
 type Dimensions = ReadonlyMap<string, Dimension>

@@ -3,7 +3,10 @@ import { ConfigurationError } from '../../errors.ts'
 import { GatewayConfigError } from '../../gateway/config/errors.ts'
 import { GatewayConfigFile } from '../../gateway/config.ts'
 import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
+import { entitledCodes } from '../../metering/contracts.ts'
+import { sendTo } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../../metering/options.ts'
+import { entitlementFindings } from '../../metering/preflight/entitlements.ts'
 import { type Finding, gravity } from '../../metering/preflight/finding.ts'
 import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
 import { type ListedDimension, listingFinding, parseListing } from '../../metering/preflight/listing.ts'
@@ -52,6 +55,8 @@ interface Subject {
   /** With what the ledger has to agree on; undefined where only the ledger knows them. */
   readonly dimensions: readonly Dimension[] | undefined
   readonly names: readonly string[] | undefined
+  /** AWS's codes of products that GetEntitlements is asked for; undefined where only the ledger tells whether it is. */
+  readonly entitled?: readonly string[]
   readonly closeDelay: number
   readonly deadlineMargin: number
   /** What is wrong with the configuration, or is to be known of it. */
@@ -76,7 +81,7 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
   const subject = options.config === undefined ? given(options) : configured(options.config, options)
   const customer = testCustomer(options, subject)
   const listed = options.listing === undefined ? undefined : listing(options.listing)
-  if (options.endpoint !== undefined) process.env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpointOf(options.endpoint)
+  if (options.endpoint !== undefined) sendTo(endpointOf(options.endpoint), process.env)
   const { region, productCode, product, unread = false } = subject
   const now = nowOf({})
   const findings: Finding[] = [nodeFinding(process.versions as { node: string }), ...subject.findings]
@@ -92,6 +97,8 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
       const { deadlineMargin } = subject
       const facts = { customer, region, dimensions: names, ledger: opened, deadlineMargin, now: opened?.now ?? now }
       findings.push(...(await askMarketplace(facts, { productCode, endpoint: options.endpoint, now })))
+      const codes = subject.entitled ?? (await entitledCode(opened?.ledger, productCode))
+      findings.push(...(await entitlementFindings(codes, region, TIMEOUT)))
     } else if (!unread) findings.push(NO_REGION)
     if (listed !== undefined) {
       if ('state' in listed) findings.push(listed)
@@ -181,7 +188,7 @@ function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subje
     const nothing = { ledger: undefined, region: undefined, productCode: undefined, product: undefined }
     return { ...nothing, dimensions: undefined, names: undefined, ...DELAYS, findings, unread: true }
   }
-  const { usage, region, metering } = file.config
+  const { usage, region, metering, entitlements } = file.config
   const findings: Finding[] = []
   let address: string | undefined
   try {
@@ -190,15 +197,21 @@ function configured(path: string, { ledger, ledgerNamed }: DoctorOptions): Subje
     if (!(error instanceof GatewayConfigError)) throw error
     findings.push(...faultsOf(error))
   }
-  if (metering.endpoint !== undefined) env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = metering.endpoint
+  if (metering.endpoint !== undefined) sendTo(metering.endpoint, env)
   if (metering.dryRun) findings.push(DRY_RUN)
-  const { dimensions } = new UsageMapper(usage, { gauges: true })
+  const { dimensions, included } = new UsageMapper(usage, { gauges: true })
   const { closeDelay = CLOSE_DELAY, deadlineMargin = DEADLINE_MARGIN } = metering
   return {
     ...{ ledger: ledgerNamed ? ledger : address, region, productCode: usage.productCode },
     ...{ product: usage.product, dimensions, names: dimensions.map(({ name }) => name) },
-    ...{ closeDelay, deadlineMargin, findings },
+    ...{ closeDelay, deadlineMargin, findings, entitled: entitledCodes(usage, included, entitlements) },
   }
+}
+
+/** Of a product that is named on the command line the ledger tells whether AWS is asked for entitlements. */
+async function entitledCode(ledger: Ledger | undefined, productCode: string | undefined): Promise<string[]> {
+  const included = (await ledger?.included()) ?? []
+  return productCode !== undefined && included.some(({ entitlement }) => entitlement !== undefined) ? [productCode] : []
 }
 
 const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }

@@ -1,5 +1,5 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
-import type { AuditEntry, LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, IncludedDimension, LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import type { Overflow } from '../../ledger/rules/overflow.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
@@ -7,6 +7,7 @@ import { endpointText, type RefusedEndpoint, type RegionEndpoint, refusedText } 
 import { CLOSE_DELAY } from '../../metering/options.ts'
 import { type Finding, type FindingState, gravity } from '../../metering/preflight/finding.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
+import { unknownContractText } from '../../metering/unknown-contracts.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import {
   openText,
@@ -43,6 +44,8 @@ export interface LedgerOverview {
   readonly refusedEndpoints?: readonly RefusedEndpoint[]
   /** Undefined where who looks may not fold what waits, without which balances are not known. */
   readonly overflows: readonly Overflow[] | undefined
+  /** Of which dimensions it is not known what contracts include. */
+  readonly unknown?: readonly IncludedDimension[]
   /** How many customers there are whom AWS says are not subscribed, and whose agreement has not ended. */
   readonly refused?: number
   readonly reconciled?: readonly ReconciledRegion[]
@@ -98,6 +101,7 @@ export function problemsOf({
   quantityAlert,
   answers,
   overflows = [],
+  unknown = [],
   refused = 0,
   reconciled = [],
   refusedEndpoints = [],
@@ -110,6 +114,7 @@ export function problemsOf({
   | 'quantityAlert'
   | 'answers'
   | 'overflows'
+  | 'unknown'
   | 'refused'
   | 'refusedEndpoints'
   | 'reconciled'
@@ -151,6 +156,10 @@ export function problemsOf({
       ...{ name: 'overflow', state: 'warning', advice: OVERFLOW_ADVICE },
       message: overflowText(overflow),
     })
+  }
+  for (const one of unknown) {
+    const message = unknownContractText(one, now)
+    problems.push({ name: 'entitlements', state: 'warning', message, advice: 'marketplace-meter doctor' })
   }
   for (const { verdict, at } of alarms) {
     const { title, mend } = COUNTER_ALARMS[verdict]

@@ -7,6 +7,7 @@ import { LedgerError } from '../../ledger/errors.ts'
 import { SECOND } from '../../ledger/hours.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
+import { sendTo } from '../../metering/endpoints.ts'
 import { gatewayOptions } from './gateway-options.ts'
 import { greeting } from './greeting.ts'
 import { logDiag, logLevelOf } from './log.ts'
@@ -22,8 +23,7 @@ export async function serve(path: string, env: NodeJS.ProcessEnv, stopLimit: num
   const { config } = file
   logTo(process.stderr, config.telemetry, env)
   const { endpoint } = config.metering
-  // The AWS SDK looks for it there.
-  if (endpoint !== undefined) env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpoint
+  if (endpoint !== undefined) sendTo(endpoint, env)
   const shown = ledgerName(references.ledger)
   const ledger = await open(references.ledger, path)
   try {

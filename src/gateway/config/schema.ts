@@ -142,7 +142,10 @@ const metering = strictObject({
     'How long settled records are kept for audit. For ever by default.',
   ),
   requestTimeout: described(v.optional(duration('100ms', '5m')), 'How long a request to AWS may take. 10s by default.'),
-  endpoint: described(v.optional(endpoint), "What to send to instead of AWS's own endpoint, such as the simulator."),
+  endpoint: described(
+    v.optional(endpoint),
+    "What to send to instead of AWS's own endpoint, such as the simulator, which is asked for entitlements, too.",
+  ),
 })
 
 const QUEUE = 'a queue such as sqs://sqs.us-east-1.amazonaws.com/123456789012/name'
@@ -169,6 +172,28 @@ const reconcile = strictObject({
   settle: described(
     v.optional(v.boolean()),
     'Settle what events prove: records in doubt that AWS has billed, or surely not. Off by default.',
+  ),
+})
+
+const entitlements = strictObject({
+  productCode: described(
+    v.optional(v.pipe(v.string(), v.regex(PRODUCT))),
+    "AWS's code of the product whose customers have licences, where it is not productCode above.",
+  ),
+  unknown: described(
+    v.optional(
+      strictObject({
+        after: described(
+          v.optional(duration('1h', '30d')),
+          'How long usage waits while AWS does not answer how much its contract includes. 6h by default.',
+        ),
+        outcome: described(
+          v.optional(v.picklist(['hold', 'meter'], "'hold' or 'meter'")),
+          'What becomes of it then: held for a person, or metered as if what was known last were so. hold by default.',
+        ),
+      }),
+    ),
+    'What becomes of usage while AWS cannot be asked what its contract includes.',
   ),
 })
 
@@ -204,6 +229,10 @@ export const SETTINGS = {
     v.optional(EVENTS),
     "Where AWS's agreement events come to: a queue of SQS as sqs://…, or { queue, productCode } where the product's code " +
       'is not productCode above.',
+  ),
+  entitlements: described(
+    v.optional(entitlements),
+    'How AWS is asked what contracts include, of dimensions with included.entitlement.',
   ),
   reconcile: described(
     v.optional(reconcile),

@@ -54,6 +54,25 @@ const rule = v.strictObject({
 /** A preset, or a rule. */
 export const SOURCE = v.union([v.picklist(Object.keys(PRESETS)), rule])
 
+const included = v.strictObject({
+  entitlement: described(
+    v.optional(v.string()),
+    "The API name of the listing's dimension that contracts are sold by: AWS is asked how much each customer has.",
+  ),
+  quantity: described(
+    v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+    'Instead of it: how much of the dimension, as it is sold, every customer has of whom nothing else is noted.',
+  ),
+  per: described(
+    v.picklist(['term', 'month']),
+    "Whether it is for a contract's term, or begins anew with each month (UTC).",
+  ),
+  unit: described(
+    v.optional(v.pipe(v.number(), v.gtValue(0))),
+    "How many of the dimension's units one entitled unit stands for. By default its per.",
+  ),
+})
+
 const tagKey = v.pipe(v.string(), v.regex(TAG_KEY))
 const allocationTag = v.union([tagKey, v.strictObject({ tag: tagKey, attribute: v.string() })])
 
@@ -73,6 +92,11 @@ const dimension = v.strictObject({
   ),
   from: described(some(SOURCE), 'What is added up: presets by name, or rules.'),
   additive: described(v.optional(v.boolean()), 'That several sources add up. Otherwise two of them raise an alarm.'),
+  included: described(
+    v.optional(v.union([included, v.literal(false)])),
+    'What contracts include of it, so that only what is beyond is metered. Left out, what was said last stays; false takes ' +
+      'it back.',
+  ),
   allocations: described(
     v.optional(v.pipe(v.array(allocationTag), v.minLength(1), v.maxLength(MOST_TAGS))),
     "What the customer's bill is split by: tags, such as a model or a team, each from the attribute of its name, or as " +

@@ -1,5 +1,5 @@
 import { DAY, HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
-import type { AuditEntry, LedgerStatus } from '../../ledger/ledger.ts'
+import type { AuditEntry, IncludedDimension, LedgerStatus } from '../../ledger/ledger.ts'
 import { closesAt, latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
 import { COUNTER_ALARMS, type RecentAlarm } from '../../metering/counter-alarms.ts'
 import { type RefusedEndpoint, refusedText } from '../../metering/endpoints.ts'
@@ -8,6 +8,7 @@ import type { SupplyAlarm } from '../../metering/feeds.ts'
 import type { Finding as Found } from '../../metering/preflight/finding.ts'
 import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
+import { unknownContractText } from '../../metering/unknown-contracts.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
 import { openText, recentFindings, reconcileCommand } from '../../reconcile/reconciled-text.ts'
 import { withoutCustomers } from '../../text/customer-data.ts'
@@ -42,6 +43,8 @@ export interface HeadlineFacts {
   /** What was told last of records above their dimension's `alertQuantity`. */
   readonly quantityAlert?: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
+  /** Of which dimensions it is not known what contracts include. */
+  readonly unknown: readonly IncludedDimension[]
   /** What is wrong with what comes in, and what has come. */
   readonly supplyAlarms: readonly SupplyAlarm[]
   readonly supply: SupplyFigures
@@ -96,6 +99,7 @@ const FINDINGS: readonly ((facts: HeadlineFacts) => Finding | readonly Finding[]
   supplyAlarms,
   refusedRequests,
   laneTroubles,
+  contractsUnknown,
   passFailed,
   refusedCustomers,
   heldOrUnattributed,
@@ -110,7 +114,7 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
   return {
     level: 'trouble',
     title: 'The ledger does not add up.',
-    detail: `For ${breaches} series, recorded is not metered + pending + held + balance. ${DAMAGED}`,
+    detail: `For ${breaches} series, recorded is not included + metered + pending + held + balance. ${DAMAGED}`,
   }
 }
 
@@ -263,6 +267,15 @@ function laneTroubles({ troubles }: HeadlineFacts): Finding | undefined {
     level: 'attention',
     title: 'All of it is kept, but sending to AWS does not succeed now.',
     detail: `${[...each].join(' ')} Usage stays in the ledger and is sent again by itself.`,
+  }
+}
+
+function contractsUnknown({ unknown, now }: HeadlineFacts): Finding | undefined {
+  if (unknown.length === 0) return undefined
+  return {
+    level: 'attention',
+    title: 'All of it is kept, but what contracts include is not known now.',
+    detail: `${unknown.map(one => `${unknownContractText(one, now)}.`).join(' ')} The log says what AWS answered; "doctor" looks why.`,
   }
 }
 

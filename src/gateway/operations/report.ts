@@ -1,5 +1,5 @@
 import { MINUTE, SECOND, windowClosesAt } from '../../ledger/hours.ts'
-import type { AuditEntry, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { AuditEntry, IncludedDimension, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { openLoss } from '../../ledger/loss.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
@@ -7,6 +7,7 @@ import { lossFinding } from '../../metering/loss.ts'
 import type { Finding } from '../../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../../metering/quantity-alert.ts'
 import type { Supply, SupplyFigures } from '../../metering/supply.ts'
+import { unknownContracts } from '../../metering/unknown-contracts.ts'
 import { type ReconciledRegion, reconciledRegions } from '../../reconcile/notes.ts'
 import { type ReconciledReport, reconciledJson } from '../../reconcile/reconciled-text.ts'
 import { iso } from '../../text/time.ts'
@@ -143,7 +144,7 @@ export interface ActivityReport {
 }
 
 export interface StatusOptions {
-  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit' | 'agreements' | 'answers'>
+  readonly ledger: Pick<Ledger, 'status' | 'statement' | 'records' | 'audit' | 'agreements' | 'answers' | 'included'>
   /** Those that are configured; of others the ledger is asked. */
   readonly dimensions: readonly Dimension[]
   readonly activity: Activity
@@ -177,6 +178,7 @@ interface Recent {
   readonly alarms: readonly RecentAlarm[]
   readonly quantityAlert: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
+  readonly unknown: readonly IncludedDimension[]
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
   readonly hours: readonly HourReport[]
@@ -217,7 +219,8 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, loss, alarms, quantityAlert, refusedEndpoints, unsettled, hours } = await this.#recent.get()
+    const { status, loss, alarms, quantityAlert, refusedEndpoints, unknown, unsettled, hours } =
+      await this.#recent.get()
     const reconciled = await this.#reconciled.get()
     const checks = await readiness.results()
     const at = now()
@@ -226,7 +229,7 @@ export class StatusReader {
     const figures = supply.figures()
     const came = { supply: figures, supplyAlarms: supply.alarms() }
     const aws = { reconciled, reconcileFault: reconcileFault() }
-    const found = { loss, alarms, quantityAlert, refusedEndpoints, checks, ...came, ...aws }
+    const found = { loss, alarms, quantityAlert, refusedEndpoints, unknown, checks, ...came, ...aws }
     const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
@@ -269,10 +272,11 @@ export class StatusReader {
     const alarms = await recentAlarms(ledger, status, time)
     const quantityAlert = await recentQuantityAlert(ledger, time)
     const refusedEndpoints = (await this.#endpoints.read()).refused(time)
+    const unknown = await unknownContracts(ledger, time)
     const unsettled = await readUnsettled(ledger, status)
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
     return {
-      ...{ status, loss: loss && lossFinding(loss, status), alarms, quantityAlert, refusedEndpoints },
+      ...{ status, loss: loss && lossFinding(loss, status), alarms, quantityAlert, refusedEndpoints, unknown },
       ...{ unsettled, hours },
     }
   }

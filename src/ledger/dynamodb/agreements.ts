@@ -6,10 +6,12 @@ import { afterNews, type BookedAgreement, toldAgreement } from '../rules/agreeme
 import { agreementEntry } from '../rules/audit.ts'
 import { closingTerms, finalHours } from '../rules/closing.ts'
 import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
+import { IncludedDimensions } from '../rules/entitlements.ts'
 import { change, takeLateUsage } from './change.ts'
 import { type FrozenRecord, freezeSeries } from './closing.ts'
 import type { Database } from './database.ts'
-import { fold } from './fold.ts'
+import { allIncluded } from './entitlements.ts'
+import { foldDeciding } from './fold.ts'
 import { countInHead, readHead } from './head.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
@@ -35,7 +37,7 @@ export async function noteAgreement(
   const { table } = database
   const { now } = options
   const ended = news.what === 'ended'
-  if (ended) await fold(database, undefined, { accountKey: customer.key, now })
+  if (ended) await foldDeciding(database, { accountKey: customer.key, now })
   const [account = 0] = await database.accounts.numbersOf([customer])
   const { closedThrough } = await countInHead(database, account)
   const number = shardOf(account)
@@ -45,6 +47,7 @@ export async function noteAgreement(
   const [first] = part.hours
   if (first !== undefined) await takeLateUsage(database, number, series => series.account === account, first)
   const dimensions = ended ? await database.dimensions.all() : []
+  const included = ended ? await allIncluded(database) : new IncludedDimensions([])
   const result = await change(database, 'note an agreement', [part], async (shard: Shard) => {
     const before = shard.account(account).agreement
     const changed = noteNews(shard, account, news)
@@ -60,7 +63,7 @@ export async function noteAgreement(
         series.carried = series.balance
         for (const open of [...series.open.keys()]) if (open <= hour) shard.takeOpenUsage(series, open)
       }
-      const knowledge = { accounts: database.accounts, dimensions, twins }
+      const knowledge = { accounts: database.accounts, dimensions, twins, included }
       frozen.push(...freezeSeries(shard, all, closingTerms(hour, options), knowledge))
     }
     const also: Write[] = frozen.length > 0 ? [...twins.writes] : []

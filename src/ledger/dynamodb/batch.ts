@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
+import { type Tags, textOfTags } from '../../usage/tags.ts'
 import { HOUR } from '../hours.ts'
 import type { Observation } from '../ledger.ts'
 import { counterKey, type Stream } from '../rules/counters/index.ts'
 import { OBSERVATION_KINDS } from '../rules/observation-kinds.ts'
 import { NumberReader, NumberWriter } from './packed-numbers.ts'
+import type { ShareUsage } from './shares.ts'
 import type { GatheredUsage, UsageGroup } from './usage.ts'
 
 /** A batch as bytes: amounts by hour and dimension, then points of counters. Accounts and dimensions by their numbers. */
@@ -16,11 +18,15 @@ import type { GatheredUsage, UsageGroup } from './usage.ts'
  */
 const LAYOUT = 1
 const LAYOUT_WITH_STREAMS = 2
+/** And what usage is for. */
+const LAYOUT_WITH_TAGS = 3
 
 /** A point of a counter, with account and dimension by their numbers. */
 export interface Point extends Omit<Observation, 'account' | 'dimension'> {
   readonly account: number
   readonly dimension: number
+  /** What it is for. */
+  readonly tags?: Tags | undefined
 }
 
 export interface PackedBatch {
@@ -35,12 +41,14 @@ const decompress = promisify(inflateRaw)
 export async function packBatch(usage: GatheredUsage, points: readonly Point[]): Promise<PackedBatch> {
   const writer = new NumberWriter()
   const streams = points.some(({ stream, series }) => stream !== undefined || series !== undefined)
-  writer.number(streams ? LAYOUT_WITH_STREAMS : LAYOUT)
+  const tagged = usage.shares.length > 0 || points.some(({ tags }) => tags !== undefined)
+  writer.number(tagged ? LAYOUT_WITH_TAGS : streams ? LAYOUT_WITH_STREAMS : LAYOUT)
   const { groups } = usage
   writer.number(groups.length)
   for (const group of groups) packGroup(writer, group)
   packPoints(writer, points)
-  if (streams) packStreams(writer, points)
+  if (streams || tagged) packStreams(writer, points)
+  if (tagged) packTags(writer, usage.shares, points)
   const bytes = writer.written
   return { body: await compress(bytes), digest: createHash('sha256').update(bytes).digest('base64') }
 }
@@ -93,16 +101,35 @@ function packStreams(writer: NumberWriter, points: readonly Point[]): void {
   for (const { series } of points) if (series !== undefined) writer.bytes(counterKey(series))
 }
 
+/** Each set of tags once; then, in an order that does not depend on theirs, what of the usage is for it; then of points. */
+function packTags(writer: NumberWriter, shares: readonly ShareUsage[], points: readonly Point[]): void {
+  const texts = new Set([...shares, ...points].flatMap(({ tags }) => (tags === undefined ? [] : [textOfTags(tags)])))
+  const numbers = new Map([...texts].sort().map((text, index) => [text, index + 1]))
+  const numberOf = (tags: Tags | undefined) => (tags === undefined ? 0 : (numbers.get(textOfTags(tags)) as number))
+  writer.number(numbers.size)
+  for (const text of numbers.keys()) writer.text(text)
+  const sorted = shares
+    .map(({ tags, ...share }) => ({ ...share, number: numberOf(tags) }))
+    .sort((a, b) => a.hour - b.hour || a.dimension - b.dimension || a.account - b.account || a.number - b.number)
+  writer.number(sorted.length)
+  for (const { hour, dimension, account, number, amount } of sorted) {
+    for (const value of [hour / HOUR, dimension, account, number]) writer.number(value)
+    writer.amount(amount)
+  }
+  for (const { tags } of points) writer.number(numberOf(tags))
+}
+
 /** Adds a batch's usage to `usage`. Returns its points. */
 export async function unpackBatch(body: Uint8Array, usage: GatheredUsage): Promise<Point[]> {
   const reader = new NumberReader(await decompress(body))
   const layout = reader.number()
-  if (layout !== LAYOUT && layout !== LAYOUT_WITH_STREAMS) {
-    throw new RangeError(`expected layout ${LAYOUT} or ${LAYOUT_WITH_STREAMS}, got ${layout}`)
+  if (layout < LAYOUT || layout > LAYOUT_WITH_TAGS) {
+    throw new RangeError(`expected a layout from ${LAYOUT} to ${LAYOUT_WITH_TAGS}, got ${layout}`)
   }
   for (let groups = reader.number(); groups > 0; groups -= 1) unpackGroup(reader, usage)
   const plain = unpackPoints(reader)
-  const points = layout === LAYOUT ? plain : unpackStreams(reader, plain)
+  const streamed = layout === LAYOUT ? plain : unpackStreams(reader, plain)
+  const points = layout === LAYOUT_WITH_TAGS ? unpackTags(reader, streamed, usage) : streamed
   if (!reader.atEnd) throw new RangeError('there are bytes after the end')
   return points
 }
@@ -150,5 +177,18 @@ function unpackStreams(reader: NumberReader, points: readonly Point[]): Point[] 
     const stream = streams[(numbers[index] as number) - 1]
     const series = named[index] ? Buffer.from(reader.bytes(16)).toString('hex') : undefined
     return { ...point, ...(stream && { stream }), ...(series !== undefined && { series }) }
+  })
+}
+
+function unpackTags(reader: NumberReader, points: readonly Point[], usage: GatheredUsage): Point[] {
+  const sets = Array.from({ length: reader.number() }, () => JSON.parse(reader.text()) as Tags)
+  for (let shares = reader.number(); shares > 0; shares -= 1) {
+    const [hour, dimension, account] = [reader.number() * HOUR, reader.number(), reader.number()]
+    const tags = sets[reader.number() - 1] as Tags
+    usage.shares.push({ hour, dimension, account, tags, amount: BigInt(reader.amount()) })
+  }
+  return points.map(point => {
+    const tags = sets[reader.number() - 1]
+    return tags === undefined ? point : { ...point, tags }
   })
 }

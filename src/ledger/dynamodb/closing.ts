@@ -4,6 +4,7 @@ import type { CloseOptions } from '../ledger.ts'
 import { idleSince } from '../rules/agreement.ts'
 import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
 import { freeze, freezeIdle, type NewRecord } from '../rules/decisions.ts'
+import type { IncludedDimensions } from '../rules/entitlements.ts'
 import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
 import { type SeriesNumbers, seriesKey } from './places.ts'
@@ -23,6 +24,7 @@ export interface Knowledge {
   /** By number. */
   readonly dimensions: readonly Dimension[]
   readonly twins: Twins
+  readonly included: IncludedDimensions
 }
 
 export interface FrozenRecord {
@@ -41,7 +43,7 @@ interface HourToClose {
 export function makeIdleSeries(
   shard: Shard,
   { zeroQuantityRecords, sold }: CloseOptions,
-  { accounts, dimensions }: Omit<Knowledge, 'twins'>,
+  { accounts, dimensions }: Pick<Knowledge, 'accounts' | 'dimensions'>,
 ): void {
   if (zeroQuantityRecords !== true || sold === undefined) return
   const numbers = [...dimensions.keys()].filter(number => sold.dimensions.includes(dimensions[number]?.name as string))
@@ -104,22 +106,23 @@ export function freezeSeries(
   shard: Shard,
   all: Iterable<Series>,
   terms: Terms,
-  { accounts, dimensions, twins }: Knowledge,
+  { accounts, dimensions, twins, included }: Knowledge,
   rule: typeof freeze | typeof freezeIdle = freeze,
 ): FrozenRecord[] {
   const sheet = shard.sheet(terms.hour)
   return [...all].flatMap(series => {
-    const { size, maxQuantity = null } = dimensions[series.dimension] as Dimension
+    const { name, size, maxQuantity = null } = dimensions[series.dimension] as Dimension
     const sold = {
       size,
       maxQuantity,
       billable: isCustomer(series.account),
       taken: sheet.records.has(seriesKey(series)),
       twin: twins.has(series, terms.hour),
-      dimension: (dimensions[series.dimension] as Dimension).name,
-      contract: undefined,
+      dimension: name,
+      contract: included.of(accounts.get(series.account).product, name),
     }
-    const { record } = rule(shard, series, sold, terms)
+    const { drawn, record } = rule(shard, series, sold, terms)
+    shard.noteDrawn(series, terms.hour, drawn)
     return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
   })
 }
@@ -128,12 +131,12 @@ export function addRecord(
   sheet: Sheet,
   { account, dimension }: SeriesNumbers,
   { region }: Terms,
-  { timestamp, deadline, quantity, size, held, probe }: NewRecord,
+  { timestamp, deadline, quantity, size, allocations, held, probe }: NewRecord,
   accounts: Accounts,
 ): FrozenRecord {
   const lane = laneOf(accounts.get(account), region).id
   const record: StoredRecord = {
-    ...{ account, dimension, lane, timestamp, deadline, quantity, size, allocations: null, probe },
+    ...{ account, dimension, lane, timestamp, deadline, quantity, size, allocations: allocations ?? null, probe },
     ...{ state: held === null ? 'pending' : 'held', reason: held, attempts: 0, refusals: 0, nextAttemptAt: 0 },
     ...{ claim: null, claimedUntil: 0, answer: null, meteringRecordId: null },
   }

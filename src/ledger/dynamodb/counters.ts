@@ -1,5 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import { taggedAccount, untaggedAccount } from '../../usage/tagged-account.ts'
 import type { Observation, UsageEntry } from '../ledger.ts'
 import {
   type CounterMemory,
@@ -93,11 +95,14 @@ export async function countPoints(
 }
 
 function named({ accounts }: Database, dimensions: readonly Dimension[], points: readonly Point[]): Observation[] {
-  return points.map(point => ({
-    ...point,
-    account: accounts.get(point.account),
-    dimension: (dimensions[point.dimension] as Dimension).name,
-  }))
+  return points.map(({ tags, ...point }) => {
+    const account = accounts.get(point.account)
+    return {
+      ...point,
+      account: tags === undefined ? account : taggedAccount(account as CustomerAccount, tags),
+      dimension: (dimensions[point.dimension] as Dimension).name,
+    }
+  })
 }
 
 /** Since when the metrics of points are metered, by product. */
@@ -141,12 +146,13 @@ class Sum {
 /** A sum with accounts by number: those that usage is held for may be new. */
 async function numbered({ accounts, dimensions }: Database, sum: Sum): Promise<Pick<CountResult, 'usage' | 'notes'>> {
   const [entries, notes] = [[...sum.entries.values()], [...sum.notes.values()]]
-  const numbers = await accounts.numbersOf(entries.map(({ account }) => account))
+  const numbers = await accounts.numbersOf(entries.map(({ account }) => untaggedAccount(account)))
   const noted = await accounts.numbersOf(notes.map(({ account }) => account))
   const names = await dimensions.numbersOf(new Set([...entries, ...notes].map(({ dimension }) => dimension)))
   return {
-    usage: entries.map(({ dimension, hour, amount }, index) => {
-      return { account: numbers[index] as number, dimension: names.get(dimension) as number, hour, amount }
+    usage: entries.map(({ account, dimension, hour, amount }, index) => {
+      const tags = account.kind === 'customer' ? account.tags : undefined
+      return { account: numbers[index] as number, dimension: names.get(dimension) as number, hour, amount, tags }
     }),
     notes: notes.map(({ dimension, verdict, points, amount }, index) => {
       return { account: noted[index] as number, dimension: names.get(dimension) as number, verdict, points, amount }

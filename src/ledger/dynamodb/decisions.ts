@@ -5,7 +5,6 @@ import type { AuditEntry, AuditNote, DecisionResult, HeldReason, Period, RecordD
 import type { NewEntry } from '../rules/audit.ts'
 import {
   type AboutRecord,
-  addUsage,
   attempt,
   checkAttribution,
   type Decided,
@@ -16,6 +15,7 @@ import {
   noSuchUsage,
   refused,
   takeBalance,
+  takePart,
 } from '../rules/decisions.ts'
 import {
   amountOfHours,
@@ -289,7 +289,7 @@ function takeFromBalance(
   const series = shard.series.get(seriesKey({ account, dimension })) as Series
   const amount = wanted?.([...series.open.values()].reduce((sum, one) => sum + one, series.balance))
   if (amount !== undefined && amount <= series.balance) {
-    addUsage(series, -amount)
+    takePart(series, amount)
     shard.noteUsage(series, hour, -amount)
     return amount
   }

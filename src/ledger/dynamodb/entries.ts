@@ -25,6 +25,7 @@ export async function recordEntries(
       dimension: (all[record.dimension] as Dimension).name,
       ...{ hour, timestamp: record.timestamp, deadline: record.deadline, region: parseLane(record.lane).region },
       ...{ quantity: record.quantity, size: record.size, state, attempts },
+      ...(record.allocations !== null && { allocations: record.allocations }),
       ...(reason !== null && { reason }),
       inDoubt: inDoubt({ attempts, refusals }) && state !== 'metered',
       ...(state === 'pending' && { nextAttemptAt }),

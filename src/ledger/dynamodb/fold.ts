@@ -6,6 +6,7 @@ import type { NewEntry } from '../rules/audit.ts'
 import { lastClosed, latestHour } from '../rules/closing.ts'
 import { DELTA_MEMORY, forgetNext, noteEntry } from '../rules/counters/index.ts'
 import { FARTHEST_AHEAD } from '../rules/decisions.ts'
+import { IncludedDimensions } from '../rules/entitlements.ts'
 import { countAccounts, type KnownAccounts } from './accounts.ts'
 import { writeNotes } from './audit.ts'
 import { type Point, unpackBatch } from './batch.ts'
@@ -23,13 +24,28 @@ import type { CountResult } from './count-result.ts'
 import { countPoints } from './counters.ts'
 import { type Database, nameOf } from './database.ts'
 import { deleteForgotten } from './deltas.ts'
+import { allIncluded } from './entitlements.ts'
 import { isDenied } from './faults.ts'
 import { forgetCounters } from './forgetting.ts'
-import { type Batch, type Deciding, HEAD, type Head, placeOf, readView, SupersededError, type View } from './head.ts'
+import {
+  type Batch,
+  type Deciding,
+  HEAD,
+  type Head,
+  placeOf,
+  readHead,
+  readView,
+  SupersededError,
+  type View,
+  viewFrom,
+} from './head.ts'
 import { bodiesOf, chunksOfBody } from './journal.ts'
+import { Lease } from './lease.ts'
+import { deleteLeft } from './left-bodies.ts'
 import { inParallel, shuffled } from './parallel.ts'
 import { shardOf, shardsOf } from './places.ts'
 import { Shard } from './shard.ts'
+import type { ShareUsage } from './shares.ts'
 import { END, type Item, pause } from './table.ts'
 import { fewer } from './transaction.ts'
 import { Twins } from './twins.ts'
@@ -71,17 +87,52 @@ export interface Folded {
   readonly closedThrough: number | null
 }
 
+/** Brings all that was acknowledged before into the series and, on these terms, closes hours. */
+export async function fold(database: Database, closing?: CloseOptions): Promise<Folded> {
+  const closed = (head: Head) => closing !== undefined && head.applied && !isDue(head, closing)
+  return await foldUnless(database, closed, { closing })
+}
+
+/** Does so, and decides what counters have waiting. */
+export async function foldDeciding(database: Database, deciding: Deciding): Promise<void> {
+  await foldUnless(database, () => false, { deciding })
+}
+
 /**
- * Brings all that was acknowledged before into the series and, on these terms, closes hours or decides what counters
- * have waiting.
+ * Folds: one process after the other.
+ *
+ * @param isDone whether others have done meanwhile what this is for
  */
-export async function fold(database: Database, closing?: CloseOptions, deciding?: Deciding): Promise<Folded> {
+async function foldUnless(database: Database, isDone: (head: Head) => boolean, wanted: Wanted = {}): Promise<Folded> {
+  const lease = new Lease(database)
+  try {
+    const folded = await foldAlone(database, lease, isDone, wanted)
+    await lease.release()
+    return folded
+  } catch (error) {
+    // Who is told of the fault need not wait.
+    void lease.release()
+    throw error
+  }
+}
+
+async function foldAlone(
+  database: Database,
+  lease: Lease,
+  isDone: (head: Head) => boolean,
+  wanted: Wanted,
+): Promise<Folded> {
+  const { table } = database
   const frozen: FrozenRecord[] = []
   const tries = new Map<string, number>()
   for (;;) {
-    const view = await readView(database.table)
+    const read = await lease.readHead()
+    if (isDone(read.head)) return { frozen, closedThrough: read.head.closedThrough }
+    if (!(await lease.take())) continue
+    const view = await viewFrom(table, read)
+    if (view === undefined) continue
     try {
-      const head = await foldSome(database, view, { closing, deciding }, frozen)
+      const head = await foldSome(database, view, wanted, frozen)
       if (head !== undefined) return { frozen, closedThrough: head.closedThrough }
     } catch (error) {
       if (!(error instanceof SupersededError)) throw error
@@ -99,11 +150,16 @@ export async function fold(database: Database, closing?: CloseOptions, deciding?
 /** Forgets counters that were silent for long; see `Ledger.forget`. */
 export async function foldForgetting(database: Database, now: number): Promise<void> {
   const { table } = database
+  // Of a day in which others have done it, whatever has come since.
+  const isDone = ({ applied, silent }: Head) =>
+    applied && forgetNext(silent, now, Number.POSITIVE_INFINITY) === undefined
   for (;;) {
-    await fold(database)
-    const view = await readView(table)
-    const { head } = view
-    if (!head.applied) continue
+    await foldUnless(database, isDone)
+    const read = await readHead(table)
+    const { head } = read
+    if (isDone(head)) return
+    const view = head.applied ? await viewFrom(table, read) : undefined
+    if (view === undefined) continue
     await sweep(database, view)
     const forgetting = forgetNext(head.silent, now, head.youngest + HOUR)
     if (forgetting === undefined) return
@@ -113,7 +169,8 @@ export async function foldForgetting(database: Database, now: number): Promise<v
         : { ...head, cut: head.cut + 1, applied: false, batches: {}, closing: null, deciding: null, forgetting }
     if ((await table.write('forget silent counters', [{ put: HEAD, over: view.version, data: next }])) === undefined)
       continue
-    await fold(database)
+    await foldUnless(database, isDone)
+    await deleteLeft(database)
     return
   }
 }
@@ -122,23 +179,24 @@ export async function foldForgetting(database: Database, now: number): Promise<v
 export async function foldObserved(database: Database): Promise<void> {
   const view = await readView(database.table)
   if (!view.head.applied || waiting(view).some(({ observed }) => observed))
-    await foldForReport(database, 'read the audit trail')
+    await foldForReport(database, view.head, 'read the audit trail')
 }
 
 /**
- * Folds, for a report that would miss something.
+ * Folds, for a report that would miss something of what was read: the cut that is begun, or else the next one.
  *
  * @throws LedgerError `ERR_LEDGER_READ_ONLY` where that is not permitted
  */
-export async function foldForReport(database: Database, doing: string): Promise<void> {
-  await fold(database).catch(error => {
+export async function foldForReport(database: Database, read: Head, doing: string): Promise<void> {
+  const isDone = ({ applied, cut }: Head) => applied && cut >= read.cut + (read.applied ? 1 : 0)
+  await foldUnless(database, isDone).catch(error => {
     throw error instanceof LedgerError && isDenied(error.cause) ? notFolded(doing, error) : error
   })
 }
 
 interface Wanted {
-  readonly closing: CloseOptions | undefined
-  readonly deciding: Deciding | undefined
+  readonly closing?: CloseOptions | undefined
+  readonly deciding?: Deciding
 }
 
 /** Does what is next. Returns the head when all is done. */
@@ -180,6 +238,10 @@ export function isFolded({ batches }: Head, { writer, sequence }: Batch): boolea
   return sequence <= (batches[writer]?.[1] ?? 0)
 }
 
+function isDue({ closedThrough }: Head, closing: CloseOptions): boolean {
+  return latestHour(closing) > lastClosed(closedThrough ?? undefined, closing.now)
+}
+
 /** The next cut, and whether it has all that is wanted. */
 async function nextCut(
   { table, clock }: Database,
@@ -195,7 +257,7 @@ async function nextCut(
     writers.add(batch.writer)
     return index === 0 || (bytes <= BYTES_PER_CUT && writers.size <= WRITERS_PER_CUT)
   })
-  const due = closing !== undefined && latestHour(closing) > lastClosed(head.closedThrough ?? undefined, closing.now)
+  const due = closing !== undefined && isDue(head, closing)
   const wanted = some.length > 0 || (deciding !== undefined && (await anythingWaits(table)))
   if (closing === undefined ? !wanted : !due) return undefined
   const batches: Record<string, [number, number]> = {}
@@ -228,10 +290,14 @@ async function apply(database: Database, view: View, frozen: FrozenRecord[]): Pr
   const { usage, points } = await readBodies(database, batches)
   const found = await countPoints(database, view, points)
   const bySeries = Map.groupBy([...usage, ...found.usage], ({ account }) => shardOf(account))
+  const tagged = found.usage.flatMap(({ tags, ...one }) => (tags === undefined ? [] : [{ ...one, tags }]))
+  const shares = Map.groupBy([...usage.shares, ...tagged], ({ account }) => shardOf(account))
   const closing = head.closing === null ? undefined : { options: head.closing, closedThrough: head.closedThrough }
+  const included = closing === undefined ? new IncludedDimensions([]) : await allIncluded(database)
   const shards = new Set([...bySeries.keys(), ...(closing === undefined ? [] : shardsOf(head))])
   await inParallel(shuffled(shards), SHARDS_AT_ONCE, async shard => {
-    await applyToShard(database, shard, bySeries.get(shard) ?? [], { head, dimensions, closing }, frozen)
+    const brought = { usage: bySeries.get(shard) ?? [], shares: shares.get(shard) ?? [] }
+    await applyToShard(database, shard, brought, { head, dimensions, closing, included }, frozen)
   })
   let { youngest } = head
   for (const some of bySeries.values()) for (const { hour } of some) youngest = Math.max(youngest, hour)
@@ -306,23 +372,32 @@ interface Applying {
   readonly head: Head
   readonly dimensions: readonly Dimension[]
   readonly closing: Closing | undefined
+  readonly included: IncludedDimensions
+}
+
+/** What a cut brings a shard. */
+interface Brought {
+  readonly usage: readonly SeriesUsage[]
+  /** What of it is for some tags. */
+  readonly shares: readonly ShareUsage[]
 }
 
 /** Brings a shard its part of a cut, some hours in each transaction. Adds what is frozen here. */
 async function applyToShard(
   database: Database,
   number: number,
-  usage: readonly SeriesUsage[],
-  { head, dimensions, closing }: Applying,
+  { usage, shares }: Brought,
+  { head, dimensions, closing, included }: Applying,
   frozen: FrozenRecord[],
 ): Promise<void> {
   const { table, accounts } = database
   const latest = closing === undefined ? [] : [latestHour(closing.options)]
   const hours = [...Map.groupBy(usage, ({ hour }) => hour)].sort(([a], [b]) => a - b).map(([, ofHour]) => ofHour)
+  const sharesByHour = Map.groupBy(shares, ({ hour }) => hour)
   for (let [failures, idle, most, more] = [0, 0, HOURS_AT_ONCE, true]; more; ) {
     const shard = await Shard.read(table, number, latest)
     if (shard.cut > head.cut) throw new SupersededError()
-    const all = shard.addHours(head.cut, hours, most)
+    const all = shard.addHours(head.cut, hours, sharesByHour, most)
     const late = lateHours(shard, head)
     for (const hour of late.slice(0, Math.max(0, late.length - LATE_HOURS)).slice(0, most)) shard.takeHour(hour)
     // An hour's record has all that was used before it.
@@ -332,7 +407,7 @@ async function applyToShard(
     await shard.readSheets(table, hoursOfRecords(next.hours))
     const used = hoursOfRecords(next.hours.filter(({ idle }) => !idle))
     const twins = await Twins.read(database, shard, accountsToFreeze(shard.series.values(), dimensions), used)
-    const records = closeHours(shard, next.hours, { accounts, dimensions, twins })
+    const records = closeHours(shard, next.hours, { accounts, dimensions, twins, included })
     const writes = shard.writes(series => nameOf(database, series))
     if (writes.length > 0) writes.push(...twins.writes)
     try {

@@ -20,6 +20,11 @@ const JOURNAL = 'journal'
  * audit trail is a chain; by the fourth one, customers' agreements are known.
  */
 const FORMAT = 4
+/**
+ * What only the present version can bill rightly, where it is used: what contracts include, and what usage is for. Until
+ * then replicas of the version before go on.
+ */
+const LATEST = 5
 const WITH_STREAMS = 2
 
 /**
@@ -116,13 +121,24 @@ export const placeOf = (sequence: number): string => String(sequence).padStart(1
  */
 export async function readView(table: Table): Promise<View> {
   for (;;) {
-    const items = new Map((await table.get('read the ledger', [HEAD, DIMENSIONS])).map(item => [item.sk, item]))
-    const { head, version } = headOf(items.get(HEAD.sk))
-    const batches = (await table.list('read the journal', JOURNAL)).map(batchOf)
-    batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
-    const view = { head, version, dimensions: dimensionsOf(items.get(DIMENSIONS.sk)), batches }
-    if (await isWhole(table, view)) return view
+    const view = await viewFrom(table, await readHead(table))
+    if (view !== undefined) return view
   }
+}
+
+/** All of it, with a head that was read before; undefined where it is to be read anew. */
+export async function viewFrom(
+  table: Table,
+  { head, version }: Pick<View, 'head' | 'version'>,
+): Promise<View | undefined> {
+  const [[dimensions], items] = await Promise.all([
+    table.get('read the ledger', [DIMENSIONS]),
+    table.list('read the journal', JOURNAL),
+  ])
+  const batches = items.map(batchOf)
+  batches.sort((a, b) => (a.writer < b.writer ? -1 : a.writer > b.writer ? 1 : a.sequence - b.sequence))
+  const view = { head, version, dimensions: dimensionsOf(dimensions), batches }
+  return (await isWhole(table, view)) ? view : undefined
 }
 
 /**
@@ -146,6 +162,15 @@ export async function readHead(table: Table): Promise<Pick<View, 'head' | 'versi
   return headOf((await table.get('read the ledger', [HEAD]))[0])
 }
 
+/** The head, and another item that is told of the ledger as a whole. */
+export async function readHeadAnd(
+  table: Table,
+  other: Key,
+): Promise<Pick<View, 'head' | 'version'> & { readonly other: Item | undefined }> {
+  const items = new Map((await table.get('read the ledger', [HEAD, other])).map(item => [item.sk, item]))
+  return { ...headOf(items.get(HEAD.sk)), other: items.get(other.sk) }
+}
+
 /** What waits that nobody can be billed for. */
 export async function readUnattributedBatches(table: Table): Promise<Batch[]> {
   const range = { from: `${UNATTRIBUTED}#`, to: `${UNATTRIBUTED}#${END}` }
@@ -158,7 +183,7 @@ export async function refuseOther(table: Table): Promise<void> {
   if (item === undefined)
     throw new LedgerError('ERR_LEDGER_NOT_FOUND', `There is no ledger in the table ${table.name}.`)
   const { format } = headOf(item).head
-  if (format === FORMAT) return
+  if (format >= FORMAT) return
   throw new LedgerError(
     'ERR_LEDGER_READ_ONLY',
     `The ledger has format ${format}, expected ${FORMAT}: it is of an older version of this package, and is brought ` +
@@ -189,11 +214,22 @@ export async function begin(table: Table, items: number): Promise<void> {
       return
     }
     const { head, version } = headOf(item)
-    if (head.format === FORMAT) return
+    if (head.format >= FORMAT) return
     const begunBefore = head.format >= WITH_STREAMS ? head.begunBefore : head.applied ? 0 : head.cut
     const data = { ...NEW, ...head, format: FORMAT, begunBefore }
     if ((await table.write('bring the ledger to this format', [{ put: HEAD, over: version, data }])) !== undefined)
       return
+  }
+}
+
+/** Has replicas of the version before stop, which would bill wrongly what is about to be written. */
+export async function requireFormat(table: Table): Promise<void> {
+  for (let failures = 1; ; failures += 1) {
+    const { head, version } = await readHead(table)
+    if (head.format >= LATEST) return
+    const put = { put: HEAD, over: version, data: { ...head, format: LATEST } }
+    if ((await table.write('bring the ledger to this format', [put])) !== undefined) return
+    await pause(failures)
   }
 }
 
@@ -223,10 +259,10 @@ function headOf(item: Item | undefined): Pick<View, 'head' | 'version'> {
     throw new LedgerError('ERR_LEDGER_CORRUPT', 'The table has no ledger any more: its item "head" is gone.')
   }
   const head = { ...NEW, ...(item.data as Head) }
-  if (head.format > FORMAT) {
+  if (head.format > LATEST) {
     throw new LedgerError(
       'ERR_LEDGER_NEWER',
-      `The ledger has format ${head.format}; this version of the package knows up to ${FORMAT}. ` +
+      `The ledger has format ${head.format}; this version of the package knows up to ${LATEST}. ` +
         'Use the version that wrote it, or a later one.',
     )
   }

@@ -21,8 +21,11 @@ import type {
   Decision,
   DecisionResult,
   DueLanes,
+  EntitlementNews,
+  EntitlementsQuery,
   ExpireResult,
   FinalizeOptions,
+  Included,
   IncludedDimension,
   Lane,
   LaneAnswer,
@@ -55,6 +58,7 @@ import type { Database } from './database.ts'
 import { attribute, decideAll, undo, writeOff } from './decisions.ts'
 import { createTable, refuseTable } from './definition.ts'
 import { Dimensions } from './dimensions.ts'
+import { entitlements, includedDimensions, noteEntitlements, registerIncluded } from './entitlements.ts'
 import { recordEntries } from './entries.ts'
 import { fold, foldForgetting, foldObserved } from './fold.ts'
 import { begin, NOTHING, readHead, refuseOther } from './head.ts'
@@ -201,20 +205,20 @@ export class DynamoDBLedger implements Ledger {
     return { records: frozen.length, held: await recordEntries(this.#database, held) }
   }
 
-  async registerIncluded(): Promise<void> {
-    throw new Error('not yet')
+  async registerIncluded(product: string, included: Readonly<Record<string, Included>>, by: AuditNote): Promise<void> {
+    await registerIncluded(this.#database, product, included, by)
   }
 
   async included(): Promise<IncludedDimension[]> {
-    return []
+    return await includedDimensions(this.#database)
   }
 
-  async noteEntitlements(): Promise<number> {
-    throw new Error('not yet')
+  async noteEntitlements(product: string, news: EntitlementNews, by: AuditNote): Promise<number> {
+    return await noteEntitlements(this.#database, product, news, by)
   }
 
-  async entitlements(): Promise<CustomerEntitlement[]> {
-    return []
+  async entitlements(query: EntitlementsQuery = {}): Promise<CustomerEntitlement[]> {
+    return await entitlements(this.#database, query)
   }
 
   async due(now: number): Promise<DueLanes> {

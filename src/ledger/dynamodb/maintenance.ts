@@ -38,9 +38,11 @@ export async function prune(database: Database, wanted: number, by: AuditNote | 
   const pruned = await inParallel(shardsOf(head), SHARDS_AT_ONCE, async shard => {
     let records = 0
     for await (const sheet of sheetsOf(table, shard, old)) records += await pruneSheet(database, shard, sheet, say)
-    const usage = await usageKeys(table, shard, old)
-    if (usage.length > 0) await say()
-    await table.delete('delete what is old', usage)
+    for (const kept of ['usage', 'drawn'] as const) {
+      const usage = await usageKeys(table, shard, old, kept)
+      if (usage.length > 0) await say()
+      await table.delete('delete what is old', usage)
+    }
     return records
   })
   return pruned.reduce((sum, records) => sum + records, 0)

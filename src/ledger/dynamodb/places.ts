@@ -62,7 +62,7 @@ export interface Hours {
 }
 
 /** The places of what is kept by hours. */
-export function rangeOf(kept: 'records' | 'usage', { from, to }: Hours): Range {
+export function rangeOf(kept: 'records' | 'usage' | 'drawn', { from, to }: Hours): Range {
   const last = Math.ceil(Math.min(to, LAST_HOUR) / HOUR) - 1
   return { from: `${kept}#${hourText(from)}`, to: last < 0 ? kept : `${kept}#${hourText(last * HOUR)}${END}` }
 }

@@ -70,9 +70,10 @@ export async function claim(database: Database, lane: Lane, options: ClaimOption
     if (claimed.length === options.limit) break
   }
   return (await recordEntries(database, claimed)).map(
-    ({ id, account, dimension, quantity, timestamp, deadline, attempts }, index) => {
+    ({ id, account, dimension, quantity, allocations, timestamp, deadline, attempts }, index) => {
       const unanswered = attempts - (claimed[index] as FrozenRecord).record.refusals
-      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
+      const record = { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
+      return allocations === undefined ? record : { ...record, allocations }
     },
   )
 }

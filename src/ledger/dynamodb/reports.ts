@@ -39,7 +39,7 @@ async function readBooks(
     const view = await readView(database.table)
     const batches = waiting(view)
     if (!view.head.applied || batches.some(({ observed }) => observed)) {
-      await foldForReport(database, 'read the statement')
+      await foldForReport(database, view.head, 'read the statement')
       continue
     }
     await database.accounts.readUpTo(batches.reduce((most, { log }) => Math.max(most, log), view.head.log))
@@ -75,7 +75,7 @@ export async function statementLines(database: Database, query: StatementQuery):
     if (!wanted({ account, dimension })) continue
     numbers.set(seriesKey({ account, dimension }), numbers.size)
     const named = books.view.dimensions[dimension] as Dimension
-    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, { included: 0n, ...totals })
+    statement.addSeries(numbers.size - 1, database.accounts.get(account), named, totals)
   }
   const open = books.shards.flatMap(shard =>
     [...shard.series.values()].flatMap(({ account, dimension, open }) =>
@@ -87,6 +87,9 @@ export async function statementLines(database: Database, query: StatementQuery):
     if (usage.hour >= from && usage.hour < to) statement.addUsage(numberOf(usage), usage.hour, usage.amount)
   }
   if (period) {
+    for (const drawn of await usageOfPeriod(database, books.shards, { from, to }, 'drawn')) {
+      statement.addIncluded(numberOf(drawn), drawn.hour, drawn.amount)
+    }
     for (const { hour, record } of await recordsOf(
       database,
       books.shards,
@@ -132,13 +135,13 @@ async function nameRestored(database: Database, shards: readonly Shard[]): Promi
 function seriesIn({ accounts }: Database, { view, shards, waiting }: Books) {
   const series = new Map(
     [...waiting].map(({ account, dimension }) => {
-      const none = { account, dimension, recorded: 0n, metered: 0n, balance: 0n }
+      const none = { account, dimension, recorded: 0n, included: 0n, metered: 0n, balance: 0n }
       return [seriesKey(none), none]
     }),
   )
   for (const shard of shards) {
-    for (const [key, { account, dimension, recorded, metered, balance }] of shard.series) {
-      series.set(key, { account, dimension, recorded, metered, balance })
+    for (const [key, { account, dimension, recorded, included, metered, balance }] of shard.series) {
+      series.set(key, { account, dimension, recorded, included, metered, balance })
     }
   }
   const named = [...series.values()].map(one => {
@@ -158,8 +161,13 @@ async function wantedBy(
     (numbers === undefined || numbers.has(series.account)) && (number === undefined || number === series.dimension)
 }
 
-async function usageOfPeriod({ table }: Database, shards: readonly Shard[], hours: Hours): Promise<SeriesUsage[]> {
-  return (await inParallel(shards, SHARDS_AT_ONCE, ({ number }) => usageOf(table, number, hours))).flat()
+async function usageOfPeriod(
+  { table }: Database,
+  shards: readonly Shard[],
+  hours: Hours,
+  kept: 'usage' | 'drawn' = 'usage',
+): Promise<SeriesUsage[]> {
+  return (await inParallel(shards, SHARDS_AT_ONCE, ({ number }) => usageOf(table, number, hours, kept))).flat()
 }
 
 /** Records of a period, the youngest hour first; of each shard not many more than are wanted. */
@@ -309,7 +317,7 @@ async function unattributedAmounts(
     const { head } = await readHead(database.table)
     const batches = (await readUnattributedBatches(database.table)).filter(batch => !isFolded(head, batch))
     const shards = await Shard.readSeries(database.table, shardsOf({ unattributed: head.unattributed }))
-    if (!head.applied) await foldForReport(database, 'read the status')
+    if (!head.applied) await foldForReport(database, head, 'read the status')
     if (!head.applied || shards.some(({ cut }) => cut > head.cut)) continue
     const amounts = new Map<number, bigint>()
     for (const shard of shards) {

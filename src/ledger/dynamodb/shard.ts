@@ -2,9 +2,19 @@ import { isDeepStrictEqual } from 'node:util'
 import { LedgerError } from '../errors.ts'
 import type { HeldReason } from '../ledger.ts'
 import { addAmount, checkEquation, type Figures, NO_FIGURES } from '../rules/accounting.ts'
+import { Shares } from '../rules/allocations.ts'
 import { addUsage, amountOf, type Book, type BookedAccount, type BookedSeries, UNMARKED } from '../rules/decisions.ts'
 import { textOf, toColumns, toRows } from './packed-json.ts'
 import { hourOfPlace, hourText, partitionOf, type SeriesNumbers, seriesKey, sheetKey, stateKey } from './places.ts'
+import {
+  addOpenShare,
+  type OpenShares,
+  readOpen,
+  readShares,
+  type ShareUsage,
+  storedOpen,
+  storedShares,
+} from './shares.ts'
 import { entriesOfSheet, keyOfEntry, putSheet, reasonOf, Sheet, type StoredRecord, textOfSheet } from './sheets.ts'
 import type { Item, Table, Write } from './table.ts'
 import type { SeriesUsage } from './usage.ts'
@@ -18,6 +28,8 @@ export interface Series extends BookedSeries, SeriesNumbers {
   readonly account: number
   /** Usage that is not in the totals, by hour. */
   readonly open: Map<number, bigint>
+  /** What of it is for some tags. */
+  readonly openShares: Map<number, OpenShares>
 }
 
 /** A shard as it was read, to be changed and written back. */
@@ -31,6 +43,8 @@ export class Shard implements Book<StoredRecord> {
   readonly #accounts: Map<number, BookedAccount>
   /** Usage that went into the totals, by hour. */
   readonly #usage = new Map<number, SeriesUsage[]>()
+  /** What contracts included, by hour. */
+  readonly #drawn = new Map<number, SeriesUsage[]>()
   readonly #version: string | undefined
   readonly #stateBefore: string
   readonly #sheetsBefore = new Map<number, { text: string; entries: ReadonlySet<string> }>()
@@ -134,11 +148,22 @@ export class Shard implements Book<StoredRecord> {
    * Adds the usage of some hours of a cut that are not in it yet.
    *
    * @param hours the usage of the cut's hours, the oldest first
+   * @param shares what of it is for some tags
    * @returns whether all of it is in
    */
-  addHours(cut: number, hours: readonly (readonly SeriesUsage[])[], most: number): boolean {
+  addHours(
+    cut: number,
+    hours: readonly (readonly SeriesUsage[])[],
+    shares: ReadonlyMap<number, readonly ShareUsage[]>,
+    most: number,
+  ): boolean {
     const done = this.cut < cut ? 0 : (this.#hoursTaken ?? hours.length)
-    for (const usage of hours.slice(done, done + most)) for (const one of usage) this.addOpenUsage(one)
+    for (const usage of hours.slice(done, done + most)) {
+      for (const one of usage) this.addOpenUsage(one)
+      for (const share of shares.get(usage[0]?.hour ?? 0) ?? []) {
+        addOpenShare(this.makeSeries(share, share.hour).openShares, share)
+      }
+    }
     const rest = done + most < hours.length
     // Of a cut that brings nothing it does not know.
     if (hours.length > 0) this.cut = cut
@@ -178,12 +203,22 @@ export class Shard implements Book<StoredRecord> {
     if (amount === undefined) return
     series.open.delete(hour)
     addUsage(series, amount)
+    for (const { tags, amount } of series.openShares.get(hour)?.values() ?? []) {
+      series.shares ??= new Shares()
+      series.shares.add(tags, amount)
+    }
+    series.openShares.delete(hour)
     this.noteUsage(series, hour, amount)
   }
 
   /** Says in the usage of an hour what the totals have got, or given back. */
   noteUsage({ account, dimension }: SeriesNumbers, hour: number, amount: bigint): void {
     this.#usage.set(hour, [...(this.#usage.get(hour) ?? []), { account, dimension, hour, amount }])
+  }
+
+  /** Says what of an hour's usage the contract includes. */
+  noteDrawn({ account, dimension }: SeriesNumbers, hour: number, amount: bigint): void {
+    if (amount > 0n) this.#drawn.set(hour, [...(this.#drawn.get(hour) ?? []), { account, dimension, hour, amount }])
   }
 
   /** Makes a series' totals what its records say, on all of its sheets. */
@@ -214,16 +249,20 @@ export class Shard implements Book<StoredRecord> {
       writes.push({ put: stateKey(this.number), over: this.#version, data: this.#state })
     }
     for (const sheet of this.sheets.values()) writes.push(...this.#writesOf(sheet))
-    for (const [hour, usage] of this.#usage) {
-      const rows = usage.map(({ account, dimension, amount }) => ({ account, dimension, amount }))
-      // By the version of the series that it comes with, there is nothing yet.
-      const sk = `usage#${hourText(hour)}#${this.#version ?? ''}`
-      writes.push({ put: { pk: partitionOf(this.number), sk }, over: undefined, data: toColumns(rows) })
-    }
+    writes.push(...this.#writesByHour('usage', this.#usage), ...this.#writesByHour('drawn', this.#drawn))
     return writes
   }
 
-  /** All five figures are in the totals; what these have of records is compared with the sheets that were read, too. */
+  #writesByHour(kept: 'usage' | 'drawn', byHour: ReadonlyMap<number, readonly SeriesUsage[]>): Write[] {
+    return [...byHour].map(([hour, usage]) => {
+      const rows = usage.map(({ account, dimension, amount }) => ({ account, dimension, amount }))
+      // By the version of the series that it comes with, there is nothing yet.
+      const sk = `${kept}#${hourText(hour)}#${this.#version ?? ''}`
+      return { put: { pk: partitionOf(this.number), sk }, over: undefined, data: toColumns(rows) }
+    })
+  }
+
+  /** All six figures are in the totals; what these have of records is compared with the sheets that were read, too. */
   #checkSeries(nameOf: (series: SeriesNumbers) => { accountKey: string; dimension: string }): void {
     const records = new Map<string, Unsettled>()
     for (const sheet of this.sheets.values()) addUnsettled(records, sheet)
@@ -248,10 +287,14 @@ export class Shard implements Book<StoredRecord> {
   }
 
   get #state(): StoredState {
-    const rows = [...this.series.values()].map(({ carried: _, shares: __, ...series }) => ({
+    const all = [...this.series.values()]
+    // Who tells nothing apart has no columns for it.
+    const tagged = all.some(({ shares, openShares }) => shares !== undefined || openShares.size > 0)
+    const rows = all.map(({ carried: _, shares, openShares, ...series }) => ({
       ...series,
       held: [...series.held].filter(([, amount]) => amount !== 0n),
       open: [...series.open],
+      ...(tagged && { shares: storedShares(shares), openShares: storedOpen(openShares) }),
     }))
     const cut = this.cut + (this.#hoursTaken ?? 0) / MOST_HOURS
     return { cut, series: toColumns(rows), accounts: [...this.#accounts] }
@@ -277,8 +320,9 @@ const EMPTY: StoredState = { cut: 0, series: {}, accounts: [] }
 
 /** The version before said of an agreement when it ended. */
 function bookedAccount({ endedAt, ...state }: StoredAccount): BookedAccount {
-  if (endedAt === undefined) return state
-  return { ...state, agreement: endedAt === null ? null : { marks: [[endedAt, 'ended']] } }
+  const known = { ...state, entitlements: state.entitlements ?? null }
+  if (endedAt === undefined) return known
+  return { ...known, agreement: endedAt === null ? null : { marks: [[endedAt, 'ended']] } }
 }
 
 /** What records have that have no end yet. */
@@ -307,7 +351,7 @@ function totalsOf({ recorded, included, metered, pending, held, balance }: Serie
 function newSeries(account: number, dimension: number, firstHour: number): Series {
   return {
     ...{ account, dimension, firstHour, recorded: 0n, included: 0n, metered: 0n, pending: 0n, held: new Map() },
-    ...{ balance: 0n, carried: 0n, shares: undefined, approved: 0, open: new Map() },
+    ...{ balance: 0n, carried: 0n, shares: undefined, approved: 0, open: new Map(), openShares: new Map() },
   }
 }
 
@@ -320,5 +364,6 @@ function storedSeries(row: Record<string, unknown>): Series {
     included: BigInt((row.included as string | undefined) ?? 0),
     ...{ pending: BigInt(row.pending as string), balance, carried: balance },
     ...{ held: amounts<HeldReason>(row.held), open: amounts<number>(row.open) },
+    ...{ shares: readShares(row.shares), openShares: readOpen(row.openShares) },
   }
 }

@@ -40,7 +40,8 @@ export class Sheet {
     const rows = toRows((item?.data as Record<string, unknown[]> | undefined) ?? {})
     this.records = new Map(
       rows.map(row => {
-        const record = { ...row, size: BigInt(row.size as string) } as unknown as StoredRecord
+        const size = BigInt(row.size as string)
+        const record = { ...row, size, allocations: row.allocations ?? null } as unknown as StoredRecord
         return [seriesKey(record), record]
       }),
     )
@@ -124,7 +125,12 @@ export async function removeRecords(
 
 /** Writes a sheet's records; by itself only what changes neither their state nor their deadline. */
 export function putSheet(shard: number, sheet: Sheet): Write {
-  return { put: sheetKey(shard, sheet.hour), over: sheet.version, data: toColumns([...sheet.records.values()]) }
+  const records = [...sheet.records.values()]
+  // Who tells nothing apart has no column for it.
+  const rows = records.some(({ allocations }) => allocations !== null)
+    ? records
+    : records.map(({ allocations: _, ...record }) => record)
+  return { put: sheetKey(shard, sheet.hour), over: sheet.version, data: toColumns(rows) }
 }
 
 export const textOfSheet = (sheet: Sheet): string => textOf([...sheet.records.values()])

@@ -1,10 +1,14 @@
+import type { Tags } from '../../usage/tags.ts'
 import { addAmount } from '../rules/accounting.ts'
 import { toRows } from './packed-json.ts'
 import { type Hours, hourOfPlace, partitionOf, rangeOf } from './places.ts'
+import type { ShareUsage } from './shares.ts'
 import type { Key, Table } from './table.ts'
 
 /** Usage added up by hour, dimension and account, these by their numbers. */
 export class GatheredUsage {
+  /** What of it is for some tags. */
+  readonly shares: ShareUsage[] = []
   readonly #groups = new Map<string, UsageGroup>()
   #last: UsageGroup | undefined
 
@@ -40,6 +44,8 @@ export interface SeriesUsage {
   readonly dimension: number
   readonly hour: number
   readonly amount: bigint
+  /** Of what others' counters add: what it is for. */
+  readonly tags?: Tags | undefined
 }
 
 /** Sums by account: as numbers while they are exact, since most are and a fold adds up millions. */
@@ -82,9 +88,14 @@ export class Amounts {
   }
 }
 
-/** What a shard's series used in a period's closed hours. */
-export async function usageOf(table: Table, shard: number, hours: Hours): Promise<SeriesUsage[]> {
-  const items = await table.list('read usage', partitionOf(shard), rangeOf('usage', hours))
+/** What a shard's series used in a period's closed hours, or what contracts included of it. */
+export async function usageOf(
+  table: Table,
+  shard: number,
+  hours: Hours,
+  kept: 'usage' | 'drawn' = 'usage',
+): Promise<SeriesUsage[]> {
+  const items = await table.list('read usage', partitionOf(shard), rangeOf(kept, hours))
   return items.flatMap(({ sk, data }) =>
     toRows(data as Record<string, unknown[]>).map(({ account, dimension, amount }) => ({
       ...{ account: account as number, dimension: dimension as number, hour: hourOfPlace(sk) },
@@ -94,6 +105,11 @@ export async function usageOf(table: Table, shard: number, hours: Hours): Promis
 }
 
 /** Where that is. */
-export async function usageKeys(table: Table, shard: number, hours: Hours): Promise<Key[]> {
-  return await table.list('look for usage', partitionOf(shard), rangeOf('usage', hours))
+export async function usageKeys(
+  table: Table,
+  shard: number,
+  hours: Hours,
+  kept: 'usage' | 'drawn' = 'usage',
+): Promise<Key[]> {
+  return await table.list('look for usage', partitionOf(shard), rangeOf(kept, hours))
 }

@@ -3,12 +3,12 @@ import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, Agree
 import { agreementEntry } from '../rules/audit.ts'
 import { closingTerms, finalHours } from '../rules/closing.ts'
 import { noteNews, RECONSIDERED, reconsider } from '../rules/decisions.ts'
-import { IncludedDimensions } from '../rules/entitlements.ts'
 import { AGREEMENTS, agreementEntryOf, BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
 import { Piece } from '../sql/piece.ts'
 import { writeAudit } from './audit.ts'
 import { closeResult } from './closing.ts'
 import type { Database, Row, Transaction } from './database.ts'
+import { allIncluded } from './entitlements.ts'
 import { decideWaiting, foldJournal } from './fold.ts'
 import { lockLedger } from './ledger-row.ts'
 import { both, type FrozenRecords, loadRecords, NONE, savePiece } from './piece.ts'
@@ -57,6 +57,7 @@ async function freezeAll(
   options: AgreementOptions,
 ): Promise<FrozenRecords> {
   let frozen = NONE
+  const included = await allIncluded(transaction)
   for (const hour of hours) {
     const terms = closingTerms(hour, options)
     const using = await takeOpenUsage(
@@ -65,10 +66,10 @@ async function freezeAll(
       'hour = ANY($2::bigint[]) AND hour <= $1 AND series IN (SELECT id FROM series WHERE account = $3)',
       ...[await openHours(transaction), account],
     )
-    using.freeze(terms, new IncludedDimensions([]))
+    using.freeze(terms, included)
     frozen = both(frozen, await savePiece(transaction, using))
     const others = await loadSeries(transaction, hour, 'account.id = $2 ORDER BY series.id', account)
-    others.freeze(terms, new IncludedDimensions([]))
+    others.freeze(terms, included)
     frozen = both(frozen, await savePiece(transaction, others))
   }
   return frozen

@@ -5,7 +5,7 @@ import { LedgerError } from '../errors.ts'
 import type { Observation, UsageBatch, UsageEntry } from '../ledger.ts'
 import { bytesOf, checkObservations, type Stream } from '../rules/counters/index.ts'
 import { checkEntry } from '../rules/validation.ts'
-import { BatchNames, PackedAccounts, type PackedNames } from './batch-names.ts'
+import { namesOf, PackedAccounts, type PackedNames } from './batch-names.ts'
 import { BatchStreams, OBSERVATION_BYTES, packPoints, unpackFirstPoints, unpackPoints } from './batch-observations.ts'
 import { ENTRY_BYTES, UsageColumns } from './batch-usage.ts'
 
@@ -24,6 +24,8 @@ export interface PackedBatch {
   readonly at: number
   /** Whether it has what the status tells: usage without a customer, or points of others' counters. */
   readonly inStatus: boolean
+  /** Whether any of it is for some tags. */
+  readonly hasTags: boolean
 }
 
 /**
@@ -59,18 +61,15 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
   for (const { receivedAt } of observations) at = Math.min(at, receivedAt)
   const pieces = anyLarge ? entries.flatMap(divide) : entries
   const large = anyLarge ? largeAmounts(pieces) : NONE
-  const names = new BatchNames(pieces.length + observations.length)
-  for (const { account, dimension } of pieces) names.add(account, dimension)
+  const names = namesOf(observations.length === 0 ? pieces : [...pieces, ...observations])
   const streams = new BatchStreams()
-  for (const { account, dimension, stream } of observations) {
-    names.add(account, dimension)
-    streams.add(stream)
-  }
-  const head: PackedHead = {
-    ...{ ...names.pack(), streams: streams.list },
+  for (const { stream } of observations) streams.add(stream)
+  const rest: Omit<PackedHead, keyof PackedNames> = {
+    streams: streams.list,
     ...(large.size > 0 && { large: [...large].map(([row, amount]) => [row, String(amount)]) }),
   }
-  const text = JSON.stringify(head)
+  // One object of both.
+  const text = `${names.text.slice(0, -1)},${JSON.stringify(rest).slice(1)}`
   const usageAt = HEAD_BYTES + Buffer.byteLength(text)
   const pointsAt = usageAt + pieces.length * ENTRY_BYTES
   const whole = Buffer.alloc(pointsAt + observations.length * OBSERVATION_BYTES)
@@ -94,6 +93,7 @@ export async function packBatch({ entries, observations = [] }: UsageBatch): Pro
     dimensions: names.dimensions,
     at: Number.isFinite(at) ? at : 0,
     inStatus: observations.length > 0 || names.hasUnattributed,
+    hasTags: names.hasTags,
   }
 }
 

@@ -1,11 +1,11 @@
 import { WRITERS_KEPT } from '../hours.ts'
 import type { CloseOptions, CloseResult } from '../ledger.ts'
 import { hoursToClose, idleHours, lastClosed, latestHour, type Terms, termsToClose } from '../rules/closing.ts'
-import { IncludedDimensions } from '../rules/entitlements.ts'
 import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import { anyWaits } from './counters.ts'
 import type { Database, Transaction } from './database.ts'
+import { allIncluded } from './entitlements.ts'
 import { decideWaiting, foldJournal, journalBytes } from './fold.ts'
 import { ledgerRow, lockLedger } from './ledger-row.ts'
 import { both, type FrozenRecords, NONE, savePiece } from './piece.ts'
@@ -114,7 +114,7 @@ async function closeUsage(
      )`,
     ...[after, SERIES_PER_CHUNK],
   )
-  if (terms !== undefined) used.freeze(terms, new IncludedDimensions([]))
+  if (terms !== undefined) used.freeze(terms, await allIncluded(transaction))
   return await saveChunk(transaction, used)
 }
 
@@ -126,7 +126,7 @@ async function closeUnfrozen(transaction: Transaction, after: number, terms: Ter
     'series.unfrozen AND series.id > $2 ORDER BY series.id LIMIT $3',
     ...[after, SERIES_PER_CHUNK],
   )
-  piece.freeze(terms, new IncludedDimensions([]))
+  piece.freeze(terms, await allIncluded(transaction))
   return await saveChunk(transaction, piece)
 }
 

@@ -18,7 +18,7 @@ import {
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'
 import { type MeteredMetric, meteredSince } from './metered.ts'
-import { inChunks } from './statements.ts'
+import { columnsOf, inChunks } from './statements.ts'
 
 /**
  * What is remembered of others' counters, in one transaction: of the tables what was loaded, with what was found since.
@@ -181,7 +181,7 @@ export class LoadedCounters implements CounterMemory {
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS wanted (counter, start, time)
          LEFT JOIN delta USING (time, counter, start) LEFT JOIN late_delta USING (counter, start, time)
          WHERE coalesce(delta.value, late_delta.value) IS NOT NULL`,
-        ...[some.map(({ counter }) => counter), some.map(({ start }) => start), some.map(({ time }) => time)],
+        ...columnsOf(some, 'counter', 'start', 'time'),
       )
       for (const row of rows) this.#deltas.set(deltaKey(row as unknown as Delta), row.value as bigint)
     })

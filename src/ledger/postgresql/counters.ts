@@ -18,7 +18,7 @@ import { writeAudit } from './audit.ts'
 import { hexadecimal, LoadedCounters, latestOf } from './counter-memory.ts'
 import type { Transaction } from './database.ts'
 import type { LedgerRow } from './ledger-row.ts'
-import { inChunks } from './statements.ts'
+import { columnsOf, inChunks } from './statements.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
@@ -169,7 +169,7 @@ async function saveNotes(transaction: Transaction, notes: readonly ObservationNo
     `INSERT INTO not_counted (verdict, points)
      SELECT verdict, sum(points) FROM unnest($1::text[], $2::bigint[]) AS noted (verdict, points) GROUP BY verdict
      ON CONFLICT (verdict) DO UPDATE SET points = not_counted.points + excluded.points`,
-    ...[notes.map(({ verdict }) => verdict), notes.map(({ points }) => points)],
+    ...columnsOf(notes, 'verdict', 'points'),
   )
   await writeAudit(
     transaction,
@@ -192,8 +192,7 @@ async function saveDeltas(
         transaction.run(
           `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)
            SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::numeric[])`,
-          ...[some.map(({ time }) => time), some.map(({ counter }) => counter)],
-          ...[some.map(({ start }) => start), some.map(({ value }) => value)],
+          ...columnsOf(some, 'time', 'counter', 'start', 'value'),
         ),
     )
   }

@@ -5,7 +5,6 @@ import type { AuditEntry, AuditNote, DecisionResult, Period, RecordDecision } fr
 import { addAmount } from '../rules/accounting.ts'
 import {
   type AboutRecord,
-  addUsage as addToSeries,
   checkAttribution,
   type Decided,
   decideRecord,
@@ -13,6 +12,7 @@ import {
   noSuchUsage,
   refused,
   takeBalance,
+  takePart,
 } from '../rules/decisions.ts'
 import {
   amountOfHours,
@@ -232,7 +232,7 @@ async function takeFromBalance(
   const open = await amountIn(transaction, 'open_usage', 'hour = ANY($1::bigint[]) AND series = $2', hours, id)
   const amount = wanted?.(closed.balance + open)
   if (amount !== undefined && amount <= closed.balance) {
-    addToSeries(closed, -amount)
+    takePart(closed, amount)
     await savePiece(transaction, piece)
     await addUsage(transaction, 'usage', [{ hour, series: id, amount: -amount }])
     return amount

@@ -1,3 +1,4 @@
+import { untaggedAccount } from '../../usage/tagged-account.ts'
 import { LedgerError, notFolded } from '../errors.ts'
 import type { Observation, UsageEntry } from '../ledger.ts'
 import { unpackBatch } from './batch.ts'
@@ -5,6 +6,7 @@ import { decideNext, FIRST_WAITING, observe, type WaitingPlace } from './counter
 import type { Database, Transaction } from './database.ts'
 import { lockLedger } from './ledger-row.ts'
 import { addUsage, seriesIds } from './series.ts'
+import { addOpenShares } from './shares.ts'
 
 /** Folding the journal: its batches become usage of series, each once, since a batch goes in the same transaction. */
 
@@ -114,10 +116,34 @@ async function foldSome(transaction: Transaction, last: number): Promise<boolean
 async function addEntries(transaction: Transaction, entries: readonly UsageEntry[]): Promise<void> {
   for (let start = 0; start < entries.length; start += ENTRIES_PER_STATEMENT) {
     const some = entries.slice(start, start + ENTRIES_PER_STATEMENT)
-    const ids = await seriesIds(transaction, some)
+    const ids = await seriesIds(
+      transaction,
+      some.map(entry => ({ ...entry, account: untaggedAccount(entry.account) })),
+    )
     const rows = some.map(({ hour, amount }, index) => ({ hour, series: ids[index] as number, amount }))
-    await addUsage(transaction, 'open_usage', rows)
+    const shares = some.flatMap(({ account }, index) => {
+      const tags = account.kind === 'customer' ? account.tags : undefined
+      return tags === undefined ? [] : [{ ...(rows[index] as UsageRow), tags }]
+    })
+    await addUsage(transaction, 'open_usage', shares.length === 0 ? rows : addedUp(rows))
+    await addOpenShares(transaction, shares)
   }
+}
+
+interface UsageRow {
+  readonly hour: number
+  readonly series: number
+  readonly amount: bigint
+}
+
+/** A series whose usage is for several tags comes several times. */
+function addedUp(rows: readonly UsageRow[]): UsageRow[] {
+  const sums = new Map<string, UsageRow>()
+  for (const row of rows) {
+    const key = `${row.hour} ${row.series}`
+    sums.set(key, { ...row, amount: row.amount + (sums.get(key)?.amount ?? 0n) })
+  }
+  return [...sums.values()]
 }
 
 /** Usage of many batches, added up for each hour and series. */

@@ -6,7 +6,7 @@ import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type PackedBatch, packBatch } from './batch.ts'
 import type { Database, Transaction } from './database.ts'
-import { lockLedger } from './ledger-row.ts'
+import { lockLedger, requireVersion } from './ledger-row.ts'
 import { areMetered, registerSources } from './metered.ts'
 
 /** Taking usage in: one new row in the journal for each batch, so that no writer waits for another. */
@@ -67,6 +67,7 @@ export async function append(database: Database, batch: UsageBatch): Promise<voi
   checkKey(batch)
   const packed = await packBatch(batch)
   await database.write(`append batch ${batch.sequence}`, async transaction => {
+    if (packed.hasTags) await requireVersion(transaction)
     while (!(await acknowledge(transaction, batch, packed)));
   })
 }

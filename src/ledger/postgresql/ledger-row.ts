@@ -47,3 +47,11 @@ export function refuseNewer(oldest: number): void {
       `${MIGRATIONS.length}. Use the version that wrote it, or a later one.`,
   )
 }
+
+/**
+ * What is about to be written only the present version can bill rightly: replicas of a version before stop at their next
+ * look at the ledger, and go on when they are replaced.
+ */
+export async function requireVersion(transaction: Transaction): Promise<void> {
+  await transaction.run('UPDATE ledger SET version = $1 WHERE version < $1', MIGRATIONS.length)
+}

@@ -21,8 +21,11 @@ import type {
   Decision,
   DecisionResult,
   DueLanes,
+  EntitlementNews,
+  EntitlementsQuery,
   ExpireResult,
   FinalizeOptions,
+  Included,
   IncludedDimension,
   Lane,
   LaneAnswer,
@@ -50,6 +53,7 @@ import { closeHours } from './closing.ts'
 import { expectedOfConnectionString, isSchema, SCHEMA_EXPECTED, schemaOf } from './connection-string.ts'
 import { Database, type Transaction } from './database.ts'
 import { attribute, decideAll, undo, writeOff } from './decisions.ts'
+import { entitlements, includedDimensions, noteEntitlements, registerIncluded } from './entitlements.ts'
 import { readFolded } from './fold.ts'
 import { forget } from './forgetting.ts'
 import { append, lastOf, register } from './journal.ts'
@@ -206,20 +210,20 @@ export class PostgresqlLedger implements Ledger {
     return await this.#database.read('read the agreements', transaction => agreements(transaction, query))
   }
 
-  async registerIncluded(): Promise<void> {
-    throw new Error('not yet')
+  async registerIncluded(product: string, included: Readonly<Record<string, Included>>, by: AuditNote): Promise<void> {
+    await registerIncluded(this.#database, product, included, by)
   }
 
   async included(): Promise<IncludedDimension[]> {
-    return []
+    return await this.#database.read('read what contracts include', includedDimensions)
   }
 
-  async noteEntitlements(): Promise<number> {
-    throw new Error('not yet')
+  async noteEntitlements(product: string, news: EntitlementNews, by: AuditNote): Promise<number> {
+    return await noteEntitlements(this.#database, product, news, by)
   }
 
-  async entitlements(): Promise<CustomerEntitlement[]> {
-    return []
+  async entitlements(query: EntitlementsQuery = {}): Promise<CustomerEntitlement[]> {
+    return await this.#database.read('read the entitlements', transaction => entitlements(transaction, query))
   }
 
   async due(now: number): Promise<DueLanes> {

@@ -46,6 +46,13 @@ export async function prune(database: Database, wanted: number, by: AuditNote | 
     // Most of it goes with the records of the hour.
     ...[before, pruned > 0 ? undefined : entry],
   )
+  await deleteInChunks(
+    database,
+    `DELETE FROM drawn WHERE (hour, series) IN (
+       SELECT hour, series FROM drawn WHERE hour < $1 ORDER BY hour, series LIMIT $2 FOR UPDATE SKIP LOCKED
+     )`,
+    ...[before, undefined],
+  )
   return pruned
 }
 

@@ -1,5 +1,6 @@
 import type { CounterSources } from '../ledger.ts'
 import type { Transaction } from './database.ts'
+import { columnsOf } from './statements.ts'
 
 /** Since when metrics are metered as dimensions of products. Whoever calls has the ledger's lock. */
 
@@ -43,11 +44,6 @@ export async function areMetered(transaction: Transaction, { product, metrics }:
  * name is of the first that its dimension was metered by.
  */
 export async function meteredSince(transaction: Transaction, metrics: readonly MeteredMetric[]): Promise<number[]> {
-  const columns = [
-    metrics.map(({ product }) => product),
-    metrics.map(({ dimension }) => dimension),
-    metrics.map(({ metric }) => metric),
-  ]
   await transaction.run(
     `INSERT INTO metered (product, dimension, metric, since)
      SELECT product, dimension, wanted.metric, coalesce(any_metric.since, wanted.now)
@@ -57,8 +53,7 @@ export async function meteredSince(transaction: Transaction, metrics: readonly M
        SELECT FROM metered WHERE metered.product = wanted.product AND metered.dimension = wanted.dimension
      )
      ON CONFLICT (product, dimension, metric) DO NOTHING`,
-    ...columns,
-    metrics.map(({ now }) => now),
+    ...columnsOf(metrics, 'product', 'dimension', 'metric', 'now'),
   )
   const rows = await transaction.all(
     `SELECT (
@@ -68,7 +63,7 @@ export async function meteredSince(transaction: Transaction, metrics: readonly M
      ) AS since
      FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS wanted (product, dimension, metric, place)
      ORDER BY place`,
-    ...columns,
+    ...columnsOf(metrics, 'product', 'dimension', 'metric'),
   )
   return rows.map(({ since }) => since as number)
 }

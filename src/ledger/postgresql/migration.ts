@@ -92,6 +92,6 @@ function stepsFrom(schema: string, from: number): string {
   return [
     `CREATE SCHEMA IF NOT EXISTS ${quoted(schema)};\n`,
     ...MIGRATIONS.slice(from),
-    `UPDATE ledger SET version = ${OLDEST_COMPATIBLE}, schema_version = ${MIGRATIONS.length};\n`,
+    `UPDATE ledger SET version = greatest(version, ${OLDEST_COMPATIBLE}), schema_version = ${MIGRATIONS.length};\n`,
   ].join('')
 }

@@ -1,6 +1,8 @@
 import { type Difference, type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Transaction, Value } from './database.ts'
+import { addShares } from './shares.ts'
+import { columnsOf } from './statements.ts'
 
 /** Loading a piece of the PostgreSQL ledger, and writing what was changed of it: a statement for each table. */
 
@@ -28,23 +30,24 @@ export const both = (some: FrozenRecords, others: FrozenRecords): FrozenRecords 
 
 /** Writes what was changed. Returns what it made. */
 export async function savePiece(transaction: Transaction, piece: Piece): Promise<FrozenRecords> {
-  const { records, divided, made, series, accounts } = piece.difference
+  const { records, divided, made, drawn, shares, series, accounts } = piece.difference
   if (records.length > 0) await saveRecords(transaction, records)
   if (divided.length > 0) {
     await transaction.run(
       `UPDATE record SET quantity = now.quantity, size = now.size
        FROM unnest($1::bigint[], $2::integer[], $3::numeric[]) AS now (id, quantity, size) WHERE record.id = now.id`,
-      ...[divided.map(({ id }) => id), divided.map(({ quantity }) => quantity), divided.map(({ size }) => size)],
+      ...columnsOf(divided, 'id', 'quantity', 'size'),
     )
   }
   const frozen = made.length === 0 ? NONE : await insertRecords(transaction, made)
+  if (drawn.length > 0) await addDrawn(transaction, drawn)
+  await addShares(transaction, shares)
   if (series.length > 0) await saveSeries(transaction, series)
   if (accounts.length > 0) await saveAccounts(transaction, accounts)
   return frozen
 }
 
 async function saveRecords(transaction: Transaction, records: readonly PieceRecord[]): Promise<void> {
-  const column = <Name extends keyof PieceRecord>(name: Name) => records.map(record => record[name])
   await transaction.run(
     `UPDATE record
      SET state = now.state, reason = now.reason, attempts = now.attempts, refusals = now.refusals,
@@ -55,16 +58,8 @@ async function saveRecords(transaction: Transaction, records: readonly PieceReco
           AS now (id, state, reason, attempts, refusals, at, deadline, next_attempt_at, claim, claimed_until, answer,
                   metering_record_id)
      WHERE record.id = now.id`,
-    ...[column('id'), column('state'), column('reason'), column('attempts'), column('refusals')],
-    ...[
-      column('timestamp'),
-      column('deadline'),
-      column('nextAttemptAt'),
-      column('claim'),
-      column('claimedUntil'),
-      column('answer'),
-      column('meteringRecordId'),
-    ],
+    ...columnsOf(records, 'id', 'state', 'reason', 'attempts', 'refusals', 'timestamp', 'deadline', 'nextAttemptAt'),
+    ...columnsOf(records, 'claim', 'claimedUntil', 'answer', 'meteringRecordId'),
   )
 }
 
@@ -72,18 +67,18 @@ async function insertRecords(transaction: Transaction, records: readonly MadeRec
   const lanes = await laneIds(transaction, records)
   const row = await transaction.get(
     `WITH made AS (
-       INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+       INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason, allocations)
        SELECT series, hour, at, deadline, lane, quantity, size, probe,
-              CASE WHEN reason IS NULL THEN 'pending' ELSE 'held' END, reason
+              CASE WHEN reason IS NULL THEN 'pending' ELSE 'held' END, reason, allocations
        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::numeric[],
-                   $8::boolean[], $9::text[])
-            AS new (series, hour, at, deadline, lane, quantity, size, probe, reason)
+                   $8::boolean[], $9::text[], $10::text[])
+            AS new (series, hour, at, deadline, lane, quantity, size, probe, reason, allocations)
        RETURNING id, state
      ) SELECT count(*) AS records, coalesce(array_agg(id) FILTER (WHERE state = 'held'), '{}') AS held FROM made`,
     ...[records.map(({ series }) => series.id), records.map(({ terms }) => terms.hour)],
-    ...[records.map(({ timestamp }) => timestamp), records.map(({ deadline }) => deadline), lanes],
-    ...[records.map(({ quantity }) => quantity), records.map(({ size }) => size)],
-    ...[records.map(({ probe }) => probe), records.map(({ held }) => held)],
+    ...[...columnsOf(records, 'timestamp', 'deadline'), lanes],
+    ...columnsOf(records, 'quantity', 'size', 'probe', 'held'),
+    records.map(({ allocations }) => jsonOf(allocations)),
   )
   return row as unknown as FrozenRecords
 }
@@ -111,28 +106,37 @@ async function laneId(transaction: Transaction, lane: readonly string[]): Promis
 }
 
 async function saveSeries(transaction: Transaction, series: Difference['series']): Promise<void> {
-  const column = <Name extends keyof Difference['series'][number]>(name: Name) => series.map(one => one[name])
   await transaction.run(
     `UPDATE series
-     SET recorded = now.recorded, metered = now.metered, balance = now.balance, approved = now.approved,
+     SET recorded = now.recorded, included = now.included, metered = now.metered, balance = now.balance, approved = now.approved,
          unfrozen = now.unfrozen
-     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::integer[], $6::boolean[])
-          AS now (id, recorded, metered, balance, approved, unfrozen)
+     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::integer[], $7::boolean[])
+          AS now (id, recorded, included, metered, balance, approved, unfrozen)
      WHERE series.id = now.id`,
-    ...[column('id'), column('recorded'), column('metered'), column('balance')],
-    ...[column('approved'), column('unfrozen')],
+    ...columnsOf(series, 'id', 'recorded', 'included', 'metered', 'balance', 'approved', 'unfrozen'),
   )
 }
 
 async function saveAccounts(transaction: Transaction, accounts: Difference['accounts']): Promise<void> {
-  const column = (name: 'id' | 'blockedAt' | 'probeAt' | 'probeDelay') => accounts.map(account => account[name])
-  const agreements = accounts.map(({ agreement }) => (agreement === null ? null : JSON.stringify(agreement)))
   await transaction.run(
     `UPDATE account
-     SET blocked_at = now.blocked_at, probe_at = now.probe_at, probe_delay = now.probe_delay, agreement = now.agreement
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
-          AS now (id, blocked_at, probe_at, probe_delay, agreement)
+     SET blocked_at = now.blocked_at, probe_at = now.probe_at, probe_delay = now.probe_delay, agreement = now.agreement,
+         entitlements = now.entitlements
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
+          AS now (id, blocked_at, probe_at, probe_delay, agreement, entitlements)
      WHERE account.id = now.id`,
-    ...[column('id'), column('blockedAt'), column('probeAt'), column('probeDelay'), agreements],
+    ...columnsOf(accounts, 'id', 'blockedAt', 'probeAt', 'probeDelay'),
+    ...[accounts.map(({ agreement }) => jsonOf(agreement)), accounts.map(({ entitlements }) => jsonOf(entitlements))],
+  )
+}
+
+const jsonOf = (known: object | null | undefined): string | null => (known ? JSON.stringify(known) : null)
+
+/** An hour that is looked at again may have more. */
+async function addDrawn(transaction: Transaction, drawn: Difference['drawn']): Promise<void> {
+  await transaction.run(
+    `INSERT INTO drawn (hour, series, amount) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::numeric[])
+     ON CONFLICT (hour, series) DO UPDATE SET amount = drawn.amount + excluded.amount`,
+    ...columnsOf(drawn, 'hour', 'series', 'amount'),
   )
 }

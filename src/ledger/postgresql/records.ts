@@ -96,9 +96,10 @@ async function claimAfter(
       ...[from, below, after.deadline, after.id],
     )
     return rows.map(row => {
-      const { id, account, dimension, quantity, timestamp, deadline, attempts } = recordEntryOf(row)
+      const { id, account, dimension, quantity, timestamp, deadline, attempts, allocations } = recordEntryOf(row)
       const unanswered = attempts - (row.refusals as number)
-      return { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
+      const record = { id, claim, account, dimension, quantity, timestamp, deadline, attempts, unanswered }
+      return allocations === undefined ? record : { ...record, allocations }
     })
   })
 }

@@ -83,14 +83,14 @@ export async function statementLines(transaction: Transaction, query: StatementQ
   const period = isPeriod(query)
   const statement = new Statement(query)
   const series = await transaction.all(
-    `SELECT series.id, series.recorded, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
+    `SELECT series.id, series.recorded, series.included, series.metered, series.balance, ${ACCOUNT}, dimension.name, dimension.unit,
             dimension.base_unit, dimension.size, dimension.max_quantity
      FROM series JOIN account ON account.id = series.account JOIN dimension ON dimension.id = series.dimension
      WHERE ${WHOSE} ORDER BY account.kind, account.key, dimension.name`,
     ...[customer, dimension],
   )
   for (const row of series) {
-    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), { ...totalsOf({ ...row, included: 0n }) })
+    statement.addSeries(row.id as number, accountOf(row), dimensionOf(row), totalsOf(row))
   }
   const hours = hoursOf(query)
   const span = query.by === undefined ? '0::bigint' : SPANS[query.by]
@@ -104,6 +104,14 @@ export async function statementLines(transaction: Transaction, query: StatementQ
     )
     for (const row of usage) statement.addUsage(row.series as number, row.span as number, row.amount as bigint)
   }
+  const drawn = period
+    ? await transaction.all(
+        `SELECT series, ${span} AS span, sum(amount) AS amount FROM drawn
+         WHERE hour >= $1 AND hour < $2 AND ($3::bigint[] IS NULL OR series = ANY($3)) GROUP BY 1, 2`,
+        ...[hours.from, hours.to, few ?? null],
+      )
+    : []
+  for (const row of drawn) statement.addIncluded(row.series as number, row.span as number, row.amount as bigint)
   // Each state by its own name, so that each finds its index and none reads the settled ones without need.
   const states = period ? ['metered', 'pending', 'held'] : ['pending', 'held']
   const records = await transaction.all(

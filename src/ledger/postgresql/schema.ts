@@ -298,6 +298,43 @@ ALTER TABLE journal SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_t
 ALTER TABLE batch SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 ALTER TABLE operation SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 `,
+  `
+LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE;
+
+-- What contracts include. See rules/entitlements.
+CREATE TABLE included ( -- of which dimensions of a product they do
+  product text COLLATE "C" NOT NULL,
+  dimension integer NOT NULL REFERENCES dimension,
+  terms text NOT NULL, -- as JSON
+  since bigint NOT NULL, -- in milliseconds, as known_until
+  known_until bigint, -- up to when it is known what AWS's entitlements are
+  PRIMARY KEY (product, dimension)
+);
+CREATE TABLE drawn ( -- what an hour's closing found included
+  hour bigint NOT NULL,
+  series bigint NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (hour, series)
+);
+ALTER TABLE series ADD COLUMN included numeric NOT NULL DEFAULT 0;
+ALTER TABLE account ADD COLUMN entitlements text; -- as JSON
+
+-- What of usage is for which tags. See rules/allocations.
+CREATE TABLE share ( -- of closed hours, and not frozen
+  series bigint NOT NULL,
+  tags text COLLATE "C" NOT NULL, -- as JSON
+  balance numeric NOT NULL,
+  PRIMARY KEY (series, tags)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE TABLE open_share (
+  hour bigint NOT NULL,
+  series bigint NOT NULL,
+  tags text COLLATE "C" NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (hour, series, tags)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE record ADD COLUMN allocations text; -- as JSON
+`,
 ]
 
 /** The oldest version whose code may use the present tables: replicas that have it go on until they are replaced. */

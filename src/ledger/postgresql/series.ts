@@ -8,6 +8,8 @@ import { Piece } from '../sql/piece.ts'
 import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
 import { CUSTOMER, customerOf } from '../sql/rows.ts'
 import type { Row, Transaction, Value } from './database.ts'
+import { readShares, takeOpenShares } from './shares.ts'
+import { columnsOf } from './statements.ts'
 
 /** Accounts, series and their totals, many at a time. Whoever calls has the ledger's lock. */
 
@@ -32,7 +34,7 @@ export async function seriesIds(transaction: Transaction, wanted: readonly Wante
      FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS wanted (key, dimension, hour, place)
      JOIN account ON account.key = wanted.key JOIN dimension ON dimension.name = wanted.dimension
      GROUP BY account.id, dimension.id ORDER BY min(wanted.place)`,
-    ...[accounts.map(({ key }) => key), missing.map(({ dimension }) => dimension), missing.map(({ hour }) => hour)],
+    ...[...columnsOf(accounts, 'key'), ...columnsOf(missing, 'dimension', 'hour')],
   )
   const made = await findSeries(transaction, missing)
   if (made.includes(0)) throw notRegistered(missing[made.indexOf(0)]?.dimension ?? '')
@@ -83,7 +85,7 @@ async function makeAccounts(transaction: Transaction, told: readonly Account[]):
      (key, kind, product, account_id, customer_identifier, license_arn, unattributed_reason, evidence)
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
      AS told (key) WHERE NOT EXISTS (SELECT FROM account WHERE account.key = told.key)`,
-    ...[accounts.map(({ key }) => key), accounts.map(({ kind }) => kind), accounts.map(({ product }) => product)],
+    ...columnsOf(accounts, 'key', 'kind', 'product'),
     ...[ofCustomer('accountId'), ofCustomer('customerIdentifier'), ofCustomer('licenseArn')],
     ...[unattributed('reason'), unattributed('evidence')],
   )
@@ -107,7 +109,7 @@ export async function addUsage(
   await transaction.run(
     `INSERT INTO ${table} (hour, series, amount) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::numeric[])
      ON CONFLICT (hour, series) DO UPDATE SET amount = ${table}.amount + excluded.amount`,
-    ...[rows.map(({ hour }) => hour), rows.map(({ series }) => series), rows.map(({ amount }) => amount)],
+    ...columnsOf(rows, 'hour', 'series', 'amount'),
   )
 }
 
@@ -134,6 +136,7 @@ export async function loadSeries(
   const piece = new Piece()
   const rows = await transaction.all(`${seriesFrom('series')} WHERE ${condition}`, hour, ...values)
   for (const row of rows) addWhole(piece, row)
+  await readShares(transaction, piece)
   return piece
 }
 
@@ -148,6 +151,7 @@ export async function takeOpenUsage(
   condition: string,
   ...values: Value[]
 ): Promise<Piece> {
+  const shares = await takeOpenShares(transaction, hour, condition, ...values)
   const rows = await transaction.all(
     `WITH taken AS (DELETE FROM open_usage WHERE ${condition} RETURNING hour, series, amount),
      kept AS (
@@ -165,6 +169,8 @@ export async function takeOpenUsage(
     addWhole(piece, row)
     piece.addUsage(row.used as number, row.amount as bigint)
   }
+  await readShares(transaction, piece)
+  for (const { series, tags, amount } of shares) piece.addShare(series, tags, amount, true)
   return piece
 }
 

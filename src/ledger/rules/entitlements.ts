@@ -62,12 +62,12 @@ export interface IncludedChange {
 export function changedIncluded(
   product: string,
   known: readonly IncludedDimension[],
-  included: Readonly<Record<string, Included>>,
+  included: Readonly<Record<string, Included | null>>,
   now: number,
 ): IncludedChange[] {
   const before = new Map(known.filter(one => one.product === product).map(one => [one.dimension, one]))
-  return [...new Set([...before.keys(), ...Object.keys(included)])].flatMap(dimension => {
-    const [old, said] = [before.get(dimension), included[dimension]]
+  return Object.entries(included).flatMap(([dimension, wanted]) => {
+    const [old, said] = [before.get(dimension), wanted ?? undefined]
     if (storedIncluded(old) === storedIncluded(said)) return []
     // What is known of an entitlement says nothing of another.
     const same = old?.entitlement === said?.entitlement
@@ -187,7 +187,12 @@ export function afterEntitlementNews(
   }
   const { amount, until = null } = told
   const term = { until, expires: until, amount: String(amount), at }
-  if (last === undefined) return lastOf([...terms, { ...term, from: 0, used: [] }])
+  if (last === undefined) {
+    // What was used of what all customers have is used of the customer's own.
+    const all = terms.findLast(one => one.until === null)
+    const { from, used } = all ?? { from: 0, used: [] }
+    return lastOf([...terms.filter(one => one !== all), { ...term, from, used }])
+  }
   const from = renewedAt(last, until, at, agreement)
   if (from !== undefined) {
     const before = { ...last, until: from }

@@ -296,7 +296,9 @@ function fallible(broken: () => boolean): Pick<OperationsOptions, 'ledger'> {
     }
   const status = answer({ pending: [], held: [], unattributed: [], waiting: [], notCounted: {} })
   const none = answer([])
-  return { ledger: { status, statement: none, records: none, audit: none, agreements: none, answers: none } }
+  return {
+    ledger: { status, statement: none, records: none, audit: none, agreements: none, answers: none, included: none },
+  }
 }
 
 async function accessible(t: TestContext, browser: Browser, scene: Scene): Promise<void> {

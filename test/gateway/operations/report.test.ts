@@ -204,6 +204,7 @@ function reading(scene: Scene) {
       },
       agreements: () => ledger.agreements(),
       answers: () => ledger.answers(),
+      included: () => ledger.included(),
     },
     dimensions: [TOKENS],
     activity: scene.activity,
@@ -293,6 +294,7 @@ const CALM: HeadlineFacts = {
   lastPass: undefined,
   alarms: [],
   refusedEndpoints: [],
+  unknown: [],
   supplyAlarms: [],
   supply: new Supply(() => NOW).figures(),
   checks: [],
@@ -345,6 +347,18 @@ for (const [level, title, change] of [
     {
       refusedEndpoints: [
         { ...{ region: 'eu-west-1', endpoint: 'localhost', expected: 'aws' }, at: NOW, systemUser: 'me@laptop' },
+      ],
+    },
+  ],
+  [
+    'attention',
+    'All of it is kept, but what contracts include is not known now.',
+    {
+      unknown: [
+        {
+          ...{ product: 'prod', dimension: 'tokens', per: 'term', entitlement: 'c', since: NOW - 7 * HOUR },
+          unknown: { after: 6 * HOUR, outcome: 'hold' },
+        },
       ],
     },
   ],

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe } from 'node:test'
 import type { Allocation, Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
-import { type Tags, taggedAccount } from '../../../src/usage/tags.ts'
+import { taggedAccount } from '../../../src/usage/tagged-account.ts'
+import type { Tags } from '../../../src/usage/tags.ts'
 import {
   ALICE,
   BOB,

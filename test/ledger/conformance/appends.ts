@@ -220,7 +220,8 @@ export function appends(name: string, scenario: Scenario): void {
         await writer?.flush()
       }
       for (const writer of [looking, late, behind]) await use(writer, 0)
-      await scene.close(0)
+      // What is in the spool goes on to the ledger first.
+      await spooling.closeHours(closeOptions(closing(0)))
       const later = 401 * 24
       await scene.close(later)
       await looking?.look()

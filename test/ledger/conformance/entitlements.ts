@@ -219,6 +219,17 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(BOB, REQUESTS), '200 = 100 included + 0 + 100 + 0 + 0')
     })
 
+    scenario('what was used of what all have is used of what a customer has instead', async scene => {
+      await contract(scene.ledger, HUNDRED)
+      await scene.use(ALICE, REQUESTS, 0, 30)
+      await scene.close(0)
+      await scene.ledger.noteEntitlements(PRODUCT, { ...all(1, 1, of(ALICE, 150)), complete: false }, BY)
+      await scene.use(ALICE, REQUESTS, 1, 200)
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '230 = 150 included + 0 + 80 + 0 + 0')
+      assert.equal((await scene.ledger.entitlements()).length, 1)
+    })
+
     scenario('at the end of an agreement what is owed is divided by what is known', async scene => {
       await contract(scene.ledger)
       await scene.use(ALICE, REQUESTS, 0, 60)
@@ -305,7 +316,10 @@ export function entitlements(name: string, scenario: Scenario): void {
       const { since, ...said } = known ?? { since: 0 }
       assert.deepEqual(said, { ...HUNDRED, product: PRODUCT, dimension: REQUESTS.name })
       assert.equal(since, BY.now)
+      // Who says nothing of it, such as a process with older options, takes nothing back.
       await scene.ledger.registerIncluded(PRODUCT, {}, BY)
+      assert.equal((await scene.ledger.included()).length, 1)
+      await scene.ledger.registerIncluded(PRODUCT, { [REQUESTS.name]: null }, BY)
       assert.deepEqual(await scene.ledger.included(), [])
       const details = (await scene.ledger.audit({ actions: ['entitlement'] })).map(({ detail }) => detail)
       assert.equal(details.length, 3)

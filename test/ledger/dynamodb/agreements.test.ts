@@ -19,7 +19,7 @@ import {
   REQUESTS,
   UNIT,
 } from '../scene.ts'
-import { ALL, dieEverywhere, LOSSES, SleepyClient } from './faults.ts'
+import { ALL, dieEverywhere, LOSSES, later, SleepyClient } from './faults.ts'
 import { claimAll, customers, settleAll } from './life.ts'
 import { DynamoDBLocal, withoutJava } from './server.ts'
 
@@ -179,7 +179,7 @@ if (withoutJava) {
         const sleepy = new SleepyClient(server.client(), request)
         const ending = DynamoDBLedger.open({ tableName, client: sleepy.client }).then(one => one.finalize(code, end))
         slept = await Promise.race([sleepy.asleep.then(() => true), ending.then(() => false)])
-        const other = await (await DynamoDBLedger.open({ tableName, client })).finalize(licence, end)
+        const other = await (await DynamoDBLedger.open({ tableName, client, now: later })).finalize(licence, end)
         sleepy.wake()
         const one = await ending
         const both = [one.records + other.records, one.held.length + other.held.length]

@@ -10,7 +10,7 @@ import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, REQUESTS, START, UNIT } from '../scene.ts'
-import { LONG, MortalClient, SleepyClient, seeded } from './faults.ts'
+import { LONG, later, MortalClient, SleepyClient, seeded } from './faults.ts'
 import { type Books, micros, point, read, SOURCES } from './life.ts'
 import { DynamoDBLocal, type Items, withoutJava } from './server.ts'
 
@@ -86,8 +86,8 @@ if (withoutJava) {
   const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   const healthy = server.client()
-  const open = async (tableName: string, client: DynamoDBClient = healthy) =>
-    await DynamoDBLedger.open({ tableName, client })
+  const open = async (tableName: string, client: DynamoDBClient = healthy, now?: () => number) =>
+    await DynamoDBLedger.open({ tableName, client, ...(now && { now }) })
 
   describe('counters on DynamoDB', { concurrency: 3 }, () => {
     test('hours in one cut tell as much as a cut for each collection', async () => {
@@ -152,7 +152,7 @@ if (withoutJava) {
       const expected = await booksOf()
       for (let write = 1, dead = true; dead; write += EACH_WRITE) {
         const tableName = await tableBegun()
-        const other = await open(tableName)
+        const other = await open(tableName, healthy, later)
         const mortal = new MortalClient(server.client(), write, 'answer')
         await close(await open(tableName, mortal.client)).catch(() => {})
         dead = mortal.dead
@@ -165,7 +165,7 @@ if (withoutJava) {
       const expected = await booksOf()
       for (let request = 1, slept = true; slept; request += EACH) {
         const tableName = await tableBegun()
-        const other = await open(tableName)
+        const other = await open(tableName, healthy, later)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -227,7 +227,7 @@ if (withoutJava) {
 
     /** What is recorded in the end, where it speaks again, and others are new. */
     async function spokenAgain(tableName: string, forget: (ledger: Ledger) => Promise<void>) {
-      const ledger = await open(tableName)
+      const ledger = await open(tableName, healthy, later)
       await forget(ledger)
       const observations = [
         ...[spoke('goes on', ALICE, 61, 61), spoke('silent', BOB, 61, 70), spoke('new', BOB, 61, 5)],

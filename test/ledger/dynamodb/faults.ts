@@ -8,6 +8,7 @@ import type {
 } from '@aws-sdk/client-dynamodb'
 import { DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
+import { MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger } from '../../../src/ledger/ledger.ts'
 import type { DynamoDBLocal } from './server.ts'
 
@@ -101,6 +102,9 @@ export class MortalClient {
   }
 }
 
+/** When a process that folded and died, or sleeps, is no longer waited for. */
+export const later = (): number => Date.now() + MINUTE
+
 const died = (error: unknown) => assert.ok(error instanceof LedgerError && /has died/.test(error.message), `${error}`)
 
 /**
@@ -118,10 +122,10 @@ export async function dieEverywhere(
   const prepared = await server.itemsAfter(prepare)
   for (let write = 1; ; write += EACH_WRITE) {
     const tableName = await server.tableOf(client, prepared)
-    const open = (client: DynamoDBClient) => DynamoDBLedger.open({ tableName, client })
-    const [other, another] = [await open(client), await open(client)]
+    const open = () => DynamoDBLedger.open({ tableName, client, now: later })
+    const [other, another] = [await open(), await open()]
     const mortal = new MortalClient(server.client(), write, loss)
-    await work(await open(mortal.client)).catch(died)
+    await work(await DynamoDBLedger.open({ tableName, client: mortal.client })).catch(died)
     await goOn(other, write, another)
     if (!mortal.dead) return write - 1
   }

@@ -3,8 +3,10 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import {
   type AttributeValue,
+  type BatchGetItemCommandInput,
   CreateTableCommand,
   DeleteItemCommand,
   DescribeTableCommand,
@@ -12,8 +14,10 @@ import {
   DescribeTimeToLiveCommand,
   type DynamoDBClient,
   GetItemCommand,
+  type GetItemCommandInput,
   PutItemCommand,
   QueryCommand,
+  type QueryCommandInput,
   ScanCommand,
 } from '@aws-sdk/client-dynamodb'
 import { LedgerClock } from '../../../src/ledger/clients/clock.ts'
@@ -21,8 +25,10 @@ import { Accounts } from '../../../src/ledger/dynamodb/accounts.ts'
 import { change } from '../../../src/ledger/dynamodb/change.ts'
 import { loadSdk } from '../../../src/ledger/dynamodb/client.ts'
 import { EngineClock } from '../../../src/ledger/dynamodb/clock.ts'
+import type { Database } from '../../../src/ledger/dynamodb/database.ts'
 import { Dimensions } from '../../../src/ledger/dynamodb/dimensions.ts'
 import { createLedgerTable, DynamoDBLedger } from '../../../src/ledger/dynamodb/ledger.ts'
+import { deleteLeft } from '../../../src/ledger/dynamodb/left-bodies.ts'
 import { pack, unpack } from '../../../src/ledger/dynamodb/packed-json.ts'
 import type { Shard } from '../../../src/ledger/dynamodb/shard.ts'
 import { Table } from '../../../src/ledger/dynamodb/table.ts'
@@ -56,6 +62,7 @@ import {
   fail,
   failCommand,
   LOSSES,
+  later,
   loseAnswers,
   pageByPage,
   SleepyClient,
@@ -86,8 +93,8 @@ if (withoutJava) {
   const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
   const healthy = server.client()
-  const open = async (tableName: string, client: DynamoDBClient = healthy) =>
-    await DynamoDBLedger.open({ tableName, client })
+  const open = async (tableName: string, client: DynamoDBClient = healthy, now?: () => number) =>
+    await DynamoDBLedger.open({ tableName, client, ...(now && { now }) })
   const made = async (): Promise<DynamoDBLedger> => await open(await server.table(healthy))
 
   /** What a ledger says after this when nothing goes wrong. */
@@ -95,6 +102,13 @@ if (withoutJava) {
     const ledger = await made()
     await work(ledger)
     return await read(ledger)
+  }
+
+  const sdk = await loadSdk()
+  const databaseOf = (tableName: string, client: DynamoDBClient) => {
+    const clock = new EngineClock()
+    const table = new Table({ sdk, client, name: tableName, clock, retryTimeout: 1000 })
+    return { client, table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
   }
 
   describe('processes that die or sleep', { concurrency: 4 }, () => {
@@ -131,7 +145,7 @@ if (withoutJava) {
       let slept = true
       for (let request = 1; slept; request += EACH) {
         const tableName = await server.tableOf(healthy, begun)
-        const other = await open(tableName)
+        const other = await open(tableName, healthy, later)
         const sleepy = new SleepyClient(server.client(), request)
         const closing = open(tableName, sleepy.client).then(close)
         slept = await Promise.race([sleepy.asleep.then(() => true), closing.then(() => false)])
@@ -240,6 +254,119 @@ if (withoutJava) {
     }
   })
 
+  describe('bodies without a key, of a process that died between the two or sleeps', { concurrency: 4 }, () => {
+    const W = '4'.repeat(32)
+    /** So many that its body is an item of its own. */
+    const batch = (sequence: number): UsageBatch => {
+      const entries = Array.from({ length: 400 }, (_, n) =>
+        entry({ ...ALICE, key: `prod-1,${n}`, accountId: `${n}` }, REQUESTS, 0, 1 + ((n * n * 7919) % 100_003)),
+      )
+      return { writer: W, sequence, entries }
+    }
+    const amount = batch(1).entries.reduce((sum, { amount }) => sum + amount, 0n)
+    const bodiesIn = async (tableName: string) => {
+      const filter = {
+        FilterExpression: 'begins_with(pk, :pk)',
+        ExpressionAttributeValues: { ':pk': { S: 'bodies#' } },
+      }
+      return (await healthy.send(new ScanCommand({ TableName: tableName, ...filter }))).Items?.length
+    }
+    /** Days go by, and others use the ledger. */
+    const prepared = async () => {
+      const tableName = await server.table(healthy)
+      let [days, sequence] = [0, 1]
+      const now = () => Date.now() + days * 24 * HOUR
+      const other = await open(tableName, healthy, now)
+      await other.register(DIMENSIONS)
+      await other.append({ writer: '5'.repeat(32), sequence: 1, entries: [entry(BOB, REQUESTS, 0, 1)] })
+      const daysLater = async (more: number) => {
+        days += more
+        sequence += 1
+        const entries = [entry(BOB, REQUESTS, days * 24, 1)]
+        await other.append({ writer: '5'.repeat(32), sequence, entries })
+        await other.closeHours(closeOptions(closing(days * 24)))
+        await other.forget(closing(days * 24))
+      }
+      return { tableName, other, daysLater }
+    }
+    const daysAhead = (days: number, database: Database): Database => {
+      return { ...database, clock: new EngineClock(() => Date.now() + days * 24 * HOUR) }
+    }
+    const recordedOf = async (ledger: Ledger) =>
+      (await ledger.statement()).reduce(
+        (sum, { account, recorded }) => sum + (account.key === BOB.key ? 0n : recorded),
+        0n,
+      )
+
+    test('they are deleted after two days, and what was acknowledged is there', async () => {
+      const { tableName, other, daysLater } = await prepared()
+      const client = server.client()
+      const mortal = await open(tableName, client)
+      await mortal.append(batch(1))
+      failCommand(client, 'TransactWriteItemsCommand', [serviceError('AccessDeniedException', 400)])
+      await assert.rejects(mortal.append(batch(2)))
+      await daysLater(1)
+      assert.equal(await bodiesIn(tableName), 2, 'its note and one body')
+      await daysLater(1)
+      assert.equal(await bodiesIn(tableName), 0)
+      assert.equal(await other.lastOf(W), 1)
+      assert.equal(await recordedOf(other), amount)
+      // Who brings it again is not refused, also with other content: it was never acknowledged.
+      const { entries } = batch(2)
+      await other.append({ writer: W, sequence: 2, entries: entries.slice(1) })
+      await daysLater(1)
+      assert.equal(await recordedOf(other), 2n * amount - (entries[0]?.amount ?? 0n))
+      assert.equal(await other.lastOf(W), 2)
+    })
+
+    test('its writer wakes before its key is written, at any request: the batch is there once, and whole', async () => {
+      // Before that it only opens the ledger.
+      for (let [request, slept] = [3, true]; slept; request += ALL ? 1 : 2) {
+        const { tableName, other } = await prepared()
+        const sleepy = new SleepyClient(server.client(), request)
+        const appending = open(tableName, sleepy.client).then(ledger => ledger.append(batch(1)))
+        slept = await Promise.race([sleepy.asleep.then(() => true), appending.then(() => false)])
+        await deleteLeft(daysAhead(3, databaseOf(tableName, healthy)))
+        sleepy.wake()
+        await appending
+        await other.append(batch(1))
+        assert.equal(await recordedOf(other), amount, `it slept at request ${request}`)
+        assert.equal(await other.lastOf(W), 1)
+        await other.closeHours(closeOptions(closing(0)))
+        await deleteLeft(daysAhead(3, databaseOf(tableName, healthy)))
+        assert.equal(await recordedOf(other), amount)
+        assert.equal(await bodiesIn(tableName), 0)
+      }
+    })
+
+    test('its writer wakes while they are deleted: the batch is there once, and whole', async () => {
+      for (let [request, slept] = [1, true]; slept; request += 1) {
+        const { tableName, other } = await prepared()
+        const client = server.client()
+        failCommand(client, 'TransactWriteItemsCommand', [serviceError('AccessDeniedException', 400)])
+        const mortal = await open(tableName, client)
+        await mortal.append(batch(1)).catch(() => {})
+        const database = databaseOf(tableName, server.client())
+        const sleepy = new SleepyClient(database.client, request)
+        const deleting = deleteLeft(daysAhead(3, database))
+        slept = await Promise.race([sleepy.asleep.then(() => true), deleting.then(() => false)])
+        await mortal.append(batch(1))
+        sleepy.wake()
+        await deleting
+        await other.closeHours(closeOptions(closing(0)))
+        assert.equal(await recordedOf(other), amount, `it slept at request ${request}`)
+      }
+    })
+
+    test('what was acknowledged and that nobody has folded for days stays', async () => {
+      const { tableName, other } = await prepared()
+      await other.append(batch(1))
+      await deleteLeft(daysAhead(9, databaseOf(tableName, healthy)))
+      assert.equal(await bodiesIn(tableName), 2)
+      assert.equal(await recordedOf(other), amount)
+    })
+  })
+
   describe('processes at once', { concurrency: 4 }, () => {
     test('that append and close lose nothing and count nothing twice', async () => {
       const tableName = await server.table(healthy)
@@ -258,6 +385,48 @@ if (withoutJava) {
       const lines = (await ledgers[1]?.statement()) ?? []
       assert.equal(lines.length, 20)
       for (const { recorded, pending } of lines) assert.deepEqual([recorded, pending], [120n * UNIT, 120n * UNIT])
+    })
+
+    test('that close the same hour: one reads the journal, the others look until it is done', async () => {
+      const tableName = await server.table(healthy)
+      await begin(await open(tableName))
+      const client = server.client()
+      const reads = keysRead(client)
+      const ledgers = await Promise.all([1, 2, 3, 4, 5, 6].map(() => open(tableName, client)))
+      const results = await Promise.all(ledgers.map(ledger => ledger.closeHours(closeOptions(closing(1)))))
+      assert.equal(reads.filter(key => key === 'journal').length, 1)
+      assert.deepEqual(
+        results
+          .map(({ records }) => records)
+          .sort()
+          .slice(0, 5),
+        [0, 0, 0, 0, 0],
+      )
+      for (const ledger of ledgers) assert.equal((await ledger.status()).closedThrough, hour(1))
+      const all = await Promise.all(ledgers.map(read))
+      for (const books of all) assert.deepEqual(books, all[0])
+    })
+
+    test('of which one sleeps while it folds: it is waited for, but no longer than it says', async () => {
+      const tableName = await server.table(healthy)
+      const other = server.client()
+      const looks = keysRead(other)
+      let ahead = 0
+      const waiting = await open(tableName, other, () => Date.now() + ahead)
+      await begin(waiting)
+      // It has the lease, and reads the journal next.
+      const sleepy = new SleepyClient(server.client(), 5)
+      const closing1 = open(tableName, sleepy.client).then(ledger => ledger.closeHours(closeOptions(closing(1))))
+      await sleepy.asleep
+      looks.length = 0
+      const closed = waiting.closeHours(closeOptions(closing(1)))
+      const looked = (times: number) => looks.filter(key => key === 'ledger lease').length >= times
+      while (!looked(3)) await setImmediate()
+      assert.ok(!looks.includes('journal'))
+      ahead = MINUTE
+      assert.ok((await closed).records > 0)
+      sleepy.wake()
+      assert.equal((await closing1).records, 0)
     })
 
     test('one that closes an hour while others append: no batch comes before those that it comes after', async () => {
@@ -877,12 +1046,7 @@ if (withoutJava) {
     await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 7)] })
     await ledger.closeHours(closeOptions(closing(0)))
     const before = [await ledger.statement(), await ledger.records()]
-    const clock = new EngineClock(undefined)
-    const table = new Table({
-      ...{ sdk: await loadSdk(), client: healthy, name: tableName, clock },
-      retryTimeout: 1000,
-    })
-    const engine = { table, clock, accounts: new Accounts(table), dimensions: new Dimensions(table) }
+    const engine = databaseOf(tableName, healthy)
     await engine.accounts.refresh()
     await engine.dimensions.all()
     const faults: ((shard: Shard) => unknown)[] = [
@@ -949,6 +1113,26 @@ if (withoutJava) {
     assert.equal(lines.length, 20)
     for (const { recorded } of lines) assert.equal(recorded, 12n * UNIT)
   })
+}
+
+/** The partitions that are read, and the keys of single items. */
+function keysRead(client: DynamoDBClient): string[] {
+  const keys: string[] = []
+  client.middlewareStack.add(
+    next => async args => {
+      const {
+        Key,
+        RequestItems = {},
+        ExpressionAttributeValues: values,
+      } = args.input as Partial<BatchGetItemCommandInput> & Partial<GetItemCommandInput> & Partial<QueryCommandInput>
+      const items = [Key, ...Object.values(RequestItems).flatMap(({ Keys = [] }) => Keys)]
+      for (const item of items) if (item !== undefined) keys.push(`${item.pk?.S} ${item.sk?.S}`)
+      if (values?.[':pk']?.S !== undefined) keys.push(values[':pk'].S)
+      return await next(args)
+    },
+    { step: 'build', name: 'keysRead' },
+  )
+  return keys
 }
 
 const seriesIn = ({ series }: Shard): object => series.values().next().value as object

@@ -100,6 +100,7 @@ summary { width: fit-content; cursor: pointer; color: var(--link); font-size: 0.
 .card { padding: 1rem 1.125rem 1.125rem; border: 1px solid var(--line); border-radius: 10px; background: var(--card); min-width: 0 }
 .bar { display: flex; gap: 2px; height: 0.625rem; margin: 0.75rem 0 0.625rem; border-radius: 5px; overflow: hidden; background: var(--rest-tint) }
 .bar span { min-width: 3px }
+.of-included { background: var(--good-tint); box-shadow: inset 0 0 0 1px var(--good) }
 .of-metered { background: var(--good) }
 .of-pending { background: var(--sent) }
 .of-held { background: repeating-linear-gradient(45deg, var(--held) 0 3px, var(--held-tint) 3px 6px) }

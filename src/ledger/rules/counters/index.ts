@@ -1,6 +1,6 @@
 import { type Account, unattributedAccount } from '../../../usage/account.ts'
 import { MAX_AMOUNT } from '../../../usage/amount.ts'
-import { untaggedAccount } from '../../../usage/tags.ts'
+import { untaggedAccount } from '../../../usage/tagged-account.ts'
 import { LedgerError } from '../../errors.ts'
 import { HOUR, hourOf } from '../../hours.ts'
 import type { NotCounted, Observation, UsageEntry } from '../../ledger.ts'

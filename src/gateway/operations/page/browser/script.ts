@@ -266,7 +266,7 @@ export function showStatus(): void {
 
   type DimensionReport = StatusReport['totals']['dimensions'][number]
   /** What is recorded is made of these. */
-  const ADDENDS = ['metered', 'pending', 'held', 'balance'] as const
+  const ADDENDS = ['included', 'metered', 'pending', 'held', 'balance'] as const
 
   function share(amount: string, whole: string): string {
     const value = Number(amount) / Number(whole)
@@ -282,8 +282,10 @@ export function showStatus(): void {
   const isSize = (unit: string) => /^[0-9]/.test(unit)
 
   function usage(dimension: DimensionReport): HTMLElement {
-    const { name, unit, recorded, series } = dimension
-    const segments = ADDENDS.map(figure => {
+    const { name, unit, recorded, included, series } = dimension
+    // Most products have no contracts.
+    const addends = ADDENDS.filter(figure => figure !== 'included' || Number(included.amount) !== 0)
+    const segments = addends.map(figure => {
       const width = (100 * Number(dimension[figure].amount)) / Number(recorded.amount)
       if (!(width > 0)) return undefined
       const segment = h('span', { class: `of-${figure}` })
@@ -303,7 +305,7 @@ export function showStatus(): void {
         of: figure => (figure === 'recorded' ? '' : share(dimension[figure].amount, recorded.amount)),
       },
     ]
-    const figures = table(name, columns, ['recorded', ...ADDENDS], 'figures', figure =>
+    const figures = table(name, columns, ['recorded', ...addends], 'figures', figure =>
       figure === 'recorded' ? 'sum' : undefined,
     )
     figures.tHead?.setAttribute('class', 'hidden')

@@ -1,0 +1,116 @@
+import type { Entitlement, IncludedDimension } from '../ledger/ledger.ts'
+import type { ListedEntitlement } from '../marketplace/entitlement-client.ts'
+import { type CustomerAccount, customerAccount, licenceId } from '../usage/account.ts'
+import { isWellFormed } from '../usage/customer.ts'
+import type { IncludedRule } from '../usage/rules.ts'
+
+/** Whose entitlements they are, in the ledger. */
+export interface EntitledProduct {
+  /** A product code, or the label of what has licences. */
+  readonly name: string
+  readonly licensed: boolean
+  /** Whether customers without a licence are of another product of this process. */
+  readonly beside: boolean
+  /** As the ledger has them, by the end of their licence's ARN. */
+  readonly licences: ReadonlyMap<string, readonly CustomerAccount[]>
+}
+
+/** What AWS's list says of a product's dimensions. */
+export interface ListedNews {
+  /** Those of which everything was understood. */
+  readonly dimensions: readonly string[]
+  readonly entitlements: readonly Entitlement[]
+  /** Why the others were not, without a customer's name. */
+  readonly problems: readonly string[]
+}
+
+/**
+ * Makes of AWS's list what it says of a product's customers. Of a dimension of which something is not understood
+ * nothing is said: its usage waits, as while AWS does not answer.
+ */
+export function newsOf(
+  listed: readonly ListedEntitlement[],
+  wanted: readonly Pick<IncludedDimension, 'dimension' | 'entitlement'>[],
+  rules: ReadonlyMap<string, IncludedRule | null>,
+  product: EntitledProduct,
+): ListedNews {
+  const [dimensions, entitlements, problems]: [string[], Entitlement[], string[]] = [[], [], []]
+  for (const { dimension, entitlement } of wanted) {
+    const { size } = rules.get(dimension) as IncludedRule
+    const found = new Map<string, Entitlement>()
+    let problem: string | undefined
+    for (const one of listed) {
+      if (one.Dimension !== entitlement) continue
+      const read = entitlementsOf(one, dimension, size, product)
+      if (typeof read === 'string') problem ??= read
+      else {
+        for (const said of read) {
+          const other = found.get(said.account.key)
+          // Told twice, as where a list has moved between two of its pages, it is the same.
+          if (other !== undefined && (other.amount !== said.amount || other.until !== said.until)) problem ??= TWICE
+          found.set(said.account.key, said)
+        }
+      }
+    }
+    if (problem === undefined) {
+      dimensions.push(dimension)
+      entitlements.push(...found.values())
+    } else problems.push(`An entitlement to ${entitlement} is not understood: ${problem}.`)
+  }
+  return { dimensions, entitlements, problems }
+}
+
+const TWICE = 'a customer has two, with different values or ends'
+
+/** What one line of the list is for the product's accounts; or why that cannot be told. */
+function entitlementsOf(
+  listed: ListedEntitlement,
+  dimension: string,
+  size: bigint,
+  product: EntitledProduct,
+): Entitlement[] | string {
+  const { Value, ExpirationDate } = listed
+  const accounts = accountsOf(listed, product)
+  if (typeof accounts === 'string' || accounts.length === 0) return accounts as [] | string
+  const amount = amountOf(Value, size)
+  if (amount === undefined) return `expected an IntegerValue or DoubleValue of 0 or more, got ${valueText(Value)}`
+  const until = ExpirationDate?.getTime?.()
+  if (ExpirationDate !== undefined && !(Number.isFinite(until) && (until as number) >= 0))
+    return 'its ExpirationDate is no time'
+  return accounts.map(account => ({ account, dimension, amount, ...(until !== undefined && { until }) }))
+}
+
+/** A customer of a product code may be known by either of its ids: which of them usage comes with is not known here. */
+function accountsOf(listed: ListedEntitlement, product: EntitledProduct): readonly CustomerAccount[] | string {
+  const { name, licensed, beside, licences } = product
+  const { CustomerAWSAccountId: accountId, CustomerIdentifier: customerIdentifier, LicenseArn: licenseArn } = listed
+  const names = licensed
+    ? licenseArn === undefined
+      ? []
+      : [{ product: name, accountId, licenseArn }]
+    : [accountId && { product: name, accountId }, customerIdentifier && { product: name, customerIdentifier }]
+  const given = names.filter(one => typeof one === 'object')
+  if (given.length === 0 && licensed && beside) return []
+  if (given.length === 0) return licensed ? 'it has no LicenseArn' : 'it has no customer'
+  if (!given.every(isWellFormed)) return `its ${licensed ? 'LicenseArn or CustomerAWSAccountId' : 'customer'} is none`
+  const known = licenseArn === undefined ? undefined : licences.get(licenceId(licenseArn))
+  return (licensed ? known : undefined) ?? given.map(customerAccount)
+}
+
+/** In millionths of the base unit. */
+function amountOf(value: ListedEntitlement['Value'], size: bigint): bigint | undefined {
+  const { IntegerValue, DoubleValue } = value ?? {}
+  if ((IntegerValue === undefined) === (DoubleValue === undefined)) return undefined
+  const units = (IntegerValue ?? DoubleValue) as number
+  if (!Number.isFinite(units) || units < 0 || units > MOST) return undefined
+  if (Number.isInteger(units)) return BigInt(units) * size
+  return IntegerValue === undefined ? (BigInt(Math.round(units * 1e6)) * size) / 1_000_000n : undefined
+}
+
+/** More is no quantity, and the product of a double's parts no number. */
+const MOST = 1e15
+
+function valueText(value: ListedEntitlement['Value']): string {
+  const members = Object.entries(value ?? {}).filter(([, one]) => one !== undefined)
+  return members.length === 0 ? 'no value' : members.map(([name, one]) => `${name} ${one}`.slice(0, 60)).join(', ')
+}

@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { Attributes } from '@opentelemetry/api'
+import { Gateway } from '../../src/gateway/gateway.ts'
+import type { StatusReport } from '../../src/gateway/operations/report.ts'
+import {
+  AWSMarketplaceMetricExporter,
+  type AWSMarketplaceMetricExporterOptions,
+  type EntitlementOptions,
+  SqliteLedger,
+} from '../../src/index.ts'
+import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import type { EntitlementDeclaration } from '../../src/simulator/index.ts'
+import {
+  counted,
+  customer,
+  exportTo,
+  LICENCE,
+  OTHER_ACCOUNT,
+  PRODUCT,
+  SUCCESS,
+  saidDuring,
+  telemetry,
+  temporaryFolder,
+} from '../exporter/support.ts'
+import { ACCOUNT, type Running, running } from '../simulator/support.ts'
+
+/** The beginning of the first hour. */
+const FIRST = Date.UTC(2026, 5, 10, 12)
+const YEAR = 365 * 24 * HOUR
+const TOKENS = 'marketplace.inference.tokens'
+const ENTITLED = { entitlement: 'tokens-committed', per: 'term' } as const
+const DIMENSION = { unit: '{token}', from: 'marketplace.tokens' } as const
+
+type Options = Partial<AWSMarketplaceMetricExporterOptions> & { readonly entitlements?: EntitlementOptions }
+
+interface Stage {
+  readonly simulator: Running
+  readonly ledger: SqliteLedger
+  readonly clock: { now: number }
+  /** Another process on the same ledger. */
+  exporter(options?: Options): AWSMarketplaceMetricExporter
+  /** In the n-th hour so much is used, and some minutes after it hours are closed. */
+  hour(exporter: AWSMarketplaceMetricExporter, n: number, tokens: number, of?: Attributes): Promise<void>
+  /** `recorded = included + metered + pending + held + balance`. */
+  equation(account?: string): Promise<string>
+  /** What AWS bills. */
+  billed(): number
+  lists(): number
+}
+
+/** An exporter whose AWS is behind a socket, for usage and entitlements, with the AWS SDK's own clients. */
+async function stage(test: TestContext, ...entitlements: EntitlementDeclaration[]): Promise<Stage> {
+  const clock = { now: FIRST }
+  const simulator = await running(test, { now: () => clock.now })
+  simulator.simulator.catalogue.declareProduct({ code: PRODUCT })
+  simulator.simulator.catalogue.subscribe({ accountId: ACCOUNT, product: PRODUCT, at: FIRST - HOUR, entitlements })
+  const path = join(temporaryFolder(test), 'ledger.sqlite')
+  const ledger = new SqliteLedger({ path })
+  test.after(() => ledger.close())
+  const flush = async (exporter: AWSMarketplaceMetricExporter, at: number) => {
+    clock.now = at
+    await exporter.forceFlush()
+  }
+  return {
+    ...{ simulator, ledger, clock },
+    exporter: ({ entitlements = {}, ...options } = {}) => {
+      const exporter = new AWSMarketplaceMetricExporter({
+        ...(options.product === undefined && { productCode: PRODUCT }),
+        region: 'us-east-1',
+        client: simulator.sdk(),
+        ledger: new SqliteLedger({ path }),
+        now: () => clock.now,
+        wakeInterval: HOUR,
+        dimensions: { tokens: { ...DIMENSION, included: ENTITLED } },
+        ...options,
+        entitlements: { client: simulator.entitlements(), ...entitlements },
+      } as AWSMarketplaceMetricExporterOptions)
+      test.after(() => exporter.shutdown().catch(() => {}))
+      return exporter
+    },
+    hour: async (exporter, n, tokens, of = customer) => {
+      clock.now = FIRST + n * HOUR + 30 * MINUTE
+      if (tokens > 0) assert.deepEqual(await exportTo(exporter, counted(TOKENS, [tokens, of])), SUCCESS)
+      await exporter.forceFlush()
+      // AWS is asked, and then the hour is closed.
+      await flush(exporter, FIRST + (n + 1) * HOUR + 3 * MINUTE)
+      await flush(exporter, FIRST + (n + 1) * HOUR + 6 * MINUTE)
+    },
+    equation: async (account = ACCOUNT) => {
+      const [line] = await ledger.statement({ customer: account })
+      if (line === undefined) return 'nothing'
+      const { recorded, included, metered, pending, held, balance } = line
+      assert.equal(recorded, included + metered + pending + held + balance)
+      const [first, ...parts] = [recorded, included, metered, pending, held, balance].map(one => one / 1_000_000n)
+      return `${first} = ${parts.join(' + ')}`
+    },
+    billed: () => simulator.simulator.totals().reduce((sum, { quantity }) => sum + quantity, 0),
+    lists: () => simulator.simulator.requests().filter(({ operation }) => operation === 'GetEntitlements').length,
+  }
+}
+
+const committed = (IntegerValue: number, expiresAt = FIRST + YEAR): EntitlementDeclaration => ({
+  ...{ dimension: 'tokens-committed', value: { IntegerValue }, expiresAt },
+})
+
+test('only what exceeds the entitlement is billed, from the middle of an hour on', async test => {
+  const { hour, equation, billed, lists, ...on } = await stage(test, committed(1000))
+  const exporter = on.exporter()
+  await hour(exporter, 0, 600)
+  assert.equal(await equation(), '600 = 600 + 0 + 0 + 0 + 0')
+  await hour(exporter, 1, 600)
+  assert.equal(await equation(), '1200 = 1000 + 200 + 0 + 0 + 0')
+  await hour(exporter, 2, 50)
+  assert.equal(await equation(), '1250 = 1000 + 250 + 0 + 0 + 0')
+  assert.equal(billed(), 250)
+  // Once at the start, and once after each hour.
+  assert.equal(lists(), 4)
+})
+
+test('while AWS cannot be asked usage waits, is told, and is divided when it can be again', async test => {
+  const { simulator, hour, equation, billed, ...on } = await stage(test, committed(1000))
+  const exporter = on.exporter()
+  await hour(exporter, 0, 600)
+  simulator.simulator.faults.add({ kind: 'access-denied', operation: 'GetEntitlements', rate: 1 })
+  const said = await saidDuring(async () => {
+    for (const n of [1, 2, 3]) await hour(exporter, n, 300)
+  })
+  assert.equal(await equation(), '1500 = 600 + 0 + 0 + 0 + 900')
+  assert.equal(billed(), 0)
+  const told = said.filter(message => message.includes('GetEntitlements'))
+  // Once in an hour.
+  assert.equal(told.length, 3)
+  assert.match(
+    told[0] ?? '',
+    /^error: What contracts of prod-inference include is not known.*AccessDenied.*There is 300 token of tokens in the balance\. Where that lasts until 2026-06-10T19:03Z \(in 5 h\), it is held \(entitlement-unknown\)\..*doctor/,
+  )
+  simulator.simulator.faults.clear()
+  const again = await saidDuring(() => hour(exporter, 4, 0))
+  assert.ok(again.some(message => /known again/.test(message)))
+  assert.equal(await equation(), '1500 = 1000 + 500 + 0 + 0 + 0')
+  assert.equal(billed(), 500)
+})
+
+test('what is not known in six hours is held, and released when it is', async test => {
+  const { simulator, hour, equation, ledger, billed, ...on } = await stage(test, committed(1000))
+  const exporter = on.exporter()
+  await hour(exporter, 0, 600)
+  simulator.simulator.faults.add({ kind: 'internal-error', operation: 'GetEntitlements', rate: 1 })
+  const said = await saidDuring(async () => {
+    await hour(exporter, 1, 600)
+    for (const n of [2, 3, 4, 5, 6]) await hour(exporter, n, 0)
+  })
+  assert.equal(await equation(), '1200 = 600 + 0 + 0 + 600 + 0')
+  assert.ok(
+    said.some(message => /is held: 600 of tokens\. .*could not be asked.*"marketplace-meter held"/.test(message)),
+    said.join('\n'),
+  )
+  simulator.simulator.faults.clear()
+  await hour(exporter, 7, 0)
+  const [held] = await ledger.records({ state: 'held' })
+  assert.equal(held?.reason, 'entitlement-unknown')
+  await ledger.decide(held.id, 'release', { who: 'a person', why: 'AWS answers', now: on.clock.now })
+  await hour(exporter, 8, 0)
+  assert.equal(await equation(), '1200 = 1000 + 200 + 0 + 0 + 0')
+  assert.equal(billed(), 200)
+})
+
+test('an amendment and a renewal count as AWS says them', async test => {
+  const end = FIRST + 4 * HOUR
+  const { simulator, hour, equation, ...on } = await stage(test, committed(100, end))
+  const exporter = on.exporter()
+  const amend = (...entitlements: EntitlementDeclaration[]) =>
+    simulator.simulator.catalogue.amend({ accountId: ACCOUNT, product: PRODUCT, at: on.clock.now, entitlements })
+  await hour(exporter, 0, 150)
+  assert.equal(await equation(), '150 = 100 + 50 + 0 + 0 + 0')
+  amend(committed(200, end))
+  await hour(exporter, 1, 150)
+  assert.equal(await equation(), '300 = 200 + 100 + 0 + 0 + 0')
+  await hour(exporter, 2, 10)
+  assert.equal(await equation(), '310 = 200 + 110 + 0 + 0 + 0')
+  // Renewed before its end, the next term begins with it.
+  amend(committed(200, end + YEAR))
+  await hour(exporter, 3, 10)
+  assert.equal(await equation(), '320 = 200 + 120 + 0 + 0 + 0')
+  await hour(exporter, 4, 150)
+  assert.equal(await equation(), '470 = 350 + 120 + 0 + 0 + 0')
+})
+
+test('two processes on one ledger ask AWS once an hour, and draw once', async test => {
+  const { hour, equation, billed, lists, ...on } = await stage(test, committed(1000))
+  const [one, other] = [on.exporter(), on.exporter()]
+  const both = async (n: number, tokens: number) => {
+    on.clock.now = FIRST + n * HOUR + 30 * MINUTE
+    await Promise.all([one, other].map(exporter => exportTo(exporter, counted(TOKENS, [tokens, customer]))))
+    for (const minutes of [0, 33, 34, 36]) {
+      on.clock.now = FIRST + n * HOUR + (30 + minutes) * MINUTE
+      await Promise.all([one, other].map(exporter => exporter.forceFlush()))
+    }
+  }
+  await both(0, 300)
+  await both(1, 300)
+  assert.equal(await equation(), '1200 = 1000 + 200 + 0 + 0 + 0')
+  assert.equal(billed(), 200)
+  assert.equal(lists(), 3)
+})
+
+test('licences are told apart by their ids, and a list has many pages', async test => {
+  const { simulator, hour, equation, lists, ...on } = await stage(test)
+  const { catalogue } = simulator.simulator
+  const written = 'arn:aws:license-manager:us-east-1:294406891311:license:l-00000000000000000000000000000001'
+  for (let n = 0; n < 30; n++) {
+    const [accountId, licenseArn] =
+      n === 29 ? [OTHER_ACCOUNT, written] : [String(100_000_000_000 + n), `${LICENCE.slice(0, -2)}${n + 10}`]
+    catalogue.subscribe({ accountId, licenseArn, product: PRODUCT, at: FIRST - HOUR, entitlements: [committed(100)] })
+  }
+  const exporter = on.exporter({ product: 'label', entitlements: { productCode: PRODUCT } })
+  const holder = { 'marketplace.customer.account_id': OTHER_ACCOUNT, 'marketplace.customer.license_arn': LICENCE }
+  await hour(exporter, 0, 130, holder)
+  // As the ledger has it: the licence that AWS lists is written in another way.
+  assert.match(await equation(OTHER_ACCOUNT), /^130 = 100 \+/)
+  assert.equal(lists(), 4)
+})
+
+test('a value that is no quantity is told, and its usage waits', async test => {
+  const { hour, equation, billed, ...on } = await stage(test, {
+    ...{ dimension: 'tokens-committed', value: { BooleanValue: true }, expiresAt: FIRST + YEAR },
+  })
+  const exporter = on.exporter()
+  const said = await saidDuring(() => hour(exporter, 0, 600))
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
+  assert.equal(billed(), 0)
+  assert.ok(
+    said.some(message => /tokens-committed is not understood: .*got BooleanValue true/.test(message)),
+    said.join('\n'),
+  )
+})
+
+test('a process with other options, or none, is told so and takes nothing back', async test => {
+  const { hour, equation, ledger, ...on } = await stage(test, committed(1000))
+  const exporter = on.exporter()
+  await hour(exporter, 0, 600)
+  const older = on.exporter({ dimensions: { tokens: DIMENSION } })
+  const said = await saidDuring(() => hour(older, 1, 100))
+  assert.ok(
+    said.some(message => /tokens of prod-inference: contracts include some of it/.test(message)),
+    said.join('\n'),
+  )
+  // It knows no entitlements itself: the other asks.
+  await hour(exporter, 2, 0)
+  assert.equal(await equation(), '700 = 700 + 0 + 0 + 0 + 0')
+  const over = on.exporter({ dimensions: { tokens: { ...DIMENSION, included: false } } })
+  await hour(over, 3, 100)
+  assert.deepEqual(await ledger.included(), [])
+  const differs = await saidDuring(() => hour(exporter, 4, 0))
+  assert.ok(
+    differs.some(message => /the ledger has other terms/.test(message)),
+    differs.join('\n'),
+  )
+  assert.equal(await equation(), '800 = 700 + 100 + 0 + 0 + 0')
+})
+
+test('what is left is told once for each term, and is in the metrics', async test => {
+  const { hour, ...on } = await stage(test, committed(1000))
+  const { meterProvider, read } = telemetry(test)
+  const exporter = on.exporter({ meterProvider })
+  const low = await saidDuring(async () => {
+    await hour(exporter, 0, 850)
+    await hour(exporter, 1, 10)
+  })
+  assert.deepEqual(
+    low.filter(message => message.includes('four fifths')),
+    [
+      'warn: 1 customer has used four fifths of what the contract includes of tokens. "marketplace-meter entitlements" says who, and up to when.',
+    ],
+  )
+  assert.equal((await read())['marketplace.entitlements.customers dimension=tokens state=low'], 1)
+  const all = await saidDuring(() => hour(exporter, 2, 200))
+  assert.ok(
+    all.some(message => message.startsWith('warn: 1 customer has used up what the contract includes of tokens')),
+  )
+  const metrics = await read()
+  assert.equal(metrics['marketplace.entitlements.customers dimension=tokens state=used-up'], 1)
+  assert.equal(metrics['marketplace.entitlements.age dimension=tokens product=prod-inference'], 180)
+})
+
+test('a gateway meters what exceeds an entitlement, and its page and metrics show it', async test => {
+  const { simulator, ledger, clock, equation, billed } = await stage(test, committed(1000))
+  const gateway = await Gateway.start({
+    ...{ productCode: PRODUCT, region: 'us-east-1', ledger, now: () => clock.now, http: { port: 0 }, wakeInterval: 20 },
+    client: simulator.sdk(),
+    entitlements: { client: simulator.entitlements() },
+    dimensions: {
+      tokens: { unit: '{token}', from: { metric: 'my.tokens', unit: '1' }, included: { ...ENTITLED, unit: 2 } },
+    },
+  })
+  test.after(() => gateway.close())
+  const url = `http://${gateway.addresses.http}`
+  const attributes = [{ key: 'marketplace.customer.account_id', value: { stringValue: ACCOUNT } }]
+  const send = async (asDouble: number) => {
+    const [timeUnixNano, startTimeUnixNano] = [clock.now, clock.now - MINUTE].map(time => `${time}000000`)
+    const dataPoints = [{ attributes, startTimeUnixNano, timeUnixNano, asDouble }]
+    const metrics = [
+      { name: 'my.tokens', unit: '1', sum: { aggregationTemporality: 1, isMonotonic: true, dataPoints } },
+    ]
+    const body = JSON.stringify({
+      resourceMetrics: [{ resource: {}, scopeMetrics: [{ scope: { name: 'app' }, metrics }] }],
+    })
+    const answer = await fetch(`${url}/v1/metrics`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    })
+    assert.equal(answer.status, 200)
+  }
+  clock.now = FIRST + 30 * MINUTE
+  await send(1500)
+  const until = async (expected: string) => {
+    while ((await equation()) !== expected) await new Promise(setImmediate)
+  }
+  const over = async (n: number) => {
+    clock.now = FIRST + n * HOUR + 3 * MINUTE
+    while (((await ledger.included())[0]?.knownUntil ?? 0) < clock.now) await new Promise(setImmediate)
+    clock.now += 3 * MINUTE
+  }
+  await over(1)
+  await until('1500 = 1500 + 0 + 0 + 0 + 0')
+  await send(700)
+  await over(2)
+  await until('2200 = 2000 + 200 + 0 + 0 + 0')
+  assert.equal(billed(), 200)
+  const [tokens] = ((await (await fetch(`${url}/status.json`)).json()) as StatusReport).totals.dimensions
+  assert.deepEqual([tokens?.included.quantity, tokens?.metered.quantity, tokens?.difference], ['2,000', '200', '0'])
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  assert.match(metrics, /^marketplace_entitlements_customers\{.*dimension="tokens",state="used-up".*\} 1/m)
+  assert.match(metrics, /^marketplace_entitlements_age_seconds\{.*dimension="tokens".*\} 180/m)
+})
