@@ -66,6 +66,7 @@ export class MonitoringWorld implements AsyncDisposable {
     this.gateway = await Gateway.start({
       ...{ productCode: 'prod', region: 'us-east-1', ledger: this.ledger, now: () => this.now, wakeInterval: 20 },
       client: new MarketplaceMetering(this.#client),
+      entitlements: { client: simulatorClient(this.aws.simulator) },
       http: { host: '127.0.0.1', port },
       dimensions: {
         tokens: { ...from('app.tokens'), alertQuantity: 500, maxQuantity: 5000 },
@@ -74,6 +75,7 @@ export class MonitoringWorld implements AsyncDisposable {
           unit: '{request}',
           from: { metric: 'app.requests', unit: '{request}', attributes: { tier: 'paid' } },
         },
+        seats: { ...from('app.seats'), included: { entitlement: 'seats-committed', per: 'term' } },
         words: { unit: '{word}', from: ['app.words', 'proxy.words'].map(metric => ({ metric, unit: '{word}' })) },
       },
       customer: { accountId: 'customer' },
