@@ -46,9 +46,7 @@ export function newsOf(
       else {
         for (const said of read) {
           const other = found.get(said.account.key)
-          // Told twice, as where a list has moved between two of its pages, it is the same.
-          if (other !== undefined && (other.amount !== said.amount || other.until !== said.until)) problem ??= TWICE
-          found.set(said.account.key, said)
+          found.set(said.account.key, other === undefined ? said : present(other, said))
         }
       }
     }
@@ -60,7 +58,15 @@ export function newsOf(
   return { dimensions, entitlements, problems }
 }
 
-const TWICE = 'a customer has two, with different values or ends'
+/**
+ * Of two of one customer the one that is in force: the other begins when that ends, as where a contract is renewed. Of two
+ * that end together, as where a list has moved between two of its pages, the larger: nobody pays twice for what is included.
+ */
+function present(one: Entitlement, other: Entitlement): Entitlement {
+  const [until, otherUntil] = [one.until ?? Number.POSITIVE_INFINITY, other.until ?? Number.POSITIVE_INFINITY]
+  if (until !== otherUntil) return until < otherUntil ? one : other
+  return one.amount > other.amount ? one : other
+}
 
 /** What one line of the list is for the product's accounts; or why that cannot be told. */
 function entitlementsOf(
@@ -90,11 +96,16 @@ function accountsOf(listed: ListedEntitlement, product: EntitledProduct): readon
       : [{ product: name, accountId, licenseArn }]
     : [accountId && { product: name, accountId }, customerIdentifier && { product: name, customerIdentifier }]
   const given = names.filter(one => typeof one === 'object')
-  if (given.length === 0 && licensed && beside) return []
-  if (given.length === 0) return licensed ? 'it has no LicenseArn' : 'it has no customer'
+  if (given.length === 0 && licensed) {
+    // Who has no licence is no customer of these, and keeps none of them waiting.
+    const isKnown = [...licences.values()].flat().some(known => known.accountId === accountId)
+    return isKnown && !beside ? 'it has no LicenseArn' : []
+  }
+  if (given.length === 0) return 'it has no customer'
+  const known = licensed && licenseArn !== undefined ? licences.get(licenceId(licenseArn)) : undefined
+  if (known !== undefined) return known
   if (!given.every(isWellFormed)) return `its ${licensed ? 'LicenseArn or CustomerAWSAccountId' : 'customer'} is none`
-  const known = licenseArn === undefined ? undefined : licences.get(licenceId(licenseArn))
-  return (licensed ? known : undefined) ?? given.map(customerAccount)
+  return given.map(customerAccount)
 }
 
 /** In millionths of the base unit. */

@@ -106,7 +106,7 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
   test('for programs and spreadsheets has exact amounts', () => {
     const report = { now: NOW, period: {}, lines: [LINE], allTime: [LINE], agreements: new Map() }
     const figures = {
-      ...{ recorded: '9007199254740993.000001', metered: '9007199254740993', pending: '0', held: '0' },
+      ...{ recorded: '9007199254740993.000001', included: '0', metered: '9007199254740993', pending: '0', held: '0' },
       ...{ heldByReason: {}, balance: '0.000001' },
     }
     assert.deepEqual(statementJson(report), {
@@ -115,7 +115,7 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
       dimensions: [{ name: TOKENS.name, unit: '{token}', baseUnit: '1', size: '1000', total: figures }],
       ...{ equationHolds: true, breaches: [], reconciled: [] },
     })
-    assert.match(statementCsv(report), /,1000,9007199254740993\.000001,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
+    assert.match(statementCsv(report), /,1000,9007199254740993\.000001,0,9007199254740993,0,0,,0\.000001,,,,\r\n$/)
   })
 
   test('by hours, days or months tells what AWS bills in units of the dimension, and what that costs', async t => {
@@ -147,8 +147,20 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     assert.deepEqual([told.by, told.currency, told.charge, told.unpriced], ['day', 'USD', '45.06002', []])
     assert.deepEqual(line, {
       ...{ from: '2026-11-21T00:00:00.000Z', to: '2026-11-22T00:00:00.000Z', account: ACME, dimension: TOKENS.name },
-      ...{ recorded: '3000655', metered: '3001000', pending: '0', held: '0', heldByReason: {}, balance: '-345' },
-      ...{ price: '0.00002', quantities: { metered: '3001', pending: '0', held: '0' }, charge: '0.06002' },
+      ...{
+        recorded: '3000655',
+        included: '0',
+        metered: '3001000',
+        pending: '0',
+        held: '0',
+        heldByReason: {},
+        balance: '-345',
+      },
+      ...{
+        price: '0.00002',
+        quantities: { included: '0', metered: '3001', pending: '0', held: '0' },
+        charge: '0.06002',
+      },
     })
   })
 

@@ -1,4 +1,5 @@
 import { COUNTERS } from './counters.ts'
+import { ALLOCATED, INCLUDED } from './included.ts'
 
 /** A deliberate mistake in the source, and the tests that have to find it. */
 export interface Mutation {
@@ -178,7 +179,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'leave what is frozen in the balance',
     sin: 'every hour bills it again',
-    edits: edit('ledger/rules/closing.ts', 'series.balance - BigInt(quantity) * size', 'series.balance'),
+    edits: edit('ledger/rules/closing.ts', 'drawn - BigInt(quantity) * size', 'drawn'),
     caughtBy: [SEQUENCES],
   },
   {
@@ -218,13 +219,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'bill a second identity beside the first',
     sin: 'AWS bills both',
-    edits: edit('ledger/rules/closing.ts', 'series.twin && quantity > -series.approved', 'false'),
+    edits: edit('ledger/rules/closing.ts', 'series.twin && quantity > -approved', 'false'),
     caughtBy: [CONFORMANCE, SEQUENCES],
   },
   {
     name: 'let what was above the maximum pass beside another identity',
     sin: 'a person who said that the usage is real has AWS bill it twice',
-    edits: edit('ledger/rules/closing.ts', 'quantity > -series.approved', 'quantity > Math.abs(series.approved)'),
+    edits: edit('ledger/rules/closing.ts', 'quantity > -approved', 'quantity > Math.abs(approved)'),
     caughtBy: [AGREEMENT_RULES],
   },
   {
@@ -587,5 +588,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: edit('ledger/dynamodb/agreements.ts', 'frozen.length > 0 ? [...twins.writes] : []', '[]'),
     caughtBy: [`${DYNAMODB_AGREEMENTS}#end at once`],
   },
+  ...INCLUDED,
+  ...ALLOCATED,
   ...COUNTERS,
 ]

@@ -133,9 +133,11 @@ export function entitlements(name: string, scenario: Scenario): void {
       await scene.close(1)
       // 1,500 are left: one whole unit, and the other is beyond it.
       assert.equal(await scene.equation(ALICE, TOKENS), '3500 = 2000 included + 0 + 1000 + 0 + 500')
-      await scene.ledger.noteEntitlements(PRODUCT, { ...told(3), entitlements: [] }, BY)
       await scene.ledger.expire(hour(1) + DAY)
       assert.equal(await scene.equation(ALICE, TOKENS), '3500 = 2000 included + 0 + 0 + 0 + 1500')
+      await scene.ledger.noteEntitlements(PRODUCT, told(26), BY)
+      await scene.close(25)
+      assert.equal(await scene.equation(ALICE, TOKENS), '3500 = 2000 included + 0 + 1000 + 0 + 500')
     })
 
     scenario('each month begins anew, by the hours that usage is closed in', async scene => {
@@ -239,6 +241,15 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 40 included + 0 + 20 + 0 + 0')
     })
 
+    scenario('usage of an hour outside the agreement is not included', async scene => {
+      await contract(scene.ledger, HUNDRED)
+      const endedAt = hour(1)
+      await scene.ledger.noteAgreement(ALICE, { what: 'ended', at: endedAt }, closeOptions(endedAt + MINUTE))
+      await scene.use(ALICE, REQUESTS, 1, 10)
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '10 = 0 + 0 + 10 + 0')
+    })
+
     scenario('an agreement after another is another term', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 100, of(ALICE, 100))
@@ -304,6 +315,9 @@ export function entitlements(name: string, scenario: Scenario): void {
       await scene.reopen()
       await scene.close(0)
       assert.equal(await scene.equation(ALICE, REQUESTS), '80 = 50 included + 0 + 30 + 0 + 0')
+      await scene.use(ALICE, REQUESTS, 1, 20)
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '100 = 50 included + 0 + 50 + 0 + 0')
     })
 
     scenario('what is registered holds for whoever closes, and is said in the audit trail', async scene => {

@@ -823,7 +823,7 @@ if (withoutJava) {
     test('that a newer version has written is refused', async () => {
       const tableName = await server.table(healthy)
       const ledger = await open(tableName)
-      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 5 }) } }
+      const head = { pk: { S: 'ledger' }, sk: { S: 'head' }, v: { S: 'x' }, data: { B: pack({ format: 6 }) } }
       await healthy.send(new PutItemCommand({ TableName: tableName, Item: head }))
       await assert.rejects(open(tableName), { code: 'ERR_LEDGER_NEWER' })
       await assert.rejects(ledger.statement(), { code: 'ERR_LEDGER_NEWER' })
