@@ -223,6 +223,20 @@ test('licences are told apart by their ids, and a list has many pages', async te
   assert.equal(lists(), 4)
 })
 
+test('one name may be the product code and the label of what has licences', async test => {
+  const { simulator, hour, equation, ...on } = await stage(test, committed(100))
+  simulator.simulator.catalogue.subscribe({
+    ...{ accountId: OTHER_ACCOUNT, licenseArn: LICENCE, product: PRODUCT, at: FIRST - HOUR },
+    entitlements: [committed(200)],
+  })
+  const exporter = on.exporter({ productCode: PRODUCT, product: PRODUCT } as Options)
+  const holder = { 'marketplace.customer.account_id': OTHER_ACCOUNT, 'marketplace.customer.license_arn': LICENCE }
+  await hour(exporter, 0, 130)
+  await hour(exporter, 1, 230, holder)
+  assert.match(await equation(), /^130 = 100 \+/)
+  assert.match(await equation(OTHER_ACCOUNT), /^230 = 200 \+/)
+})
+
 test('a value that is no quantity is told, and its usage waits', async test => {
   const { hour, equation, billed, ...on } = await stage(test, {
     ...{ dimension: 'tokens-committed', value: { BooleanValue: true }, expiresAt: FIRST + YEAR },
