@@ -65,8 +65,8 @@ const strand = step(2, 'strand', which)
 const event = step(4, 'event', which, fc.boolean(), fc.boolean())
 const amend = step(4, 'amend', customer, natural(9))
 const renew = step(3, 'renew', customer, natural(9), fc.constantFrom(3, 50, 9000))
-const stale = step(2, 'stale', fc.constantFrom(2, 30), fc.integer({ min: 1, max: 3 }))
-const unread = step(3, 'unread', which, fc.constantFrom(1, 1, 2, 20))
+const stale = step(2, 'stale', fc.constantFrom(2, 30, 200), fc.integer({ min: 1, max: 3 }))
+const unread = step(3, 'unread', fc.constantFrom(1, 2, 20, 20))
 const mishap = fc.oneof(
   fault,
   subscription,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { LedgerError } from '../../src/ledger/errors.ts'
-import { HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
+import { DAY, HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
 import type { AgreementNews, CloseOptions, EntitlementNews, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
 import { UNDOABLE } from '../../src/ledger/rules/undo.ts'
 import {
@@ -98,7 +98,8 @@ export class World {
     })
     this.bill = new Bill(this.simulator)
     this.#included = new IncludedModel(options.contract)
-    for (const one of this.#customers) this.#entitle(one, options.contract?.entitled ?? 0, options.contract?.hours ?? 0)
+    const { entitled = 0, hours = 0 } = options.contract ?? {}
+    for (const one of this.#customers) this.#entitle(one, entitled, hours, this.#time - DAY)
     for (const what of ['hold', 'roll-forward'] as const) {
       const deployment = { region: 'us-east-1', per: 1000, onConflict: what, onNotSubscribed: what }
       this.#begin(this.#processes.length, deployment)
@@ -255,8 +256,8 @@ export class World {
   }
 
   /** AWS does not say what customers are entitled to, or what was so some minutes ago. */
-  async unread(which: number, times: number): Promise<void> {
-    this.#process(which).unread += times
+  async unread(times: number): Promise<void> {
+    for (const { process } of this.#processes) process.unread += times
   }
 
   async stale(minutes: number, times: number): Promise<void> {
@@ -297,18 +298,18 @@ export class World {
     this.#amend(one, 1, this.#time)
   }
 
-  #entitle(one: Customer, amount: number, hours: number): void {
+  #entitle(one: Customer, amount: number, hours: number, since = this.#time): void {
     if (hours <= 0 || one.product !== 'prod-a') return
     const end = Math.round(this.#time + hours * HOUR)
     this.#entitled.set(one.key, { amount, end })
     this.#included.entitle(one.key, amount, end)
-    this.#amend(one, amount, end)
+    this.#amend(one, amount, end, since)
   }
 
-  #amend({ key, ...identity }: Customer, amount: number, expiresAt: number): void {
-    const value = { IntegerValue: amount }
+  #amend({ key, ...identity }: Customer, amount: number, expiresAt: number, at = this.#time): void {
+    const entitlement = { dimension: ENTITLEMENT, value: { IntegerValue: amount }, expiresAt }
     try {
-      this.simulator.catalogue.amend({ ...identity, entitlements: [{ dimension: ENTITLEMENT, value, expiresAt }] })
+      this.simulator.catalogue.amend({ ...identity, at, entitlements: [entitlement] })
     } catch (error) {
       // It is not in force.
       if (!(error instanceof SimulatorConfigurationError)) throw error
