@@ -208,7 +208,8 @@ export class Contracts {
         products.includes(product) &&
         entitlement !== undefined &&
         entitlement === included.get(dimension)?.entitlement &&
-        knownUntil < over,
+        // What is to come was read by a clock that was ahead.
+        (knownUntil < over || knownUntil > now()),
     )
   }
 
@@ -280,10 +281,10 @@ export class Contracts {
     for (const name of this.#codes.get(code) as readonly string[]) {
       const wanted = unknown.filter(one => one.product === name && !misspelt.has(one.dimension))
       if (wanted.length === 0) continue
-      const licensed = name === usage.product
+      const [licensed, coded] = [name === usage.product, name === usage.productCode]
       const licences = licensed ? await this.#licences(name) : new Map()
       const beside = usage.productCode !== undefined
-      const news = newsOf(listed, wanted, included, { name, licensed, beside, licences })
+      const news = newsOf(listed, wanted, included, { name, licensed, coded, beside, licences })
       problems.push(...news.problems)
       if (news.dimensions.length === 0) continue
       const { dimensions, entitlements } = news
@@ -386,7 +387,8 @@ function codesOf(
     [productCode, productCode],
     [product, entitlements.productCode ?? productCode],
   ]) {
-    if (name !== undefined && code !== undefined) codes.set(code, [...(codes.get(code) ?? []), name])
+    // One name may be both.
+    if (name !== undefined && code !== undefined) codes.set(code, [...new Set([...(codes.get(code) ?? []), name])])
   }
   return codes
 }

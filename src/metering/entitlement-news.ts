@@ -8,7 +8,9 @@ import type { IncludedRule } from '../usage/rules.ts'
 export interface EntitledProduct {
   /** A product code, or the label of what has licences. */
   readonly name: string
+  /** Whether it is the label of what has licences, and whether it is a product code. One may be both. */
   readonly licensed: boolean
+  readonly coded: boolean
   /** Whether customers without a licence are of another product of this process. */
   readonly beside: boolean
   /** As the ledger has them, by the end of their licence's ARN. */
@@ -88,24 +90,21 @@ function entitlementsOf(
 
 /** A customer of a product code may be known by either of its ids: which of them usage comes with is not known here. */
 function accountsOf(listed: ListedEntitlement, product: EntitledProduct): readonly CustomerAccount[] | string {
-  const { name, licensed, beside, licences } = product
+  const { name, licensed, coded, beside, licences } = product
   const { CustomerAWSAccountId: accountId, CustomerIdentifier: customerIdentifier, LicenseArn: licenseArn } = listed
-  const names = licensed
-    ? licenseArn === undefined
-      ? []
-      : [{ product: name, accountId, licenseArn }]
-    : [accountId && { product: name, accountId }, customerIdentifier && { product: name, customerIdentifier }]
-  const given = names.filter(one => typeof one === 'object')
-  if (given.length === 0 && licensed) {
+  const licence = licensed && licenseArn !== undefined ? [{ product: name, accountId, licenseArn }] : []
+  const ids = [accountId && { product: name, accountId }, customerIdentifier && { product: name, customerIdentifier }]
+  const coming = coded ? ids.filter(one => typeof one === 'object') : []
+  if (licence.length + coming.length === 0) {
+    if (coded) return 'it has no customer'
     // Who has no licence is no customer of these, and keeps none of them waiting.
     const isKnown = [...licences.values()].flat().some(known => known.accountId === accountId)
     return isKnown && !beside ? 'it has no LicenseArn' : []
   }
-  if (given.length === 0) return 'it has no customer'
-  const known = licensed && licenseArn !== undefined ? licences.get(licenceId(licenseArn)) : undefined
-  if (known !== undefined) return known
-  if (!given.every(isWellFormed)) return `its ${licensed ? 'LicenseArn or CustomerAWSAccountId' : 'customer'} is none`
-  return given.map(customerAccount)
+  if (!licence.every(isWellFormed)) return 'its LicenseArn or CustomerAWSAccountId is none'
+  if (!coming.every(isWellFormed)) return 'its customer is none'
+  const known = licence.length === 0 ? undefined : licences.get(licenceId(licenseArn as string))
+  return [...(known ?? licence.map(customerAccount)), ...coming.map(customerAccount)]
 }
 
 /** In millionths of the base unit. */

@@ -8,9 +8,11 @@ import { CLOSE_DELAY } from './options.ts'
 export async function unknownContracts(ledger: Pick<Ledger, 'included'>, now: number): Promise<IncludedDimension[]> {
   // AWS is asked in the first minutes of an hour; who is a little late is not late.
   const over = hourOf(now - 2 * CLOSE_DELAY)
-  return (await ledger.included()).filter(
-    ({ entitlement, knownUntil, since }) => entitlement !== undefined && (knownUntil ?? since) < over,
-  )
+  return (await ledger.included()).filter(({ entitlement, knownUntil, since }) => {
+    const last = knownUntil ?? since
+    // What is to come was read by a clock that was ahead.
+    return entitlement !== undefined && (last < over || last > now)
+  })
 }
 
 /** In words, as a sentence without its end. */

@@ -22,6 +22,7 @@ export class Books {
   readonly #recorded = new Map<string, bigint>()
   readonly #batches = new Set<string>()
   readonly #records = new Map<string, { immutable: string; timestamp: number; metered: boolean; inDoubt: boolean }>()
+  readonly #included = new Map<string, bigint>()
   #calls = 0
   #pruned = false
 
@@ -89,6 +90,8 @@ export class Books {
       assert.equal(recorded, included + metered + pending + held + balance, `the equation of ${series}`)
       assert.equal(recorded, this.recorded(account.key, dimension.name), `what was recorded of ${series}`)
       assert.ok(included >= 0n && metered >= 0n && pending >= 0n && held >= 0n, `a negative figure of ${series}`)
+      assert.ok(included >= (this.#included.get(series) ?? 0n), `less is included of ${series} than was`)
+      this.#included.set(series, included)
       assert.equal(sum(Object.values(heldByReason)), held, `what is held of ${series}, by reason`)
       const amount = (state: string) =>
         sum((ofSeries.get(series) ?? []).filter(one => one.state === state).map(one => BigInt(one.quantity) * one.size))
@@ -147,9 +150,11 @@ export class Books {
    */
   #checkRecords(records: readonly RecordEntry[]): void {
     const hours = new Set<string>()
-    for (const { id, account, dimension, hour, timestamp, quantity, size, region, state, reason, inDoubt } of records) {
+    for (const { allocations, ...record } of records) {
+      const { id, account, dimension, hour, timestamp, quantity, size, region, state, reason, inDoubt } = record
       const what = `record ${id}`
-      const immutable = `${account.key} ${dimension} ${hour} ${quantity} ${size} ${region}`
+      const split = JSON.stringify(allocations ?? [])
+      const immutable = `${account.key} ${dimension} ${hour} ${quantity} ${size} ${region} ${split}`
       const before = this.#records.get(id)
       const divided = state === 'metered' && reason === 'restored'
       assert.ok(divided || immutable === (before?.immutable ?? immutable), `${what} changed`)
@@ -160,6 +165,9 @@ export class Books {
       assert.ok(before?.metered !== true || state === 'metered', `${what} was metered and is ${state}`)
       assert.ok(timestamp % SECOND === 0 && hourOf(timestamp) === hour && hour % HOUR === 0, `${what}'s timestamp`)
       assert.ok(Number.isInteger(quantity) && quantity >= 0 && quantity <= MAX_QUANTITY, `${what}'s quantity`)
+      const parts = allocations?.reduce((all, [units]) => all + units, 0)
+      assert.equal(parts ?? quantity, quantity, `the split of ${what}`)
+      assert.ok(allocations?.every(([units]) => units > 0) ?? true, `a part of ${what}`)
       assert.ok(!hours.has(`${account.key} ${dimension} ${hour}`), `${what} shares its hour`)
       hours.add(`${account.key} ${dimension} ${hour}`)
       this.#records.set(id, { immutable, timestamp, metered: state === 'metered', inDoubt })

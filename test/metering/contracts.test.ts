@@ -227,6 +227,20 @@ test('licences are told apart by their ids, and a list has many pages', async te
   assert.equal(lists(), 4)
 })
 
+test('one name may be the product code and the label of what has licences', async test => {
+  const { simulator, hour, equation, ...on } = await stage(test, committed(100))
+  simulator.simulator.catalogue.subscribe({
+    ...{ accountId: OTHER_ACCOUNT, licenseArn: LICENCE, product: PRODUCT, at: FIRST - HOUR },
+    entitlements: [committed(200)],
+  })
+  const exporter = on.exporter({ productCode: PRODUCT, product: PRODUCT } as Options)
+  const holder = { 'marketplace.customer.account_id': OTHER_ACCOUNT, 'marketplace.customer.license_arn': LICENCE }
+  await hour(exporter, 0, 130)
+  await hour(exporter, 1, 230, holder)
+  assert.match(await equation(), /^130 = 100 \+/)
+  assert.match(await equation(OTHER_ACCOUNT), /^230 = 200 \+/)
+})
+
 test('a value that is no quantity is told, and its usage waits', async test => {
   const { hour, equation, billed, ...on } = await stage(test, {
     ...{ dimension: 'tokens-committed', value: { BooleanValue: true }, expiresAt: FIRST + YEAR },
@@ -374,7 +388,7 @@ test('one customer keeps no others waiting: of two entitlements the present one 
   })
   const rules = new Map([['tokens', { per: 'term', entitlement: 'tokens-committed', size: 1n } as const]])
   const wanted = [{ dimension: 'tokens', entitlement: 'tokens-committed' }]
-  const coded = { name: PRODUCT, licensed: false, beside: false, licences: new Map() }
+  const coded = { name: PRODUCT, licensed: false, coded: true, beside: false, licences: new Map() }
   const amounts = (listed: Parameters<typeof newsOf>[0], product: Parameters<typeof newsOf>[3]) => {
     const { dimensions, entitlements, problems } = newsOf(listed, wanted, rules, product)
     assert.deepEqual([dimensions, problems], [['tokens'], []])
@@ -385,7 +399,7 @@ test('one customer keeps no others waiting: of two entitlements the present one 
     9n,
   ])
   assert.deepEqual(amounts([line(ACCOUNT, 5, 2027), line(ACCOUNT, 7, 2027), line(ACCOUNT, 6, 2027)], coded), [7n])
-  const licensed = { name: 'label', licensed: true, beside: false, licences: new Map() }
+  const licensed = { name: 'label', licensed: true, coded: false, beside: false, licences: new Map() }
   const listed = [line(ACCOUNT, 5, 2027), line(OTHER_ACCOUNT, 9, 2027, { LicenseArn: LICENCE })]
   assert.deepEqual(amounts(listed, licensed), [9n])
   // Of one that has a licence here it cannot be told.

@@ -67,11 +67,34 @@ export const INCLUDED: readonly Mutation[] = [
     ['rules/closing', "held === null || held === 'agreement-ended' ? Math.min", 'series !== undefined ? Math.min'],
     'what a guard holds is not taken',
   ),
+  {
+    name: 'contracts: let an older reading win',
+    sin: 'what was amended is as it was before',
+    edits: [
+      {
+        file: 'ledger/rules/entitlements.ts',
+        text: '  if (last !== undefined && at <= last.at && last.at <= now) return terms\n',
+        instead: '',
+      },
+      {
+        file: 'ledger/rules/entitlements.ts',
+        text: 'return news.complete ? {',
+        instead: 'return news === undefined ? {',
+      },
+    ],
+    caughtBy: [`${CONFORMANCE}#news that are late, doubled or older`],
+  },
   mistake(
-    'contracts: let an older reading win',
-    'what was amended is as it was before',
-    ['rules/entitlements', '  if (last !== undefined && at <= last.at) return terms\n'],
-    'news that are late, doubled or older',
+    'contracts: heed an older list of whom a later one has not',
+    'what nobody has paid for is included',
+    ['rules/entitlements', 'return news.complete ? {', 'return news === undefined ? {'],
+    'an older list says nothing',
+  ),
+  mistake(
+    'contracts: trust what a clock that was ahead has read',
+    'amendments of weeks count for nothing',
+    ['rules/entitlements', 'knownUntil !== undefined && knownUntil <= now ?', 'knownUntil !== undefined ?'],
+    'a clock that was ahead has read',
   ),
   mistake(
     'contracts: begin anew at an amendment',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { RecordEntry, StatementLine } from '../../src/ledger/ledger.ts'
-import type { BilledRecord, MarketplaceSimulator } from '../../src/simulator/index.ts'
+import type { BilledRecord, BilledTotal, MarketplaceSimulator } from '../../src/simulator/index.ts'
 import { seriesOf } from './usage.ts'
 
 type Owner = { licenseArn?: string; product?: string; accountId?: string; customerIdentifier?: string }
@@ -56,6 +56,20 @@ export class Bill {
     }
   }
 
+  /** That what is billed by tags is what is billed, and that no record was sent again with another split. */
+  #checkTags(): void {
+    const left = new Map<string, number>()
+    const add = (line: Omit<BilledTotal, 'records'>, sign: 1 | -1) => {
+      const { region, product, licenseArn, accountId, customerIdentifier, dimension, quantity } = line
+      const place = [region, product, licenseArn, accountId, customerIdentifier, dimension].join()
+      left.set(place, (left.get(place) ?? 0) + sign * quantity)
+    }
+    for (const line of this.#simulator.totals()) add(line, 1)
+    for (const line of this.#simulator.totalsByTags()) add(line, -1)
+    for (const [place, quantity] of left) assert.equal(quantity, 0, `${place}: billed and not by tags`)
+    assert.equal(this.#simulator.counters.resplits, 0, 'records that were sent again with another split')
+  }
+
   /**
    * That each quantity billed is a record of ours, in its region, hour and window, and metered or known to be in doubt;
    * and that never more is billed than was recorded. Returns what is billed of each series, by hour.
@@ -83,14 +97,15 @@ export class Bill {
       doubtful.set(series, (doubtful.get(series) ?? 0n) + amount)
     }
     this.#checkTwins(billed)
+    this.#checkTags()
     for (const { account, dimension, quantity, state } of records) {
       const guarded = dimension === 'images' && quantity > 100 && !this.judged.has(seriesOf(account, dimension))
       assert.ok(!guarded || state === 'held' || state === 'returned', `${quantity} images ${state} above the maximum`)
     }
-    for (const { account, dimension, recorded, metered } of lines) {
+    for (const { account, dimension, recorded, included, metered } of lines) {
       const series = seriesOf(account, dimension.name)
       const total = sum(billed.get(series)?.values() ?? [])
-      assert.ok(total <= recorded, `${series}: ${total} billed of ${recorded}`)
+      assert.ok(total <= recorded - included, `${series}: ${total} billed of ${recorded}, ${included} included`)
       assert.equal(metered, total - (doubtful.get(series) ?? 0n), `${series}: metered`)
     }
     return billed

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { HOUR, hourOf, windowClosesAt } from '../../src/ledger/hours.ts'
 import type { CloseOptions, RecordEntry, StatementLine, UsageBatch } from '../../src/ledger/ledger.ts'
 import { upTo } from './bill.ts'
-import { seriesOf } from './usage.ts'
+import { ENTITLED, seriesOf } from './usage.ts'
 
 /** More of anything may be more than one record can carry. */
 const SURELY_ONE_RECORD = 1_000_000n * 2_000_000_000n
@@ -65,38 +65,50 @@ export class Hours {
     this.#moved.add(to).add(from)
   }
 
-  check(billed: ReadonlyMap<string, ReadonlyMap<number, bigint>>, records: readonly RecordEntry[]): void {
+  /** @param frozen what is billed or included of each series, by hour */
+  check(frozen: ReadonlyMap<string, ReadonlyMap<number, bigint>>, records: readonly RecordEntry[]): void {
     for (const { account, dimension, state } of records) {
       if (state === 'held' || state === 'returned') this.#moved.add(seriesOf(account, dimension))
     }
     if (this.clockWasWrong) return
-    for (const [series, hours] of billed) {
+    for (const [series, hours] of frozen) {
       const recorded = this.#recorded.get(series) ?? new Map()
       for (const hour of hours.keys()) {
         const [most, is] = [upTo(hour, recorded), upTo(hour, hours)]
-        assert.ok(is <= most, `${series}: ${is} of ${most} billed up to ${new Date(hour).toISOString()}`)
+        assert.ok(is <= most, `${series}: ${is} of ${most} billed or included up to ${new Date(hour).toISOString()}`)
       }
     }
   }
 
-  /** When all is billed: what nothing moved is billed in its own hour, and so in its own month. */
-  checkInTheirHours(billed: ReadonlyMap<string, ReadonlyMap<number, bigint>>, lines: readonly StatementLine[]): number {
-    if (this.clockWasWrong) return 0
-    let checked = 0
-    for (const { account, dimension } of lines) {
+  /**
+   * When all is billed: what nothing moved is billed, or included, in its own hour, and so in its own month. Returns the
+   * lines of such series.
+   *
+   * @param waited whether usage may have waited until it was known what is included of it
+   */
+  checkInTheirHours(
+    frozen: ReadonlyMap<string, ReadonlyMap<number, bigint>>,
+    lines: readonly StatementLine[],
+    waited: boolean,
+  ): StatementLine[] {
+    if (this.clockWasWrong) return []
+    const checked: StatementLine[] = []
+    for (const line of lines) {
+      const { account, dimension } = line
       const series = seriesOf(account, dimension.name)
       const moved =
         this.#moved.has(series) || [...this.#movedBeginnings].some(beginning => series.startsWith(beginning))
       if (moved || account.kind !== 'customer') continue
       const recorded = this.#recorded.get(series) ?? new Map<number, bigint>()
+      if (recorded.size > 0) checked.push(line)
       for (const hour of recorded.keys()) {
-        const whole = upTo(hour, recorded) / dimension.size
+        const until = waited && dimension.name === ENTITLED ? Number.POSITIVE_INFINITY : hour
+        const whole = upTo(until, recorded) / dimension.size
         assert.equal(
-          upTo(hour, billed.get(series) ?? new Map()),
+          upTo(until, frozen.get(series) ?? new Map()),
           whole * dimension.size,
-          `${series}: billed up to ${new Date(hour).toISOString()}`,
+          `${series}: billed or included up to ${new Date(hour).toISOString()}`,
         )
-        checked += 1
       }
     }
     return checked

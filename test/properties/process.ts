@@ -2,14 +2,18 @@ import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import { UsageWriter } from '../../src/ledger/clients/writer.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
-import type { AgreementNews, Ledger, UsageBatch, UsageEntry } from '../../src/ledger/ledger.ts'
+import { HOUR, hourOf } from '../../src/ledger/hours.ts'
+import type { AgreementNews, EntitlementNews, Ledger, UsageBatch, UsageEntry } from '../../src/ledger/ledger.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
+import type { EntitlementClient } from '../../src/marketplace/entitlement-client.ts'
+import { Contracts } from '../../src/metering/contracts.ts'
 import { MeteringCycle } from '../../src/metering/cycle.ts'
 import { Pacer } from '../../src/metering/pacer.ts'
 import { type MarketplaceSimulator, simulatorClient } from '../../src/simulator/index.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { CustomerIdentity } from '../../src/usage/options.ts'
 import {
+  type Contract,
   collectionOf,
   customersOf,
   DIMENSIONS,
@@ -35,17 +39,28 @@ export interface Deployment {
 export interface Surroundings {
   readonly identities: Identities
   readonly zeroQuantityRecords: boolean
+  readonly contract: Contract | undefined
   readonly simulator: MarketplaceSimulator
   /** What the machine believes. */
   readonly now: () => number
   /** Requests that are still on their way, though their sender has given up. */
   readonly underWay: { region: string; request: Parameters<MarketplaceSimulator['batchMeterUsage']>[0] }[]
+  /** What AWS said of entitlements and did not reach the ledger yet. */
+  readonly late: (readonly [product: string, news: EntitlementNews])[]
   /** Hears of each call that the ledger fulfilled, before its caller does. */
   readonly note: (name: string, given: readonly unknown[], result: unknown) => void
 }
 
 export interface LedgerFault {
-  readonly method: 'noteAgreement' | 'append' | 'closeHours' | 'expire' | 'due' | 'claim' | 'settle'
+  readonly method:
+    | 'noteAgreement'
+    | 'noteEntitlements'
+    | 'append'
+    | 'closeHours'
+    | 'expire'
+    | 'due'
+    | 'claim'
+    | 'settle'
   /** Whether the ledger has done it all the same. */
   readonly done: boolean
 }
@@ -58,6 +73,8 @@ export class Process {
   readonly faults: LedgerFault[] = []
   /** How many of the next requests get no answer and arrive when they please. */
   stranded = 0
+  /** How many of the next times AWS does not say what customers are entitled to. */
+  unread = 0
   /** What was exported here, by series. */
   readonly #exported = new Map<string, bigint>()
   readonly #mapper: UsageMapper
@@ -76,20 +93,26 @@ export class Process {
   #unknowing: readonly UsageEntry[] = []
 
   constructor(ledger: Ledger, deployment: Deployment, surroundings: Surroundings) {
-    const { identities, zeroQuantityRecords, now } = surroundings
+    const { identities, zeroQuantityRecords, contract, now } = surroundings
     const { promise, resolve } = Promise.withResolvers<void>()
     this.ended = promise
     this.#end = resolve
     this.#surroundings = surroundings
     this.#ledger = this.#failing(ledger)
-    this.#mapper = new UsageMapper(usageOptions(identities, deployment.per))
+    const usage = usageOptions(identities, deployment.per, contract)
+    this.#mapper = new UsageMapper(usage)
     this.#writer = new UsageWriter(this.#ledger)
     let paced = 0
     const sleep = async (wait: number) => {
       paced += wait
     }
+    const contracts = new Contracts({
+      ...{ usage, ledger: this.#ledger, included: this.#mapper.included, now, closeDelay: CLOSE_DELAY },
+      entitlements: { productCode: 'prod-a', unknown: { after: 6 * HOUR, outcome: contract?.outcome ?? 'hold' } },
+      ...{ client: this.#client('us-east-1'), requestTimeout: 1000, report: () => {}, random: () => 0 },
+    })
     this.cycle = new MeteringCycle({
-      ...{ ledger: this.#ledger, now, zeroQuantityRecords, ...deployment },
+      ...{ contracts, ledger: this.#ledger, now, zeroQuantityRecords, ...deployment },
       ...(zeroQuantityRecords && { sold: { products: ['prod-a', 'prod-b'], dimensions: DIMENSIONS } }),
       clientFor: region => this.#client(region),
       pacer: new Pacer(10, { now: () => paced, sleep }),
@@ -124,6 +147,7 @@ export class Process {
     this.#measured = []
     const { identities, now } = this.#surroundings
     const time = now()
+    this.#mapper.beginHour(hourOf(time))
     for (const { customer, sold, n } of measured) {
       const who = customersOf(identities)[customer]?.key ?? 'nobody'
       add(this.#exported, `${who} ${sold.name}`, sold.amount(n))
@@ -173,10 +197,18 @@ export class Process {
     if (this.#dead) await new Promise(() => {})
   }
 
-  #client(region: string): MeteringClient {
+  #client(region: string): MeteringClient & EntitlementClient {
     const { simulator, underWay } = this.#surroundings
     const client = simulatorClient(simulator, { region, delay: async () => {} })
     return {
+      getEntitlements: async request => {
+        await this.#point()
+        if (this.unread > 0) {
+          this.unread -= 1
+          throw new Error('no answer')
+        }
+        return await client.getEntitlements(request)
+      },
       batchMeterUsage: async request => {
         await this.#point()
         if (this.stranded > 0) {
@@ -202,6 +234,8 @@ export class Process {
           const index = this.faults.findIndex(fault => fault.method === name)
           const [fault] = index < 0 ? [] : this.faults.splice(index, 1)
           if (name === 'append') this.#repeatedVerbatim(given[0] as UsageBatch)
+          if (name === 'noteEntitlements')
+            this.#surroundings.late.push(given as unknown as Surroundings['late'][number])
           if (fault?.done === false) throw new LedgerError('ERR_LEDGER_BUSY', 'a fault on purpose')
           const result = await (ledger[name] as (...given: unknown[]) => Promise<unknown>)(...given)
           this.#surroundings.note(name, given, result)

@@ -41,6 +41,7 @@ const ledgerFault: fc.Arbitrary<LedgerFault> = fc.record({
     'append',
     'append',
     'noteAgreement',
+    'noteEntitlements',
     'settle',
     'settle',
     'claim',
@@ -62,7 +63,22 @@ const intrude = step(4, 'intrude', customer, sold, natural(2))
 const endAfter = step(3, 'endAfter', which, fc.integer({ min: 1, max: 14 }))
 const strand = step(2, 'strand', which)
 const event = step(4, 'event', which, fc.boolean(), fc.boolean())
-const mishap = fc.oneof(fault, subscription, intrude, endAfter, strand, event) as fc.Arbitrary<Mishap>
+const amend = step(4, 'amend', customer, natural(9))
+const renew = step(3, 'renew', customer, natural(9), fc.constantFrom(3, 50, 9000))
+const stale = step(2, 'stale', fc.constantFrom(2, 30, 200), fc.integer({ min: 1, max: 3 }))
+const unread = step(3, 'unread', fc.constantFrom(1, 2, 20, 20))
+const mishap = fc.oneof(
+  fault,
+  subscription,
+  intrude,
+  endAfter,
+  strand,
+  event,
+  amend,
+  renew,
+  stale,
+  unread,
+) as fc.Arbitrary<Mishap>
 const use: fc.Arbitrary<Use> = fc.tuple(natural(3), sold, amount)
 
 const steps = fc.array(
@@ -87,6 +103,12 @@ const steps = fc.array(
     intrude,
     step(1, 'finalize', which, customer, natural(70)),
     event,
+    amend,
+    renew,
+    stale,
+    unread,
+    step(2, 'vanish', customer),
+    step(3, 'read', natural(4)),
     step(
       3,
       'news',
@@ -112,6 +134,15 @@ const circumstances = fc.record({
     resend: fc.constantFrom('Success', 'Success', 'DuplicateRecord'),
   }),
   zeroQuantityRecords: fc.boolean(),
+  contract: fc.option(
+    fc.record({
+      entitled: fc.integer({ min: 0, max: 9 }),
+      hours: fc.constantFrom(3, 30, 9000, 9000),
+      quantity: fc.integer({ min: 1, max: 15 }),
+      outcome: fc.constantFrom('hold', 'hold', 'meter'),
+    }),
+    { nil: undefined },
+  ),
   seed: fc.nat(),
 })
 
@@ -161,6 +192,11 @@ const EVERYTHING = [
   'held two-identities',
   'pending not-subscribed',
   'billed in its own hour',
+  'included',
+  'included of tokens, and the rest metered',
+  'included of gpu-hours, and the rest metered',
+  'held entitlement-unknown',
+  'an old reading',
   'a process ended in the middle',
 ]
 

@@ -2,6 +2,7 @@ import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import type { CatalogueDeclaration } from '../../src/simulator/index.ts'
 import type { Account } from '../../src/usage/account.ts'
 import type { CustomerIdentity, UsageOptions } from '../../src/usage/options.ts'
+import { untaggedAccount } from '../../src/usage/tagged-account.ts'
 
 /** Whom and what the sequences are about, once as the package is told and once as the model counts. */
 
@@ -60,16 +61,42 @@ export const SOLD: readonly Sold[] = [
 ]
 export const DIMENSIONS = SOLD.map(({ name }) => name)
 
-export function usageOptions(identities: Identities, per: number): UsageOptions {
+/** What the contracts of a sequence include. */
+export interface Contract {
+  /** For how many GPU hours AWS has some customers entitled in the beginning, and for how long. */
+  readonly entitled: number
+  readonly hours: number
+  /** How many thousands of tokens everybody has in a month. */
+  readonly quantity: number
+  /** What becomes of usage when AWS cannot be asked for hours. */
+  readonly outcome: 'hold' | 'meter'
+}
+
+/** The dimensions that contracts include something of: what AWS says, and the same for all. */
+export const ENTITLED = 'gpu-hours'
+export const INCLUDED = 'tokens'
+/** As AWS names it. */
+export const ENTITLEMENT = 'gpu-committed'
+
+/** What usage is for; the last is no tag of AWS's. */
+const MODELS = [undefined, 'small', 'large', 'größe']
+
+export function usageOptions(identities: Identities, per: number, contract?: Contract): UsageOptions {
   const customers = customersOf(identities)
   const from = (metric: string) => ({ from: { metric } })
   return {
     ...(identities !== 'product-code' && { product: 'prod-a' }),
     ...(identities !== 'licence' && { productCode: 'prod-a' }),
     dimensions: {
-      requests: { unit: '{request}', ...from('requests') },
-      tokens: { unit: '{token}', per, ...from('tokens') },
-      'gpu-hours': { unit: 'h', ...from('gpu-hours') },
+      requests: { unit: '{request}', allocations: ['model'], ...from('requests') },
+      tokens: {
+        ...{ unit: '{token}', per, allocations: ['model'], ...from('tokens') },
+        ...(contract && { included: { quantity: contract.quantity, per: 'month' } }),
+      },
+      'gpu-hours': {
+        ...{ unit: 'h', ...from('gpu-hours') },
+        ...(contract && { included: { entitlement: ENTITLEMENT, per: 'term' } }),
+      },
       images: { unit: '{image}', maxQuantity: 100, ...from('images') },
     },
     customer: ({ who }) => {
@@ -111,7 +138,7 @@ export function collectionOf(measurements: readonly Measurement[]): ResourceMetr
     return [
       sum(
         sold,
-        points.map(({ customer, n }) => [customer, sold.value(n)]),
+        points.map(({ customer, n }) => [customer, sold.value(n), MODELS[n % MODELS.length]]),
       ),
       { ...sum(sold, [[0, 1_000_000]]), aggregationTemporality: 1 } as MetricData,
       sum(sold, [
@@ -124,14 +151,17 @@ export function collectionOf(measurements: readonly Measurement[]): ResourceMetr
   return { resource, scopeMetrics: [{ scope: { name: 'app' }, metrics }] }
 }
 
-function sum({ name, unit }: Sold, points: [who: number, value: number][]): MetricData {
+function sum({ name, unit }: Sold, points: [who: number, value: number, model?: string | undefined][]): MetricData {
   return {
     descriptor: { name, unit, description: '', valueType: 1 },
     ...{ dataPointType: 3, isMonotonic: true, aggregationTemporality: 0 },
-    dataPoints: points.map(([who, value]) => ({ value, attributes: { who }, startTime: [0, 0], endTime: [0, 0] })),
+    dataPoints: points.map(([who, value, model]) => ({
+      ...{ value, attributes: { who, ...(model !== undefined && { model }) } },
+      ...{ startTime: [0, 0], endTime: [0, 0] },
+    })),
   } as MetricData
 }
 
-/** A series' name. Usage of nobody is of one account, however the package calls it. */
+/** A series' name, whatever its usage is for. Usage of nobody is of one account, however the package calls it. */
 export const seriesOf = (account: Account, dimension: string) =>
-  `${account.kind === 'customer' ? account.key : 'nobody'} ${dimension}`
+  `${account.kind === 'customer' ? untaggedAccount(account).key : 'nobody'} ${dimension}`

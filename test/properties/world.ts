@@ -1,23 +1,27 @@
 import assert from 'node:assert/strict'
 import { LedgerError } from '../../src/ledger/errors.ts'
-import { HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
-import type { AgreementNews, CloseOptions, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
+import { DAY, HOUR, hourOf, MINUTE, SECOND } from '../../src/ledger/hours.ts'
+import type { AgreementNews, CloseOptions, EntitlementNews, Ledger, UsageBatch } from '../../src/ledger/ledger.ts'
 import { UNDOABLE } from '../../src/ledger/rules/undo.ts'
 import {
   type FaultKind,
   MarketplaceSimulator,
   SimulatedServiceError,
+  SimulatorConfigurationError,
   type Undocumented,
 } from '../../src/simulator/index.ts'
 import { Books } from '../ledger/books.ts'
-import { Bill } from './bill.ts'
+import { Bill, sum } from './bill.ts'
 import { Hours } from './hours.ts'
+import { type IncludedByHour, IncludedModel, includedByHour } from './included.ts'
 import { CLOSE_DELAY, type Deployment, type LedgerFault, Process, type Surroundings } from './process.ts'
 import {
+  type Contract,
   type Customer,
   catalogueOf,
   customersOf,
   DIMENSIONS,
+  ENTITLEMENT,
   type Identities,
   identityOf,
   SOLD,
@@ -35,7 +39,7 @@ export const STARTS = [
 export type Use = readonly [customer: number, sold: number, n: number]
 /** A step that makes something go wrong. */
 export type Mishap = readonly [
-  name: 'event' | 'fault' | 'subscription' | 'intrude' | 'endAfter' | 'strand',
+  name: 'event' | 'fault' | 'subscription' | 'intrude' | 'endAfter' | 'strand' | 'amend' | 'renew' | 'stale' | 'unread',
   ...given: never[],
 ]
 
@@ -48,6 +52,7 @@ export interface WorldOptions {
   readonly identities: Identities
   readonly undocumented?: Partial<Undocumented>
   readonly zeroQuantityRecords: boolean
+  readonly contract?: Contract | undefined
   readonly seed: number
   /** A connection to the one ledger; each process has its own. */
   readonly open: () => Ledger
@@ -68,6 +73,9 @@ export class World {
   readonly books = new Books()
   readonly bill: Bill
   readonly hours = new Hours()
+  readonly #included: IncludedModel
+  /** As AWS has it: for whom how many GPU hours, and until when. */
+  readonly #entitled = new Map<string, { amount: number; end: number }>()
   /** What the sequence came to meet, so that a harness which meets nothing is not taken for one that finds nothing. */
   readonly met = new Set<string>()
   readonly #options: WorldOptions
@@ -75,6 +83,7 @@ export class World {
   readonly #processes: Running[] = []
   readonly #events: { one: Customer; what: AgreementNews['what']; at: number }[] = []
   readonly #underWay: Surroundings['underWay'] = []
+  readonly #late: Surroundings['late'] = []
   /** The true time, and how wrong the machine's clock is. */
   #time: number
   #skew = 0
@@ -88,6 +97,9 @@ export class World {
       ...(options.undocumented && { undocumented: options.undocumented }),
     })
     this.bill = new Bill(this.simulator)
+    this.#included = new IncludedModel(options.contract)
+    const { entitled = 0, hours = 0 } = options.contract ?? {}
+    for (const one of this.#customers) this.#entitle(one, entitled, hours, this.#time - DAY)
     for (const what of ['hold', 'roll-forward'] as const) {
       const deployment = { region: 'us-east-1', per: 1000, onConflict: what, onNotSubscribed: what }
       this.#begin(this.#processes.length, deployment)
@@ -105,9 +117,11 @@ export class World {
 
   #begin(index: number, deployment: Deployment): void {
     const ledger = this.#options.open()
-    const { identities, zeroQuantityRecords } = this.#options
+    const { identities, zeroQuantityRecords, contract } = this.#options
+    this.#included.sold(deployment.per)
     const process = new Process(ledger, deployment, {
-      ...{ identities, zeroQuantityRecords, simulator: this.simulator, underWay: this.#underWay },
+      ...{ identities, zeroQuantityRecords, contract, simulator: this.simulator },
+      ...{ underWay: this.#underWay, late: this.#late },
       now: () => this.#now,
       note: (name, given, result) => this.#note(name, given, result),
     })
@@ -117,6 +131,7 @@ export class World {
   #note(name: string, given: readonly unknown[], result: unknown): void {
     this.books.note(name, given, result)
     if (name === 'append') this.hours.append(given[0] as UsageBatch, CLOSE_DELAY)
+    if (name === 'noteEntitlements') this.#included.note(given[1] as EntitlementNews)
     if (name === 'closeHours') this.hours.closed(given[0] as CloseOptions)
   }
 
@@ -188,6 +203,7 @@ export class World {
   async news(which: number, customer: number, what: AgreementNews['what'], secondsAgo: number): Promise<void> {
     const one = this.#customers[customer] as Customer
     this.hours.moved(one.key)
+    this.#included.begin(one.key)
     const at = this.#now - secondsAgo * SECOND
     await this.#work([which, process => process.note(identityOf(one), { what, at })])
   }
@@ -239,7 +255,66 @@ export class World {
     if (deployment.per !== 1000) for (const { key } of this.#customers) this.hours.moved(`${key} tokens`)
   }
 
+  /** AWS does not say what customers are entitled to, or what was so some minutes ago. */
+  async unread(times: number): Promise<void> {
+    for (const { process } of this.#processes) process.unread += times
+  }
+
+  async stale(minutes: number, times: number): Promise<void> {
+    this.simulator.faults.add({ kind: 'entitlements-stale', next: times, milliseconds: minutes * MINUTE })
+  }
+
+  /** What a process has read of entitlements comes to the ledger late, or again. */
+  async read(which: number): Promise<void> {
+    const reading = this.#late[which % Math.max(this.#late.length, 1)]
+    if (reading === undefined) return
+    const [product, news] = reading
+    await this.#ledger.noteEntitlements(product, news, { ...BY, now: this.#now })
+    this.#included.note(news)
+    this.met.add('an old reading')
+  }
+
   // What happens at AWS
+
+  /** A customer's entitlement is for another amount, as long as before. */
+  async amend(customer: number, amount: number): Promise<void> {
+    const one = this.#customers[customer] as Customer
+    const known = this.#entitled.get(one.key)
+    if (known !== undefined) this.#entitle(one, amount, (known.end - this.#time) / HOUR)
+  }
+
+  /** It goes on for so many hours more, for another amount. */
+  async renew(customer: number, amount: number, hours: number): Promise<void> {
+    const one = this.#customers[customer] as Customer
+    const known = this.#entitled.get(one.key)
+    if (known !== undefined) this.#entitle(one, amount, Math.max(known.end - this.#time, 0) / HOUR + hours)
+  }
+
+  /** AWS's list has it no more, until it is amended or renewed. */
+  async vanish(customer: number): Promise<void> {
+    const one = this.#customers[customer] as Customer
+    if (!this.#entitled.has(one.key)) return
+    this.#included.vanish(one.key)
+    this.#amend(one, 1, this.#time)
+  }
+
+  #entitle(one: Customer, amount: number, hours: number, since = this.#time): void {
+    if (hours <= 0 || one.product !== 'prod-a') return
+    const end = Math.round(this.#time + hours * HOUR)
+    this.#entitled.set(one.key, { amount, end })
+    this.#included.entitle(one.key, amount, end)
+    this.#amend(one, amount, end, since)
+  }
+
+  #amend({ key, ...identity }: Customer, amount: number, expiresAt: number, at = this.#time): void {
+    const entitlement = { dimension: ENTITLEMENT, value: { IntegerValue: amount }, expiresAt }
+    try {
+      this.simulator.catalogue.amend({ ...identity, at, entitlements: [entitlement] })
+    } catch (error) {
+      // It is not in force.
+      if (!(error instanceof SimulatorConfigurationError)) throw error
+    }
+  }
 
   async subscription(customer: number, subscribed: boolean): Promise<void> {
     this.#subscribe(this.#customers[customer] as Customer, subscribed)
@@ -247,13 +322,21 @@ export class World {
 
   #subscribe(one: Customer, subscribed: boolean): void {
     const { key, ...identity } = one
-    if (!subscribed) this.hours.moved(key)
+    if (!subscribed) {
+      this.hours.moved(key)
+      this.#included.vanish(key)
+    }
     this.#events.push({ one, what: subscribed ? 'active' : 'ended', at: Math.floor(this.#time / SECOND) * SECOND })
     try {
       this.simulator.catalogue[subscribed ? 'subscribe' : 'unsubscribe'](identity)
     } catch {
       // It is in force.
+      return
     }
+    const known = this.#entitled.get(key)
+    if (!subscribed || known === undefined || known.end <= this.#time) return
+    this.#included.begin(key)
+    this.#amend(one, known.amount, known.end)
   }
 
   async define(product: number, dimensions: readonly number[]): Promise<void> {
@@ -369,13 +452,40 @@ export class World {
     const { lines, records } = this.books.latest
     for (const { process } of this.#processes) process.check()
     const billed = this.bill.check(lines, records)
+    this.#included.check(await this.#includedByHour())
     for (const { state, reason, inDoubt } of records) {
       this.met.add(
         `${state}${reason === undefined || state === 'metered' ? '' : ` ${reason}`}${inDoubt ? ', in doubt' : ''}`,
       )
     }
-    this.hours.check(billed, records)
-    return billed
+    const frozen = this.#frozen(billed)
+    this.hours.check(frozen, records)
+    return frozen
+  }
+
+  /** What contracts include is read again when there is more of it. */
+  #read: { total: bigint; hours: IncludedByHour } = { total: 0n, hours: new Map() }
+
+  async #includedByHour(): Promise<IncludedByHour> {
+    const total = this.books.latest.lines.reduce((sum, { included }) => sum + included, 0n)
+    if (total !== this.#read.total) {
+      this.#read = { total, hours: includedByHour(await this.#ledger.statement({ by: 'hour' })) }
+      const all = [...this.#read.hours.values()].flatMap(hours => [...hours.values()])
+      assert.equal(sum(all), total, 'what is included, by hours')
+      this.met.add('included')
+    }
+    return this.#read.hours
+  }
+
+  /** What is billed or included of each series, by hour. */
+  #frozen(billed: ReadonlyMap<string, ReadonlyMap<number, bigint>>): ReadonlyMap<string, ReadonlyMap<number, bigint>> {
+    const frozen = new Map(billed)
+    for (const [series, hours] of this.#read.hours) {
+      const both = new Map(billed.get(series))
+      for (const [hour, amount] of hours) both.set(hour, (both.get(hour) ?? 0n) + amount)
+      frozen.set(series, both)
+    }
+    return frozen
   }
 
   /** Faults stop, the clock is right, everybody is subscribed, and hours pass until nothing more is to be billed. */
@@ -385,6 +495,7 @@ export class World {
     for (const [index, { process, deployment }] of this.#processes.entries()) {
       process.faults.length = 0
       process.stranded = 0
+      process.unread = 0
       process.endAfter(Number.POSITIVE_INFINITY)
       // Who is where all records are and sells what was sold goes on, with what it keeps in memory.
       if (deployment.region === 'us-east-1' && deployment.per === 1000) continue
@@ -400,9 +511,19 @@ export class World {
       await this.bothPass()
       await this.check()
     }
-    const billed = await this.check()
+    const frozen = await this.check()
     assert.deepEqual(this.#owing(), [], 'what is still not billed when faults have stopped')
-    if (this.hours.checkInTheirHours(billed, this.books.latest.lines) > 0) this.met.add('billed in its own hour')
+    const waited = this.#options.contract !== undefined
+    for (const line of this.hours.checkInTheirHours(frozen, this.books.latest.lines, waited)) {
+      this.met.add('billed in its own hour')
+      const whole = frozen.get(seriesOf(line.account, line.dimension.name)) ?? new Map<number, bigint>()
+      if (this.#included.checkUsed(line, whole))
+        this.met.add(`included of ${line.dimension.name}, and the rest metered`)
+    }
+    for (const { entitlement, knownUntil = 0 } of await this.#ledger.included()) {
+      const late = this.#time - knownUntil
+      if (entitlement !== undefined) assert.ok(late >= 0 && late <= 2 * HOUR, `entitlements are known ${late} ms ago`)
+    }
   }
 
   /** What should be billed and is not. */

@@ -14,6 +14,7 @@ import {
   checkEntitlements,
   checkRegistered,
   IncludedDimensions,
+  newsSince,
   toldBy,
   toldEntitlements,
 } from '../rules/entitlements.ts'
@@ -86,12 +87,14 @@ export async function allIncluded(database: Database): Promise<IncludedDimension
 export async function noteEntitlements(
   database: Database,
   product: string,
-  news: EntitlementNews,
+  said: EntitlementNews,
   by: AuditNote,
 ): Promise<number> {
-  checkEntitlements(news)
+  checkEntitlements(said)
   const { accounts } = database
-  checkRegistered(product, news.dimensions, await allIncluded(database))
+  const included = await allIncluded(database)
+  checkRegistered(product, said.dimensions, included)
+  const news = newsSince(included, product, said, by)
   const told = toldBy(news)
   const customers = [...told.values()].map(({ account }) => account)
   const numbers = await accounts.numbersOf(customers)
@@ -104,14 +107,14 @@ export async function noteEntitlements(
         const audit = part.flatMap(account => {
           const customer = accounts.get(account) as CustomerAccount
           if (customer.product !== product) return []
-          const changed = noteEntitlementNews(shard, account, told.get(customer.key)?.entitlements ?? [], news)
+          const changed = noteEntitlementNews(shard, account, told.get(customer.key)?.entitlements ?? [], news, by.now)
           return entitlementEntries(customer, changed, by)
         })
         return { result: audit.length, audit }
       }),
     )
   })
-  if (news.complete) await noteKnown(database, product, news)
+  if (news.complete) await noteKnown(database, product, news, by)
   return changes.flat().reduce((sum, one) => sum + one, 0)
 }
 
@@ -125,13 +128,12 @@ async function entitledAccounts({ table, accounts }: Database, product: string, 
   })
 }
 
-async function noteKnown({ table }: Database, product: string, { at, dimensions }: EntitlementNews): Promise<void> {
+async function noteKnown({ table }: Database, product: string, news: EntitlementNews, by: AuditNote): Promise<void> {
   for (let failures = 1; ; failures += 1) {
     const { item, known } = await readIncluded(table)
+    const { at, dimensions } = newsSince(new IncludedDimensions(known), product, news, by)
     const data = known.map(one =>
-      one.product === product && dimensions.includes(one.dimension)
-        ? { ...one, knownUntil: Math.max(one.knownUntil ?? 0, at) }
-        : one,
+      one.product === product && dimensions.includes(one.dimension) ? { ...one, knownUntil: at } : one,
     )
     const put = { put: INCLUDED, over: item?.version, data }
     if ((await table.write('note what contracts include', [put])) !== undefined) return

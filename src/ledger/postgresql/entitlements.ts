@@ -13,6 +13,7 @@ import {
   checkEntitlements,
   checkRegistered,
   IncludedDimensions,
+  newsSince,
   storedIncluded,
   toldBy,
 } from '../rules/entitlements.ts'
@@ -74,33 +75,35 @@ export async function allIncluded(transaction: Transaction): Promise<IncludedDim
 export async function noteEntitlements(
   database: Database,
   product: string,
-  news: EntitlementNews,
+  told: EntitlementNews,
   by: AuditNote,
 ): Promise<number> {
-  checkEntitlements(news)
+  checkEntitlements(told)
   return await database.writeOnce('note what contracts include', async transaction => {
     await lockLedger(transaction)
-    checkRegistered(product, news.dimensions, await allIncluded(transaction))
-    const told = toldBy(news)
-    for (const { account } of told.values()) await accountId(transaction, account)
+    const included = await allIncluded(transaction)
+    checkRegistered(product, told.dimensions, included)
+    const news = newsSince(included, product, told, by)
+    const customers = toldBy(news)
+    for (const { account } of customers.values()) await accountId(transaction, account)
     const rows = await transaction.all(
       `${BOOKED_ACCOUNT} WHERE account.product = $1 AND (account.entitlements IS NOT NULL OR account.key = ANY($2::text[]))
        ORDER BY account.id`,
-      ...[product, [...told.keys()]],
+      ...[product, [...customers.keys()]],
     )
     let changes = 0
     const piece = new Piece()
     for (const row of rows) {
       piece.addAccount(row)
       const [id, account] = [row.account as number, customerOf(row)]
-      const changed = noteEntitlementNews(piece, id, told.get(account.key)?.entitlements ?? [], news)
+      const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
       changes += changed.length
       await writeAudit(transaction, entitlementEntries(account, changed, by))
     }
     await savePiece(transaction, piece)
     if (news.complete) {
       await transaction.run(
-        `UPDATE included SET known_until = greatest(known_until, $1) WHERE product = $2
+        `UPDATE included SET known_until = $1 WHERE product = $2
          AND dimension IN (SELECT id FROM dimension WHERE name = ANY($3::text[]))`,
         ...[news.at, product, news.dimensions],
       )

@@ -270,9 +270,10 @@ export function noteEntitlementNews(
   number: number,
   told: readonly Entitlement[],
   news: EntitlementNews,
+  now: number,
 ): ChangedTerm[] {
   const account = book.account(number)
-  const entitlements = afterNewsOf(account.entitlements, told, news, account.agreement)
+  const entitlements = afterNewsOf(account.entitlements, told, news, account.agreement, now)
   if (entitlements !== account.entitlements) book.setAccount(number, { ...account, entitlements })
   return changedTerms(account.entitlements, entitlements)
 }

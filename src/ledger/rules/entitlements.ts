@@ -1,7 +1,14 @@
 import type { CustomerAccount } from '../../usage/account.ts'
 import { LedgerError } from '../errors.ts'
 import { DAY, HOUR } from '../hours.ts'
-import type { CustomerEntitlement, Entitlement, EntitlementNews, Included, IncludedDimension } from '../ledger.ts'
+import type {
+  AuditNote,
+  CustomerEntitlement,
+  Entitlement,
+  EntitlementNews,
+  Included,
+  IncludedDimension,
+} from '../ledger.ts'
 import { type BookedAgreement, endOf } from './agreement.ts'
 import { checkTime } from './validation.ts'
 
@@ -85,6 +92,25 @@ export function storedIncluded(included: Included | undefined): string {
   return JSON.stringify({ per, entitlement, quantity, unknown: { after: unknown.after, outcome: unknown.outcome } })
 }
 
+/** Up to when it is known what AWS's entitlements are: not from a clock that was ahead. */
+function knownAt({ knownUntil }: IncludedDimension, now: number): number | undefined {
+  return knownUntil !== undefined && knownUntil <= now ? knownUntil : undefined
+}
+
+/** What of news is new: a list says nothing of a dimension of which a later one was told. */
+export function newsSince(
+  known: IncludedDimensions,
+  product: string,
+  news: EntitlementNews,
+  { now }: AuditNote,
+): EntitlementNews {
+  const isOld = (dimension: string) => {
+    const one = known.of(product, dimension)
+    return one !== undefined && (knownAt(one, now) ?? Number.NEGATIVE_INFINITY) >= news.at
+  }
+  return news.complete ? { ...news, dimensions: news.dimensions.filter(one => !isOld(one)) } : news
+}
+
 /** What of an entitlement an hour may draw, in millionths of the base unit; or what becomes of the hour's usage. */
 export type Left = bigint | 'wait' | 'hold'
 
@@ -104,10 +130,11 @@ export interface Drawing {
 export function leftOf(drawing: Drawing): Left {
   const { contract, now, hour, final } = drawing
   if (contract.quantity === undefined) {
-    const { knownUntil = null, since, unknown } = contract
+    const { since, unknown } = contract
+    const knownUntil = knownAt(contract, now)
     const recent = now - (knownUntil ?? since) < unknown.after
     // What AWS says after an hour's end is what was so in it.
-    const known = knownUntil !== null && (knownUntil >= hour + HOUR || (final && recent))
+    const known = knownUntil !== undefined && (knownUntil >= hour + HOUR || (final && recent))
     if (!known && !final && recent) return 'wait'
     if (!known && unknown.outcome === 'hold') return 'hold'
   }
@@ -172,15 +199,18 @@ function usedIn({ used }: BookedTerm, since: number): bigint {
  * A customer's terms after news. The same object where they say nothing new.
  *
  * @param told undefined where it has no entitlement
+ * @param at when it was so
  */
 export function afterEntitlementNews(
   terms: readonly BookedTerm[],
   told: Pick<Entitlement, 'amount' | 'until'> | undefined,
   at: number,
   agreement: BookedAgreement | null,
+  now: number,
 ): readonly BookedTerm[] {
   const last = terms.findLast(({ amount }) => amount !== null)
-  if (last !== undefined && at <= last.at) return terms
+  // What is to come was told by a clock that was ahead.
+  if (last !== undefined && at <= last.at && last.at <= now) return terms
   if (told === undefined) {
     if (last === undefined || (last.until !== null && last.until <= at)) return terms
     return replaced(terms, last, { ...last, until: at, at })
@@ -257,13 +287,14 @@ export function afterNewsOf(
   told: readonly Entitlement[],
   { at, dimensions, complete }: EntitlementNews,
   agreement: BookedAgreement | null,
+  now: number,
 ): BookedEntitlements | null {
   let after = before
   for (const dimension of dimensions) {
     const one = told.find(other => other.dimension === dimension)
     if (one === undefined && !complete) continue
     const known = after?.[dimension] ?? []
-    const terms = afterEntitlementNews(known, one, at, agreement)
+    const terms = afterEntitlementNews(known, one, at, agreement, now)
     if (terms !== known) after = { ...after, [dimension]: terms }
   }
   return after

@@ -13,6 +13,7 @@ import {
   checkEntitlements,
   checkRegistered,
   IncludedDimensions,
+  newsSince,
   storedIncluded,
   toldBy,
 } from '../rules/entitlements.ts'
@@ -65,29 +66,31 @@ export function allIncluded(database: Database): IncludedDimensions {
   return new IncludedDimensions(includedDimensions(database))
 }
 
-export function noteEntitlements(database: Database, product: string, news: EntitlementNews, by: AuditNote): number {
-  checkEntitlements(news)
+export function noteEntitlements(database: Database, product: string, told: EntitlementNews, by: AuditNote): number {
+  checkEntitlements(told)
   return database.write('note what contracts include', () => {
-    checkRegistered(product, news.dimensions, allIncluded(database))
-    const told = toldBy(news)
-    for (const { account } of told.values()) accountId(database, account)
+    const included = allIncluded(database)
+    checkRegistered(product, told.dimensions, included)
+    const news = newsSince(included, product, told, by)
+    const customers = toldBy(news)
+    for (const { account } of customers.values()) accountId(database, account)
     const rows = database.all(
       `${BOOKED_ACCOUNT} WHERE account.product = ? AND (account.entitlements IS NOT NULL OR account.key IN ${LISTED})`,
-      ...[product, JSON.stringify([...told.keys()])],
+      ...[product, JSON.stringify([...customers.keys()])],
     )
     let changes = 0
     const piece = new Piece()
     for (const row of rows) {
       piece.addAccount(row)
       const [id, account] = [row.account as number, customerOf(row)]
-      const changed = noteEntitlementNews(piece, id, told.get(account.key)?.entitlements ?? [], news)
+      const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
       changes += changed.length
       writeAudit(database, ...entitlementEntries(account, changed, by))
     }
     savePiece(database, piece)
     if (news.complete) {
       database.run(
-        `UPDATE included SET known_until = max(coalesce(known_until, 0), ?) WHERE product = ?
+        `UPDATE included SET known_until = ? WHERE product = ?
          AND dimension IN (SELECT id FROM dimension WHERE name IN ${LISTED})`,
         ...[news.at, product, JSON.stringify(news.dimensions)],
       )

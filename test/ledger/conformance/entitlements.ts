@@ -211,6 +211,29 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(known?.knownUntil, hour(1) + 2 * MINUTE)
     })
 
+    scenario('an older list says nothing of whom a later one has not', async scene => {
+      await contract(scene.ledger)
+      assert.equal(await scene.ledger.noteEntitlements(PRODUCT, all(1, 2), BY), 0)
+      assert.equal(await scene.ledger.noteEntitlements(PRODUCT, all(1, 1, of(ALICE, 100)), BY), 0)
+      await scene.use(ALICE, REQUESTS, 0, 60)
+      await scene.close(0)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 0 + 60 + 0 + 0')
+    })
+
+    scenario('what a clock that was ahead has read says nothing when it is right again', async scene => {
+      await contract(scene.ledger)
+      const note = (n: number, amount: number) =>
+        scene.ledger.noteEntitlements(PRODUCT, all(n, 1, of(ALICE, amount)), { ...BY, now: hour(n) + MINUTE })
+      await note(400, 100)
+      await scene.use(ALICE, REQUESTS, 0, 60)
+      await scene.close(0)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 0 + 0 + 0 + 60')
+      assert.equal(await note(2, 20), 1)
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 20 included + 0 + 40 + 0 + 0')
+      assert.equal((await scene.ledger.included())[0]?.knownUntil, hour(2) + MINUTE)
+    })
+
     scenario('what somebody tells of one customer is of nobody else', async scene => {
       await contract(scene.ledger, HUNDRED)
       const one = { ...all(0, 1, of(ALICE, 7)), complete: false }
