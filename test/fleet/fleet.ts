@@ -22,6 +22,8 @@ const SENDERS_CUSTOMERS = CUSTOMERS.slice(10)
 /** How long the last hours may take to be closed and sent when nothing is measured any more. */
 const LONGEST_END = 4 * HOUR
 
+/** How long the first processes may take to start, in real milliseconds. */
+const LONGEST_START = 120_000
 /** A step is five minutes and what it takes to start processes; what is stopped goes on after an hour. */
 const STEPS_BETWEEN_STOPS = 10
 
@@ -81,7 +83,6 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   Object.assign(process.env, CREDENTIALS)
   const began = Date.now()
   const now = () => virtual(Date.now(), began)
-  const begin = now()
   const random = seeded(seed)
   await using marketplace = await startSimulator({
     now,
@@ -106,10 +107,12 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
         gateway: random => replicas.gateway(random),
       }),
   )
-  const otherTool = new OtherTool(marketplace.simulator, seeded(seed))
+  const otherTool = new OtherTool(marketplace.simulator, seeded(seed), now)
   let restarts = 0
   try {
     replicas.scaleTo(processes)
+    await replicas.ready(LONGEST_START)
+    const begin = now()
     const end = begin + hours * HOUR
     for (let step = 1; now() < end; step += 1) {
       // On a busy machine a process takes longer to start than it would have to live.

@@ -58,9 +58,9 @@ export class Whereabouts {
   /** @param locks whether others wait for a process that has done it, and closes */
   async request<Result>(send: () => Promise<Result>, locks = false): Promise<Result> {
     const doing = this.#doing.getStore()
-    if (doing === undefined || !this.#wanted.has(doing.work)) return await send()
+    if (doing === undefined) return await send()
     const begins = doing.requests === 0 && !AFTER.has(doing.work)
-    const here = doing.begun && doing.requests >= (this.#wanted.get(doing.work) as number)
+    const here = doing.begun && doing.requests >= (this.#wanted.get(doing.work) ?? Number.POSITIVE_INFINITY)
     if (doing.begun) doing.requests += 1
     const left = here && (begins || Math.random() < 0.5)
     if (here && !left) await this.#wait(doing, 'before')
@@ -76,7 +76,6 @@ export class Whereabouts {
   }
 
   async #wait({ work, requests }: Doing, when: 'before' | 'with'): Promise<void> {
-    // It is told again where it is not stopped here.
     this.#waits += 1
     const waits = this.#waits
     const going = new Promise<void>(resolve => this.#waiting.set(waits, resolve))
