@@ -411,8 +411,8 @@ test('one customer keeps no others waiting: of two entitlements the present one 
 test('a list is understood as AWS writes it, or the dimension waits', () => {
   const wanted = [{ dimension: 'tokens', entitlement: 'committed' }]
   const rules = new Map([['tokens', { per: 'term', entitlement: 'committed', size: 1_000_000_000n }]] as const)
-  const code = { name: 'code', licensed: false, beside: false, licences: new Map() }
-  const label = { ...code, name: 'label', licensed: true }
+  const code = { name: 'code', licensed: false, coded: true, beside: false, licences: new Map() }
+  const label = { ...code, name: 'label', licensed: true, coded: false }
   const read = (product: typeof code, ...rows: ListedEntitlement[]) => {
     const listed = rows.map(row => ({
       Dimension: 'committed',
