@@ -191,11 +191,11 @@ test('every alarm that costs money is there, watches a metric of the exporter, a
       ['Service'],
     )
   }
-  // What the README names, but for what only a gateway has, and contracts; of events the dead letters are watched.
+  // What the README names, but for what only a gateway has; of events the dead letters are watched.
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const rows = [...readme.matchAll(/^\| `((?:marketplace|otel)\.[\w.]+)`.* \| (.*) \|$/gm)]
   const named = rows.flatMap(([, name = '', when = '']) =>
-    /^for the dashboard/.test(when) || /\.(gateway|reconciliation|agreement|entitlements)\.|not_counted/.test(name) ? [] : name,
+    /^for the dashboard/.test(when) || /\.(gateway|reconciliation|agreement)\.|not_counted/.test(name) ? [] : name,
   )
   assert.deepEqual(
     [...new Set(own.map(({ MetricName }) => MetricName.replace(/\.failed$/, '')))].sort(),
