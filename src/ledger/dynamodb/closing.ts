@@ -119,9 +119,9 @@ export function freezeSeries(
       taken: sheet.records.has(seriesKey(series)),
       twin: twins.has(series, terms.hour),
       dimension: name,
-      contract: included.of(accounts.get(series.account).product, name),
     }
-    const { drawn, record } = rule(shard, series, sold, terms)
+    const contract = included.of(accounts.get(series.account).product, name)
+    const { drawn, record } = rule(shard, series, sold, terms, contract)
     shard.noteDrawn(series, terms.hour, drawn)
     return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
   })

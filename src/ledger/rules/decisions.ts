@@ -164,8 +164,6 @@ export interface Sold {
   readonly twin: boolean
   /** The dimension's name. */
   readonly dimension: string
-  /** What contracts include of it, where they do. */
-  readonly contract: IncludedDimension | undefined
 }
 
 /** What a closing takes from a series' balance. */
@@ -181,6 +179,7 @@ export function freeze(
   series: BookedSeries,
   sold: Sold,
   terms: Terms,
+  contract?: IncludedDimension,
 ): Frozen {
   const account = book.account(series.account)
   const { blockedAt, probeAt, agreement, entitlements } = account
@@ -190,8 +189,8 @@ export function freeze(
   // The end of an agreement that has just ended is told of in time, or AWS no longer takes it.
   const ended = time === undefined || (seconds?.end !== undefined && time.deadline <= terms.now)
   const inside = seconds?.known === true
-  const drawing: Drawing | undefined = sold.contract && {
-    contract: sold.contract,
+  const drawing: Drawing | undefined = contract && {
+    contract,
     terms: entitlements?.[sold.dimension] ?? [],
     agreement,
     size: sold.size,
@@ -200,8 +199,13 @@ export function freeze(
     final: isFinal(agreement, terms.hour),
   }
   const left = drawing === undefined || seconds === undefined ? 0n : leftOf(drawing)
+  // One by one: there may be a hundred thousand, and what a series is loaded with has many members.
+  const { size, maxQuantity, billable, taken, twin } = sold
   const closed = closeSeries(
-    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside, left },
+    {
+      ...{ balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside, left },
+      ...{ size, maxQuantity, billable, taken, twin },
+    },
     terms,
   )
   const { drawn } = closed
