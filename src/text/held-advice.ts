@@ -128,7 +128,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
     commands: [
       ['Why AWS does not say it:', 'doctor'],
       ['Up to when it is known, and what the customer has left:', 'entitlements'],
-      release('AWS has answered since:'),
+      release('AWS has answered since, in the same term and month of the contract:'),
       writeOff('You bill it in another way, or nobody. Nothing of the contract is used for it:'),
     ],
     released: lines(

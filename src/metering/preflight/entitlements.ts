@@ -79,7 +79,8 @@ async function findingOf(code: string, region: string, timeout: number): Promise
     return { ...finding, advice: `Let this machine reach ${host}, port 443; look at proxies, DNS and VPC endpoints.` }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
-    const advice = 'Install it beside this package: without it no usage of contracts is metered.'
+    const advice =
+      'Install it beside this package, and start again what meters: without it no usage of contracts is metered.'
     return { name, state: 'fault', message: sentence(error.message), advice }
   }
 }
