@@ -8,6 +8,7 @@ import { runGateway } from './gateway.ts'
 import { openPlace } from './open-place.ts'
 import { NO_ENGINE, type Orders, type Told } from './orders.ts'
 import { real, virtual } from './time.ts'
+import { DIMENSIONS } from './traffic.ts'
 
 /** One process of a fleet: an application or a gateway, which meters through the ledger that all share. */
 
@@ -34,6 +35,7 @@ async function start() {
   const options = {
     consoleWarnings: false,
     productCode: 'prod-fleet',
+    dimensions: DIMENSIONS,
     region: 'us-east-1',
     ledger: inVirtualTime(ledger),
     now: () => virtual(Date.now(), began) + skew,
