@@ -27,6 +27,7 @@ import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
 import type { MapReport } from './usage/mapping.ts'
 import type { CustomerIdentity } from './usage/options.ts'
+import { untaggedAccount } from './usage/tagged-account.ts'
 import { dropUnnamed } from './usage/views.ts'
 
 /** What an export came to; the SDK's `ExportResult`, whose package is not imported: several copies of it are about. */
@@ -324,7 +325,9 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     for (const { dimension, amount } of unwritten) amounts.set(dimension, (amounts.get(dimension) ?? 0n) + amount)
     const known = new Map(this.#mapper.dimensions.map(dimension => [dimension.name, dimension]))
     const each = [...amounts].map(([name, amount]) => `${baseAmount(amount, known.get(name) as Dimension)} of ${name}`)
-    const series = new Set(unwritten.map(({ account, dimension }) => JSON.stringify([account.key, dimension])))
+    const series = new Set(
+      unwritten.map(({ account, dimension }) => JSON.stringify([untaggedAccount(account).key, dimension])),
+    )
     return `usage of ${series.size} series (${each.join(', ')})`
   }
 }

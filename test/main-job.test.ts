@@ -43,6 +43,11 @@ suite('the main job', { concurrency: true }, () => {
     assert.equal(result.difference, 0)
     assert.ok(Object.values(result.faults).reduce((sum, count) => sum + count, 0) > 0)
     assert.ok(result.naiveShare < 1)
+    assert.deepEqual(
+      result.models.map(({ model }) => model),
+      ['markov-1', 'markov-1-small'],
+    )
+    for (const { measured, metered, billed } of result.models) assert.deepEqual([metered, billed], [measured, measured])
   })
 
   test('killed again and again, it bills all that the ledger acknowledged, once', async () => {

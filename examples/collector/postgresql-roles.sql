@@ -20,8 +20,11 @@ GRANT USAGE ON SCHEMA marketplace_ledger
 
 -- Only records: it can bring usage in, and read none of it. The dimensions are registered by who sends.
 GRANT SELECT ON marketplace_ledger.ledger, marketplace_ledger.dimension, marketplace_ledger.metered,
-  marketplace_ledger.batch, marketplace_ledger.audit, marketplace_ledger.audit_chain, marketplace_ledger.operation
+  marketplace_ledger.batch, marketplace_ledger.audit, marketplace_ledger.audit_chain, marketplace_ledger.operation,
+  marketplace_ledger.included
   TO marketplace_append;
+-- Usage with tags stops replicas of the version before, which would bill it without them.
+GRANT UPDATE (version) ON marketplace_ledger.ledger TO marketplace_append;
 GRANT SELECT (sequence) ON marketplace_ledger.journal TO marketplace_append;
 GRANT INSERT ON marketplace_ledger.batch, marketplace_ledger.journal, marketplace_ledger.audit,
   marketplace_ledger.operation

@@ -56,6 +56,9 @@ export class ApiKeys implements CustomerKeys {
   }
 }
 
+/** What a key is called on the customer's bill: the beginning of its SHA-256, which tells nothing of a random key. */
+export const nameOfKey = (key: string): string => `key-${digest(key).slice(0, 8)}`
+
 function digest(key: string): string {
   return hash('sha256', key)
 }

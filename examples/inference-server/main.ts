@@ -5,6 +5,7 @@ import { openLedger } from '../../src/ledger/open.ts'
 import type { HttpMeteringClient } from '../../src/marketplace/index.ts'
 import type { RegistrationClient } from '../../src/marketplace/registration.ts'
 import { EmbeddedMetricExporter } from '../aws/embedded-metric-exporter.ts'
+import { dimensions } from './dimensions.ts'
 import { run } from './run.ts'
 import { readSettings, type Settings } from './settings.ts'
 
@@ -35,6 +36,7 @@ async function serve(settings: Settings, ledger: Ledger): Promise<void> {
   const http = await httpClient(settings)
   const exporter = new AWSMarketplaceMetricExporter({
     ...settings.product,
+    dimensions,
     region: settings.region,
     ledger,
     ...(http !== undefined && { client: http }),

@@ -2,7 +2,8 @@ import * as v from 'valibot'
 import { ApiError } from './api-error.ts'
 import { countTokens, longestWord } from './tokenizer.ts'
 
-export const MODEL = 'markov-1'
+export const MODELS = ['markov-1', 'markov-1-small'] as const
+export type Model = (typeof MODELS)[number]
 export const CONTEXT_TOKENS = 8192
 
 const maxChoices = 16
@@ -11,6 +12,7 @@ const maxWordLength = 1_000
 
 /** What the two endpoints have in common once a request is understood. */
 export interface CompletionRequest {
+  readonly model: Model
   readonly prompts: readonly string[]
   readonly promptTokens: number
   readonly choicesPerPrompt: number
@@ -106,7 +108,8 @@ function completionRequest(
   limit: { readonly param: string; readonly value: number | null | undefined; readonly fallback?: number },
 ): CompletionRequest {
   const { stop, stream_options: streamOptions } = request
-  if (request.model !== MODEL) {
+  const model = MODELS.find(one => one === request.model)
+  if (model === undefined) {
     const details = { param: 'model', code: 'model_not_found' }
     throw new ApiError(404, `The model '${request.model.slice(0, 100)}' does not exist.`, details)
   }
@@ -127,6 +130,7 @@ function completionRequest(
     )
   }
   return {
+    model,
     prompts: prompt.texts,
     promptTokens: promptTokens.reduce((sum, count) => sum + count, 0),
     choicesPerPrompt: request.n,

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Meter } from '@opentelemetry/api'
 import { sendAnswer, streamAnswer } from './answers.ts'
 import { ApiError } from './api-error.ts'
-import type { ApiCustomer, CustomerKeys } from './api-keys.ts'
+import { type ApiCustomer, type CustomerKeys, nameOfKey } from './api-keys.ts'
 import { Bill } from './bill.ts'
 import { corpus } from './corpus.ts'
 import { chatFormat, type Format, textFormat } from './formats.ts'
@@ -11,7 +11,7 @@ import { TextGenerator } from './generator.ts'
 import { Job } from './job.ts'
 import { seededRandom } from './random.ts'
 import { readJson } from './read-json.ts'
-import { CONTEXT_TOKENS, MODEL } from './requests.ts'
+import { CONTEXT_TOKENS, MODELS, type Model } from './requests.ts'
 import { sendJson } from './send-json.ts'
 import { Stopwatch } from './stopwatch.ts'
 import { usageRecorder } from './usage.ts'
@@ -42,7 +42,11 @@ type Handler = (request: IncomingMessage, response: ServerResponse, path: string
 export function createInferenceServer(options: InferenceServerOptions): Server {
   const { apiKeys, gpus = 1, now = Date.now, maxBodyBytes = 256 * 1024, onError = console.error } = options
   const { requestTimeout = 30_000, stallTimeout = 30_000 } = options
-  const generator = new TextGenerator(corpus)
+  const generators: Record<Model, TextGenerator> = {
+    'markov-1': new TextGenerator(corpus),
+    // It has read half of the books.
+    'markov-1-small': new TextGenerator(corpus.slice(0, corpus.indexOf('\n\n', corpus.length / 2))),
+  }
   const recordUsage = usageRecorder(options.meter)
   const usageLog = new UsageLog()
   const seconds = () => Math.floor(now() / 1000)
@@ -95,7 +99,7 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
     })
   }
 
-  async function authenticate(request: IncomingMessage): Promise<ApiCustomer> {
+  async function authenticate(request: IncomingMessage): Promise<{ customer: ApiCustomer; key: string }> {
     const headers = { 'www-authenticate': 'Bearer' }
     const key = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
     if (key === undefined) {
@@ -105,18 +109,18 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
     }
     const customer = await apiKeys.find(key)
     if (!customer) throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers })
-    return customer
+    return { customer, key }
   }
 
   async function listModels(request: IncomingMessage, response: ServerResponse): Promise<void> {
     await authenticate(request)
-    const model = { id: MODEL, object: 'model', created: started, owned_by: 'example', context_window: CONTEXT_TOKENS }
-    sendJson(response, 200, { object: 'list', data: [model] })
+    const about = { object: 'model', created: started, owned_by: 'example', context_window: CONTEXT_TOKENS }
+    sendJson(response, 200, { object: 'list', data: MODELS.map(id => ({ id, ...about })) })
   }
 
   /** Answers when the request is over, for a client that left in its middle and wants to know its share. */
   async function showUsage(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const customer = await authenticate(request)
+    const { customer } = await authenticate(request)
     const id = path.slice(path.lastIndexOf('/') + 1)
     const entry = usageLog.find(id)
     const usage = entry !== undefined && idOf(entry.customer) === idOf(customer) ? await entry.usage : undefined
@@ -125,18 +129,19 @@ export function createInferenceServer(options: InferenceServerOptions): Server {
   }
 
   async function complete(format: Format, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const customer = await authenticate(request)
+    const { customer, key } = await authenticate(request)
     const body = await readJson(request, maxBodyBytes)
     const stopwatch = new Stopwatch()
     const order = stopwatch.time(() => format.parse(body))
-    const job = new Job(order, { generator, stopwatch, gpus, seed: order.seed ?? nextSeed() })
+    const { model } = order
+    const job = new Job(order, { generator: generators[model], stopwatch, gpus, seed: order.seed ?? nextSeed() })
     const id = `${format.idPrefix}${randomUUID().replaceAll('-', '')}`
     const logUsage = usageLog.open(id, customer)
     const bill = new Bill(job, usage => {
-      if (usage) recordUsage(customer, usage)
+      if (usage) recordUsage(customer, usage, { model, apiKey: nameOfKey(key) })
       logUsage(usage)
     })
-    const head = { id, created: seconds(), model: MODEL }
+    const head = { id, created: seconds(), model }
     response.setHeader('x-request-id', id)
     try {
       if (order.stream) await streamAnswer(response, { format, job, bill, head, includeUsage: order.includeUsage })

@@ -10,17 +10,25 @@ export interface Usage {
   readonly compute_microseconds: number
 }
 
-export type RecordUsage = (customer: ApiCustomer, usage: Usage) => void
+/** What usage is for: the model that was asked, and the name of the API key. */
+export interface UsageFor {
+  readonly model: string
+  readonly apiKey: string
+}
+
+export type RecordUsage = (customer: ApiCustomer, usage: Usage, of: UsageFor) => void
 
 /** Records a request's usage with OpenTelemetry counters. */
 export function usageRecorder(meter: Meter): RecordUsage {
   const inference = new InferenceMeter(meter)
-  return (customer, usage) => {
-    inference.recordInferenceRequests(customer)
-    inference.recordTokensProcessed(customer, { input: usage.prompt_tokens, output: usage.completion_tokens })
+  return (customer, usage, { model, apiKey }) => {
+    const attributes = { 'gen_ai.request.model': model, 'app.api_key': apiKey }
+    inference.recordInferenceRequests(customer, 1, attributes)
+    const tokens = { input: usage.prompt_tokens, output: usage.completion_tokens }
+    inference.recordTokensProcessed(customer, tokens, attributes)
     // The instrument counts seconds, and sums of fractions are not exact. But n additions are off by at most n times
     // 2^-53 of their sum: even 10,000 requests with 100,000 GPU seconds in an export interval stay below half a
     // microsecond, so that the sum rounded to microseconds is the sum of what the clients were told.
-    inference.recordGpuTime(customer, usage.compute_microseconds / 1e6)
+    inference.recordGpuTime(customer, usage.compute_microseconds / 1e6, attributes)
   }
 }

@@ -1,6 +1,7 @@
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { AWSMarketplaceMetricExporter } from '../../src/index.ts'
 import { openLedger } from '../../src/ledger/open.ts'
+import { dimensions } from '../inference-server/dimensions.ts'
 import { run } from '../inference-server/run.ts'
 import { readSettings } from '../inference-server/settings.ts'
 
@@ -24,6 +25,7 @@ const now = () => time
 const ledger = await openLedger(settings.ledger)
 const exporter = new AWSMarketplaceMetricExporter({
   ...settings.product,
+  dimensions,
   region: settings.region,
   ledger,
   now,

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SqliteLedger, type StatementLine } from '../../src/index.ts'
-import { type Fault, startSimulator } from '../../src/simulator/index.ts'
+import { type Allocation, SqliteLedger, type StatementLine } from '../../src/index.ts'
+import { type BilledShare, type Fault, type MarketplaceSimulator, startSimulator } from '../../src/simulator/index.ts'
 import { seededRandom } from '../inference-server/random.ts'
 import { AppProcess } from './app-process.ts'
 import { type ComingsAndGoings, Visitors } from './comings-and-goings.ts'
@@ -48,9 +48,21 @@ export interface Line {
   readonly billed: number
 }
 
+/** One customer's tokens of one model. */
+export interface ModelLine {
+  readonly customer: string
+  readonly model: string
+  readonly measured: number
+  /** What the ledger says of it. */
+  readonly metered: number
+  /** What the customer's bill says, by the tag. */
+  readonly billed: number
+}
+
 export interface MainJobResult {
   readonly lines: Line[]
-  /** 0 when measured = recorded and metered = billed on every line. */
+  readonly models: ModelLine[]
+  /** 0 when measured = recorded and metered = billed on every line, and metered = billed of every model. */
   readonly difference: number
   readonly requests: number
   readonly visitors: ComingsAndGoings
@@ -182,16 +194,20 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
 
   const ledger = new SqliteLedger({ path, readOnly: true })
   const statement = await ledger.statement()
+  const models = await modelLines(ledger, simulator, listed.at(-1) as Customer, answers)
   await ledger.close()
   const billed = (customer: Customer, dimension: string) =>
     simulator.totals({ customer: customer.licenseArn, dimension }).reduce((sum, total) => sum + total.quantity, 0)
   const lines = statement.map(line => lineOf(line, all, answers, billed))
-  const difference = lines.reduce(
-    (sum, { measured, recorded, metered, billed }) => sum + Math.abs(measured - recorded) + Math.abs(metered - billed),
-    0,
-  )
+  const difference =
+    lines.reduce(
+      (sum, { measured, recorded, metered, billed }) =>
+        sum + Math.abs(measured - recorded) + Math.abs(metered - billed),
+      0,
+    ) + models.reduce((sum, { metered, billed }) => sum + Math.abs(metered - billed), 0)
   return {
     lines,
+    models,
     difference,
     requests: answers.length,
     visitors: visitors.story(),
@@ -263,6 +279,33 @@ function lineOf(
     balance: inBaseUnits(balance),
     billed: customer === undefined ? 0 : inBaseUnits(BigInt(billed(customer, dimension.name)) * dimension.size),
   }
+}
+
+/** One customer's bill by model: what AWS shows under the tag, beside what the ledger and the HTTP responses say. */
+async function modelLines(
+  ledger: SqliteLedger,
+  simulator: MarketplaceSimulator,
+  { accountId, licenseArn }: Customer,
+  answers: readonly Answered[],
+): Promise<ModelLine[]> {
+  const dimension = 'tokens-processed'
+  const shares = simulator.totalsByTags({ customer: licenseArn, dimension })
+  const records = await ledger.records({
+    ...{ customer: accountId, dimension, state: 'metered', limit: Number.MAX_SAFE_INTEGER },
+  })
+  const allocations = records.flatMap(({ quantity, allocations = [[quantity]] }) => allocations)
+  const sumOf = <One>(list: readonly One[], quantityOf: (one: One) => number) =>
+    list.reduce((sum, one) => sum + quantityOf(one), 0)
+  const modelOf = (tags: BilledShare['tags']) => tags['aws:marketplace:isv:model'] ?? '-'
+  const ownModelOf = ([, tags]: Allocation) => tags?.find(([key]) => key === 'model')?.[1] ?? '-'
+  const own = answers.filter(({ customer }) => customer.accountId === accountId)
+  const models = new Set([...shares.map(({ tags }) => modelOf(tags)), ...allocations.map(ownModelOf)])
+  return [...models].sort().map(model => ({
+    ...{ customer: accountId, model },
+    measured: sumOf(own, answer => (answer.model === model ? answer.usage.total_tokens : 0)),
+    metered: sumOf(allocations, one => (ownModelOf(one) === model ? one[0] : 0)),
+    billed: sumOf(shares, ({ tags, quantity }) => (modelOf(tags) === model ? quantity : 0)),
+  }))
 }
 
 /** Added up in whole microseconds, which doubles do exactly. */

@@ -98,6 +98,7 @@ function print(result: MainJobResult): void {
   console.log('measured: what the HTTP responses said. recorded … balance: the ledger. billed: what AWS bills.')
   console.log(`${result.requests} requests; faults at AWS: ${faults.join(', ') || 'none'}.`)
   for (const line of tellVisitors(result)) console.log(line)
+  for (const line of tellModels(result)) console.log(line)
   console.log(
     `Difference: ${result.difference}${result.difference === 0 ? ' (measured = recorded and metered = billed on every line)' : ''}`,
   )
@@ -109,6 +110,15 @@ function print(result: MainJobResult): void {
   console.log(
     `A usage record for each one-minute export interval, the obvious code, would have billed ${(result.naiveShare * 100).toFixed(1)} % of these tokens.`,
   )
+}
+
+/** As AWS Cost Explorer shows it to who has activated the tag. */
+function tellModels({ models }: MainJobResult): string[] {
+  const told = models.map(({ model, measured, metered, billed }) => {
+    const [all, ...others] = [billed, metered, measured].map(tokens => tokens.toLocaleString('en-US'))
+    return `${model} ${all} (ledger ${others[0]}, measured ${others[1]})`
+  })
+  return models.slice(0, 1).map(({ customer }) => `The bill of ${customer} by model, in tokens: ${told.join('; ')}.`)
 }
 
 /** Nobody called anything: AWS's events came into the server's queue. */

@@ -6,10 +6,13 @@ import type { Customer } from './customers.ts'
 /** What a customer was told in one HTTP response that it used. */
 export interface Answered {
   readonly customer: Customer
+  readonly model: string
   readonly usage: Usage
   /** When the response came, by the machine's clock. */
   readonly at: number
 }
+
+const MODELS = ['markov-1', 'markov-1', 'markov-1-small']
 
 const PROMPTS = [
   'Tell me about the sea.',
@@ -25,21 +28,23 @@ const PROMPTS = [
 export async function request(url: string, customer: Customer, random: Random): Promise<Answered> {
   const pick = random()
   const content = PROMPTS[Math.floor(random() * PROMPTS.length)] as string
-  const common = { model: 'markov-1', max_tokens: 8 + Math.floor(random() * 40), seed: Math.floor(random() * 2 ** 31) }
+  const model = MODELS[Math.floor(random() * MODELS.length)] as string
+  const common = { model, max_tokens: 8 + Math.floor(random() * 40), seed: Math.floor(random() * 2 ** 31) }
+  const answered = (usage: Usage | undefined) => answerOf(customer, model, usage)
   const chat = { ...common, messages: [{ role: 'user', content }] }
-  if (pick < 0.5) return answered(customer, (await post(url, 'chat/completions', customer, chat).then(json)).usage)
+  if (pick < 0.5) return answered((await post(url, 'chat/completions', customer, chat).then(json)).usage)
   if (pick < 0.7) {
     const completion = { ...common, prompt: content }
-    return answered(customer, (await post(url, 'completions', customer, completion).then(json)).usage)
+    return answered((await post(url, 'completions', customer, completion).then(json)).usage)
   }
   const stream = { ...chat, stream: true, stream_options: { include_usage: true } }
-  if (pick < 0.95) return answered(customer, await readStream(await post(url, 'chat/completions', customer, stream)))
-  return leaveStream(url, customer, { ...stream, max_tokens: 2000, ignore_eos: true })
+  if (pick < 0.95) return answered(await readStream(await post(url, 'chat/completions', customer, stream)))
+  return answered(await leaveStream(url, customer, { ...stream, max_tokens: 2000, ignore_eos: true }))
 }
 
-const answered = (customer: Customer, usage: Usage | undefined): Answered => {
+const answerOf = (customer: Customer, model: string, usage: Usage | undefined): Answered => {
   if (usage === undefined) throw new Error('A response came without its usage')
-  return { customer, usage, at: Date.now() }
+  return { customer, model, usage, at: Date.now() }
 }
 
 const json = (response: Response) => response.json() as Promise<{ usage?: Usage }>
@@ -68,7 +73,7 @@ async function readStream(response: Response): Promise<Usage | undefined> {
 }
 
 /** Reads the beginning of a stream and hangs up; the server knows what was generated until it noticed. */
-async function leaveStream(url: string, customer: Customer, body: object): Promise<Answered> {
+async function leaveStream(url: string, customer: Customer, body: object): Promise<Usage | undefined> {
   const leaving = new AbortController()
   const response = await post(url, 'chat/completions', customer, body, leaving.signal)
   const reader = response.body?.getReader()
@@ -78,7 +83,7 @@ async function leaveStream(url: string, customer: Customer, body: object): Promi
   const id = response.headers.get('x-request-id')
   const settled = await fetch(`${url}/v1/usage/${id}`, { headers: { authorization: `Bearer ${customer.apiKey}` } })
   if (!settled.ok) throw new Error(`GET /v1/usage/${id} answered ${settled.status}: ${await settled.text()}`)
-  return answered(customer, (await json(settled)).usage)
+  return (await json(settled)).usage
 }
 
 /** Waits in real time: for the other processes, which live in it. */

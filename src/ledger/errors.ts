@@ -31,7 +31,7 @@ export type LedgerErrorCode =
   | 'ERR_LEDGER_NOT_FOUND'
   /** What is asked for cannot be done to a record in its state. */
   | 'ERR_LEDGER_STATE'
-  /** A write would have broken recorded = metered + pending + held + balance of a series: a fault of this package. */
+  /** A write would have broken recorded = included + metered + pending + held + balance of a series: a fault of this package. */
   | 'ERR_LEDGER_EQUATION'
 
 /** Something is wrong with the ledger, or with what it was asked. */

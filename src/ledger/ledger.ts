@@ -357,7 +357,10 @@ export interface EntitlementNews {
   readonly at: number
   readonly dimensions: readonly string[]
   readonly entitlements: readonly Entitlement[]
-  /** Whether it is all of these dimensions: the others of the product's customers have none. */
+  /**
+   * Whether it is AWS's whole list of these dimensions: the others of the product's customers have none. What is not is
+   * of what all have: these customers have something else instead.
+   */
   readonly complete: boolean
 }
 

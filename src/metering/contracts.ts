@@ -1,3 +1,4 @@
+import { closest } from '../closest-word.ts'
 import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import type { AuditNote, Included, IncludedDimension, Ledger } from '../ledger/ledger.ts'
 import { storedIncluded } from '../ledger/rules/entitlements.ts'
@@ -44,6 +45,8 @@ export type ContractEvent =
   /** The ledger has something else than this process's options say, or they say nothing of what it has. */
   | { readonly type: 'other-terms'; readonly product: string; readonly dimension: string; readonly said: boolean }
   | ({ readonly type: 'entitlements' } & EntitlementsRead)
+  /** AWS lists no entitlement of this name. */
+  | { readonly type: 'unlisted'; readonly entitlement: string; readonly dimension: string }
   | { readonly type: 'used'; readonly levels: readonly UsedLevel[] }
 
 /** What came of asking AWS for a product's entitlements. */
@@ -255,11 +258,28 @@ export class Contracts {
 
   /** Returns why it is not known of some dimensions. */
   async #note(code: string, at: number, listed: readonly ListedEntitlement[]): Promise<string[]> {
-    const { ledger, usage, included, now } = this.#options
+    const { ledger, usage, included, now, report } = this.#options
     const unknown = this.#unknownOf(code, await this.#known())
+    const names = [...new Set(listed.flatMap(one => one.Dimension ?? []))]
     const problems: string[] = []
+    const misspelt = new Set<string>()
+    for (const { entitlement = '', dimension } of unknown) {
+      if (names.includes(entitlement)) continue
+      const near = closest(
+        entitlement,
+        names.filter(name => !this.#isMapped(name)),
+      )
+      if (near === undefined) report({ type: 'unlisted', entitlement, dimension })
+      else {
+        // By a name with a letter wrong, what contracts have paid for would be metered.
+        problems.push(
+          `There is no entitlement ${entitlement}, but ${near}: mend included of ${dimension} where that is meant.`,
+        )
+        misspelt.add(dimension)
+      }
+    }
     for (const name of this.#codes.get(code) as readonly string[]) {
-      const wanted = unknown.filter(({ product }) => product === name)
+      const wanted = unknown.filter(one => one.product === name && !misspelt.has(one.dimension))
       if (wanted.length === 0) continue
       const [licensed, coded] = [name === usage.product, name === usage.productCode]
       const licences = licensed ? await this.#licences(name) : new Map()
@@ -272,6 +292,10 @@ export class Contracts {
       await ledger.noteEntitlements(name, { at, dimensions, entitlements, complete: true }, by)
     }
     return [...new Set(problems)]
+  }
+
+  #isMapped(entitlement: string): boolean {
+    return [...this.#options.included.values()].some(rule => rule?.entitlement === entitlement)
   }
 
   /** The accounts of licences as the ledger has them: AWS writes what stands before a licence's id in two ways. */

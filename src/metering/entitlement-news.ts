@@ -48,9 +48,7 @@ export function newsOf(
       else {
         for (const said of read) {
           const other = found.get(said.account.key)
-          // Told twice, as where a list has moved between two of its pages, it is the same.
-          if (other !== undefined && (other.amount !== said.amount || other.until !== said.until)) problem ??= TWICE
-          found.set(said.account.key, said)
+          found.set(said.account.key, other === undefined ? said : present(other, said))
         }
       }
     }
@@ -62,7 +60,15 @@ export function newsOf(
   return { dimensions, entitlements, problems }
 }
 
-const TWICE = 'a customer has two, with different values or ends'
+/**
+ * Of two of one customer the one that is in force: the other begins when that ends, as where a contract is renewed. Of two
+ * that end together, as where a list has moved between two of its pages, the larger: nobody pays twice for what is included.
+ */
+function present(one: Entitlement, other: Entitlement): Entitlement {
+  const [until, otherUntil] = [one.until ?? Number.POSITIVE_INFINITY, other.until ?? Number.POSITIVE_INFINITY]
+  if (until !== otherUntil) return until < otherUntil ? one : other
+  return one.amount > other.amount ? one : other
+}
 
 /** What one line of the list is for the product's accounts; or why that cannot be told. */
 function entitlementsOf(
@@ -89,7 +95,12 @@ function accountsOf(listed: ListedEntitlement, product: EntitledProduct): readon
   const licence = licensed && licenseArn !== undefined ? [{ product: name, accountId, licenseArn }] : []
   const ids = [accountId && { product: name, accountId }, customerIdentifier && { product: name, customerIdentifier }]
   const coming = coded ? ids.filter(one => typeof one === 'object') : []
-  if (licence.length + coming.length === 0) return coded ? 'it has no customer' : beside ? [] : 'it has no LicenseArn'
+  if (licence.length + coming.length === 0) {
+    if (coded) return 'it has no customer'
+    // Who has no licence is no customer of these, and keeps none of them waiting.
+    const isKnown = [...licences.values()].flat().some(known => known.accountId === accountId)
+    return isKnown && !beside ? 'it has no LicenseArn' : []
+  }
   if (!licence.every(isWellFormed)) return 'its LicenseArn or CustomerAWSAccountId is none'
   if (!coming.every(isWellFormed)) return 'its customer is none'
   const known = licence.length === 0 ? undefined : licences.get(licenceId(licenseArn as string))

@@ -407,6 +407,17 @@ export class Reporter {
         this.#used = event.levels
         for (const level of event.levels) this.#tellUsed(level)
         return
+      case 'unlisted': {
+        const { entitlement, dimension } = event
+        this.#say(
+          'warn',
+          `unlisted ${entitlement}`,
+          `AWS lists no entitlement ${entitlement}: contracts include nothing of ${dimension}, and all of ` +
+            'it is metered. Right where no contract is sold yet; otherwise mend dimensions.….included.entitlement.',
+          DAY,
+        )
+        return
+      }
       case 'other-terms': {
         const { product, dimension, said } = event
         this.#say(

@@ -126,8 +126,9 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'how much for as long as usage waits for that. It was never sent.',
     ),
     commands: [
-      ['Why AWS could not be asked, and what is known:', 'doctor, entitlements'],
-      release('AWS answers again ("entitlements" says up to when it is known):'),
+      ['Why AWS could not be asked:', 'doctor'],
+      ['Up to when it is known, and what the customer has left:', 'entitlements'],
+      release('AWS has answered since:'),
       writeOff('The contract includes all of it, or you bill it in another way:'),
     ],
     released: lines(

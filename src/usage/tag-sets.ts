@@ -37,16 +37,23 @@ export function isTaggable(account: Account): boolean {
   return account.kind === 'customer' || account.reason === 'unknown-tenant'
 }
 
-/** The tag sets of customers in this hour: the same one is the same account and tally. */
+interface KnownSets {
+  readonly hour: number
+  /** By the text of their tags. */
+  readonly sets: Map<string, TagSet>
+}
+
+/**
+ * The tag sets of customers in this hour, and of before what no ledger has taken yet, so that memory does not grow with an
+ * outage: the same one is the same account and tally.
+ */
 export class TagSets {
   #hour = Number.NaN
   /** By the tallies of customers and dimensions. */
-  #known = new WeakMap<Tally, Map<string, TagSet>>()
+  readonly #known = new WeakMap<Tally, KnownSets>()
 
   beginHour(hour: number): void {
-    if (hour === this.#hour) return
     this.#hour = hour
-    this.#known = new WeakMap()
   }
 
   /**
@@ -55,11 +62,7 @@ export class TagSets {
    * @param tally of the customer's usage of the dimension
    */
   find(account: Account, tally: Tally, tags: Tags): TagSet | undefined {
-    let sets = this.#known.get(tally)
-    if (sets === undefined) {
-      sets = new Map()
-      this.#known.set(tally, sets)
-    }
+    const { sets } = this.#ofHour(tally)
     const text = textOfTags(tags)
     let found = sets.get(text)
     if (found === undefined && sets.size < MOST_TAG_SETS) {
@@ -71,5 +74,14 @@ export class TagSets {
       sets.set(text, found)
     }
     return found
+  }
+
+  #ofHour(tally: Tally): KnownSets {
+    const before = this.#known.get(tally)
+    if (before !== undefined && Object.is(before.hour, this.#hour)) return before
+    const waiting = [...(before?.sets ?? [])].filter(([, set]) => set.tally.waiting !== undefined)
+    const known = { hour: this.#hour, sets: new Map(waiting) }
+    this.#known.set(tally, known)
+    return known
   }
 }

@@ -160,6 +160,7 @@ Ledger      postgresql://db/usage
         size: '1000',
         maxQuantity: 1_000_000,
         alertQuantity: 200_000,
+        included: null,
       },
       from: [{ label: 'dimensions.tokens-1k.from', metrics: ['my.tokens'], value: 'sum' }],
       allocations: [

@@ -169,20 +169,14 @@ test('GET /health needs no key', async () => {
   assert.equal(head.status, 200)
 })
 
-test('GET /v1/models lists the model', async () => {
+test('GET /v1/models lists the models', async () => {
   const { url } = await start()
   const response = await fetch(`${url}/v1/models?limit=1`, { headers: { authorization: `Bearer ${alphaKey}` } })
   assert.deepEqual(await response.json(), {
     object: 'list',
-    data: [
-      {
-        id: 'markov-1',
-        object: 'model',
-        created: Date.UTC(2027, 0, 15) / 1000,
-        owned_by: 'example',
-        context_window: 8192,
-      },
-    ],
+    data: ['markov-1', 'markov-1-small'].map(id => ({
+      ...{ id, object: 'model', created: Date.UTC(2027, 0, 15) / 1000, owned_by: 'example', context_window: 8192 },
+    })),
   })
 })
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { CloudTrail } from '@aws-sdk/client-cloudtrail'
+import { MarketplaceEntitlementService } from '@aws-sdk/client-marketplace-entitlement-service'
 import { MarketplaceMetering } from '@aws-sdk/client-marketplace-metering'
 import { SQS } from '@aws-sdk/client-sqs'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
@@ -58,6 +59,8 @@ export class MonitoringWorld implements AsyncDisposable {
     const world: { now?: MonitoringWorld } = {}
     const aws = await startSimulator({ now: () => world.now?.now ?? BEGIN, quota: null })
     world.now = new MonitoringWorld(aws)
+    const entitlements = [{ dimension: 'words-committed', value: { IntegerValue: 2 }, expiresAt: BEGIN + 365 * DAY }]
+    aws.simulator.catalogue.subscribe({ accountId: ALICE, product: 'prod', at: BEGIN - DAY, entitlements })
     return world.now
   }
 
@@ -66,6 +69,7 @@ export class MonitoringWorld implements AsyncDisposable {
     this.gateway = await Gateway.start({
       ...{ productCode: 'prod', region: 'us-east-1', ledger: this.ledger, now: () => this.now, wakeInterval: 20 },
       client: new MarketplaceMetering(this.#client),
+      entitlements: { client: this.#entitlements },
       http: { host: '127.0.0.1', port },
       dimensions: {
         tokens: { ...from('app.tokens'), alertQuantity: 500, maxQuantity: 5000 },
@@ -74,7 +78,11 @@ export class MonitoringWorld implements AsyncDisposable {
           unit: '{request}',
           from: { metric: 'app.requests', unit: '{request}', attributes: { tier: 'paid' } },
         },
-        words: { unit: '{word}', from: ['app.words', 'proxy.words'].map(metric => ({ metric, unit: '{word}' })) },
+        words: {
+          unit: '{word}',
+          from: ['app.words', 'proxy.words'].map(metric => ({ metric, unit: '{word}' })),
+          included: { entitlement: 'words-committed', per: 'term' },
+        },
       },
       customer: { accountId: 'customer' },
       senders: [
@@ -144,6 +152,12 @@ export class MonitoringWorld implements AsyncDisposable {
   get #client() {
     const credentials = { accessKeyId: 'm1', secretAccessKey: 'any' }
     return { endpoint: this.aws.url, region: 'us-east-1', credentials, maxAttempts: 1 }
+  }
+
+  get #entitlements(): MarketplaceEntitlementService {
+    const client = new MarketplaceEntitlementService(this.#client)
+    this.#ends.push(() => client.destroy())
+    return client
   }
 
   get sqs(): SQS {

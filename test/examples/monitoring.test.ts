@@ -157,9 +157,9 @@ test('each alert fires on a real gateway in which it is so, and the dashboard sh
   for (let attempt = 0; attempt < 6; attempt++) await world.send([], 'token-of-nobody-at-all')
   await fires('MarketplaceRequestsRefused', 'MarketplaceNotCounted')
 
-  // AWS fails at first.
+  // AWS takes no usage at first.
   const { faults } = world.aws.simulator
-  faults.add({ kind: 'throttling', rate: 1 })
+  faults.add({ kind: 'throttling', operation: 'BatchMeterUsage', rate: 1 })
   world.now += HOUR
   await world.scraped('marketplace_metering_request_duration_seconds_count{error_type!=""}')
   world.now += 10 * MINUTE
@@ -167,12 +167,14 @@ test('each alert fires on a real gateway in which it is so, and the dashboard sh
   faults.clear()
   world.now += 10 * MINUTE
   await fires('MarketplaceConflict', 'MarketplaceUsageHeld', 'MarketplaceAboveAlert', 'MarketplaceOverflow')
+  // The contract includes two words, which are used.
+  await world.scraped('marketplace_entitlements_customers{dimension="words",state="used-up"} == 1')
 
-  // It fails for a day, and nobody sends any more.
+  // It fails in all for a day, and nobody sends any more.
   faults.add({ kind: 'throttling', rate: 1 })
   await world.send([[ALICE, 70]])
   world.now += 5 * HOUR
-  await fires('MarketplacePendingLate', 'MarketplaceSenderSilent')
+  await fires('MarketplacePendingLate', 'MarketplaceEntitlementsUnknown', 'MarketplaceSenderSilent')
   world.now += 16 * HOUR
   await fires('MarketplacePendingNearDeadline')
   for (const query of queries) await world.scraped(query)

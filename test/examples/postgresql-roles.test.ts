@@ -7,6 +7,7 @@ import type { Ledger } from '../../src/ledger/ledger.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { reconciledRegions } from '../../src/reconcile/notes.ts'
 import { customerAccount } from '../../src/usage/account.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
 import { run } from '../cli/support.ts'
 import { code } from '../ledger/conformance/scenario.ts'
 import { PostgresqlLedgers } from '../ledger/postgresql/under-test.ts'
@@ -19,6 +20,7 @@ import {
   DIMENSIONS,
   DORA,
   entry,
+  GPU,
   hour,
   METERED,
   NOBODY,
@@ -115,6 +117,10 @@ describe('the roles of a ledger on PostgreSQL', () => {
     await ledger.closeHours(closeOptions(closing(60)))
     assert.ok((await sendSome(ledger, closing(60))) > 0)
     assert.ok((await ledger.prune(hour(10), { who: 'retention', why: 'old', now: closing(60) })) > 0)
+    const unknown = { after: HOUR, outcome: 'hold' } as const
+    const included = { [GPU.name]: { per: 'term', quantity: 1, unknown } } as const
+    await ledger.registerIncluded(ALICE.product, included, BY)
+    await ledger.entitlements()
     await ledger.noteSender('plant', [ALICE], hour(0))
     await ledger.note({ action: 'set-aside', who: 'writer', why: 'refused', detail: 'batch 1' })
     await ledger.status()
@@ -126,6 +132,9 @@ describe('the roles of a ledger on PostgreSQL', () => {
     const known = [...DIMENSIONS.filter(({ name }) => name !== TOKENS.name), { ...TOKENS, size: 500n * UNIT }]
     await ledger.register(known, sources(ALICE.product, hour(1)))
     await ledger.append({ writer: 'ba'.repeat(16), sequence: 1, entries: [entry(ALICE, REQUESTS, 61, 1)] })
+    const tagged = taggedAccount(ALICE, [['model', 'small']])
+    await ledger.append({ writer: 'ba'.repeat(16), sequence: 2, entries: [entry(tagged, REQUESTS, 61, 1)] })
+    assert.equal((await ledger.included()).length, 1)
     await observing('bb'.repeat(16))(ledger, 7, 9, 'cumulative')
     await ledger.ping()
     await ledger.clock.now(Date.now())

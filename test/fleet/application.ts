@@ -1,18 +1,17 @@
 import { MeterProvider, PeriodicExportingMetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { AWSMarketplaceMetricExporter } from '../../src/exporter.ts'
-import { MINUTE } from '../../src/ledger/hours.ts'
 import type { AWSMarketplaceMetricExporterOptions } from '../../src/metering/options.ts'
 import { seeded } from '../../src/simulator/random.ts'
 import { ACCOUNT_ID_ATTRIBUTE } from '../../src/usage/instruments.ts'
-import { type Amounts, addAll, type Orders, type Told } from './orders.ts'
+import { type Amounts, addAll, type Orders, type ReplicaTold } from './orders.ts'
 import { real } from './time.ts'
 import { DIMENSION_OF, seriesOf, Traffic } from './traffic.ts'
 
-/** Counts requests and exports them every minute. Returns what ends it. */
+/** Counts requests and exports them. Returns what ends it. */
 export function runApplication(
   options: AWSMarketplaceMetricExporterOptions,
-  { customers, seed }: Orders,
-  tell: (told: Told) => void,
+  { customers, seed, interval }: Orders,
+  tell: (told: ReplicaTold) => void,
 ): () => Promise<void> {
   const exporter = new AWSMarketplaceMetricExporter(options)
   let exports = 0
@@ -32,8 +31,8 @@ export function runApplication(
       shutdown: () => exporter.shutdown(),
       selectAggregationTemporality: () => exporter.selectAggregationTemporality(),
     },
-    exportIntervalMillis: real(MINUTE),
-    exportTimeoutMillis: real(MINUTE),
+    exportIntervalMillis: real(interval),
+    exportTimeoutMillis: real(interval),
   })
   const provider = new MeterProvider({ readers: [reader] })
   const traffic = new Traffic(provider, customers, seeded(seed))
@@ -41,9 +40,8 @@ export function runApplication(
     () => {
       if (customers.length > 0) traffic.request()
     },
-    real(MINUTE / 12),
+    real(interval / 12),
   )
-  tell({ ready: true })
   return async () => {
     clearInterval(counting)
     await provider.shutdown()

@@ -21,7 +21,7 @@ const WRITTEN = 500
 export const ENGINES: Readonly<Record<string, () => Promise<Engine>>> = {
   postgresql: async () => {
     const { PostgresqlServer } = await import('../ledger/postgresql/server.ts')
-    const server = await PostgresqlServer.start()
+    const server = await PostgresqlServer.start({ connections: 1000 })
     const { connectionString } = server
     return {
       name: 'postgresql',

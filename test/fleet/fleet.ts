@@ -9,7 +9,7 @@ import { seeded } from '../../src/simulator/random.ts'
 import { type Bill, billOf, total } from './bill.ts'
 import type { Engine } from './engine.ts'
 import { openPlace } from './open-place.ts'
-import { type Amounts, addAll } from './orders.ts'
+import { type Amounts, addAll, WORKS, type Work } from './orders.ts'
 import { OtherTool } from './other-tool.ts'
 import { Replicas, skewOf } from './replicas.ts'
 import { Sender } from './sender.ts'
@@ -21,6 +21,11 @@ const APPLICATIONS_CUSTOMERS = CUSTOMERS.slice(0, 20)
 const SENDERS_CUSTOMERS = CUSTOMERS.slice(10)
 /** How long the last hours may take to be closed and sent when nothing is measured any more. */
 const LONGEST_END = 4 * HOUR
+
+/** How long the first processes may take to start, in real milliseconds. */
+const LONGEST_START = 120_000
+/** A step is five minutes and what it takes to start processes; what is stopped goes on after an hour. */
+const STEPS_BETWEEN_STOPS = 10
 
 const FAULTS: readonly { kind: FaultKind; rate: number }[] = [
   { kind: 'throttling', rate: 0.03 },
@@ -36,6 +41,10 @@ const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local'
 export interface FleetOptions {
   readonly engine: Engine
   readonly replicas: number
+  /** How many of them share a process, which is killed and stopped as a whole. */
+  readonly together: number
+  /** Whether processes are stopped for an hour in the middle of each kind of work. */
+  readonly stops: boolean
   readonly hours: number
   readonly seed: number
   readonly progress: (text: string) => void
@@ -43,11 +52,19 @@ export interface FleetOptions {
 
 export interface FleetResult extends Bill {
   readonly name: string
-  /** How many processes there were in all, and how many of them were gateways. */
+  /** How many there were in all, and how many of the replicas were gateways. */
+  readonly processes: number
   readonly replicas: number
   readonly gateways: number
+  /** How many processes were killed, and how often the engine. */
   readonly kills: number
   readonly restarts: number
+  /** How many processes were stopped for an hour in the middle of what. */
+  readonly stops: Partial<Record<Work, number>>
+  /** How many requests the engine had of the processes: a file none. */
+  readonly engineRequests: number
+  /** How long it took, in real seconds. */
+  readonly seconds: number
   /** How many requests senders had for gateways, and how often they sent one again. */
   readonly requests: number
   readonly repeated: number
@@ -58,11 +75,14 @@ export interface FleetResult extends Bill {
 }
 
 /** Lets a fleet live: it is scaled up and down, killed at random, its engine killed and restarted. Then it adds up. */
-export async function runFleet({ engine, replicas: most, hours, seed, progress }: FleetOptions): Promise<FleetResult> {
+export async function runFleet(options: FleetOptions): Promise<FleetResult> {
+  const { engine, replicas: most, together, stops, hours, seed, progress } = options
+  // Where many share a process, each does less.
+  const interval = together === 1 ? MINUTE : 5 * MINUTE
+  const processes = Math.ceil(most / together)
   Object.assign(process.env, CREDENTIALS)
   const began = Date.now()
   const now = () => virtual(Date.now(), began)
-  const begin = now()
   const random = seeded(seed)
   await using marketplace = await startSimulator({
     now,
@@ -71,10 +91,11 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
     faults: FAULTS.map(fault => ({ ...fault })),
   })
   const { url } = marketplace
-  const ledger = await openPlace(engine.place)
+  const { ledger, close } = await openPlace(engine.place)
   const folder = mkdtempSync(join(tmpdir(), 'fleet-senders-'))
   const replicas = new Replicas({
     ...{ place: engine.place, marketplace: url, began, customers: APPLICATIONS_CUSTOMERS, random },
+    ...{ together, interval, progress: (text: string) => progress(`${engine.name}: ${text}`) },
     env: { ...process.env, AWS_ENDPOINT_URL_MARKETPLACE_METERING: url },
   })
   const senders = Array.from(
@@ -82,14 +103,16 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
     (_, n) =>
       new Sender({
         ...{ number: n + 1, temporality: n % 2 === 1 ? 'delta' : 'cumulative', customers: SENDERS_CUSTOMERS },
-        ...{ began, skew: skewOf(random), seed: seed * 1000 + n, queueFile: join(folder, `queue-${n}`) },
+        ...{ began, interval, skew: skewOf(random), seed: seed * 1000 + n, queueFile: join(folder, `queue-${n}`) },
         gateway: random => replicas.gateway(random),
       }),
   )
-  const otherTool = new OtherTool(marketplace.simulator, seeded(seed))
+  const otherTool = new OtherTool(marketplace.simulator, seeded(seed), now)
   let restarts = 0
   try {
-    replicas.scaleTo(most)
+    replicas.scaleTo(processes)
+    await replicas.ready(LONGEST_START)
+    const begin = now()
     const end = begin + hours * HOUR
     for (let step = 1; now() < end; step += 1) {
       // On a busy machine a process takes longer to start than it would have to live.
@@ -98,23 +121,25 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
       replicas.kill()
       otherTool.meter()
       // Between half and all of them; who goes is killed, or says goodbye.
-      replicas.scaleTo(Math.ceil(most * (0.5 + random() / 2)))
+      replicas.scaleTo(Math.ceil(processes * (0.5 + random() / 2)))
+      if (stops && step % STEPS_BETWEEN_STOPS === 1) replicas.stopIn(WORKS)
       if (step % 6 === 2 && engine.restart !== undefined) {
         restarts += 1
         await engine.restart()
       }
       const minutes = Math.floor((now() - begin) / MINUTE)
       progress(
-        `${engine.name}: ${Math.floor(minutes / 60)} h ${minutes % 60} min, ${replicas.size} replicas, ${replicas.kills} killed`,
+        `${engine.name}: ${Math.floor(minutes / 60)} h ${minutes % 60} min, ${replicas.size} processes, ${replicas.kills} killed`,
       )
     }
     progress(`${engine.name}: acknowledging what was sent`)
+    replicas.goOn()
     // Whatever becomes of the others, this one stays until all is acknowledged.
-    replicas.start('gateway')
+    replicas.start(['gateway'])
     const unsent = await Promise.all(senders.map(sender => sender.end(real(LONGEST_END))))
     await replicas.stopAll()
     progress(`${engine.name}: closing the last hours`)
-    replicas.start('application', [])
+    replicas.start(['application'], [])
     await closed(ledger, hourOf(now()), now)
     await replicas.stopAll()
     const known: Amounts = { ...replicas.durable }
@@ -129,7 +154,9 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
       ([reason, points]) => `${points} points were not counted: ${reason}`,
     )
     return {
-      ...{ name: engine.name, replicas: replicas.started.application + replicas.started.gateway },
+      ...{ name: engine.name, processes: replicas.processes, seconds: Math.round((Date.now() - began) / 1000) },
+      replicas: replicas.started.application + replicas.started.gateway,
+      ...{ stops: replicas.stops, engineRequests: replicas.asked },
       ...{ gateways: replicas.started.gateway, kills: replicas.kills, restarts },
       ...{ requests, repeated: attempts - requests },
       ...bill,
@@ -146,7 +173,7 @@ export async function runFleet({ engine, replicas: most, hours, seed, progress }
     }
   } finally {
     replicas.killAll()
-    await ledger.close()
+    await close()
     rmSync(folder, { recursive: true })
   }
 }

@@ -14,7 +14,11 @@ that. Each customer's contract includes some requests, and tokens are billed by 
 what was recorded and is not included, or not what was measured, to the unit.
 
   --engine name   only this one; may be repeated (${Object.keys(ENGINES).join(', ')}; all but sqlite by default)
-  --replicas N    how many processes there are at most at a time (24)
+  --replicas N    how many there are at most at a time (24)
+  --together N    how many share a process, which is killed as a whole (1); where there are several, each exports every
+                  five minutes instead of each minute
+  --stops         stop a process for a virtual hour (SIGSTOP) in the middle of an append, of closing while others wait for
+                  it, of a claim, a request to AWS, a settlement and an expiry; about each hour one in each of them
   --hours N       virtual hours of traffic; one takes 20 seconds (4)
   --seed N        1
   --json          print one JSON object`
@@ -23,6 +27,8 @@ const { values } = parseArgs({
   options: {
     engine: { type: 'string', multiple: true, default: Object.keys(ENGINES).filter(name => name !== 'sqlite') },
     replicas: { type: 'string', default: '24' },
+    together: { type: 'string', default: '1' },
+    stops: { type: 'boolean', default: false },
     hours: { type: 'string', default: '4' },
     seed: { type: 'string', default: '1' },
     json: { type: 'boolean' },
@@ -34,14 +40,17 @@ if (values.help) {
   process.exit()
 }
 
-const whole = (name: 'replicas' | 'hours' | 'seed') => {
+const whole = (name: 'replicas' | 'together' | 'hours' | 'seed') => {
   const value = Number(values[name])
   if (Number.isInteger(value) && value > 0) return value
   console.error(`--${name}: expected an integer above 0, got "${values[name]}"`)
   process.exit(2)
 }
 
-const options = { replicas: whole('replicas'), hours: whole('hours'), seed: whole('seed') }
+const options = {
+  ...{ replicas: whole('replicas'), together: whole('together'), stops: values.stops },
+  ...{ hours: whole('hours'), seed: whole('seed') },
+}
 const engines: FleetResult[] = []
 for (const name of values.engine) {
   const start = ENGINES[name]
@@ -63,10 +72,10 @@ if (values.json) {
   })
   const figure = (value: number) => value.toLocaleString('en')
   for (const result of engines) {
-    const { name, replicas, gateways, kills, restarts, requests, repeated, unknown } = result
+    const { name, processes, replicas, gateways, kills, restarts, requests, repeated, unknown } = result
     const { recorded, included, billed, difference } = result
     table.addRow({
-      ...{ engine: name, processes: replicas, gateways, killed: kills, 'engine restarts': restarts },
+      ...{ engine: name, processes, replicas, gateways, killed: kills, 'engine restarts': restarts },
       'requests to gateways': figure(requests),
       'sent again': figure(repeated),
       ...{ recorded: figure(recorded), included: figure(included), billed: figure(billed) },
@@ -75,7 +84,10 @@ if (values.json) {
     })
   }
   table.printTable()
-  for (const { name, othersFound } of engines) {
+  for (const { name, othersFound, stops, seconds, engineRequests } of engines) {
+    const stopped = Object.entries(stops).map(([work, count]) => `${count} ${work}`)
+    console.log(`${name}: ${seconds} s, ${figure(engineRequests)} requests to the engine`)
+    if (stopped.length > 0) console.log(`${name}: stopped for an hour in the middle of ${stopped.join(', ')}`)
     console.log(
       `${name}: reconciling found what another tool has metered, ${othersFound} records, or says below what is wrong.`,
     )

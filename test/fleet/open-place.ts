@@ -1,19 +1,71 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import type { Ledger } from '../../src/ledger/ledger.ts'
+import type { PostgresqlPool } from '../../src/ledger/postgresql/pool.ts'
 import type { Place } from './orders.ts'
+import type { Whereabouts } from './whereabouts.ts'
 
-export async function openPlace(place: Place): Promise<Ledger> {
+export interface OpenPlace {
+  readonly ledger: Ledger
+  readonly close: () => Promise<void>
+}
+
+const CONNECTIONS = 2
+
+/** @param whereabouts who is told of each request to the engine; a file has none */
+export async function openPlace(place: Place, whereabouts?: Whereabouts): Promise<OpenPlace> {
   switch (place.engine) {
     case 'sqlite': {
       const { SqliteLedger } = await import('../../src/ledger/sqlite/ledger.ts')
-      return new SqliteLedger({ path: place.path, busyTimeout: 2000 })
+      const ledger = new SqliteLedger({ path: place.path, busyTimeout: 2000 })
+      return { ledger, close: () => ledger.close() }
     }
     case 'postgresql': {
       const { PostgresqlLedger } = await import('../../src/ledger/postgresql/ledger.ts')
-      return PostgresqlLedger.open({ connectionString: place.connectionString, connections: 2 })
+      const { makePool } = await import('../../src/ledger/postgresql/pool.ts')
+      const { connectionString } = place
+      const settings = { connections: CONNECTIONS, connectTimeout: 10_000, applicationName: 'fleet' }
+      const pool = await makePool({ connectionString, ...settings })
+      if (whereabouts !== undefined) watchPool(pool, whereabouts)
+      const ledger = await PostgresqlLedger.open({ pool })
+      return { ledger, close: () => ledger.close().then(() => pool.end()) }
     }
     case 'dynamodb': {
       const { DynamoDBLedger } = await import('../../src/ledger/dynamodb/ledger.ts')
-      return DynamoDBLedger.open({ tableName: place.tableName, endpoint: place.endpoint, region: 'us-east-1' })
+      const { loadSdk, makeClient } = await import('../../src/ledger/dynamodb/client.ts')
+      const { tableName, endpoint } = place
+      const client = makeClient(await loadSdk(), { endpoint, region: 'us-east-1' })
+      if (whereabouts !== undefined) watchClient(client, whereabouts)
+      const ledger = await DynamoDBLedger.open({ tableName, client })
+      return { ledger, close: () => ledger.close().then(() => client.destroy()) }
     }
   }
+}
+
+/** Others wait for whoever has the lock of the ledger's row. */
+function watchPool(pool: PostgresqlPool, whereabouts: Whereabouts): void {
+  const connect = pool.connect.bind(pool)
+  pool.connect = async () => {
+    const client = await connect()
+    return {
+      query: query => {
+        whereabouts.asked += 1
+        return whereabouts.request(() => client.query(query), /FROM ledger FOR UPDATE/.test(query.text))
+      },
+      on: (event, listener) => client.on(event, listener),
+      off: (event, listener) => client.off(event, listener),
+      release: destroy => client.release(destroy),
+    }
+  }
+}
+
+/** Others wait for whoever has the lease to fold. */
+function watchClient(client: DynamoDBClient, whereabouts: Whereabouts): void {
+  client.middlewareStack.add(
+    next => args => {
+      whereabouts.asked += 1
+      const { Item } = args.input as { Item?: { sk?: { S?: string } } }
+      return whereabouts.request(() => next(args), Item?.sk?.S === 'lease')
+    },
+    { step: 'initialize', name: 'whereabouts' },
+  )
 }

@@ -7,6 +7,9 @@ import type { BilledRecord, MarketplaceSimulator } from '../../src/simulator/ind
 import type { Random } from '../../src/simulator/random.ts'
 import { METER } from '../reconcile/trail.ts'
 
+/** AWS takes nothing that is 24 hours old. */
+const OLDEST = 23 * HOUR
+
 /**
  * Another tool of the seller, which meters the fleet's customers: what the fleet has metered, with the same quantity; and
  * hours of before the fleet began. Reconciling has to find all of it, and nothing else.
@@ -14,10 +17,12 @@ import { METER } from '../reconcile/trail.ts'
 export class OtherTool {
   readonly #simulator: MarketplaceSimulator
   readonly #random: Random
+  readonly #now: () => number
   /** The `MeteringRecordId`s that have to be found, with what is to be said of them. */
   readonly #sent = new Map<string, string>()
 
-  constructor(simulator: MarketplaceSimulator, random: Random) {
+  constructor(simulator: MarketplaceSimulator, random: Random, now: () => number) {
+    this.#now = now
     this.#simulator = simulator
     this.#random = random
   }
@@ -27,13 +32,15 @@ export class OtherTool {
   }
 
   meter(): void {
+    const since = this.#now() - OLDEST
     const billed = this.#simulator.billed().filter(one => !one.foreign && one.quantity > 0)
-    const entry = billed[Math.floor(this.#random() * billed.length)]
+    const recent = billed.filter(({ timestamp }) => Date.parse(timestamp) > since)
+    const entry = recent[Math.floor(this.#random() * recent.length)]
     if (entry === undefined) return
     const quantity = 1 + Math.floor(this.#random() * 1000)
     const before = Date.parse(billed[0]?.hour ?? entry.hour) - (2 + Math.floor(this.#random() * 8)) * HOUR
     this.#send(entry, 'two-senders')
-    this.#send({ ...entry, quantity, timestamp: new Date(before).toISOString() }, 'foreign')
+    if (before > since) this.#send({ ...entry, quantity, timestamp: new Date(before).toISOString() }, 'foreign')
   }
 
   #send({ product, timestamp, accountId, dimension, quantity }: BilledRecord, verdict: string): void {

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MINUTE } from '../../src/ledger/hours.ts'
 import { type Random, seeded } from '../../src/simulator/random.ts'
 import { CollectorSender } from '../gateway/collector-sender.ts'
 import { type Amounts, addAll } from './orders.ts'
@@ -7,9 +6,9 @@ import { OtlpApp, type OtlpAppOptions } from './otlp-app.ts'
 import { SENDING } from './replicas.ts'
 import { real, virtual } from './time.ts'
 
-/** How many requests a sender counts in a minute. */
+/** How many requests a sender counts between two exports. */
 const TRAFFIC = 12
-/** Of its minutes: how often an export comes twice, and how often something begins anew. */
+/** Of its exports: how many come twice, and after how many something begins anew. */
 const TWICE = 0.1
 const RESTARTED = 0.04
 const REPLACED = 0.04
@@ -22,6 +21,8 @@ export interface SenderOptions extends Pick<OtlpAppOptions, 'temporality' | 'cus
   /** By how much the sender's clock is wrong, in virtual milliseconds. */
   readonly skew: number
   readonly seed: number
+  /** How often it exports, in virtual milliseconds. */
+  readonly interval: number
   /** Where its Collector keeps what is not acknowledged yet. */
   readonly queueFile: string
   /** Where some gateway listens now, to send a request there. */
@@ -72,11 +73,12 @@ export class Sender {
   }
 
   async #live(): Promise<void> {
+    const { interval } = this.#options
     // What began before the first gateway did is none of the ledger's usage.
-    while (this.#options.gateway(this.#random) === undefined) if (await this.#ended(MINUTE)) return
-    await this.#ended(MINUTE)
+    while (this.#options.gateway(this.#random) === undefined) if (await this.#ended(interval)) return
+    await this.#ended(interval)
     await this.#begin()
-    while (!(await this.#ended(MINUTE))) {
+    while (!(await this.#ended(interval))) {
       for (let requests = 0; requests < TRAFFIC; requests += 1) addAll(this.measured, this.#app.traffic.request())
       await this.#export()
       const chance = this.#random()
@@ -84,7 +86,7 @@ export class Sender {
         if (chance < REPLACED) this.#instance += 1
         await this.#app.end()
         // Two lives of one identity in the same instant would be one.
-        if (await this.#ended(MINUTE)) return
+        if (await this.#ended(interval)) return
         this.#app = this.#startApp()
         await this.#begin()
       } else if (chance < RESTARTED + REPLACED + COLLECTOR_RESTARTED) {

@@ -7,11 +7,15 @@ import type { StatusReport } from '../../src/gateway/operations/report.ts'
 import {
   AWSMarketplaceMetricExporter,
   type AWSMarketplaceMetricExporterOptions,
+  type EntitlementClient,
   type EntitlementOptions,
+  type ListedEntitlement,
   SqliteLedger,
 } from '../../src/index.ts'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
+import { newsOf } from '../../src/metering/entitlement-news.ts'
 import type { EntitlementDeclaration } from '../../src/simulator/index.ts'
+import { customerAccount } from '../../src/usage/account.ts'
 import {
   counted,
   customer,
@@ -251,6 +255,31 @@ test('a value that is no quantity is told, and its usage waits', async test => {
   )
 })
 
+test('a name that AWS does not list is told, and usage waits where another may be meant', async test => {
+  const { hour, equation, ...on } = await stage(test, committed(1000))
+  const named = (entitlement: string) =>
+    on.exporter({ dimensions: { tokens: { ...DIMENSION, included: { entitlement, per: 'term' } } } })
+  const misspelt = named('tokens-commited')
+  const told = await saidDuring(() => hour(misspelt, 0, 600))
+  const near =
+    /There is no entitlement tokens-commited, but tokens-committed: mend included of tokens where that is meant/
+  assert.ok(
+    told.some(message => near.test(message)),
+    told.join('\n'),
+  )
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
+  await misspelt.shutdown()
+  const said = await saidDuring(() => hour(named('seats'), 1, 0))
+  assert.deepEqual(
+    said.filter(message => message.includes('lists no')),
+    [
+      'warn: AWS lists no entitlement seats: contracts include nothing of tokens, and all of it is metered. Right where no ' +
+        'contract is sold yet; otherwise mend dimensions.….included.entitlement.',
+    ],
+  )
+  assert.equal(await equation(), '600 = 0 + 600 + 0 + 0 + 0')
+})
+
 test('a process with other options, or none, is told so and takes nothing back', async test => {
   const { hour, equation, ledger, ...on } = await stage(test, committed(1000))
   const exporter = on.exporter()
@@ -349,4 +378,99 @@ test('a gateway meters what exceeds an entitlement, and its page and metrics sho
   const metrics = await (await fetch(`${url}/metrics`)).text()
   assert.match(metrics, /^marketplace_entitlements_customers\{.*dimension="tokens",state="used-up".*\} 1/m)
   assert.match(metrics, /^marketplace_entitlements_age_seconds\{.*dimension="tokens".*\} 180/m)
+})
+
+test('one customer keeps no others waiting: of two entitlements the present one counts, and who has no licence none', () => {
+  const expires = (year: number) => new Date(Date.UTC(year, 0, 1))
+  const line = (CustomerAWSAccountId: string, IntegerValue: number, year: number, more = {}) => ({
+    ...{ Dimension: 'tokens-committed', CustomerAWSAccountId, Value: { IntegerValue }, ExpirationDate: expires(year) },
+    ...more,
+  })
+  const rules = new Map([['tokens', { per: 'term', entitlement: 'tokens-committed', size: 1n } as const]])
+  const wanted = [{ dimension: 'tokens', entitlement: 'tokens-committed' }]
+  const coded = { name: PRODUCT, licensed: false, coded: true, beside: false, licences: new Map() }
+  const amounts = (listed: Parameters<typeof newsOf>[0], product: Parameters<typeof newsOf>[3]) => {
+    const { dimensions, entitlements, problems } = newsOf(listed, wanted, rules, product)
+    assert.deepEqual([dimensions, problems], [['tokens'], []])
+    return entitlements.map(({ amount }) => amount)
+  }
+  assert.deepEqual(amounts([line(ACCOUNT, 5, 2028), line(ACCOUNT, 7, 2027), line(OTHER_ACCOUNT, 9, 2027)], coded), [
+    7n,
+    9n,
+  ])
+  assert.deepEqual(amounts([line(ACCOUNT, 5, 2027), line(ACCOUNT, 7, 2027), line(ACCOUNT, 6, 2027)], coded), [7n])
+  const licensed = { name: 'label', licensed: true, coded: false, beside: false, licences: new Map() }
+  const listed = [line(ACCOUNT, 5, 2027), line(OTHER_ACCOUNT, 9, 2027, { LicenseArn: LICENCE })]
+  assert.deepEqual(amounts(listed, licensed), [9n])
+  // Of one that has a licence here it cannot be told.
+  const account = customerAccount({ product: 'label', accountId: ACCOUNT, licenseArn: LICENCE })
+  const { problems } = newsOf(listed, wanted, rules, { ...licensed, licences: new Map([['l-1', [account]]]) })
+  assert.match(problems.join(), /it has no LicenseArn/)
+})
+
+test('a list is understood as AWS writes it, or the dimension waits', () => {
+  const wanted = [{ dimension: 'tokens', entitlement: 'committed' }]
+  const rules = new Map([['tokens', { per: 'term', entitlement: 'committed', size: 1_000_000_000n }]] as const)
+  const code = { name: 'code', licensed: false, coded: true, beside: false, licences: new Map() }
+  const label = { ...code, name: 'label', licensed: true, coded: false }
+  const read = (product: typeof code, ...rows: ListedEntitlement[]) => {
+    const listed = rows.map(row => ({
+      Dimension: 'committed',
+      CustomerAWSAccountId: ACCOUNT,
+      Value: { IntegerValue: 2 },
+      ...row,
+    }))
+    const { entitlements, problems } = newsOf(listed, wanted, rules, product)
+    return (
+      problems[0] ?? entitlements.map(({ account, amount, until }) => `${account.key} ${amount} ${until}`).join('; ')
+    )
+  }
+  const until = new Date(FIRST)
+  assert.equal(read(code, { ExpirationDate: until }), `code,${ACCOUNT} 2000000000 ${FIRST}`)
+  assert.equal(read(code, { Value: { DoubleValue: 2.3 } }), `code,${ACCOUNT} 2300000000 undefined`)
+  assert.equal(read(code, { Value: { IntegerValue: 0 } }), `code,${ACCOUNT} 0 undefined`)
+  // By whichever of its names usage comes.
+  assert.match(
+    read(code, { CustomerIdentifier: 'abc' }),
+    /^code,111122223333 2000000000 .*; code,customer=abc 2000000000 /,
+  )
+  assert.equal(read(code, { Dimension: 'seats', Value: { BooleanValue: true } }), '')
+  assert.equal(read(code, {}, {}), `code,${ACCOUNT} 2000000000 undefined`)
+  for (const Value of [
+    {},
+    { IntegerValue: -1 },
+    { IntegerValue: 1.5 },
+    { DoubleValue: Number.NaN },
+    { StringValue: '5' },
+    undefined,
+  ])
+    assert.match(read(code, { Value }), /expected an IntegerValue or DoubleValue of 0 or more, got/)
+  assert.match(read(code, { Value: { IntegerValue: 1, DoubleValue: 1 } }), /got IntegerValue 1, DoubleValue 1/)
+  assert.match(read(code, { ExpirationDate: new Date(Number.NaN) }), /its ExpirationDate is no time/)
+  assert.match(read(code, { CustomerAWSAccountId: undefined }), /it has no customer/)
+  assert.match(read(code, { CustomerAWSAccountId: '12' }), /its customer is none/)
+  assert.equal(read(label, { LicenseArn: LICENCE }), `${ACCOUNT},${LICENCE} 2000000000 undefined`)
+  // It is a customer of the product code.
+  assert.equal(read({ ...label, beside: true }, {}), '')
+})
+
+test('a list without an end, and an answer that never comes, are given up', async test => {
+  const { hour, equation, ...on } = await stage(test, committed(1000))
+  let hangs = false
+  const client: EntitlementClient = {
+    getEntitlements: () => (hangs ? new Promise(() => {}) : Promise.resolve({ Entitlements: [], NextToken: 'again' })),
+  }
+  const exporter = on.exporter({ requestTimeout: 100, entitlements: { client } })
+  const endless = await saidDuring(() => hour(exporter, 0, 600))
+  assert.ok(
+    endless.some(message => /The list of entitlements does not end/.test(message)),
+    endless.join('\n'),
+  )
+  hangs = true
+  const silent = await saidDuring(() => hour(exporter, 1, 0))
+  assert.ok(
+    silent.some(message => /GetEntitlements.*no answer within 100 ms/.test(message)),
+    silent.join('\n'),
+  )
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
 })

@@ -501,6 +501,50 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [`${POSTGRESQL}#do not disturb each other`],
   },
   {
+    name: 'allocations: put records into a request whatever its size',
+    sin: 'AWS refuses what is above a megabyte, and nothing of it is billed',
+    edits: edit('metering/cycle.ts', 'bytes + size <= MAX_REQUEST_BYTES', 'size > 0'),
+    caughtBy: ['test/metering/wire.test.ts#2,000 allocations'],
+  },
+  {
+    name: 'allocations: send a record without its split',
+    sin: 'buyers are billed, and do not see for what',
+    edits: edit(
+      'metering/answers.ts',
+      'allocations !== undefined && { UsageAllocations:',
+      'false && { UsageAllocations:',
+    ),
+    caughtBy: ['test/allocations.test.ts#an exporter'],
+  },
+  {
+    name: 'allocations: keep any number of tag sets apart',
+    sin: 'what each call has as a tag fills the memory',
+    edits: edit('usage/tag-sets.ts', 'sets.size < MOST_TAG_SETS', 'sets.size >= 0'),
+    caughtBy: ['test/usage/allocations.test.ts#100,000 tag sets'],
+  },
+  {
+    name: 'allocations: take whole units without regard to who had too much before',
+    sin: 'tag sets get more units than there are',
+    edits: edit('ledger/rules/allocations.ts', 'const level = levelOf(whole, BigInt(units))', 'const level = 0n'),
+    caughtBy: ['test/ledger/allocations.test.ts#harmonic'],
+  },
+  {
+    name: "allocations: count a sender's customers by what their usage is for",
+    sin: 'a sender with a few customers reaches its limit, and their usage is nobody’s',
+    edits: edit('gateway/admission.ts', 'const customer = untaggedAccount(account)', 'const customer = account'),
+    caughtBy: ['test/gateway/senders.test.ts#whatever their usage is for'],
+  },
+  {
+    name: 'allocations: forget the tags of a tenant who is not known yet',
+    sin: "each process's first usage of a customer is billed without tags",
+    edits: edit(
+      'ledger/clients/writer.ts',
+      'tags === undefined ? customer : taggedAccount(customer, tags)',
+      'customer',
+    ),
+    caughtBy: ['test/allocations.test.ts#tenant'],
+  },
+  {
     name: 'DynamoDB: overwrite what another process has changed',
     sin: 'its usage is lost',
     edits: edit(

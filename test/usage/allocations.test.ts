@@ -204,4 +204,12 @@ test('100,000 tag sets in an hour leave 2,500 apart, and all of their usage bill
   hour(1)
   assert.equal(writer.unwritten().length, 2501)
   assert.equal(doubts, 195_000)
+  // While no ledger takes it, no more is kept, however long that is.
+  hour(2)
+  assert.equal(writer.unwritten().length, 2501)
+  await writer.flush()
+  assert.equal(
+    batches.reduce((sum, { amount }) => sum + amount, 0n),
+    300_000_000_000n,
+  )
 })

@@ -9,7 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type AttributeSource, productName } from '../../usage/options.ts'
-import { type CompiledRule, compileRules, type Rules, type TagSource } from '../../usage/rules.ts'
+import { type CompiledRule, compileRules, type IncludedRule, type Rules, type TagSource } from '../../usage/rules.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {
@@ -44,11 +44,23 @@ function dimensionText(dimension: Dimension, rules: Rules): string[] {
   const tags = tagsOf(rules, dimension).map(({ tag, attribute }) =>
     printable(tag === attribute ? tag : `${tag} (attribute ${attribute})`),
   )
+  const contract = includedText(rules.included.get(dimension.name))
   return [
     `${printable(dimension.name)}: ${printable(unit)}${guards}`,
     ...rulesOf(rules, dimension).map(rule => indented(ruleText(rule))),
+    ...(contract === undefined ? [] : [indented(contract)]),
     ...(tags.length === 0 ? [] : [indented(`bill split by ${tags.join(', ')}`)]),
   ]
+}
+
+/** What contracts include of it. */
+function includedText(included: IncludedRule | null | undefined): string | undefined {
+  if (included === undefined) return undefined
+  if (included === null) return 'contracts include nothing of it'
+  const { per, entitlement, quantity } = included
+  const what =
+    entitlement === undefined ? (quantity as number).toLocaleString('en-US') : `AWS's ${printable(entitlement)}`
+  return `contracts include ${what} ${per === 'term' ? 'a term' : 'a month'}, which is not metered`
 }
 
 function ruleText({ label, metrics, conditions, value }: CompiledRule): string {
@@ -107,6 +119,7 @@ export function configJson(config: GatewayConfig): object {
       size: formatAmount(dimension.size),
       maxQuantity: dimension.maxQuantity ?? null,
       alertQuantity: dimension.alertQuantity ?? null,
+      included: includedText(rules.included.get(dimension.name)) ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
       allocations: tagsOf(rules, dimension),
     })),

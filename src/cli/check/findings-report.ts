@@ -8,6 +8,7 @@ import type { Account } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { evidenceOf } from '../../usage/evidence.ts'
+import { untaggedAccount } from '../../usage/tagged-account.ts'
 import type { Finding, Findings } from './findings.ts'
 
 type Dimensions = ReadonlyMap<string, Dimension>
@@ -82,8 +83,10 @@ function billOf(points: readonly Finding[], dimensions: Dimensions): BillLine[] 
   for (const { account, dimension: name, amount } of points) {
     const dimension = name === undefined ? undefined : dimensions.get(name)
     if (account === undefined || dimension === undefined || amount === 0n) continue
-    const key = JSON.stringify([account.key, name])
-    lines.set(key, { account, dimension, amount: amount + (lines.get(key)?.amount ?? 0n) })
+    // Whatever its usage is for.
+    const customer = untaggedAccount(account)
+    const key = JSON.stringify([customer.key, name])
+    lines.set(key, { account: customer, dimension, amount: amount + (lines.get(key)?.amount ?? 0n) })
   }
   return [...lines.values()]
 }

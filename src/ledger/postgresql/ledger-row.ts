@@ -53,5 +53,6 @@ export function refuseNewer(oldest: number): void {
  * look at the ledger, and go on when they are replaced.
  */
 export async function requireVersion(transaction: Transaction): Promise<void> {
-  await transaction.run('UPDATE ledger SET version = $1 WHERE version < $1', MIGRATIONS.length)
+  const row = await transaction.get('SELECT FROM ledger WHERE version < $1', MIGRATIONS.length)
+  if (row !== undefined) await transaction.run('UPDATE ledger SET version = $1 WHERE version < $1', MIGRATIONS.length)
 }

@@ -645,8 +645,13 @@ function give(series: BookedSeries, record: BookedRecord, amount: bigint): void 
   else series[record.state] += amount
 }
 
+/** AWS has refused the tags: what returns of such a record goes out without them, or it would be refused for ever. */
+const OF_TAGS = /InvalidTagException|TooManyTagsException|InvalidUsageAllocationsException/
+
 /** Gives what a record was split into back to the shares, or takes it again. */
-export function giveShares(series: BookedSeries, { allocations, size }: BookedRecord, sign: 1n | -1n): void {
+export function giveShares(series: BookedSeries, record: BookedRecord, sign: 1n | -1n): void {
+  const { allocations, size, reason, answer } = record
+  if (reason === 'refused' && OF_TAGS.test(answer ?? '')) return
   for (const [quantity, tags] of allocations ?? []) {
     if (tags === undefined) continue
     series.shares ??= new Shares()

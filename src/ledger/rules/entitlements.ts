@@ -28,6 +28,8 @@ export interface BookedTerm {
   readonly expires: number | null
   /** In millionths of the base unit; null for what all customers have. */
   readonly amount: string | null
+  /** Of AWS's entitlement, which says nothing of what all customers have. */
+  readonly listed?: boolean
   /** When it was told. */
   readonly at: number
   /** What was drawn, by the beginning of each of its last months, or of itself. */
@@ -37,7 +39,7 @@ export interface BookedTerm {
 /** By dimension: the last terms, the earliest first. */
 export type BookedEntitlements = Readonly<Record<string, readonly BookedTerm[]>>
 
-/** So many terms, and months of each, are kept: an hour is closed within a day or two of its end, as a rule. */
+/** So many terms of each kind, and months of each, are kept: an hour is closed within a day or two of its end, as a rule. */
 const MOST_TERMS = 3
 const MOST_MONTHS = 3
 /** A term is renewed so long before its end at the earliest; what changes before is the same term. */
@@ -157,13 +159,18 @@ export function afterDrawing(drawing: Drawing, amount: bigint): readonly BookedT
   return lastOf(all)
 }
 
-const lastOf = (terms: readonly BookedTerm[]): readonly BookedTerm[] =>
-  [...terms].sort((a, b) => a.from - b.from).slice(-MOST_TERMS)
+function lastOf(terms: readonly BookedTerm[]): readonly BookedTerm[] {
+  const kinds = Map.groupBy(
+    [...terms].sort((a, b) => a.from - b.from),
+    ({ amount, listed = false }) => amount !== null && (listed ? 'listed' : 'told'),
+  )
+  return [...kinds.values()].flatMap(kind => kind.slice(-MOST_TERMS)).sort((a, b) => a.from - b.from)
+}
 
 /** The term that holds an hour's beginning. */
 function termOf({ contract, terms, agreement, hour, now }: Drawing): BookedTerm | undefined {
   const holds = ({ from, until }: BookedTerm) => from <= hour && (until === null || hour < until)
-  const told = terms.findLast(term => term.amount !== null && holds(term))
+  const told = terms.findLast(term => isToldOf(term, contract) && holds(term))
   if (told !== undefined || contract.quantity === undefined) return told
   // Of what all have, a term is an agreement.
   const from = contract.per === 'term' ? begunAt(agreement, hour) : 0
@@ -173,6 +180,14 @@ function termOf({ contract, terms, agreement, hour, now }: Drawing): BookedTerm 
     }
   )
 }
+
+/** Whether a term is a customer's own: of its entitlement, or, where all have a quantity, instead of that. */
+function isToldOf(term: BookedTerm, { quantity }: Pick<Included, 'quantity'>): boolean {
+  return isTold(term, quantity === undefined)
+}
+
+const isTold = ({ amount, listed = false }: BookedTerm, byList: boolean): boolean =>
+  amount !== null && listed === byList
 
 /** When the agreement began that an hour is of, after another had ended; 0 for the first. */
 function begunAt(agreement: BookedAgreement | null, hour: number): number {
@@ -204,11 +219,11 @@ function usedIn({ used }: BookedTerm, since: number): bigint {
 export function afterEntitlementNews(
   terms: readonly BookedTerm[],
   told: Pick<Entitlement, 'amount' | 'until'> | undefined,
-  at: number,
+  { at, complete }: Pick<EntitlementNews, 'at' | 'complete'>,
   agreement: BookedAgreement | null,
   now: number,
 ): readonly BookedTerm[] {
-  const last = terms.findLast(({ amount }) => amount !== null)
+  const last = terms.findLast(term => isTold(term, complete))
   // What is to come was told by a clock that was ahead.
   if (last !== undefined && at <= last.at && last.at <= now) return terms
   if (told === undefined) {
@@ -216,12 +231,12 @@ export function afterEntitlementNews(
     return replaced(terms, last, { ...last, until: at, at })
   }
   const { amount, until = null } = told
-  const term = { until, expires: until, amount: String(amount), at }
+  const term = { until, expires: until, amount: String(amount), at, listed: complete }
   if (last === undefined) {
     // What was used of what all customers have is used of the customer's own.
-    const all = terms.findLast(one => one.until === null)
-    const { from, used } = all ?? { from: 0, used: [] }
-    return lastOf([...terms.filter(one => one !== all), { ...term, from, used }])
+    const other = terms.findLast(one => one.listed !== true)
+    const { from, used } = other ?? { from: 0, used: [] }
+    return lastOf([...terms.filter(one => complete || one !== other), { ...term, from, used }])
   }
   const from = renewedAt(last, until, at, agreement)
   if (from !== undefined) {
@@ -285,16 +300,16 @@ export function checkRegistered(product: string, dimensions: readonly string[], 
 export function afterNewsOf(
   before: BookedEntitlements | null,
   told: readonly Entitlement[],
-  { at, dimensions, complete }: EntitlementNews,
+  { dimensions, ...news }: EntitlementNews,
   agreement: BookedAgreement | null,
   now: number,
 ): BookedEntitlements | null {
   let after = before
   for (const dimension of dimensions) {
     const one = told.find(other => other.dimension === dimension)
-    if (one === undefined && !complete) continue
+    if (one === undefined && !news.complete) continue
     const known = after?.[dimension] ?? []
-    const terms = afterEntitlementNews(known, one, at, agreement, now)
+    const terms = afterEntitlementNews(known, one, news, agreement, now)
     if (terms !== known) after = { ...after, [dimension]: terms }
   }
   return after
@@ -338,7 +353,8 @@ export function toldEntitlements(
 ): CustomerEntitlement[] {
   return Object.entries(entitlements ?? {}).flatMap(([dimension, terms]) => {
     const known = included.of(account.product, dimension)
-    return terms.map(term => {
+    const shown = terms.filter(term => term.amount === null || known === undefined || isToldOf(term, known))
+    return shown.map(term => {
       const { from, until, used } = term
       const [since, drawn] = used.at(-1) ?? []
       const all = BigInt(known?.quantity ?? 0) * sizeOf(dimension)

@@ -18,6 +18,7 @@ import {
   lost,
   METERED,
   NOBODY,
+  REFUSED,
   REQUESTS,
   ROLLED_FORWARD,
   type Scene,
@@ -142,6 +143,19 @@ export function allocations(name: string, scenario: Scenario): void {
       await scene.ledger.decide(id, 'release', BY)
       await scene.close(1)
       assert.deepEqual(await splits(scene.ledger, ALICE, GUARDED), ['small 90, large 60', 'small 90, large 60'])
+    })
+
+    scenario('what AWS has refused for its tags goes out without them when it is released', async scene => {
+      await use(scene, 0, REQUESTS, [SMALL, 3], [LARGE, 5])
+      await scene.close(0)
+      const answer = 'InvalidTagException: Tag value large is invalid'
+      const refused = (await scene.claim(closing(0))).map(record => ({ record, outcome: REFUSED, answer }))
+      await scene.ledger.settle(refused, closing(0))
+      const { id } = await scene.only('held')
+      await scene.ledger.decide(id, 'release', BY)
+      await use(scene, 1, REQUESTS, [SMALL, 1])
+      await scene.close(1)
+      assert.deepEqual(await splits(scene.ledger), ['small 1, rest 8', 'large 5, small 3'])
     })
 
     scenario('what is written off, given away or restored is split no more', async scene => {

@@ -255,6 +255,49 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal((await scene.ledger.entitlements()).length, 1)
     })
 
+    scenario('what AWS said of an entitlement says nothing of a quantity that all have instead', async scene => {
+      await contract(scene.ledger)
+      await hourOf(scene, 0, 10, of(ALICE, 10))
+      await contract(scene.ledger, HUNDRED)
+      await scene.append([ALICE, BOB].map(account => entry(account, REQUESTS, 1, 70)))
+      await scene.close(1)
+      assert.equal(await scene.equation(BOB, REQUESTS), '70 = 70 included + 0 + 0 + 0 + 0')
+      assert.equal(await scene.equation(ALICE, REQUESTS), '80 = 80 included + 0 + 0 + 0 + 0')
+      const told = await scene.ledger.entitlements({ customer: ALICE.key })
+      assert.deepEqual(
+        told.map(({ amount, used }) => [amount, used]),
+        [[100n * UNIT, 70n * UNIT]],
+      )
+      // What a person says of the customer counts what was used of that, and AWS's answers count again with its entitlement.
+      await scene.ledger.noteEntitlements(PRODUCT, { ...all(2, 1, of(ALICE, 90)), complete: false }, BY)
+      await scene.use(ALICE, REQUESTS, 2, 30)
+      await scene.close(2)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '110 = 100 included + 0 + 10 + 0 + 0')
+      await contract(scene.ledger)
+      await hourOf(scene, 3, 60, of(ALICE, 50))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '170 = 140 included + 0 + 30 + 0 + 0')
+    })
+
+    scenario(
+      'what is used of what all have is remembered, however often a contract was renewed before',
+      async scene => {
+        await contract(scene.ledger)
+        for (const n of [1, 2, 3, 4, 5]) {
+          await scene.ledger.noteEntitlements(PRODUCT, all(n, 1, of(ALICE, 10, hour(n + 1))), BY)
+        }
+        await contract(scene.ledger, HUNDRED)
+        for (const n of [7, 8]) {
+          await scene.use(ALICE, REQUESTS, n, 80)
+          await scene.close(n)
+        }
+        assert.equal(await scene.equation(ALICE, REQUESTS), '160 = 100 included + 0 + 60 + 0 + 0')
+        await scene.ledger.noteEntitlements(PRODUCT, { ...all(9, 1, of(ALICE, 120)), complete: false }, BY)
+        await scene.use(ALICE, REQUESTS, 9, 80)
+        await scene.close(9)
+        assert.equal(await scene.equation(ALICE, REQUESTS), '240 = 120 included + 0 + 120 + 0 + 0')
+      },
+    )
+
     scenario('at the end of an agreement what is owed is divided by what is known', async scene => {
       await contract(scene.ledger)
       await scene.use(ALICE, REQUESTS, 0, 60)

@@ -35,22 +35,28 @@ export class PostgresqlServer implements AsyncDisposable {
   readonly connectionString: string
   readonly #folder: string
   readonly #bin: string
-  readonly #settings: string[]
+  readonly #settings: readonly string[]
   #process: ChildProcess | undefined
 
-  private constructor(folder: string, bin: string, settings: string[]) {
+  private constructor(folder: string, bin: string, settings: readonly string[]) {
     this.connectionString = `postgresql://postgres@/postgres?host=${encodeURIComponent(folder)}`
     this.#folder = folder
     this.#bin = bin
     this.#settings = settings
   }
 
-  /** @param durable whether its data is to survive a power cut; else it is in memory, where there is such a folder */
-  static async start({ durable = false } = {}): Promise<PostgresqlServer> {
+  /**
+   * @param options `durable`: whether its data is to survive a power cut; else it is in memory, where there is such a
+   * folder. `connections`: how many it takes at most
+   */
+  static async start({ durable = false, connections = 200 } = {}): Promise<PostgresqlServer> {
     const folder = mkdtempSync(join(!durable && existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'postgresql-'))
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     if (USER.uid !== undefined) chownSync(folder, NOBODY, NOBODY)
-    const server = new PostgresqlServer(folder, binaries(folder), durable ? [] : ['fsync=off', 'full_page_writes=off'])
+    const server = new PostgresqlServer(folder, binaries(folder), [
+      `max_connections=${connections}`,
+      ...(durable ? [] : ['fsync=off', 'full_page_writes=off']),
+    ])
     const initdb = `-D ${join(folder, 'data')} -U postgres -A trust -E UTF8 --locale=C --no-sync`.split(' ')
     const made = spawn(join(server.#bin, 'initdb'), initdb, {
       ...{ ...USER, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] },
@@ -68,7 +74,7 @@ export class PostgresqlServer implements AsyncDisposable {
 
   /** Starts it, also after it was killed. */
   async run(): Promise<void> {
-    const settings = ['max_connections=200', 'shared_buffers=128MB'].concat(
+    const settings = ['shared_buffers=128MB'].concat(
       [
         'dynamic_shared_memory_type=mmap',
         'listen_addresses=',
