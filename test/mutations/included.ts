@@ -130,6 +130,18 @@ export const INCLUDED: readonly Mutation[] = [
     ['rules/entitlements', '  if (begun !== undefined && begun[0] > toldAt) return begun[0]\n'],
     'an agreement after another is another term',
   ),
+  {
+    name: 'contracts: take an answer without a list for an empty list',
+    sin: 'AWS bills what the customers have paid for',
+    edits: [
+      {
+        file: 'metering/contracts.ts',
+        text: 'if (answer.Entitlements === undefined && NextToken === undefined)',
+        instead: 'if (answer === undefined)',
+      },
+    ],
+    caughtBy: ['test/metering/contracts.test.ts#an answer with nothing in it'],
+  },
 ]
 
 /** Mistakes about what usage is for. */
