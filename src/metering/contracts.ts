@@ -249,6 +249,9 @@ export class Contracts {
       // An empty page may go on.
       listed.push(...(answer.Entitlements ?? []))
       NextToken = answer.NextToken || undefined
+      // AWS lists nobody by an empty list.
+      if (answer.Entitlements === undefined && NextToken === undefined)
+        throw new NotUnderstood('The answer has no list of entitlements.')
       if (NextToken === undefined) return listed
       if (tokens.has(NextToken) || tokens.size === MOST_PAGES)
         throw new NotUnderstood('The list of entitlements does not end: a page was told to follow that came before.')

@@ -2,7 +2,7 @@ import type { CatalogueDeclaration } from '../../src/simulator/index.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { UsageMapper } from '../../src/usage/mapper.ts'
 import type { CustomerIdentity, UsageOptions } from '../../src/usage/options.ts'
-import { DIMENSIONS, dimensionOptions } from './dimensions.ts'
+import { DIMENSIONS, dimensionOptions, ENTITLEMENT } from './dimensions.ts'
 
 /** A product that is metered by its code, and one under Concurrent Agreements. */
 export const PRODUCTS = ['prod-by-code', 'prod-by-licence'] as const
@@ -16,6 +16,8 @@ export interface Customer {
   readonly account: CustomerAccount
   /** How much more it asks than the smallest. */
   readonly weight: number
+  /** How many requests its contract includes, where it has one. */
+  readonly entitled: number | undefined
 }
 
 /** What the application writes on its data points: its own number of the customer. */
@@ -46,7 +48,8 @@ export function makeCustomers(count: number): Customer[] {
               licenseArn: `arn:aws:license-manager::294406891311:license:l-${String(index).padStart(32, '0')}`,
             }
     const account = (mappers.get(product) as UsageMapper).account(identity)
-    return { index, product, identity, account, weight: [1, 1, 1, 2, 2, 4, 12][index % 7] as number }
+    const entitled = index % 5 === 0 ? 300 + 10 * index : undefined
+    return { index, product, identity, account, weight: [1, 1, 1, 2, 2, 4, 12][index % 7] as number, entitled }
   })
 }
 
@@ -54,16 +57,28 @@ export function makeCustomers(count: number): Customer[] {
 export function catalogueOf(customers: readonly Customer[]): CatalogueDeclaration {
   return {
     products: PRODUCTS.map(code => ({ code, dimensions: [...DIMENSIONS] })),
-    customers: customers.map(({ identity, product }) => {
+    customers: customers.map(({ identity, product, entitled }) => {
       const { licenseArn, accountId, customerIdentifier } = identity
       return {
         ...(accountId !== undefined && { accountId }),
         ...(customerIdentifier !== undefined && { customerIdentifier }),
-        subscriptions: [{ product, ...(licenseArn !== undefined && { licenseArn }) }],
+        subscriptions: [
+          {
+            ...{ product, ...(licenseArn !== undefined && { licenseArn }) },
+            entitlements: entitled === undefined ? [] : [entitlementOf(entitled, FAR)],
+          },
+        ],
       }
     }),
   }
 }
+
+/** After every month. */
+export const FAR = Date.UTC(2028, 0)
+
+export const entitlementOf = (IntegerValue: number, expiresAt: number) => ({
+  ...{ dimension: ENTITLEMENT, value: { IntegerValue }, expiresAt },
+})
 
 /** Whom an agreement is with, as the simulator's catalogue asks for it. */
 export function agreementOf({ identity, product }: Customer) {

@@ -8,13 +8,24 @@ export const DIMENSIONS = ['inference-requests', 'tokens-1k', 'gpu-hours'] as co
 export const PRICES: readonly bigint[] = [10_000n, 4n, 1_000n]
 export const PER_DOLLAR = 1_000_000_000_000n
 
+/** The dimension that contracts include requests by, as AWS names it. */
+export const ENTITLEMENT = 'requests-committed'
+/** What tokens are for. */
+export const MODEL = 'model'
+
 /** A million tokens in an hour look like a mistake until a person has looked at them. */
 const MOST_TOKENS = 1_000_000
 
 export function dimensionOptions(tokensPer: number): Record<string, DimensionOptions> {
   return {
-    'inference-requests': { unit: '{request}', from: { metric: REQUESTS_METRIC } },
-    'tokens-1k': { unit: '{token}', per: tokensPer, from: 'marketplace.tokens', maxQuantity: MOST_TOKENS / tokensPer },
+    'inference-requests': {
+      ...{ unit: '{request}', from: { metric: REQUESTS_METRIC } },
+      included: { entitlement: ENTITLEMENT, per: 'term' },
+    },
+    'tokens-1k': {
+      ...{ unit: '{token}', per: tokensPer, from: 'marketplace.tokens', maxQuantity: MOST_TOKENS / tokensPer },
+      allocations: [MODEL],
+    },
     'gpu-hours': { unit: 'h', from: 'marketplace.time' },
   }
 }

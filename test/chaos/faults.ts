@@ -17,6 +17,7 @@ const ORDINARY: readonly Fault[] = [
   { kind: 'unprocessed', rate: 0.05 },
   { kind: 'missing', rate: 0.03 },
   { kind: 'shuffled', rate: 0.2 },
+  { kind: 'entitlements-stale', rate: 0.1, milliseconds: 600_000 },
 ]
 
 const FAULTS: Record<Condition, readonly Fault[]> = {

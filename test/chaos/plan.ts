@@ -1,6 +1,15 @@
 import { type Random, seededRandom } from '../../examples/inference-server/random.ts'
 import type { MarketplaceSimulator } from '../../src/simulator/index.ts'
-import { agreementOf, type Customer, makeCustomers, PRODUCTS, recordOf, requestOf } from './customers.ts'
+import {
+  agreementOf,
+  type Customer,
+  entitlementOf,
+  FAR,
+  makeCustomers,
+  PRODUCTS,
+  recordOf,
+  requestOf,
+} from './customers.ts'
 import { DIMENSIONS, sizes } from './dimensions.ts'
 import { type Condition, faultsOf } from './faults.ts'
 import { DAY, HOUR, MINUTE } from './time.ts'
@@ -36,6 +45,10 @@ const FIRST_OF_MONTH = Date.UTC(2026, 11, 1)
 export const REGIONS: readonly [string, string] = ['us-east-1', 'eu-west-1']
 /** More than any series of ours comes to, so that a sum tells how much of it is foreign. */
 export const FOREIGN_QUANTITY = 1_999_999_999
+/** The customer whose contract is amended, by how many requests, and the one whose contract is renewed. */
+const AMENDED = 0
+const MORE = 200
+const RENEWED = 5
 /** How long everything is well after the month, so that what can be billed is. */
 const AFTERMATH = 60 * HOUR
 
@@ -81,6 +94,7 @@ export class Plan {
     // What was not sent to the old region when it is left goes there all the same.
     this.#last('credentials', { from: this.#movedAt - 2 * HOUR, to: this.#movedAt + HOUR })
     this.#undefine({ from: at(0.7), to: at(0.7) + 4 * HOUR })
+    this.#amendContracts(at)
     for (let hour = this.start; hour < this.end - 2 * HOUR; hour += HOUR) this.#hour(hour)
     const echoes = seededRandom('echoes', seed)
     for (let hour = this.start + 3 * HOUR; hour < this.end; hour += HOUR) {
@@ -136,6 +150,28 @@ export class Plan {
   /** Whether a dimension is defined. */
   defined(product: string, dimension: string, time: number): boolean {
     return !this.#undefined.some(span => span.product === product && span.dimension === dimension && within(span, time))
+  }
+
+  /** How many requests all terms of a customer's contract include, at least, where all are in force, and at most. */
+  included({ index, entitled = 0 }: Customer): readonly [least: number, most: number] {
+    if (index === AMENDED) return [entitled, entitled + MORE]
+    return [entitled, index === RENEWED ? 2 * entitled : entitled]
+  }
+
+  /** One contract is amended in the middle of its term, and one is renewed hours before it ends. */
+  #amendContracts(at: (share: number) => number): void {
+    const [amended, renewed] = [this.customers[AMENDED], this.customers[RENEWED]]
+    const say = (one: Customer | undefined, time: number, more: number, until: number) => {
+      if (one === undefined) return
+      this.#count('amended contracts')
+      this.#onAws(time, ({ catalogue }) => {
+        if (!this.subscribed(one, time)) return
+        catalogue.amend({ ...agreementOf(one), entitlements: [entitlementOf((one.entitled ?? 0) + more, until)] })
+      })
+    }
+    say(amended, at(0.3), MORE, FAR)
+    say(renewed, this.start, 0, at(0.5))
+    say(renewed, at(0.5) - 6 * HOUR, 0, FAR)
   }
 
   #hour(hour: number): void {

@@ -4,7 +4,7 @@ import { DIMENSIONS, PER_DOLLAR, PRICES } from './dimensions.ts'
 import { Plan, type PlanOptions } from './plan.ts'
 import type { Figures, Outcome } from './strategy.ts'
 
-const NAMES = ['recorded', 'billed', 'held', 'balance', 'lost', 'twice'] as const
+const NAMES = ['recorded', 'included', 'billed', 'held', 'balance', 'lost', 'twice'] as const
 type Values = Record<(typeof NAMES)[number], bigint>
 
 /** All dimensions in one unit: millionths of a millionth of a dollar. */
@@ -41,7 +41,7 @@ export function print(options: PlanOptions, outcomes: ReadonlyMap<string, Outcom
     shouldDisableColors: !process.stdout.isTTY,
     columns: [
       { name: 'strategy', alignment: 'left' },
-      ...['billed', 'held', 'balance', 'lost', 'billed twice', ...DIMENSIONS].map(name => ({
+      ...['included', 'billed', 'held', 'balance', 'lost', 'billed twice', ...DIMENSIONS].map(name => ({
         ...{ name, alignment: 'right' },
         ...(DIMENSIONS.includes(name as (typeof DIMENSIONS)[number]) && { title: `billed of ${name}` }),
       })),
@@ -51,7 +51,7 @@ export function print(options: PlanOptions, outcomes: ReadonlyMap<string, Outcom
     const all = worth(figures)
     table.addRow({
       strategy,
-      ...Object.fromEntries(NAMES.slice(1, 5).map(name => [name, share(all[name], all.recorded)])),
+      ...Object.fromEntries(NAMES.slice(1, 6).map(name => [name, share(all[name], all.recorded)])),
       'billed twice': share(all.twice, all.recorded),
       ...Object.fromEntries(figures.map((one, at) => [DIMENSIONS[at], share(one.billed, one.recorded)])),
     })

@@ -21,6 +21,8 @@ export interface Strategy {
 /** Where the usage of a series, or of many, went. Amounts are in millionths of the base unit. */
 export interface Figures {
   recorded: bigint
+  /** What contracts include: nobody is billed for it. */
+  included: bigint
   /** On the customers' bills, each unit counted once. */
   billed: bigint
   /** Known, not billed, and waiting for a person. */
@@ -44,7 +46,9 @@ export interface Outcome {
   readonly counts: Readonly<Record<string, number>>
 }
 
-export const noFigures = (): Figures => ({ recorded: 0n, billed: 0n, held: 0n, balance: 0n, lost: 0n, twice: 0n })
+export const noFigures = (): Figures => ({
+  ...{ recorded: 0n, included: 0n, billed: 0n, held: 0n, balance: 0n, lost: 0n, twice: 0n },
+})
 
 export const noFiguresEach = (): Figures[] => DIMENSIONS.map(noFigures)
 

@@ -2,6 +2,8 @@ import type { Random } from '../../examples/inference-server/random.ts'
 import type { Customer } from './customers.ts'
 import { HOUR } from './time.ts'
 
+const MODELS = ['small', 'large', undefined, 'of 70 B']
+
 /** One inference that was answered. */
 export interface Call {
   readonly customer: Customer
@@ -9,6 +11,8 @@ export interface Call {
   readonly replica: number
   /** For each dimension, in millionths of its base unit. */
   readonly amounts: readonly [bigint, bigint, bigint]
+  /** What its tokens are for. */
+  readonly model: string | undefined
 }
 
 /** Customers that work for an hour now and then, and in it two minutes of five. */
@@ -37,6 +41,7 @@ export class Traffic {
     const tokens = customer.weight * Math.ceil(this.#random() * 3000)
     const microseconds = customer.weight * Math.ceil(this.#random() * 90_000_000)
     return {
+      model: MODELS[tokens % MODELS.length],
       customer,
       replica: this.#random() < 0.6 ? 0 : 1,
       amounts: [1_000_000n, BigInt(tokens) * 1_000_000n, BigInt(microseconds)],

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HOUR, hourOf, MINUTE } from '../../src/ledger/hours.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
-import { type FaultKind, startSimulator } from '../../src/simulator/index.ts'
+import { type FaultKind, type MarketplaceSimulator, startSimulator } from '../../src/simulator/index.ts'
 import { seeded } from '../../src/simulator/random.ts'
 import { type Bill, billOf, total } from './bill.ts'
 import type { Engine } from './engine.ts'
@@ -146,6 +146,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     for (const { measured } of senders) addAll(known, measured)
     const billed = marketplace.simulator.billed().filter(({ foreign }) => !foreign)
     const bill = billOf(await ledger.statement(), billed, known, replicas.unknown)
+    const tagged = tagProblems(marketplace.simulator)
     const [requests, attempts] = [sumOf(senders, 'requests'), sumOf(senders, 'attempts')]
     const crashed = replicas.crashes === 0 ? [] : [`${replicas.crashes} processes ended by themselves`]
     const { notCounted } = await ledger.status()
@@ -161,7 +162,14 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       ...bill,
       unknown: total(replicas.unknown),
       othersFound: otherTool.sent,
-      problems: [...crashed, ...unsent.flat(), ...uncounted, ...bill.problems, ...(await otherTool.problems(ledger))],
+      problems: [
+        ...crashed,
+        ...unsent.flat(),
+        ...uncounted,
+        ...bill.problems,
+        ...tagged,
+        ...(await otherTool.problems(ledger)),
+      ],
     }
   } finally {
     replicas.killAll()
@@ -172,6 +180,20 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
 
 const sumOf = (senders: readonly Sender[], what: 'requests' | 'attempts') =>
   senders.reduce((sum, sender) => sum + sender[what], 0)
+
+/** What is billed by tags is what is billed, some of it with tags, and no record was sent again with another split. */
+function tagProblems(simulator: MarketplaceSimulator): string[] {
+  const shares = simulator.totalsByTags()
+  const sum = (lines: readonly { readonly quantity: number }[]) => lines.reduce((all, one) => all + one.quantity, 0)
+  const [all, byTags] = [sum(simulator.totals()), sum(shares)]
+  const tagged = sum(shares.filter(({ tags }) => Object.keys(tags).length > 0))
+  const { resplits } = simulator.counters
+  return [
+    ...(all === byTags ? [] : [`billed ${all}, and ${byTags} by tags`]),
+    ...(tagged > 0 ? [] : ['nothing was billed with tags']),
+    ...(resplits === 0 ? [] : [`${resplits} records were sent again with another split`]),
+  ]
+}
 
 /** Waits until an hour is closed and nothing is on its way any more. */
 async function closed(ledger: Ledger, hour: number, now: () => number): Promise<void> {

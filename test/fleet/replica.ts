@@ -8,6 +8,7 @@ import { runGateway } from './gateway.ts'
 import { type OpenPlace, openPlace } from './open-place.ts'
 import { NO_ENGINE, type Order, type Orders, type ReplicaTold, type Told, type Work } from './orders.ts'
 import { real, virtual } from './time.ts'
+import { DIMENSIONS } from './traffic.ts'
 import { Whereabouts } from './whereabouts.ts'
 
 /**
@@ -55,6 +56,7 @@ async function startOne(orders: Orders, number: number, { ledger, close }: OpenP
   const options = {
     consoleWarnings: false,
     productCode: 'prod-fleet',
+    dimensions: DIMENSIONS,
     region: REGION,
     client: watched(awsClient(REGION, REQUEST_TIMEOUT)),
     ledger: inVirtualTime(ledger, orders),

@@ -147,6 +147,22 @@ test('while AWS cannot be asked usage waits, is told, and is divided when it can
   assert.equal(billed(), 500)
 })
 
+test('an answer with nothing in it is no list, and usage waits', async test => {
+  const { simulator, hour, equation, billed, ...on } = await stage(test, committed(1000))
+  simulator.simulator.faults.add({ kind: 'empty', operation: 'GetEntitlements', rate: 1 })
+  const exporter = on.exporter()
+  const said = await saidDuring(() => hour(exporter, 0, 600))
+  assert.equal(await equation(), '600 = 0 + 0 + 0 + 0 + 600')
+  assert.ok(
+    said.some(message => message.includes('The answer has no list of entitlements')),
+    said.join('\n'),
+  )
+  simulator.simulator.faults.clear()
+  await hour(exporter, 1, 0)
+  assert.equal(await equation(), '600 = 600 + 0 + 0 + 0 + 0')
+  assert.equal(billed(), 0)
+})
+
 test('what is not known in six hours is held, and released when it is', async test => {
   const { simulator, hour, equation, ledger, billed, ...on } = await stage(test, committed(1000))
   const exporter = on.exporter()

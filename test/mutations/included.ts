@@ -1,9 +1,16 @@
 import type { Mutation } from './table.ts'
 
 const CONFORMANCE = 'test/ledger/sqlite.test.ts'
+const SEQUENCES = 'test/properties/one-ledger.test.ts'
 
-const mistake = (name: string, sin: string, [file, text, instead = '']: string[], caughtBy: string): Mutation => ({
-  ...{ name, sin, caughtBy: [`${CONFORMANCE}#${caughtBy}`] },
+const mistake = (
+  name: string,
+  sin: string,
+  [file, text, instead = '']: string[],
+  caughtBy: string,
+  ...others: string[]
+): Mutation => ({
+  ...{ name, sin, caughtBy: [`${CONFORMANCE}#${caughtBy}`, ...others] },
   edits: [{ file: `ledger/${file}.ts`, text: text as string, instead }],
 })
 
@@ -32,6 +39,7 @@ export const INCLUDED: readonly Mutation[] = [
     'each hour includes all of it again',
     ['rules/entitlements', 'usedIn(term, since) + amount', 'amount'],
     'an included quantity is used up first',
+    SEQUENCES,
   ),
   mistake(
     'contracts: do not write down what was drawn',
@@ -95,6 +103,7 @@ export const INCLUDED: readonly Mutation[] = [
     'amendments of weeks count for nothing',
     ['rules/entitlements', 'knownUntil !== undefined && knownUntil <= now ?', 'knownUntil !== undefined ?'],
     'a clock that was ahead has read',
+    SEQUENCES,
   ),
   mistake(
     'contracts: begin anew at an amendment',
@@ -113,6 +122,7 @@ export const INCLUDED: readonly Mutation[] = [
     'what nobody has paid for is included',
     ['rules/entitlements', 'from <= hour && (until === null || hour < until)', 'from <= hour'],
     'an entitlement that vanishes',
+    SEQUENCES,
   ),
   mistake(
     'contracts: forget that an agreement was another',
@@ -120,6 +130,18 @@ export const INCLUDED: readonly Mutation[] = [
     ['rules/entitlements', '  if (begun !== undefined && begun[0] > toldAt) return begun[0]\n'],
     'an agreement after another is another term',
   ),
+  {
+    name: 'contracts: take an answer without a list for an empty list',
+    sin: 'AWS bills what the customers have paid for',
+    edits: [
+      {
+        file: 'metering/contracts.ts',
+        text: 'if (answer.Entitlements === undefined && NextToken === undefined)',
+        instead: 'if (answer === undefined)',
+      },
+    ],
+    caughtBy: ['test/metering/contracts.test.ts#an answer with nothing in it'],
+  },
 ]
 
 /** Mistakes about what usage is for. */

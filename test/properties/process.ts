@@ -108,7 +108,7 @@ export class Process {
     }
     const contracts = new Contracts({
       ...{ usage, ledger: this.#ledger, included: this.#mapper.included, now, closeDelay: CLOSE_DELAY },
-      entitlements: { productCode: 'prod-a', unknown: { after: 6 * HOUR, outcome: contract?.outcome ?? 'hold' } },
+      entitlements: { productCode: 'prod-a', unknown: { after: 2 * HOUR, outcome: contract?.outcome ?? 'hold' } },
       ...{ client: this.#client('us-east-1'), requestTimeout: 1000, report: () => {}, random: () => 0 },
     })
     this.cycle = new MeteringCycle({

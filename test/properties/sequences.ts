@@ -137,7 +137,7 @@ const circumstances = fc.record({
   contract: fc.option(
     fc.record({
       entitled: fc.integer({ min: 0, max: 9 }),
-      hours: fc.constantFrom(3, 30, 9000, 9000),
+      hours: fc.constantFrom(2, 4, 30, 9000, 9000),
       quantity: fc.integer({ min: 1, max: 15 }),
       outcome: fc.constantFrom('hold', 'hold', 'meter'),
     }),

@@ -1,4 +1,5 @@
 import type { UsageBatch } from '../../../src/ledger/ledger.ts'
+import { untaggedAccount } from '../../../src/usage/tagged-account.ts'
 import type { Customer } from '../customers.ts'
 import { DIMENSIONS } from '../dimensions.ts'
 import { seriesOf } from '../strategy.ts'
@@ -38,7 +39,9 @@ export class UsageBooks {
     const key = `${writer} ${sequence}`
     if (this.#keys.has(key)) return
     this.#keys.add(key)
-    for (const { account, dimension, amount } of entries) add(this.durable, this.series(account.key, dimension), amount)
+    for (const { account, dimension, amount } of entries) {
+      add(this.durable, this.series(untaggedAccount(account).key, dimension), amount)
+    }
   }
 
   series(accountKey: string, dimension: string): number {

@@ -24,6 +24,8 @@ export class Judge {
   readonly #index: SeriesIndex
   /** By series, the quantity billed of hours before `#settledTo`. */
   readonly #settled: Amounts = new Map()
+  /** By series, what was included when it was looked at last. */
+  readonly #included: Amounts = new Map()
   #settledTo: number
   readonly #operators: boolean
   #time = 0
@@ -52,7 +54,7 @@ export class Judge {
     for (const [series, quantity] of billed) {
       const amount = quantity * (least[series % DIMENSIONS.length] as bigint)
       if (amount > (recorded.get(series) ?? 0n))
-        this.#accuse(series, `AWS bills ${amount} of ${recorded.get(series)} recorded`)
+        this.#accuse(series, `AWS bills ${amount} of ${recorded.get(series)} recorded and not included`)
     }
   }
 
@@ -76,6 +78,7 @@ export class Judge {
       const sum = figures[series % DIMENSIONS.length] as Figures
       const gone = lost.get(series) ?? 0n
       sum.recorded += this.#books.durable.get(series) ?? 0n
+      sum.included += line.included
       sum.billed += line.metered - gone
       sum.held += line.held
       sum.balance += line.balance
@@ -89,11 +92,12 @@ export class Judge {
         this.#accuse(series, `${line.balance} in the balance is more than a unit`)
     }
     for (const sum of figures) {
-      const difference = sum.recorded - sum.billed - sum.held - sum.balance - sum.lost
+      const difference = sum.recorded - sum.included - sum.billed - sum.held - sum.balance - sum.lost
       if (difference > 0n) sum.lost += difference
       else sum.twice -= difference
     }
     this.#unacknowledged()
+    this.#tags()
     return { figures, heldBy, violations: this.violations, counts: { records: records.length } }
   }
 
@@ -108,16 +112,45 @@ export class Judge {
     const recorded: Amounts = new Map()
     for (const { account, dimension, ...line } of lines) {
       const series = this.#books.series(account.key, dimension.name)
-      recorded.set(series, line.recorded)
-      const sum = line.metered + line.pending + line.held + line.balance
+      recorded.set(series, line.recorded - line.included)
+      this.#checkIncluded(series, line)
+      const sum = line.included + line.metered + line.pending + line.held + line.balance
       if (line.recorded !== sum) this.#accuse(series, `recorded ${line.recorded}, accounted for ${sum}`)
       if (line.balance < 0n) this.#accuse(series, `the balance is ${line.balance}`)
     }
     for (const [series, durable] of this.#books.durable) {
-      const known = recorded.get(series) ?? 0n
+      const known = (recorded.get(series) ?? 0n) + (this.#included.get(series) ?? 0n)
       if (known !== durable) this.#accuse(series, `the ledger took ${durable} and has recorded ${known}`)
     }
     return recorded
+  }
+
+  /**
+   * No customer has more than its contract includes; who has one all along is billed for what is beyond it alone; and
+   * what is included stays.
+   */
+  #checkIncluded(series: number, { included, metered }: Pick<StatementLine, 'included' | 'metered'>): void {
+    const customer = this.#plan.customers[Math.floor(series / DIMENSIONS.length)] as Customer
+    const ofRequests = DIMENSIONS[series % DIMENSIONS.length] === 'inference-requests'
+    const [least, most] = ofRequests ? this.#plan.included(customer) : [0, 0]
+    if (included > BigInt(most) * 1_000_000n) this.#accuse(series, `${included} included of ${most} units`)
+    if (included < (this.#included.get(series) ?? 0n)) this.#accuse(series, `${included} included, and more before`)
+    this.#included.set(series, included)
+    const always = !this.#plan.unwelcome(customer, { from: this.#plan.start, to: this.#time + CLOCK_ERROR })
+    if (always && metered > 0n && included < BigInt(least) * 1_000_000n)
+      this.#accuse(series, `${metered} metered, and only ${included} of ${least} units included`)
+  }
+
+  /** What is billed by tags is what is billed, and no record was sent again with another split. */
+  #tags(): void {
+    const left: Amounts = new Map()
+    for (const total of this.#simulator.totals()) add(left, this.#index.of(total), BigInt(total.quantity))
+    for (const share of this.#simulator.totalsByTags()) add(left, this.#index.of(share), -BigInt(share.quantity))
+    for (const [series, quantity] of left) {
+      if (quantity !== 0n) this.#accuse(series, `${quantity} is billed and not by tags`)
+    }
+    const { resplits } = this.#simulator.counters
+    if (resplits > 0) this.#accuse(0, `${resplits} records were sent again with another split`)
   }
 
   /** Usage may be missing only where its process died before it was acknowledged, and is never there twice. */

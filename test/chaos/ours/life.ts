@@ -1,6 +1,7 @@
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
 import type { MeteringClient } from '../../../src/marketplace/client.ts'
+import type { EntitlementClient } from '../../../src/marketplace/entitlement-client.ts'
 
 /** The process is gone: nobody gets to see this. */
 export class Crash extends Error {}
@@ -29,7 +30,16 @@ export class Life {
 /** How a ledger fails for a while: without having done anything, or after it has. */
 export type LedgerFault = () => 'before' | 'after' | undefined
 
-const STEPS = new Set<keyof Ledger>(['append', 'closeHours', 'expire', 'due', 'claim', 'settle', 'finalize'])
+const STEPS = new Set<keyof Ledger>([
+  'append',
+  'closeHours',
+  'expire',
+  'due',
+  'claim',
+  'settle',
+  'finalize',
+  'noteEntitlements',
+])
 
 /** A ledger in the hands of a process that may die around each call. `written` hears of each batch that is durable. */
 export function mortalLedger(
@@ -71,6 +81,20 @@ export function mortalClient(client: MeteringClient, life: Life, clockSkew: () =
       life.step()
       try {
         return await client.batchMeterUsage(request, options)
+      } finally {
+        life.step()
+      }
+    },
+  }
+}
+
+/** The same of what AWS says of entitlements. */
+export function mortalEntitlements(client: EntitlementClient, life: Life): EntitlementClient {
+  return {
+    getEntitlements: async (request, options) => {
+      life.step()
+      try {
+        return await client.getEntitlements(request, options)
       } finally {
         life.step()
       }

@@ -5,8 +5,9 @@ import type { Ledger } from '../../../src/ledger/ledger.ts'
 import type { MeteringClient } from '../../../src/marketplace/client.ts'
 import type { Tally } from '../../../src/usage/customer.ts'
 import { type InferenceInstruments, inferenceInstruments } from '../../../src/usage/instruments.ts'
+import { taggedAccount } from '../../../src/usage/tagged-account.ts'
 import { CUSTOMER_ATTRIBUTE, type Customer, PRODUCTS, type Product, usageOptions } from '../customers.ts'
-import { DIMENSIONS } from '../dimensions.ts'
+import { DIMENSIONS, MODEL } from '../dimensions.ts'
 import { seriesOf } from '../strategy.ts'
 import type { Call } from '../traffic.ts'
 import { type Amounts, add, type UsageBooks } from './books.ts'
@@ -43,8 +44,8 @@ export class DirectMeter implements Meter {
   readonly #writer: UsageWriter
   readonly #now: () => number
   readonly #unacknowledged: Unacknowledged
-  /** By series. */
-  readonly #tallies = new Map<number, Tally>()
+  /** By series and tags. */
+  readonly #tallies = new Map<string, Tally>()
   #calls: Call[] = []
 
   constructor(ledger: Ledger, now: () => number, books: UsageBooks) {
@@ -60,12 +61,15 @@ export class DirectMeter implements Meter {
 
   async export(): Promise<void> {
     const time = this.#now()
-    for (const { customer, amounts } of this.#calls) {
+    for (const { customer, amounts, model } of this.#calls) {
       for (const [dimension, amount] of amounts.entries()) {
-        const series = seriesOf(customer, dimension)
-        const tally = this.#tallies.get(series) ?? { source: 0, waiting: undefined }
-        this.#tallies.set(series, tally)
-        this.#writer.add(customer.account, DIMENSIONS[dimension] as string, time, amount, tally)
+        const name = DIMENSIONS[dimension] as string
+        const tagged = name === 'tokens-1k' && model !== undefined
+        const account = tagged ? taggedAccount(customer.account, [[MODEL, model]]) : customer.account
+        const key = `${account.key} ${name}`
+        const tally = this.#tallies.get(key) ?? { source: 0, waiting: undefined }
+        this.#tallies.set(key, tally)
+        this.#writer.add(account, name, time, amount, tally)
       }
     }
     this.#calls = []
@@ -126,6 +130,7 @@ class ProductMeter {
       ...usageOptions(product, customers, tokensPer),
       ...{ region: 'us-east-1', client: NEVER, ledger: appendOnly(ledger), now, wakeInterval: 3_600_000 },
       consoleWarnings: false,
+      entitlements: { productCode: product, client: { getEntitlements: NEVER.batchMeterUsage as never } },
     })
     this.#unacknowledged = new Unacknowledged(books)
     const take = exporter.export.bind(exporter)
@@ -146,7 +151,8 @@ class ProductMeter {
 
   record(call: Call): void {
     const [requests, tokens, time] = call.amounts
-    const attributes = { [CUSTOMER_ATTRIBUTE]: call.customer.index }
+    const { customer, model } = call
+    const attributes = { [CUSTOMER_ATTRIBUTE]: customer.index, ...(model !== undefined && { [MODEL]: model }) }
     this.#instruments.requests.add(Number(requests / 1_000_000n), attributes)
     this.#instruments.tokens.add(Number(tokens / 1_000_000n), attributes)
     this.#instruments.gpuTime.add(Number(time) / 1e6, attributes)
@@ -171,6 +177,7 @@ function appendOnly(ledger: Ledger): Ledger {
     closeHours: async () => ({ records: 0, held: [] }),
     expire: async () => ({ returned: 0, held: [] }),
     due: async () => ({ lanes: [] }),
+    included: async () => [],
     claim: async () => [],
   }
   return new Proxy(ledger, {

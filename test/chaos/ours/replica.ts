@@ -1,15 +1,17 @@
 import type { Random } from '../../../examples/inference-server/random.ts'
 import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import type { MeteringClient } from '../../../src/marketplace/client.ts'
+import type { EntitlementClient } from '../../../src/marketplace/entitlement-client.ts'
+import { Contracts } from '../../../src/metering/contracts.ts'
 import { MeteringCycle } from '../../../src/metering/cycle.ts'
 import { Pacer } from '../../../src/metering/pacer.ts'
 import { UsageMapper } from '../../../src/usage/mapper.ts'
 import { type Customer, usageOptions } from '../customers.ts'
 import type { Plan } from '../plan.ts'
-import { MINUTE, type VirtualClock } from '../time.ts'
+import { HOUR, MINUTE, type VirtualClock } from '../time.ts'
 import type { Call } from '../traffic.ts'
 import type { UsageBooks } from './books.ts'
-import { Crash, type LedgerFault, Life, mortalClient, mortalLedger } from './life.ts'
+import { Crash, type LedgerFault, Life, mortalClient, mortalEntitlements, mortalLedger } from './life.ts'
 import { DirectMeter, type Meter, SdkMeter } from './meter.ts'
 
 /** What a process needs of the world around it. */
@@ -21,6 +23,7 @@ export interface World {
   readonly random: Random
   /** How AWS is reached now. */
   readonly client: (region: string) => MeteringClient
+  readonly entitlements: EntitlementClient
 }
 
 /** One process of the application, which dies and comes back. Its ledger's file is what stays. */
@@ -42,7 +45,7 @@ export class Replica {
   readonly #now = (): number => this.#world.clock.now() + this.skew
 
   async start(): Promise<void> {
-    const { plan, path, clock, books, random, client } = this.#world
+    const { plan, path, clock, books, random, client, entitlements } = this.#world
     const life = new Life()
     this.#life = life
     this.#ledger = new SqliteLedger({ path })
@@ -50,13 +53,22 @@ export class Replica {
     const tokensPer = plan.tokensPerAt(time)
     const fault: LedgerFault = () => (this.#ledgerFails ? (random() < 0.5 ? 'before' : 'after') : undefined)
     const ledger = mortalLedger(this.#ledger, life, fault, batch => books.write(batch))
-    await ledger.register(new UsageMapper(usageOptions('prod-by-code', [], tokensPer)).dimensions)
+    const { dimensions, included } = new UsageMapper(usageOptions('prod-by-code', [], tokensPer))
+    await ledger.register(dimensions)
     const sampled = time >= plan.sample.from && time < plan.sample.to
     const now = this.#now
     this.#meter = sampled
       ? new SdkMeter({ ledger, now, books, customers: plan.customers, tokensPer })
       : new DirectMeter(ledger, now, books)
+    const contracts = new Contracts({
+      ...{ ledger, now, random, included, dimensions, closeDelay: 5 * MINUTE, requestTimeout: 10_000 },
+      usage: { productCode: 'prod-by-code', product: 'prod-by-licence' },
+      entitlements: { productCode: 'prod-by-licence', unknown: { after: 6 * HOUR, outcome: 'hold' } },
+      client: mortalEntitlements(entitlements, life),
+      report: () => {},
+    })
     this.#cycle = new MeteringCycle({
+      contracts,
       ...{ ledger, now, random, region: plan.regionAt(time), closeDelay: 5 * MINUTE, deadlineMargin: 5 * MINUTE },
       clientFor: region => mortalClient(client(region), life, () => this.skew),
       pacer: new Pacer(10, clock),

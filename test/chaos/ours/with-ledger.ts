@@ -60,7 +60,8 @@ export class WithLedger implements Strategy {
     const random = seededRandom('replicas', plan.options.seed)
     const client = (region: string) =>
       this.#sampled ? this.#socket(region) : simulatorClient(aws.simulator, { region })
-    const world = { plan, path, clock, books: this.#books, random, client }
+    const entitlements = simulatorClient(aws.simulator, { region: 'us-east-1' })
+    const world = { plan, path, clock, books: this.#books, random, client, entitlements }
     this.#replicas = [new Replica(world), new Replica(world)]
     this.#ledger = new SqliteLedger({ path })
     this.#judge = new Judge(plan, aws.simulator, this.#books, operators)

@@ -63,6 +63,7 @@ export class Books {
 
   /** Checks that nothing is left to be done: all that is whole is billed. */
   checkEnd(lines: readonly StatementLine[]): void {
+    this.#checkTags()
     const billed = this.#billed()
     for (const line of lines) {
       const { size } = line.dimension
@@ -138,6 +139,16 @@ export class Books {
           BigInt(quantity),
         ]),
     )
+  }
+
+  /** What is billed by tags is what is billed, and no record was sent again with another split. */
+  #checkTags(): void {
+    const sum = (shares: readonly { readonly quantity: number }[]) => shares.reduce((all, one) => all + one.quantity, 0)
+    const shares = this.#simulator.totalsByTags()
+    const { resplits } = this.#simulator.counters
+    if (sum(shares) !== sum(this.#simulator.totals())) this.faults.push('more or less is billed by tags than is billed')
+    if (!shares.some(({ tags }) => Object.keys(tags).length > 0)) this.faults.push('nothing is billed with tags')
+    if (resplits > 0) this.faults.push(`${resplits} records were sent again with another split`)
   }
 
   #add(batch: readonly SeriesUsage[]): void {

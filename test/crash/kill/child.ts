@@ -3,6 +3,7 @@ import { AWSMarketplaceMetricExporter } from '../../../src/exporter.ts'
 import type { Ledger, UsageBatch } from '../../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../../src/ledger/sqlite/ledger.ts'
 import { seeded } from '../../../src/simulator/random.ts'
+import { untaggedAccount } from '../../../src/usage/tagged-account.ts'
 import { CrashPoint } from './crash-point.ts'
 import { httpClient } from './http-client.ts'
 import { PHASES, type Phase, type SeriesUsage, tell } from './telling.ts'
@@ -87,5 +88,7 @@ function told(ledger: SqliteLedger): Ledger {
 }
 
 function usageOf(batch: UsageBatch) {
-  return batch.entries.map(({ account, dimension, amount }) => [account.key, dimension, String(amount)] as const)
+  return batch.entries.map(
+    ({ account, dimension, amount }) => [untaggedAccount(account).key, dimension, String(amount)] as const,
+  )
 }

@@ -15,7 +15,7 @@ export const PRODUCT: UsageOptions = {
   productCode: 'prod-crash',
   dimensions: {
     requests: { unit: '{request}', from: { metric: 'app.requests' } },
-    tokens: { unit: '{token}', per: 1000, from: { metric: 'app.tokens' } },
+    tokens: { unit: '{token}', per: 1000, from: { metric: 'app.tokens' }, allocations: ['model'] },
   },
 }
 
@@ -28,7 +28,7 @@ export function measured(n: number, draw: () => number): ResourceMetrics {
   const crowd =
     n % CROWD_EVERY === 0
       ? Array.from({ length: CROWD }, (_, index) => point(1000 + index, 1 + Math.floor(draw() * 5)))
-      : busy.map(({ attributes }) => ({ ...point(0, 1 + Math.floor(draw() * 900)), attributes }))
+      : busy.map((_, index) => point(index, 1 + Math.floor(draw() * 900)))
   return {
     resource: { attributes: {} } as ResourceMetrics['resource'],
     scopeMetrics: [{ scope: { name: 'app' }, metrics: [counter('app.requests', busy), counter('app.tokens', crowd)] }],
@@ -39,7 +39,10 @@ type Metric = ResourceMetrics['scopeMetrics'][number]['metrics'][number]
 type Point = Metric['dataPoints'][number]
 
 function point(customer: number, value: number): Point {
-  const attributes = { 'marketplace.customer.account_id': String(100_000_000_000 + customer) }
+  const attributes = {
+    'marketplace.customer.account_id': String(100_000_000_000 + customer),
+    ...(value % 3 > 0 && { model: `model ${value % 3}` }),
+  }
   return { value, attributes, startTime: [0, 0], endTime: [0, 0] } as Point
 }
 
