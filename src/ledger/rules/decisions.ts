@@ -288,10 +288,13 @@ export const RECONSIDERED = 25 * HOUR
 /**
  * Looks again at a record of a customer of whose agreement something was told: what AWS may take now is sent at once,
  * stamped inside the agreement; after an end, all of it is for as long as AWS takes it.
+ *
+ * @param contract what contracts include of its dimension: of what was held as none of the agreement nothing is yet
  */
 export function reconsider<Booked extends BookedRecord>(
   book: Book<Booked>,
   record: Booked,
+  contract: IncludedDimension | undefined,
   { now, deadlineMargin }: Pick<AgreementOptions, 'now' | 'deadlineMargin'>,
 ): void {
   const { state, reason, attempts, refusals } = record
@@ -308,6 +311,10 @@ export function reconsider<Booked extends BookedRecord>(
     // Of what AWS has refused it is asked again where there is reason to: an agreement, or that it ended in this hour.
     const covered = seconds.known || seconds.last < hour + HOUR - SECOND
     if (!covered || time.deadline <= now) return
+    if (contract !== undefined && reason === 'agreement-ended' && end === null) {
+      move(book, record, { state: 'returned', reason, refusals }, now)
+      return
+    }
     Object.assign(record, time)
     move(book, record, { state: 'pending', refusals }, now)
   } else if (time !== undefined && !inDoubt(record)) {
