@@ -181,6 +181,25 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '360 = 200 included + 0 + 160 + 0 + 0')
     })
 
+    scenario(
+      'an entitlement that AWS lists beyond its date goes on, and its renewal begins with that date',
+      async scene => {
+        await contract(scene.ledger)
+        await hourOf(scene, 0, 60, of(ALICE, 100, hour(1)))
+        await hourOf(scene, 1, 30, of(ALICE, 100, hour(1)))
+        assert.equal(await scene.equation(ALICE, REQUESTS), '90 = 90 included + 0 + 0 + 0 + 0')
+        await hourOf(scene, 2, 90, of(ALICE, 100, hour(1) + 365 * DAY))
+        assert.equal(await scene.equation(ALICE, REQUESTS), '180 = 180 included + 0 + 0 + 0 + 0')
+        // Without a renewal it ends when AWS lists it no more.
+        await hourOf(scene, 0, 1, of(BOB, 100, hour(3)))
+        await hourOf(scene, 3, 1, of(BOB, 100, hour(3)))
+        await hourOf(scene, 4, 1)
+        await scene.use(BOB, REQUESTS, 6, 60)
+        await hourOf(scene, 6, 1)
+        assert.equal(await scene.equation(BOB, REQUESTS), '60 = 0 + 60 + 0 + 0')
+      },
+    )
+
     scenario('an entitlement that vanishes covers what it did; as it was before, it goes on', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 60, of(ALICE, 100, hour(500)))
