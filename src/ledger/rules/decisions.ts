@@ -33,16 +33,20 @@ import {
   timeInside,
 } from './agreement.ts'
 import { Shares } from './allocations.ts'
-import { closeSeries, restoredTerms, type Terms, windowEnd } from './closing.ts'
+import { type ClosedSeries, closeSeries, hasWholeUnits, restoredTerms, type Terms, windowEnd } from './closing.ts'
 import {
   afterDrawing,
   afterNewsOf,
+  afterWaiting,
+  type BookedEntitlement,
   type BookedEntitlements,
   type ChangedTerm,
   changedTerms,
   type Drawing,
   isFinal,
+  type Left,
   leftOf,
+  UNENTITLED,
 } from './entitlements.ts'
 import { type Blocking, block, putOff, SUBSCRIBED } from './subscription.ts'
 import { afterAnswer, afterWindow, inDoubt, type RecordFacts, type Transition } from './transitions.ts'
@@ -191,7 +195,8 @@ export function freeze(
   const inside = seconds?.known === true
   const drawing: Drawing | undefined = contract && {
     contract,
-    terms: entitlements?.[sold.dimension] ?? [],
+    entitlement: entitlements?.[sold.dimension] ?? UNENTITLED,
+    ...{ balance, carried },
     agreement,
     size: sold.size,
     hour: terms.hour,
@@ -212,9 +217,11 @@ export function freeze(
   series.balance = closed.balance
   series.included += drawn
   series.approved = closed.approved
-  if (drawn > 0n && drawing !== undefined) {
-    const after = { ...entitlements, [sold.dimension]: afterDrawing(drawing, drawn) }
-    book.setAccount(series.account, { ...account, entitlements: after })
+  if (drawing !== undefined) {
+    const after = afterClosing(drawing, left, closed)
+    if (after !== drawing.entitlement) {
+      book.setAccount(series.account, { ...account, entitlements: { ...entitlements, [sold.dimension]: after } })
+    }
   }
   const included = Number(drawn / sold.size)
   const quantity = closed.record?.quantity ?? 0
@@ -225,6 +232,14 @@ export function freeze(
   if (record.probe) book.setAccount(series.account, { ...book.account(series.account), probeAt: null })
   giveNew(series, record)
   return { drawn, record }
+}
+
+/** What is known of an entitlement after an hour is closed. */
+function afterClosing(drawing: Drawing, left: Left, { drawn, record }: ClosedSeries): BookedEntitlement {
+  if (left === 'wait')
+    return hasWholeUnits({ ...drawing, billable: true }) ? afterWaiting(drawing) : drawing.entitlement
+  const isTaken = drawn > 0n || (record !== undefined && drawing.entitlement.waiting !== undefined)
+  return isTaken ? afterDrawing(drawing, drawn) : drawing.entitlement
 }
 
 const NOTHING_FROZEN: Frozen = { drawn: 0n }

@@ -36,14 +36,30 @@ export interface BookedTerm {
   readonly used: readonly (readonly [since: number, amount: string])[]
 }
 
-/** By dimension: the last terms, the earliest first. */
-export type BookedEntitlements = Readonly<Record<string, readonly BookedTerm[]>>
+/** Of a dimension. */
+export interface BookedEntitlement {
+  /** The last terms, the earliest first. */
+  readonly terms: readonly BookedTerm[]
+  /** What of the balance waits until it is known what its hours may draw, the earliest first. */
+  readonly waiting?: readonly HourUsage[]
+}
+
+/** By dimension. */
+export type BookedEntitlements = Readonly<Record<string, BookedEntitlement>>
+
+/** Usage of an hour, in millionths of the base unit, as it is stored. */
+export type HourUsage = readonly [hour: number, amount: string]
 
 /** So many terms of each kind, and months of each, are kept: an hour is closed within a day or two of its end, as a rule. */
 const MOST_TERMS = 3
 const MOST_MONTHS = 3
+/** Usage is told apart by the last so many hours that it waits of; what is of earlier ones is of the first of them. */
+const MOST_HOURS = 100
 /** A term is renewed so long before its end at the earliest; what changes before is the same term. */
 const RENEWED = DAY
+
+/** Of which nothing is known. */
+export const UNENTITLED: BookedEntitlement = { terms: [] }
 
 /** What is registered of products' dimensions. */
 export class IncludedDimensions {
@@ -119,7 +135,10 @@ export type Left = bigint | 'wait' | 'hold'
 /** Whose usage of which hour it is about. */
 export interface Drawing {
   readonly contract: IncludedDimension
-  readonly terms: readonly BookedTerm[]
+  readonly entitlement: BookedEntitlement
+  readonly balance: bigint
+  /** What of the balance was there before this hour's usage: what waited is in it, unless it has gone since. */
+  readonly carried: bigint
   readonly agreement: BookedAgreement | null
   readonly size: bigint
   readonly hour: number
@@ -128,7 +147,7 @@ export interface Drawing {
   readonly final: boolean
 }
 
-/** How much an hour may draw. */
+/** How much may be drawn. */
 export function leftOf(drawing: Drawing): Left {
   const { contract, now, hour, final } = drawing
   if (contract.quantity === undefined) {
@@ -140,24 +159,62 @@ export function leftOf(drawing: Drawing): Left {
     if (!known && !final && recent) return 'wait'
     if (!known && unknown.outcome === 'hold') return 'hold'
   }
-  const term = termOf(drawing)
-  if (term === undefined) return 0n
-  const left = amountOf(term, drawing) - usedIn(term, periodOf(term, drawing))
-  return left > 0n ? left : 0n
+  return drawnBy(drawing).drawn
 }
 
-/** The terms after an hour has drawn on them. */
-export function afterDrawing(drawing: Drawing, amount: bigint): readonly BookedTerm[] {
-  const term = termOf(drawing)
-  if (term === undefined) throw new Error('there is no term to draw on')
-  const since = periodOf(term, drawing)
-  const used = usedIn(term, since) + amount
-  const months = [...term.used.filter(([other]) => other !== since), [since, String(used)] as const]
-  const after = { ...term, used: months.sort(([a], [b]) => a - b).slice(-MOST_MONTHS) }
-  const { terms } = drawing
-  const all = terms.includes(term) ? terms.map(one => (one === term ? after : one)) : [...terms, after]
-  return lastOf(all)
+/** What is known after so much was drawn. */
+export function afterDrawing(drawing: Drawing, amount: bigint): BookedEntitlement {
+  return { terms: drawnBy(drawing, amount).terms }
 }
+
+/** What is known after the hour's usage has to wait. The same object where nothing of it is new. */
+export function afterWaiting(drawing: Drawing): BookedEntitlement {
+  const { entitlement, hour } = drawing
+  const hours = hoursOf(drawing)
+  if (hours.at(-1)?.[0] !== hour) return entitlement
+  const [first, ...others] = hours.slice(-MOST_HOURS) as [[number, bigint], ...(readonly [number, bigint])[]]
+  first[1] += hours.slice(0, -MOST_HOURS).reduce((sum, [, amount]) => sum + amount, 0n)
+  return { ...entitlement, waiting: [first, ...others].map(([one, amount]) => [one, String(amount)] as const) }
+}
+
+/** What of a balance is of which hour: what waited of those that it waited of, and the rest of this one. */
+function hoursOf({ entitlement, balance, carried, hour }: Drawing): [hour: number, amount: bigint][] {
+  const hours: [number, bigint][] = []
+  let waiting = 0n
+  for (const [waited, amount] of entitlement.waiting ?? []) {
+    const there = least(BigInt(amount), carried - waiting)
+    if (there > 0n) hours.push([waited, there])
+    waiting += there
+  }
+  if (balance > waiting) hours.push([hour, balance - waiting])
+  return hours
+}
+
+/** Draws the whole units of each hour on its own term and month, as far as they have it, and at most so much. */
+function drawnBy(drawing: Drawing, most?: bigint): { drawn: bigint; terms: readonly BookedTerm[] } {
+  const { entitlement, size } = drawing
+  let { terms } = entitlement
+  let [drawn, fraction] = [0n, 0n]
+  for (const [hour, amount] of hoursOf(drawing)) {
+    const usage = fraction + amount
+    fraction = usage % size
+    const one = { ...drawing, terms, hour }
+    const term = termOf(one)
+    if (term === undefined) continue
+    const since = periodOf(term, one)
+    const used = usedIn(term, since)
+    const left = least(amountOf(term, one) - used, usage, most === undefined ? usage : most - drawn)
+    const units = left - (left % size)
+    if (units <= 0n) continue
+    drawn += units
+    const months = [...term.used.filter(([other]) => other !== since), [since, String(used + units)] as const]
+    const after = { ...term, used: months.sort(([a], [b]) => a - b).slice(-MOST_MONTHS) }
+    terms = lastOf(terms.includes(term) ? terms.map(other => (other === term ? after : other)) : [...terms, after])
+  }
+  return { drawn, terms }
+}
+
+const least = (...amounts: readonly bigint[]): bigint => amounts.reduce((a, b) => (b < a ? b : a))
 
 function lastOf(terms: readonly BookedTerm[]): readonly BookedTerm[] {
   const kinds = Map.groupBy(
@@ -167,8 +224,11 @@ function lastOf(terms: readonly BookedTerm[]): readonly BookedTerm[] {
   return [...kinds.values()].flatMap(kind => kind.slice(-MOST_TERMS)).sort((a, b) => a.from - b.from)
 }
 
+/** What one hour draws on. */
+type HourDrawing = Pick<Drawing, 'contract' | 'agreement' | 'hour' | 'now'> & { readonly terms: readonly BookedTerm[] }
+
 /** The term that holds an hour's beginning. */
-function termOf({ contract, terms, agreement, hour, now }: Drawing): BookedTerm | undefined {
+function termOf({ contract, terms, agreement, hour, now }: HourDrawing): BookedTerm | undefined {
   const holds = ({ from, until }: BookedTerm) => from <= hour && (until === null || hour < until)
   const told = terms.findLast(term => isToldOf(term, contract) && holds(term))
   if (told !== undefined || contract.quantity === undefined) return told
@@ -311,9 +371,9 @@ export function afterNewsOf(
   for (const dimension of dimensions) {
     const one = told.find(other => other.dimension === dimension)
     if (one === undefined && !news.complete) continue
-    const known = after?.[dimension] ?? []
-    const terms = afterEntitlementNews(known, one, news, agreement, now)
-    if (terms !== known) after = { ...after, [dimension]: terms }
+    const known = after?.[dimension] ?? UNENTITLED
+    const terms = afterEntitlementNews(known.terms, one, news, agreement, now)
+    if (terms !== known.terms) after = { ...after, [dimension]: { ...known, terms } }
   }
   return after
 }
@@ -341,9 +401,9 @@ export interface ChangedTerm {
 }
 
 export function changedTerms(before: BookedEntitlements | null, after: BookedEntitlements | null): ChangedTerm[] {
-  return Object.entries(after ?? {}).flatMap(([dimension, terms]) => {
+  return Object.entries(after ?? {}).flatMap(([dimension, { terms }]) => {
     const term = terms.at(-1)
-    return terms === before?.[dimension] || term === undefined ? [] : [{ dimension, term }]
+    return terms === before?.[dimension]?.terms || term === undefined ? [] : [{ dimension, term }]
   })
 }
 
@@ -354,7 +414,7 @@ export function toldEntitlements(
   included: IncludedDimensions,
   sizeOf: (dimension: string) => bigint,
 ): CustomerEntitlement[] {
-  return Object.entries(entitlements ?? {}).flatMap(([dimension, terms]) => {
+  return Object.entries(entitlements ?? {}).flatMap(([dimension, { terms }]) => {
     const known = included.of(account.product, dimension)
     const shown = terms.filter(term => term.amount === null || known === undefined || isToldOf(term, known))
     return shown.map(term => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
-import { MINUTE } from '../../../src/ledger/hours.ts'
+import { HOUR, MINUTE } from '../../../src/ledger/hours.ts'
 import type { Entitlement, EntitlementNews, Included, Ledger } from '../../../src/ledger/ledger.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import {
@@ -81,6 +81,54 @@ export function entitlements(name: string, scenario: Scenario): void {
       await scene.ledger.noteEntitlements(PRODUCT, all(3, 0, of(ALICE, 50)), BY)
       await scene.close(2)
       assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 50 included + 0 + 10 + 0 + 0')
+    })
+
+    scenario('what waited draws on the term of its own hour, though another has begun since', async scene => {
+      const [end, next] = [hour(2), hour(2) + 365 * DAY]
+      await contract(scene.ledger)
+      await hourOf(scene, 0, 10, of(ALICE, 100, end))
+      await scene.use(ALICE, REQUESTS, 1, 70)
+      await scene.close(1)
+      await scene.use(ALICE, REQUESTS, 2, 50)
+      await scene.close(2)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '130 = 10 included + 0 + 0 + 0 + 120')
+      await hourOf(scene, 3, 5, of(ALICE, 30, next))
+      // 80 of the first term's 100, and all of the second's: that has 55.
+      assert.equal(await scene.equation(ALICE, REQUESTS), '135 = 110 included + 0 + 25 + 0 + 0')
+      const told = await scene.ledger.entitlements()
+      assert.deepEqual(
+        told.map(({ used }) => used),
+        [80n * UNIT, 30n * UNIT],
+      )
+      await hourOf(scene, 4, 5, of(ALICE, 30, next))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '140 = 110 included + 0 + 30 + 0 + 0')
+    })
+
+    scenario('what waited over the turn of a month draws on the month of its own hour', async scene => {
+      await contract(scene.ledger, { ...ENTITLED, per: 'month' })
+      // 1970-01-31T23:00Z
+      const last = (Date.UTC(1970, 1) - hour(0)) / HOUR - 1
+      await hourOf(scene, last - 1, 10, of(ALICE, 100))
+      await scene.use(ALICE, REQUESTS, last, 70)
+      await scene.close(last)
+      await scene.use(ALICE, REQUESTS, last + 1, 120)
+      await scene.close(last + 1)
+      await hourOf(scene, last + 2, 20, of(ALICE, 100))
+      // 80 of January, 100 of February.
+      assert.equal(await scene.equation(ALICE, REQUESTS), '220 = 180 included + 0 + 40 + 0 + 0')
+      await hourOf(scene, last + 3, 1, of(ALICE, 100))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '221 = 180 included + 0 + 41 + 0 + 0')
+    })
+
+    scenario('of what waits, what is gone meanwhile draws on nothing', async scene => {
+      const [end, next] = [hour(2), hour(2) + 365 * DAY]
+      await contract(scene.ledger)
+      await hourOf(scene, 0, 10, of(ALICE, 100, end))
+      await scene.use(ALICE, REQUESTS, 1, 70)
+      await scene.close(1)
+      await scene.ledger.writeOff(ALICE.key, REQUESTS.name, BY)
+      await hourOf(scene, 3, 50, of(ALICE, 30, next))
+      assert.equal(await scene.equation(ALICE, REQUESTS), '60 = 40 included + 0 + 20 + 0 + 0')
     })
 
     for (const [outcome, expected] of [
