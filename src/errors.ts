@@ -32,8 +32,8 @@ export function importError(name: string, purpose: string, cause: unknown): Conf
   const missing = /MODULE_NOT_FOUND$/.test(code ?? '') && message.includes(`'${name}'`)
   return new ConfigurationError(
     missing
-      ? `Expected ${name} to be installed (npm install ${name}; for a bundle before it is made)${purpose}`
-      : `Expected ${name} to load, got ${message}`,
+      ? `Expected ${name} to be installed (npm install ${name}, and start again; for a bundle before it is made)${purpose}`
+      : `Expected ${name} to load (if it was installed since this process began, start again), got ${message}`,
     { cause },
   )
 }

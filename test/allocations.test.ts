@@ -89,7 +89,7 @@ const CALLS: Attributes[] = [
   {},
   { [MODEL]: 'größe', 'app.team': 'search' },
 ]
-const NAMES = ['small search', 'large search', 'small -', '- 7', '- -', '- -']
+const NAMES = ['small search', 'large search', 'small -', '- 7', '- -', '- search']
 
 test('an exporter: the bill by tags is what was measured, whatever AWS answers and who restarts', async t => {
   const bill = await Bill.open(t)

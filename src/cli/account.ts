@@ -6,15 +6,23 @@ import { isWellFormed } from '../usage/customer.ts'
 import { type CustomerIdentity, PRODUCT } from '../usage/options.ts'
 import { CommandLineError } from './errors.ts'
 
-/** The account that a person means by its key, id, customer identifier, licence or handle. */
-export function findAccount(lines: readonly { readonly account: Account }[], text: string): Account {
+/**
+ * The account that a person means by its key, id, customer identifier, licence or handle.
+ *
+ * @param advice what to do where there is none
+ */
+export function findAccount(
+  lines: readonly { readonly account: Account }[],
+  text: string,
+  advice = '"marketplace-meter statement" shows those there are.',
+): Account {
   const found = new Map<string, Account>()
   for (const { account } of lines) if (namesOf(account).includes(text)) found.set(account.key, account)
   const [account, ...others] = found.values()
   if (account === undefined) {
     throw new LedgerError(
       'ERR_LEDGER_NOT_FOUND',
-      `There is no account ${JSON.stringify(text)} in this ledger. "marketplace-meter statement" shows those there are.`,
+      `There is no account ${JSON.stringify(text)} in this ledger. ${advice}`,
     )
   }
   if (others.length > 0) {

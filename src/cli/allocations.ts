@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Ledger, RecordsQuery } from '../ledger/ledger.ts'
 import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
+import { readDimensions } from './dimensions.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
 import { print, screen } from './output.ts'
@@ -66,10 +67,11 @@ export async function readAllocations(
     ...(dimension !== undefined && { dimension }),
   }
   const days = (await ledger.statement({ ...whose, ...period, by: 'day' })).flatMap(({ span }) => span ?? [])
+  const dimensions = await readDimensions(ledger)
   const allocated = new Allocated(by)
   for (const { from, to } of new Map(days.map(day => [day.from, day])).values()) {
     const records = await ledger.records({ ...whose, from, to, limit: Number.MAX_SAFE_INTEGER })
     for (const record of records) allocated.add(record)
   }
-  return { now, period, ...(by !== undefined && { by }), lines: allocated.lines() }
+  return { now, period, ...(by !== undefined && { by }), keys: allocated.keys, lines: allocated.lines(), dimensions }
 }

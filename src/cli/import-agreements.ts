@@ -86,7 +86,8 @@ taken in: agreements are renewed, and AWS tells of the end when it comes.`,
       }
       const terms = { ...by, region: options.region, closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
       const changed = await withLedger(options.ledger, 'write', ledger => noteAll(ledger, rows, terms))
-      print(`Took in ${changed} of ${counted(rows.length)}; the others were known.${left}${what}`)
+      const others = changed < rows.length ? '; the others were known' : ''
+      print(`Took in ${changed} of ${counted(rows.length)}${others}.${left}${what}`)
     })
 }
 

@@ -18,7 +18,10 @@ interface Options extends NoteOptions {
 export function includeCommand(): Command {
   return new Command('include')
     .description("say what a customer's contract includes of a dimension, where AWS has no entitlement that does")
-    .argument('<customer>', 'account id, identifier, licence or key, as "statement" shows it')
+    .argument(
+      '<customer>',
+      'account id, identifier, licence or key; one that has used nothing yet is taken in by "import-agreements"',
+    )
     .argument('<dimension>', "the dimension's name; its options have included.quantity")
     .argument('<quantity>', 'how much, in what the dimension is sold in; 0 for nothing', wholeQuantity)
     .option('--until <time>', 'up to when; then it is what all customers have. Without it for good')
@@ -44,7 +47,7 @@ stays so; "entitlements" shows both.`,
           ledger.agreements(),
           ledger.entitlements(),
         ])
-        const account = findAccount([...lines, ...agreements, ...entitled], customer)
+        const account = findAccount([...lines, ...agreements, ...entitled], customer, UNKNOWN)
         if (account.kind === 'unattributed') {
           throw new LedgerError('ERR_LEDGER_STATE', `${accountName(account)} is no customer; expected one.`)
         }
@@ -79,6 +82,9 @@ stays so; "entitlements" shows both.`,
       })
     })
 }
+
+const UNKNOWN =
+  '"marketplace-meter statement" shows those there are; "import-agreements" takes in a customer that has used nothing yet.'
 
 function wholeQuantity(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text)

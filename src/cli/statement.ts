@@ -30,7 +30,7 @@ interface Options extends CommonOptions {
 
 export function statementCommand(): Command {
   return new Command('statement')
-    .description('where each unit of usage stands: recorded, metered, pending, held, balance')
+    .description('where each unit of usage stands: recorded, included, metered, pending, held, balance')
     .addOption(ledgerOption())
     .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .option('--dimension <name>', 'only this dimension')
@@ -45,6 +45,7 @@ export function statementCommand(): Command {
       'after',
       `
 recorded  all usage that the ledger has acknowledged
+included  contracts pay for it, and it is not metered ("entitlements")
 metered   AWS Marketplace answered Success
 pending   in records that have no final answer yet
 held      a person has to decide; see "marketplace-meter held"
@@ -61,8 +62,8 @@ record, which for late usage is a later one. A rate card is a listing with
 pricing.currency and pricing.rateCard: [{"dimension", "price"}], as in
 examples/aws/listing.json. "charge" is the metered quantity by "price", exactly.
 AWS's invoice differs by taxes, private offers, free trials and adjustments;
-what is pending or held costs nothing yet. The exit status is 1 if the five do
-not add up for some series.`,
+what is pending or held costs nothing yet. The exit status is 1 if the others do
+not add up to "recorded" for some series.`,
     )
     .action(async (options: Options) => {
       const now = nowOf(options)

@@ -287,7 +287,7 @@ export class Contracts {
       const [licensed, coded] = [name === usage.product, name === usage.productCode]
       const licences = licensed ? await this.#licences(name) : new Map()
       const beside = usage.productCode !== undefined
-      const news = newsOf(listed, wanted, included, { name, licensed, coded, beside, licences })
+      const news = newsOf(listed, wanted, included, { name, licensed, coded, beside, licences }, at)
       problems.push(...news.problems)
       if (news.dimensions.length === 0) continue
       const { dimensions, entitlements } = news

@@ -29,12 +29,15 @@ export interface ListedNews {
 /**
  * Makes of AWS's list what it says of a product's customers. Of a dimension of which something is not understood
  * nothing is said: its usage waits, as while AWS does not answer.
+ *
+ * @param at when it was listed
  */
 export function newsOf(
   listed: readonly ListedEntitlement[],
   wanted: readonly Pick<IncludedDimension, 'dimension' | 'entitlement'>[],
   rules: ReadonlyMap<string, IncludedRule | null>,
   product: EntitledProduct,
+  at: number,
 ): ListedNews {
   const [dimensions, entitlements, problems]: [string[], Entitlement[], string[]] = [[], [], []]
   for (const { dimension, entitlement } of wanted) {
@@ -48,7 +51,7 @@ export function newsOf(
       else {
         for (const said of read) {
           const other = found.get(said.account.key)
-          found.set(said.account.key, other === undefined ? said : present(other, said))
+          found.set(said.account.key, other === undefined ? said : present(other, said, at))
         }
       }
     }
@@ -61,12 +64,13 @@ export function newsOf(
 }
 
 /**
- * Of two of one customer the one that is in force: the other begins when that ends, as where a contract is renewed. Of two
- * that end together, as where a list has moved between two of its pages, the larger: nobody pays twice for what is included.
+ * Of two of one customer the one that is in force: the other begins when that ends, as where a contract is renewed, and one
+ * whose date is over is the one before. Of two that end together, as where a list has moved between two of its pages, the larger: nobody pays twice for what is included.
  */
-function present(one: Entitlement, other: Entitlement): Entitlement {
+function present(one: Entitlement, other: Entitlement, at: number): Entitlement {
   const [until, otherUntil] = [one.until ?? Number.POSITIVE_INFINITY, other.until ?? Number.POSITIVE_INFINITY]
-  if (until !== otherUntil) return until < otherUntil ? one : other
+  const earlier = until < otherUntil ? one : other
+  if (until !== otherUntil) return Math.min(until, otherUntil) > at ? earlier : earlier === one ? other : one
   return one.amount > other.amount ? one : other
 }
 

@@ -478,7 +478,8 @@ export class Reporter {
       'error',
       about,
       `What contracts of ${productCode} include is not known up to the last hour, since AWS's GetEntitlements gave no answer ` +
-        `that could be used. ${sentence(fault)}. ${each.join(' ')} "marketplace-meter doctor" looks why; it is asked again.`,
+        `that could be used. ${[`${sentence(fault)}.`, ...each].join(' ')} "marketplace-meter doctor" looks why; it is asked ` +
+        'again within a quarter of an hour.',
     )
   }
 

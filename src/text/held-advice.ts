@@ -122,19 +122,19 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   },
   'entitlement-unknown': {
     means: lines(
-      'The contract of this customer includes some of it, and AWS could not be asked',
-      'how much for as long as usage waits for that. It was never sent.',
+      'The contract of this customer may include some of it, and AWS did not say how',
+      'much for as long as usage waits for that. It was never sent.',
     ),
     commands: [
-      ['Why AWS could not be asked:', 'doctor'],
+      ['Why AWS does not say it:', 'doctor'],
       ['Up to when it is known, and what the customer has left:', 'entitlements'],
-      release('AWS has answered since:'),
-      writeOff('The contract includes all of it, or you bill it in another way:'),
+      release('AWS has answered since, in the same term and month of the contract:'),
+      writeOff('You bill it in another way, or nobody. Nothing of the contract is used for it:'),
     ],
     released: lines(
       IN_THE_BALANCE,
-      'What the contract includes is taken from it then. While AWS still cannot be',
-      'asked, it is held again.',
+      'What the contract includes in the term or month of that hour is taken from it',
+      'then. While AWS still does not say it, it is held again.',
     ),
   },
   'agreement-ended': {

@@ -32,8 +32,13 @@ export function baseAmount(amount: bigint, dimension: Dimension): string {
 
 /** An amount as a sentence names it: `12.5 × 1,000 token of tokens-processed`. */
 export function amountText(amount: bigint, dimension: Dimension): string {
+  return `${soldAmount(amount, dimension)} of ${printable(dimension.name)}`
+}
+
+/** The same where the dimension was named: `12.5 × 1,000 token`. */
+export function soldAmount(amount: bigint, dimension: Dimension): string {
   const { text, unit } = quantityScale(dimension)
-  return `${text(amount)}${/^\d/.test(unit) ? ' ×' : ''} ${printable(unit)} of ${printable(dimension.name)}`
+  return `${text(amount)}${/^\d/.test(unit) ? ' ×' : ''} ${printable(unit)}`
 }
 
 /** `amount` / `size`, exact where three decimals are enough. */

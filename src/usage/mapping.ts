@@ -354,6 +354,8 @@ export class Mapping {
     for (const { dimension } of this.#feeds) this.#unbillable(reason, dimension.dimension)
   }
 
+  readonly #refuseTag = (attribute: string): void => this.doubt('tag-value', attribute)
+
   /** What of a customer's usage a point's is for; undefined where it has no tags, or none that AWS takes. */
   #tagged(account: Account, tally: Tally, sources: readonly TagSource[], attributes: Attributes): TagSet | undefined {
     if (!isTaggable(account)) return undefined
@@ -361,11 +363,7 @@ export class Mapping {
       this.doubt('tags-lost')
       return undefined
     }
-    const tags = tagsOf(sources, attributes, this.#resource)
-    if (typeof tags === 'string') {
-      this.doubt('tag-value', tags)
-      return undefined
-    }
+    const tags = tagsOf(sources, attributes, this.#resource, this.#refuseTag)
     if (tags.length === 0) return undefined
     const found = this.#tagSets.find(account, tally, tags)
     if (found === undefined) this.doubt('too-many-tag-sets')
@@ -559,7 +557,7 @@ function explainDoubt(reason: DoubtfulReason, metric: string, attribute: string)
     case 'control-too-late':
       return `${metric} matches billingViews' view and another one of the MeterProvider, and its reader has maxExportBatchSize: of this collection the parts before this one were BILLED SEVERAL TIMES, since only now it is known. Take the other view (of ${metric} or *, or a second product's billingViews) out, or maxExportBatchSize.`
     case 'tag-value':
-      return `${metric} has points whose ${attribute} is no tag's value: 1 to 256 letters (a to z), digits, spaces and + - = . _ : / @. Their usage is billed, in the part of the customer's bill that has no tags. Record such a text, or name another attribute in the dimension's allocations.`
+      return `${metric} has points whose ${attribute} is no tag's value: 1 to 256 letters (a to z), digits, spaces and + - = . _ : / @. Their usage is billed without that tag. Record such a text, or name another attribute in the dimension's allocations.`
     case 'too-many-tag-sets':
       return `${metric} has usage of a customer for more than ${MOST_TAG_SETS.toLocaleString('en-US')} sets of tags in an hour, which is all that AWS takes. What is beyond is billed, in the part of the customer's bill that has no tags. Have the dimension's allocations name what has few values, such as a model or a team, and not what each call has.`
     case 'tags-lost':

@@ -18,16 +18,23 @@ export interface TagSet {
 }
 
 /**
- * The tags of a point, without those that it has no value for; or the attribute whose value is none that AWS takes.
+ * The tags of a point, without those that it has no value for, or none that AWS takes.
+ *
+ * @param refuse is told the attribute whose value AWS does not take
  */
-export function tagsOf(sources: readonly TagSource[], attributes: Attributes, resource: Attributes): Tags | string {
+export function tagsOf(
+  sources: readonly TagSource[],
+  attributes: Attributes,
+  resource: Attributes,
+  refuse: (attribute: string) => void,
+): Tags {
   const tags: [key: string, value: string][] = []
   for (const { tag, attribute } of sources) {
     const value = attributeOf(attributes, attribute) ?? attributeOf(resource, attribute)
     if (value === undefined || value === null || value === '') continue
     const text = typeof value === 'object' ? '' : String(value)
-    if (!TAG_VALUE.test(text)) return attribute
-    tags.push([tag, text])
+    if (TAG_VALUE.test(text)) tags.push([tag, text])
+    else refuse(attribute)
   }
   return tags
 }

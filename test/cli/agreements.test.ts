@@ -67,10 +67,10 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   const written = (await command('agreements', '--format', 'csv')).stdout
   assert.match(written, /,'111122223333,/)
   writeFileSync(file, written)
-  assert.match((await take()).stdout, /^Took in 0 of 2 agreements/)
+  assert.match((await take()).stdout, /^Took in 0 of 2 agreements; the others were known\./)
   const anew = written.replaceAll(arn(1), arn(3)).replaceAll("'111122223333", "'012345678901")
   writeFileSync(file, anew.replace('"Acme, Inc."', "'0042").replace(',code-1,,', ',code-1,Müller,'))
-  assert.match((await take()).stdout, /^Took in 2 of 2 agreements/)
+  assert.match((await take()).stdout, /^Took in 2 of 2 agreements\./)
   const [known] = JSON.parse((await command('agreements', '--tenant', '0042', '--format', 'json')).stdout)
   assert.equal(known.account.accountId, '012345678901')
   assert.match(
@@ -139,7 +139,7 @@ test('what contracts include is shown, and said of one customer', async t => {
       `111122223333  l-${'1'.repeat(32)}  inference-requests  request      -     -                    100   100     0`,
       `111122223333  l-${'2'.repeat(32)}  inference-requests  request      -     -                    100    30    70`,
       '',
-      '  inference-requests of chat: 100 request of inference-requests a month for all others',
+      '  inference-requests of chat: 100 request a month for all others',
       '  tokens-processed of chat: committed, a term; as AWS said at 2026-11-21T08:02Z, 98 min ago',
     ],
   )
@@ -165,6 +165,10 @@ test('what contracts include is shown, and said of one customer', async t => {
     /^Noted: the contract of .* includes 500 request of inference-requests a month until 2027-01-01T00Z\.$/m,
   )
   assert.match((await say(id, TOKENS.name, '5')).stderr, /is what AWS says of committed, and is read anew each hour/)
+  assert.match(
+    (await say('999999999999', REQUESTS.name, '5')).stderr,
+    /^error: There is no account "999999999999" in this ledger\. .* "import-agreements" takes in a customer that has used nothing yet\./,
+  )
   assert.match(
     (await say(id, 'gpu-hours', '5')).stderr,
     /Contracts of chat include nothing of gpu-hours: give the dimension/,

@@ -237,6 +237,20 @@ describe('check --payload', () => {
     )
   })
 
+  test('says that contracts include some of it, and what is no tag', async t => {
+    const included = 'included: { entitlement: committed, unit: 1000000, per: term }'
+    const { write, check } = scene(t, CONFIG.replace('per: 1000,', `per: 1000, ${included},`))
+    assert.match(
+      (await check()).stdout,
+      /\n +contracts include AWS's committed \(of 1,000 × 1,000 token each\) a term, which is not metered\n/,
+    )
+    const tagged = (model: string) => point(60, 2000, { model }, 1)
+    const file = write('p.json', JSON.stringify(payload(sum('my.tokens', '', 1, tagged('größe'), tagged('naïve')))))
+    const { stdout } = await check('--payload', file)
+    assert.match(stdout, /\n\nLook at this:\n {2}my\.tokens has points whose model is no tag's value: [^\n]*\n\n/)
+    assert.match(stdout, /\n {2}Less what contracts include of tokens-1k: only the ledger knows\.\n$/)
+  })
+
   test('counts from the beginning where metering began before', async t => {
     const { write, check } = scene(t)
     const file = write('p.json', JSON.stringify(EVERYTHING))

@@ -102,6 +102,30 @@ describe('doctor', () => {
     assert.equal(await ask(), '')
   })
 
+  test('says what contracts include is not known to the ledger, though AWS answers now', async t => {
+    const path = join(folder(t), 'ledger.sqlite')
+    const { url } = await simulated(t)
+    const ledger = new SqliteLedger({ path })
+    t.after(() => ledger.close())
+    await ledger.register([TOKENS])
+    const unknown = { after: 6 * HOUR, outcome: 'hold' } as const
+    const terms = { [TOKENS.name]: { entitlement: 'committed', per: 'term', unknown } } as const
+    const now = Date.now()
+    const args = ['--ledger', path, '--region', 'us-east-1', '--product-code', 'prod', '--endpoint', url]
+    const said = async () => (await doctor(args)).of('entitlements').split('\n')
+    const by = { who: 'a test', why: 'to see', now: now - 7 * HOUR }
+    await ledger.registerIncluded('prod', terms, by)
+    const [answers, waits] = await said()
+    assert.match(answers ?? '', /^ok \| AWS tells what contracts of prod include/)
+    assert.match(
+      waits ?? '',
+      /^warning \| What contracts of prod include of tokens-processed is not known since .*Z: usage waits; since .*Z it is held\. \| Mend what AWS refuses\. Where it answers, the log of the process that meters says what/,
+    )
+    const news = { at: now, dimensions: [TOKENS.name], entitlements: [], complete: true }
+    await ledger.noteEntitlements('prod', news, { ...by, now })
+    assert.equal((await said()).length, 1)
+  })
+
   test('sees that all is well, and what becomes of what was just recorded', async t => {
     const directory = folder(t)
     const path = join(directory, 'ledger.sqlite')

@@ -276,7 +276,7 @@ describe('allocations', () => {
       allocationsTable(report),
       `Allocations from the beginning to now, 2026-06-10T14:10Z
 
-tokens
+tokens, in 1,000 token
   CUSTOMER      MODEL        TEAM    METERED  PENDING  HELD
   100000000001  large        search    1,200       30     0
   100000000001  small        search    1,200        0     0
@@ -332,6 +332,8 @@ tokens
         ['tokens', '', '820', '0'],
       ],
     )
+    const strange = await run(['allocations', '--by', 'app.team', '--ledger', bench.path, '--now', '2026-06-10T14:10Z'])
+    assert.match(strange.stdout, /TOTAL +4,020 .*\n\nNo record has the tag app\.team: they have model, team\.\n$/)
     const empty = await run([
       'allocations',
       '--ledger',

@@ -24,9 +24,9 @@ const ledgers = ['postgresql://user@127.0.0.1:1/database', 'dynamodb://table?reg
 Promise.allSettled(ledgers).then(opened => console.log(opened.map(({ reason }) => reason.message).join(' ')))
 `
 const PRINTED =
-  'Expected pg to be installed (npm install pg; for a bundle before it is made): a ledger on PostgreSQL needs it. ' +
-  'Expected @aws-sdk/client-dynamodb to be installed (npm install @aws-sdk/client-dynamodb; for a bundle before it is ' +
-  'made): a ledger on DynamoDB needs it.\n'
+  'Expected pg to be installed (npm install pg, and start again; for a bundle before it is made): a ledger on PostgreSQL needs it. ' +
+  'Expected @aws-sdk/client-dynamodb to be installed (npm install @aws-sdk/client-dynamodb, and start again; for a bundle ' +
+  'before it is made): a ledger on DynamoDB needs it.\n'
 
 /** One that is run without the AWS SDK: that is told when the exporter is made. */
 const WITHOUT_SDK = `

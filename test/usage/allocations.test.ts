@@ -94,7 +94,7 @@ test('the same tags of a customer are one account and tally in an hour, and the 
   assert.deepEqual(later?.account, a.account)
 })
 
-test('a value that is no tag of AWS’s leaves usage without tags, and is told once', () => {
+test('a value that is no tag of AWS’s leaves usage without that tag, and is told once', () => {
   const mapper = new UsageMapper(optionsWith(MODEL_AND_TEAM))
   const values = ['größe', 'a\nb', 'a&b', 'x'.repeat(257), ['a'], '😀']
   const { points, report } = read(
@@ -103,14 +103,14 @@ test('a value that is no tag of AWS’s leaves usage without tags, and is told o
   )
   assert.deepEqual(
     points.map(told),
-    values.map(() => 'none'),
+    values.map(() => 'team=search'),
   )
   assert.deepEqual(report.doubtful, [
     {
       ...{ reason: 'tag-value', metric: 'tokens', points: values.length },
       message:
         "tokens has points whose model is no tag's value: 1 to 256 letters (a to z), digits, spaces and + - = . _ : / @. " +
-        "Their usage is billed, in the part of the customer's bill that has no tags. Record such a text, or name another " +
+        'Their usage is billed without that tag. Record such a text, or name another ' +
         "attribute in the dimension's allocations.",
     },
   ])

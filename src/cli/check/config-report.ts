@@ -3,7 +3,7 @@ import { type Address, hostAndPort } from '../../gateway/config/values.ts'
 import { type GatewayConfig, senderName, type TokenEntry } from '../../gateway/config.ts'
 import { ledgerName } from '../../ledger/open.ts'
 import { printable } from '../../text/printable.ts'
-import { quantityScale } from '../../text/quantity.ts'
+import { quantityScale, soldAmount } from '../../text/quantity.ts'
 import { indented } from '../../text/table.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import { customerSources } from '../../usage/customer.ts'
@@ -44,7 +44,7 @@ function dimensionText(dimension: Dimension, rules: Rules): string[] {
   const tags = tagsOf(rules, dimension).map(({ tag, attribute }) =>
     printable(tag === attribute ? tag : `${tag} (attribute ${attribute})`),
   )
-  const contract = includedText(rules.included.get(dimension.name))
+  const contract = includedText(rules.included.get(dimension.name), dimension)
   return [
     `${printable(dimension.name)}: ${printable(unit)}${guards}`,
     ...rulesOf(rules, dimension).map(rule => indented(ruleText(rule))),
@@ -54,12 +54,14 @@ function dimensionText(dimension: Dimension, rules: Rules): string[] {
 }
 
 /** What contracts include of it. */
-function includedText(included: IncludedRule | null | undefined): string | undefined {
+function includedText(included: IncludedRule | null | undefined, dimension: Dimension): string | undefined {
   if (included === undefined) return undefined
   if (included === null) return 'contracts include nothing of it'
-  const { per, entitlement, quantity } = included
+  const { per, entitlement, quantity, size } = included
   const what =
-    entitlement === undefined ? (quantity as number).toLocaleString('en-US') : `AWS's ${printable(entitlement)}`
+    entitlement === undefined
+      ? (quantity as number).toLocaleString('en-US')
+      : `AWS's ${printable(entitlement)} (of ${soldAmount(size, dimension)} each)`
   return `contracts include ${what} ${per === 'term' ? 'a term' : 'a month'}, which is not metered`
 }
 
@@ -119,7 +121,7 @@ export function configJson(config: GatewayConfig): object {
       size: formatAmount(dimension.size),
       maxQuantity: dimension.maxQuantity ?? null,
       alertQuantity: dimension.alertQuantity ?? null,
-      included: includedText(rules.included.get(dimension.name)) ?? null,
+      included: includedText(rules.included.get(dimension.name), dimension) ?? null,
       from: rulesOf(rules, dimension).map(({ label, metrics, value }) => ({ label, metrics: [...metrics], value })),
       allocations: tagsOf(rules, dimension),
     })),

@@ -17,13 +17,13 @@ const ATTRIBUTES_LENGTH = 60
 
 /** What would become of captured requests, for a person: each point, what the reasons mean, and the bill. */
 export function findingsText(findings: Findings, dimensions: Dimensions, options: TableOptions = {}): string {
-  const { since, points, unnamed, alarms } = findings
+  const { points, unnamed, alarms } = findings
   const sections = [
     points.length === 0 ? 'No rule names any of its metrics.' : table(columns(points, dimensions), points, options),
     ...(unnamed.size === 0 ? [] : [`No rule names these:\n${indented(unnamedText(unnamed))}`]),
     ...reasonsText(points),
     ...(alarms.length === 0 ? [] : [`Look at this:\n${indented(alarms.map(alarm => printable(alarm)).join('\n'))}`]),
-    ...(points.length === 0 ? [] : [billText(points, since, dimensions, options)]),
+    ...(points.length === 0 ? [] : [billText(findings, dimensions, options)]),
   ]
   return sections.join('\n\n')
 }
@@ -94,7 +94,7 @@ function billOf(points: readonly Finding[], dimensions: Dimensions): BillLine[] 
 const quantityOf = ({ amount, dimension, account }: BillLine): bigint =>
   account.kind === 'customer' ? amount / dimension.size : 0n
 
-function billText(points: readonly Finding[], since: number, dimensions: Dimensions, options: TableOptions): string {
+function billText({ points, since, contracts }: Findings, dimensions: Dimensions, options: TableOptions): string {
   const lines = billOf(points, dimensions)
   const ledger = `by a ledger that has metered since ${shortTime(since)}; another beginning is for --since`
   if (lines.length === 0) return `Nothing would be billed, ${ledger}.`
@@ -106,10 +106,13 @@ function billText(points: readonly Finding[], since: number, dimensions: Dimensi
     { title: 'USAGE', of: ({ dimension, amount }) => quantityScale(dimension).text(amount), number: true },
     { title: 'BILLED', of: line => quantityOf(line).toLocaleString('en-US'), number: true },
   ]
-  return (
-    `What would be billed, ${ledger}:\n${indented(table(columns, lines, options))}\n` +
-    indented('Whole units are; the rest stays in the balance. Without a customer nobody is.')
-  )
+  const notes = ['Whole units are; the rest stays in the balance. Without a customer nobody is.']
+  const included = contracts.filter(name => lines.some(({ dimension }) => dimension.name === name))
+  if (included.length > 0)
+    notes.push(
+      `Less what contracts include of ${included.map(name => printable(name)).join(', ')}: only the ledger knows.`,
+    )
+  return `What would be billed, ${ledger}:\n${indented([table(columns, lines, options), ...notes].join('\n'))}`
 }
 
 /** The same for a program. Amounts are decimal numbers of base units, as strings. */

@@ -56,8 +56,10 @@ export interface Findings {
   readonly points: readonly Finding[]
   /** Metrics that no rule names, and how many points they have. */
   readonly unnamed: ReadonlyMap<string, number>
-  /** What looks as if it counted the same usage twice. */
+  /** What looks as if it counted the same usage twice, or is odd in another way that a gateway tells. */
   readonly alarms: readonly string[]
+  /** Dimensions that contracts include something of: only a ledger knows how much is left. */
+  readonly contracts: readonly string[]
 }
 
 interface PlacedPoint {
@@ -89,9 +91,10 @@ export function findingsOf(mapper: UsageMapper, requests: readonly OtlpRequest[]
   const first = placed.find(({ point }) => point.time > 0n)
   const begun = since ?? (first === undefined ? 0 : milliseconds(first.point))
   const counters = new Counters(begun)
-  const alarms: string[] = []
+  const alarms = new Set<string>()
   const points = placed.flatMap(one => findingsOfPoint(mapper, one, counters, alarms))
-  return { since: begun, points, unnamed, alarms }
+  const contracts = [...mapper.included].flatMap(([dimension, included]) => (included === null ? [] : [dimension]))
+  return { since: begun, points, unnamed, alarms: [...alarms], contracts }
 }
 
 function* metricsOf(requests: readonly OtlpRequest[]) {
@@ -108,11 +111,11 @@ function findingsOfPoint(
   mapper: UsageMapper,
   { request, metric, point }: PlacedPoint,
   counters: Counters,
-  alarms: string[],
+  alarms: Set<string>,
 ): Finding[] {
   const { observations, reports } = read(mapper, request, milliseconds(point))
   const [report] = reports as [MapReport]
-  alarms.push(...report.twoSources.map(({ message }) => message))
+  for (const { message } of [...report.twoSources, ...report.doubtful]) alarms.add(message)
   const value = point.noRecordedValue ? undefined : (point.sum ?? point.count)
   const found = { metric: metric.name, attributes: point.attributes, time: milliseconds(point) }
   const uncounted = { ...found, value: value === undefined ? '-' : String(value), amount: 0n }

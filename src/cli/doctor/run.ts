@@ -6,7 +6,7 @@ import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
 import { entitledCodes } from '../../metering/contracts.ts'
 import { sendTo } from '../../metering/endpoints.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../../metering/options.ts'
-import { entitlementFindings } from '../../metering/preflight/entitlements.ts'
+import { entitlementFindings, unknownContractFindings } from '../../metering/preflight/entitlements.ts'
 import { type Finding, gravity } from '../../metering/preflight/finding.ts'
 import { contentFindings, findLedger } from '../../metering/preflight/ledger.ts'
 import { type ListedDimension, listingFinding, parseListing } from '../../metering/preflight/listing.ts'
@@ -99,6 +99,8 @@ async function look(options: DoctorOptions): Promise<Finding[]> {
       findings.push(...(await askMarketplace(facts, { productCode, endpoint: options.endpoint, now })))
       const codes = subject.entitled ?? (await entitledCode(opened?.ledger, productCode))
       findings.push(...(await entitlementFindings(codes, region, TIMEOUT)))
+      const products = [productCode, product].filter(name => name !== undefined)
+      if (opened !== undefined) findings.push(...(await unknownContractFindings(opened.ledger, products, opened.now)))
     } else if (!unread) findings.push(NO_REGION)
     if (listed !== undefined) {
       if ('state' in listed) findings.push(listed)

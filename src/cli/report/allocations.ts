@@ -3,9 +3,11 @@ import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { csv } from '../../text/csv.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
+import { quantityScale } from '../../text/quantity.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
+import type { Dimension } from '../../usage/dimension.ts'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
 import type { Period } from '../period.ts'
 
@@ -21,6 +23,9 @@ export interface AllocationsReport {
   readonly period: Period
   /** The tag that they are told apart by, where it is one only. */
   readonly by?: string
+  /** Those of all tags that the records have. */
+  readonly keys: ReadonlySet<string>
+  readonly dimensions: ReadonlyMap<string, Dimension>
   readonly lines: readonly AllocationLine[]
 }
 
@@ -29,6 +34,7 @@ const STATES = ['metered', 'pending', 'held'] as const satisfies readonly State[
 
 /** Adds up the allocations of records. */
 export class Allocated {
+  readonly keys = new Set<string>()
   readonly #by: string | undefined
   readonly #lines = new Map<string, { -readonly [Member in keyof AllocationLine]: AllocationLine[Member] }>()
 
@@ -41,6 +47,7 @@ export class Allocated {
   add({ account, dimension, quantity, allocations = [[quantity]], state }: RecordEntry): void {
     if (state === 'returned') return
     for (const [units, tags] of allocations) {
+      for (const [key] of tags ?? []) this.keys.add(key)
       const kept = tags?.filter(([key]) => this.#by === undefined || key === this.#by) ?? []
       const key = JSON.stringify([dimension, account.key, textOfTags(kept)])
       const line = this.#lines.get(key) ?? {
@@ -64,6 +71,19 @@ export class Allocated {
   }
 }
 
+/** What is told of a tag that no record has: it may be an attribute's name, or another letter. */
+function strangeTag({ by, keys, lines }: AllocationsReport): string[] {
+  if (by === undefined || keys.has(by) || lines.length === 0) return []
+  const others =
+    keys.size === 0
+      ? 'none has any'
+      : `they have ${[...keys]
+          .sort()
+          .map(key => printable(key))
+          .join(', ')}`
+  return [`No record has the tag ${printable(by)}: ${others}.`]
+}
+
 /** The keys that lines have, in order. */
 function keysOf(lines: readonly AllocationLine[]): string[] {
   return [...new Set(lines.flatMap(({ tags = [] }) => tags.map(([key]) => key)))].sort()
@@ -72,16 +92,19 @@ function keysOf(lines: readonly AllocationLine[]): string[] {
 const tagValue = ({ tags }: Pick<AllocationLine, 'tags'>, key: string) => tags?.find(([own]) => own === key)?.[1]
 
 /** For a person: a table for each dimension. */
-export function allocationsTable({ now, period, lines }: AllocationsReport, options: TableOptions = {}): string {
+export function allocationsTable(report: AllocationsReport, options: TableOptions = {}): string {
+  const { now, period, lines, dimensions } = report
   const { from, to } = period
   const title =
     `Allocations from ${from === undefined ? 'the beginning' : shortTime(from)} to ` +
     `${to === undefined ? `now, ${shortTime(now)}` : shortTime(to)}`
   const sections = [...Map.groupBy(lines, ({ dimension }) => dimension)].map(([dimension, own]) => {
     const { paint = plain } = options
-    return `${paint('bold', printable(dimension))}\n${indented(section(own, options))}`
+    const sold = dimensions.get(dimension)
+    const unit = sold === undefined ? '' : `, in ${printable(quantityScale(sold).unit)}`
+    return `${paint('bold', printable(dimension))}${unit}\n${indented(section(own, options))}`
   })
-  return [title, ...(sections.length === 0 ? ['No usage records.'] : sections)].join('\n\n')
+  return [title, ...(sections.length === 0 ? ['No usage records.'] : sections), ...strangeTag(report)].join('\n\n')
 }
 
 function section(lines: readonly AllocationLine[], options: TableOptions): string {

@@ -3,7 +3,7 @@ import { type EntitlementUse, useOf } from '../../metering/entitlement-use.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { csv, csvAmount } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
-import { amountText, quantityScale } from '../../text/quantity.ts'
+import { quantityScale, soldAmount } from '../../text/quantity.ts'
 import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -76,7 +76,7 @@ function knownText(
   const name = `${printable(dimension)} of ${printable(product)}`
   const period = per === 'term' ? 'a term' : 'a month'
   if (entitlement === undefined) {
-    const all = sold === undefined ? String(quantity) : amountText(BigInt(quantity ?? 0) * sold.size, sold)
+    const all = sold === undefined ? String(quantity) : soldAmount(BigInt(quantity ?? 0) * sold.size, sold)
     return `${name}: ${all} ${period} for all others`
   }
   const until =

@@ -76,12 +76,17 @@ export async function noteAgreement(
     const said = changed || frozen.length > 0 ? [agreementEntry(customer, news, options)] : []
     return { result: { changed, frozen }, also, audit: said }
   })
-  await reconsiderAll(database, account, options)
+  await reconsiderAll(database, customer, account, options)
   return result
 }
 
 /** Looks again at a customer's records that AWS may still take. */
-async function reconsiderAll(database: Database, account: number, options: AgreementOptions): Promise<void> {
+async function reconsiderAll(
+  database: Database,
+  { product }: CustomerAccount,
+  account: number,
+  options: AgreementOptions,
+): Promise<void> {
   const shard = shardOf(account)
   const hours: number[] = []
   const late = { from: hourOf(options.now - RECONSIDERED), to: Number.MAX_SAFE_INTEGER }
@@ -91,11 +96,15 @@ async function reconsiderAll(database: Database, account: number, options: Agree
     })
     if (unsettled) hours.push(hour)
   }
+  if (hours.length === 0) return
+  const [included, dimensions] = [await allIncluded(database), await database.dimensions.all()]
   await inTransactions(hours, some =>
     change(database, 'look at records again', [{ shard, hours: some }], (shard: Shard) => {
       for (const sheet of shard.sheets.values()) {
         for (const record of sheet.records.values()) {
-          if (record.account === account) reconsider(shard, record, options)
+          if (record.account !== account) continue
+          const name = dimensions[record.dimension]?.name ?? ''
+          reconsider(shard, record, included.of(product, name), options)
         }
       }
       return { result: undefined }

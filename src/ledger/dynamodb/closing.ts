@@ -9,7 +9,7 @@ import { type Accounts, isCustomer } from './accounts.ts'
 import { laneOf } from './lanes.ts'
 import { type SeriesNumbers, seriesKey } from './places.ts'
 import type { Series, Shard } from './shard.ts'
-import type { Sheet, StoredRecord } from './sheets.ts'
+import { allocationsIn, type Sheet, type StoredRecord } from './sheets.ts'
 import type { Twins } from './twins.ts'
 
 /** Closing the hours of a shard: open usage goes into its series' balances, and what is whole there into records. */
@@ -119,9 +119,9 @@ export function freezeSeries(
       taken: sheet.records.has(seriesKey(series)),
       twin: twins.has(series, terms.hour),
       dimension: name,
-      contract: included.of(accounts.get(series.account).product, name),
     }
-    const { drawn, record } = rule(shard, series, sold, terms)
+    const contract = included.of(accounts.get(series.account).product, name)
+    const { drawn, record } = rule(shard, series, sold, terms, contract)
     shard.noteDrawn(series, terms.hour, drawn)
     return record === undefined ? [] : [addRecord(sheet, series, terms, record, accounts)]
   })
@@ -136,7 +136,8 @@ export function addRecord(
 ): FrozenRecord {
   const lane = laneOf(accounts.get(account), region).id
   const record: StoredRecord = {
-    ...{ account, dimension, lane, timestamp, deadline, quantity, size, allocations: allocations ?? null, probe },
+    ...{ account, dimension, lane, timestamp, deadline, quantity, size, probe },
+    allocations: allocationsIn(sheet, allocations),
     ...{ state: held === null ? 'pending' : 'held', reason: held, attempts: 0, refusals: 0, nextAttemptAt: 0 },
     ...{ claim: null, claimedUntil: 0, answer: null, meteringRecordId: null },
   }

@@ -4,10 +4,12 @@ import type { HeldReason } from '../ledger.ts'
 import { addAmount, checkEquation, type Figures, NO_FIGURES } from '../rules/accounting.ts'
 import { Shares } from '../rules/allocations.ts'
 import { addUsage, amountOf, type Book, type BookedAccount, type BookedSeries, UNMARKED } from '../rules/decisions.ts'
-import { textOf, toColumns, toRows } from './packed-json.ts'
+import { pack, textOf, toColumns, toRows } from './packed-json.ts'
 import { hourOfPlace, hourText, partitionOf, type SeriesNumbers, seriesKey, sheetKey, stateKey } from './places.ts'
 import {
   addOpenShare,
+  halveShares,
+  lengthOf,
   type OpenShares,
   readOpen,
   readShares,
@@ -244,6 +246,7 @@ export class Shard implements Book<StoredRecord> {
    */
   writes(nameOf: (series: SeriesNumbers) => { accountKey: string; dimension: string }): Write[] {
     this.#checkSeries(nameOf)
+    this.#leaveOutShares()
     const writes: Write[] = []
     if (textOf(this.#state) !== this.#stateBefore) {
       writes.push({ put: stateKey(this.number), over: this.#version, data: this.#state })
@@ -286,6 +289,29 @@ export class Shard implements Book<StoredRecord> {
     ]
   }
 
+  /** Where all that is told apart has no room beside the rest, those who tell most apart tell half. */
+  #leaveOutShares(): void {
+    for (;;) {
+      const tagged = [...this.series.values()]
+        .map(series => ({ series, length: lengthOf(series) }))
+        .filter(({ length }) => length > 0)
+      if (tagged.length === 0) return
+      const state = this.#state
+      const { length } = textOf(state)
+      const packed = length <= LARGEST_STATE ? length : pack(state).length
+      let tooMuch = Math.ceil(length - (length * LARGEST_STATE) / packed)
+      if (packed <= LARGEST_STATE) return
+      while (tooMuch > 0) {
+        const [most] = tagged.sort((a, b) => b.length - a.length)
+        if (most === undefined || most.length === 0) break
+        halveShares(most.series)
+        const left = lengthOf(most.series)
+        tooMuch -= most.length - left
+        most.length = left
+      }
+    }
+  }
+
   get #state(): StoredState {
     const all = [...this.series.values()]
     // Who tells nothing apart has no columns for it.
@@ -300,6 +326,9 @@ export class Shard implements Book<StoredRecord> {
     return { cut, series: toColumns(rows), accounts: [...this.#accounts] }
   }
 }
+
+/** How many bytes the series of a shard may take with what is told apart: a transaction has their records beside them. */
+const LARGEST_STATE = 1_200_000
 
 /** More hours than there are. */
 const MOST_HOURS = 2 ** 20

@@ -27,6 +27,32 @@ export function addOpenShare(open: Map<number, OpenShares>, { hour, tags, amount
   else if (ofHour.size < MOST_OPEN) ofHour.set(text, { tags, amount })
 }
 
+/** How many characters the tags of a series' shares take. */
+export function lengthOf({ shares, openShares }: SeriesShares): number {
+  const all = [...(shares?.all ?? []), ...[...openShares.values()].flatMap(ofHour => [...ofHour.values()])]
+  return all.reduce((sum, { tags }) => sum + textOfTags(tags).length, 0)
+}
+
+/** Leaves a series the larger half of what it tells apart; the rest is untagged. */
+export function halveShares(series: SeriesShares): void {
+  const larger = <Share>(all: readonly Share[], amountOf: (share: Share) => bigint): Share[] =>
+    [...all].sort((a, b) => (sizeOf(amountOf(a)) > sizeOf(amountOf(b)) ? -1 : 1)).slice(0, Math.floor(all.length / 2))
+  series.shares = readShares(larger(storedShares(series.shares) ?? [], ([, balance]) => BigInt(balance)))
+  for (const [hour, ofHour] of series.openShares) {
+    const left = larger([...ofHour], ([, { amount }]) => amount)
+    if (left.length > 0) series.openShares.set(hour, new Map(left))
+    else series.openShares.delete(hour)
+  }
+}
+
+const sizeOf = (amount: bigint) => (amount < 0n ? -amount : amount)
+
+/** What a series has for some tags. */
+interface SeriesShares {
+  shares: Shares | undefined
+  readonly openShares: Map<number, OpenShares>
+}
+
 type Stored = readonly (readonly [tags: Tags, amount: string])[]
 /** By hour. */
 type StoredOpen = readonly (readonly [hour: number, shares: Stored])[]

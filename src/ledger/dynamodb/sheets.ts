@@ -1,8 +1,9 @@
 import { HOUR } from '../hours.ts'
+import type { Allocation } from '../ledger.ts'
 import { RESTORED } from '../rules/closing.ts'
 import type { BookedRecord } from '../rules/decisions.ts'
 import { parseLane } from './lanes.ts'
-import { textOf, toColumns, toRows } from './packed-json.ts'
+import { pack, textOf, toColumns, toRows } from './packed-json.ts'
 import {
   type Hours,
   hourOfPlace,
@@ -46,6 +47,25 @@ export class Sheet {
       }),
     )
   }
+}
+
+/** How many bytes the splits of a sheet's records may take, packed: a transaction has two sheets and their series. */
+const MOST_ALLOCATED = 1_000_000
+
+const packedSizes = new WeakMap<readonly Allocation[], number>()
+
+function packedSize(allocations: readonly Allocation[]): number {
+  const size = packedSizes.get(allocations) ?? pack(allocations).length
+  packedSizes.set(allocations, size)
+  return size
+}
+
+/** How a new record of a sheet is split: not at all where there is no room for it. */
+export function allocationsIn({ records }: Sheet, wanted: readonly Allocation[] = []): readonly Allocation[] | null {
+  if (wanted.length === 0) return null
+  const others = [...records.values()].flatMap(({ allocations }) => (allocations === null ? [] : [allocations]))
+  const size = [...others, wanted].reduce((sum, one) => sum + packedSize(one), 0)
+  return size <= MOST_ALLOCATED ? wanted : null
 }
 
 const DUE = 'due'

@@ -41,7 +41,10 @@ export async function noteAgreement(
       "(record.state = 'pending' OR (record.state = 'held' AND record.hour > $2)) AND series.account = $1",
       ...[account, options.now - RECONSIDERED],
     )
-    for (const record of records.records) reconsider(records, record, options)
+    const included = await allIncluded(transaction)
+    for (const record of records.records) {
+      reconsider(records, record, included.of(customer.product, records.seriesOf(record).dimension), options)
+    }
     await savePiece(transaction, records)
     if (changed || frozen.records > 0) await writeAudit(transaction, [agreementEntry(customer, news, options)])
     return { frozen, changed }

@@ -6,7 +6,7 @@ import type {
   Included,
   IncludedDimension,
 } from '../ledger.ts'
-import { entitlementEntries, includedEntry } from '../rules/audit.ts'
+import { entitlementEntries, includedEntry, type NewEntry } from '../rules/audit.ts'
 import { noteEntitlementNews } from '../rules/decisions.ts'
 import {
   changedIncluded,
@@ -26,7 +26,7 @@ import { writeAudit } from './audit.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger, requireVersion } from './ledger-row.ts'
 import { savePiece } from './piece.ts'
-import { accountId } from './series.ts'
+import { takeAccounts } from './series.ts'
 
 /** What contracts include: of which dimensions, and for whom how much. */
 
@@ -85,21 +85,24 @@ export async function noteEntitlements(
     checkRegistered(product, told.dimensions, included)
     const news = newsSince(included, product, told, by)
     const customers = toldBy(news)
-    for (const { account } of customers.values()) await accountId(transaction, account)
+    await takeAccounts(
+      transaction,
+      [...customers.values()].map(({ account }) => account),
+    )
     const rows = await transaction.all(
       `${BOOKED_ACCOUNT} WHERE account.product = $1 AND (account.entitlements IS NOT NULL OR account.key = ANY($2::text[]))
        ORDER BY account.id`,
       ...[product, [...customers.keys()]],
     )
-    let changes = 0
+    const entries: NewEntry[] = []
     const piece = new Piece()
     for (const row of rows) {
       piece.addAccount(row)
       const [id, account] = [row.account as number, customerOf(row)]
       const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
-      changes += changed.length
-      await writeAudit(transaction, entitlementEntries(account, changed, by))
+      entries.push(...entitlementEntries(account, changed, by))
     }
+    await writeAudit(transaction, entries)
     await savePiece(transaction, piece)
     if (news.complete) {
       await transaction.run(
@@ -108,7 +111,7 @@ export async function noteEntitlements(
         ...[news.at, product, news.dimensions],
       )
     }
-    return changes
+    return entries.length
   })
 }
 

@@ -108,12 +108,12 @@ async function laneId(transaction: Transaction, lane: readonly string[]): Promis
 async function saveSeries(transaction: Transaction, series: Difference['series']): Promise<void> {
   await transaction.run(
     `UPDATE series
-     SET recorded = now.recorded, included = now.included, metered = now.metered, balance = now.balance, approved = now.approved,
+     SET recorded = now.recorded, metered = now.metered, balance = now.balance, approved = now.approved,
          unfrozen = now.unfrozen
-     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::integer[], $7::boolean[])
-          AS now (id, recorded, included, metered, balance, approved, unfrozen)
+     FROM unnest($1::bigint[], $2::numeric[], $3::numeric[], $4::numeric[], $5::integer[], $6::boolean[])
+          AS now (id, recorded, metered, balance, approved, unfrozen)
      WHERE series.id = now.id`,
-    ...columnsOf(series, 'id', 'recorded', 'included', 'metered', 'balance', 'approved', 'unfrozen'),
+    ...columnsOf(series, 'id', 'recorded', 'metered', 'balance', 'approved', 'unfrozen'),
   )
 }
 
@@ -134,6 +134,12 @@ const jsonOf = (known: object | null | undefined): string | null => (known ? JSO
 
 /** An hour that is looked at again may have more. */
 async function addDrawn(transaction: Transaction, drawn: Difference['drawn']): Promise<void> {
+  await transaction.run(
+    `UPDATE series SET included = included + drawn.amount
+     FROM (SELECT id, sum(amount) AS amount FROM unnest($1::bigint[], $2::numeric[]) AS now (id, amount) GROUP BY id) AS drawn
+     WHERE series.id = drawn.id`,
+    ...columnsOf(drawn, 'series', 'amount'),
+  )
   await transaction.run(
     `INSERT INTO drawn (hour, series, amount) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::numeric[])
      ON CONFLICT (hour, series) DO UPDATE SET amount = drawn.amount + excluded.amount`,

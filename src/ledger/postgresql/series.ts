@@ -69,7 +69,7 @@ async function relabel(transaction: Transaction, accounts: readonly Account[]): 
   const products = new Map(accounts.map(({ key, product }) => [key, product]))
   await transaction.run(
     `UPDATE account SET product = told.product FROM unnest($1::text[], $2::text[]) AS told (key, product)
-     WHERE account.key = told.key`,
+     WHERE account.key = told.key AND account.product <> told.product`,
     ...[[...products.keys()], [...products.values()]],
   )
 }
@@ -91,10 +91,15 @@ async function makeAccounts(transaction: Transaction, told: readonly Account[]):
   )
 }
 
+/** Makes the accounts that are not there, and gives the others their label. */
+export async function takeAccounts(transaction: Transaction, accounts: readonly Account[]): Promise<void> {
+  await makeAccounts(transaction, accounts)
+  await relabel(transaction, accounts)
+}
+
 /** The id of an account, which is made where there is none. */
 export async function accountId(transaction: Transaction, account: Account): Promise<number> {
-  await makeAccounts(transaction, [account])
-  await relabel(transaction, [account])
+  await takeAccounts(transaction, [account])
   return (await transaction.get('SELECT id FROM account WHERE key = $1', account.key))?.id as number
 }
 

@@ -166,8 +166,8 @@ export function closeSeries(series: ClosingSeries, terms: Terms): ClosedSeries {
   if (!hasWholeUnits(series) || taken || series.left === 'wait') return unchanged
   if (waits && !probeIsDue(series.probeAt, terms.now)) return unchanged
   const { included, quantity, held } = wholeUnits({
-    ...series,
-    stale: series.blocked && !waits && series.carried >= size,
+    ...{ balance: series.balance, size, maxQuantity: series.maxQuantity, approved, twin: series.twin },
+    ...{ ended: series.ended, left: series.left, stale: series.blocked && !waits && series.carried >= size },
   })
   const drawn = BigInt(included) * size
   return {

@@ -164,8 +164,6 @@ export interface Sold {
   readonly twin: boolean
   /** The dimension's name. */
   readonly dimension: string
-  /** What contracts include of it, where they do. */
-  readonly contract: IncludedDimension | undefined
 }
 
 /** What a closing takes from a series' balance. */
@@ -181,6 +179,7 @@ export function freeze(
   series: BookedSeries,
   sold: Sold,
   terms: Terms,
+  contract?: IncludedDimension,
 ): Frozen {
   const account = book.account(series.account)
   const { blockedAt, probeAt, agreement, entitlements } = account
@@ -190,8 +189,8 @@ export function freeze(
   // The end of an agreement that has just ended is told of in time, or AWS no longer takes it.
   const ended = time === undefined || (seconds?.end !== undefined && time.deadline <= terms.now)
   const inside = seconds?.known === true
-  const drawing: Drawing | undefined = sold.contract && {
-    contract: sold.contract,
+  const drawing: Drawing | undefined = contract && {
+    contract,
     terms: entitlements?.[sold.dimension] ?? [],
     agreement,
     size: sold.size,
@@ -200,8 +199,13 @@ export function freeze(
     final: isFinal(agreement, terms.hour),
   }
   const left = drawing === undefined || seconds === undefined ? 0n : leftOf(drawing)
+  // One by one: there may be a hundred thousand, and what a series is loaded with has many members.
+  const { size, maxQuantity, billable, taken, twin } = sold
   const closed = closeSeries(
-    { ...sold, balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside, left },
+    {
+      ...{ balance, carried, approved, probeAt, blocked: blockedAt !== null, ended, inside, left },
+      ...{ size, maxQuantity, billable, taken, twin },
+    },
     terms,
   )
   const { drawn } = closed
@@ -284,10 +288,13 @@ export const RECONSIDERED = 25 * HOUR
 /**
  * Looks again at a record of a customer of whose agreement something was told: what AWS may take now is sent at once,
  * stamped inside the agreement; after an end, all of it is for as long as AWS takes it.
+ *
+ * @param contract what contracts include of its dimension: of what was held as none of the agreement nothing is yet
  */
 export function reconsider<Booked extends BookedRecord>(
   book: Book<Booked>,
   record: Booked,
+  contract: IncludedDimension | undefined,
   { now, deadlineMargin }: Pick<AgreementOptions, 'now' | 'deadlineMargin'>,
 ): void {
   const { state, reason, attempts, refusals } = record
@@ -304,6 +311,10 @@ export function reconsider<Booked extends BookedRecord>(
     // Of what AWS has refused it is asked again where there is reason to: an agreement, or that it ended in this hour.
     const covered = seconds.known || seconds.last < hour + HOUR - SECOND
     if (!covered || time.deadline <= now) return
+    if (contract !== undefined && reason === 'agreement-ended' && end === null) {
+      move(book, record, { state: 'returned', reason, refusals }, now)
+      return
+    }
     Object.assign(record, time)
     move(book, record, { state: 'pending', refusals }, now)
   } else if (time !== undefined && !inDoubt(record)) {

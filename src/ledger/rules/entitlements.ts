@@ -231,7 +231,9 @@ export function afterEntitlementNews(
     return replaced(terms, last, { ...last, until: at, at })
   }
   const { amount, until = null } = told
-  const term = { until, expires: until, amount: String(amount), at, listed: complete }
+  // By its date it is there at least so long. AWS lists it still: its renewal may be new there, and comes.
+  const goesOn = complete && until !== null && until <= at
+  const term = { until: goesOn ? at + RENEWED : until, expires: until, amount: String(amount), at, listed: complete }
   if (last === undefined) {
     // What was used of what all customers have is used of the customer's own.
     const other = terms.findLast(one => one.listed !== true)
@@ -243,7 +245,8 @@ export function afterEntitlementNews(
     const before = { ...last, until: from }
     return lastOf([...terms.map(one => (one === last ? before : one)), { ...term, from, used: [] }])
   }
-  const same = last.amount === term.amount && last.until === until && last.expires === until
+  const holds = goesOn ? (last.until ?? 0) > at : last.until === until
+  const same = last.amount === term.amount && holds && last.expires === until
   return same ? terms : replaced(terms, last, { ...last, ...term })
 }
 
@@ -261,8 +264,8 @@ function renewedAt(
   // Another agreement, be it on the same terms.
   if (begun !== undefined && begun[0] > toldAt) return begun[0]
   if (until === null || now === expires) return undefined
-  // One that has vanished comes again as it was; with another end it is another.
-  if (until !== expires) return until
+  // One that has vanished comes again as it was; with another end it is another, and so is one that went on.
+  if (until !== expires) return Math.min(until, expires ?? until)
   return at >= until - RENEWED ? until : undefined
 }
 

@@ -40,7 +40,7 @@ export interface SoldSeries extends PieceSeries {
 }
 
 /** The columns of what a series of a loaded piece has, in a select that joins its account and dimension. */
-const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.included, series.metered,
+const FIGURES = `series.id AS series, series.account, series.first_hour, series.recorded, series.metered,
   series.balance, series.approved, series.unfrozen, dimension.name AS dimension, dimension.size AS dimension_size,
   account.key AS account_key, account.kind, account.blocked_at, account.probe_at, account.probe_delay, account.agreement,
   account.entitlements`
@@ -57,7 +57,8 @@ export function figuresOf(row: Row): PieceSeries {
     accountKey: row.account_key as string,
     firstHour: row.first_hour as number,
     recorded: BigInt(row.recorded as string | bigint),
-    included: BigInt(row.included as string | bigint),
+    // What is drawn from now on: who draws nothing pays for no column of it.
+    included: 0n,
     metered: BigInt(row.metered as string | bigint),
     pending: 0n,
     held: new Map(),

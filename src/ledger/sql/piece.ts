@@ -162,8 +162,8 @@ export class Piece implements Book<PieceRecord> {
     const mixed = this.series.some(({ identity }) => identity !== this.series[0]?.identity)
     const frozen = mixed ? new Twins() : undefined
     for (const series of this.series) {
-      const sold = { ...series, contract: included.of(series.product, series.dimension) }
-      const taken = freeze(this, series, frozen?.has(series) ? { ...sold, twin: true } : sold, terms)
+      const sold = frozen?.has(series) ? { ...series, twin: true } : series
+      const taken = freeze(this, series, sold, terms, included.of(series.product, series.dimension))
       if (taken.record !== undefined) frozen?.add(series)
       this.#keep(series, terms, taken)
     }

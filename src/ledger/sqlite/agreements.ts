@@ -31,7 +31,10 @@ export function noteAgreement(
     const frozen = freezeAll(database, account, hours, options)
     const unsettled = "(record.state = 'pending' OR (record.state = 'held' AND record.hour > ?)) AND series.account = ?"
     const records = loadRecords(database, unsettled, options.now - RECONSIDERED, account)
-    for (const record of records.records) reconsider(records, record, options)
+    const included = allIncluded(database)
+    for (const record of records.records) {
+      reconsider(records, record, included.of(customer.product, records.seriesOf(record).dimension), options)
+    }
     savePiece(database, records)
     if (changed || frozen.length > 0) writeAudit(database, agreementEntry(customer, news, options))
     return { ...closeResult(database, frozen), changed }

@@ -1,6 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type MadeRecord, Piece } from '../sql/piece.ts'
+import { type DrawnAmount, type MadeRecord, Piece } from '../sql/piece.ts'
 import { type PieceRecord, RECORDS } from '../sql/piece-rows.ts'
 import type { Database, Row } from './database.ts'
 import { addShare } from './shares.ts'
@@ -53,12 +53,12 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
     lanes.set(key, id)
     return { id: insertRecord(database, record, id), held: held !== null }
   })
-  for (const { hour, series, amount } of drawn) addDrawn(database, hour, series, amount)
+  for (const one of drawn) addDrawn(database, one)
   for (const { series, tags, amount } of shares) addShare(database, series, tags, amount)
-  for (const { id, recorded, included, metered, balance, approved, unfrozen } of series) {
+  for (const { id, recorded, metered, balance, approved, unfrozen } of series) {
     database.run(
-      'UPDATE series SET recorded = ?, included = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
-      ...[String(recorded), String(included), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
+      'UPDATE series SET recorded = ?, metered = ?, balance = ?, approved = ?, unfrozen = ? WHERE id = ?',
+      ...[String(recorded), String(metered), String(balance), approved, unfrozen ? 1 : 0, id],
     )
   }
   for (const { id, blockedAt, probeAt, probeDelay, agreement, entitlements } of accounts) {
@@ -73,7 +73,9 @@ export function savePiece(database: Database, piece: Piece): SavedRecord[] {
 const jsonOf = (known: object | null): string | null => (known === null ? null : JSON.stringify(known))
 
 /** An hour that is looked at again may have more. */
-function addDrawn(database: Database, hour: number, series: number, amount: bigint): void {
+function addDrawn(database: Database, { hour, series, amount }: DrawnAmount): void {
+  const before = database.get('SELECT included FROM series WHERE id = ?', series)?.included as string
+  database.run('UPDATE series SET included = ? WHERE id = ?', String(BigInt(before) + amount), series)
   const known = database.get('SELECT amount FROM drawn WHERE hour = ? AND series = ?', hour, series)
   const sum = BigInt((known?.amount as string | undefined) ?? 0) + amount
   database.run('INSERT OR REPLACE INTO drawn (hour, series, amount) VALUES (?, ?, ?)', hour, series, String(sum))
@@ -107,12 +109,16 @@ function insertRecord(
   { series, terms, timestamp, deadline, quantity, size, allocations, held, probe }: MadeRecord,
   lane: number,
 ): number {
-  return database.insert(
-    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason, allocations)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  const id = database.insert(
+    `INSERT INTO record (series, hour, timestamp, deadline, lane, quantity, size, probe, state, reason)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[series.id, terms.hour, timestamp, deadline, lane, quantity, String(size), probe ? 1 : 0],
-    ...[held === null ? 'pending' : 'held', held, jsonOf(allocations ?? null)],
+    ...[held === null ? 'pending' : 'held', held],
   )
+  if (allocations !== undefined) {
+    database.run('UPDATE record SET allocations = ? WHERE id = ?', JSON.stringify(allocations), id)
+  }
+  return id
 }
 
 /** A lane's id; it is made where there is none. */

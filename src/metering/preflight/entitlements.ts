@@ -1,6 +1,8 @@
 import { ConfigurationError } from '../../errors.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
 import { entitlementRegion } from '../../marketplace/entitlement-client.ts'
 import { probeEntitlements } from '../../marketplace/probe.ts'
+import { unknownContracts, unknownContractText } from '../unknown-contracts.ts'
 import { type Finding, sentence } from './finding.ts'
 import { refusalFinding } from './marketplace.ts'
 
@@ -19,6 +21,27 @@ export async function entitlementFindings(
   timeout: number,
 ): Promise<Finding[]> {
   return await Promise.all(codes.map(code => findingOf(code, region, timeout)))
+}
+
+/**
+ * Of what the ledger does not know what contracts include, though AWS was to be asked: an answer may come and make no
+ * sense to whoever meters, which its log says.
+ *
+ * @param products of the ledger that are looked at
+ * @param now milliseconds since the epoch
+ */
+export async function unknownContractFindings(
+  ledger: Pick<Ledger, 'included'>,
+  products: readonly string[],
+  now: number,
+): Promise<Finding[]> {
+  const unknown = (await unknownContracts(ledger, now)).filter(({ product }) => products.includes(product))
+  return unknown.map(one => ({
+    ...{ name, state: 'warning', message: `${unknownContractText(one, now)}.` },
+    advice:
+      'Mend what AWS refuses. Where it answers, the log of the process that meters says what of the answer it cannot use; ' +
+      'it asks again within a quarter of an hour.',
+  }))
 }
 
 async function findingOf(code: string, region: string, timeout: number): Promise<Finding> {
@@ -56,7 +79,8 @@ async function findingOf(code: string, region: string, timeout: number): Promise
     return { ...finding, advice: `Let this machine reach ${host}, port 443; look at proxies, DNS and VPC endpoints.` }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
-    const advice = 'Install it beside this package: without it no usage of contracts is metered.'
+    const advice =
+      'Install it beside this package, and start again what meters: without it no usage of contracts is metered.'
     return { name, state: 'fault', message: sentence(error.message), advice }
   }
 }

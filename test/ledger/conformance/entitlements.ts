@@ -181,6 +181,25 @@ export function entitlements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '360 = 200 included + 0 + 160 + 0 + 0')
     })
 
+    scenario(
+      'an entitlement that AWS lists beyond its date goes on, and its renewal begins with that date',
+      async scene => {
+        await contract(scene.ledger)
+        await hourOf(scene, 0, 60, of(ALICE, 100, hour(1)))
+        await hourOf(scene, 1, 30, of(ALICE, 100, hour(1)))
+        assert.equal(await scene.equation(ALICE, REQUESTS), '90 = 90 included + 0 + 0 + 0 + 0')
+        await hourOf(scene, 2, 90, of(ALICE, 100, hour(1) + 365 * DAY))
+        assert.equal(await scene.equation(ALICE, REQUESTS), '180 = 180 included + 0 + 0 + 0 + 0')
+        // Without a renewal it ends when AWS lists it no more.
+        await hourOf(scene, 0, 1, of(BOB, 100, hour(3)))
+        await hourOf(scene, 3, 1, of(BOB, 100, hour(3)))
+        await hourOf(scene, 4, 1)
+        await scene.use(BOB, REQUESTS, 6, 60)
+        await hourOf(scene, 6, 1)
+        assert.equal(await scene.equation(BOB, REQUESTS), '60 = 0 + 60 + 0 + 0')
+      },
+    )
+
     scenario('an entitlement that vanishes covers what it did; as it was before, it goes on', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 60, of(ALICE, 100, hour(500)))
@@ -314,6 +333,23 @@ export function entitlements(name: string, scenario: Scenario): void {
       await scene.use(ALICE, REQUESTS, 1, 10)
       await scene.close(1)
       assert.equal(await scene.equation(ALICE, REQUESTS), '10 = 0 + 0 + 10 + 0')
+    })
+
+    scenario('what was held as of after the agreement is divided where an agreement is told late', async scene => {
+      await contract(scene.ledger, HUNDRED)
+      const news = (what: 'ended' | 'active', at: number, now: number) =>
+        scene.ledger.noteAgreement(ALICE, { what, at }, closeOptions(now))
+      await news('ended', hour(1), hour(1) + MINUTE)
+      await scene.append([entry(ALICE, REQUESTS, 1, 70), entry(ALICE, TOKENS, 1, 5000)])
+      await scene.close(1)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '70 = 0 + 0 + 70 + 0')
+      // AWS told of the end before the renewal, and out of order.
+      await news('active', hour(1) + 1000, closing(1) + MINUTE)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '70 = 0 + 0 + 0 + 70')
+      assert.equal(await scene.equation(ALICE, TOKENS), '5000 = 0 + 5000 + 0 + 0')
+      await scene.use(ALICE, REQUESTS, 2, 70)
+      await scene.close(2)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '140 = 100 included + 0 + 40 + 0 + 0')
     })
 
     scenario('an agreement after another is another term', async scene => {

@@ -13,6 +13,8 @@ import type { LedgerError } from '../../../src/ledger/errors.ts'
 import type { Ledger, Outcome } from '../../../src/ledger/ledger.ts'
 import { type Account, type CustomerAccount, customerAccount, unattributedAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
+import { taggedAccount } from '../../../src/usage/tagged-account.ts'
+import type { Tags } from '../../../src/usage/tags.ts'
 import {
   ALICE,
   BY,
@@ -21,6 +23,7 @@ import {
   closing,
   DIMENSIONS,
   entry,
+  GPU,
   hour,
   lost,
   METERED,
@@ -367,6 +370,44 @@ if (withoutJava) {
       await ledger.closeHours(closeOptions(closing(8)))
       await checkBooks(ledger, expected)
       await ledger.declareRestored({ ...BY, now: closing(9) })
+      await checkBooks(ledger, expected)
+    })
+
+    test('more tag sets than a transaction has room for: all is billed, and one customer leaves no other untagged', async () => {
+      const { ledger } = await made()
+      await ledger.register([GPU, TOKENS])
+      const [greedy, ...modest] = customers.slice(0, 16) as [CustomerAccount, ...CustomerAccount[]]
+      const text = (bytes: number) => randomBytes(bytes).toString('base64').replaceAll('+', '-')
+      let [sequence, expected] = [0, 0n]
+      const use = async (some: readonly CustomerAccount[], tagSets: readonly Tags[]) => {
+        const tagged = some.flatMap(one => tagSets.map(tags => taggedAccount(one, tags)))
+        const entries = [GPU, TOKENS].flatMap(dimension => tagged.map(one => entry(one, dimension, 0, 1700)))
+        expected += sum(entries.map(({ amount }) => amount))
+        sequence += 1
+        await ledger.append({ writer: 'a'.repeat(32), sequence, entries })
+      }
+      const many = (count: number, keys: number): Tags[] =>
+        Array.from({ length: count }, () =>
+          Array.from({ length: keys }, (_, key) => [`key-${key}`, text(190)] as const),
+        )
+      await use(modest, many(20, 1))
+      await use([greedy], many(2500, 5))
+      // Folded before it is closed.
+      await assert.rejects(ledger.writeOff('nobody', TOKENS.name, BY), { code: 'ERR_LEDGER_NOT_FOUND' })
+      await checkBooks(ledger, expected)
+      await ledger.closeHours(closeOptions(closing(0)))
+      await checkBooks(ledger, expected)
+      const records = await ledger.records({ limit: 1000 })
+      assert.equal(records.length, 32)
+      for (const { account, allocations = [], quantity } of records) {
+        assert.equal(sum(allocations.map(([units]) => BigInt(units))), BigInt(quantity))
+        assert.ok(allocations.length >= (account.key === greedy.key ? 100 : 9), `${allocations.length}`)
+      }
+      await ledger.finalize(greedy, { ...closeOptions(hour(2)), endedAt: hour(2) })
+      for (const lane of (await ledger.due(hour(2))).lanes) {
+        const claimed = await ledger.claim(lane, { now: hour(2), limit: 1000, claimedUntil: hour(3) })
+        await settleAll(ledger, claimed, () => METERED, hour(2))
+      }
       await checkBooks(ledger, expected)
     })
 

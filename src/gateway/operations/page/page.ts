@@ -41,6 +41,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <details><summary>What the words mean</summary>
 <dl class="words">
 <dt>Recorded</dt><dd>All usage that the ledger has acknowledged, since it began.</dd>
+<dt>Included</dt><dd>Contracts pay for it, and it is not metered.</dd>
 <dt>Metered</dt><dd>AWS answered Success: it is billed.</dd>
 <dt>Pending</dt><dd>In records that have no final answer yet.</dd>
 <dt>Held</dt><dd>A person has to decide.</dd>
