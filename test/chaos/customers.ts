@@ -48,7 +48,7 @@ export function makeCustomers(count: number): Customer[] {
               licenseArn: `arn:aws:license-manager::294406891311:license:l-${String(index).padStart(32, '0')}`,
             }
     const account = (mappers.get(product) as UsageMapper).account(identity)
-    const entitled = index % 5 === 0 ? 300 + 10 * index : undefined
+    const entitled = index % 5 === 0 ? 120 + 10 * index : undefined
     return { index, product, identity, account, weight: [1, 1, 1, 2, 2, 4, 12][index % 7] as number, entitled }
   })
 }

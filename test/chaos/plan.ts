@@ -47,7 +47,7 @@ export const REGIONS: readonly [string, string] = ['us-east-1', 'eu-west-1']
 export const FOREIGN_QUANTITY = 1_999_999_999
 /** The customer whose contract is amended, by how many requests, and the one whose contract is renewed. */
 const AMENDED = 0
-const MORE = 200
+const MORE = 40
 const RENEWED = 5
 /** How long everything is well after the month, so that what can be billed is. */
 const AFTERMATH = 60 * HOUR
