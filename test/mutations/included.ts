@@ -35,16 +35,32 @@ export const INCLUDED: readonly Mutation[] = [
     'usage waits until it is known',
   ),
   mistake(
+    'contracts: draw what waited as of now',
+    'what a term that has ended had left is metered',
+    ['rules/entitlements', '{ ...drawing, terms, hour }', '{ ...drawing, terms }'],
+    'what waited draws on the term of its own hour',
+  ),
+  mistake(
+    'contracts: keep what waited after it was drawn',
+    'later usage draws on a term that has ended',
+    [
+      'rules/entitlements',
+      '  return { terms: drawnBy(drawing, amount).terms }',
+      '  return { ...drawing.entitlement, terms: drawnBy(drawing, amount).terms }',
+    ],
+    'what waited draws on the term of its own hour',
+  ),
+  mistake(
     'contracts: forget what was drawn before',
     'each hour includes all of it again',
-    ['rules/entitlements', 'usedIn(term, since) + amount', 'amount'],
+    ['rules/entitlements', 'String(used + units)', 'String(units)'],
     'an included quantity is used up first',
     SEQUENCES,
   ),
   mistake(
     'contracts: do not write down what was drawn',
     'each hour includes all of it again',
-    ['rules/decisions', 'if (drawn > 0n && drawing !== undefined) {', 'if (drawn < 0n && drawing !== undefined) {'],
+    ['rules/decisions', 'const isTaken = drawn > 0n ||', 'const isTaken = drawn < 0n ||'],
     'two that close at once draw once',
   ),
   mistake(
@@ -57,7 +73,7 @@ export const INCLUDED: readonly Mutation[] = [
         '      giveShares(series, record, 1n)\n' +
         '      const account = book.account(record.account)\n' +
         '      const terms = Object.entries(account.entitlements ?? {})\n' +
-        '      const unused = terms.map(([name, all]) => [name, all.map(term => ({ ...term, used: [] }))])\n' +
+        '      const unused = terms.map(([name, all]) => [name, { ...all, terms: all.terms.map(term => ({ ...term, used: [] })) }])\n' +
         '      book.setAccount(record.account, { ...account, entitlements: Object.fromEntries(unused) })\n' +
         '    }\n',
     ],

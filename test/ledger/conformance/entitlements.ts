@@ -100,7 +100,10 @@ export function entitlements(name: string, scenario: Scenario): void {
         told.map(({ used }) => used),
         [80n * UNIT, 30n * UNIT],
       )
-      await hourOf(scene, 4, 5, of(ALICE, 30, next))
+      // It waits no more: what returns of it is metered again.
+      await scene.ledger.expire(hour(3) + DAY)
+      assert.equal(await scene.equation(ALICE, REQUESTS), '135 = 110 included + 0 + 0 + 0 + 25')
+      await hourOf(scene, 27, 5, of(ALICE, 30, next))
       assert.equal(await scene.equation(ALICE, REQUESTS), '140 = 110 included + 0 + 30 + 0 + 0')
     })
 
