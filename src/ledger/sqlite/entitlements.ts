@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type {
   AuditNote,
   CustomerEntitlement,
@@ -6,7 +7,7 @@ import type {
   Included,
   IncludedDimension,
 } from '../ledger.ts'
-import { entitlementEntries, includedEntry } from '../rules/audit.ts'
+import { entitlementEntries, includedEntry, type NewEntry } from '../rules/audit.ts'
 import { noteEntitlementNews } from '../rules/decisions.ts'
 import {
   changedIncluded,
@@ -66,40 +67,64 @@ export function allIncluded(database: Database): IncludedDimensions {
   return new IncludedDimensions(includedDimensions(database))
 }
 
-export function noteEntitlements(database: Database, product: string, told: EntitlementNews, by: AuditNote): number {
+/** How many customers one transaction looks at, so that no turn of the event loop takes long. */
+const CUSTOMERS_PER_CHUNK = 1000
+
+/**
+ * Takes in what is told of customers, some in each transaction; then it is written down up to when all is known. Where a
+ * process dies in between, whoever tells it again goes on.
+ */
+export async function noteEntitlements(
+  database: Database,
+  product: string,
+  told: EntitlementNews,
+  by: AuditNote,
+): Promise<number> {
   checkEntitlements(told)
-  return database.write('note what contracts include', () => {
-    const included = allIncluded(database)
-    checkRegistered(product, told.dimensions, included)
-    const news = newsSince(included, product, told, by)
-    const customers = toldBy(news)
-    for (const { account } of customers.values()) accountId(database, account)
-    const rows = database.all(
-      `${BOOKED_ACCOUNT} WHERE account.product = ? AND (account.entitlements IS NOT NULL OR account.key IN ${LISTED})`,
-      ...[product, JSON.stringify([...customers.keys()])],
-    )
-    let changes = 0
-    const piece = new Piece()
-    for (const row of rows) {
-      piece.addAccount(row)
-      const [id, account] = [row.account as number, customerOf(row)]
-      const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
-      changes += changed.length
-      writeAudit(database, ...entitlementEntries(account, changed, by))
-    }
-    savePiece(database, piece)
-    if (news.complete) {
+  const doing = 'note what contracts include'
+  const customers = toldBy(told)
+  // Each time: another process may have told of later ones meanwhile.
+  const newest = (): EntitlementNews => newsSince(allIncluded(database), product, told, by)
+  const entitled = database.read(doing, () => {
+    checkRegistered(product, told.dimensions, allIncluded(database))
+    return told.complete ? database.all(ENTITLED_KEYS, product).map(({ key }) => key as string) : []
+  })
+  const keys = [...new Set([...customers.keys(), ...entitled])]
+  let changes = 0
+  for (let start = 0; start < keys.length; start += CUSTOMERS_PER_CHUNK) {
+    if (start > 0) await nextTurn()
+    const some = keys.slice(start, start + CUSTOMERS_PER_CHUNK)
+    changes += database.write(doing, () => {
+      const news = newest()
+      for (const account of some.flatMap(key => customers.get(key)?.account ?? [])) accountId(database, account)
+      const entries: NewEntry[] = []
+      const piece = new Piece()
+      for (const row of database.all(SOME_ACCOUNTS, product, JSON.stringify(some))) {
+        piece.addAccount(row)
+        const [id, account] = [row.account as number, customerOf(row)]
+        const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
+        entries.push(...entitlementEntries(account, changed, by))
+      }
+      savePiece(database, piece)
+      writeAudit(database, ...entries)
+      return entries.length
+    })
+  }
+  if (told.complete) {
+    database.write(doing, () => {
       database.run(
         `UPDATE included SET known_until = ? WHERE product = ?
          AND dimension IN (SELECT id FROM dimension WHERE name IN ${LISTED})`,
-        ...[news.at, product, JSON.stringify(news.dimensions)],
+        ...[told.at, product, JSON.stringify(newest().dimensions)],
       )
-    }
-    return changes
-  })
+    })
+  }
+  return changes
 }
 
 const LISTED = '(SELECT value FROM json_each(?))'
+const ENTITLED_KEYS = 'SELECT key FROM account WHERE product = ? AND entitlements IS NOT NULL'
+const SOME_ACCOUNTS = `${BOOKED_ACCOUNT} WHERE account.product = ? AND account.key IN ${LISTED}`
 
 export function entitlements(database: Database, query: EntitlementsQuery): CustomerEntitlement[] {
   const { customer } = query
