@@ -336,6 +336,8 @@ export interface Included {
   readonly per: 'term' | 'month'
   /** The name of AWS's entitlement that says how much it is. */
   readonly entitlement?: string
+  /** How much one unit of it is, in millionths of the dimension's base unit, in decimal digits. */
+  readonly unit?: string
   /** Without one: how many units of the dimension every customer has included of whom nothing else is noted. */
   readonly quantity?: number
   /** How long usage waits while it is not known what is included, in milliseconds, and what becomes of it then. */

@@ -204,12 +204,12 @@ export class Contracts {
     const products = this.#codes.get(code) as readonly string[]
     const over = hourOf(now() - Math.min(closeDelay / 2, SETTLING))
     return known.filter(
-      ({ product, dimension, entitlement, knownUntil = 0 }) =>
-        products.includes(product) &&
-        entitlement !== undefined &&
-        entitlement === included.get(dimension)?.entitlement &&
+      one =>
+        products.includes(one.product) &&
+        one.entitlement !== undefined &&
+        isSaidBy(included.get(one.dimension), one) &&
         // What is to come was read by a clock that was ahead.
-        (knownUntil < over || knownUntil > now()),
+        ((one.knownUntil ?? 0) < over || (one.knownUntil ?? 0) > now()),
     )
   }
 
@@ -409,12 +409,17 @@ export function entitledCodes(
 /** What is not AWS's error, but makes no sense in its answer. */
 class NotUnderstood extends Error {}
 
+/** Whether a process that asks AWS by its options asks for what the ledger has. */
+function isSaidBy(rule: IncludedRule | null | undefined, { entitlement, unit }: IncludedDimension): boolean {
+  return rule?.entitlement === entitlement && String(rule?.size) === unit
+}
+
 function termsOf(rule: IncludedRule | null, { unknown }: ParsedEntitlements): Included | null {
   if (rule === null) return null
-  const { per, entitlement, quantity } = rule
+  const { per, entitlement, quantity, size } = rule
   return {
     ...{ per, unknown },
-    ...(entitlement !== undefined && { entitlement }),
+    ...(entitlement !== undefined && { entitlement, unit: String(size) }),
     ...(quantity !== undefined && { quantity }),
   }
 }

@@ -324,6 +324,22 @@ test('a process with other options, or none, is told so and takes nothing back',
   assert.equal(await equation(), '800 = 700 + 100 + 0 + 0 + 0')
 })
 
+test('a process that counts entitled units otherwise amends nothing, and is told so', async test => {
+  const { hour, equation, ...on } = await stage(test, committed(1000))
+  const older = on.exporter()
+  await hour(older, 0, 600)
+  const newer = on.exporter({ dimensions: { tokens: { ...DIMENSION, included: { ...ENTITLED, unit: 10 } } } })
+  await hour(newer, 1, 1400)
+  assert.equal(await equation(), '2000 = 2000 + 0 + 0 + 0 + 0')
+  const said = await saidDuring(() => hour(older, 2, 100))
+  assert.ok(
+    said.some(message => /the ledger has other terms/.test(message)),
+    said.join('\n'),
+  )
+  await hour(newer, 3, 0)
+  assert.equal(await equation(), '2100 = 2100 + 0 + 0 + 0 + 0')
+})
+
 test('what is left is told once for each term, and is in the metrics', async test => {
   const { hour, ...on } = await stage(test, committed(1000))
   const { meterProvider, read } = telemetry(test)

@@ -95,7 +95,7 @@ export function changedIncluded(
     const [old, said] = [before.get(dimension), wanted ?? undefined]
     if (storedIncluded(old) === storedIncluded(said)) return []
     // What is known of an entitlement says nothing of another.
-    const same = old?.entitlement === said?.entitlement
+    const same = old?.entitlement === said?.entitlement && old?.unit === said?.unit
     const kept = same && old?.knownUntil !== undefined ? { knownUntil: old.knownUntil } : {}
     return [
       { dimension, before: old, after: said && { ...said, product, dimension, since: old?.since ?? now, ...kept } },
@@ -106,8 +106,14 @@ export function changedIncluded(
 /** As it is stored, and as the audit trail says it. */
 export function storedIncluded(included: Included | undefined): string {
   if (included === undefined) return 'nothing'
-  const { per, entitlement, quantity, unknown } = included
-  return JSON.stringify({ per, entitlement, quantity, unknown: { after: unknown.after, outcome: unknown.outcome } })
+  const { per, entitlement, unit, quantity, unknown } = included
+  return JSON.stringify({
+    per,
+    entitlement,
+    unit,
+    quantity,
+    unknown: { after: unknown.after, outcome: unknown.outcome },
+  })
 }
 
 /** Up to when it is known what AWS's entitlements are: not from a clock that was ahead. */
