@@ -13,6 +13,8 @@ import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 
 /** How many series one transaction closes, so that no turn of the event loop takes long. */
 const SERIES_PER_CHUNK = 2000
+/** And after so many sets of tags no other series; one has some thousands at most. */
+const SHARES_PER_CHUNK = 10_000
 
 export async function closeHours(database: Database, options: CloseOptions): Promise<CloseResult> {
   const closed = () => lastClosed(closedThrough(database), options.now)
@@ -39,12 +41,7 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   const frozen: SavedRecord[] = []
   for (let more = true; more; await nextTurn()) {
     database.write(doing, () => {
-      const last = database.get(
-        `SELECT max(series) AS series FROM (
-           SELECT series FROM open_usage WHERE hour = ?1
-           UNION SELECT series FROM large_usage WHERE open = 1 AND hour = ?1 ORDER BY series LIMIT ?2)`,
-        ...[hour, SERIES_PER_CHUNK],
-      )?.series as number | null
+      const last = lastOfChunk(database, hour)
       more = last !== null
       const piece = takeOpenUsage(database, hour, 'hour = ? AND series <= ?', hour, last)
       if (terms !== undefined) piece.freeze(terms, allIncluded(database))
@@ -69,6 +66,20 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
     database.run('DELETE FROM batch WHERE at < ?', hour - DIGESTS_KEPT)
   })
   return frozen
+}
+
+/** The last of the series whose usage of an hour is taken at once; null where there is none. */
+function lastOfChunk(database: Database, hour: number): number | null {
+  const { first, last } = database.get(
+    `SELECT min(series) AS first, max(series) AS last FROM (
+       SELECT series FROM open_usage WHERE hour = ?1
+       UNION SELECT series FROM large_usage WHERE open = 1 AND hour = ?1 ORDER BY series LIMIT ?2)`,
+    ...[hour, SERIES_PER_CHUNK],
+  ) as { first: number | null; last: number | null }
+  if (first === null || last === null) return null
+  const shares = 'SELECT series FROM open_share WHERE hour = ? ORDER BY series LIMIT 1 OFFSET ?'
+  const full = database.get(shares, hour, SHARES_PER_CHUNK)?.series as number | undefined
+  return Math.max(first, Math.min(last, full ?? last))
 }
 
 /** Brings all usage of open hours into its series' totals. */
