@@ -9,7 +9,7 @@ import { seeded } from '../../src/simulator/random.ts'
 import { type Bill, billOf, total } from './bill.ts'
 import type { Engine } from './engine.ts'
 import { openPlace } from './open-place.ts'
-import { type Amounts, addAll, WORKS, type Work } from './orders.ts'
+import { type Amounts, addAll, type Work } from './orders.ts'
 import { OtherTool } from './other-tool.ts'
 import { Replicas, skewOf } from './replicas.ts'
 import { Sender } from './sender.ts'
@@ -25,7 +25,7 @@ const LONGEST_END = 4 * HOUR
 /** How long the first processes may take to start, in real milliseconds. */
 const LONGEST_START = 120_000
 /** A step is five minutes and what it takes to start processes; what is stopped goes on after an hour. */
-const STEPS_BETWEEN_STOPS = 10
+const STEPS_BETWEEN_STOPS = 6
 
 const FAULTS: readonly { kind: FaultKind; rate: number }[] = [
   { kind: 'throttling', rate: 0.03 },
@@ -60,7 +60,7 @@ export interface FleetResult extends Bill {
   readonly kills: number
   readonly restarts: number
   /** How many processes were stopped for an hour in the middle of what. */
-  readonly stops: Partial<Record<Work, number>>
+  readonly stops: Readonly<Record<Work, number>>
   /** How many requests the engine had of the processes: a file none. */
   readonly engineRequests: number
   /** How long it took, in real seconds. */
@@ -122,7 +122,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
       otherTool.meter()
       // Between half and all of them; who goes is killed, or says goodbye.
       replicas.scaleTo(Math.ceil(processes * (0.5 + random() / 2)))
-      if (stops && step % STEPS_BETWEEN_STOPS === 1) replicas.stopIn(WORKS)
+      if (stops && step % STEPS_BETWEEN_STOPS === 1) replicas.stopInEach()
       if (step % 6 === 2 && engine.restart !== undefined) {
         restarts += 1
         await engine.restart()

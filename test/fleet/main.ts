@@ -18,7 +18,7 @@ what was recorded and is not included, or not what was measured, to the unit.
   --together N    how many share a process, which is killed as a whole (1); where there are several, each exports every
                   five minutes instead of each minute
   --stops         stop a process for a virtual hour (SIGSTOP) in the middle of an append, of closing while others wait for
-                  it, of a claim, a request to AWS, a settlement and an expiry; about each hour one in each of them
+                  it, of a claim, a request to AWS, a settlement and an expiry: one in each of them, and then again
   --hours N       virtual hours of traffic; one takes 20 seconds (4)
   --seed N        1
   --json          print one JSON object`
@@ -87,7 +87,7 @@ if (values.json) {
   for (const { name, othersFound, stops, seconds, engineRequests } of engines) {
     const stopped = Object.entries(stops).map(([work, count]) => `${count} ${work}`)
     console.log(`${name}: ${seconds} s, ${figure(engineRequests)} requests to the engine`)
-    if (stopped.length > 0) console.log(`${name}: stopped for an hour in the middle of ${stopped.join(', ')}`)
+    if (values.stops) console.log(`${name}: stopped for an hour in the middle of ${stopped.join(', ')}`)
     console.log(
       `${name}: reconciling found what another tool has metered, ${othersFound} records, or says below what is wrong.`,
     )

@@ -1,4 +1,5 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { LEASE } from '../../src/ledger/dynamodb/lease.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { PostgresqlPool } from '../../src/ledger/postgresql/pool.ts'
 import type { Place } from './orders.ts'
@@ -10,6 +11,7 @@ export interface OpenPlace {
 }
 
 const CONNECTIONS = 2
+const ENDS: ReadonlySet<string> = new Set(['COMMIT', 'ROLLBACK'])
 
 /** @param whereabouts who is told of each request to the engine; a file has none */
 export async function openPlace(place: Place, whereabouts?: Whereabouts): Promise<OpenPlace> {
@@ -41,7 +43,7 @@ export async function openPlace(place: Place, whereabouts?: Whereabouts): Promis
   }
 }
 
-/** Others wait for whoever has the lock of the ledger's row. */
+/** Others wait for whoever has the lock of the ledger's row, until its transaction ends. */
 function watchPool(pool: PostgresqlPool, whereabouts: Whereabouts): void {
   const connect = pool.connect.bind(pool)
   pool.connect = async () => {
@@ -49,7 +51,9 @@ function watchPool(pool: PostgresqlPool, whereabouts: Whereabouts): void {
     return {
       query: query => {
         whereabouts.asked += 1
-        return whereabouts.request(() => client.query(query), /FROM ledger FOR UPDATE/.test(query.text))
+        const what = query.text.trim().split(/[\s;]/, 1)[0] as string
+        const holds = /FROM ledger FOR UPDATE/.test(query.text) || (ENDS.has(what) ? false : undefined)
+        return whereabouts.request({ what, holds }, () => client.query(query))
       },
       on: (event, listener) => client.on(event, listener),
       off: (event, listener) => client.off(event, listener),
@@ -61,11 +65,13 @@ function watchPool(pool: PostgresqlPool, whereabouts: Whereabouts): void {
 /** Others wait for whoever has the lease to fold. */
 function watchClient(client: DynamoDBClient, whereabouts: Whereabouts): void {
   client.middlewareStack.add(
-    next => args => {
-      whereabouts.asked += 1
-      const { Item } = args.input as { Item?: { sk?: { S?: string } } }
-      return whereabouts.request(() => next(args), Item?.sk?.S === 'lease')
-    },
+    (next, { commandName = '' }) =>
+      args => {
+        whereabouts.asked += 1
+        const { Item } = args.input as { Item?: { sk?: { S?: string } } }
+        const holds = Item?.sk?.S === LEASE.sk || undefined
+        return whereabouts.request({ what: commandName, holds }, () => next(args))
+      },
     { step: 'initialize', name: 'whereabouts' },
   )
 }

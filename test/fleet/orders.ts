@@ -13,8 +13,7 @@ export type Place =
 export type Role = 'application' | 'gateway'
 
 /** What a replica does when it may be stopped in the middle of it. */
-export const WORKS = ['append', 'close', 'claim', 'send', 'settle', 'expire'] as const
-export type Work = (typeof WORKS)[number]
+export type Work = 'append' | 'close' | 'claim' | 'send' | 'settle' | 'expire'
 
 /** Of one replica; a process has one or several. */
 export interface Orders {

@@ -78,7 +78,9 @@ async function startOne(orders: Orders, number: number, { ledger, close }: OpenP
 
 function watched(client: MeteringClient): MeteringClient {
   const batchMeterUsage: MeteringClient['batchMeterUsage'] = (...request) =>
-    whereabouts.during('send', () => whereabouts.request(() => client.batchMeterUsage(...request)))
+    whereabouts.during('send', () =>
+      whereabouts.request({ what: 'BatchMeterUsage' }, () => client.batchMeterUsage(...request)),
+    )
   return new Proxy(client, {
     get: (target, name: keyof MeteringClient) => (name === 'batchMeterUsage' ? batchMeterUsage : target[name]),
   })

@@ -17,6 +17,9 @@ export const SENDING = 20
 const STOPPED_SHARE = 3
 /** For how long, in virtual time. */
 const STOPPED = HOUR
+/** What is done at the turn of an hour, and what at any time: that is waited for last. */
+const AT_THE_TURN: readonly Work[] = ['close', 'claim', 'send', 'settle']
+const AT_ANY_TIME: readonly Work[] = ['append', 'expire']
 
 export interface ReplicasOptions extends Pick<Orders, 'place' | 'marketplace' | 'began' | 'customers' | 'interval'> {
   readonly env: NodeJS.ProcessEnv
@@ -36,7 +39,7 @@ export class Replicas {
   /** How many ended by themselves, but for those that could not start. None should. */
   crashes = 0
   /** How many were stopped in the middle of what, and went on an hour later. */
-  readonly stops: Partial<Record<Work, number>> = {}
+  readonly stops: Record<Work, number> = { append: 0, close: 0, claim: 0, send: 0, settle: 0, expire: 0 }
   /** By series: what exports came to of which the exporter said that they are durable, and of which it did not. */
   readonly durable: Amounts = {}
   readonly unknown: Amounts = {}
@@ -51,7 +54,8 @@ export class Replicas {
   readonly #doomed = new Set<ChildProcess>()
   /** With what has them go on. */
   readonly #stopped = new Map<ChildProcess, () => void>()
-  #wanted: ReadonlySet<Work> = new Set()
+  /** In the middle of what somebody is still to be stopped. */
+  #wanted: readonly Work[] = []
   /** How often they have asked the engine for something. */
   readonly #asked = new Map<ChildProcess, number>()
 
@@ -118,7 +122,7 @@ export class Replicas {
         this.#starting.delete(child)
         if (!this.#running.has(child)) return
         if (told.addresses.length > 0) this.#addresses.set(child, told.addresses)
-        order(child, { tellOf: [...this.#wanted] })
+        order(child, { tellOf: this.#next })
       }
     })
     child.once('exit', code => {
@@ -152,15 +156,14 @@ export class Replicas {
     else child.kill('SIGKILL')
   }
 
-  /** Stops one process in the middle of each of these, for an hour: the next one that is in it, when few are stopped. */
-  stopIn(works: readonly Work[]): void {
-    this.#wanted = new Set(works)
-    for (const child of this.#running.keys()) order(child, { tellOf: works })
+  /** Stops one process in the middle of each work, for an hour: whichever is in it next while few are stopped. */
+  stopInEach(): void {
+    if (this.#wanted.length === 0) this.#want([...AT_THE_TURN, ...AT_ANY_TIME])
   }
 
   /** Has all go on that are stopped, and no more be. */
   goOn(): void {
-    this.stopIn([])
+    this.#want([])
     for (const go of this.#stopped.values()) go()
   }
 
@@ -182,6 +185,17 @@ export class Replicas {
 
   killAll(): void {
     for (const child of [...this.#running.keys(), ...this.#ending]) child.kill('SIGKILL')
+  }
+
+  #want(works: readonly Work[]): void {
+    this.#wanted = works
+    for (const child of this.#running.keys()) order(child, { tellOf: this.#next })
+  }
+
+  /** What is waited for now. */
+  get #next(): readonly Work[] {
+    const atTheTurn = this.#wanted.filter(work => AT_THE_TURN.includes(work))
+    return atTheTurn.length > 0 ? atTheTurn : this.#wanted
   }
 
   get #going(): ChildProcess[] {
@@ -217,14 +231,14 @@ export class Replicas {
       return
     }
     const few = this.#stopped.size < Math.max(1, Math.floor(this.size / STOPPED_SHARE))
-    if (!this.#wanted.has(work) || !this.#running.has(child) || !few) {
+    if (!this.#next.includes(work) || !this.#running.has(child) || !few) {
       go()
       return
     }
     child.kill('SIGSTOP')
-    this.stops[work] = (this.stops[work] ?? 0) + 1
+    this.stops[work] += 1
     this.#options.progress(`process ${child.pid} is stopped: ${work}, ${where}`)
-    this.stopIn([...this.#wanted].filter(one => one !== work))
+    this.#want(this.#wanted.filter(one => one !== work))
     this.#stopped.set(child, () => {
       this.#stopped.delete(child)
       child.kill('SIGCONT')

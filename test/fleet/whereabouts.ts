@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProcessTold, Work } from './orders.ts'
 
-/** After how many requests of a work it is told of at most. Where one has fewer, the next is told of earlier. */
-const MOST_REQUESTS = 6
+/** How many requests a work is taken to have until one had fewer. */
+const REQUESTS = 6
 /** What is in the middle of something also before its first request. */
 const AFTER: ReadonlySet<Work> = new Set(['close', 'send'])
 /** Until a request has left, in real milliseconds. */
@@ -11,10 +11,17 @@ const LEAVING = 1
 
 interface Doing {
   readonly work: Work
-  /** Closing has when others have to wait for it; all else at once. */
-  begun: boolean
-  /** How many it had since. */
+  /** Whether others have to wait for a process that closes. */
+  held: boolean
+  /** How many requests it had; of closing, those while it was held. */
   requests: number
+}
+
+/** What is asked of the engine or of AWS. */
+export interface Asking {
+  readonly what: string
+  /** Whether from then on others have to wait for who closes, or not any more. Left out, it is as it was. */
+  readonly holds?: boolean | undefined
 }
 
 /**
@@ -36,7 +43,7 @@ export class Whereabouts {
   }
 
   tellOf(works: readonly Work[]): void {
-    const after = (work: Work) => this.#wanted.get(work) ?? Math.floor(Math.random() * MOST_REQUESTS)
+    const after = (work: Work) => this.#wanted.get(work) ?? oneOf(REQUESTS)
     this.#wanted = new Map(works.map(work => [work, after(work)]))
   }
 
@@ -46,40 +53,43 @@ export class Whereabouts {
   }
 
   async during<Result>(work: Work, act: () => Promise<Result>): Promise<Result> {
-    const doing: Doing = { work, begun: work !== 'close', requests: 0 }
+    const doing: Doing = { work, held: false, requests: 0 }
     try {
       return await this.#doing.run(doing, act)
     } finally {
-      const wanted = this.#wanted.get(work)
-      if (wanted !== undefined && doing.requests > 0) this.#wanted.set(work, Math.max(0, wanted - 1))
+      const { requests } = doing
+      if (requests > 0 && requests <= (this.#wanted.get(work) ?? 0)) this.#wanted.set(work, oneOf(requests))
     }
   }
 
-  /** @param locks whether others wait for a process that has done it, and closes */
-  async request<Result>(send: () => Promise<Result>, locks = false): Promise<Result> {
+  async request<Result>({ what, holds }: Asking, send: () => Promise<Result>): Promise<Result> {
     const doing = this.#doing.getStore()
     if (doing === undefined) return await send()
     const begins = doing.requests === 0 && !AFTER.has(doing.work)
-    const here = doing.begun && doing.requests >= (this.#wanted.get(doing.work) ?? Number.POSITIVE_INFINITY)
-    if (doing.begun) doing.requests += 1
+    const counts = doing.work !== 'close' || doing.held
+    const here = counts && doing.requests >= (this.#wanted.get(doing.work) ?? Number.POSITIVE_INFINITY)
+    if (counts) doing.requests += 1
     const left = here && (begins || Math.random() < 0.5)
-    if (here && !left) await this.#wait(doing, 'before')
+    if (here && !left) await this.#wait(doing.work, `before ${what}`)
     const answer = send()
     if (left) {
       answer.catch(() => {})
       await sleep(LEAVING)
-      await this.#wait(doing, 'with')
+      await this.#wait(doing.work, `with ${what} under way`)
     }
     const answered = await answer
-    doing.begun ||= locks
+    doing.held = holds ?? doing.held
     return answered
   }
 
-  async #wait({ work, requests }: Doing, when: 'before' | 'with'): Promise<void> {
+  async #wait(work: Work, where: string): Promise<void> {
     this.#waits += 1
     const waits = this.#waits
     const going = new Promise<void>(resolve => this.#waiting.set(waits, resolve))
-    this.#tell({ in: work, where: `${when} request ${requests}`, waits })
+    this.#tell({ in: work, where, waits })
     await going
   }
 }
+
+/** After how many of a work's requests it is in the middle: any but the first, where there are others. */
+const oneOf = (requests: number): number => (requests > 1 ? 1 + Math.floor(Math.random() * (requests - 1)) : 0)
