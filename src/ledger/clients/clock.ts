@@ -1,4 +1,5 @@
 import type { SharedClock } from '../ledger.ts'
+import { LONGEST_ANSWER, MOST_ASKED } from '../steadiness.ts'
 
 /** The time by which a ledger's hours are over, as this process knows it between two looks at the ledger. */
 export class LedgerClock {
@@ -21,9 +22,15 @@ export class LedgerClock {
   }
 
   async sync(): Promise<void> {
-    const before = this.#here()
-    const there = await this.#shared.now(before)
-    // An answer that took a while is of about its middle.
-    this.#ahead = there === before ? 0 : there - (before + this.#here()) / 2
+    for (let asked = 1; ; asked += 1) {
+      const before = this.#here()
+      const there = await this.#shared.now(before)
+      const after = this.#here()
+      // Where this process was stopped meanwhile, nobody knows when the answer was true.
+      if (after - before > LONGEST_ANSWER && asked < MOST_ASKED) continue
+      // An answer that took a while is of about its middle.
+      this.#ahead = there === before ? 0 : there - (before + after) / 2
+      return
+    }
   }
 }
