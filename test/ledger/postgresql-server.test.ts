@@ -17,6 +17,7 @@ import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
 import { type CustomerAccount, customerAccount, type UnattributedAccount } from '../../src/usage/account.ts'
 import { MAX_AMOUNT } from '../../src/usage/amount.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
 import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
@@ -544,6 +545,27 @@ describe('the journal', () => {
     assert.equal(await batches(), 1)
     assert.equal((await ledger.statement())[0]?.recorded, 3n * UNIT)
   })
+})
+
+test('an hour of many tag sets is closed by several transactions', async () => {
+  const schema = ledgers.schema()
+  const ledger = await ledgers.open(schema, { pool })
+  await ledger.register(DIMENSIONS)
+  const customers = Array.from({ length: 12 }, (_, n) =>
+    customerAccount({ product: ALICE.product, accountId: String(n).padStart(12, '0') }),
+  )
+  const entries = customers.flatMap(one =>
+    Array.from({ length: 2000 }, (_, n) => entry(taggedAccount(one, [['key', `k${n}`]]), REQUESTS, 0, 1)),
+  )
+  await ledger.append({ writer: WRITER, sequence: 1, entries })
+  await ledger.closeHours(closeOptions(closing(0)))
+  const transactions = await sql(schema, 'SELECT count(*)::int AS records FROM record GROUP BY xmin::text ORDER BY 1')
+  assert.deepEqual(
+    transactions.rows.map(({ records }) => records),
+    [1, 11],
+  )
+  const split = (await ledger.records()).map(({ allocations = [] }) => allocations.length)
+  assert.deepEqual(split, Array(12).fill(2000))
 })
 
 describe('several processes', () => {

@@ -16,6 +16,8 @@ import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 
 /** How many series one transaction closes, so that nobody waits for it long. */
 const SERIES_PER_CHUNK = 5000
+/** And after so many sets of tags no other series; one has some thousands at most. */
+const SHARES_PER_CHUNK = 20_000
 
 /** How much the journal gathers before it is folded in the middle of an hour, in bytes. */
 const MUCH = 32_000_000
@@ -104,18 +106,28 @@ async function closeUsage(
   after: number,
   terms: Terms | undefined,
 ): Promise<Chunk> {
-  const used = await takeOpenUsage(
-    transaction,
-    hour,
-    `hour = $1 AND series > $2 AND series <= (
-       SELECT max(series) FROM (
-         SELECT series FROM open_usage WHERE hour = $1 AND series > $2 ORDER BY series LIMIT $3
-       ) AS next
-     )`,
-    ...[after, SERIES_PER_CHUNK],
-  )
+  const last = await lastOfChunk(transaction, hour, after)
+  if (last === null) return { frozen: NONE, last }
+  const used = await takeOpenUsage(transaction, hour, 'hour = $1 AND series > $2 AND series <= $3', ...[after, last])
   if (terms !== undefined) used.freeze(terms, await allIncluded(transaction))
   return await saveChunk(transaction, used)
+}
+
+/** The last of the series whose usage of an hour is taken at once; null where there is none. */
+async function lastOfChunk(transaction: Transaction, hour: number, after: number): Promise<number | null> {
+  const row = await transaction.get(
+    `SELECT min(series) AS first, max(series) AS last FROM (
+       SELECT series FROM open_usage WHERE hour = $1 AND series > $2 ORDER BY series LIMIT $3
+     ) AS next`,
+    ...[hour, after, SERIES_PER_CHUNK],
+  )
+  const [first, last] = [row?.first as number | null, row?.last as number | null]
+  if (first === null || last === null) return null
+  const full = await transaction.get(
+    'SELECT series FROM open_share WHERE hour = $1 AND series > $2 ORDER BY series OFFSET $3 LIMIT 1',
+    ...[hour, after, SHARES_PER_CHUNK],
+  )
+  return Math.max(first, Math.min(last, (full?.series as number | undefined) ?? last))
 }
 
 /** The next series that may have whole units in the balance without any new usage. */
