@@ -3,6 +3,7 @@ import { HOUR, hourOf, MINUTE } from '../../ledger/hours.ts'
 import type { Ledger, RecordEntry } from '../../ledger/ledger.ts'
 import { closesAt } from '../../ledger/rules/lateness.ts'
 import { iso } from '../../text/time.ts'
+import { Splits } from './splits.ts'
 
 /** How far back the page shows hours: twice as long as AWS takes them. */
 const HOURS = 48
@@ -52,6 +53,8 @@ export interface HourFacts {
 export class HourCounter {
   readonly #ledger: Pick<Ledger, 'records'>
   readonly #settled = new Map<number, { readonly at: number; readonly counts: Counts }>()
+  /** Of each hour, as it was counted last. */
+  readonly #splits = new Map<number, Splits>()
 
   constructor(ledger: Pick<Ledger, 'records'>) {
     this.#ledger = ledger
@@ -67,8 +70,15 @@ export class HourCounter {
       const closing = iso(closesAt(hour, closeDelay))
       reports.push({ hour: iso(hour), state: stateOf(hour, facts), closesAt: closing, ...counts })
     }
-    for (const hour of this.#settled.keys()) if (hour < present - HOURS * HOUR) this.#settled.delete(hour)
+    for (const known of [this.#settled, this.#splits]) {
+      for (const hour of known.keys()) if (hour <= present - HOURS * HOUR) known.delete(hour)
+    }
     return reports
+  }
+
+  /** What of the records that were counted is for which tags. */
+  splits(): Splits {
+    return Splits.sum(this.#splits.values())
   }
 
   async #counts(hour: number, facts: HourFacts): Promise<Counts> {
@@ -81,6 +91,7 @@ export class HourCounter {
     await setImmediate()
     const records = await this.#ledger.records({ from: hour, to: hour + HOUR, limit: COUNTED + 1 })
     const counts = countsOf(records, unsettled)
+    this.#splits.set(hour, Splits.of(records.slice(0, COUNTED)))
     const settled = stateOf(hour, facts) === 'closed' && counts.pending === 0 && counts.held === 0
     if (settled) this.#settled.set(hour, { at: facts.now, counts })
     else this.#settled.delete(hour)

@@ -19,6 +19,7 @@ import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
 import type { Quantity } from './quantity.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
+import type { SplitReport, Splits } from './splits.ts'
 import {
   type AgreementCounts,
   agreementCounts,
@@ -53,6 +54,8 @@ export interface StatusReport {
   readonly hours: readonly HourReport[]
   /** Where the usage of each dimension stands. They cost the most to read, and so may be older than the rest. */
   readonly totals: { readonly at: string; readonly dimensions: readonly DimensionReport[] }
+  /** What those hours' records are split into by tags, where they are; of at most 1,000 records of an hour. */
+  readonly splits: readonly SplitReport[]
   readonly pendingRecords: number
   readonly heldRecords: number
   /** Held records by cause; at most 1,000 of them are looked at, the youngest. */
@@ -182,6 +185,7 @@ interface Recent {
   /** Those that have no end, as far as they were looked at. */
   readonly unsettled: readonly RecordEntry[]
   readonly hours: readonly HourReport[]
+  readonly splits: Splits
 }
 
 /** Reads what the status page shows, at a cost that does not grow with how many look at it. */
@@ -219,7 +223,7 @@ export class StatusReader {
       refreshInterval = REFRESH_INTERVAL,
     } = this.#options
     const totals = await this.#totals.get()
-    const { status, loss, alarms, quantityAlert, refusedEndpoints, unknown, unsettled, hours } =
+    const { status, loss, alarms, quantityAlert, refusedEndpoints, unknown, unsettled, hours, splits } =
       await this.#recent.get()
     const reconciled = await this.#reconciled.get()
     const checks = await readiness.results()
@@ -241,6 +245,7 @@ export class StatusReader {
       oldestPending: oldest === undefined ? null : { hour: iso(oldest), takenUntil: iso(windowClosesAt(oldest)) },
       hours,
       totals: { at: iso(totals.at), dimensions: totals.reports },
+      splits: splits.report(totals.dimensions),
       pendingRecords: recordsIn(pending),
       heldRecords: recordsIn(held),
       held: heldReports(held, unsettled, totals.dimensions, command => this.#command(command)),
@@ -277,7 +282,7 @@ export class StatusReader {
     const hours = await this.#hours.hours({ now: time, closeDelay, closedThrough: status.closedThrough, unsettled })
     return {
       ...{ status, loss: loss && lossFinding(loss, status), alarms, quantityAlert, refusedEndpoints, unknown },
-      ...{ unsettled, hours },
+      ...{ unsettled, hours, splits: this.#hours.splits() },
     }
   }
 

@@ -58,6 +58,12 @@ test('in a browser', async t => {
       assert.match(card, /Adds up for each of 5 accounts\./)
     }
     assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 token/)
+    const byModel = await text(page, '#usage article:first-child .split')
+    const line = (value: string) => `\\s+${value}\\s+[\\d,]+\\s+\\d+\\.\\d %`
+    assert.match(
+      byModel,
+      new RegExp(`^By model last 48 hours.*${line('small')}${line('large')}${line('others, or none')}$`, 's'),
+    )
     assert.equal((await page.$$('#hours li.settled[title]')).length, 37)
     assert.equal(
       await page.$eval('#hours li.open[title]', cell => cell.getAttribute('title')),

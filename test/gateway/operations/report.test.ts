@@ -5,6 +5,7 @@ import { type HeadlineFacts, headlineOf } from '../../../src/gateway/operations/
 import type { HourReport } from '../../../src/gateway/operations/hours.ts'
 import { Readiness } from '../../../src/gateway/operations/readiness.ts'
 import { StatusReader, type StatusReport } from '../../../src/gateway/operations/report.ts'
+import { Splits } from '../../../src/gateway/operations/splits.ts'
 import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
 import type { RecordEntry } from '../../../src/ledger/ledger.ts'
 import { Supply } from '../../../src/metering/supply.ts'
@@ -67,6 +68,57 @@ test('what went well: every figure is the ledger’s, every hour has its counts'
     15,
   )
   assert.equal(lastPass?.endedAt, '2026-06-10T12:19:00.000Z')
+})
+
+test('what the last two days were for: each tag by its values, and the rest', async t => {
+  const scene = await Scene.start(t)
+  await scene.business()
+  const { splits } = await scene.status()
+  const since = NOW - (NOW % HOUR) - 47 * HOUR
+  const records = (await scene.bench.records()).filter(({ hour, dimension }) => hour >= since && dimension === 'tokens')
+  const units = (tag: string, value: string) =>
+    records
+      .flatMap(({ allocations = [] }) => allocations)
+      .filter(([, tags]) => tags?.some(([key, own]) => key === tag && own === value))
+      .reduce((sum, [quantity]) => sum + quantity, 0)
+  const all = records.reduce((sum, { quantity }) => sum + quantity, 0)
+  const [large, small, team] = [units('model', 'large'), units('model', 'small'), units('team', '//=+ @:-._')]
+  assert.ok(large > 10_000 && small > large && small === team)
+  const amount = (quantity: number) => String(quantity * 1000)
+  assert.deepEqual(
+    splits.map(({ dimension, tag, all, values, rest }) => [
+      ...[dimension, tag, all.amount],
+      ...[values.map(({ value, amount }) => [value, amount]), rest.amount],
+    ]),
+    [
+      [
+        'tokens',
+        'model',
+        amount(all),
+        [
+          ['small', amount(small)],
+          ['large', amount(large)],
+        ],
+        amount(all - small - large),
+      ],
+      ['tokens', 'team', amount(all), [['//=+ @:-._', amount(team)]], amount(all - team)],
+    ],
+  )
+})
+
+test('more values of a tag than are shown are with the rest, and what returned is not there', () => {
+  const record = (values: number, state: RecordEntry['state'] = 'metered') =>
+    ({
+      ...{ dimension: 'tokens', state, quantity: 2 * values, size: TOKENS.size },
+      allocations: Array.from({ length: values }, (_, n) => [n < 10 ? 2 : 1, [['key', `k${n}`]]]),
+    }) as unknown as RecordEntry
+  const hours = [Splits.of([record(500), record(5, 'returned')]), Splits.of([record(500)])]
+  const [split, ...others] = Splits.sum(hours).report(new Map([['tokens', TOKENS]]))
+  assert.deepEqual(others, [])
+  assert.deepEqual(
+    [split?.all.quantity, split?.values.map(({ quantity }) => quantity), split?.rest.quantity],
+    ['2,000', Array(10).fill('4'), '1,960'],
+  )
 })
 
 test('after a restore: what may have been billed since the backup, and how a part of it is settled', async t => {

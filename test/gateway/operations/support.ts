@@ -14,6 +14,7 @@ import { Reporter } from '../../../src/metering/reporter.ts'
 import { Supply } from '../../../src/metering/supply.ts'
 import type { CustomerAccount } from '../../../src/usage/account.ts'
 import type { Dimension } from '../../../src/usage/dimension.ts'
+import { taggedAccount } from '../../../src/usage/tagged-account.ts'
 import {
   awsError,
   Bench,
@@ -142,7 +143,7 @@ export class Scene {
         const load = 1 + Math.abs(12 - (hour % 24)) / 3
         await this.append(
           CUSTOMERS.flatMap((account, index) => [
-            this.use(account, TOKENS, 310.4375 * load * (index + 1)),
+            this.use(tagged(account, index), TOKENS, 310.4375 * load * (index + 1)),
             this.use(account, GUARDED, 42 * load + index),
             this.use(account, GPU, 0.2512 * load * (index + 1)),
           ]),
@@ -160,6 +161,20 @@ export class Scene {
     this.bench.now += 4000
   }
 }
+
+/** Two of the customers use a model each, one of them for a team; the others do not say. */
+function tagged(account: CustomerAccount, index: number): UsageEntry['account'] {
+  if (index === 0) return taggedAccount(account, [['model', 'large']])
+  if (index === 1)
+    return taggedAccount(account, [
+      ['model', 'small'],
+      ['team', HOSTILE_TEAM],
+    ])
+  return account
+}
+
+/** As AWS takes it. */
+const HOSTILE_TEAM = '//=+ @:-._'
 
 export const CUSTOMERS: readonly CustomerAccount[] = [1, 2, 3, 4].map(number => customer(number)).concat(licensed(5))
 

@@ -46,6 +46,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <dt>Pending</dt><dd>In records that have no final answer yet.</dd>
 <dt>Held</dt><dd>A person has to decide.</dd>
 <dt>Balance</dt><dd>Not in a record yet: open hours, fractions of a unit, what came late, what has no customer.</dd>
+<dt>By a tag</dt><dd>What the records of the last 48 hours are for, all customers together: their buyers' bills have these tags.</dd>
 <dt>Waiting</dt><dd>Counted by others, and not recorded: whether it is usage cannot be told yet.</dd>
 </dl>
 </details>

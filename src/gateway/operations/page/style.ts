@@ -120,6 +120,8 @@ tr > :last-child { padding-right: 0 }
 .figures tr.sum + tr > * { padding-top: 0.4375rem }
 .figures .share { width: 4.5rem; color: var(--soft) }
 .proof { display: flex; align-items: center; gap: 0.375rem; margin-top: 0.625rem; font-size: 0.8125rem; color: var(--soft) }
+.split { margin-top: 0.75rem; padding-top: 0.625rem; border-top: 1px solid var(--line) }
+.split h4 { margin: 0 0 0.25rem; font-size: 0.8125rem; overflow-wrap: anywhere }
 .proof.broken { color: var(--bad); font-weight: 600 }
 .counts { max-width: 46rem; margin-top: 0.5rem }
 .counts td, .counts tbody th { padding-top: 0.25rem; padding-bottom: 0.25rem; font-weight: 400 }

@@ -1,5 +1,6 @@
 import type { HourReport } from '../../hours.ts'
 import type { StatusReport } from '../../report.ts'
+import type { SplitReport } from '../../splits.ts'
 import type { HeldReport, UnsettledCustomer } from '../../unsettled.ts'
 
 /**
@@ -281,7 +282,7 @@ export function showStatus(): void {
   /** A unit that begins with a number is a size: 3 × 1,000 token. */
   const isSize = (unit: string) => /^[0-9]/.test(unit)
 
-  function usage(dimension: DimensionReport): HTMLElement {
+  function usage(dimension: DimensionReport, splits: readonly SplitReport[]): HTMLElement {
     const { name, unit, recorded, included, series } = dimension
     // Most products have no contracts.
     const addends = ADDENDS.filter(figure => figure !== 'included' || Number(included.amount) !== 0)
@@ -323,7 +324,22 @@ export function showStatus(): void {
         series > 0 && icon(broken ? 'cross' : 'check'),
         proofText(dimension),
       ),
+      splits.filter(one => one.dimension === name).map(split),
     )
+  }
+
+  /** What of the last two days' records is for which values of a tag. */
+  function split({ dimension, tag, all, values, rest }: SplitReport): HTMLElement {
+    const name = `${dimension} by ${tag}, last 48 hours`
+    const rows = [...values, { value: undefined, ...rest }].filter(({ amount }) => Number(amount) !== 0)
+    const columns: Column<(typeof rows)[number]>[] = [
+      { title: 'Value', class: 'anywhere', of: ({ value }) => value ?? h('small', {}, 'others, or none') },
+      { title: 'Quantity', number: true, of: ({ quantity }) => quantity },
+      { title: 'Share', number: true, class: 'share', of: ({ amount }) => share(amount, all.amount) },
+    ]
+    const figures = table(name, columns, rows, 'figures')
+    figures.tHead?.setAttribute('class', 'hidden')
+    return h('div', { class: 'split' }, h('h4', {}, `By ${tag}`, h('small', {}, ' last 48 hours')), figures)
   }
 
   function proofText({ series, breaches }: DimensionReport): string {
@@ -663,8 +679,10 @@ export function showStatus(): void {
     section('headline', report.headline, headline)
     section('hours', report.hours, hours)
     section('hour-counts', report.hours, hourCounts)
-    section('usage', totals.dimensions, list =>
-      list.length > 0 ? list.map(usage) : none('No dimensions are configured, and none have usage.'),
+    section('usage', { list: totals.dimensions, splits: report.splits }, ({ list, splits }) =>
+      list.length > 0
+        ? list.map(one => usage(one, splits))
+        : none('No dimensions are configured, and none have usage.'),
     )
     section('waiting', report.waiting, waiting)
     section('reconciled', report.reconciled, reconciled)
