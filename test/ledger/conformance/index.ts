@@ -29,7 +29,7 @@ import { zeroQuantities } from './zero-quantities.ts'
  * What every ledger has to do, whatever the engine. Equations read `recorded = metered + pending + held + balance`;
  * that they hold, for every series and after every call, is checked by the scene itself.
  *
- * @param every of the many scenarios of others' counters, each so many-th is played
+ * @param every of the many scenarios of others' counters, each so many-th is played, and none of terms alone unless all are
  */
 export function ledgerConformance(name: string, open: () => Promise<LedgerUnderTest>, every = 1): void {
   const scenario = scenarios(open)
@@ -44,7 +44,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   guards(name, scenario)
   agreementEnds(name, scenario)
   agreements(name, scenario)
-  entitlements(name, scenario)
+  entitlements(name, scenario, every)
   allocations(name, scenario)
   decisions(name, scenario)
   bulkDecisions(name, scenario)
