@@ -1,7 +1,7 @@
 import { closest } from '../closest-word.ts'
 import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import type { AuditNote, Included, IncludedDimension, Ledger } from '../ledger/ledger.ts'
-import { storedIncluded } from '../ledger/rules/entitlements.ts'
+import { knownAt, storedIncluded } from '../ledger/rules/entitlements.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
 import { type EntitlementClient, type ListedEntitlement, MAX_ENTITLEMENTS } from '../marketplace/entitlement-client.ts'
 import { baseAmount } from '../text/quantity.ts'
@@ -208,8 +208,7 @@ export class Contracts {
         products.includes(one.product) &&
         one.entitlement !== undefined &&
         isSaidBy(included.get(one.dimension), one) &&
-        // What is to come was read by a clock that was ahead.
-        ((one.knownUntil ?? 0) < over || (one.knownUntil ?? 0) > now()),
+        (knownAt(one, now()) ?? 0) < over,
     )
   }
 

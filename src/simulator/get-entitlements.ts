@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import * as v from 'valibot'
 import type { CurrentEntitlement, Entitlements } from './entitlements.ts'
 import { SimulatedServiceError } from './errors.ts'
+import { pageAfter, pageToken } from './page-token.ts'
 import { isObject } from './shape.ts'
 import type { Undocumented } from './undocumented.ts'
 import type { Entitlement, GetEntitlementsRequest, GetEntitlementsResult, UsageRecord } from './wire.ts'
@@ -35,8 +36,8 @@ const schema = v.object({
   NextToken: v.nullish(v.string()),
 })
 
-const tokenSchema = v.object({ query: v.string(), after: v.number(), empty: v.boolean() })
-type Position = v.InferOutput<typeof tokenSchema>
+const positionSchema = v.object({ number: v.number(), empty: v.boolean() })
+type Position = v.InferOutput<typeof positionSchema>
 
 interface Known {
   entitlements: Entitlements
@@ -63,19 +64,17 @@ export function getEntitlements(
   const query = createHash('sha256')
     .update(JSON.stringify([ProductCode, filters]))
     .digest('base64url')
-  const { after, empty }: Omit<Position, 'query'> = NextToken
-    ? positionOf(NextToken, query)
-    : { after: 0, empty: false }
+  const { number: after, empty } = NextToken ? positionOf(NextToken, query) : { number: 0, empty: false }
   if (undocumented.emptyPage === 'before-each' && !empty) {
-    return { Entitlements: [], NextToken: tokenOf({ query, after, empty: true }) }
+    return { Entitlements: [], NextToken: pageToken(query, { number: after, empty: true }) }
   }
   const page: CurrentEntitlement[] = []
   const { endedEntitlement } = undocumented
   for (const entitlement of entitlements.at(ProductCode, at, { after, endedEntitlement })) {
     if (!filters.every(([name, values]) => values.includes(FILTERS[name]?.(entitlement) ?? ''))) continue
     if (page.length === MaxResults) {
-      const last = page.at(-1)?.number as number
-      return { Entitlements: page.map(listed), NextToken: tokenOf({ query, after: last, empty: false }) }
+      const number = page.at(-1)?.number as number
+      return { Entitlements: page.map(listed), NextToken: pageToken(query, { number, empty: false }) }
     }
     page.push(entitlement)
   }
@@ -106,19 +105,11 @@ function listed({ agreement, dimension, value, expiresAt }: CurrentEntitlement):
   }
 }
 
-const tokenOf = (position: Position) => Buffer.from(JSON.stringify(position)).toString('base64url')
-
-/** Where the page before ended. A token is good for the query that it is from alone. */
+/** Where the page before ended. */
 function positionOf(token: string, query: string): Position {
-  let content: unknown
-  try {
-    content = JSON.parse(Buffer.from(token, 'base64url').toString())
-  } catch {
-    // Then it is none of ours.
-  }
-  const result = v.safeParse(tokenSchema, content)
-  if (!result.success || result.output.query !== query) throw refuse('NextToken is not one of this query')
-  return result.output
+  const position = pageAfter(positionSchema, token, query)
+  if (position === undefined) throw refuse('NextToken is not one of this query')
+  return position
 }
 
 /** What a request's filter names, as usage records would: faults are meant for customers and dimensions. */

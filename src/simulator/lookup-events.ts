@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { Position } from './cloudtrail.ts'
 import { SimulatedServiceError } from './errors.ts'
 import type { MarketplaceSimulator } from './marketplace.ts'
+import { pageAfter, pageToken } from './page-token.ts'
 
 /**
  * CloudTrail on the wire (AWS JSON 1.1): `LookupEvents`, in the region that a request is signed for.
@@ -45,10 +46,7 @@ const schema = v.object({
   NextToken: v.nullish(v.string()),
 })
 
-const tokenSchema = v.object({
-  query: v.string(),
-  after: v.object({ place: v.number(), number: v.number(), again: v.boolean() }),
-})
+const positionSchema = v.object({ place: v.number(), number: v.number(), again: v.boolean() })
 
 /**
  * @param region of the caller's signature
@@ -117,20 +115,11 @@ function read(body: string): v.InferOutput<typeof schema> {
   )
 }
 
-const tokenOf = (query: string, { place, number, again }: Position) =>
-  Buffer.from(JSON.stringify({ query, after: { place, number, again } })).toString('base64url')
+const tokenOf = (query: string, { place, number, again }: Position) => pageToken(query, { place, number, again })
 
-/** Where the page before ended. A token is good for the query that it is from alone. */
+/** Where the page before ended. */
 function positionOf(token: string, query: string): Position {
-  let content: unknown
-  try {
-    content = JSON.parse(Buffer.from(token, 'base64url').toString())
-  } catch {
-    // Then it is none of ours.
-  }
-  const result = v.safeParse(tokenSchema, content)
-  if (!result.success || result.output.query !== query) {
-    throw refuse('InvalidNextTokenException', 'NextToken is not one of this query')
-  }
-  return result.output.after
+  const position = pageAfter(positionSchema, token, query)
+  if (position === undefined) throw refuse('InvalidNextTokenException', 'NextToken is not one of this query')
+  return position
 }

@@ -52,9 +52,12 @@ function inRange(dividend: bigint, divisor: bigint, unit: Unit, largest: bigint)
   return amount > largest ? 'out-of-range' : amount
 }
 
+/** An amount without its sign. */
+export const magnitude = (amount: bigint): bigint => (amount < 0n ? -amount : amount)
+
 /** An amount in its base unit, exact and without trailing zeros: `1234500000n` is `'1234.5'`. */
 export function formatAmount(amount: bigint): string {
-  const digits = (amount < 0n ? -amount : amount).toString().padStart(7, '0')
+  const digits = magnitude(amount).toString().padStart(7, '0')
   const fraction = digits.slice(-6).replace(/(?<!0)0+$/, '')
   return `${amount < 0n ? '-' : ''}${digits.slice(0, -6)}${fraction && '.'}${fraction}`
 }

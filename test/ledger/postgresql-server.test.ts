@@ -17,7 +17,6 @@ import type { Piece } from '../../src/ledger/sql/piece.ts'
 import type { PieceRecord } from '../../src/ledger/sql/piece-rows.ts'
 import { type CustomerAccount, customerAccount, type UnattributedAccount } from '../../src/usage/account.ts'
 import { MAX_AMOUNT } from '../../src/usage/amount.ts'
-import { taggedAccount } from '../../src/usage/tagged-account.ts'
 import { audited, Books, sum } from './books.ts'
 import { code } from './conformance/scenario.ts'
 import { dying, losingHurriedly } from './postgresql/flaky-pool.ts'
@@ -42,6 +41,7 @@ import {
   observing,
   REQUESTS,
   TOKENS,
+  taggedEntries,
   UNIT,
   WRITER,
 } from './scene.ts'
@@ -551,13 +551,7 @@ test('an hour of many tag sets is closed by several transactions', async () => {
   const schema = ledgers.schema()
   const ledger = await ledgers.open(schema, { pool })
   await ledger.register(DIMENSIONS)
-  const customers = Array.from({ length: 12 }, (_, n) =>
-    customerAccount({ product: ALICE.product, accountId: String(n).padStart(12, '0') }),
-  )
-  const entries = customers.flatMap(one =>
-    Array.from({ length: 2000 }, (_, n) => entry(taggedAccount(one, [['key', `k${n}`]]), REQUESTS, 0, 1)),
-  )
-  await ledger.append({ writer: WRITER, sequence: 1, entries })
+  await ledger.append({ writer: WRITER, sequence: 1, entries: taggedEntries(12, 2000) })
   await ledger.closeHours(closeOptions(closing(0)))
   const transactions = await sql(schema, 'SELECT count(*)::int AS records FROM record GROUP BY xmin::text ORDER BY 1')
   assert.deepEqual(

@@ -12,9 +12,15 @@ import type {
   SettledRecord,
   UsageEntry,
 } from '../../src/ledger/ledger.ts'
-import type { Account, CustomerAccount, UnattributedAccount } from '../../src/usage/account.ts'
+import {
+  type Account,
+  type CustomerAccount,
+  customerAccount,
+  type UnattributedAccount,
+} from '../../src/usage/account.ts'
 import { formatAmount } from '../../src/usage/amount.ts'
 import type { Dimension } from '../../src/usage/dimension.ts'
+import { taggedAccount } from '../../src/usage/tagged-account.ts'
 import { audited, Books } from './books.ts'
 
 /** Whom and what the tests of ledgers are about. */
@@ -220,6 +226,15 @@ export class Scene implements AsyncDisposable {
 export function entry(account: Account, dimension: Dimension, n: number, amount: number | bigint): UsageEntry {
   const exact = typeof amount === 'bigint' ? amount : BigInt(Math.round(amount * 1e6))
   return { account, dimension: dimension.name, hour: hour(n), amount: exact }
+}
+
+/** Usage of so many customers in the first hour, a unit for each of so many sets of tags. */
+export function taggedEntries(customers: number, tagSets: number): UsageEntry[] {
+  return Array.from({ length: customers }, (_, n) =>
+    customerAccount({ product: ALICE.product, accountId: String(n).padStart(12, '0') }),
+  ).flatMap(one =>
+    Array.from({ length: tagSets }, (_, n) => entry(taggedAccount(one, [['key', `k${n}`]]), REQUESTS, 0, 1)),
+  )
 }
 
 export function closeOptions(now: number): CloseOptions {

@@ -31,8 +31,7 @@ import { openLedgerFile } from '../../src/ledger/sqlite/file.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { loadRecords, savePiece } from '../../src/ledger/sqlite/piece.ts'
 import { MIGRATIONS } from '../../src/ledger/sqlite/schema.ts'
-import { type CustomerAccount, customerAccount } from '../../src/usage/account.ts'
-import { taggedAccount } from '../../src/usage/tagged-account.ts'
+import type { CustomerAccount } from '../../src/usage/account.ts'
 import { audited, Books, sum } from './books.ts'
 import { checkRestored, useBeforeBackup } from './restored.ts'
 import {
@@ -52,6 +51,7 @@ import {
   REFUSED,
   REQUESTS,
   sources,
+  taggedEntries,
   UNIT,
   WRITER,
 } from './scene.ts'
@@ -861,13 +861,7 @@ test('an hour of many tag sets is closed in several turns', async () => {
   const path = folder.file()
   const [ledger, other] = [new SqliteLedger({ path }), new SqliteLedger({ path })]
   await ledger.register(DIMENSIONS)
-  const customers = Array.from({ length: 8 }, (_, n) =>
-    customerAccount({ product: ALICE.product, accountId: String(n).padStart(12, '0') }),
-  )
-  const entries = customers.flatMap(one =>
-    Array.from({ length: 2000 }, (_, n) => entry(taggedAccount(one, [['key', `k${n}`]]), REQUESTS, 0, 1)),
-  )
-  await ledger.append({ writer: WRITER, sequence: 1, entries })
+  await ledger.append({ writer: WRITER, sequence: 1, entries: taggedEntries(8, 2000) })
   const closed = ledger.closeHours(closeOptions(closing(0)))
   // What the first turn has done.
   assert.equal((await other.records()).length, 6)

@@ -1,5 +1,5 @@
 import type { SharedClock } from '../ledger.ts'
-import { LONGEST_ANSWER, MOST_ASKED } from '../steadiness.ts'
+import { askTime } from '../steadiness.ts'
 
 /** The time by which a ledger's hours are over, as this process knows it between two looks at the ledger. */
 export class LedgerClock {
@@ -22,15 +22,8 @@ export class LedgerClock {
   }
 
   async sync(): Promise<void> {
-    for (let asked = 1; ; asked += 1) {
-      const before = this.#here()
-      const there = await this.#shared.now(before)
-      const after = this.#here()
-      // Where this process was stopped meanwhile, nobody knows when the answer was true.
-      if (after - before > LONGEST_ANSWER && asked < MOST_ASKED) continue
-      // An answer that took a while is of about its middle.
-      this.#ahead = there === before ? 0 : there - (before + after) / 2
-      return
-    }
+    const { there, asked, answered } = await askTime(here => this.#shared.now(here), this.#here)
+    // An answer that took a while is of about its middle.
+    this.#ahead = there === asked ? 0 : there - (asked + answered) / 2
   }
 }

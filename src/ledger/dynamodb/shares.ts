@@ -1,3 +1,4 @@
+import { magnitude } from '../../usage/amount.ts'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
 import { Shares } from '../rules/allocations.ts'
 
@@ -36,7 +37,9 @@ export function lengthOf({ shares, openShares }: SeriesShares): number {
 /** Leaves a series the larger half of what it tells apart; the rest is untagged. */
 export function halveShares(series: SeriesShares): void {
   const larger = <Share>(all: readonly Share[], amountOf: (share: Share) => bigint): Share[] =>
-    [...all].sort((a, b) => (sizeOf(amountOf(a)) > sizeOf(amountOf(b)) ? -1 : 1)).slice(0, Math.floor(all.length / 2))
+    [...all]
+      .sort((a, b) => (magnitude(amountOf(a)) > magnitude(amountOf(b)) ? -1 : 1))
+      .slice(0, Math.floor(all.length / 2))
   series.shares = readShares(larger(storedShares(series.shares) ?? [], ([, balance]) => BigInt(balance)))
   for (const [hour, ofHour] of series.openShares) {
     const left = larger([...ofHour], ([, { amount }]) => amount)
@@ -44,8 +47,6 @@ export function halveShares(series: SeriesShares): void {
     else series.openShares.delete(hour)
   }
 }
-
-const sizeOf = (amount: bigint) => (amount < 0n ? -amount : amount)
 
 /** What a series has for some tags. */
 interface SeriesShares {

@@ -6,8 +6,7 @@ import type {
   Included,
   IncludedDimension,
 } from '../ledger.ts'
-import { entitlementEntries, includedEntry, type NewEntry } from '../rules/audit.ts'
-import { noteEntitlementNews } from '../rules/decisions.ts'
+import { includedEntry } from '../rules/audit.ts'
 import {
   changedIncluded,
   checkEntitlements,
@@ -19,9 +18,7 @@ import {
 } from '../rules/entitlements.ts'
 import { notRegistered } from '../rules/validation.ts'
 import { BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
-import { ENTITLED, entitlementsOfRows, INCLUDED, includedOf } from '../sql/entitlement-rows.ts'
-import { Piece } from '../sql/piece.ts'
-import { customerOf } from '../sql/rows.ts'
+import { ENTITLED, entitlementsOfRows, INCLUDED, includedOf, noteInRows } from '../sql/entitlement-rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Transaction } from './database.ts'
 import { lockLedger, requireVersion } from './ledger-row.ts'
@@ -94,14 +91,7 @@ export async function noteEntitlements(
        ORDER BY account.id`,
       ...[product, [...customers.keys()]],
     )
-    const entries: NewEntry[] = []
-    const piece = new Piece()
-    for (const row of rows) {
-      piece.addAccount(row)
-      const [id, account] = [row.account as number, customerOf(row)]
-      const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
-      entries.push(...entitlementEntries(account, changed, by))
-    }
+    const { piece, entries } = noteInRows(rows, customers, news, by)
     await writeAudit(transaction, entries)
     await savePiece(transaction, piece)
     if (news.complete) {

@@ -1,17 +1,9 @@
 import { type Tags, textOfTags } from '../../usage/tags.ts'
-import type { Piece, ShareChange } from '../sql/piece.ts'
+import type { OpenShare, Piece, ShareChange } from '../sql/piece.ts'
 import type { Transaction, Value } from './database.ts'
 import { columnsOf } from './statements.ts'
 
 /** What of series' usage is for which tags: of hours that are open, and what of closed ones is not frozen. */
-
-/** Usage of an hour for some tags. */
-export interface OpenShare {
-  readonly hour: number
-  readonly series: number
-  readonly tags: Tags
-  readonly amount: bigint
-}
 
 /** Each series, hour and set of tags once. */
 export async function addOpenShares(transaction: Transaction, shares: readonly OpenShare[]): Promise<void> {

@@ -1,3 +1,4 @@
+import { magnitude } from '../../usage/amount.ts'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
 import type { Allocation } from '../ledger.ts'
 
@@ -87,7 +88,7 @@ export class Shares {
   #leaveOut(): void {
     const left = this.all.filter(share => share.balance !== 0n)
     if (left.length < MOST_ALLOCATIONS) return
-    const size = ({ balance }: Readonly<Share>) => (balance < 0n ? -balance : balance)
+    const size = ({ balance }: Readonly<Share>) => magnitude(balance)
     for (const { tags } of left.sort((a, b) => (size(a) < size(b) ? 1 : -1)).slice(MOST_ALLOCATIONS - 1)) {
       const share = this.#shares.get(textOfTags(tags)) as Share
       share.balance = 0n

@@ -117,7 +117,7 @@ export function storedIncluded(included: Included | undefined): string {
 }
 
 /** Up to when it is known what AWS's entitlements are: not from a clock that was ahead. */
-function knownAt({ knownUntil }: IncludedDimension, now: number): number | undefined {
+export function knownAt({ knownUntil }: IncludedDimension, now: number): number | undefined {
   return knownUntil !== undefined && knownUntil <= now ? knownUntil : undefined
 }
 

@@ -1,5 +1,15 @@
-import type { CustomerEntitlement, EntitlementsQuery, Included, IncludedDimension } from '../ledger.ts'
-import { IncludedDimensions, toldEntitlements } from '../rules/entitlements.ts'
+import type {
+  AuditNote,
+  CustomerEntitlement,
+  EntitlementNews,
+  EntitlementsQuery,
+  Included,
+  IncludedDimension,
+} from '../ledger.ts'
+import { entitlementEntries, type NewEntry } from '../rules/audit.ts'
+import { noteEntitlementNews } from '../rules/decisions.ts'
+import { IncludedDimensions, type toldBy, toldEntitlements } from '../rules/entitlements.ts'
+import { Piece } from './piece.ts'
 import { entitlementsOf } from './piece-rows.ts'
 import { CUSTOMER, customerOf, type Row } from './rows.ts'
 
@@ -17,6 +27,27 @@ export function includedOf({ product, dimension, terms, since, known_until: know
     ...({ product, dimension, since } as Pick<IncludedDimension, 'product' | 'dimension' | 'since'>),
     ...(knownUntil !== null && { knownUntil: knownUntil as number }),
   }
+}
+
+/**
+ * Takes in what is told of customers, in a piece of their rows of `BOOKED_ACCOUNT`; with what the audit trail says of it.
+ *
+ * @param customers what the news say of each
+ */
+export function noteInRows(
+  rows: readonly Row[],
+  customers: ReturnType<typeof toldBy>,
+  news: EntitlementNews,
+  by: AuditNote,
+): { readonly piece: Piece; readonly entries: readonly NewEntry[] } {
+  const piece = new Piece()
+  const entries = rows.flatMap(row => {
+    piece.addAccount(row)
+    const [id, account] = [row.account as number, customerOf(row)]
+    const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
+    return entitlementEntries(account, changed, by)
+  })
+  return { piece, entries }
 }
 
 /** The customers of whose entitlements something is known; conditions follow. */

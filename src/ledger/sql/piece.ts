@@ -38,6 +38,14 @@ export interface DrawnAmount {
   readonly amount: bigint
 }
 
+/** Usage of an hour for some tags. */
+export interface OpenShare {
+  readonly hour: number
+  readonly series: number
+  readonly tags: Tags
+  readonly amount: bigint
+}
+
 /** What was added to what a series has for some tags. */
 export interface ShareChange {
   readonly series: number

@@ -9,12 +9,13 @@ import type { CounterSources, Observation, UsageBatch, UsageEntry } from '../led
 import { registerEntries } from '../rules/audit.ts'
 import { bytesOf, checkPoints, noteEntry } from '../rules/counters/index.ts'
 import { batchMissing, checkDimension, checkEntry, checkKey, keyReused, notRegistered } from '../rules/validation.ts'
+import type { OpenShare } from '../sql/piece.ts'
 import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
 import { ADD_TO_WHAT_IS_THERE, accountId, addLargeUsage, LARGE, seriesId } from './series.ts'
-import { addOpenShares, type OpenShare } from './shares.ts'
+import { addOpenShares } from './shares.ts'
 
 const MILLION = 1_000_000n
 

@@ -7,8 +7,7 @@ import type {
   Included,
   IncludedDimension,
 } from '../ledger.ts'
-import { entitlementEntries, includedEntry, type NewEntry } from '../rules/audit.ts'
-import { noteEntitlementNews } from '../rules/decisions.ts'
+import { includedEntry } from '../rules/audit.ts'
 import {
   changedIncluded,
   checkEntitlements,
@@ -20,9 +19,7 @@ import {
 } from '../rules/entitlements.ts'
 import { notRegistered } from '../rules/validation.ts'
 import { BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
-import { ENTITLED, entitlementsOfRows, INCLUDED, includedOf } from '../sql/entitlement-rows.ts'
-import { Piece } from '../sql/piece.ts'
-import { customerOf } from '../sql/rows.ts'
+import { ENTITLED, entitlementsOfRows, INCLUDED, includedOf, noteInRows } from '../sql/entitlement-rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database } from './database.ts'
 import { savePiece } from './piece.ts'
@@ -97,14 +94,8 @@ export async function noteEntitlements(
     changes += database.write(doing, () => {
       const news = newest()
       for (const account of some.flatMap(key => customers.get(key)?.account ?? [])) accountId(database, account)
-      const entries: NewEntry[] = []
-      const piece = new Piece()
-      for (const row of database.all(SOME_ACCOUNTS, product, JSON.stringify(some))) {
-        piece.addAccount(row)
-        const [id, account] = [row.account as number, customerOf(row)]
-        const changed = noteEntitlementNews(piece, id, customers.get(account.key)?.entitlements ?? [], news, by.now)
-        entries.push(...entitlementEntries(account, changed, by))
-      }
+      const rows = database.all(SOME_ACCOUNTS, product, JSON.stringify(some))
+      const { piece, entries } = noteInRows(rows, customers, news, by)
       savePiece(database, piece)
       writeAudit(database, ...entries)
       return entries.length

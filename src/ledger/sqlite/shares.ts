@@ -1,17 +1,9 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
-import type { Piece } from '../sql/piece.ts'
+import type { OpenShare, Piece } from '../sql/piece.ts'
 import type { Database } from './database.ts'
 
 /** What of series' usage is for which tags: of hours that are open, and what of closed ones is not frozen. */
-
-/** Usage of an hour for some tags. */
-export interface OpenShare {
-  readonly hour: number
-  readonly series: number
-  readonly tags: Tags
-  readonly amount: bigint
-}
 
 export function addOpenShares(database: Database, shares: readonly OpenShare[]): void {
   for (const { hour, series, tags, amount } of shares) {
