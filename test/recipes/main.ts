@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { parseArgs } from 'node:util'
+import { Project, ours } from '../package/project.ts'
+import { recipes } from './document.ts'
+import { TRIALS } from './trials.ts'
+
+/**
+ * Tries the recipes of examples/README.md as a newcomer would: the packed package in an empty folder, what is written there
+ * word for word, and requests; then what the simulator has billed is what was sent. `--only NAME`, several times perhaps.
+ */
+
+const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } })
+const names = values.only ?? Object.keys(TRIALS)
+const unknown = names.filter(name => !(name in TRIALS))
+if (unknown.length > 0) {
+  console.error(`There is no recipe ${unknown.join(', ')}: expected ${Object.keys(TRIALS).join(', ')}`)
+  process.exit(2)
+}
+
+const lines: string[] = []
+for (const recipe of recipes.filter(({ name }) => names.includes(name))) {
+  console.log(`\n── ${recipe.name}`)
+  using project = new Project()
+  const begun = performance.now()
+  const seconds = () => `${Math.round((performance.now() - begun) / 1000)} s`
+  try {
+    for (const [path, text] of recipe.files) project.write(path, text)
+    project.install(...recipe.packages.filter(name => name !== ours.name))
+    console.log(`installed after ${seconds()}`)
+    for (const step of recipe.steps) project.run('sh', '-c', step)
+    const { sent, billed } = await TRIALS[recipe.name]!(project, recipe)
+    assert.deepEqual(billed, sent)
+    lines.push(`${recipe.name.padEnd(22)} billed as sent after ${seconds()}: ${JSON.stringify(billed)}`)
+  } catch (error) {
+    process.exitCode = 1
+    console.error(error)
+    lines.push(`${recipe.name.padEnd(22)} FAILED after ${seconds()}: ${(error as Error).message.split('\n')[0]}`)
+  }
+}
+console.log(`\n${lines.join('\n')}`)
