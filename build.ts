@@ -19,17 +19,24 @@ interface Manifest {
   readonly bin: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
   readonly peerDependencies: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>
 }
 
 const manifest: Manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 const modules = Object.values(manifest.exports).filter(entry => typeof entry !== 'string')
 const installed = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+/** What every reader has. */
+const required = installed.filter(name => manifest.peerDependenciesMeta[name]?.optional !== true)
+/** An entry whose reader has an optional package, too. */
+const WITH_OPTIONAL: Readonly<Record<string, string>> = {
+  './dist/ledger/dynamodb/index.d.ts': '@aws-sdk/client-dynamodb',
+}
 const inDist = (path: string) => relative('dist', path)
 
 rmSync(OUT, { recursive: true, force: true })
 const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
 execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', OUT], { cwd: ROOT, stdio: 'inherit' })
-keepPublic(modules.map(({ types }) => join(OUT, inDist(types))))
+keepPublic(modules.map(({ types }) => types))
 const { metafile } = await build({
   absWorkingDir: ROOT,
   entryPoints: [...modules.map(entry => entry.default), ...Object.values(manifest.bin)].map(path =>
@@ -54,17 +61,26 @@ writeFileSync(join(OUT, 'bundled.cdx.json'), `${JSON.stringify(billOfMaterials(b
 
 /** Deletes the declarations that these do not lead to. They may only name what their reader has installed. */
 function keepPublic(entries: readonly string[]): void {
-  const kept = new Set(entries)
+  const kept = new Set(entries.flatMap(entry => [...declarationsOf(entry)]))
+  for (const name of globSync('**/*.d.ts', { cwd: OUT })) if (!kept.has(join(OUT, name))) rmSync(join(OUT, name))
+}
+
+/** An entry's declarations, and those that they lead to. */
+function declarationsOf(entry: string): ReadonlySet<string> {
+  const files = new Set([join(OUT, inDist(entry))])
+  const known = [...required, ...(entry in WITH_OPTIONAL ? [WITH_OPTIONAL[entry]] : [])]
   // What is added to a set while it is walked is walked, too.
-  for (const file of kept) {
+  for (const file of files) {
     for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom |\bimport\()['"]([^'"]+)['"]/g)) {
-      if (name.startsWith('.')) kept.add(join(dirname(file), name.replace(/\.[jt]s$/, '.d.ts')))
-      else if (!name.startsWith('node:') && !installed.some(known => name === known || name.startsWith(`${known}/`))) {
-        throw new Error(`${relative(ROOT, file)} names ${name}, which is not installed with this package`)
+      if (name.startsWith('.')) files.add(join(dirname(file), name.replace(/\.[jt]s$/, '.d.ts')))
+      else if (!name.startsWith('node:') && !known.some(known => name === known || name.startsWith(`${known}/`))) {
+        throw new Error(
+          `${relative(ROOT, file)} names ${name}, which who imports ${entry} may not have installed with this package`,
+        )
       }
     }
   }
-  for (const name of globSync('**/*.d.ts', { cwd: OUT })) if (!kept.has(join(OUT, name))) rmSync(join(OUT, name))
+  return files
 }
 
 interface Package {

@@ -75,12 +75,18 @@ export function awsEntitlementClient(region: string, requestTimeout: number): En
 
 const PACKAGE = '@aws-sdk/client-marketplace-entitlement-service'
 
+/** What is used of the AWS SDK's client. Its own type would have everybody who checks our declarations install it. */
+interface SdkClient extends EntitlementClient {
+  readonly config: { credentials(): Promise<{ readonly secretAccessKey: string; readonly sessionToken?: string }> }
+  destroy(): void
+}
+
 /**
  * The AWS SDK's client itself.
  *
  * @throws ConfigurationError where it cannot be imported
  */
-export async function loadEntitlementClient(region: string, requestTimeout: number) {
+export async function loadEntitlementClient(region: string, requestTimeout: number): Promise<SdkClient> {
   let sdk: typeof import('@aws-sdk/client-marketplace-entitlement-service')
   try {
     sdk = await import('@aws-sdk/client-marketplace-entitlement-service')

@@ -9,7 +9,7 @@ export interface Recipe {
   /** What is run before the application is started. */
   readonly steps: readonly string[]
   readonly start: string
-  /** By their path: its own, and those that all share. */
+  /** By their path: its own, those of the recipe that it refers to, and those that all share. */
   readonly files: ReadonlyMap<string, string>
 }
 
@@ -72,5 +72,6 @@ function filesOf(text: string): Map<string, string> {
     isTypeScript ? path.replace(/\.mjs$/, '.ts') : path,
     text,
   ])
-  return new Map([...shared, ...own])
+  const referred = [...sections].flatMap(([name, other]) => (text.includes(`](#${name})`) ? namedBlocks(other) : []))
+  return new Map([...shared, ...referred, ...own])
 }

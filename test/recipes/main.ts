@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { parseArgs } from 'node:util'
-import { Project, ours } from '../package/project.ts'
+import { ours, Project } from '../package/project.ts'
 import { recipes } from './document.ts'
 import { TRIALS } from './trials.ts'
 

@@ -15,6 +15,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
   express: answers,
   fastify: answers,
   nestjs: answers,
+  nextjs: answers,
   'worker-threads': answers,
   cluster: answers,
 }
