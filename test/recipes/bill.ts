@@ -30,14 +30,17 @@ export interface Outcome {
   readonly billed: Bill
 }
 
-/** What the requests of each customer come to. */
-export const billOf = (requestsOf: (requests: number) => number = requests => requests): Bill =>
+/** What the requests of each customer come to, where they are sent so many times. */
+export const sentTimes = (times: number): Bill =>
   Object.fromEntries(
     CUSTOMERS.flatMap(({ accountId, requests }) => [
-      [`${accountId} inference-requests`, requestsOf(requests)],
-      [`${accountId} tokens-processed`, requestsOf(requests) * TOKENS],
+      [`${accountId} inference-requests`, requests * times],
+      [`${accountId} tokens-processed`, requests * times * TOKENS],
     ]),
   )
+
+/** The API key of each request, one customer's after the other's. */
+export const KEYS: readonly string[] = CUSTOMERS.flatMap(({ key, requests }) => Array<string>(requests).fill(key))
 
 /** AWS, and a clock that is the same for it and for what is started. */
 export class World implements AsyncDisposable {
@@ -133,8 +136,7 @@ export class Application implements AsyncDisposable {
 
   /** Sends what the customers send, several at once, and who is none. */
   async serve(): Promise<void> {
-    const keys = CUSTOMERS.flatMap(({ key, requests }) => Array<string>(requests).fill(key))
-    assert.deepEqual(new Set(await Promise.all(keys.map(key => this.ask(key)))), new Set([200]))
+    assert.deepEqual(new Set(await Promise.all(KEYS.map(key => this.ask(key)))), new Set([200]))
     assert.equal(await this.ask('nobody'), 401)
   }
 
@@ -166,7 +168,7 @@ export class Application implements AsyncDisposable {
 export async function billsWhatIsSent(
   project: Project,
   command: string,
-  { env = {}, sent = billOf() }: { env?: NodeJS.ProcessEnv; sent?: Bill } = {},
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Outcome> {
   await using world = await World.begin()
   for (const serves of [true, false]) {
@@ -175,5 +177,5 @@ export async function billsWhatIsSent(
     await application.end()
     world.anHourLater()
   }
-  return { sent, billed: world.billed }
+  return { sent: sentTimes(1), billed: world.billed }
 }

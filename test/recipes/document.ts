@@ -41,6 +41,13 @@ export const recipes: readonly Recipe[] = [...sections].flatMap(([name, text]) =
     : [{ name, packages, steps: commands.slice(0, -1), start, files: filesOf(text) }]
 })
 
+/** What the table says of each environment variable. */
+export const variables = [
+  ...(sections.get('otel_-variables') as string).matchAll(/^\| `(OTEL_\w+)=(.+?)` \|.*\| (all|nothing) \|$/gm),
+].map(
+  ([, name, value, billed]) => ({ name, value, billed }) as { name: string; value: string; billed: 'all' | 'nothing' },
+)
+
 /** As GitHub makes it of a heading. */
 function anchor(heading: string): string {
   return heading

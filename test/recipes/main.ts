@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { parseArgs } from 'node:util'
 import { ours, Project } from '../package/project.ts'
 import { recipes } from './document.ts'
-import { TRIALS } from './trials.ts'
+import { TRIALS, type Trial } from './trials.ts'
 
 /**
  * Tries the recipes of examples/README.md as a newcomer would: the packed package in an empty folder, what is written there
@@ -21,6 +21,7 @@ const lines: string[] = []
 for (const recipe of recipes.filter(({ name }) => names.includes(name))) {
   console.log(`\n── ${recipe.name}`)
   using project = new Project()
+  const name = recipe.name.padEnd(22)
   const begun = performance.now()
   const seconds = () => `${Math.round((performance.now() - begun) / 1000)} s`
   try {
@@ -28,13 +29,14 @@ for (const recipe of recipes.filter(({ name }) => names.includes(name))) {
     project.install(...recipe.packages.filter(name => name !== ours.name))
     console.log(`installed after ${seconds()}`)
     for (const step of recipe.steps) project.run('sh', '-c', step)
-    const { sent, billed } = await TRIALS[recipe.name]!(project, recipe)
-    assert.deepEqual(billed, sent)
-    lines.push(`${recipe.name.padEnd(22)} billed as sent after ${seconds()}: ${JSON.stringify(billed)}`)
+    const outcomes = await (TRIALS[recipe.name] as Trial)(project, recipe)
+    for (const { sent, billed } of outcomes) assert.deepEqual(billed, sent)
+    const units = outcomes.flatMap(({ billed }) => Object.values(billed)).reduce((sum, each) => sum + each, 0)
+    lines.push(`${name} ok after ${seconds()}: ${units} units sent and billed in ${outcomes.length} trials`)
   } catch (error) {
     process.exitCode = 1
     console.error(error)
-    lines.push(`${recipe.name.padEnd(22)} FAILED after ${seconds()}: ${(error as Error).message.split('\n')[0]}`)
+    lines.push(`${name} FAILED after ${seconds()}: ${(error as Error).message.split('\n')[0]}`)
   }
 }
 console.log(`\n${lines.join('\n')}`)
