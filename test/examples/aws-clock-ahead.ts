@@ -8,6 +8,8 @@ export async function clockAhead(endpoint: string, ahead: () => number) {
   const server = createServer((incoming, response) => {
     const { method, url, headers } = incoming
     const passed = request(`${endpoint}${url}`, { method, headers }, answer => {
+      // Whoever asked may be gone by now.
+      if (response.destroyed) return answer.destroy()
       const date = new Date(Date.parse(answer.headers.date as string) + ahead()).toUTCString()
       response.writeHead(answer.statusCode as number, { ...answer.headers, date })
       pipeline(answer, response, () => {})

@@ -113,31 +113,37 @@ export class Application implements AsyncDisposable {
       detached: true,
     })
     const application = new Application(child, `http://127.0.0.1:${port}/answer`)
-    await application.#answers(command)
+    await application.answers()
     return application
   }
 
-  async #answers(command: string): Promise<void> {
+  /** Waits until it answers, to a request of nobody's, what is expected. */
+  async answers(text?: string): Promise<void> {
     const deadline = performance.now() + PATIENCE
-    while ((await this.ask()) === undefined) {
-      assert.equal(this.#process.exitCode, null, `${command} has ended before it answered`)
-      assert.ok(performance.now() < deadline, `${command} answers nothing at ${this.url}`)
+    for (;;) {
+      const answer = await this.ask()
+      if (answer !== undefined && (text === undefined || answer.text === text)) return
+      assert.ok(this.#process.exitCode === null && this.#process.signalCode === null, 'it has ended before it answered')
+      assert.ok(performance.now() < deadline, `it does not answer at ${this.url}`)
       await sleep(50)
     }
   }
 
-  /** The status of an answer. */
-  async ask(key?: string): Promise<number | undefined> {
+  async ask(key?: string): Promise<{ readonly status: number; readonly text: string } | undefined> {
     const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
-    const response = await fetch(this.url, { headers }).catch(() => undefined)
-    await response?.text()
-    return response?.status
+    try {
+      const response = await fetch(this.url, { headers })
+      return { status: response.status, text: await response.text() }
+    } catch {
+      return undefined
+    }
   }
 
   /** Sends what the customers send, several at once, and who is none. */
   async serve(): Promise<void> {
-    assert.deepEqual(new Set(await Promise.all(KEYS.map(key => this.ask(key)))), new Set([200]))
-    assert.equal(await this.ask('nobody'), 401)
+    const answers = await Promise.all(KEYS.map(key => this.ask(key)))
+    assert.deepEqual(new Set(answers.map(answer => answer?.status)), new Set([200]))
+    assert.equal((await this.ask('nobody'))?.status, 401)
   }
 
   /** As whatever runs it does: SIGTERM to the process that was started, and no other. */

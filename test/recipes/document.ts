@@ -9,7 +9,7 @@ export interface Recipe {
   /** What is run before the application is started. */
   readonly steps: readonly string[]
   readonly start: string
-  /** By their path: its own, those of the recipe that it refers to, and those that all share. */
+  /** By their path: its own, that of another recipe which it says is its own, and those that all share. */
   readonly files: ReadonlyMap<string, string>
 }
 
@@ -56,7 +56,7 @@ function anchor(heading: string): string {
     .replaceAll(' ', '-')
 }
 
-function linesOf(text: string): string[] {
+export function linesOf(text: string): string[] {
   return blocksOf(text).flatMap(({ language, text }) => (language === 'sh' ? text.trim().split('\n') : []))
 }
 
@@ -79,6 +79,8 @@ function filesOf(text: string): Map<string, string> {
     isTypeScript ? path.replace(/\.mjs$/, '.ts') : path,
     text,
   ])
-  const referred = [...sections].flatMap(([name, other]) => (text.includes(`](#${name})`) ? namedBlocks(other) : []))
+  const referred = [...text.matchAll(/`(\S+)` is that of \[.+?\]\(#(.+?)\)/g)].flatMap(([, path, section = '']) =>
+    namedBlocks(sections.get(section) ?? '').filter(([other]) => other === path),
+  )
   return new Map([...shared, ...referred, ...own])
 }

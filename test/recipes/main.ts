@@ -7,6 +7,7 @@ import { TRIALS, type Trial } from './trials.ts'
 /**
  * Tries the recipes of examples/README.md as a newcomer would: the packed package in an empty folder, what is written there
  * word for word, and requests; then what the simulator has billed is what was sent. `--only NAME`, several times perhaps.
+ * Lambda's takes some minutes, in which AWS's runtime client is compiled.
  */
 
 const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } })
