@@ -250,20 +250,20 @@ export class Batches {
   #learn(entries: readonly UsageEntry[], lookups: SeriesLookup[]): void {
     for (const [dimension, ofIt] of Map.groupBy(entries, ({ dimension }) => dimension)) {
       const series = this.#seriesOf(dimension)
-      const accounts: Account[] = []
+      const wanted: { account: Account; hour: number }[] = []
+      const places = new Map<string, number>()
       /** An account may be several objects. */
-      const wanted = new Map<string, { account: Account; hour: number; id?: number | undefined }>()
+      const again: Account[] = []
       for (const { account: tagged, hour } of ofIt) {
         const account = untaggedAccount(tagged)
         if (series.has(account)) continue
-        accounts.push(account)
-        if (!wanted.has(account.key)) wanted.set(account.key, { account, hour })
+        if (places.has(account.key)) again.push(account)
+        else places.set(account.key, wanted.push({ account, hour }) - 1)
       }
-      const each = [...wanted.values()]
-      const ids = seriesIds(this.#database, this.#dimensionId(dimension), each)
-      for (const [index, one] of each.entries()) one.id = ids[index]
-      for (const account of accounts) series.set(account, wanted.get(account.key)?.id as number)
-      lookups.push({ series, accounts })
+      const ids = seriesIds(this.#database, this.#dimensionId(dimension), wanted)
+      for (const [index, { account }] of wanted.entries()) series.set(account, ids[index] as number)
+      for (const account of again) series.set(account, ids[places.get(account.key) as number] as number)
+      lookups.push({ series, accounts: [...wanted.map(({ account }) => account), ...again] })
     }
   }
 
