@@ -25,7 +25,7 @@ export const INCLUDED: readonly Mutation[] = [
   mistake(
     'contracts: meter what is not known for long, whatever was asked for',
     'AWS bills what the customer has paid for, perhaps',
-    ['rules/entitlements', "    if (!known && unknown.outcome === 'hold') return 'hold'\n"],
+    ['rules/entitlements', "    if (!known && contract.unknown.outcome === 'hold') return 'hold'\n"],
     'what is not known in time',
   ),
   mistake(
