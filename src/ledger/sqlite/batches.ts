@@ -286,11 +286,13 @@ function byHourAndSeries(one: UsageRow, other: UsageRow): number {
 
 function digestOf({ rows, large, shares }: BatchUsage, observations: readonly Observation[]): Buffer {
   const values = new Float64Array(4 * rows.length)
-  for (const [index, { hour, series, whole, millionths }] of rows.entries()) {
-    values[4 * index] = hour
-    values[4 * index + 1] = series
-    values[4 * index + 2] = whole
-    values[4 * index + 3] = millionths
+  let place = 0
+  for (const { hour, series, whole, millionths } of rows) {
+    values[place] = hour
+    values[place + 1] = series
+    values[place + 2] = whole
+    values[place + 3] = millionths
+    place += 4
   }
   const hash = createHash('sha256').update(values)
   // Doubles tell apart all that an earlier version took, whose digests stay as they are.
