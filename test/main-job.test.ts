@@ -42,7 +42,10 @@ suite('the main job', { concurrency: true }, () => {
     assertSettled(result)
     assert.equal(result.difference, 0)
     assert.ok(Object.values(result.faults).reduce((sum, count) => sum + count, 0) > 0)
-    assert.ok(result.naiveShare < 1)
+    const { measured, billed } = result.busiestHour
+    const [request = 0, minute = 0, replica = 0, ours] = Object.values(billed)
+    assert.ok(0 < request && request <= minute && minute < replica && replica < measured)
+    assert.equal(ours, measured)
     assert.deepEqual(
       result.models.map(({ model }) => model),
       ['markov-1', 'markov-1-small'],
