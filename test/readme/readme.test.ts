@@ -12,6 +12,7 @@ import { createProgram } from '../../src/cli/program.ts'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { SqliteLedger } from '../../src/index.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { run as runCommand } from '../cli/support.ts'
 import { anchorsOf, blocksOf, DOCUMENTS, linksOf, MANUALS, ROOT, textOf } from './documents.ts'
 import { billsAcrossStarts, FIRST_SAMPLE } from './first-sample.ts'
 
@@ -139,18 +140,32 @@ test('the commands for set-up name scripts and packages that are there', () => {
   assert.deepEqual([...named].sort(), packages.sort())
 })
 
-test("the operator's commands do what they say", async () => {
+test("the operator's commands do what they say", async t => {
+  const { url, close } = await startSimulator()
+  t.after(close)
   const cwd = mkdtempSync(join(folder, 'run-'))
   await seedLedger(join(cwd, 'ledger.sqlite'))
   writeFileSync(join(cwd, 'gateway.yaml'), yaml[0]?.text as string)
   writeFileSync(join(cwd, 'captured.json'), '{"resourceMetrics":[]}')
+  writeFileSync(join(cwd, 'describe-entity.json'), '["tokens-processed"]')
   cpSync(join(ROOT, 'examples/aws/listing.json'), join(cwd, 'listing.json'))
-  for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve|doctor)/.test(command))) {
-    const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
-      cwd,
-      env: { ...process.env, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
-    })
-    assert.notEqual(stdout, '', command)
+  const before = process.cwd()
+  t.after(() => process.chdir(before))
+  process.chdir(cwd)
+  const asked = [...new Set(commands.filter(command => /^npx marketplace-meter (?!simulate|serve)/.test(command)))]
+  const printed = `npx() { shift; printf '%s\\0' "$@" ''; }\n${asked.join('\n')}`
+  const argued = (await run('bash', ['-c', printed])).stdout.split('\0\0').slice(0, -1)
+  assert.equal(argued.length, asked.length)
+  const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: url, AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' }
+  for (const args of argued.map(text => text.split('\0'))) {
+    const { stdout, status } = await runCommand(args, simulated)
+    if (args[0] === 'doctor') {
+      assert.match(stdout, /^ok +permission +AWS takes requests in us-east-1 for product code CODE: /m)
+      assert.match(stdout, /^warning +endpoint +Usage records go to http:/m)
+    } else {
+      assert.equal(status, 0, args.join(' '))
+      assert.notEqual(stdout, '', args.join(' '))
+    }
   }
   const ledger = new SqliteLedger({ path: join(cwd, 'ledger.sqlite') })
   const states = (await ledger.records()).filter(({ id }) => id === '17' || id === '18').map(({ state }) => state)
@@ -158,31 +173,20 @@ test("the operator's commands do what they say", async () => {
   assert.deepEqual(states, ['returned', 'metered'])
 })
 
-test('doctor is asked as it is written there', async t => {
-  const { url, close } = await startSimulator()
-  t.after(close)
-  const cwd = mkdtempSync(join(folder, 'run-'))
-  await seedLedger(join(cwd, 'ledger.sqlite'))
-  writeFileSync(join(cwd, 'describe-entity.json'), '["tokens-processed"]')
-  const [command] = commands.filter(command => command.includes('meter doctor'))
-  const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: url, AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' }
-  const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command} || true`], {
-    cwd,
-    env: { ...process.env, ...simulated, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
-  })
-  assert.match(stdout, /^ok +permission +AWS takes requests in us-east-1 for product code CODE: /m)
-  assert.match(stdout, /^warning +endpoint +Usage records go to http:/m)
-})
-
-test('the simulator starts with the command that is given, and answers those after it', async () => {
+test('the simulator starts with the command that is given, and answers those after it', async t => {
   const [{ text } = { text: '' }] = shell.filter(({ text }) => text.includes('meter simulate'))
   const [command = '', ...rest] = text.split('\n')
   const args = [join(ROOT, 'src/cli/main.ts'), ...command.split(' ').slice(2), '--port', '0']
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
   const [output] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
   const [, port = ''] = /http:\/\/127\.0\.0\.1:(\d+)/.exec(String(output)) ?? []
-  const asked = `set -e; curl() { command curl --silent --show-error --fail "$@"; }\n${rest.join('\n').replaceAll('8480', port)}`
-  assert.match((await run('bash', ['-c', asked])).stdout, /\/subscriptions/)
+  const asked = `curl() { command curl --silent --show-error "$@"; }\n${rest.join('\n').replaceAll('8480', port)}`
+  // The first answers nothing where it is done.
+  assert.match(
+    (await run('bash', ['-c', asked])).stdout,
+    /^\{"error":[^\n]*There is no[^\n]*\/subscriptions, [^\n]*\}\s*$/,
+  )
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'exit'), [0, null])
 })
@@ -192,7 +196,7 @@ test('the commands that the manuals name are there, with their options', () => {
   const named = MANUALS.flatMap(document => [
     ...textOf(document).matchAll(/marketplace-meter ([a-z][^`|]*?)(?=[`|]|$)/gm),
   ])
-  assert.ok(named.length > 80)
+  assert.ok(named.length > 40, String(named.length))
   for (const [, text = ''] of named) {
     const [name = '', ...words] = text.split(/[\s,.;:]+/)
     const command = known.get(name)
