@@ -197,14 +197,18 @@ test('the commands that the manuals name are there, with their options', () => {
     ...textOf(document).matchAll(/marketplace-meter ([a-z][^`|]*?)(?=[`|]|$)/gm),
   ])
   assert.ok(named.length > 40, String(named.length))
-  for (const [, text = ''] of named) {
+  const manual = textOf('src/cli/README.md')
+  const short = [...manual.matchAll(/`([a-z-]+ [^`]*--[^`]*)`/g)].filter(([, text = '']) =>
+    known.has(text.split(' ')[0] ?? ''),
+  )
+  assert.ok(short.length > 15, String(short.length))
+  for (const [, text = ''] of [...named, ...short]) {
     const [name = '', ...words] = text.split(/[\s,.;:]+/)
     const command = known.get(name)
     assert.ok(command, text)
     const options = new Set(['--help', ...command.options.map(({ long }) => long)])
     for (const word of words) if (/^--[a-z]/.test(word)) assert.ok(options.has(word.split('=')[0] ?? ''), text)
   }
-  const manual = textOf('src/cli/README.md')
   for (const name of known.keys()) assert.ok(new RegExp(`\`(?:marketplace-meter )?${name}\\b`).test(manual), name)
 })
 
