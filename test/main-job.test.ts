@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { suite, test } from 'node:test'
@@ -46,6 +46,9 @@ suite('the main job', { concurrency: true }, () => {
     const [request = 0, minute = 0, replica = 0, ours] = Object.values(billed)
     assert.ok(0 < request && request <= minute && minute < replica && replica < measured)
     assert.equal(ours, measured)
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const way of Object.keys(billed))
+      assert.match(readme, new RegExp(`^${way} +[█▏▎▍▌▋▊▉]+ +[\\d,]+ +[\\d.]+ %$`, 'm'))
     assert.deepEqual(
       result.models.map(({ model }) => model),
       ['markov-1', 'markov-1-small'],
