@@ -13,7 +13,7 @@ export const DOCUMENTS: readonly string[] = globSync('{*.md,{src,test,examples}/
 }).sort()
 
 /** What a stranger reads first, and the manuals beside the code: their code blocks are tried by one test. */
-export const MANUALS: readonly string[] = DOCUMENTS.filter(path => /^(README|(src|test)\/.*)\.md$/.test(path))
+export const MANUALS: readonly string[] = DOCUMENTS.filter(path => /^((src|test)\/(.*\/)?)?README\.md$/.test(path))
 
 export const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 

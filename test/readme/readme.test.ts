@@ -59,7 +59,7 @@ test('every relative link of every document leads to a file, and every anchor to
 
 test('the README is short, and it and each manual begin with their contents', () => {
   assert.ok(textOf('README.md').split('\n').length <= 250)
-  for (const document of MANUALS) {
+  for (const document of MANUALS.filter(path => !path.startsWith('test/bench/'))) {
     const text = textOf(document)
     const headings = [...text.matchAll(/^## /gm)]
     const [before = ''] = text.split(/^## /m)
@@ -213,7 +213,7 @@ test('the commands that the manuals name are there, with their options', () => {
 })
 
 test('the policy allows the action that is called, and nothing else', () => {
-  const policy = JSON.parse(inLanguage('json')[0]?.text ?? '')
+  const policy = JSON.parse(blocksOf('src/cli/README.md').find(({ language }) => language === 'json')?.text ?? '')
   assert.deepEqual(
     policy.Statement.map((statement: { Action: string }) => statement.Action),
     ['aws-marketplace:BatchMeterUsage'],
