@@ -189,7 +189,7 @@ export const ALLOCATED: readonly Mutation[] = [
   mistake(
     'allocations: take who is billed for each tag set for another customer',
     'AWS refuses the second record of an hour as a duplicate',
-    ['sqlite/batches', 'this.#seriesOf(untaggedAccount(account), dimension', 'this.#seriesOf(account, dimension'],
+    ['sqlite/batches', 'const owner = untaggedAccount(account)', 'const owner = account'],
     'a record is split by what',
   ),
   mistake(
