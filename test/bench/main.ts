@@ -4,7 +4,6 @@ import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
 import { BENCHMARKS } from './benchmarks.ts'
 import { type Row, verdict } from './row.ts'
-import { turns } from './turns.ts'
 
 const HELP = `Usage: npm run bench -- [options]
 
