@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { textOf } from '../readme/documents.ts'
 
 /** A recipe of examples/README.md: what is copied out of it, word for word. */
 export interface Recipe {
@@ -13,12 +13,7 @@ export interface Recipe {
   readonly files: ReadonlyMap<string, string>
 }
 
-export interface Block {
-  readonly language: string
-  readonly text: string
-}
-
-const DOCUMENT = readFileSync(new URL('../../examples/README.md', import.meta.url), 'utf8')
+export const DOCUMENT = textOf('examples/README.md')
 const SHARED = 'before-the-first'
 
 export const sections: ReadonlyMap<string, string> = new Map(
@@ -27,7 +22,7 @@ export const sections: ReadonlyMap<string, string> = new Map(
     .map(text => [anchor(text.slice(0, text.indexOf('\n'))), text]),
 )
 
-export const blocksOf = (text: string): Block[] =>
+const blocksOf = (text: string): { language: string; text: string }[] =>
   [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = '', text = '']) => ({ language, text }))
 
 /** The sections that have something installed. */
