@@ -21,7 +21,7 @@ import { type AWSMarketplaceMetricExporterOptions, type ParsedOptions, parseOpti
 import { Reporter } from './metering/reporter.ts'
 import { Supply } from './metering/supply.ts'
 import { Tenants } from './metering/tenants.ts'
-import { hasDiagLogger, notice, noticeAtExit } from './notice.ts'
+import { hasDiagLogger, noNoticeAtExit, notice, noticeAtExit } from './notice.ts'
 import { baseAmount } from './text/quantity.ts'
 import type { Dimension } from './usage/dimension.ts'
 import { UsageMapper } from './usage/mapper.ts'
@@ -108,6 +108,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#supply = new Supply(this.#metering.now, this.#mapper.arrivals)
     this.#reporter = new Reporter(meterProvider, this.#metering.now, { supply: this.#supply, consoleWarnings })
     if (consoleWarnings || hasDiagLogger()) tellOfDisabledSdk()
+    // Whoever ends the process does not wait for an export that is under way.
+    noticeAtExit(this.#lastWord)
   }
 
   selectAggregationTemporality(): AggregationTemporality {
@@ -209,6 +211,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     this.#mapper.end()
     try {
       await this.#flush()
+      noNoticeAtExit(this.#lastWord)
     } catch (error) {
       if (this.#writer.unwritten().length === 0) throw error
       throw new UsageLostError(
@@ -227,7 +230,6 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
     try {
       await this.#bringInBy(performance.now() + this.#options.flushTimeout)
     } catch (error) {
-      noticeAtExit(this.#lastWord)
       // A provider's shutdown() that is rejected here asks for no more.
       if (this.#shutdown === undefined) process.off('beforeExit', this.#lastTry).once('beforeExit', this.#lastTry)
       throw error

@@ -18,7 +18,10 @@ function toConsole(level: NoticeLevel, message: string): void {
 const lastWords = new Set<() => string | undefined>()
 let listening = false
 
-/** On the console, as the process's last line: a logger may be gone by then. `word` is asked then, once; undefined says nothing. */
+/**
+ * On the console, as the process's last line: a logger may be gone by then. `word` is asked then, once; undefined says
+ * nothing. Until `noNoticeAtExit`.
+ */
 export function noticeAtExit(word: () => string | undefined): void {
   lastWords.add(word)
   if (listening) return
@@ -29,6 +32,10 @@ export function noticeAtExit(word: () => string | undefined): void {
       if (message !== undefined) toConsole('error', message)
     }
   })
+}
+
+export function noNoticeAtExit(word: () => string | undefined): void {
+  lastWords.delete(word)
 }
 
 /** Where all copies of the API keep what is registered; `diag` itself does not say whether it has a logger. */

@@ -276,6 +276,24 @@ test('the last line of a process is what it has lost, whoever swallowed the erro
   }
 })
 
+test('a process that is ended while the ledger has not answered says what it may have lost', t => {
+  const script = `
+    import { tokens, world } from '${import.meta.resolve('./support.ts')}'
+    const answers = process.argv[1] === 'answers'
+    const append = ledger => async batch => { await (answers || new Promise(() => {})); await ledger.append(batch) }
+    const wrap = ledger => new Proxy(ledger, { get: (of, name) => (name === 'append' ? append(of) : of[name]?.bind?.(of) ?? of[name]) })
+    const { exporter } = world({ after: () => {} }, { wrap })
+    exporter.export(tokens(5), () => {})
+    setImmediate(() => process.exit(0))`
+  const run = (ledger: string) =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', script, ledger], {
+      encoding: 'utf8',
+      env: { ...process.env, TMPDIR: temporaryFolder(t) },
+    })
+  assert.match(run('is silent').stderr, /LOST, as far as is known here: usage of 1 series \(5 token of tokens/)
+  assert.equal(run('answers').stderr, '')
+})
+
 test('shutdown of a ledger that cannot be reached loses nothing where nothing was measured', async t => {
   const busy = new LedgerError('ERR_LEDGER_BUSY', 'another process holds its lock')
   const { exporter } = world(t, {
