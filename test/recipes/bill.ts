@@ -15,15 +15,16 @@ const PATIENCE = 60_000
 /** Exit statuses, and signals, of what has ended because of SIGTERM. */
 const ENDED = new Set(['[0,null]', '[143,null]', '[null,"SIGTERM"]'])
 
-/** The API keys of the recipes' customers, their accounts, and how many requests each sends. */
+/** The API keys of the recipes' customers, who pays for each, and how many requests it sends. */
 const CUSTOMERS = [
-  { key: 'acme', accountId: '123456789012', requests: 23 },
-  { key: 'globex', accountId: '210987654321', requests: 14 },
+  { key: 'acme', payer: '123456789012 l-0123456789abcdef', requests: 23 },
+  { key: 'globex', payer: '210987654321 l-fedcba9876543210', requests: 14 },
 ] as const
+/** Of one request. */
 const TOKENS = 290
 
-/** Units by customer and dimension. */
-type Bill = Readonly<Record<string, number>>
+/** Units by account, licence and dimension. */
+export type Bill = Readonly<Record<string, number>>
 
 export interface Outcome {
   readonly sent: Bill
@@ -33,9 +34,9 @@ export interface Outcome {
 /** What the requests of each customer come to, where they are sent so many times. */
 export const sentTimes = (times: number): Bill =>
   Object.fromEntries(
-    CUSTOMERS.flatMap(({ accountId, requests }) => [
-      [`${accountId} inference-requests`, requests * times],
-      [`${accountId} tokens-processed`, requests * times * TOKENS],
+    CUSTOMERS.flatMap(({ payer, requests }) => [
+      [`${payer} inference-requests`, requests * times],
+      [`${payer} tokens-processed`, requests * times * TOKENS],
     ]),
   )
 
@@ -81,8 +82,10 @@ export class World implements AsyncDisposable {
     return Object.fromEntries(
       this.#aws.simulator
         .totals()
-        .map(({ accountId, dimension, quantity }) => [`${accountId} ${dimension}`, quantity] as const)
-        .sort(),
+        .map(({ accountId, licenseArn, dimension, quantity }) => [
+          `${accountId} ${licenseArn?.split(':').at(-1)} ${dimension}`,
+          quantity,
+        ]),
     )
   }
 
@@ -113,8 +116,13 @@ export class Application implements AsyncDisposable {
       detached: true,
     })
     const application = new Application(child, `http://127.0.0.1:${port}/answer`)
-    await application.answers()
-    return application
+    try {
+      await application.answers()
+      return application
+    } catch (error) {
+      await application[Symbol.asyncDispose]()
+      throw error
+    }
   }
 
   /** Waits until it answers, to a request of nobody's, what is expected. */
