@@ -18,12 +18,18 @@ import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
+import { type Stake, stakeText } from './stake.ts'
 import { agreementCounts, type Totals } from './totals.ts'
 
 /** The answer to "is everything that was measured being billed?". */
 export interface Headline {
-  /** `trouble` when usage is at risk, `attention` when a person has something to decide, `empty` before any usage. */
+  /** `trouble` when something is broken, `attention` when a person has something to decide, `empty` before any usage. */
   readonly level: 'good' | 'attention' | 'trouble' | 'empty'
+  /**
+   * Whether usage may never be billed unless somebody does something: what `marketplace-meter status --check` exits
+   * with 2 for, and a gateway that takes no usage. The title says so.
+   */
+  readonly atRisk: boolean
   readonly title: string
   /** What to know and to do, the most urgent first. */
   readonly details: readonly string[]
@@ -34,6 +40,8 @@ export interface HeadlineFacts {
   readonly closeDelay: number
   readonly dryRun: boolean
   readonly status: LedgerStatus
+  /** What is at stake when AWS stops to take the oldest hour that is pending. */
+  readonly stake?: Stake | undefined
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
@@ -56,6 +64,7 @@ export interface HeadlineFacts {
 
 interface Finding {
   readonly level: 'trouble' | 'attention'
+  readonly atRisk?: boolean
   /** The whole answer, where this is the gravest finding. */
   readonly title: string
   readonly detail: string
@@ -67,11 +76,13 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   const [gravest] = [...trouble, ...attention]
   if (gravest !== undefined) {
     const { level, title } = gravest
-    return { level, title, details: [...trouble, ...attention].map(({ detail }) => detail) }
+    const atRisk = findings.some(finding => finding.atRisk)
+    const details = [...trouble, ...attention].map(({ detail }) => detail)
+    return { level, atRisk, title: atRisk ? `AT RISK: ${title}` : title, details }
   }
   if (isNothingRecorded(facts.totals)) {
     return {
-      level: 'empty',
+      ...{ level: 'empty', atRisk: false },
       title: 'Nothing has been measured yet.',
       details: [
         'Usage shows up here as soon as the first data points that are billed have come in.',
@@ -79,7 +90,8 @@ export function headlineOf(facts: HeadlineFacts): Headline {
       ],
     }
   }
-  return { level: 'good', title: 'Everything that was measured is billed or on its way.', details: goodNews(facts) }
+  const title = 'Everything that was measured is billed or on its way.'
+  return { level: 'good', atRisk: false, title, details: goodNews(facts) }
 }
 
 const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ recorded }) => recorded.amount === '0')
@@ -114,13 +126,13 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
   return {
     level: 'trouble',
     title: 'The ledger does not add up.',
-    detail: `For ${breaches} series, recorded is not included + metered + pending + held + balance. ${DAMAGED}`,
+    detail: `For ${breaches.toLocaleString('en-US')} series, recorded is not included + metered + pending + held + balance. ${DAMAGED}`,
   }
 }
 
 function lost({ loss }: HeadlineFacts): Finding | undefined {
   if (loss === undefined) return undefined
-  const title = 'No: the ledger has lost usage, and nothing is sent.'
+  const title = 'The ledger has lost usage, and nothing is sent.'
   return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}` }
 }
 
@@ -129,21 +141,22 @@ function notReady({ checks }: HeadlineFacts): Finding | undefined {
   if (wrong.length === 0) return undefined
   const failed = wrong.some(({ state }) => state === 'failed')
   return {
-    level: failed ? 'trouble' : 'attention',
-    title: failed ? 'No: usage cannot be taken now.' : 'Usage is taken, but something is wrong.',
+    ...{ level: failed ? 'trouble' : 'attention', atRisk: failed },
+    title: failed ? 'Usage cannot be taken now.' : 'Usage is taken, but something is wrong.',
     detail: wrong.map(({ name, message = '' }) => `Check ${name}: ${message}.`).join(' '),
   }
 }
 
-function pendingLate({ now, dryRun, status }: HeadlineFacts): Finding | undefined {
+function pendingLate({ now, dryRun, status, stake }: HeadlineFacts): Finding | undefined {
   const oldest = latePendingHour(status, now)
   if (dryRun || oldest === undefined) return undefined
   const closes = windowClosesAt(oldest)
-  const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}.`
+  const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}`
+  const atStake = stake === undefined || stake.records === 0 ? '' : `; at stake then: ${stakeText(stake)}`
   return {
-    level: 'trouble',
-    title: `Not yet: usage of ${distance(oldest, now)} has not been billed.`,
-    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}`,
+    ...{ level: 'trouble', atRisk: true },
+    title: `Usage of ${distance(oldest, now)} has not been billed.`,
+    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}${atStake}.`,
   }
 }
 
@@ -151,8 +164,8 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
   const due = overdueClose(status, closeDelay, now)
   if (due === undefined) return undefined
   return {
-    level: 'trouble',
-    title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
+    ...{ level: 'trouble', atRisk: true },
+    title: `No hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
 }

@@ -1,15 +1,18 @@
 import type { HourReport } from '../../hours.ts'
 import type { StatusReport } from '../../report.ts'
 import type { SplitReport } from '../../splits.ts'
-import type { HeldReport, UnsettledCustomer } from '../../unsettled.ts'
+import type { CustomerName, HeldReport, UnsettledCustomer } from '../../unsettled.ts'
+import type { findCustomer } from './customer.ts'
 
 /**
  * The status page's script, for browsers as they are: it fetches `status.json` and shows it. What comes from data goes
  * into the page as text nodes and attributes of its own, never as HTML.
  *
  * The page has the text of this function, so that nothing outside of it may be named in it but types.
+ *
+ * @param find the part that finds a customer
  */
-export function showStatus(): void {
+export function showStatus(find: typeof findCustomer): void {
   const SVG = 'http://www.w3.org/2000/svg'
 
   type Child = Node | string | false | undefined
@@ -188,27 +191,41 @@ export function showStatus(): void {
   const hourStyle = (kind: HourKind) => (kind === 'returned' ? 'idle' : kind)
 
   function hourText(hour: HourReport): string {
-    const more = hour.more ? ' or more' : ''
+    const count = (number: number, more: boolean) => grouped(number) + (more ? ' or more' : '')
     const facts = [
       hour.state === 'open' && `open, closes at ${clock(hour.closesAt)}`,
       hour.state === 'closing' && `over, closes at ${clock(hour.closesAt)}`,
       hour.state === 'late' && `was to be closed at ${clock(hour.closesAt)}`,
-      hour.frozen > 0 && counted(hour.frozen, 'record', 'records') + more,
-      hour.metered > 0 && `${grouped(hour.metered)} metered`,
-      hour.pending > 0 && `${grouped(hour.pending)} pending`,
-      hour.held > 0 && `${grouped(hour.held)} held`,
-      hour.returned > 0 && `${grouped(hour.returned)} moved on to a later hour`,
+      hour.frozen > 0 && counted(hour.frozen, 'record', 'records') + (hour.more ? ' or more' : ''),
+      hour.metered > 0 && `${count(hour.metered, hour.more)} metered`,
+      hour.pending > 0 && `${count(hour.pending, hour.morePending)} pending`,
+      hour.held > 0 && `${count(hour.held, hour.moreHeld)} held`,
+      hour.returned > 0 && `${count(hour.returned, hour.more)} moved on to a later hour`,
       kindOf(hour) === 'idle' && 'nothing to bill',
     ]
     return `${clock(hour.hour)}: ${facts.filter(Boolean).join(', ')}`
   }
 
+  /** How many records are what the colour means. */
   function hourFigure(hour: HourReport): string {
-    const kind = kindOf(hour)
-    if (kind === 'held') return short(hour.held)
-    if (hour.frozen > 0) return short(hour.frozen) + (hour.more ? '+' : '')
-    if (kind === 'open') return 'open'
-    return kind === 'closing' || kind === 'late' ? clock(hour.closesAt) : ''
+    const { held, moreHeld, pending, morePending, metered, returned, more } = hour
+    const figure = (count: number, more: boolean) => short(count) + (more ? '+' : '')
+    switch (kindOf(hour)) {
+      case 'held':
+        return figure(held, moreHeld)
+      case 'sending':
+        return figure(pending, morePending)
+      case 'settled':
+        return figure(metered, more)
+      case 'returned':
+        return figure(returned, more)
+      case 'open':
+        return 'open'
+      case 'idle':
+        return ''
+      default:
+        return clock(hour.closesAt)
+    }
   }
 
   function hourCell(hour: HourReport): HTMLElement {
@@ -251,8 +268,8 @@ export function showStatus(): void {
       number: true,
       of: hour => {
         // Pending and held ones are known beyond those that were counted.
-        const more = hour.more && name !== 'pending' && name !== 'held' ? '+' : ''
-        return hour[name] === 0 ? '–' : grouped(hour[name]) + more
+        const more = name === 'pending' ? hour.morePending : name === 'held' ? hour.moreHeld : hour.more
+        return hour[name] === 0 ? '–' : grouped(hour[name]) + (more ? '+' : '')
       },
     })
     const start = (hour: HourReport): Child[] => [
@@ -279,11 +296,11 @@ export function showStatus(): void {
     return `${Math.min(percent, 99.9).toFixed(1)} %`
   }
 
-  /** A unit that begins with a number is a size: 3 × 1,000 token. */
-  const isSize = (unit: string) => /^[0-9]/.test(unit)
+  /** Units that begin with a number are a size: 3 × 1,000 tokens. */
+  const inUnits = (units: string) => (/^~?[0-9]/.test(units) ? `in units of ${units}` : `in ${units}`)
 
-  function usage(dimension: DimensionReport, splits: readonly SplitReport[]): HTMLElement {
-    const { name, unit, recorded, included, series } = dimension
+  function usage(dimension: DimensionReport, splits: readonly SplitReport[], heading: 'h3' | 'h4' = 'h3'): HTMLElement {
+    const { name, units, recorded, included, series } = dimension
     // Most products have no contracts.
     const addends = ADDENDS.filter(figure => figure !== 'included' || Number(included.amount) !== 0)
     const segments = addends.map(figure => {
@@ -314,8 +331,8 @@ export function showStatus(): void {
     return h(
       'article',
       { class: 'card' },
-      h('h3', {}, name),
-      h('small', {}, `in units of ${isSize(unit) ? '' : '1 '}${unit}`),
+      h(heading, {}, name),
+      h('small', {}, inUnits(units)),
       h('div', { class: 'bar', 'aria-hidden': true }, segments),
       figures,
       h(
@@ -350,30 +367,25 @@ export function showStatus(): void {
 
   function waiting(list: StatusReport['waiting']): Child {
     if (list.length === 0) return undefined
-    const each = list.map(entry => `${measured(entry)} of ${entry.dimension}`)
+    const each = list.map(({ text }) => text)
     return none(
       `Waiting: ${each.join(', ')}. The next points of the senders tell whether it is usage, or an hour does.`,
     )
   }
 
-  interface Customer {
-    readonly customer: string
-    readonly licence?: string
-    readonly product: string
-  }
-  const CUSTOMER: Column<Customer> = {
+  /** What finds it on this page. */
+  const findLink = ({ key, customer }: CustomerName) =>
+    h('a', { href: `#customer=${encodeURIComponent(key)}` }, customer)
+
+  const CUSTOMER: Column<CustomerName> = {
     title: 'Customer',
     class: 'anywhere',
-    of: ({ customer, licence, product }) => [
-      customer,
+    of: ({ licence, product, ...name }) => [
+      findLink({ product, ...name }),
       licence !== undefined && h('small', {}, ` licence ${licence}`),
       h('small', {}, ` ${product}`),
     ],
   }
-
-  /** 12.5 h, 3 × 1,000 token */
-  const measured = ({ quantity, unit }: { readonly quantity: { readonly quantity: string }; readonly unit: string }) =>
-    quantity.quantity + (isSize(unit) ? ' × ' : ' ') + unit
 
   /** Words are kept whole, so that no line ends in the middle of an option. */
   const wholeWords = (command: string) =>
@@ -383,15 +395,44 @@ export function showStatus(): void {
     h(
       'dl',
       { class: 'commands' },
-      commands.flatMap(({ when, command }) => [h('dt', {}, when), h('dd', {}, h('code', {}, wholeWords(command)))]),
+      commands.flatMap(({ when, command }) => {
+        const code = h('code', {}, wholeWords(command))
+        return [h('dt', {}, when), h('dd', {}, code, copyButton(command, code))]
+      }),
     )
+
+  function copyButton(command: string, code: HTMLElement): HTMLElement {
+    const label = h('span', {}, 'Copy')
+    const button = h('button', { type: 'button', class: 'copy' }, label, h('span', { class: 'hidden' }, ` ${command}`))
+    button.addEventListener('click', async () => {
+      const copied = await isCopied(command)
+      if (!copied) window.getSelection()?.selectAllChildren(code)
+      label.textContent = copied ? 'Copied' : 'Selected'
+      byId('said').textContent = copied ? 'Copied.' : 'The command is selected: copy it as you copy other text.'
+      window.setTimeout(() => {
+        label.textContent = 'Copy'
+        byId('said').textContent = ''
+      }, 4000)
+    })
+    return button
+  }
+
+  /** Without the permission, or where the page came by http from elsewhere, nothing may be copied for somebody. */
+  async function isCopied(text: string): Promise<boolean> {
+    try {
+      await navigator.clipboard.writeText(text)
+      return true
+    } catch {
+      return false
+    }
+  }
 
   const HELD_COLUMNS: readonly Column<HeldReport['shown'][number]>[] = [
     { title: 'Record', of: record => record.id },
     { title: 'Hour', class: 'line', of: record => dayAndClock(record.hour) },
     CUSTOMER,
     { title: 'Dimension', class: 'anywhere', of: record => record.dimension },
-    { title: 'Quantity', number: true, of: measured },
+    { title: 'Quantity', number: true, of: ({ quantity }) => quantity.words },
     { title: 'Last answer', class: 'anywhere', of: record => record.lastAnswer ?? 'never sent' },
   ]
 
@@ -426,6 +467,7 @@ export function showStatus(): void {
     })
   }
 
+  type UnsettledStake = NonNullable<UnsettledCustomer['atStake']>
   const CUSTOMER_COLUMNS: readonly Column<UnsettledCustomer>[] = [
     CUSTOMER,
     { title: 'Agreement', class: 'anywhere', of: ({ agreement = '–' }) => agreement },
@@ -438,19 +480,34 @@ export function showStatus(): void {
     {
       title: 'Usage',
       class: 'anywhere',
-      of: ({ usage }) =>
-        usage.flatMap((entry, index) => [
-          index > 0 && h('br', {}),
-          measured(entry),
-          h('small', {}, ` of ${entry.dimension}`),
-        ]),
+      of: ({ usage }) => usage.flatMap(({ text }, index) => [index > 0 && h('br', {}), text]),
     },
     {
       title: 'AWS takes it until',
       class: 'line',
-      of: ({ takenUntil }) => (takenUntil === undefined ? '–' : when(takenUntil)),
+      of: ({ takenUntil, atStake }) =>
+        takenUntil === undefined || atStake === undefined
+          ? '–'
+          : [...when(takenUntil), h('small', { class: 'stake' }, `at stake: ${stakeText(atStake)}`)],
     },
   ]
+
+  function stakeText({ records, more, usage }: UnsettledStake): string {
+    const count = counted(records, 'record', 'records') + (more ? ' or more' : '')
+    return `${count}: ${usage.map(({ text }) => text).join(', ')}`
+  }
+
+  function deadline(next: StatusReport['oldestPending']): Child {
+    if (next === null) return undefined
+    const { hour, takenUntil, atStake } = next
+    return h(
+      'p',
+      {},
+      `The next deadline is ${dayAndClock(takenUntil)}, `,
+      age(takenUntil),
+      `: AWS takes usage of the hour ${dayAndClock(hour)} until then. At stake: ${stakeText(atStake)}.`,
+    )
+  }
 
   function customers(list: StatusReport['customers']): Child {
     if (list.length === 0) return none('No customer waits: every record has its final answer.')
@@ -485,7 +542,7 @@ export function showStatus(): void {
     { title: 'Account', class: 'line', of: row => row.account },
     { title: 'Why', class: 'anywhere', of: row => row.means },
     { title: 'Dimension', class: 'anywhere', of: row => row.dimension },
-    { title: 'Quantity', number: true, of: row => row.quantity.quantity },
+    { title: 'Quantity', number: true, of: row => row.quantity.words },
     { title: 'What the data points said', class: 'anywhere', of: row => h('code', {}, row.evidence) },
   ]
 
@@ -687,6 +744,7 @@ export function showStatus(): void {
     section('waiting', report.waiting, waiting)
     section('reconciled', report.reconciled, reconciled)
     section('held', { groups: report.held, total: heldRecords }, held)
+    section('deadline', report.oldestPending, deadline)
     section('customers', report.customers, customers)
     section('agreements', report.agreements, agreements)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report
@@ -701,7 +759,7 @@ export function showStatus(): void {
     byId('held-count').textContent = heldRecords > 0 ? counted(heldRecords, 'record', 'records') : ''
     const old = new Date(report.at).getTime() - new Date(totals.at).getTime() > 15000
     byId('totals-at').textContent = old ? `as of ${seconds(totals.at)}` : ''
-    document.title = `${TITLES[report.headline.level]} marketplace-meter`
+    document.title = `${report.headline.atRisk ? 'AT RISK' : TITLES[report.headline.level]} marketplace-meter`
     byId('content').hidden = false
   }
 
@@ -757,4 +815,19 @@ export function showStatus(): void {
   })
   window.setInterval(tick, 1000)
   ask()
+  find({
+    h,
+    table,
+    byId,
+    none,
+    icon,
+    counted,
+    clock: dayAndClock,
+    seconds,
+    when,
+    inUnits,
+    usage,
+    commandList,
+    findLink,
+  })
 }
