@@ -18,7 +18,7 @@ import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
 import type { CheckResult } from './readiness.ts'
-import { type Stake, stakeText } from './stake.ts'
+import type { Stake } from './stake.ts'
 import { agreementCounts, type Totals } from './totals.ts'
 
 /** The answer to "is everything that was measured being billed?". */
@@ -151,12 +151,12 @@ function pendingLate({ now, dryRun, status, stake }: HeadlineFacts): Finding | u
   const oldest = latePendingHour(status, now)
   if (dryRun || oldest === undefined) return undefined
   const closes = windowClosesAt(oldest)
-  const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}`
-  const atStake = stake === undefined || stake.records === 0 ? '' : `; at stake then: ${stakeText(stake)}`
+  const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}.`
+  const atStake = stake === undefined || stake.records === 0 ? '' : ` At stake: ${stake.text}.`
   return {
     ...{ level: 'trouble', atRisk: true },
     title: `Usage of ${distance(oldest, now)} has not been billed.`,
-    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}${atStake}.`,
+    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}${atStake}`,
   }
 }
 

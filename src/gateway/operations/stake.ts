@@ -10,6 +10,8 @@ export interface Stake {
   /** Whether there are more than were looked at. */
   readonly more: boolean
   readonly usage: readonly Usage[]
+  /** All of it in words: `15 records (1,200 tokens, 8 hours)`. */
+  readonly text: string
 }
 
 /** The end of the last hour that AWS takes usage of for as long as it takes that of `hour`: at a month's end many. */
@@ -27,7 +29,10 @@ export function stakeOf(
 ): Stake {
   const until = pending.reduce((first, { hour }) => Math.min(first, windowClosesAt(hour)), Number.POSITIVE_INFINITY)
   const first = pending.filter(({ hour }) => windowClosesAt(hour) === until)
-  return { records: first.length, more, usage: usagesOf(amountsOf(first), dimensions) }
+  const usage = usagesOf(amountsOf(first), dimensions)
+  const records = `${first.length.toLocaleString('en-US')} ${first.length === 1 ? 'record' : 'records'}`
+  const text = `${records}${more ? ' or more' : ''} (${usage.map(one => one.text).join(', ')})`
+  return { records: first.length, more, usage, text }
 }
 
 /** By their dimensions. */
@@ -37,10 +42,4 @@ export function amountsOf(records: readonly RecordEntry[]): Map<string, bigint> 
     amounts.set(dimension, (amounts.get(dimension) ?? 0n) + BigInt(quantity) * size)
   }
   return amounts
-}
-
-/** `15 records: 1,200 tokens, 8 hours` */
-export function stakeText({ records, more, usage }: Stake): string {
-  const count = `${records.toLocaleString('en-US')} ${records === 1 ? 'record' : 'records'}${more ? ' or more' : ''}`
-  return `${count}: ${usage.map(({ text }) => text).join(', ')}`
 }

@@ -57,7 +57,7 @@ test('the process lives, and is ready or says why not', async t => {
 test('whoever has no token sees nothing of customers; a browser may give it as a password', async t => {
   const check = () => Promise.reject(new Error('s3cret detail'))
   const scene = await Scene.start(t, { bench: { now: NOW }, authorize, checks: [{ name: 'disk', check }] })
-  for (const path of ['/', '/status.json', '/metrics']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics']) {
     for (const headers of [
       {},
       { authorization: `Bearer ${TOKEN}x` },
@@ -90,7 +90,7 @@ test('whoever has no token sees nothing of customers; a browser may give it as a
 test('without a token the page is for this machine only, also where a name is made to lead here', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
   const port = new URL(scene.url).port
-  for (const path of ['/', '/status.json']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1']) {
     for (const host of [
       'localhost',
       `localhost:${port}`,
@@ -114,18 +114,19 @@ test('without a token the page is for this machine alone, whatever a request fro
     .flat()
     .find(own => own?.family === 'IPv4' && !own.internal)?.address
   const here = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1']) {
     const proxied = await here.get(path, { headers: { 'x-forwarded-for': '10.0.0.1' } })
     assert.equal(proxied.status, 403)
   }
   if (elsewhere === undefined) return
   const there = await Scene.start(t, { bench: { now: NOW }, host: elsewhere })
-  for (const path of ['/', '/status.json']) assert.equal(await getAs(there, 'localhost', path), 403)
+  for (const path of ['/', '/status.json', '/customers.json?find=1'])
+    assert.equal(await getAs(there, 'localhost', path), 403)
 })
 
 test('a token for some customers shows nothing of all', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW }, authorize: () => 'forbidden' })
-  for (const path of ['/', '/status.json', '/metrics']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics']) {
     const response = await scene.get(path)
     assert.equal(response.status, 403)
     assert.match(await response.text(), /^This token is for some customers' usage\./)
@@ -143,7 +144,7 @@ test('everything else is left to others', async t => {
 
 test('only GET and HEAD', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json', '/metrics', '/healthz', '/readyz']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics', '/healthz', '/readyz']) {
     const post = await scene.get(path, { method: 'POST', body: 'x'.repeat(100_000) })
     assert.deepEqual([post.status, post.headers.get('allow')], [405, 'GET, HEAD'])
     await post.text()
@@ -155,7 +156,7 @@ test('only GET and HEAD', async t => {
 
 test('nothing is cached, guessed, framed or fetched from elsewhere', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json', '/metrics', '/healthz', '/readyz']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics', '/healthz', '/readyz']) {
     const { headers } = await scene.get(path)
     assert.equal(headers.get('cache-control'), 'no-store')
     assert.equal(headers.get('x-content-type-options'), 'nosniff')

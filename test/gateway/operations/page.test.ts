@@ -57,7 +57,7 @@ test('in a browser', async t => {
       }
       assert.match(card, /Adds up for each of 5 accounts\./)
     }
-    assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 token/)
+    assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 tokens/)
     const byModel = await text(page, '#usage article:first-child .split')
     const line = (value: string) => `\\s+${value}\\s+[\\d,]+\\s+\\d+\\.\\d %`
     assert.match(
@@ -82,7 +82,7 @@ test('in a browser', async t => {
   await t.test('it says what is wrong and how to settle it', async t => {
     const page = await open(t, browser, troubled.url)
     await loaded(page)
-    assert.equal(await text(page, 'h1'), 'Not yet: usage of 5 h ago has not been billed.')
+    assert.equal(await text(page, 'h1'), 'AT RISK: Usage of 5 h ago has not been billed.')
     assert.match(await text(page, '#headline'), /AWS cannot be reached .*ECONNREFUSED/)
     const { held } = await troubled.status()
     const groups = await page.$$eval('#held .group', all =>
@@ -123,7 +123,7 @@ test('in a browser', async t => {
     await loaded(page)
     assert.match(
       await text(page, '#headline'),
-      /^Not in time: more of requests is used .*6,442,450,941 request wait for the next 3 hours.* Sell a larger unit/s,
+      /^Not in time: more of requests is used .*6,442,450,941 requests wait for the next 3 hours.* Sell a larger unit/s,
     )
   })
 
@@ -219,7 +219,7 @@ test('in a browser', async t => {
     )
     await scene.bench.use(customer(1), 5)
     scene.bench.now += MINUTE
-    await shows(page, '#usage', /requests\s+in units of 1 request\s[\s\S]*?Recorded\s+5\s/)
+    await shows(page, '#usage', /requests\s+in requests\s[\s\S]*?Recorded\s+5\s/)
     await shows(page, 'h1', /Everything/)
     assert.equal(await page.evaluate(`window.cell.isConnected && document.querySelector('details').open`), true)
     await scene.pass()

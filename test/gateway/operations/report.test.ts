@@ -145,9 +145,10 @@ test('what went wrong: held records with the commands, who waits the longest, wh
   const report = await scene.status()
   await assertTotals(scene, report)
   assert.equal(report.headline.level, 'trouble')
-  assert.equal(report.headline.title, 'Not yet: usage of 5 h ago has not been billed.')
+  assert.equal(report.headline.title, 'AT RISK: Usage of 5 h ago has not been billed.')
   assert.deepEqual(report.headline.details, [
-    'Records of the hour 10 Jun, 07:00 have no final answer from AWS yet. AWS takes it until 11 Jun, 07:00, in 19 h.',
+    'Records of the hour 10 Jun, 07:00 have no final answer from AWS yet. AWS takes it until 11 Jun, 07:00, in 19 h. ' +
+      'At stake: 14 records (6,209 × 1,000 tokens, 290 requests, 5 hours).',
     'Check credentials: the role has expired: renew it.',
     'prod-inference in us-east-1, since 10 Jun, 08:10: AWS cannot be reached (Error: connect ECONNREFUSED ' +
       '10.1.2.3:443). Usage stays in the ledger and is sent again by itself.',
@@ -177,7 +178,7 @@ test('what went wrong: held records with the commands, who waits the longest, wh
   const over = report.held.at(-1)?.shown[0]
   assert.deepEqual(
     [over?.customer, over?.dimension, over?.quantity, over?.unit, over?.attempts, over?.lastAnswer],
-    [customer(4).accountId, 'requests', { amount: '2000129', quantity: '2,000,129' }, 'request', 0, undefined],
+    [customer(4).accountId, 'requests', { amount: '2000129', quantity: '2,000,129', words: '2,000,129 requests' }, 'request', 0, undefined],
   )
   assert.equal(report.heldRecords, held.length)
 
@@ -336,11 +337,14 @@ const CALM: HeadlineFacts = {
   totals: {
     at: NOW,
     dimensions: new Map(),
-    reports: [{ ...({} as DimensionReport), recorded: { amount: '5', quantity: '5' }, breaches: 0 }],
+    reports: [
+      { ...({} as DimensionReport), recorded: { amount: '5', quantity: '5', words: '5 requests' }, breaches: 0 },
+    ],
     overflows: [],
     unattributed: [],
     unattributedCount: 0,
     agreements: new Map(),
+    customers: new Map(),
   },
   troubles: [],
   lastPass: undefined,
@@ -425,15 +429,15 @@ for (const [level, title, change] of [
     'Usage is taken, but something is wrong.',
     { checks: [{ name: 'credentials', state: 'warning', message: 'expired' }] },
   ],
-  ['trouble', 'No: usage cannot be taken now.', { checks: [{ name: 'disk', state: 'failed', message: 'full' }] }],
+  ['trouble', 'AT RISK: Usage cannot be taken now.', { checks: [{ name: 'disk', state: 'failed', message: 'full' }] }],
   [
     'trouble',
-    'No: no hour has been closed since 10 Jun, 08:00.',
+    'AT RISK: No hour has been closed since 10 Jun, 08:00.',
     { status: { ...CALM.status, closedThrough: Date.UTC(2026, 5, 10, 8) } },
   ],
   [
     'trouble',
-    'Not yet: usage of 26 h ago has not been billed.',
+    'AT RISK: Usage of 26 h ago has not been billed.',
     // Also where something less urgent is found first.
     { troubles: [trouble1], status: { ...CALM.status, oldestPendingHour: NOW - 26 * HOUR } },
   ],
@@ -467,13 +471,13 @@ test('more than AWS takes in an hour is told, with how many hours it will take, 
   assert.equal(first.level, 'attention')
   assert.equal(first.title, 'Not in time: more of requests is used than AWS takes.')
   assert.deepEqual(first.details, [
-    'More of requests is used than AWS takes: a record has 2147483647 units at most, and one customer has one record an ' +
-      'hour. 2 customers are behind; of the furthest 6,442,450,941 request wait for the next 3 hours, and what is used ' +
+    'More of requests is used than AWS takes: a record has 2,147,483,647 units at most, and one customer has one record an ' +
+      'hour. 2 customers are behind; of the furthest 6,442,450,941 requests wait for the next 3 hours, and what is used ' +
       'meanwhile comes on top; with that much in every hour it never ends. Sell a larger unit, under a new dimension with ' +
       'a larger "per".',
   ])
   const second = await told()
-  assert.match(second.details.join(), /an hour\. 4,294,967,294 request wait for the next 2 hours/)
+  assert.match(second.details.join(), /an hour\. 4,294,967,294 requests wait for the next 2 hours/)
   assert.deepEqual([(await told()).level, (await told()).level], ['good', 'good'])
 })
 
@@ -551,7 +555,7 @@ test('a ledger that has lost commits: nothing is sent, and the headline says wha
   scene.bench.now += HOUR
   await scene.pass()
   const { headline } = await scene.status()
-  assert.deepEqual([headline.level, headline.title], ['trouble', 'No: the ledger has lost usage, and nothing is sent.'])
+  assert.deepEqual([headline.level, headline.title], ['trouble', 'The ledger has lost usage, and nothing is sent.'])
   assert.match(
     headline.details[0] ?? '',
     /from 3 on\. AWS takes the oldest of it until 2\d{3}-.*declare-restored --why "…"$/,

@@ -467,7 +467,6 @@ export function showStatus(find: typeof findCustomer): void {
     })
   }
 
-  type UnsettledStake = NonNullable<UnsettledCustomer['atStake']>
   const CUSTOMER_COLUMNS: readonly Column<UnsettledCustomer>[] = [
     CUSTOMER,
     { title: 'Agreement', class: 'anywhere', of: ({ agreement = '–' }) => agreement },
@@ -488,14 +487,9 @@ export function showStatus(find: typeof findCustomer): void {
       of: ({ takenUntil, atStake }) =>
         takenUntil === undefined || atStake === undefined
           ? '–'
-          : [...when(takenUntil), h('small', { class: 'stake' }, `at stake: ${stakeText(atStake)}`)],
+          : [...when(takenUntil), h('small', { class: 'stake' }, `at stake: ${atStake.text}`)],
     },
   ]
-
-  function stakeText({ records, more, usage }: UnsettledStake): string {
-    const count = counted(records, 'record', 'records') + (more ? ' or more' : '')
-    return `${count}: ${usage.map(({ text }) => text).join(', ')}`
-  }
 
   function deadline(next: StatusReport['oldestPending']): Child {
     if (next === null) return undefined
@@ -505,7 +499,7 @@ export function showStatus(find: typeof findCustomer): void {
       {},
       `The next deadline is ${dayAndClock(takenUntil)}, `,
       age(takenUntil),
-      `: AWS takes usage of the hour ${dayAndClock(hour)} until then. At stake: ${stakeText(atStake)}.`,
+      `: AWS takes usage of the hour ${dayAndClock(hour)} until then. At stake: ${atStake.text}.`,
     )
   }
 
