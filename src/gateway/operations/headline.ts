@@ -10,13 +10,15 @@ import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { unknownContractText } from '../../metering/unknown-contracts.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
-import { openText, recentFindings, reconcileCommand } from '../../reconcile/reconciled-text.ts'
+import { openText, recentFindings } from '../../reconcile/reconciled-text.ts'
 import { withoutCustomers } from '../../text/customer-data.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
+import type { Advice } from './command.ts'
+import { reconcileAgain } from './lookup.ts'
 import type { CheckResult } from './readiness.ts'
 import type { Stake } from './stake.ts'
 import { agreementCounts, type Totals } from './totals.ts'
@@ -33,6 +35,8 @@ export interface Headline {
   readonly title: string
   /** What to know and to do, the most urgent first. */
   readonly details: readonly string[]
+  /** What a person types for that. */
+  readonly commands: readonly Advice[]
 }
 
 export interface HeadlineFacts {
@@ -60,6 +64,7 @@ export interface HeadlineFacts {
   readonly reconciled?: readonly ReconciledRegion[]
   /** Why this process could not reconcile. */
   readonly reconcileFault?: string | undefined
+  readonly commandOf: (command: string) => string
 }
 
 interface Finding {
@@ -68,6 +73,7 @@ interface Finding {
   /** The whole answer, where this is the gravest finding. */
   readonly title: string
   readonly detail: string
+  readonly advice?: Advice
 }
 
 export function headlineOf(facts: HeadlineFacts): Headline {
@@ -77,8 +83,12 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   if (gravest !== undefined) {
     const { level, title } = gravest
     const atRisk = findings.some(finding => finding.atRisk)
-    const details = [...trouble, ...attention].map(({ detail }) => detail)
-    return { level, atRisk, title: atRisk ? `AT RISK: ${title}` : title, details }
+    const inOrder = [...trouble, ...attention]
+    const commands = new Map(inOrder.flatMap(({ advice }) => (advice === undefined ? [] : [[advice.command, advice]])))
+    return {
+      ...{ level, atRisk, title: atRisk ? `AT RISK: ${title}` : title, details: inOrder.map(({ detail }) => detail) },
+      commands: [...commands.values()].map(({ when, command }) => ({ when, command: facts.commandOf(command) })),
+    }
   }
   if (isNothingRecorded(facts.totals)) {
     return {
@@ -88,10 +98,11 @@ export function headlineOf(facts: HeadlineFacts): Headline {
         'Usage shows up here as soon as the first data points that are billed have come in.',
         ...whatCame(facts.supply),
       ],
+      commands: [],
     }
   }
   const title = 'Everything that was measured is billed or on its way.'
-  return { level: 'good', atRisk: false, title, details: goodNews(facts) }
+  return { level: 'good', atRisk: false, title, details: goodNews(facts), commands: [] }
 }
 
 const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ recorded }) => recorded.amount === '0')
@@ -133,7 +144,8 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
 function lost({ loss }: HeadlineFacts): Finding | undefined {
   if (loss === undefined) return undefined
   const title = 'The ledger has lost usage, and nothing is sent.'
-  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}` }
+  const advice = { when: 'When what was lost runs no more:', command: 'declare-restored --why "…"' }
+  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}`, advice }
 }
 
 function notReady({ checks }: HeadlineFacts): Finding | undefined {
@@ -157,6 +169,7 @@ function pendingLate({ now, dryRun, status, stake }: HeadlineFacts): Finding | u
     ...{ level: 'trouble', atRisk: true },
     title: `Usage of ${distance(oldest, now)} has not been billed.`,
     detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}${atStake}`,
+    advice: { when: 'The records, with AWS’s last answers:', command: 'records --state pending' },
   }
 }
 
@@ -174,7 +187,8 @@ function refusedEndpoints({ refusedEndpoints }: HeadlineFacts): Finding[] {
   return refusedEndpoints.map(refused => ({
     level: 'attention',
     title: 'A process would send records elsewhere than the others.',
-    detail: `${refusedText(refused)}. marketplace-meter endpoint says what to do.`,
+    detail: `${refusedText(refused)}.`,
+    advice: { when: 'Where records go, and what to do:', command: 'endpoint' },
   }))
 }
 
@@ -189,8 +203,8 @@ function overflowing({ totals }: HeadlineFacts): Finding[] {
 function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
   return alarms.map(({ verdict, at }) => {
     const { title, usage, mend } = COUNTER_ALARMS[verdict]
-    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
-    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
+    const detail = `${title} ${usage} ${mend}. Last seen ${distance(at, now)}: the audit trail says where.`
+    return { level: 'attention', title, detail, advice: { when: 'Where it was seen:', command: 'audit' } }
   })
 }
 
@@ -288,7 +302,8 @@ function contractsUnknown({ unknown, now }: HeadlineFacts): Finding | undefined 
   return {
     level: 'attention',
     title: 'All of it is kept, but what contracts include is not known now.',
-    detail: `${unknown.map(one => `${unknownContractText(one, now)}.`).join(' ')} The log says what AWS answered; "doctor" looks why.`,
+    detail: `${unknown.map(one => `${unknownContractText(one, now)}.`).join(' ')} The log says what AWS answered.`,
+    advice: { when: 'Why AWS does not say it:', command: 'doctor' },
   }
 }
 
@@ -311,7 +326,8 @@ function refusedCustomers({ totals }: HeadlineFacts): Finding | undefined {
     detail:
       `AWS says that ${customers} ${refused === 1 ? 'is' : 'are'} not subscribed whose agreements have not ended, as far as is ` +
       'known here: a licence may come late, or an account be suspended. Usage waits for a day, each hour for itself, and is ' +
-      'held then. marketplace-meter agreements shows whom; AWS knows why.',
+      'held then. AWS knows why.',
+    advice: { when: 'Whom:', command: 'agreements' },
   }
 }
 
@@ -334,9 +350,8 @@ function notAsAws({ now, reconciled = [] }: HeadlineFacts): Finding[] {
   return recentFindings(reconciled, now).map(({ region, open, opened }) => ({
     level: 'attention',
     title: 'AWS does not have what the ledger has.',
-    detail:
-      `Reconciled with AWS in ${printable(region)}, ${timeText(opened.from)} to ${timeText(opened.to)}: ${openText(open)}. ` +
-      `What it is and what to do: ${reconcileCommand(region, opened)}`,
+    detail: `Reconciled with AWS in ${printable(region)}, ${timeText(opened.from)} to ${timeText(opened.to)}: ${openText(open)}.`,
+    advice: { when: 'What it is and what to do:', command: reconcileAgain(region, opened) },
   }))
 }
 

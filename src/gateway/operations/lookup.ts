@@ -1,4 +1,4 @@
-import { windowClosesAt } from '../../ledger/hours.ts'
+import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LaneAnswer, RecordEntry } from '../../ledger/ledger.ts'
 import { REGION } from '../../marketplace/region.ts'
 import { iso } from '../../text/time.ts'
@@ -14,6 +14,18 @@ export interface HourLookup {
   readonly commands: readonly Advice[]
   /** AWS's console with the events of CloudTrail, where that is known. */
   readonly consoles: readonly { readonly region: string; readonly url: string }[]
+}
+
+/** What holds some hours of a region against CloudTrail, or all that no run has yet. */
+export function reconcileAgain(region: string, hours?: { readonly from: number; readonly to: number }): string {
+  const period = hours === undefined ? '' : ` ${hourOptions(hours.from, hours.to)}`
+  return `reconcile --cloudtrail --region ${shellWord(region)}${period}`
+}
+
+/** The end is named by its last hour. */
+function hourOptions(from: number, to: number): string {
+  const name = (time: number) => iso(time).slice(0, 13)
+  return `--from ${name(from)} --to ${name(to - HOUR)}`
 }
 
 /** The regions in which a customer's records go to AWS. */
@@ -34,19 +46,18 @@ export function hourLookup(
   { regions, commandOf }: { readonly regions: readonly string[]; readonly commandOf: (command: string) => string },
 ): HourLookup {
   const to = windowClosesAt(hour)
-  const name = iso(hour).slice(0, 13)
-  const hours = `--from ${name} --to ${name}`
+  const hours = { from: hour, to: hour + HOUR }
   return {
     ...{ hour: iso(hour), from: iso(hour), to: iso(to) },
     commands: [
       {
         when: 'The records, with AWS’s last answers and ids:',
-        command: commandOf(`records --customer ${shellWord(key)} ${hours}`),
+        command: commandOf(`records --customer ${shellWord(key)} ${hourOptions(hours.from, hours.to)}`),
       },
       ...regions.flatMap(region => [
         {
           when: `CloudTrail of ${region}, held against the ledger:`,
-          command: commandOf(`reconcile --cloudtrail --region ${region} ${hours}`),
+          command: commandOf(reconcileAgain(region, hours)),
         },
         { when: `CloudTrail of ${region} as it is:`, command: lookupEvents(region, hour, to) },
       ]),

@@ -18,6 +18,7 @@ import { type Advice, shellWord } from './command.ts'
 import { type CustomersReport, findCustomers } from './customers.ts'
 import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
+import { reconcileAgain } from './lookup.ts'
 import { type Usage, usagesOf } from './quantity.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
 import type { SplitReport, Splits } from './splits.ts'
@@ -71,7 +72,10 @@ export interface StatusReport {
   readonly unattributedCount: number
   readonly unattributedCommands: readonly Advice[]
   /** Up to when each region was held against what AWS has, by the minute. */
-  readonly reconciled: readonly ReconciledReport[]
+  readonly reconciled: readonly (ReconciledReport & {
+    /** What shows its findings again, or holds it against AWS for the first time. */
+    readonly command: string | null
+  })[]
   /** What others' counters have counted that cannot be told yet to be usage. */
   readonly waiting: readonly Usage[]
   /** Points of others' counters that were not simply counted, by why. */
@@ -79,6 +83,8 @@ export interface StatusReport {
   readonly supply: SupplyReport
   readonly activity: ActivityReport
   readonly checks: readonly CheckResult[]
+  /** The commands that list what is not shown here. */
+  readonly lists: Readonly<Record<'held' | 'statement' | 'audit', string>>
 }
 
 /** What came to this process since it started, and what it has turned away. */
@@ -237,7 +243,8 @@ export class StatusReader {
     const found = { loss, alarms, quantityAlert, refusedEndpoints, unknown, checks, ...came, ...aws }
     const pendingRecords = unsettled.records.filter(({ state }) => state === 'pending')
     const stake = stakeOf(pendingRecords, totals.dimensions, unsettled.more.first)
-    const facts = { now: at, closeDelay, dryRun, status, stake, totals, troubles, lastPass, ...found }
+    const commandOf = (command: string) => this.#command(command)
+    const facts = { commandOf, now: at, closeDelay, dryRun, status, stake, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
@@ -252,18 +259,22 @@ export class StatusReader {
       splits: splits.report(totals.dimensions),
       pendingRecords: recordsIn(pending),
       heldRecords: recordsIn(held),
-      held: heldReports(held, unsettled.records, totals.dimensions, command => this.#command(command)),
+      held: heldReports(held, unsettled.records, totals.dimensions, commandOf),
       customers: unsettledCustomers(unsettled.records, totals),
       agreements: agreementCounts(totals.agreements.values()),
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,
-      unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),
-      reconciled: reconciledJson(reconciled),
+      unattributedCommands: unattributedCommands(totals.unattributed, commandOf),
+      reconciled: reconciledJson(reconciled).map((report, index) => ({
+        ...report,
+        command: this.#reconcileCommand(reconciled[index] as ReconciledRegion),
+      })),
       waiting: usagesOf(new Map(waiting.map(({ dimension, amount }) => [dimension, amount])), totals.dimensions),
       notCounted,
       supply: supplyReport(figures),
       activity: activityReport(activity),
       checks,
+      lists: { held: commandOf('held'), statement: commandOf('statement'), audit: commandOf('audit') },
     }
   }
 
@@ -292,6 +303,10 @@ export class StatusReader {
     const { ledger, now } = this.#options
     const totals = await this.#totals.get()
     return await findCustomers(text, { ledger, totals, now: now(), commandOf: command => this.#command(command) })
+  }
+
+  #reconcileCommand({ region, hours, opened }: ReconciledRegion): string | null {
+    return hours.length > 0 && opened === undefined ? null : this.#command(reconcileAgain(region, opened))
   }
 
   #command(command: string): string {

@@ -178,7 +178,14 @@ test('what went wrong: held records with the commands, who waits the longest, wh
   const over = report.held.at(-1)?.shown[0]
   assert.deepEqual(
     [over?.customer, over?.dimension, over?.quantity, over?.unit, over?.attempts, over?.lastAnswer],
-    [customer(4).accountId, 'requests', { amount: '2000129', quantity: '2,000,129', words: '2,000,129 requests' }, 'request', 0, undefined],
+    [
+      customer(4).accountId,
+      'requests',
+      { amount: '2000129', quantity: '2,000,129', words: '2,000,129 requests' },
+      'request',
+      0,
+      undefined,
+    ],
   )
   assert.equal(report.heldRecords, held.length)
 
@@ -330,6 +337,7 @@ test('hours are open, then about to be closed, then overdue, then closed', async
 })
 
 const CALM: HeadlineFacts = {
+  commandOf: command => `marketplace-meter ${command}`,
   now: NOW,
   closeDelay: 5 * MINUTE,
   dryRun: false,

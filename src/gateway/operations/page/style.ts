@@ -57,6 +57,7 @@ header {
   letter-spacing: -0.015em; text-wrap: balance;
 }
 .headline > h1:only-child { grid-column: 1 / -1 }
+.headline .commands { grid-column: 2; max-width: 62rem }
 .headline ul { grid-column: 2; max-width: 62rem; margin-top: 0.625rem; color: var(--soft) }
 .headline li + li { margin-top: 0.375rem }
 .good .badge { background: var(--good-tint); color: var(--good) }
@@ -151,6 +152,7 @@ section > div > table { margin-top: 0.75rem }
 .customer { margin-top: 1rem; padding: 1rem 1.125rem; border: 1px solid var(--line); border-left: 4px solid var(--sent); border-radius: 6px; background: var(--card) }
 .customer > h3 { font-size: 1.125rem }
 .customer > h4 { margin-top: 1.5rem }
+.customer > .none { margin-top: 1rem }
 .customer .card { background: var(--paper) }
 .customer table { margin-top: 0.375rem }
 .hours { max-height: 24rem; margin-top: 0.375rem; overflow: auto }
@@ -183,9 +185,11 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   .held-records th:nth-child(4) { width: 17% }
   .held-records th:nth-child(5) { width: 16% }
   .customers { table-layout: fixed }
-  .customers th:nth-child(2), .customers th:nth-child(5) { width: 18% }
+  .customers th:nth-child(2) { width: 14% }
+  .customers th:nth-child(5) { width: 18% }
+  .customers th:nth-child(6) { width: 24% }
   .customers th:nth-child(3) { width: 16% }
-  .customers th:nth-child(4) { width: 24% }
+  .customers th:nth-child(4) { width: 12% }
 }
 @media (max-width: 62rem) {
   .cells { grid-template-columns: repeat(12, minmax(0, 1fr)) }
@@ -210,7 +214,7 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   body { padding: 0 1rem 2.5rem }
   .headline { margin-top: 1.5rem }
   .headline .badge { width: 2rem; height: 2rem; font-size: 1.125rem }
-  .headline ul { grid-column: 1 / -1 }
+  .headline ul, .headline .commands { grid-column: 1 / -1 }
   section { margin-top: 2rem }
   .day { grid-template-columns: 1fr }
   .day h3 { padding: 0 0 0.1875rem }
@@ -219,6 +223,9 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   .cell .count { font-size: 0.6875rem }
   .commands { grid-template-columns: 1fr; gap: 0.125rem }
   .commands dd { margin-bottom: 0.5rem }
+  .customer { padding: 0.875rem 0.75rem }
+  .card { padding: 0.875rem }
+  .figures td, .figures tbody th { padding-right: 0.75rem }
   .counts { font-size: 0.75rem }
   .counts thead th { font-size: 0.6875rem; letter-spacing: -0.02em }
   .counts tr > * { padding-right: 0.25rem }

@@ -59,16 +59,21 @@ export function findCustomer(tools: PageTools): void {
     byId('find-said').textContent = text
   }
 
-  const FOUND_COLUMNS: readonly Column<FoundCustomer>[] = [
+  const FOUND_COLUMNS: readonly (Column<FoundCustomer> & {
+    readonly known: (name: FoundCustomer) => string | undefined
+  })[] = [
     {
       title: 'Customer',
       class: 'anywhere',
+      known: ({ customer }) => customer,
       of: ({ licence, ...name }) => [findLink(name), licence !== undefined && h('small', {}, ` licence ${licence}`)],
     },
-    { title: 'Product', class: 'anywhere', of: ({ product }) => product },
-    { title: 'Tenant', class: 'anywhere', of: ({ tenant = '–' }) => tenant },
-    { title: 'Older identifier', class: 'anywhere', of: ({ identifier = '–' }) => identifier },
-    { title: 'Agreement', class: 'anywhere', of: ({ agreement = '–' }) => agreement },
+    ...(['product', 'tenant', 'identifier', 'agreement'] as const).map(fact => ({
+      title: fact === 'identifier' ? 'Older identifier' : fact.slice(0, 1).toUpperCase() + fact.slice(1),
+      class: 'anywhere',
+      known: (name: FoundCustomer) => name[fact],
+      of: (name: FoundCustomer) => name[fact] ?? '–',
+    })),
   ]
 
   function factsOf({ licence, product, tenant, identifier, agreement }: FoundCustomer): string {
@@ -140,25 +145,25 @@ export function findCustomer(tools: PageTools): void {
     const shown = figures.filter(figure => hours.some(hour => Number(hour[figure].amount) !== 0))
     const columns: readonly Column<CustomerHour>[] = [
       { title: 'Hour', class: 'line', of: ({ hour }) => clock(hour) },
+      // Before the figures: on a phone those are beyond the edge.
+      { title: 'Its record', class: 'line', of: stateOf },
+      { title: 'CloudTrail', class: 'line', of: ({ hour }) => pick(hour) },
       ...shown.map(figure => ({
         title: figure.slice(0, 1).toUpperCase() + figure.slice(1),
         number: true,
         of: (hour: CustomerHour) => (Number(hour[figure].amount) === 0 ? '–' : hour[figure].quantity),
       })),
-      { title: 'Its record', class: 'line', of: stateOf },
-      { title: 'In CloudTrail', class: 'line', of: ({ hour }) => pick(hour) },
     ]
     const title = `${name} by hour`
     return [
       h('h4', {}, title, h('small', {}, ` ${inUnits(units)}`)),
-      h(
-        'div',
-        { class: 'wide hours', role: 'region', tabindex: 0, 'aria-label': title },
-        table(title, columns, hours, 'counts'),
-      ),
+      scrolled(title, table(title, columns, hours, 'counts')),
       more,
     ]
   }
+
+  const scrolled = (name: string, what: HTMLElement) =>
+    h('div', { class: 'wide hours', role: 'region', tabindex: 0, 'aria-label': name }, what)
 
   function lookUp({ hour, from, to, commands, consoles }: HourLookup): HTMLElement[] {
     const links = consoles.flatMap(({ region, url }, index) => [
@@ -173,11 +178,11 @@ export function findCustomer(tools: PageTools): void {
         { class: 'soft' },
         consoles.length === 0
           ? 'Nothing of this customer has been sent to AWS in a region that is known here.'
-          : 'In AWS’s console, opened anew: ',
+          : 'In AWS’s console (a new tab): ',
         links,
         consoles.length > 0 &&
-          `. The calls are named BatchMeterUsage, were made between ${clock(from)} and ${clock(to)}, and are there after ` +
-            'about 15 minutes, for 90 days.',
+          `. The calls are BatchMeterUsage, made between ${clock(from)} and ${clock(to)}. CloudTrail has them after about ` +
+            '15 minutes, for 90 days.',
       ),
     ]
   }
@@ -195,11 +200,16 @@ export function findCustomer(tools: PageTools): void {
         { class: 'cards' },
         dimensions.map(dimension => usage(dimension, [], 'h4')),
       ),
-      h('h4', {}, 'Records without a final answer'),
+      h('h4', {}, 'Unsettled records', h('small', {}, ' of any hour')),
       records.length === 0
-        ? none('None: AWS has answered for each of its records, and none is held.')
-        : table('Records without a final answer', RECORD_COLUMNS, records, 'stacked'),
+        ? none('None is pending or held.')
+        : scrolled('Unsettled records', table('Unsettled records', RECORD_COLUMNS, records, 'stacked unsettled')),
       moreRecords && none('More are not shown here; the command below lists all.'),
+      hours.length > 0 &&
+        none(
+          'By hour, each has one record at most. A record takes whole units, those of hours before included: so the balance ' +
+            'of an hour by itself may be below zero.',
+        ),
       hours.length === 0
         ? dimensions.length > 0 && none(`Nothing was recorded or billed since ${clock(since)}.`)
         : dimensions.flatMap(dimension => {
@@ -226,7 +236,8 @@ export function findCustomer(tools: PageTools): void {
     }
     const more = found > customers.length ? `, of whom ${customers.length} are shown: say more of the name` : ''
     say(`${counted(found, 'customer is', 'customers are')} called “${find}”${more}.`)
-    byId('found').replaceChildren(table('Customers who are called so', FOUND_COLUMNS, customers, 'stacked'))
+    const columns = FOUND_COLUMNS.filter(({ known }) => customers.some(name => known(name) !== undefined))
+    byId('found').replaceChildren(table('Customers who are called so', columns, customers, 'stacked'))
   }
 
   async function look(): Promise<void> {

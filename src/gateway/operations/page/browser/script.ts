@@ -52,11 +52,11 @@ export function showStatus(find: typeof findCustomer): void {
   const grouped = (number: number) => number.toLocaleString('en-US')
   const counted = (number: number, one: string, more: string) => `${grouped(number)} ${number === 1 ? one : more}`
 
-  /** As short as a cell of the hours: 950, 1.2k, 35k. */
+  /** As short as a cell of the hours: 950, 1k, 1.2k, 35k. */
   function short(number: number): string {
     if (number < 1000) return String(number)
     const thousands = number / 1000
-    return `${thousands < 10 ? thousands.toFixed(1) : Math.round(thousands)}k`
+    return `${thousands < 10 ? Math.round(thousands * 10) / 10 : Math.round(thousands)}k`
   }
 
   const formats = new Map<string, Intl.DateTimeFormat>()
@@ -157,13 +157,14 @@ export function showStatus(find: typeof findCustomer): void {
 
   const LEVELS = { good: 'check', attention: 'warning', trouble: 'cross', empty: 'clock' }
 
-  function headline({ level, title, details }: StatusReport['headline']): Child[] {
+  function headline({ level, title, details, commands }: StatusReport['headline']): Child[] {
     byId('headline').className = `headline ${level}`
     const list = details.map(detail => h('li', {}, detail))
     return [
       h('span', { class: 'badge' }, icon(LEVELS[level])),
       h('h1', {}, title),
       list.length > 0 && h('ul', {}, list),
+      commands.length > 0 && commandList(commands),
     ]
   }
 
@@ -314,7 +315,7 @@ export function showStatus(find: typeof findCustomer): void {
     const swatch = (figure: Figure) =>
       figure !== 'recorded' && h('span', { class: `swatch of-${figure}`, 'aria-hidden': true })
     const columns: Column<Figure>[] = [
-      { title: 'Usage', of: figure => [swatch(figure), capitalized(figure)] },
+      { title: 'Usage', class: 'line', of: figure => [swatch(figure), capitalized(figure)] },
       { title: 'Quantity', number: true, of: figure => dimension[figure].quantity },
       {
         title: 'Share',
@@ -401,6 +402,8 @@ export function showStatus(find: typeof findCustomer): void {
       }),
     )
 
+  const listAll = (when: string, command: string) => commandList([{ when, command }])
+
   function copyButton(command: string, code: HTMLElement): HTMLElement {
     const label = h('span', {}, 'Copy')
     const button = h('button', { type: 'button', class: 'copy' }, label, h('span', { class: 'hidden' }, ` ${command}`))
@@ -436,7 +439,11 @@ export function showStatus(find: typeof findCustomer): void {
     { title: 'Last answer', class: 'anywhere', of: record => record.lastAnswer ?? 'never sent' },
   ]
 
-  function held({ groups, total }: { readonly groups: readonly HeldReport[]; readonly total: number }): Child[] {
+  function held({
+    groups,
+    total,
+    lists,
+  }: Pick<StatusReport, 'lists'> & { readonly groups: readonly HeldReport[]; readonly total: number }): Child[] {
     if (total === 0) {
       return [
         none(
@@ -459,10 +466,7 @@ export function showStatus(find: typeof findCustomer): void {
           `Released or not billed, ${group.released.slice(0, 1).toLowerCase()}${group.released.slice(1)}`,
         ),
         table(`Held: ${group.cause}`, HELD_COLUMNS, group.shown, 'stacked held-records'),
-        more > 0 &&
-          none(
-            `${counted(more, 'older record is', 'older records are')} not shown here; marketplace-meter held lists all.`,
-          ),
+        more > 0 && listAll(`${counted(more, 'older record is', 'older records are')} not shown here:`, lists.held),
       )
     })
   }
@@ -522,12 +526,12 @@ export function showStatus(find: typeof findCustomer): void {
 
   /** Whether AWS has what the ledger has: up to when somebody has looked. */
   function reconciled(regions: StatusReport['reconciled']): Child[] {
-    return regions.map(({ region, until, open }) => {
+    return regions.map(({ region, until, open, command }) => {
       const found = Object.values(open).reduce<number>((sum, count = 0) => sum + count, 0)
       const left = found > 0 && `, ${counted(found, 'finding', 'findings')} left open`
-      return until === null
-        ? h('p', { class: 'soft' }, `${region}: not reconciled with AWS yet. marketplace-meter reconcile --cloudtrail`)
-        : h('p', {}, `${region}: reconciled with AWS up to ${dayAndClock(until)}`, left, '.')
+      const told = until === null ? 'not reconciled with AWS yet' : `reconciled with AWS up to ${dayAndClock(until)}`
+      const when = `${region}: ${told}${left || ''}`
+      return command === null ? h('p', {}, `${when}.`) : commandList([{ when: `${when}:`, command }])
     })
   }
 
@@ -544,8 +548,9 @@ export function showStatus(find: typeof findCustomer): void {
     readonly list: StatusReport['unattributed']
     readonly total: number
     readonly commands: StatusReport['unattributedCommands']
+    readonly lists: StatusReport['lists']
   }): Child {
-    const { list, total, commands } = report
+    const { list, total, commands, lists } = report
     if (list.length === 0) return none('All usage has a customer.')
     return h(
       'div',
@@ -554,9 +559,7 @@ export function showStatus(find: typeof findCustomer): void {
       commandList(commands),
       table('Usage without a customer', UNATTRIBUTED_COLUMNS, list, 'stacked'),
       total > list.length &&
-        none(
-          `${counted(total - list.length, 'more is', 'more are')} not shown here; marketplace-meter statement lists all.`,
-        ),
+        listAll(`${counted(total - list.length, 'more is', 'more are')} not shown here:`, lists.statement),
     )
   }
 
@@ -652,10 +655,10 @@ export function showStatus(find: typeof findCustomer): void {
     'out-of-range': ['gauge that came to more than can be measured', 'gauges that came to more than can be measured'],
   }
 
-  type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted'>
+  type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted' | 'lists'>
   const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
 
-  function gateway({ activity, checks, notCounted }: GatewayReport): Child {
+  function gateway({ activity, checks, notCounted, lists }: GatewayReport): Child {
     return h(
       'div',
       { class: 'facts' },
@@ -694,7 +697,7 @@ export function showStatus(find: typeof findCustomer): void {
           ),
           checks.length === 0 && h('li', {}, 'None are configured.'),
         ),
-        notCountedNote(notCounted),
+        ...notCountedNote(notCounted, lists.audit),
         h('p', { class: 'soft' }, 'Running since ', dayAndClock(activity.startedAt), ', ', age(activity.startedAt)),
       ),
     )
@@ -712,21 +715,20 @@ export function showStatus(find: typeof findCustomer): void {
     return ['Last pass ', age(endedAt), `, took ${took} s`, error !== null && `. It failed: ${error}`]
   }
 
-  function notCountedNote(notCounted: StatusReport['notCounted']): Child {
+  function notCountedNote(notCounted: StatusReport['notCounted'], audit: string): Child[] {
     const some = (Object.keys(notCounted) as (keyof typeof notCounted)[]).filter(why => (notCounted[why] ?? 0) > 0)
-    if (some.length === 0) return undefined
+    if (some.length === 0) return []
     const each = some.map(why => counted(notCounted[why] ?? 0, ...(NOT_COUNTED[why] ?? ([why, why] as const))))
-    return h(
-      'p',
-      { class: 'soft' },
-      `Not simply counted since the ledger began: ${each.join(', ')}. marketplace-meter audit has more.`,
-    )
+    return [
+      h('p', { class: 'soft' }, `Not simply counted since the ledger began: ${each.join(', ')}.`),
+      listAll('Where and why:', audit),
+    ]
   }
 
   const TITLES = { good: 'OK', attention: '!', trouble: '!!', empty: '–' }
 
   function render(report: StatusReport): void {
-    const { activity, checks, notCounted, totals, heldRecords } = report
+    const { activity, checks, notCounted, totals, heldRecords, lists } = report
     section('headline', report.headline, headline)
     section('hours', report.hours, hours)
     section('hour-counts', report.hours, hourCounts)
@@ -737,19 +739,19 @@ export function showStatus(find: typeof findCustomer): void {
     )
     section('waiting', report.waiting, waiting)
     section('reconciled', report.reconciled, reconciled)
-    section('held', { groups: report.held, total: heldRecords }, held)
+    section('held', { groups: report.held, total: heldRecords, lists }, held)
     section('deadline', report.oldestPending, deadline)
     section('customers', report.customers, customers)
     section('agreements', report.agreements, agreements)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report
-    section('unattributed', { list, total, commands }, unattributed)
+    section('unattributed', { list, total, commands, lists }, unattributed)
     const { sources, senders, refused, unbillable, unmatched, unnamed } = report.supply
     section('sources', sources, rows('What each rule takes', SOURCE_COLUMNS))
     section('senders', senders, rows('Who sends', SENDER_COLUMNS))
     section('refused', refused, rows('Refused requests', REFUSED_COLUMNS))
     section('unbillable', unbillable, rows('Data points that cannot be billed', UNBILLABLE_COLUMNS))
     section('not-taken', { unmatched, unnamed }, notTaken)
-    section('gateway', { activity, checks, notCounted }, gateway)
+    section('gateway', { activity, checks, notCounted, lists }, gateway)
     byId('held-count').textContent = heldRecords > 0 ? counted(heldRecords, 'record', 'records') : ''
     const old = new Date(report.at).getTime() - new Date(totals.at).getTime() > 15000
     byId('totals-at').textContent = old ? `as of ${seconds(totals.at)}` : ''
