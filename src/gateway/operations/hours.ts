@@ -93,7 +93,7 @@ export class HourCounter {
     // An engine that answers at once does not hold up the event loop for all hours together.
     await setImmediate()
     const records = await this.#ledger.records({ from: hour, to: hour + HOUR, limit: COUNTED + 1 })
-    const counts = countsOf(records, { records: unsettled, more: facts.unsettled.more })
+    const counts = countsOf(records, { ...facts.unsettled, records: unsettled })
     this.#splits.set(hour, Splits.of(records.slice(0, COUNTED)))
     const settled = stateOf(hour, facts) === 'closed' && counts.pending === 0 && counts.held === 0
     if (settled) this.#settled.set(hour, { at: facts.now, counts })

@@ -1,4 +1,4 @@
-import { amountWords } from '../../text/amount-words.ts'
+import { amountWords, unitWords } from '../../text/amount-words.ts'
 import { printable } from '../../text/printable.ts'
 import { quantityScale } from '../../text/quantity.ts'
 import { formatAmount } from '../../usage/amount.ts'
@@ -46,14 +46,14 @@ export function usagesOf(
   amounts: ReadonlyMap<string, bigint>,
   dimensions: ReadonlyMap<string, Dimension>,
 ): readonly Usage[] {
-  const sameUnit = Map.groupBy(dimensions.values(), unitOf)
+  const alike = Map.groupBy(dimensions.values(), unitWords)
   const order = [...dimensions.keys()]
   return [...amounts]
     .sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))
     .map(([name, amount]) => {
       const dimension = dimensions.get(name)
       const { quantity, unit } = quantityIn(amount, dimension)
-      const alone = dimension !== undefined && sameUnit.get(unit)?.length === 1
+      const alone = dimension !== undefined && alike.get(unitWords(dimension))?.length === 1
       return {
         dimension: name,
         quantity,

@@ -241,8 +241,7 @@ export class StatusReader {
     const came = { supply: figures, supplyAlarms: supply.alarms() }
     const aws = { reconciled, reconcileFault: reconcileFault() }
     const found = { loss, alarms, quantityAlert, refusedEndpoints, unknown, checks, ...came, ...aws }
-    const pendingRecords = unsettled.records.filter(({ state }) => state === 'pending')
-    const stake = stakeOf(pendingRecords, totals.dimensions, unsettled.more.first)
+    const stake = stakeOf(unsettled.first, totals.dimensions)
     const commandOf = (command: string) => this.#command(command)
     const facts = { commandOf, now: at, closeDelay, dryRun, status, stake, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status

@@ -7,7 +7,7 @@ import { printable } from '../../text/printable.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Advice } from './command.ts'
 import { type Quantity, quantityIn, type Usage, usagesOf } from './quantity.ts'
-import { amountsOf, type Stake, sameDeadline, stakeOf } from './stake.ts'
+import { allPending, amountsOf, firstPending, type Pending, type Stake, sameDeadline, stakeOf } from './stake.ts'
 import type { Totals } from './totals.ts'
 
 /** How many pending and held records are looked at. */
@@ -64,21 +64,31 @@ export interface UnsettledCustomer extends CustomerName {
 /** Records without an end, as far as they were looked at. */
 export interface Unsettled {
   readonly records: readonly RecordEntry[]
-  /** Whether there are more than these: of each state, and of the pending ones that AWS stops to take first. */
-  readonly more: { readonly pending: boolean; readonly held: boolean; readonly first: boolean }
+  /** Whether there are more of a state than these. */
+  readonly more: { readonly pending: boolean; readonly held: boolean }
+  /** What AWS stops to take first. */
+  readonly first: Pending
 }
 
 /** Records without an end: the youngest, and those that AWS stops to take first. */
 export async function readUnsettled(ledger: Pick<Ledger, 'records'>, status: LedgerStatus): Promise<Unsettled> {
-  const { oldestPendingHour: from } = status
-  const held = await ledger.records({ state: 'held', limit: READ })
-  const pending = from === undefined ? [] : await ledger.records({ state: 'pending', limit: READ })
-  const first =
-    from === undefined ? [] : await ledger.records({ state: 'pending', from, to: sameDeadline(from), limit: READ })
+  const { oldestPendingHour: oldest } = status
   const isMore = (records: readonly RecordEntry[]) => records.length === READ
+  const held = await ledger.records({ state: 'held', limit: READ })
+  const more = { pending: false, held: isMore(held) }
+  if (oldest === undefined) return { records: held, more, first: firstPending([]) }
+  const to = sameDeadline(oldest)
+  const pending = await ledger.records({ state: 'pending', limit: READ })
+  const first = await ledger.records({ state: 'pending', from: oldest, to, limit: READ })
+  const all = allPending(status)
   return {
     records: [...new Map([...held, ...pending, ...first].map(record => [record.id, record])).values()],
-    more: { pending: isMore(pending), held: isMore(held), first: isMore(first) },
+    more: { ...more, pending: isMore(pending) },
+    first: !isMore(first)
+      ? firstPending(first)
+      : pending.every(({ hour }) => hour < to)
+        ? all
+        : { ...firstPending(first), of: all.records },
   }
 }
 
@@ -134,7 +144,7 @@ export function unsettledCustomers(
         oldestHour: new Date(oldest).toISOString(),
         ...(pending.length > 0 && {
           takenUntil: new Date(windowClosesAt(oldestHour(pending))).toISOString(),
-          atStake: stakeOf(pending, dimensions, false),
+          atStake: stakeOf(firstPending(pending), dimensions),
         }),
         pending: pending.length,
         held: own.length - pending.length,
