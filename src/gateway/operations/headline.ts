@@ -327,7 +327,7 @@ function refusedCustomers({ totals }: HeadlineFacts): Finding | undefined {
       `AWS says that ${customers} ${refused === 1 ? 'is' : 'are'} not subscribed whose agreements have not ended, as far as is ` +
       'known here: a licence may come late, or an account be suspended. Usage waits for a day, each hour for itself, and is ' +
       'held then. AWS knows why.',
-    advice: { when: 'Whom:', command: 'agreements' },
+    advice: { when: 'Which customers:', command: 'agreements' },
   }
 }
 

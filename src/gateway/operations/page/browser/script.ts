@@ -498,12 +498,13 @@ export function showStatus(find: typeof findCustomer): void {
   function deadline(next: StatusReport['oldestPending']): Child {
     if (next === null) return undefined
     const { hour, takenUntil, atStake } = next
+    const over = new Date(takenUntil).getTime() <= now()
     return h(
       'p',
       {},
-      `The next deadline is ${dayAndClock(takenUntil)}, `,
+      `${over ? 'The last deadline was' : 'The next deadline is'} ${dayAndClock(takenUntil)}, `,
       age(takenUntil),
-      `: AWS takes usage of the hour ${dayAndClock(hour)} until then. At stake: ${atStake.text}.`,
+      `: AWS ${over ? 'took' : 'takes'} usage of the hour ${dayAndClock(hour)} until then. At stake: ${atStake.text}.`,
     )
   }
 
