@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
+import { PAGE_PATHS } from '../../../src/gateway/operations/handler.ts'
 import { statusPage } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { override } from '../../exporter/support.ts'
@@ -105,6 +106,7 @@ test('without a token the page is for this machine only, also where a name is ma
       assert.equal(await getAs(scene, host, path), 403, host)
     }
   }
+  assert.deepEqual([...PAGE_PATHS], ['/', '/status.json', '/customers.json'], 'what is off without the page')
   // Neither names a customer, and probes and Prometheus come by the pod's address.
   for (const path of ['/healthz', '/readyz', '/metrics']) assert.equal(await getAs(scene, '10.0.0.1', path), 200)
 })
