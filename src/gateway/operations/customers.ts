@@ -168,7 +168,7 @@ async function customerReport(account: CustomerAccount, options: FindOptions): P
     commands: [
       { when: 'All of its records:', command: commandOf(`records --customer ${shellWord(customer)}`) },
       {
-        when: 'Its units by hour, of any time:',
+        when: 'Its units by hour, from any day on:',
         command: commandOf(`statement --customer ${shellWord(customer)} --by hour --from ${iso(from).slice(0, 10)}`),
       },
       { when: 'What persons and AWS’s news changed:', command: commandOf(`audit --customer ${shellWord(customer)}`) },
