@@ -121,8 +121,8 @@ describe('commands that look', () => {
       [[], ['--check'], ['--format', 'json']].map(more => run(['status', '--ledger', path, ...AT, ...more])),
     )
     const said =
-      'More of tokens-processed is used than AWS takes: a record has 2147483647 units at most, and one customer has one ' +
-      'record an hour. 2 customers are behind; of the furthest 17,179,869,177,000 token wait for the next 9 hours, and what ' +
+      'More of tokens-processed is used than AWS takes: a record has 2,147,483,647 units at most, and one customer has one ' +
+      'record an hour. 2 customers are behind; of the furthest 17,179,869,177 × 1,000 tokens wait for the next 9 hours, and what ' +
       'is used meanwhile comes on top; with that much in every hour it never ends: Sell a larger unit, under a new dimension ' +
       'with a larger "per"'
     assert.deepEqual([check?.status, check?.stdout], [1, `WARNING: ${said}\n`])
