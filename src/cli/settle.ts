@@ -6,7 +6,16 @@ import { addBulk, addChoice, type BulkOptions, type ChoiceOptions, checkChoice, 
 import { decideRecords, planned } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
-import { exactlyOne, ledgerOption, limit, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
+import {
+  exactlyOne,
+  example,
+  ledgerOption,
+  limit,
+  type NoteOptions,
+  nowOption,
+  whoOption,
+  whyOption,
+} from './options.ts'
 
 /** What holds a record that AWS, or somebody else, may have billed. */
 const IN_DOUBT = (Object.keys(HELD_ADVICE) as HeldReason[]).filter(mayBeBilled)
@@ -33,6 +42,7 @@ export function settleCommand(): Command {
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
+    .addHelpText('after', example('marketplace-meter settle 1 --billed --why "event 5a1b0c9d of CloudTrail"'))
     .action(async (ids: string[], options: Options) => {
       exactlyOne([
         ['--billed', options.billed],

@@ -12,16 +12,14 @@ import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { unknownContracts } from '../metering/unknown-contracts.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
-import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
-import { errorText } from './errors.ts'
+import type { Status } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, printError, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
+import { printAs, screen } from './output.ts'
 import { checkText, type LedgerOverview, problemsOf, statusJson, statusText } from './report/status.ts'
 
 interface Options extends CommonOptions {
-  format: OutputFormat
   check?: true
 }
 
@@ -45,19 +43,16 @@ counted, a process that would send elsewhere than the ledger's records go, what
 a reconciliation with AWS has found), and 2 where usage is pending for long, no
 hour was closed for long, or the ledger cannot be read.`,
     )
+    .addHelpText('after', example('marketplace-meter status --check'))
     .action(async (options: Options) => {
-      const { format, check = false } = options
-      const report = await read(options).catch(error => {
-        // Of a plugin that monitors, 1 would be a mere warning.
-        if (!check) throw error
-        printError(errorText(error))
-        process.exitCode = 2
-      })
-      if (report === undefined) return
+      const { check = false } = options
+      const report = await read(options)
       const problems = problemsOf(report)
       if (check) process.exitCode = gravity(problems)
-      if (format === 'json') print(json(statusJson(report)))
-      else print(check ? checkText(problems, report.status, report.now) : statusText(report, screen().paint))
+      printAs<Status>(options, {
+        json: () => statusJson(report),
+        text: () => (check ? checkText(problems, report.status, report.now) : statusText(report, screen().paint)),
+      })
     })
 }
 

@@ -92,7 +92,7 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   assert.match(moved.stdout, /^Attributed 5 .*\n.* next hour that is closed\.\n {2}With it went what was held/)
   const other = ['--account-id', '999900001111', '--why', 'a mistake', ...NOW]
   const refused = await command('attribute', `l-${'2'.repeat(32)}`, TOKENS.name, ...other)
-  assert.equal(refused.status, 1)
+  assert.equal(refused.status, 2)
   assert.match(refused.stderr, /Expected an account that is unattributed, or of the same AWS account/)
   const again = new SqliteLedger({ path, readOnly: true })
   const lines = await again.statement({ from: hour, to: hour + 2 * HOUR })

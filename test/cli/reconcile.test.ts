@@ -288,7 +288,7 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
     stderr,
     /^error: CloudTrail in us-east-1 was not searched .*: no AWS credentials were found\. Set AWS_PROFILE,/,
   )
-  assert.equal(status, 1)
+  assert.equal(status, 2)
   const wrongRegion = await command([...ask, '--region', 'Frankfurt'])
   assert.match(wrongRegion.stderr, /regions: expected regions such as us-east-1, got "Frankfurt"/)
   for (const [args, told] of [

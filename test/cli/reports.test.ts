@@ -142,7 +142,7 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     const gpu = rows.find(row => row.dimension === GPU.name)
     assert.deepEqual([gpu?.pending_quantity, gpu?.price, gpu?.charge, gpu?.currency], ['1', '', '', ''])
 
-    const told = statementJson(report) as Record<string, unknown> & { lines: object[] }
+    const told = statementJson(report)
     const line = told.lines.find(line => JSON.stringify(line).includes('3000655'))
     assert.deepEqual([told.by, told.currency, told.charge, told.unpriced], ['day', 'USD', '45.06002', []])
     assert.deepEqual(line, {
@@ -175,16 +175,16 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
       statementTable(missing),
       /^No charge is told of inference-requests: the rate card has no price for all/m,
     )
-    const { charge, unpriced, dimensions } = statementJson(missing) as Record<string, unknown[]>
+    const { charge, unpriced, dimensions } = statementJson(missing)
     assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
-    const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
+    const charges = dimensions.map(({ total }) => total.charge)
     assert.deepEqual(charges, ['0.00', null, '6002.00'])
-    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown; account: Account }[] }
+    const { lines } = statementJson(missing)
     const hasPrice = ({ account, dimension }: { account: Account; dimension: string }) =>
       account.kind === 'customer' && dimension === TOKENS.name
     assert.ok(lines.every(line => (line.charge !== null) === hasPrice(line)))
     // Another product's dimension has the same name.
-    const other = statementJson(await priced('other')) as Record<string, unknown>
+    const other = statementJson(await priced('other'))
     assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])
   })
 

@@ -1,6 +1,7 @@
 import type { AuditBreak, AuditVerdict } from '../../ledger/ledger.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { Verification } from '../json.ts'
 
 /** Whether the audit trail is as it was written, in words. */
 export function verdictText({ entries, hash, keptAt, breaks }: AuditVerdict, paint: Paint = plain): string {
@@ -41,7 +42,7 @@ function breakText({ kind, number, from, at }: AuditBreak): string {
 }
 
 /** The same for a program. */
-export function verdictJson({ entries, hash, keptAt, breaks }: AuditVerdict): object {
+export function verdictJson({ entries, hash, keptAt, breaks }: AuditVerdict): Verification['audit'] {
   return {
     entries,
     hash: hash ?? null,

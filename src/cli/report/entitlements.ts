@@ -8,6 +8,7 @@ import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Entitlements } from '../json.ts'
 
 export interface EntitlementReport {
   readonly entitlements: readonly CustomerEntitlement[]
@@ -87,7 +88,7 @@ function knownText(
 }
 
 /** For a program: amounts in the base unit, times ISO 8601. */
-export function entitlementsJson(report: EntitlementReport): object {
+export function entitlementsJson(report: EntitlementReport): Entitlements {
   return {
     at: iso(report.now),
     included: report.included.map(({ since, knownUntil, unknown, ...rest }) => ({

@@ -10,6 +10,7 @@ import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { Reconciliation } from '../json.ts'
 
 export type ReportedFinding = SettledFinding
 
@@ -317,7 +318,7 @@ function stateText({ record }: Finding): string {
 }
 
 /** A reconciliation for a program. Quantities are in units of the dimension. */
-export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): object {
+export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): Reconciliation {
   const { files, regions, callers, verdicts, unread, inDoubtElsewhere, pruned, otherRegions, reconciled, noted } =
     result
   const span = ({ from, to }: { readonly from: number; readonly to: number }) => ({ from: iso(from), to: iso(to) })

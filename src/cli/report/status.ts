@@ -23,6 +23,7 @@ import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Endpoint, Status } from '../json.ts'
 import { amountText } from './record-name.ts'
 
 export interface LedgerOverview {
@@ -217,6 +218,10 @@ export function sentTo({ region, endpoint }: RegionEndpoint): string {
   return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
 }
 
+export function endpointsJson(endpoints: readonly RegionEndpoint[]): Endpoint[] {
+  return endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) }))
+}
+
 /** `prod in us-east-1: Success, 3 min ago` */
 function answerText({ product, region, answer, at }: LaneAnswer, now: number): string {
   return `${printable(product)} in ${region}: ${printable(oneLine(answer), LONGEST_ANSWER)}, ${distance(at, now)}`
@@ -245,7 +250,7 @@ function windowText(hour: number, now: number): string {
 }
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
-export function statusJson(report: LedgerOverview): object {
+export function statusJson(report: LedgerOverview): Status {
   const { name, size, now, status, answers, dimensions, overflows, reconciled = [] } = report
   const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
@@ -272,10 +277,12 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
-    endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
+    endpoints: endpointsJson(report.endpoints),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     reconciled: reconciledJson(reconciled),
     exitStatus: gravity(problems),
-    problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
+    problems: problems.map(({ state, ...said }) => ({
+      ...{ level: state === 'fault' ? 'CRITICAL' : 'WARNING', message: said.message, advice: said.advice },
+    })),
   }
 }

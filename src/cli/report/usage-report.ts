@@ -6,6 +6,7 @@ import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { UsageComparison as UsageComparisonOutput } from '../json.ts'
 
 export interface UsageReport {
   readonly result: UsageComparison
@@ -193,7 +194,7 @@ const FINDING_COLUMNS: Column<UsageFinding>[] = [
 ]
 
 /** A comparison for a program. Quantities are in units of the dimension, days are UTC. */
-export function usageReportJson({ result, findings }: UsageReport): object {
+export function usageReportJson({ result, findings }: UsageReport): UsageComparisonOutput {
   const {
     kind,
     writtenUntil,
