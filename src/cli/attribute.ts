@@ -91,7 +91,7 @@ again gives nothing twice.`,
     .addHelpText(
       'after',
       example(
-        'marketplace-meter attribute u-0acc9a4c --account-id 111122223333 \\\n' +
+        'marketplace-meter attribute u-fc273356 --account-id 111122223333 \\\n' +
           '    --why "the tenant acme is theirs"',
       ),
     )

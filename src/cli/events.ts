@@ -25,7 +25,7 @@ log, on standard error, is JSON lines where that is no terminal.`,
       'after',
       example(
         'marketplace-meter events --product-code samplecode01 --region us-east-1 \\\n' +
-          '    --queue sqs://sqs.us-east-1.amazonaws.com/123456789012/agreements',
+          '    --queue sqs://sqs.us-east-1.amazonaws.com/123456789012/marketplace-events',
       ),
     )
     .action(async ({ json, ...options }: FollowOptions & FormatOptions) => {
