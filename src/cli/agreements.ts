@@ -21,7 +21,7 @@ export function agreementsCommand(): Command {
     .addHelpText(
       'after',
       `
-registered  the buyer came with a token of AWS's; no licence was told of yet
+registered  the customer came with a token of AWS's; no licence was told of yet
 active      AWS has told so (License Updated)
 ended       AWS has told so (License Deprovisioned), or a person (finalize)
 

@@ -39,9 +39,9 @@ export function allocationsCommand(): Command {
       `
 Quantities are what AWS gets, in units of the dimension: those of a customer and
 dimension sum to the quantities of "statement --by", and the metered ones to the
-buyer's bill, which has the tags as aws:marketplace:isv:<tag>. What has no tags,
-or more than a record takes, is the line without any. JSON has quantities as
-strings. What "prune" deleted is not shown.`,
+customer's bill, which has the tags as aws:marketplace:isv:<tag>. What has no
+tags, or more than a record takes, is the line without any. What "prune" deleted
+is not shown.`,
     )
     .addHelpText('after', example('marketplace-meter allocations --by team --from 2026-11 --to 2026-11'))
     .action(async (options: Options) => {

@@ -78,8 +78,8 @@ export function attributeCommand(): Command {
     .addHelpText(
       'after',
       `
---rules has a row for each value of an attribute of what has no customer, which
-"statement --format json" shows as "evidence":
+--rules has a row for each value of an attribute of what is unattributed, which
+"statement --json" shows as "evidence":
 
   attribute,value,account_id,license_arn
   tenant,acme,111122223333,arn:aws:license-manager::294406891311:license:l-…

@@ -44,7 +44,7 @@ const ACTIONS = Object.keys({
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description("who did what, and what was found of others' counters, the youngest first")
+    .description("who did what, and what was found of others' counters, the newest first")
     .addOption(ledgerOption())
     .addOption(new Option('--action <action>', 'only these').choices(ACTIONS))
     .option('--who <name>', 'only of a person, a sender or "ledger"')

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { ledgerName } from '../ledger/open.ts'
+import { counted } from './decide-records.ts'
 import type { Restored } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
@@ -32,8 +33,9 @@ restored with "restore", which does this by itself.`,
           json: () => ({ ledger: ledgerName(options.ledger), held: restored, pending: unsettled }),
           text: () =>
             [
-              `The ledger is declared restored. ${restored} records are held until you settle them: marketplace-meter held`,
-              '  Exporters and gateways may be started.',
+              `The ledger is declared restored. Held until you settle it: ${counted(restored)}`,
+              '    marketplace-meter held',
+              '  Exporters and gateways may be started: what is held waits.',
             ].join('\n'),
         })
       })

@@ -24,6 +24,12 @@ function ledgerNote(command: Command): string {
   return `\n\nSo that these commands find this ledger:\n  export MARKETPLACE_LEDGER=${shellWord(resolve(path))}`
 }
 
+const isChosen = ({ reason, customer, dimension, from, to }: Options) =>
+  [reason, customer, dimension, from, to].some(option => option !== undefined)
+
+/** A customer that is misspelt has nothing that is held. */
+const NOT_SO = 'Nothing is held so. "marketplace-meter held" shows all that is.'
+
 export function heldCommand(): Command {
   const reasons = Object.keys(HELD_ADVICE) as HeldReason[]
   const command = new Command('held').description('what a person has to decide, and how').addOption(ledgerOption())
@@ -41,7 +47,10 @@ export function heldCommand(): Command {
       printAs<UsageRecord[]>(options, {
         json: () => recordsJson(records, dimensions),
         csv: () => heldCsv(records, dimensions),
-        text: () => heldText(records, dimensions, screen(), choiceText(options)) + note,
+        text: () =>
+          records.length === 0 && isChosen(options)
+            ? NOT_SO
+            : heldText(records, dimensions, screen(), choiceText(options)) + note,
       })
     })
 }

@@ -243,9 +243,9 @@ export interface Entitlements {
     product: string
     dimension: string
     per: 'term' | 'month'
-    /** AWS's entitlement that says how much it is, and how many millionths of the base unit one of it is. */
+    /** AWS's entitlement that says how much it is, and how many base units one of it is. */
     entitlement?: string
-    unit?: Decimal
+    size?: Decimal
     /** Without one: what every other customer has, in units of the dimension. */
     quantity?: number
     since: Time
@@ -259,8 +259,7 @@ export interface Entitlements {
     dimension: string
     per: 'term' | 'month'
     state: 'in force' | 'over' | 'to come'
-    /** The base unit that amounts are in. */
-    unit: BaseUnit
+    baseUnit: BaseUnit
     size: Decimal
     from?: Time
     until?: Time
@@ -271,7 +270,7 @@ export interface Entitlements {
   }[]
 }
 
-/** `audit`: an array of them, the youngest first. */
+/** `audit`: an array of them, the newest first. */
 export interface AuditEntry {
   at: Time
   writtenAt?: Time
@@ -417,7 +416,7 @@ export interface UsageComparison {
   kind: 'usage-feed' | 'usage-dataset' | null
   files: number
   rows: number
-  /** When the report's youngest row was written. */
+  /** When the report's newest row was written. */
   writtenUntil: Time | null
   /** Days, such as 2026-11-21. */
   compared: { first: string; last: string } | null

@@ -20,7 +20,7 @@ interface Options extends CommonOptions {
 
 export function recordsCommand(): Command {
   return new Command('records')
-    .description('usage records, the youngest hour first: state, attempts, last answer, MeteringRecordId')
+    .description('usage records, the newest hour first: state, attempts, last answer, MeteringRecordId')
     .addOption(ledgerOption())
     .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .option('--dimension <name>', 'only this dimension')

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { shellWord } from '../gateway/operations/command.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
@@ -26,7 +27,10 @@ held until you settle it, by what AWS has billed since: all of it, a part, or
 nothing; see "held". What was pending is sent again identically, and AWS takes
 it once. Usage recorded after the backup was made is not in it.`,
     )
-    .addHelpText('after', example('marketplace-meter restore backup.sqlite restored.sqlite --why "disk lost"'))
+    .addHelpText(
+      'after',
+      example('marketplace-meter restore backup.sqlite marketplace-ledger.sqlite \\\n    --why "disk lost"'),
+    )
     .action(async (from: string, to: string, options: NoteOptions) => {
       for (const address of [from, to]) {
         if (ledgerFile(address) !== undefined) continue
@@ -54,9 +58,11 @@ it once. Usage recorded after the backup was made is not in it.`,
             [
               `Restored ${from} to ${to}`,
               `  Held: ${restored} (AWS may have billed it after the backup was made)`,
-              `    marketplace-meter held --ledger ${to}`,
+              `    marketplace-meter held --ledger ${shellWord(to)}`,
               `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
               '  Usage recorded after the backup was made is not in it.',
+              '  Start the exporter or gateway again with this ledger: what is held waits. Never',
+              '  start it with a new one, which does not know what was billed.',
             ].join('\n'),
         })
       } finally {

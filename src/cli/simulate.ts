@@ -143,5 +143,5 @@ What CloudTrail writes of it, which "marketplace-meter reconcile --cloudtrail" a
 What it has billed:
   curl ${url}${CONTROL_PATH}/totals
 
-A buyer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
+A customer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
   curl ${url}${CONTROL_PATH}/subscriptions -H 'content-type: application/json' -d '{"product": "code", "accountId": "123456789012"}'`

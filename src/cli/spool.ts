@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { shellWord } from '../gateway/operations/command.ts'
 import { describe } from '../ledger/clients/spool.ts'
 import { SpoolFile } from '../ledger/clients/spool-file.ts'
 import { printable } from '../text/printable.ts'
@@ -34,7 +35,13 @@ status is 1 while something is set aside.`,
         const what = retry ? 'Goes to the ledger once more' : 'Refused by the ledger'
         printAs<Spool>(form, {
           json: () => ({ file: path, waiting, refused, retried: retry }),
-          text: () => [`Waiting: ${waiting}`, `${what}: ${refused.length}`, ...lines].join('\n'),
+          text: () =>
+            [
+              `Waiting: ${waiting}`,
+              `${what}: ${refused.length}`,
+              ...lines,
+              ...(refused.length === 0 ? [] : retry ? [TRIED] : [NOT_BILLED, `    ${again(path)}`]),
+            ].join('\n'),
         })
         if (refused.length > 0 && !retry) process.exitCode = TO_DECIDE
       } finally {
@@ -42,3 +49,7 @@ status is 1 while something is set aside.`,
       }
     })
 }
+
+const NOT_BILLED = '  It is not billed while it is there. Mend what the ledger says, then:'
+const TRIED = '  Whoever has the spool open, or opens it next, brings it in. Look again then.'
+const again = (path: string) => `marketplace-meter spool ${shellWord(path)} --retry`

@@ -25,7 +25,7 @@ interface Options extends CommonOptions {
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('what to look at first: pending, held, without a customer, hours closed, what AWS answered last')
+    .description('what to look at first: pending, held, unattributed, hours closed, what AWS answered last')
     .option('--check', 'only what needs a person; exit status 1 for warnings, 2 where usage is at risk')
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
@@ -34,14 +34,14 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to look at (a
-ledger that has lost what it had acknowledged, so that nothing is sent, held, in
-doubt, without a customer, usage that AWS does not take though there is an
-agreement, contracts of which AWS does not say what they include, more than AWS
-takes in an hour, counters that were not simply
-counted, a process that would send elsewhere than the ledger's records go, what
-a reconciliation with AWS has found), and 2 where usage is pending for long, no
-hour was closed for long, or the ledger cannot be read.`,
+when all is well. The exit status is 2 where usage is pending for long, no hour
+was closed for long, or the ledger cannot be read. It is 1 for what a person has
+to look at: a ledger that has lost what it had acknowledged, so that nothing is
+sent; what is held, in doubt or unattributed; usage that AWS does not take though
+there is an agreement; contracts of which AWS does not say what they include;
+more than AWS takes in an hour; counters that were not simply counted; a process
+that would send elsewhere than the ledger's records go; and what a
+reconciliation with AWS has found.`,
     )
     .addHelpText('after', example('marketplace-meter status --check'))
     .action(async (options: Options) => {

@@ -42,7 +42,7 @@ export function writeOffCommand(): Command {
     )
     .argument('[dimension...]', "the dimension's name")
     .addOption(ledgerOption())
-    .option('--unattributed', 'instead of an account: the balances of all that have no customer')
+    .option('--unattributed', 'instead of an account: all that is unattributed')
     .option('--held', 'held records that AWS surely has not billed: by ids, or as the options say')
     .option('--all', 'with an account, of all dimensions; with --held, whatever the reason')
   return addBulk(addChoice(command, NOT_BILLED))

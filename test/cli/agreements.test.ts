@@ -146,7 +146,14 @@ test('what contracts include is shown, and said of one customer', async t => {
   const { entitlements: all, included: known } = JSON.parse((await command('entitlements', '--format', 'json')).stdout)
   assert.deepEqual([all.length, known.length], [3, 2])
   assert.deepEqual(all[0], {
-    ...{ account: { ...licensed(1) }, dimension: TOKENS.name, per: 'term', state: 'in force', unit: '1', size: '1000' },
+    ...{
+      account: { ...licensed(1) },
+      dimension: TOKENS.name,
+      per: 'term',
+      state: 'in force',
+      baseUnit: '1',
+      size: '1000',
+    },
     ...{ until: '2027-03-01T00:00:00.000Z', included: '10000', used: '4000', left: '6000' },
   })
   const rows = (await command('entitlements', '--dimension', REQUESTS.name, '--format', 'csv')).stdout

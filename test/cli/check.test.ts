@@ -231,7 +231,7 @@ describe('check --payload', () => {
         '  111122223333  gpu-hours  h  ~2.033  2',
         '  u-3d45540c  gpu-hours  h  0.5  0',
         '  111122223333  tokens-1k  1,000 token  2.5  2',
-        '  Whole units are; the rest stays in the balance. Without a customer nobody is.',
+        '  Whole units are; the rest stays in the balance. For what is unattributed nobody is billed.',
         '',
       ],
     )

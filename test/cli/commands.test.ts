@@ -91,6 +91,13 @@ describe('commands that look', () => {
     assert.equal(records.stdout.trim().split('\n').length, 4)
     assert.match(records.stderr, /^There are more than these 3/)
     assert.match(held.stdout, /^in-doubt: 1 record/)
+    for (const chosen of [
+      ['--customer', '111122223334'],
+      ['--reason', 'refused'],
+    ]) {
+      const { stdout } = await run(['held', ...chosen], env)
+      assert.equal(stdout, 'Nothing is held so. "marketplace-meter held" shows all that is.\n')
+    }
     assert.match(audit.stdout, /^No entries/)
     const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
     const reconciled = [{ region: 'us-east-1', until: null, hours: [], open: {}, leftOut: 0 }]
@@ -224,12 +231,12 @@ describe('commands that look', () => {
       now.stdout,
       `WARNING: 1 record is in doubt, AWS may have billed it: marketplace-meter held
 WARNING: 3 records are held: marketplace-meter held
-WARNING: Usage has no customer: marketplace-meter statement, then attribute or write-off
+WARNING: Usage is unattributed: marketplace-meter statement, then attribute or write-off
 `,
     )
     assert.match(
       later.stdout,
-      /^CRITICAL: Usage of 2026-11-21T08Z is still pending; .*prod in us-east-1: ThrottlingException: Rate exceeded, 11 h ago: m.*\nCRITICAL: No hour was closed since 2026-11-21T08Z: is an exporter or gateway running\?\nWARNING: 1 /,
+      /^CRITICAL: Usage of 2026-11-21T08Z is still pending; .*prod in us-east-1: ThrottlingException: Rate exceeded, 11 h ago: m.*\nCRITICAL: No hour was closed since 2026-11-21T08Z: is an exporter or gateway running\? Start it with this ledger, never with a new one\nWARNING: 1 /,
     )
     const { exitStatus, problems, answers } = JSON.parse(json.stdout)
     assert.deepEqual(
@@ -254,7 +261,10 @@ WARNING: Usage has no customer: marketplace-meter statement, then attribute or w
     assert.match(table.stdout, /THE EQUATION DOES NOT HOLD for 1 of 7 series/)
     assert.equal(JSON.parse(json.stdout).equationHolds, false)
     assert.match(json.stderr, /THE EQUATION DOES NOT HOLD/)
-    assert.match(verify.stdout, /111122223333, tokens-processed: off by 3000999 token/)
+    assert.match(
+      verify.stdout,
+      /111122223333, tokens-processed: off by 3000999 token\nThe ledger is damaged\. Stop all that writes/,
+    )
   })
 
   test('end quietly when their reader does', async t => {
@@ -718,7 +728,10 @@ test('backup, restore and prune', async t => {
   assert.deepEqual([backup.status, backup.stderr], [0, ''])
   assert.match((await command('backup', copy)).stderr, /There is a file at /)
   const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
-  assert.match(restore.stdout, /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
+  assert.match(
+    restore.stdout,
+    /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 .*\n(.*\n) {2}Start .* again with this ledger: .* Never\n {2}start it with a new one, /,
+  )
   assert.equal((await afterwards(restored)).entry?.action, 'restore')
   assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 2)
   writeFileSync(join(directory, 'other.sqlite-wal'), '')
@@ -730,6 +743,11 @@ test('backup, restore and prune', async t => {
   const prune = await command('prune', '--before', '2026-11-21', ...AT)
   assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
   assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
+  const declared = await command('declare-restored', '--why', 'a snapshot', ...AT)
+  assert.match(
+    declared.stdout,
+    /^The ledger is declared restored\. Held until you settle it: 6 records\n {4}marketplace-meter held\n {2}Exporters and /,
+  )
   assert.equal((await command('verify')).status, 0)
 })
 
@@ -759,10 +777,13 @@ test('a ledger that has lost commits is the first thing in "status", and a spool
   const look = await run(['spool', file])
   assert.match(
     look.stdout,
-    /^Waiting: 0\nRefused by the ledger: 1\n {2}batch 1 of writer b+ \(7 of misspelt\)\n {4}Expected a reg/,
+    /^Waiting: 0\nRefused by the ledger: 1\n {2}batch 1 of writer b+ \(7 of misspelt\)\n {4}Expected a registered .*\n {2}It is not billed while it is there\. .* then:\n {4}marketplace-meter spool \S+spool\.sqlite --retry\n$/,
   )
   assert.equal(look.status, 1)
-  assert.match((await run(['spool', file, '--retry'])).stdout, /^Waiting: 1\nGoes to the ledger once more: 1\n/)
+  assert.match(
+    (await run(['spool', file, '--retry'])).stdout,
+    /^Waiting: 1\nGoes to the ledger once more: 1\n(.*\n){2} {2}Whoever has the spool open, .* Look again then\.\n$/,
+  )
   assert.equal((await run(['spool', join(directory, 'none')])).status, 2)
   const mistaken = await run(['spool', path])
   assert.deepEqual([mistaken.status, mistaken.stdout], [2, ''])

@@ -26,7 +26,7 @@ export class World {
   }
 
   /** @param endpoint where records are sent, and AWS is asked */
-  static async make(t: TestContext, endpoint: string): Promise<World> {
+  static async make(t: Pick<TestContext, 'after'>, endpoint: string): Promise<World> {
     const world = new World(folder(t))
     const at = (name: string) => join(world.#made, name)
     mkdirSync(world.#made)

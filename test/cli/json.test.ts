@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { createProgram } from '../../src/cli/program.ts'
@@ -40,6 +40,11 @@ const ROWS = new Map(
 )
 
 const commands = createProgram().commands
+
+const aws = await startSimulator({ quota: null })
+after(() => aws.close())
+aws.simulator.catalogue.declareProduct({ code: 'prod' })
+const world = await World.make({ after: after as TestContext['after'] }, aws.url)
 
 function helpOf(command: (typeof commands)[number]): string {
   let help = ''
@@ -85,11 +90,7 @@ function take(by: string, type: string, stdout: string): void {
 const EXAMPLES: Readonly<Record<string, 0 | 1 | 2>> = { status: 1, reconcile: 1, spool: 1, doctor: 2 }
 const GO_ON = ['serve', 'events', 'simulate']
 
-test('each command does what its help ends with, and says the same to a program', async t => {
-  const aws = await startSimulator({ quota: null })
-  t.after(() => aws.close())
-  aws.simulator.catalogue.declareProduct({ code: 'prod' })
-  const world = await World.make(t, aws.url)
+test('each command does what its help ends with, and says the same to a program', async () => {
   for (const command of commands) {
     const name = command.name()
     if (GO_ON.includes(name)) continue
@@ -121,9 +122,6 @@ const instead = (url: string) =>
 `)}`
 
 test('commands that go on say in one line that they are ready, and log lines for programs', async t => {
-  const aws = await startSimulator({ quota: null })
-  t.after(() => aws.close())
-  const world = await World.make(t, aws.url)
   const ready = async (name: string) => {
     const command = commands.find(one => one.name() === name) as (typeof commands)[number]
     const cwd = world.copy()
@@ -179,8 +177,7 @@ async function usageReport(): Promise<string> {
   return await (await fetch(`${aws.url}/_simulator/usage-report/usage.csv`)).text()
 }
 
-test('what else they print is as documented', async t => {
-  const world = await World.make(t, 'http://127.0.0.1:1')
+test('what else they print is as documented', async () => {
   const shown = async (type: string, line: string, expected = 0, cwd = world.copy()) => {
     const env = { ...AWS, ...CLEAN, AWS_REGION: 'us-east-1', MARKETPLACE_LEDGER: join(cwd, 'ledger.sqlite') }
     const args = line.split(' ').map(word => word.replaceAll('_', ' '))

@@ -107,7 +107,7 @@ function billText({ points, since, contracts }: Findings, dimensions: Dimensions
     { title: 'USAGE', of: ({ dimension, amount }) => quantityScale(dimension).text(amount), number: true },
     { title: 'BILLED', of: line => quantityOf(line).toLocaleString('en-US'), number: true },
   ]
-  const notes = ['Whole units are; the rest stays in the balance. Without a customer nobody is.']
+  const notes = ['Whole units are; the rest stays in the balance. For what is unattributed nobody is billed.']
   const included = contracts.filter(name => lines.some(({ dimension }) => dimension.name === name))
   if (included.length > 0)
     notes.push(

@@ -16,7 +16,7 @@ export function verdictText({ entries, hash, keptAt, breaks }: AuditVerdict, pai
     paint(['bold', 'red'], `THE AUDIT TRAIL IS NOT AS IT WAS WRITTEN (${entries} entries):`),
     ...breaks.map(one => `  ${breakText(one)}`),
     'Somebody, or a version of this package before the chain, has written past the ledger. Keep the ledger as it is, compare',
-    'the trail with a backup or what was copied of it ("audit --format json"), and find out who may write to it. What is',
+    'the trail with a backup or what was copied of it ("audit --json"), and find out who may write to it. What is',
     'billed does not depend on the trail: go on metering.',
   ].join('\n')
 }

@@ -91,15 +91,16 @@ function knownText(
 export function entitlementsJson(report: EntitlementReport): Entitlements {
   return {
     at: iso(report.now),
-    included: report.included.map(({ since, knownUntil, unknown, ...rest }) => ({
+    included: report.included.map(({ since, knownUntil, unknown, unit, ...rest }) => ({
       ...rest,
+      ...(unit !== undefined && { size: formatAmount(BigInt(unit)) }),
       since: iso(since),
       ...(knownUntil !== undefined && { knownUntil: iso(knownUntil) }),
       unknown,
     })),
     entitlements: rowsOf(report).map(
       ({ account, dimension, sold, per, state, amount, used, left, since, from, until }) => ({
-        ...{ account, dimension, per, state, unit: sold.baseUnit, size: formatAmount(sold.size) },
+        ...{ account, dimension, per, state, baseUnit: sold.baseUnit, size: formatAmount(sold.size) },
         ...(from !== undefined && { from: iso(from) }),
         ...(until !== undefined && { until: iso(until) }),
         ...{ included: formatAmount(amount), used: formatAmount(used), left: formatAmount(left) },

@@ -52,6 +52,7 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
     means: lines(
       'The ledger has no such record, or has given its quantity back. Somebody else',
       'meters: another ledger or tool, another product of yours, a leaked credential.',
+      'CALLER, FROM and WITH say whose calls they are: stop them.',
     ),
   },
   'other-quantity': {
@@ -78,8 +79,9 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
   absent: {
     title: 'in doubt, and not billed in any event of a search without a gap',
     means: lines(
-      'Very probably AWS never got them, or refused them; no event proves it. settle',
-      '<id> --not-billed --why "…", or --settle-absent a day after their window.',
+      'Very probably AWS never got them, or refused them; no event proves it, and an',
+      'event can come late. A day after their window --settle-absent settles them as',
+      'not billed; leave them held until then.',
     ),
   },
   undecided: {

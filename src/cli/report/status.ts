@@ -126,14 +126,18 @@ export function problemsOf({
     const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))
     const said = failing.length === 0 ? '' : `; AWS answered last: ${failing.join('; ')}`
     problems.push({
-      ...{ name: 'pending', state: 'fault', advice: 'marketplace-meter records --state pending' },
+      ...{ name: 'pending', state: 'fault', advice: 'marketplace-meter records --state pending, then doctor' },
       message: `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}${said}`,
     })
   }
   // The ledger does not know the delay that its exporters are configured with.
   if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
     problems.push({
-      ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
+      ...{
+        name: 'passes',
+        state: 'fault',
+        advice: 'is an exporter or gateway running? Start it with this ledger, never with a new one',
+      },
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
   }
@@ -196,7 +200,7 @@ export function problemsOf({
   if (held > 0) problems.push({ name: 'held', state: 'warning', message: `${counted(held)} held`, advice })
   if (status.unattributed.some(({ amount }) => amount !== 0n)) {
     problems.push({
-      ...{ name: 'unattributed', state: 'warning', message: 'Usage has no customer' },
+      ...{ name: 'unattributed', state: 'warning', message: 'Usage is unattributed' },
       advice: 'marketplace-meter statement, then attribute or write-off',
     })
   }

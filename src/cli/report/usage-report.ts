@@ -85,7 +85,7 @@ const KINDS = { 'usage-feed': 'Daily Usage feed', 'usage-dataset': 'Marketplace 
 
 function coverageText({ kind, files, rows, writtenUntil, compared }: UsageComparison): string {
   const what = kind === undefined ? 'AWS’s usage report' : `AWS’s ${KINDS[kind]}`
-  const until = writtenUntil === undefined ? '' : `, the youngest written ${shortTime(writtenUntil)}`
+  const until = writtenUntil === undefined ? '' : `, the newest written ${shortTime(writtenUntil)}`
   const days =
     compared === undefined
       ? 'No day was compared: the report has no usage of days on which the ledger has records.'
