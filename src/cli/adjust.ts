@@ -75,7 +75,8 @@ the invoice is there. The request has an entry for each dimension: the quantity
 by its price. Its clientToken is made of what it says, so that sending it twice
 gives the money once, and the audit trail knows it: the same hours are not
 adjusted again, nor more of them than was billed. AWS gives at most the
-invoice's maxAdjustmentAmount, asks the customer nothing, and cannot take it back.`,
+invoice's maxAdjustmentAmount, does not ask the customer, and cannot take it
+back.`,
     )
     .addHelpText(
       'after',
