@@ -3,7 +3,7 @@ import { customerQuery } from './account.ts'
 import type { Agreement } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption } from './options.ts'
-import { printAs, screen } from './output.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { agreementsCsv, agreementsJson, agreementsTable } from './report/agreements.ts'
 
 interface Options extends CommonOptions {
@@ -38,7 +38,9 @@ held. Of a customer who is not listed nothing is known but what AWS answers.`,
       printAs<Agreement[]>(form, {
         json: () => agreementsJson(agreements),
         csv: () => agreementsCsv(agreements),
-        text: () => agreementsTable(agreements, screen()),
+        text: () =>
+          (agreements.length === 0 && noneSo('No agreement is known', 'agreements', { customer, tenant })) ||
+          agreementsTable(agreements, screen()),
       })
     })
 }

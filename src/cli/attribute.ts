@@ -344,9 +344,9 @@ function attributionsText({ attributed, left, period, dimensions, dryRun, group 
 
 function usageToCome(from: Account): string {
   if (from.kind === 'customer') {
-    return 'With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
+    return 'With it went what was held and surely not billed. What is pending, in doubt or\n  of two identities stays.'
   }
   return from.reason === 'unknown-tenant'
-    ? 'Usage to come goes to the customer by itself once "agreements" shows this tenant of it, and here until then.'
-    : 'Usage to come with the same attributes goes to the unattributed account again: mend the application.'
+    ? 'Usage to come goes to the customer by itself once "agreements" shows this tenant\n  of it, and here until then.'
+    : 'Usage to come with the same attributes is unattributed again: mend the application.'
 }

@@ -7,7 +7,7 @@ import { readDimensions } from './dimensions.ts'
 import type { AuditEntry } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption, limit } from './options.ts'
-import { printAs, screen } from './output.ts'
+import { noneSo, printAs, printError, screen } from './output.ts'
 import { auditCsv, auditJson, auditTable } from './report/audit.ts'
 
 interface Options extends CommonOptions {
@@ -55,17 +55,22 @@ export function auditCommand(): Command {
     .addHelpText('after', example('marketplace-meter audit --action release --limit 20'))
     .action(async ({ ledger: path, limit, action, who, customer, group, ...form }: Options) => {
       const actions = action === undefined ? group && [...UNDOABLE, 'undo' as const] : [action]
-      const most = group === undefined ? limit : Number.MAX_SAFE_INTEGER
+      // One more, to know whether there are more.
+      const most = group === undefined ? limit + 1 : Number.MAX_SAFE_INTEGER
       const query = { limit: most, ...(actions && { actions }), ...(who && { who }) }
       const [all, dimensions] = await withLedger(path, 'read', async ledger => [
         await ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
-      const entries = group === undefined ? all : all.filter(entry => groupOf(entry) === group).slice(0, limit)
+      const found = group === undefined ? all : all.filter(entry => groupOf(entry) === group)
+      const entries = found.slice(0, limit)
       printAs<AuditEntry[]>(form, {
         json: () => auditJson(entries, dimensions),
         csv: () => auditCsv(entries, dimensions),
-        text: () => auditTable(entries, dimensions, screen()),
+        text: () =>
+          (entries.length === 0 && noneSo('No entries', 'audit', { action, who, customer, group })) ||
+          auditTable(entries, dimensions, screen()),
       })
+      if (found.length > limit) printError(`There are more than these ${limit}: see --limit, or narrow it down.`)
     })
 }

@@ -79,6 +79,11 @@ to be billed any more.`,
 }
 
 const TO_AWS = '  What is not sent yet is billed now: "marketplace-meter statement" shows it.'
+const ONLY_TO_AWS = ['  Only where what this ledger has not sent yet is to be billed:']
+const ONLY_FROM_AWS = [
+  '  Only where it is AWS under another name, such as a proxy, or nobody is to be',
+  '  billed by this ledger any more:',
+]
 const FROM_AWS = '  Nobody is billed for what is sent now, unless AWS is behind it.'
 
 async function show(options: Options): Promise<void> {
@@ -104,9 +109,11 @@ function shownText(endpoints: Endpoints, now: number): string {
       ? ['Nothing was sent yet: where the first record goes, all others do.']
       : all.map(one => `${sentTo(one)}, since ${shortTime(one.at - (one.at % 1000))} (${printable(one.who)})`)
   const advice = [
-    '  Give it a ledger of its own, or the endpoint that is meant. Only where its',
-    '  endpoint is the right one:',
-    ...refused.map(({ endpoint }) => `  marketplace-meter endpoint ${printable(endpoint)} --why "…"`),
+    '  Give it a ledger of its own, or the endpoint that is meant.',
+    ...refused.flatMap(({ region, endpoint }) => [
+      ...(isAws(endpoint) ? ONLY_TO_AWS : ONLY_FROM_AWS),
+      `    marketplace-meter endpoint ${printable(endpoint)} --region ${printable(region)} --why "…"`,
+    ]),
   ]
   return [...lines, ...refused.map(one => `${refusedText(one)}.`), ...(refused.length > 0 ? advice : [])].join('\n')
 }

@@ -4,7 +4,7 @@ import { readDimensions } from './dimensions.ts'
 import type { Entitlements } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
-import { printAs, screen } from './output.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { entitlementsCsv, entitlementsJson, entitlementsTable } from './report/entitlements.ts'
 
 interface Options extends CommonOptions {
@@ -43,7 +43,9 @@ says what one customer has instead.`,
       printAs<Entitlements>(form, {
         json: () => entitlementsJson(report),
         csv: () => entitlementsCsv(report),
-        text: () => entitlementsTable(report, screen()),
+        text: () =>
+          (report.entitlements.length === 0 && noneSo('Nothing is included', 'entitlements', { customer })) ||
+          entitlementsTable(report, screen()),
       })
     })
 }

@@ -6,6 +6,7 @@ import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
 import { iso } from '../text/time.ts'
 import { findAccount } from './account.ts'
+import { counted } from './decide-records.ts'
 import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
 import type { Finalized } from './json.ts'
@@ -60,16 +61,22 @@ export function finalizeCommand(): Command {
           text: () => {
             if (lost) return `Noted. Nothing of ${accountName(account)} is frozen, ${LOST}`
             if (records === 0) return `${accountName(account)} owes nothing that is not frozen already.`
+            const ofThem = held.length === 0 ? '' : `, ${held.length} of them held: marketplace-meter held`
             return [
-              `Froze ${records} ${records === 1 ? 'record' : 'records'} of ${accountName(account)}; ${held.length} held.`,
-              '  The exporter or gateway that runs on this ledger sends the others with its next pass, within a minute.',
-              '  AWS takes them for about an hour after the end: "marketplace-meter records" shows what became of them.',
+              `Froze ${counted(records)} of ${accountName(account)}${ofThem}`,
+              ...(held.length === records ? [] : SENT),
             ].join('\n')
           },
         })
       })
     })
 }
+
+const SENT = [
+  '  The exporter or gateway that runs on this ledger sends what is not held within a',
+  '  minute; AWS takes it for about an hour after the end. What became of it shows',
+  '  "marketplace-meter records".',
+]
 
 const LOST =
   'since the ledger has lost usage that it\nhad acknowledged: "marketplace-meter status" tells, and declare-restored ends that.'

@@ -9,7 +9,7 @@ import { readDimensions } from './dimensions.ts'
 import type { UsageRecord } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption, nowOption } from './options.ts'
-import { printAs, screen } from './output.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { heldCsv, heldText } from './report/held.ts'
 import { recordsJson } from './report/records.ts'
 
@@ -24,12 +24,6 @@ function ledgerNote(command: Command): string {
   return `\n\nSo that these commands find this ledger:\n  export MARKETPLACE_LEDGER=${shellWord(resolve(path))}`
 }
 
-const isChosen = ({ reason, customer, dimension, from, to }: Options) =>
-  [reason, customer, dimension, from, to].some(option => option !== undefined)
-
-/** A customer that is misspelt has nothing that is held. */
-const NOT_SO = 'Nothing is held so. "marketplace-meter held" shows all that is.'
-
 export function heldCommand(): Command {
   const reasons = Object.keys(HELD_ADVICE) as HeldReason[]
   const command = new Command('held').description('what a person has to decide, and how').addOption(ledgerOption())
@@ -39,6 +33,7 @@ export function heldCommand(): Command {
     .addHelpText('after', '\nCSV has a column "decision" to be filled in, for "marketplace-meter decide".')
     .addHelpText('after', example('marketplace-meter held --customer 111122223333'))
     .action(async (options: Options, command: Command) => {
+      const { reason, customer, dimension, from, to } = options
       const [records, dimensions] = await withLedger(options.ledger, 'read', async ledger => [
         (await chosenRecords(ledger, options, reasons)).reverse(),
         await readDimensions(ledger),
@@ -48,9 +43,8 @@ export function heldCommand(): Command {
         json: () => recordsJson(records, dimensions),
         csv: () => heldCsv(records, dimensions),
         text: () =>
-          records.length === 0 && isChosen(options)
-            ? NOT_SO
-            : heldText(records, dimensions, screen(), choiceText(options)) + note,
+          (records.length === 0 && noneSo('Nothing is held', 'held', { reason, customer, dimension, from, to })) ||
+          heldText(records, dimensions, screen(), choiceText(options)) + note,
       })
     })
 }

@@ -85,6 +85,17 @@ function safe(text: string): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what begins a colour.
 const COLOUR = /(\u001b\[[\d;]{1,20}m)/
 
+/**
+ * What is said where nothing is as it was asked for: a customer that is misspelt would seem to have nothing.
+ *
+ * @param none such as `No records`
+ * @param chosen by what was asked for; nothing is said where by nothing
+ */
+export function noneSo(none: string, command: string, chosen: Readonly<Record<string, unknown>>): string | undefined {
+  if (Object.values(chosen).every(value => value === undefined)) return undefined
+  return `${none} so. "marketplace-meter ${command}" shows all.`
+}
+
 export function screen(): { width: number | undefined; paint: Paint } {
   return { width: process.stdout.isTTY ? process.stdout.columns : undefined, paint: paintFor(process.stdout) }
 }

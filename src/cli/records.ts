@@ -5,7 +5,7 @@ import { readDimensions } from './dimensions.ts'
 import type { UsageRecord } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption, limit, nowOf, nowOption } from './options.ts'
-import { printAs, printError, screen } from './output.ts'
+import { noneSo, printAs, printError, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import { recordsCsv, recordsJson, recordsTable } from './report/records.ts'
 
@@ -44,7 +44,8 @@ exactly; JSON has them as strings.`,
     )
     .addHelpText('after', example('marketplace-meter records --state metered --from 2026-11-20 --to 2026-11-21'))
     .action(async (options: Options) => {
-      const { dimension, state } = options
+      const { customer, dimension, state, from, to } = options
+      const chosen = { customer, dimension, state, from, to }
       const query = {
         ...(dimension !== undefined && { dimension }),
         ...(state !== undefined && { state }),
@@ -60,7 +61,9 @@ exactly; JSON has them as strings.`,
       printAs<UsageRecord[]>(options, {
         json: () => recordsJson(records, dimensions),
         csv: () => recordsCsv(records, dimensions),
-        text: () => recordsTable(records, dimensions, screen()),
+        text: () =>
+          (records.length === 0 && noneSo('No records', 'records', chosen)) ||
+          recordsTable(records, dimensions, screen()),
       })
       if (found.length > records.length) {
         printError(`There are more than these ${records.length}: see --limit, or narrow it down.`)

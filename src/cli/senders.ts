@@ -3,7 +3,7 @@ import { customerQuery } from './account.ts'
 import type { Sender } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption } from './options.ts'
-import { printAs, screen } from './output.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { sendersCsv, sendersJson, sendersTable } from './report/senders.ts'
 
 interface Options extends CommonOptions {
@@ -31,7 +31,9 @@ export function sendersCommand(): Command {
       printAs<Sender[]>(form, {
         json: () => sendersJson(entries),
         csv: () => sendersCsv(entries),
-        text: () => sendersTable(entries, screen()),
+        text: () =>
+          (entries.length === 0 && noneSo('No senders', 'senders', { sender, customer })) ||
+          sendersTable(entries, screen()),
       })
     })
 }

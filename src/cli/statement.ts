@@ -9,7 +9,7 @@ import { FAILED } from './exit-status.ts'
 import type { Statement } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
-import { isJson, printAs, printError, screen } from './output.ts'
+import { isJson, noneSo, printAs, printError, screen } from './output.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
 import { readRateCard } from './rate-card.ts'
 import { equationText } from './report/equation-text.ts'
@@ -77,11 +77,13 @@ not add up to "recorded" for some series.`,
         readStatement(ledger, { ...options, period, now }),
       )
       const report = rateCard === undefined ? read : { ...read, rateCard }
-      const { baseUnits = false } = options
+      const { baseUnits = false, customer, dimension } = options
       printAs<Statement>(options, {
         json: () => statementJson(report),
         csv: () => statementCsv(report),
-        text: () => statementTable(report, { ...screen(), baseUnits }),
+        text: () =>
+          (report.allTime.length === 0 && noneSo('No usage', 'statement', { customer, dimension })) ||
+          statementTable(report, { ...screen(), baseUnits }),
       })
       // The table has it.
       const isTable = !isJson(options) && options.format !== 'csv'

@@ -39,7 +39,7 @@ is ended by "finalize".`,
         const { entries, undone } = await entriesOf(ledger, what)
         const before = {
           count: undone,
-          text: `${counted(undone)} of ${what} ${undone === 1 ? 'is' : 'are'} undone already.`,
+          text: undoneText(what, undone),
         }
         await undoEntries(ledger, entries, before, options)
       })
@@ -74,10 +74,12 @@ async function undoEntries(
       const then = `Nothing was changed. To do it, leave out --dry-run${confirmation(entries.length)}.`
       return [...already, `Would undo, where as much is still in the balance:\n${sums()}\n${then}`]
     }
+    const again = done.some(({ recordId }) => recordId !== undefined)
     const wasHeld = done.some(({ action, account }) => action === 'attribute' && account.kind === 'customer')
     return [
       ...already,
       ...(done.length === 0 ? [] : [`Undone:\n${sums()}`]),
+      ...(again ? ['Its records are held again, until they are decided anew: marketplace-meter held'] : []),
       ...(wasHeld ? [NOT_HELD] : []),
       ...(first === undefined ? [] : [`Not undone: ${counted(failed.length)}. ${first.error.message}`]),
     ]
@@ -100,6 +102,12 @@ async function undoEntries(
 const NOT_HELD =
   'What of it was held is not held again: it is in the balance and goes out with the\nnext hour that is closed, or: ' +
   'marketplace-meter write-off'
+
+/** @param what a number, or a group */
+function undoneText(what: string, undone: number): string {
+  if (/^\d{1,9}$/.test(what)) return `Entry ${what} is undone already.`
+  return `${counted(undone)} of the group ${what} ${undone === 1 ? 'is' : 'are'} undone already.`
+}
 
 const isSummand = (entry: AuditEntry): entry is AuditEntry & Summand => entry.account !== undefined
 

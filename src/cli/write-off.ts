@@ -146,7 +146,8 @@ function print({
     if (done.length === 0) return ['There is no such balance.']
     return [
       ...done.map(balance => `Wrote off ${name(balance)}`),
-      '  Nobody is billed for it: it is neither recorded nor in the balance any more, only in the audit trail.',
+      '  Nobody is billed for it: it is neither recorded nor in the balance any more,',
+      '  only in the audit trail.',
       undoText(group),
     ]
   }

@@ -91,12 +91,19 @@ describe('commands that look', () => {
     assert.equal(records.stdout.trim().split('\n').length, 4)
     assert.match(records.stderr, /^There are more than these 3/)
     assert.match(held.stdout, /^in-doubt: 1 record/)
-    for (const chosen of [
-      ['--customer', '111122223334'],
-      ['--reason', 'refused'],
-    ]) {
-      const { stdout } = await run(['held', ...chosen], env)
-      assert.equal(stdout, 'Nothing is held so. "marketplace-meter held" shows all that is.\n')
+    // Nobody is told that there is nothing, who has asked for what there is none of.
+    const misspelt = ['--customer', '111122223334']
+    for (const [none, ...args] of [
+      ['Nothing is held', 'held', ...misspelt],
+      ['Nothing is held', 'held', '--reason', 'refused'],
+      ['No records', 'records', ...misspelt],
+      ['No usage', 'statement', ...misspelt],
+      ['No entries', 'audit', '--action', 'settle'],
+      ['No agreement is known', 'agreements', ...misspelt],
+      ['No senders', 'senders', ...misspelt],
+      ['Nothing is included', 'entitlements', ...misspelt],
+    ] as [string, string, ...string[]][]) {
+      assert.equal((await run(args, env)).stdout, `${none} so. "marketplace-meter ${args[0]}" shows all.\n`)
     }
     assert.match(audit.stdout, /^No entries/)
     const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
@@ -168,7 +175,10 @@ describe('commands that look', () => {
     assert.deepEqual(endpoints, [{ region: null, endpoint: 'aws', since: '2026-11-21T09:40:00.000Z', who: 'metering' }])
     assert.match(shown.stdout, /^AWS, since 2026-11-21T09:40Z \(metering\)\n/)
     assert.match(shown.stdout, refused)
-    assert.match(shown.stdout, /^ {2}marketplace-meter endpoint localhost --why "…"$/m)
+    assert.match(
+      shown.stdout,
+      /^ {2}Only where it is AWS under .* nobody is to be\n {2}billed .*:\n {4}marketplace-meter endpoint localhost --region us-east-1 --why "…"$/m,
+    )
     assert.deepEqual([without.status, wrong.status], [2, 2])
     assert.match(wrong.stderr, /Expected --region to be one such as us-east-1/)
     const strange = await command('endpoint', 'a b', '--why', 'x')
@@ -369,9 +379,12 @@ describe('commands that decide', () => {
       (await undo(group as string, '--dry-run')).stdout,
       /^Would undo, where as much is still in the balance:\n.*\n111122223333 +inference-requests +2 +10\nIn all 2: 10 request of /,
     )
-    assert.match((await undo('2')).stdout, /^Undone:\n.*\nIn all 1: 5 request of inference-requests\n$/s)
+    assert.match((await undo('2')).stdout, /^Undone:\n.*\nIn all 1: 5 request of inference-requests\nIts records are held again, .*\n$/s)
     const rest = await undo(group as string)
-    assert.match(rest.stdout, /^1 of [0-9a-f]{10} is undone already\.\nUndone:\n.*In all 1: 5 request/s)
+    assert.match(
+      rest.stdout,
+      /^1 of the group [0-9a-f]{10} is undone already\.\nUndone:\n.*In all 1: 5 request.*\nIts records are held again, /s,
+    )
     assert.equal((await afterwards(path)).line(ACME.key, REQUESTS.name)?.held, 15n * MILLION)
     assert.match((await undo('99')).stderr, /There is no decision "99" in the audit trail.*\(ERR_LEDGER_NOT_FOUND\)/)
     const audit = await run(['audit', '--group', group as string, '--format', 'json', '--ledger', path])
@@ -410,7 +423,7 @@ describe('commands that decide', () => {
     await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
     const finalize = (...args: string[]) => command('finalize', ...args, '--region', 'us-east-1', ...AT)
     const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
-    assert.match(done.stdout, /^Froze 1 record of 111122223333; 0 held\./)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333\n {2}The exporter .* sends what is not held/)
     const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
     assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:34:59Z')])
     assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)

@@ -72,8 +72,8 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
     means: lines(
       'What is in doubt or in conflict: settle <id> --billed --why "…", or --settle with',
       '--caller. What is pending settles itself when it is sent again. What has',
-      'returned was billed, and may be billed again with a later hour. What is held',
-      'for another reason is not to be released.',
+      'returned was billed, and may be billed again with a later hour: then "adjust"',
+      'gives it back. What is held for another reason is not to be released.',
     ),
   },
   absent: {
