@@ -379,7 +379,10 @@ describe('commands that decide', () => {
       (await undo(group as string, '--dry-run')).stdout,
       /^Would undo, where as much is still in the balance:\n.*\n111122223333 +inference-requests +2 +10\nIn all 2: 10 request of /,
     )
-    assert.match((await undo('2')).stdout, /^Undone:\n.*\nIn all 1: 5 request of inference-requests\nIts records are held again, .*\n$/s)
+    assert.match(
+      (await undo('2')).stdout,
+      /^Undone:\n.*\nIn all 1: 5 request of inference-requests\nIts records are held again, .*\n$/s,
+    )
     const rest = await undo(group as string)
     assert.match(
       rest.stdout,
