@@ -455,7 +455,7 @@ export type UsageVerdict = 'less' | 'more' | 'in-doubt' | 'other-day' | 'incompl
 /** What all that decide say: whether it was only looked, and how to find and take back what was done. */
 export interface Done {
   dryRun: boolean
-  /** For `audit --group` and `undo`; null where nothing was done that can be taken back. */
+  /** For `audit --group` and `undo`; null where nothing was done. */
   group: string | null
 }
 

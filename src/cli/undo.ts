@@ -6,7 +6,7 @@ import { UNDOABLE, undoneBy } from '../ledger/rules/undo.ts'
 import { formatAmount } from '../usage/amount.ts'
 import { addBulk, type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
 import { readDimensions } from './dimensions.ts'
-import { TO_DECIDE } from './exit-status.ts'
+import { FAILED, TO_DECIDE } from './exit-status.ts'
 import type { Undone } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
@@ -96,7 +96,7 @@ async function undoEntries(
     }),
     text: () => text().join('\n'),
   })
-  if (first !== undefined) process.exitCode = TO_DECIDE
+  if (first !== undefined) process.exitCode = done.length === 0 ? FAILED : TO_DECIDE
 }
 
 const NOT_HELD =
@@ -111,7 +111,7 @@ function undoneText(what: string, undone: number): string {
 
 const isSummand = (entry: AuditEntry): entry is AuditEntry & Summand => entry.account !== undefined
 
-/** What a person means by a number or a group, the youngest first, without what is undone. */
+/** What a person means by a number or a group, the newest first, without what is undone. */
 async function entriesOf(ledger: Ledger, what: string): Promise<{ entries: AuditEntry[]; undone: number }> {
   const all = await ledger.audit({ actions: [...UNDOABLE, 'undo'], limit: Number.MAX_SAFE_INTEGER })
   const undone = new Set(all.map(undoneBy))

@@ -241,7 +241,7 @@ describe('commands that look', () => {
       now.stdout,
       `WARNING: 1 record is in doubt, AWS may have billed it: marketplace-meter held
 WARNING: 3 records are held: marketplace-meter held
-WARNING: Usage is unattributed: marketplace-meter statement, then attribute or write-off
+WARNING: Usage is unattributed, nobody is billed for it: marketplace-meter statement, then attribute or write-off
 `,
     )
     assert.match(
@@ -946,6 +946,20 @@ test('a ledger in a database is backed up by its own means', async () => {
     )
     assert.doesNotMatch(stderr, /secret/)
   }
+})
+
+test('what is interrupted halfway says what it has done', async t => {
+  const { command } = await seeded(t)
+  // It has nothing of the second.
+  const names = ['u-fc273356', TOKENS.name, GPU.name]
+  const { stdout, stderr, status } = await command('write-off', ...names, '--why', 'x', '--json', ...AT)
+  assert.equal(status, 2, stderr)
+  assert.deepEqual([JSON.parse(stdout).writtenOff.length, JSON.parse(stderr).code], [1, 'ERR_LEDGER_NOT_FOUND'])
+  const undone = await command('undo', JSON.parse(stdout).group, '--why', 'x', ...AT)
+  assert.match(undone.stdout, /^Undone:/)
+  const told = await command('write-off', ...names, '--why', 'x', ...AT)
+  assert.match(told.stdout, /^Wrote off 2\.5 × 1,000 token .*\n(.*\n)+Take it back, .* undo [0-9a-f]{10} /)
+  assert.match(told.stderr, /^error: .* \(ERR_LEDGER_NOT_FOUND\)\n$/)
 })
 
 test('a ledger that is not there is an error, and is never made', async t => {

@@ -487,7 +487,7 @@ test('the status names what to look at first', () => {
     'warning Several processes count under one name. Last seen 12 min ago. Give each process a service.instance.id, and each scraped target an instance of its own: marketplace-meter audit',
     'warning 1 record is in doubt, AWS may have billed it: marketplace-meter held',
     'warning 2 records are held: marketplace-meter held',
-    'warning Usage is unattributed: marketplace-meter statement, then attribute or write-off',
+    'warning Usage is unattributed, nobody is billed for it: marketplace-meter statement, then attribute or write-off',
   ])
 })
 

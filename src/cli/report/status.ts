@@ -200,7 +200,7 @@ export function problemsOf({
   if (held > 0) problems.push({ name: 'held', state: 'warning', message: `${counted(held)} held`, advice })
   if (status.unattributed.some(({ amount }) => amount !== 0n)) {
     problems.push({
-      ...{ name: 'unattributed', state: 'warning', message: 'Usage is unattributed' },
+      ...{ name: 'unattributed', state: 'warning', message: 'Usage is unattributed, nobody is billed for it' },
       advice: 'marketplace-meter statement, then attribute or write-off',
     })
   }
