@@ -74,8 +74,8 @@ export function finalizeCommand(): Command {
 
 const SENT = [
   '  The exporter or gateway that runs on this ledger sends what is not held within a',
-  '  minute; AWS takes it for about an hour after the end. What became of it shows',
-  '  "marketplace-meter records".',
+  '  minute; AWS takes it for about an hour after the end. "marketplace-meter records"',
+  '  shows what became of it.',
 ]
 
 const LOST =
