@@ -73,9 +73,9 @@ export function finalizeCommand(): Command {
 }
 
 const SENT = [
-  '  The exporter or gateway that runs on this ledger sends what is not held within a',
-  '  minute; AWS takes it for about an hour after the end. "marketplace-meter records"',
-  '  shows what became of it.',
+  '  The exporter or gateway that runs on this ledger sends what is not held within',
+  '  a minute; AWS takes it for about an hour after the end. What became of it:',
+  '    marketplace-meter records',
 ]
 
 const LOST =

@@ -61,8 +61,8 @@ it once. Usage recorded after the backup was made is not in it.`,
               `    marketplace-meter held --ledger ${shellWord(to)}`,
               `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
               '  Usage recorded after the backup was made is not in it.',
-              '  Start the exporter or gateway again with this ledger: what is held waits. Never',
-              '  start it with a new one, which does not know what was billed.',
+              '  Start the exporter or gateway again with this ledger: what is held waits.',
+              '  Never start it with a new one, which does not know what was billed.',
             ].join('\n'),
         })
       } finally {

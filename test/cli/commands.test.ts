@@ -746,7 +746,7 @@ test('backup, restore and prune', async t => {
   const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
   assert.match(
     restore.stdout,
-    /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 .*\n(.*\n) {2}Start .* again with this ledger: .* Never\n {2}start it with a new one, /,
+    /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 .*\n(.*\n) {2}Start .* again with this ledger: .* waits\.\n {2}Never start it with a new one, /,
   )
   assert.equal((await afterwards(restored)).entry?.action, 'restore')
   assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 2)
