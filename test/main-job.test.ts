@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { suite, test } from 'node:test'
@@ -42,7 +42,13 @@ suite('the main job', { concurrency: true }, () => {
     assertSettled(result)
     assert.equal(result.difference, 0)
     assert.ok(Object.values(result.faults).reduce((sum, count) => sum + count, 0) > 0)
-    assert.ok(result.naiveShare < 1)
+    const { measured, billed } = result.busiestHour
+    const [request = 0, minute = 0, replica = 0, ours] = Object.values(billed)
+    assert.ok(0 < request && request <= minute && minute < replica && replica < measured)
+    assert.equal(ours, measured)
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const way of Object.keys(billed))
+      assert.match(readme, new RegExp(`^${way} +[█▏▎▍▌▋▊▉]+ +[\\d,]+ +[\\d.]+ %$`, 'm'))
     assert.deepEqual(
       result.models.map(({ model }) => model),
       ['markov-1', 'markov-1-small'],

@@ -7,7 +7,7 @@ import { seededRandom } from '../inference-server/random.ts'
 import { AppProcess } from './app-process.ts'
 import { type ComingsAndGoings, Visitors } from './comings-and-goings.ts'
 import { type Customer, catalogue, customers, PRODUCT } from './customers.ts'
-import { NaiveMetering } from './naive-metering.ts'
+import { type BilledHour, NaiveMetering } from './naive-metering.ts'
 import { type Answered, breathe, request } from './traffic.ts'
 
 export interface MainJobOptions {
@@ -66,8 +66,8 @@ export interface MainJobResult {
   readonly difference: number
   readonly requests: number
   readonly visitors: ComingsAndGoings
-  /** The share of the usage that a usage record for each one-minute export interval would have billed. */
-  readonly naiveShare: number
+  /** The busiest hour, as the obvious ways to meter would have billed it, and as it was billed. */
+  readonly busiestHour: BilledHour
   /** Faults that the simulator injected, by kind. */
   readonly faults: Record<string, number>
   readonly kills: number
@@ -84,6 +84,8 @@ const REAL_MINUTE = 20
 /** The same while AWS's events are awaited, or what they have frozen: both have less than an hour. */
 const REAL_MINUTE_OF_EVENTS = 100
 const EXPORT_INTERVAL = 100
+/** Between the collection of usage and the export that says when it was. */
+const MARGIN = 20
 
 const FAULTS: Fault[] = [
   { kind: 'throttling', rate: 0.1 },
@@ -176,6 +178,7 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
         kills++
         app = await AppProcess.start(env, time)
       }
+      if (time % HOUR === HOUR - MINUTE) await exported(app, answers)
       advance()
       report()
       const rest = (await realMinute()) - (performance.now() - begun)
@@ -211,7 +214,7 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
     difference,
     requests: answers.length,
     visitors: visitors.story(),
-    naiveShare: naive.billedShare(),
+    busiestHour: await naive.busiestHour(simulator.billed()),
     faults: simulator.counters.faults,
     kills,
     unacknowledged: lines.map(({ customer, dimension }) => ({
@@ -220,6 +223,15 @@ async function runIn(folder: string, options: MainJobOptions): Promise<MainJobRe
       amount: measuredBy(lost, customer, dimension),
     })),
   }
+}
+
+/**
+ * Waits until the ledger has what was answered. An export interval takes several virtual minutes: without it the last
+ * ones of an hour would be recorded in the next.
+ */
+async function exported(app: AppProcess, answers: readonly Answered[]): Promise<void> {
+  const last = answers.at(-1)?.at ?? 0
+  for (let turn = 0; turn < 400 && app.acknowledgedAt <= last + MARGIN; turn++) await breathe(EXPORT_INTERVAL / 4)
 }
 
 /**

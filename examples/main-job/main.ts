@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
 import ora, { type Ora } from 'ora'
 import { endWhereUnwritable } from '../../src/cli/output.ts'
+import { bars } from './bars.ts'
 import { type MainJobResult, type Progress, runMainJob, START } from './main-job.ts'
 
 const HELP = `Usage: npm start -- [options]
@@ -107,9 +108,13 @@ function print(result: MainJobResult): void {
       `${result.kills} kills: ${onlyUnacknowledged(result) ? 'nothing is missing but' : 'MORE is missing than'} what was not exported yet when the server was killed.`,
     )
   }
-  console.log(
-    `A usage record for each one-minute export interval, the obvious code, would have billed ${(result.naiveShare * 100).toFixed(1)} % of these tokens.`,
-  )
+  for (const line of tellHour(result)) console.log(line)
+}
+
+/** The picture: the same hour, billed in several ways. */
+function tellHour({ busiestHour: { hour, measured, billed } }: MainJobResult): string[] {
+  const heading = `The tokens of one hour, ${clockOf(hour)} to ${clockOf(hour + 3_600_000)}, and how many of them AWS bills:`
+  return ['', heading, ...bars({ measured, ...billed })]
 }
 
 /** As AWS Cost Explorer shows it to who has activated the tag. */

@@ -1,7 +1,7 @@
 import { closest } from '../closest-word.ts'
 import { HOUR, hourOf, MINUTE, SECOND } from '../ledger/hours.ts'
 import type { AuditNote, Included, IncludedDimension, Ledger } from '../ledger/ledger.ts'
-import { knownAt, storedIncluded } from '../ledger/rules/entitlements.ts'
+import { knownAt, storedIncluded, waitsUntil } from '../ledger/rules/entitlements.ts'
 import { withDeadline } from '../marketplace/deadline.ts'
 import { type EntitlementClient, type ListedEntitlement, MAX_ENTITLEMENTS } from '../marketplace/entitlement-client.ts'
 import { baseAmount } from '../text/quantity.ts'
@@ -319,16 +319,17 @@ export class Contracts {
   }
 
   async #waiting(code: string): Promise<Waiting[]> {
-    const { ledger } = this.#options
+    const { ledger, now } = this.#options
     const unknown = this.#unknownOf(code, await this.#known())
     const waiting: Waiting[] = []
-    for (const { product, dimension, knownUntil, since, unknown: terms } of unknown) {
+    for (const one of unknown) {
+      const { product, dimension } = one
       const lines = (await ledger.statement({ dimension })).filter(({ account }) => account.product === product)
       const amount = lines.reduce((sum, { balance }) => sum + balance, 0n)
-      const until = (knownUntil ?? since) + terms.after
+      const until = waitsUntil(one, now())
       const [line] = lines
       if (line !== undefined)
-        waiting.push({ dimension, amount: baseAmount(amount, line.dimension), until, outcome: terms.outcome })
+        waiting.push({ dimension, amount: baseAmount(amount, line.dimension), until, outcome: one.unknown.outcome })
     }
     return waiting
   }

@@ -1,6 +1,7 @@
 import { type Attributes, diag, type MeterProvider, type ObservableResult } from '@opentelemetry/api'
 import { DAY, HOUR, hourOf, MINUTE } from '../ledger/hours.ts'
 import type { HeldReason, IncludedDimension, Lane, LedgerStatus, RecordEntry } from '../ledger/ledger.ts'
+import { unknownSince } from '../ledger/rules/entitlements.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
@@ -768,9 +769,10 @@ const OBSERVATIONS: Record<Gauge, (facts: Facts) => Observation[]> = {
   elsewhere: ({ elsewhere }) => [...elsewhere].map(([region, refused]) => [Number(refused), { region }]),
   lost: ({ lost }) => [[lost ? 1 : 0, {}]],
   entitlementsAge: ({ included, now }) =>
-    included.flatMap(({ product, dimension, entitlement, knownUntil, since }) =>
-      entitlement === undefined ? [] : [[age(knownUntil ?? since, now), { product, dimension }]],
-    ),
+    included.flatMap(one => {
+      const { product, dimension, entitlement } = one
+      return entitlement === undefined ? [] : [[age(unknownSince(one, now), now), { product, dimension }]]
+    }),
   entitled: ({ used }) =>
     used.flatMap(({ dimension, low, usedUp }): Observation[] => [
       [low, { dimension, state: 'low' }],

@@ -64,7 +64,8 @@ export type CustomerName = Pick<CustomerAccount, 'product'> & {
  */
 export function customerKey({ product, accountId, customerIdentifier, licenseArn }: CustomerName): string {
   if (customerIdentifier !== undefined) return `${product},customer=${customerIdentifier}`
-  return licenseArn === undefined ? `${product},${accountId}` : `${accountId},${licenseArn}`
+  // There are many keys: a template's text would keep its parts, too.
+  return (licenseArn === undefined ? [product, accountId] : [accountId, licenseArn]).join(',')
 }
 
 /** The account of a customer. It is made with all that it has: an object takes more memory when something is added to it. */

@@ -37,8 +37,6 @@ export interface TrackedAccount {
   readonly account: Account
   /** By the dimension's index. */
   readonly tallies: (Tally | undefined)[]
-  /** Which others were reported, as `dimension:source`. */
-  alarms: Set<string> | undefined
   /** The next of those with the same account id: a customer may have several licences. */
   next: TrackedAccount | undefined
 }
@@ -206,7 +204,7 @@ export class CustomerReader {
   }
 
   #begin(account: Account): TrackedAccount {
-    return { account, tallies: Array(this.#dimensions).fill(undefined), alarms: undefined, next: undefined }
+    return { account, tallies: Array(this.#dimensions).fill(undefined), next: undefined }
   }
 }
 

@@ -142,6 +142,8 @@ const LONGEST_SCOPE = 200
 export class Sources {
   readonly #places = new Map<string, number>()
   readonly #names: string[] = []
+  /** Those beside the first that were told of, by what they feed: mostly there are none. */
+  readonly #told = new WeakMap<Tally, Set<number>>()
 
   place(source: string, scope: string): number {
     const own = `${source} (scope ${scope.slice(0, LONGEST_SCOPE)})`
@@ -156,6 +158,14 @@ export class Sources {
 
   name(place: number): string {
     return this.#names[place - 1] as string
+  }
+
+  /** Whether it was not told of yet that this one feeds the same as another. From now on it was. */
+  isNews(tally: Tally, place: number): boolean {
+    const told = this.#told.get(tally) ?? new Set()
+    if (told.has(place)) return false
+    this.#told.set(tally, told.add(place))
+    return true
   }
 }
 
@@ -399,18 +409,14 @@ export class Mapping {
     }
   }
 
-  #watchSources(known: TrackedAccount, tally: Tally, { dimension, index }: MeteredDimension, source: number): void {
+  #watchSources(known: TrackedAccount, tally: Tally, { dimension }: MeteredDimension, source: number): void {
     const first = tally.source
     if (first === source || known.account.kind !== 'customer') return
     if (first === 0) {
       tally.source = source
       return
     }
-    known.alarms ??= new Set()
-    const alarm = `${index}:${source}`
-    if (known.alarms.has(alarm)) return
-    known.alarms.add(alarm)
-    this.#twoSources(known.account, dimension, first, source)
+    if (this.#sources.isNews(tally, source)) this.#twoSources(known.account, dimension, first, source)
   }
 
   #twoSources(account: CustomerAccount, dimension: Dimension, first: number, second: number): void {

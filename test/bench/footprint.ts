@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Benchmark } from './row.ts'
@@ -22,8 +22,10 @@ export const footprint: Benchmark = {
     const built = mkdtempSync(join(MODULES, '.cache', 'bench-'))
     try {
       execFileSync(process.execPath, [join(ROOT, 'build.ts'), join(built, 'dist')])
-      for (const file of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']) {
-        writeFileSync(join(built, file), readFileSync(join(ROOT, file)))
+      const pack = ['pack', '--json', '--dry-run', '--ignore-scripts']
+      const [{ files }] = JSON.parse(execFileSync('npm', pack, { cwd: ROOT, encoding: 'utf8' }))
+      for (const { path } of files as { path: string }[]) {
+        if (!path.startsWith('dist/')) cpSync(join(ROOT, path), join(built, path))
       }
       const ours: number[] = []
       const theirs: number[] = []

@@ -2,20 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Table } from 'console-table-printer'
-import { append } from './append.ts'
-import { drain } from './drain.ts'
-import { dynamodb } from './dynamodb.ts'
-import { exports } from './export.ts'
-import { footprint } from './footprint.ts'
-import { gateway } from './gateway.ts'
-import { hostile } from './hostile.ts'
-import { memory } from './memory.ts'
-import { pass } from './pass.ts'
-import { postgresql } from './postgresql.ts'
-import { postgresqlHistory } from './postgresql-history.ts'
-import { quota } from './quota.ts'
+import { BENCHMARKS } from './benchmarks.ts'
 import { type Row, verdict } from './row.ts'
-import { turns } from './turns.ts'
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -35,9 +23,7 @@ if (values.help) {
 
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
-const shared = [postgresql, postgresqlHistory, dynamodb]
-const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, hostile, ...shared]
-const benchmarks = all.filter(({ rows }) => rows.some(asked))
+const benchmarks = BENCHMARKS.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)
   process.exit(2)
@@ -85,7 +71,8 @@ function useTwoCores(): void {
   }
 }
 
-function bound({ better }: Row, value: number): string {
+function bound({ better }: Row, value: number | undefined): string {
+  if (value === undefined) return '–'
   return `${better === 'lower' ? '≤' : '≥'} ${figure(value)}`
 }
 

@@ -4,21 +4,28 @@ import pg from 'pg'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import type { MeteringClient } from '../../src/marketplace/client.ts'
+import type { CustomerAccount } from '../../src/usage/account.ts'
 import { PostgresqlServer } from '../ledger/postgresql/server.ts'
 import { accountId, assertDrained, customer, cycleOf, REQUESTS } from './metering.ts'
 import { median, milliseconds } from './statistics.ts'
 
 /**
- * A virtual year of a PostgreSQL ledger: each hour has usage of all customers and a pass that meters it, each day a new
- * process. A line for each thirty days tells what they take; what grows has to be the history, and no time.
+ * A virtual year of a PostgreSQL ledger: each hour has usage of some customers, one after the other, and a pass that
+ * meters it, each day a new process. A line for each thirty days tells what they take; what grows has to be the history,
+ * and no time.
  *
- *     node test/bench/postgresql-year.ts --customers 1000 --days 365
+ *     node test/bench/postgresql-year.ts --customers 1000 --active 100 --days 365
  */
 
 const { values } = parseArgs({
-  options: { customers: { type: 'string', default: '1000' }, days: { type: 'string', default: '365' } },
+  options: {
+    customers: { type: 'string', default: '1000' },
+    /** How many of them have usage in an hour. */
+    active: { type: 'string', default: '1000' },
+    days: { type: 'string', default: '365' },
+  },
 })
-const [customers, days] = [Number(values.customers), Number(values.days)]
+const [customers, active, days] = [Number(values.customers), Number(values.active), Number(values.days)]
 const PRODUCT = 'product'
 const START = Date.UTC(2026, 0, 1)
 const MONTH = 30
@@ -65,7 +72,9 @@ for (let day = 0, passes: number[] = [], appends: number[] = []; day < days; day
   const writer = randomBytes(16).toString('hex')
   for (let n = 0; n < 24; n += 1) {
     const hour = START + (day * 24 + n) * HOUR
-    const entries = accounts.map(account => ({ account, dimension: REQUESTS.name, hour, amount: 3n * REQUESTS.size }))
+    const first = ((day * 24 + n) * active) % customers
+    const using = Array.from({ length: active }, (_, n) => accounts[(first + n) % customers] as CustomerAccount)
+    const entries = using.map(account => ({ account, dimension: REQUESTS.name, hour, amount: 3n * REQUESTS.size }))
     appends.push(await timed(() => ledger.append({ writer, sequence: n + 1, entries })))
     now = hour + HOUR + 10 * MINUTE
     passes.push(await timed(() => cycle.pass()))

@@ -6,8 +6,8 @@ export interface Row {
   readonly theirs: string
   /** What is judged. Of a row without a peer, the figure itself. */
   readonly ratio: number
-  /** What must be reached. */
-  readonly limit: number
+  /** What must be reached; undefined of what is only told. */
+  readonly limit?: number | undefined
   /** What is wanted. */
   readonly aim: number
   readonly better: 'lower' | 'higher'
@@ -23,7 +23,8 @@ export interface Benchmark {
 
 const reaches = ({ ratio, better }: Row, bound: number) => (better === 'lower' ? ratio <= bound : ratio >= bound)
 
-export function verdict(row: Row): 'aim' | 'ok' | 'MISSED' {
+export function verdict(row: Row): 'aim' | 'ok' | 'MISSED' | 'told' {
   if (reaches(row, row.aim)) return 'aim'
+  if (row.limit === undefined) return 'told'
   return reaches(row, row.limit) ? 'ok' : 'MISSED'
 }

@@ -194,10 +194,17 @@ test('what contracts include is shown, and said of one customer', async t => {
   // What was used of it before counts.
   assert.deepEqual([line?.included, line?.pending], [500n * MILLION, 130n * MILLION])
   // AWS was not asked since.
-  const status = await run(['status', '--ledger', path, '--now', '2026-11-21T13:00Z'])
+  const status = () => run(['status', '--ledger', path, '--now', '2026-11-21T13:00Z'])
   assert.match(
-    status.stdout,
+    (await status()).stdout,
     /What contracts of chat include of tokens-processed is not known since 2026-11-21T08:02Z: usage waits, and from 2026-11-21T14:02Z on it is held: marketplace-meter doctor/,
+  )
+  // What a clock that was a month ahead has read says nothing of today: as before it was ever read.
+  const ahead = hour + 30 * 24 * HOUR
+  await ledger.noteEntitlements('chat', { ...news, at: ahead }, { ...by, now: ahead })
+  assert.match(
+    (await status()).stdout,
+    /is not known since 2026-11-21T07Z: usage waits; since 2026-11-21T13Z it is held/,
   )
   await ledger.close()
 })

@@ -191,9 +191,9 @@ test('every alarm that costs money is there, watches a metric of the exporter, a
       ['Service'],
     )
   }
-  // What the README names, but for what only a gateway has; of events the dead letters are watched.
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const rows = [...readme.matchAll(/^\| `((?:marketplace|otel)\.[\w.]+)`.* \| (.*) \|$/gm)]
+  // What the operator's manual names, but for what only a gateway has; of events the dead letters are watched.
+  const manual = readFileSync(new URL('../../src/cli/README.md', import.meta.url), 'utf8')
+  const rows = [...manual.matchAll(/^\| `((?:marketplace|otel)\.[\w.]+)`.* \| (.*) \|$/gm)]
   const named = rows.flatMap(([, name = '', when = '']) =>
     /^for the dashboard/.test(when) || /\.(gateway|reconciliation|agreement)\.|not_counted/.test(name) ? [] : name,
   )

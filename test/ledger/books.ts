@@ -116,7 +116,11 @@ export class Books {
     const all = this.latest.lines.filter(({ recorded, balance }) => recorded !== 0n || balance !== 0n)
     const lines = await ledger.statement({ by })
     const starts = lines.map(({ span }) => span?.from ?? Number.NaN)
-    assert.deepEqual(starts, starts.toSorted(), `the order of ${by}s`)
+    assert.deepEqual(
+      starts,
+      starts.toSorted((a, b) => a - b),
+      `the order of ${by}s`,
+    )
     for (const { span, recorded, included, metered, pending, held, balance } of lines) {
       assert.equal(iso(span?.from), startOf(by, span?.from), `a line of a ${by}`)
       assert.equal(iso(span?.to), startOf(by, span?.to), `the end of a ${by}`)

@@ -871,6 +871,24 @@ test('an hour of many tag sets is closed in several turns', async () => {
   for (const one of [ledger, other]) await one.close()
 })
 
+test('more series than an hour has room for are refused, and nothing is written', async () => {
+  using folder = new TemporaryFolder()
+  const ledger = new SqliteLedger({ path: folder.file() })
+  await ledger.register(DIMENSIONS)
+  await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] })
+  const other = new DatabaseSync(folder.file())
+  other.exec(`UPDATE series SET id = ${2 ** 31 - 1}`)
+  other.exec(`UPDATE open_usage SET id = id - 1 + ${2 ** 31 - 1}`)
+  other.close()
+  const bob = { writer: WRITER, sequence: 2, entries: [entry(BOB, REQUESTS, 0, 7)] }
+  await assert.rejects(ledger.append(bob), { code: 'ERR_LEDGER_INVALID' })
+  assert.deepEqual(
+    (await ledger.statement()).map(({ recorded }) => recorded),
+    [5n * UNIT],
+  )
+  await ledger.close()
+})
+
 test("no query's cost grows with history", async () => {
   const prepared = new Set<string>()
   const prepare = DatabaseSync.prototype.prepare

@@ -25,7 +25,7 @@ export const INCLUDED: readonly Mutation[] = [
   mistake(
     'contracts: meter what is not known for long, whatever was asked for',
     'AWS bills what the customer has paid for, perhaps',
-    ['rules/entitlements', "    if (!known && unknown.outcome === 'hold') return 'hold'\n"],
+    ['rules/entitlements', "    if (!known && contract.unknown.outcome === 'hold') return 'hold'\n"],
     'what is not known in time',
   ),
   mistake(
@@ -189,7 +189,7 @@ export const ALLOCATED: readonly Mutation[] = [
   mistake(
     'allocations: take who is billed for each tag set for another customer',
     'AWS refuses the second record of an hour as a duplicate',
-    ['sqlite/batches', 'this.#seriesOf(untaggedAccount(account), dimension', 'this.#seriesOf(account, dimension'],
+    ['sqlite/batches', 'const owner = untaggedAccount(account)', 'const owner = account'],
     'a record is split by what',
   ),
   mistake(

@@ -127,6 +127,36 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
+    name: 'round the place of open usage',
+    sin: 'after a clock that was centuries ahead customers share their usage',
+    edits: edit(
+      'ledger/sqlite/series.ts',
+      'Number.isSafeInteger(id) ? id : BigInt(hour / HOUR) * BigInt(MOST_SERIES) + BigInt(series)',
+      'id',
+    ),
+    caughtBy: ['test/ledger/sqlite.test.ts#hours of any clock'],
+  },
+  {
+    name: 'take accounts that are looked up for others',
+    sin: "a customer is billed another's usage after a restart",
+    edits: edit(
+      'ledger/sqlite/series.ts',
+      'json_group_array(account.id ORDER BY wanted.key)',
+      'json_group_array(account.id ORDER BY account.id)',
+    ),
+    caughtBy: ['test/ledger/sqlite.test.ts#an account may be several objects'],
+  },
+  {
+    name: 'take series that are looked up for others',
+    sin: "a customer is billed another's usage after a restart",
+    edits: edit(
+      'ledger/sqlite/series.ts',
+      'json_group_array(series.id ORDER BY wanted.key)',
+      'json_group_array(series.id ORDER BY series.id)',
+    ),
+    caughtBy: ['test/ledger/sqlite.test.ts#an account may be several objects'],
+  },
+  {
     name: 'synchronous NORMAL instead of FULL',
     sin: 'a power cut takes acknowledged batches with it',
     edits: edit('ledger/sqlite/file.ts', 'PRAGMA synchronous = FULL', 'PRAGMA synchronous = NORMAL'),

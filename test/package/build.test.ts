@@ -78,9 +78,12 @@ test('the changelog says what to do first, and how each ledger comes to the sche
   }
 })
 
-test('links of what is packed lead to files', () => {
-  for (const file of ['README.md', 'CHANGELOG.md']) assert.deepEqual(deadLinks(ROOT, textOf(file)), [], file)
-  assert.deepEqual(deadLinks(ROOT, '[a](nowhere.md#part) [b](https://example.com) [c](#here) [d](src)'), ['nowhere.md'])
+test('relative links of what is packed lead to what is packed', () => {
+  const pack = ['pack', '--json', '--dry-run', '--ignore-scripts']
+  const [{ files }] = JSON.parse(execFileSync('npm', pack, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' }))
+  const paths: string[] = files.map(({ path }: { path: string }) => path)
+  assert.ok(paths.filter(path => path.endsWith('.md')).length > 15)
+  assert.deepEqual(deadLinks(ROOT, paths), [])
 })
 
 test('the workflow runs what there is, and only a tag publishes', () => {
@@ -136,6 +139,10 @@ test('what must not be packed is found', context => {
   const wrong: [Record<string, string | undefined>, RegExp][] = [
     [{ 'dist/index.js': undefined }, /^dist\/index\.js is not in it$/],
     [{ 'test/a.test.ts': 'test()' }, /^test\/a\.test\.ts is in it$/],
+    [
+      { 'README.md': '[a](nowhere.md#part) [b](https://example.com) [c](#here) [d](dist) [e](LICENSE)' },
+      /^README\.md links to nowhere\.md, which is not in it$/,
+    ],
     [{ 'dist/index.js': `const key = '${'AKIA'}${'A1'.repeat(8)}'` }, /an access key of AWS/],
     [{ 'dist/index.js': `'postgresql://meter:${'Xk29'.repeat(3)}@db/metering'` }, /a password in an address/],
     [{ 'dist/index.js': `// ${ROOT}/src/index.ts` }, /a folder of this machine/],

@@ -1,10 +1,14 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { linksOf } from '../readme/documents.ts'
 
 /** What may be in the package. */
 const ALLOWED = [
-  /^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/,
+  /^(package\.json|LICENSE|[A-Z]+\.md)$/,
+  // Manuals, and the texts among the examples.
+  /^(src|test|examples)\/[\w./-]+\.md$/,
+  /^examples\/[\w./-]+(\.(yaml|sql|json)|\/Dockerfile)$/,
   /^dist\/(THIRD-PARTY-LICENSES\.txt|bundled\.cdx\.json)$/,
   /^dist\/[\w./-]+\.(js|d\.ts)$/,
 ]
@@ -33,6 +37,7 @@ export function contentProblems(folder: string, paths: readonly string[]): strin
   const wanted = [...strings(exports), ...strings(bin)].map(path => path.replace(/^\.\//, ''))
   for (const path of [...wanted, 'LICENSE', 'dist/THIRD-PARTY-LICENSES.txt', 'dist/bundled.cdx.json'])
     if (!paths.includes(path)) problems.push(`${path} is not in it`)
+  problems.push(...deadLinks(folder, paths))
   const size = paths.reduce((sum, path) => sum + statSync(join(folder, path)).size, 0)
   if (size > LARGEST) problems.push(`it has ${size} bytes, expected at most ${LARGEST}`)
   for (const path of paths) {
@@ -65,9 +70,18 @@ function strings(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(strings) : []
 }
 
-/** Relative links of a text that lead nowhere: npm's page resolves them by the repository. */
-export function deadLinks(root: string, text: string): string[] {
-  const prose = text.replace(/^```.*?^```/gms, '')
-  const links = [...prose.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)].map(([, path]) => path as string)
-  return links.filter(path => !existsSync(join(root, path)))
+/**
+ * Relative links of packed documents that lead to no packed file or folder. What is packed lies as it does in the
+ * repository: so such a link leads somewhere in `node_modules`, and on npm's page, which resolves it by `repository`.
+ */
+export function deadLinks(folder: string, paths: readonly string[]): string[] {
+  const there = (path: string) =>
+    paths.some(packed => packed === path || packed.startsWith(`${path.replace(/\/$/, '')}/`))
+  return paths
+    .filter(path => path.endsWith('.md'))
+    .flatMap(document =>
+      linksOf(document, readFileSync(join(folder, document), 'utf8')).map(({ path }) => [document, path]),
+    )
+    .filter(([, path = '']) => !there(path))
+    .map(([document, path]) => `${document} links to ${path}, which is not in it`)
 }

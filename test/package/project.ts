@@ -20,7 +20,6 @@ export const entries: readonly string[] = Object.keys(ours.exports)
 export const sampleNeeds: readonly string[] = [
   '@aws-sdk/client-marketplace-metering',
   '@opentelemetry/api',
-  '@opentelemetry/exporter-metrics-otlp-proto',
   '@opentelemetry/sdk-metrics',
 ]
 

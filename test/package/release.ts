@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import { type Component, contentProblems, deadLinks } from './contents.ts'
+import { type Component, contentProblems } from './contents.ts'
 import { changelogProblems, factProblems, tagProblems } from './release-facts.ts'
 
 /**
@@ -36,9 +36,6 @@ stopAt([
   ...factProblems(manifest),
   ...changelogProblems(textOf('CHANGELOG.md'), version),
   ...tagProblems(process.env.GITHUB_REF_TYPE === 'tag' ? process.env.GITHUB_REF_NAME : undefined, version),
-  ...['README.md', 'CHANGELOG.md'].flatMap(file =>
-    deadLinks(ROOT, textOf(file)).map(path => `${file}: ${path} leads nowhere`),
-  ),
   ...(changed === '' ? [] : [`the tree is not clean:\n${changed}`]),
 ])
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, describe, test } from 'node:test'
 import { HOUR, MINUTE } from '../../src/ledger/hours.ts'
 import type { NotCounted } from '../../src/ledger/ledger.ts'
@@ -11,15 +10,14 @@ import { MAX_AMOUNT } from '../../src/usage/amount.ts'
 import { ENGINES } from '../counters/engines.ts'
 import { live } from '../counters/lab.ts'
 import { SCENARIOS } from '../counters/scenarios/index.ts'
+import { textOf } from './documents.ts'
 
-/** The README's table of what counts is true: each row names situations that are what it says. */
+/** The gateway's tables of what counts are true: each row names situations that are what it says. */
 
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 const HEADER = '| what comes | what counts | billed | tried as |\n|---|---|---|---|\n'
-const [, text = ''] = README.split(HEADER)
-const rows = text
-  .slice(0, text.indexOf('\n\n'))
-  .split('\n')
+const [, ...tables] = textOf('src/gateway/README.md').split(HEADER)
+const rows = tables
+  .flatMap(text => text.slice(0, text.indexOf('\n\n')).split('\n'))
   .map(row => row.split(' |').map(cell => cell.replace(/^\|? /, '')))
   .map(([what = '', counts = '', billed = '', tried = '']) => {
     return { what, counts, billed, names: [...tried.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string) }
@@ -50,7 +48,7 @@ describe('what counts', async () => {
   }
 })
 
-test('each reason is in the table, and each figure is that of the code', () => {
+test('each reason is in the tables, and each figure is that of the code', () => {
   const table = rows.map(({ counts }) => counts).join('\n')
   const told: Record<NotCounted, true> = {
     ...{ baseline: true, 'old-counter': true, 'too-late': true, conflict: true, gap: true, 'shared-identity': true },

@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { blocksOf } from './documents.ts'
 
 const HOUR = 3_600_000
 /** In the middle of an hour and of a month, whenever this runs: an hour is closed some minutes after its end. */
 const BEGIN = Date.UTC(2026, 10, 21, 10, 30)
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** The README's first sample, word for word: an application, in TypeScript and in JavaScript. */
-export const [, FIRST_SAMPLE] = /^```ts\n([\s\S]*?)^```$/m.exec(README) as unknown as [string, string]
+export const FIRST_SAMPLE = blocksOf('README.md').find(({ language }) => language === 'ts')?.text ?? ''
 
 const CUSTOMER = ['123456789012', 'arn:aws:license-manager::294406891311:license:l-0123456789abcdef']
 

@@ -1,44 +1,78 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { createProgram } from '../../src/cli/program.ts'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { SqliteLedger } from '../../src/index.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { run as runCommand } from '../cli/support.ts'
+import { anchorsOf, blocksOf, DOCUMENTS, linksOf, MANUALS, ROOT, textOf } from './documents.ts'
 import { billsAcrossStarts, FIRST_SAMPLE } from './first-sample.ts'
 
-/** Every code block of the README is type-checked and run, or read, as a reader would who copies it. */
+/**
+ * Every code block of the README and of the manuals is type-checked and run, or read, as a reader would who copies it;
+ * and every link of every document leads somewhere.
+ */
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
-const PACKAGE = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+const PACKAGE = JSON.parse(textOf('package.json'))
 const run = promisify(execFile)
+const SELF = fileURLToPath(new URL('self.ts', import.meta.url))
 
-const blocks = [...README.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({
-  language,
-  text: text as string,
-}))
-const ts = blocks.filter(({ language }) => language === 'ts').map(({ text }) => text)
-const yaml = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => text)
-const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'))
+const blocks = MANUALS.flatMap(blocksOf)
+const inLanguage = (name: string) => blocks.filter(({ language }) => language === name)
+const [ts, yaml, shell] = [inLanguage('ts'), inLanguage('yaml'), inLanguage('sh')]
+const commands = shell.flatMap(({ text }) => text.trim().split('\n'))
 
 // Under the project, where the packages that the blocks import are found.
 const folder = mkdtempSync(join(ROOT, 'test/readme/blocks-'))
 after(() => rmSync(folder, { recursive: true }))
-for (const [index, text] of ts.entries()) writeFileSync(join(folder, `block-${index}.ts`), text)
+/** Where each block is, by what it is of: `src-usage-README-0.ts`. */
+const modules = ts.map(({ document, text }, index) => {
+  const path = join(folder, `${document.replace(/\.md$/, '').replaceAll('/', '-')}-${index}.ts`)
+  writeFileSync(path, text)
+  return path
+})
+
+test('every relative link of every document leads to a file, and every anchor to a heading', () => {
+  assert.ok(DOCUMENTS.length > 20 && MANUALS.length > 12)
+  const anchors = new Map(DOCUMENTS.map(document => [document, anchorsOf(document)]))
+  const dead = DOCUMENTS.flatMap(document =>
+    linksOf(document).flatMap(({ path, anchor }) => {
+      const there = existsSync(join(ROOT, path)) && (anchor === undefined || anchors.get(path)?.has(anchor) === true)
+      return there ? [] : `${document}: ${path}${anchor === undefined ? '' : `#${anchor}`}`
+    }),
+  )
+  assert.deepEqual(dead, [])
+  const [nowhere] = linksOf(
+    'src/README.md',
+    '[a](../nowhere.md#part) [b](https://example.com) [c](mailto:a@example.com)',
+  )
+  assert.deepEqual(nowhere, { path: 'nowhere.md', anchor: 'part' })
+})
+
+test('the README is short, and it and each manual begin with their contents', () => {
+  assert.ok(textOf('README.md').split('\n').length <= 250)
+  for (const document of MANUALS.filter(path => !path.startsWith('test/bench/'))) {
+    const text = textOf(document)
+    const headings = [...text.matchAll(/^## /gm)]
+    const [before = ''] = text.split(/^## /m)
+    if (headings.length > 3) assert.match(before, /^- \[.*\]\(#/m, document)
+  }
+})
 
 test('every block is of a language that is tested here', () => {
   assert.deepEqual([...new Set(blocks.map(({ language }) => language))].sort(), ['json', 'sh', 'text', 'ts', 'yaml'])
 })
 
 test('the YAML blocks are configurations of the gateway', () => {
-  for (const text of yaml) {
+  for (const { text } of yaml) {
     const path = join(folder, 'gateway.yaml')
     writeFileSync(path, text)
     assert.equal(GatewayConfigFile.read(path, {}).config.usage.productCode, 'your-product-code')
@@ -66,13 +100,12 @@ test('the TypeScript blocks pass the type check', async () => {
 })
 
 test('the first sample bills as it stands, in JavaScript and in TypeScript', async () => {
-  assert.equal(ts[0], FIRST_SAMPLE)
+  assert.equal(ts[0]?.text, FIRST_SAMPLE)
   const cwd = mkdtempSync(join(folder, 'run-'))
   writeFileSync(join(cwd, 'app.mjs'), FIRST_SAMPLE)
   writeFileSync(join(cwd, 'app.ts'), FIRST_SAMPLE)
-  const self = fileURLToPath(new URL('self.ts', import.meta.url))
   // Each is started after the other on the same ledger, and sends what the one before has measured.
-  const start = (app: string) => ({ command: process.execPath, args: ['--import', self, app], cwd })
+  const start = (app: string) => ({ command: process.execPath, args: ['--import', SELF, app], cwd })
   await billsAcrossStarts([start('app.mjs'), start('app.ts'), start('app.mjs')])
 })
 
@@ -90,45 +123,49 @@ test('the TypeScript blocks run', async t => {
     AWS_SECRET_ACCESS_KEY: 'any',
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   }
-  await Promise.all(
-    [...ts.keys()].slice(1).map(async index => {
-      const cwd = mkdtempSync(join(folder, 'run-'))
-      const self = fileURLToPath(new URL('self.ts', import.meta.url))
-      const { stderr } = await run(process.execPath, ['--import', self, join(folder, `block-${index}.ts`)], {
-        cwd,
-        env,
-      })
-      assert.equal(stderr, '')
-    }),
-  )
+  const [, ...others] = modules
+  for (const path of others) mkdirSync(path.replace(/\.ts$/, ''))
+  const args = ['--import', SELF, fileURLToPath(new URL('blocks.ts', import.meta.url)), ...others]
+  const { stderr } = await run(process.execPath, args, { cwd: folder, env })
+  assert.equal(stderr, '')
 })
 
 test('the commands for set-up name scripts and packages that are there', () => {
   const scripts = commands.filter(command => command.startsWith('npm ci'))
   assert.deepEqual(scripts, ['npm ci && npm start', 'npm ci && npm test'])
   const together = commands.find(command => command.startsWith('npm install ')) ?? ''
-  const alone = [...README.matchAll(/`npm install (\S+?)`/g)].map(([, name]) => name)
-  const named = [...together.split(' ').slice(2), ...alone]
-  const packages = [
-    PACKAGE.name,
-    ...Object.keys(PACKAGE.peerDependencies),
-    '@opentelemetry/exporter-metrics-otlp-proto',
-  ]
-  assert.deepEqual(named.sort(), packages.sort())
+  const alone = MANUALS.flatMap(document => [...textOf(document).matchAll(/`npm install (\S+?)`/g)])
+  const named = new Set([...together.split(' ').slice(2), ...alone.map(([, name]) => name as string)])
+  const packages = [PACKAGE.name, ...Object.keys(PACKAGE.peerDependencies)]
+  assert.deepEqual([...named].sort(), packages.sort())
 })
 
-test("the operator's commands do what they say", async () => {
+test("the operator's commands do what they say", async t => {
+  const { url, close } = await startSimulator()
+  t.after(close)
   const cwd = mkdtempSync(join(folder, 'run-'))
   await seedLedger(join(cwd, 'ledger.sqlite'))
-  writeFileSync(join(cwd, 'gateway.yaml'), yaml[0] as string)
+  writeFileSync(join(cwd, 'gateway.yaml'), yaml[0]?.text as string)
   writeFileSync(join(cwd, 'captured.json'), '{"resourceMetrics":[]}')
+  writeFileSync(join(cwd, 'describe-entity.json'), '["tokens-processed"]')
   cpSync(join(ROOT, 'examples/aws/listing.json'), join(cwd, 'listing.json'))
-  for (const command of commands.filter(command => /marketplace-meter (?!simulate|serve|doctor)/.test(command))) {
-    const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command}`], {
-      cwd,
-      env: { ...process.env, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
-    })
-    assert.notEqual(stdout, '', command)
+  const before = process.cwd()
+  t.after(() => process.chdir(before))
+  process.chdir(cwd)
+  const asked = [...new Set(commands.filter(command => /^npx marketplace-meter (?!simulate|serve)/.test(command)))]
+  const printed = `npx() { shift; printf '%s\\0' "$@" ''; }\n${asked.join('\n')}`
+  const argued = (await run('bash', ['-c', printed])).stdout.split('\0\0').slice(0, -1)
+  assert.equal(argued.length, asked.length)
+  const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: url, AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' }
+  for (const args of argued.map(text => text.split('\0'))) {
+    const { stdout, status } = await runCommand(args, simulated)
+    if (args[0] === 'doctor') {
+      assert.match(stdout, /^ok +permission +AWS takes requests in us-east-1 for product code CODE: /m)
+      assert.match(stdout, /^warning +endpoint +Usage records go to http:/m)
+    } else {
+      assert.equal(status, 0, args.join(' '))
+      assert.notEqual(stdout, '', args.join(' '))
+    }
   }
   const ledger = new SqliteLedger({ path: join(cwd, 'ledger.sqlite') })
   const states = (await ledger.records()).filter(({ id }) => id === '17' || id === '18').map(({ state }) => state)
@@ -136,36 +173,47 @@ test("the operator's commands do what they say", async () => {
   assert.deepEqual(states, ['returned', 'metered'])
 })
 
-test('doctor is asked as it is written there', async t => {
-  const { url, close } = await startSimulator()
-  t.after(close)
-  const cwd = mkdtempSync(join(folder, 'run-'))
-  await seedLedger(join(cwd, 'ledger.sqlite'))
-  writeFileSync(join(cwd, 'describe-entity.json'), '["tokens-processed"]')
-  const [command] = commands.filter(command => command.includes('meter doctor'))
-  const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: url, AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' }
-  const { stdout } = await run('bash', ['-c', `npx() { shift; "$NODE" "$CLI" "$@"; }; ${command} || true`], {
-    cwd,
-    env: { ...process.env, ...simulated, NODE: process.execPath, CLI: join(ROOT, 'src/cli/main.ts') },
-  })
-  assert.match(stdout, /^ok +permission +AWS takes requests in us-east-1 for product code CODE: /m)
-  assert.match(stdout, /^warning +endpoint +Usage records go to http:/m)
-})
-
-test('the simulator starts with the command that is given', async () => {
-  const [command] = commands.filter(command => command.includes('simulate'))
-  const args = command?.split(' ').slice(2) ?? []
-  const child = spawn(process.execPath, [join(ROOT, 'src/cli/main.ts'), ...args, '--port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+test('the simulator starts with the command that is given, and answers those after it', async t => {
+  const [{ text } = { text: '' }] = shell.filter(({ text }) => text.includes('meter simulate'))
+  const [command = '', ...rest] = text.split('\n')
+  const args = [join(ROOT, 'src/cli/main.ts'), ...command.split(' ').slice(2), '--port', '0']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
   const [output] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
-  assert.match(String(output), /http:\/\/127\.0\.0\.1:\d+/)
+  const [, port = ''] = /http:\/\/127\.0\.0\.1:(\d+)/.exec(String(output)) ?? []
+  const asked = `curl() { command curl --silent --show-error "$@"; }\n${rest.join('\n').replaceAll('8480', port)}`
+  // The first answers nothing where it is done.
+  assert.match(
+    (await run('bash', ['-c', asked])).stdout,
+    /^\{"error":[^\n]*There is no[^\n]*\/subscriptions, [^\n]*\}\s*$/,
+  )
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
+test('the commands that the manuals name are there, with their options', () => {
+  const known = new Map(createProgram().commands.map(command => [command.name(), command]))
+  const named = MANUALS.flatMap(document => [
+    ...textOf(document).matchAll(/marketplace-meter ([a-z][^`|]*?)(?=[`|]|$)/gm),
+  ])
+  assert.ok(named.length > 40, String(named.length))
+  const manual = textOf('src/cli/README.md')
+  const short = [...manual.matchAll(/`([a-z-]+ [^`]*--[^`]*)`/g)].filter(([, text = '']) =>
+    known.has(text.split(' ')[0] ?? ''),
+  )
+  assert.ok(short.length > 15, String(short.length))
+  for (const [, text = ''] of [...named, ...short]) {
+    const [name = '', ...words] = text.split(/[\s,.;:]+/)
+    const command = known.get(name)
+    assert.ok(command, text)
+    const options = new Set(['--help', ...command.options.map(({ long }) => long)])
+    for (const word of words) if (/^--[a-z]/.test(word)) assert.ok(options.has(word.split('=')[0] ?? ''), text)
+  }
+  for (const name of known.keys()) assert.ok(new RegExp(`\`(?:marketplace-meter )?${name}\\b`).test(manual), name)
+})
+
 test('the policy allows the action that is called, and nothing else', () => {
-  const policy = JSON.parse(blocks.find(({ language }) => language === 'json')?.text ?? '')
+  const policy = JSON.parse(blocksOf('src/cli/README.md').find(({ language }) => language === 'json')?.text ?? '')
   assert.deepEqual(
     policy.Statement.map((statement: { Action: string }) => statement.Action),
     ['aws-marketplace:BatchMeterUsage'],
@@ -173,12 +221,13 @@ test('the policy allows the action that is called, and nothing else', () => {
 })
 
 test('every option is in the table of options', () => {
-  const source = readFileSync(join(ROOT, 'src/metering/options.ts'), 'utf8')
+  const source = textOf('src/metering/options.ts')
   const [, body] = /interface MeteringOptions[^{]*\{([\s\S]*?)^\}/m.exec(source) ?? []
   const options = [...(body ?? '').matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name as string)
   assert.ok(options.length > 10)
+  const manual = textOf('src/README.md')
   for (const option of [...options, 'productCode', 'product', 'dimensions', 'customer']) {
-    assert.match(README, new RegExp(`^\\|[^|]*\`${option}\``, 'm'), option)
+    assert.match(manual, new RegExp(`^\\|[^|]*\`${option}\``, 'm'), option)
   }
 })
 

@@ -110,9 +110,9 @@ test('no metric feeds two presets of different sources', () => {
   }
 })
 
-test("the README's table has every preset, with the things that it has", () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const [, table = ''] = /^\| presets \| things \|.*\n\|.*\n((?:\|.*\n)+)/m.exec(readme) ?? []
+test("the manual's table has every preset, with the things that it has", () => {
+  const manual = readFileSync(new URL('../../src/usage/README.md', import.meta.url), 'utf8')
+  const [, table = ''] = /^\| presets \| things \|.*\n\|.*\n((?:\|.*\n)+)/m.exec(manual) ?? []
   const tokens = ['tokens', 'input-tokens', 'output-tokens']
   const said = table.split('\n').flatMap(row => {
     const [, families = '', things = ''] = row.split('|')
@@ -123,6 +123,6 @@ test("the README's table has every preset, with the things that it has", () => {
     return [...families.matchAll(/`([\w-]+)`/g)].flatMap(([, family]) => all.map(thing => `${family}.${thing}`))
   })
   const gpus = ['dcgm.time', 'dcgm-utilization.time', 'kube-state.time']
-  for (const name of gpus) assert.ok(readme.includes(`\`${name}\``), name)
+  for (const name of gpus) assert.ok(manual.includes(`\`${name}\``), name)
   assert.deepEqual([...said, ...gpus].sort(), [...NAMES].sort())
 })

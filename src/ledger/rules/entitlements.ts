@@ -121,6 +121,16 @@ export function knownAt({ knownUntil }: IncludedDimension, now: number): number 
   return knownUntil !== undefined && knownUntil <= now ? knownUntil : undefined
 }
 
+/** Since when it is not known what AWS's entitlements are: since they were known last, or since the terms were said. */
+export function unknownSince(contract: IncludedDimension, now: number): number {
+  return knownAt(contract, now) ?? contract.since
+}
+
+/** When usage ends to wait for what AWS says. */
+export function waitsUntil(contract: IncludedDimension, now: number): number {
+  return unknownSince(contract, now) + contract.unknown.after
+}
+
 /** What of news is new: a list says nothing of a dimension of which a later one was told. */
 export function newsSince(
   known: IncludedDimensions,
@@ -157,13 +167,12 @@ export interface Drawing {
 export function leftOf(drawing: Drawing): Left {
   const { contract, now, hour, final } = drawing
   if (contract.quantity === undefined) {
-    const { since, unknown } = contract
     const knownUntil = knownAt(contract, now)
-    const recent = now - (knownUntil ?? since) < unknown.after
+    const recent = now < waitsUntil(contract, now)
     // What AWS says after an hour's end is what was so in it.
     const known = knownUntil !== undefined && (knownUntil >= hour + HOUR || (final && recent))
     if (!known && !final && recent) return 'wait'
-    if (!known && unknown.outcome === 'hold') return 'hold'
+    if (!known && contract.unknown.outcome === 'hold') return 'hold'
   }
   return drawnBy(drawing).drawn
 }

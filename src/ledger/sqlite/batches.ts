@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -14,7 +15,7 @@ import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
-import { ADD_TO_WHAT_IS_THERE, accountId, addLargeUsage, LARGE, seriesId } from './series.ts'
+import { ADD_TO_WHAT_IS_THERE, addLargeUsage, LARGE, openUsageId, seriesIds } from './series.ts'
 import { addOpenShares } from './shares.ts'
 
 const MILLION = 1_000_000n
@@ -29,19 +30,18 @@ interface UsageRow {
 
 /** What a batch adds to open usage. */
 interface BatchUsage {
-  /** All rows, one value after another; sorted, so that the order of entries does not matter. */
-  readonly rows: readonly number[]
-  /** Those of them that SQL adds up; of the others, the amounts. */
-  readonly small: readonly number[]
+  /** Sorted, so that the order of entries does not matter. */
+  readonly rows: readonly UsageRow[]
+  /** Of those that SQL does not add up, the amounts. */
   readonly large: ReadonlyMap<UsageRow, bigint>
   /** What of it is for some tags. */
   readonly shares: readonly OpenShare[]
 }
 
-/** A series whose id a transaction has looked up or made; its failure forgets it. */
+/** Series whose ids a transaction has looked up or made; its failure forgets them. */
 interface SeriesLookup {
   readonly series: WeakMap<Account, number>
-  readonly account: Account
+  readonly accounts: readonly Account[]
 }
 
 /** The batches of usage. It remembers the ids of dimensions and series, so that a batch looks none of them up. */
@@ -151,7 +151,7 @@ export class Batches {
 
   /** The series that a transaction brought went with it. */
   #forget(lookups: readonly SeriesLookup[]): void {
-    for (const { series, account } of lookups) series.delete(account)
+    for (const { series, accounts } of lookups) for (const account of accounts) series.delete(account)
     this.#observing.forget()
   }
 
@@ -174,9 +174,19 @@ export class Batches {
     const shares: OpenShare[] = []
     let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
     let inOrder = true
-    for (const entry of entries) {
-      const { account, dimension, hour, amount } = entry
-      const series = this.#seriesOf(untaggedAccount(account), dimension, hour, lookups)
+    let of: string | undefined
+    let known = new WeakMap<Account, number>()
+    for (const { account, dimension, hour, amount } of entries) {
+      const owner = untaggedAccount(account)
+      if (dimension !== of) {
+        of = dimension
+        known = this.#seriesOf(dimension)
+      }
+      let series = known.get(owner)
+      if (series === undefined) {
+        this.#learn(entries, lookups)
+        series = known.get(owner) as number
+      }
       if (account.kind === 'customer' && account.tags !== undefined) {
         shares.push({ hour, series, tags: account.tags, amount })
       }
@@ -187,9 +197,7 @@ export class Batches {
       last = row
     }
     if (!inOrder) rows.sort(byHourAndSeries)
-    const values = valuesOf(rows)
-    const small = large.size === 0 ? values : valuesOf(rows.filter(row => !large.has(row)))
-    return { rows: values, small, large, shares }
+    return { rows, large, shares }
   }
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
@@ -213,32 +221,50 @@ export class Batches {
     ) as { id: number }
     this.#database.run(
       'INSERT INTO batch (writer, sequence, digest, at) VALUES (?, ?, ?, ?)',
-      ...[id, batch.sequence, digest, usage.rows[0] ?? 0],
+      ...[id, batch.sequence, digest, usage.rows[0]?.hour ?? 0],
     )
     return true
   }
 
-  #addOpenUsage({ small, large, shares }: BatchUsage): void {
+  #addOpenUsage({ rows, large, shares }: BatchUsage): void {
+    const values: SQLInputValue[] = []
+    for (const row of large.size === 0 ? rows : rows.filter(row => !large.has(row))) {
+      values.push(openUsageId(row.hour, row.series), row.whole, row.millionths)
+    }
     // What is bound are doubles. The table's types make integers of them before anything is added, or refuse them.
-    const into = 'INSERT INTO open_usage (hour, series, whole, millionths)'
-    this.#database.insertRows(into, 4, small, ADD_TO_WHAT_IS_THERE)
+    this.#database.insertRows('INSERT INTO open_usage (id, whole, millionths)', 3, values, ADD_TO_WHAT_IS_THERE)
     for (const [{ hour, series }, amount] of large) addLargeUsage(this.#database, 'open_usage', series, hour, amount)
     addOpenShares(this.#database, shares)
   }
 
-  #seriesOf(account: Account, dimension: string, hour: number, lookups: SeriesLookup[]): number {
+  #seriesOf(dimension: string): WeakMap<Account, number> {
     let series = this.#series.get(dimension)
     if (series === undefined) {
       series = new WeakMap()
       this.#series.set(dimension, series)
     }
-    let id = series.get(account)
-    if (id === undefined) {
-      id = seriesId(this.#database, accountId(this.#database, account), this.#dimensionId(dimension), hour)
-      series.set(account, id)
-      lookups.push({ series, account })
+    return series
+  }
+
+  /** Finds or makes all series of entries that are not known here. */
+  #learn(entries: readonly UsageEntry[], lookups: SeriesLookup[]): void {
+    for (const [dimension, ofIt] of Map.groupBy(entries, ({ dimension }) => dimension)) {
+      const series = this.#seriesOf(dimension)
+      const wanted: { account: Account; hour: number }[] = []
+      const places = new Map<string, number>()
+      /** An account may be several objects. */
+      const again: Account[] = []
+      for (const { account: tagged, hour } of ofIt) {
+        const account = untaggedAccount(tagged)
+        if (series.has(account)) continue
+        if (places.has(account.key)) again.push(account)
+        else places.set(account.key, wanted.push({ account, hour }) - 1)
+      }
+      const ids = seriesIds(this.#database, this.#dimensionId(dimension), wanted)
+      for (const [index, { account }] of wanted.entries()) series.set(account, ids[index] as number)
+      for (const account of again) series.set(account, ids[places.get(account.key) as number] as number)
+      lookups.push({ series, accounts: [...wanted.map(({ account }) => account), ...again] })
     }
-    return id
   }
 
   #dimensionId(name: string): number {
@@ -252,12 +278,6 @@ export class Batches {
   }
 }
 
-function valuesOf(rows: readonly UsageRow[]): number[] {
-  const values: number[] = []
-  for (const { hour, series, whole, millionths } of rows) values.push(hour, series, whole, millionths)
-  return values
-}
-
 function byHourAndSeries(one: UsageRow, other: UsageRow): number {
   return (
     one.hour - other.hour || one.series - other.series || one.whole - other.whole || one.millionths - other.millionths
@@ -265,7 +285,16 @@ function byHourAndSeries(one: UsageRow, other: UsageRow): number {
 }
 
 function digestOf({ rows, large, shares }: BatchUsage, observations: readonly Observation[]): Buffer {
-  const hash = createHash('sha256').update(Float64Array.from(rows))
+  const values = new Float64Array(4 * rows.length)
+  let place = 0
+  for (const { hour, series, whole, millionths } of rows) {
+    values[place] = hour
+    values[place + 1] = series
+    values[place + 2] = whole
+    values[place + 3] = millionths
+    place += 4
+  }
+  const hash = createHash('sha256').update(values)
   // Doubles tell apart all that an earlier version took, whose digests stay as they are.
   const inexact = [...large].filter(([{ whole }]) => !Number.isSafeInteger(whole))
   for (const text of inexact.map(([{ hour, series }, amount]) => `${hour} ${series} ${amount} `).sort()) {

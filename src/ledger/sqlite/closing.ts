@@ -12,7 +12,7 @@ import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
 
 /** How many series one transaction closes, so that no turn of the event loop takes long. */
-const SERIES_PER_CHUNK = 2000
+const SERIES_PER_CHUNK = 300
 /** And after so many sets of tags no other series; one has some thousands at most. */
 const SHARES_PER_CHUNK = 10_000
 

@@ -19,6 +19,10 @@ import { closedThrough, records } from './reports.ts'
 
 /** Pruning, and the doubts of a ledger that was made of a backup. */
 
+/** By the index of the state, so that the settled ones are not gone through. */
+const UNSETTLED = `id IN
+  (SELECT id FROM record WHERE state = 'pending' UNION ALL SELECT id FROM record WHERE state = 'held')`
+
 /** How many settled rows one transaction deletes. */
 const ROWS_PER_PRUNE = 5000
 
@@ -75,10 +79,7 @@ async function deleteInChunks(database: Database, sql: string, before: number, s
 export async function doubtEverything(database: Database, by: AuditNote): Promise<void> {
   const doing = 'restore the ledger'
   await takeAllUsage(database)
-  const unsettled = database.all(
-    "SELECT id FROM record WHERE state = 'pending' UNION ALL SELECT id FROM record WHERE state = 'held'",
-  )
-  for await (const some of inTurns(unsettled.map(({ id }) => id as number))) {
+  for await (const some of inTurns(database, UNSETTLED)) {
     database.write(doing, () => {
       const piece = loadRecordsOf(database, some)
       for (const record of piece.records) doubtRecord(piece, record, by)

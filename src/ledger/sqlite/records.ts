@@ -110,10 +110,9 @@ function noteAnswers(database: Database, settlements: readonly Settlement[], now
 }
 
 export async function expire(database: Database, now: number): Promise<ExpireResult> {
-  const ids = database.all(`SELECT id FROM record WHERE ${OVER}`, now).map(({ id }) => id as number)
   const held: RecordEntry[] = []
   let returned = 0
-  for await (const some of inTurns(ids)) {
+  for await (const some of inTurns(database, OVER, now)) {
     const expired = database.write('expire records', () => {
       const piece = loadRecordsOf(database, some)
       // Others may have settled or expired some of them meanwhile.

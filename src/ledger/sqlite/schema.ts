@@ -369,4 +369,19 @@ ALTER TABLE record ADD COLUMN allocations TEXT; -- as JSON
 ALTER TABLE series ADD COLUMN included TEXT NOT NULL DEFAULT '0';
 ALTER TABLE account ADD COLUMN entitlements TEXT; -- as JSON
 `,
+  `
+-- A row is found by one integer, and changed where it lies, in half the time that it takes by two.
+CREATE TABLE open_usage_by_id (
+  id INTEGER PRIMARY KEY, -- the hour's number since 1970, times 2^31, and the series
+  hour INTEGER NOT NULL AS ((id >> 31) * 3600000) VIRTUAL,
+  series INTEGER NOT NULL AS (id & 2147483647) VIRTUAL,
+  whole INTEGER NOT NULL,
+  millionths INTEGER NOT NULL
+) STRICT;
+INSERT INTO open_usage_by_id (id, whole, millionths)
+SELECT (hour / 3600000 << 31) + series, whole, millionths FROM open_usage;
+DROP TABLE open_usage;
+ALTER TABLE open_usage_by_id RENAME TO open_usage;
+CREATE INDEX open_usage_hour ON open_usage (hour, series);
+`,
 ]

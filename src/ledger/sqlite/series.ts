@@ -1,6 +1,7 @@
-import type { SQLInputValue } from 'node:sqlite'
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
-import { hourOf } from '../hours.ts'
+import { LedgerError } from '../errors.ts'
+import { HOUR, hourOf } from '../hours.ts'
 import type { Sold } from '../ledger.ts'
 import { idleSince } from '../rules/agreement.ts'
 import { Piece } from '../sql/piece.ts'
@@ -21,30 +22,96 @@ export const LARGE = 1_000_000_000_000
 /** Where usage is: of hours that are open, and what is in its series' totals. */
 export type UsageTable = 'open_usage' | 'usage'
 
+const MOST_SERIES = 2 ** 31
+
+/** Where open usage of a series in an hour is: see `schema.ts`. */
+export function openUsageId(hour: number, series: number): number | bigint {
+  if (series >= MOST_SERIES) throw new LedgerError('ERR_LEDGER_INVALID', `Expected at most 2^31 series, got ${series}.`)
+  const id = (hour / HOUR) * MOST_SERIES + series
+  // A clock that is ahead by centuries is none of the ledger's business.
+  return Number.isSafeInteger(id) ? id : BigInt(hour / HOUR) * BigInt(MOST_SERIES) + BigInt(series)
+}
+
 export const ADD_TO_WHAT_IS_THERE = `
-  ON CONFLICT (hour, series) DO UPDATE
+  ON CONFLICT DO UPDATE
   SET whole = whole + excluded.whole + (millionths + excluded.millionths) / 1000000,
       millionths = (millionths + excluded.millionths) % 1000000`
 
 export function accountId(database: Database, account: Account): number {
-  const found = database.get('SELECT id, product FROM account WHERE key = ?', account.key)
-  if (found !== undefined) {
-    // Our label of a licence's product may change; what AWS bills by stays.
-    if (found.product !== account.product) {
-      database.run('UPDATE account SET product = ? WHERE id = ?', account.product, found.id as number)
-    }
-    return found.id as number
-  }
-  const customer = account.kind === 'customer' ? account : undefined
-  const unattributed = account.kind === 'unattributed' ? account : undefined
-  return database.insert(
-    `INSERT INTO account
-     (key, kind, product, account_id, customer_identifier, license_arn, unattributed_reason, evidence)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[account.key, account.kind, account.product],
-    ...[customer?.accountId ?? null, customer?.customerIdentifier ?? null, customer?.licenseArn ?? null],
-    ...[unattributed?.reason ?? null, unattributed?.evidence ?? null],
+  return accountIds(database, [account])[0] as number
+}
+
+/** The ids of accounts with different keys, in their order. Those that are missing are made, many with each statement. */
+function accountIds(database: Database, accounts: readonly Account[]): number[] {
+  const known = database.get(
+    `SELECT json_group_array(account.id ORDER BY wanted.key) AS ids,
+            json_group_array(account.product ORDER BY wanted.key) AS products
+     FROM json_each(?) AS wanted LEFT JOIN account ON account.key = wanted.value`,
+    JSON.stringify(accounts.map(({ key }) => key)),
   )
+  const ids = listOf<number | null>(known?.ids)
+  const products = listOf<string | null>(known?.products)
+  const made: SQLInputValue[] = []
+  let last = lastId(database, 'account')
+  for (const [index, account] of accounts.entries()) {
+    const id = ids[index] as number | null
+    if (id === null) {
+      last += 1
+      ids[index] = last
+      const customer = account.kind === 'customer' ? account : undefined
+      const unattributed = account.kind === 'unattributed' ? account : undefined
+      made.push(last, account.key, account.kind, account.product)
+      made.push(customer?.accountId ?? null, customer?.customerIdentifier ?? null, customer?.licenseArn ?? null)
+      made.push(unattributed?.reason ?? null, unattributed?.evidence ?? null)
+    } else if (products[index] !== account.product) {
+      // Our label of a licence's product may change; what AWS bills by stays.
+      database.run('UPDATE account SET product = ? WHERE id = ?', account.product, id)
+    }
+  }
+  const into = `INSERT INTO account
+    (id, key, kind, product, account_id, customer_identifier, license_arn, unattributed_reason, evidence)`
+  database.insertRows(into, 9, made)
+  return ids as number[]
+}
+
+/**
+ * The series that accounts with different keys have of a dimension, in the accounts' order. Those that are missing are
+ * made, many with each statement: a first batch has nothing else.
+ *
+ * @param wanted each account, and the hour of its first usage
+ */
+export function seriesIds(
+  database: Database,
+  dimension: number,
+  wanted: readonly { readonly account: Account; readonly hour: number }[],
+): number[] {
+  const accounts = accountIds(
+    database,
+    wanted.map(({ account }) => account),
+  )
+  const known = database.get(
+    `SELECT json_group_array(series.id ORDER BY wanted.key) AS ids
+     FROM json_each(?) AS wanted LEFT JOIN series ON series.account = wanted.value AND series.dimension = ?`,
+    ...[JSON.stringify(accounts), dimension],
+  )
+  const ids = listOf<number | null>(known?.ids)
+  const made: number[] = []
+  let last = lastId(database, 'series')
+  for (const [index, { hour }] of wanted.entries()) {
+    if (ids[index] !== null) continue
+    last += 1
+    ids[index] = last
+    made.push(last, accounts[index] as number, dimension, hour)
+  }
+  database.insertRows('INSERT INTO series (id, account, dimension, first_hour)', 4, made)
+  return ids as number[]
+}
+
+const listOf = <Value>(json: SQLOutputValue | undefined): Value[] => JSON.parse(json as string)
+
+/** What the next ids follow, for who makes many rows in a transaction that has the write lock. */
+function lastId(database: Database, table: 'account' | 'series'): number {
+  return (database.get(`SELECT max(id) AS id FROM ${table}`)?.id as number | null) ?? 0
 }
 
 export function seriesId(database: Database, account: number, dimension: number, hour: number): number {
@@ -170,9 +237,10 @@ export function addUsage(database: Database, table: UsageTable, series: number, 
     addLargeUsage(database, table, series, hour, amount)
     return
   }
+  const [columns, key] = table === 'open_usage' ? ['id', [openUsageId(hour, series)]] : ['hour, series', [hour, series]]
   database.run(
-    `INSERT INTO ${table} (hour, series, whole, millionths) VALUES (?, ?, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
-    ...[hour, series, whole, amount % MILLION],
+    `INSERT INTO ${table} (${columns}, whole, millionths) VALUES (${key.map(() => '?').join(', ')}, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
+    ...[...key, whole, amount % MILLION],
   )
 }
 

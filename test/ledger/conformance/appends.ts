@@ -10,6 +10,7 @@ import {
   ALICE,
   BOB,
   BY,
+  CAROL,
   closeOptions,
   closing,
   entry,
@@ -57,6 +58,45 @@ export function appends(name: string, scenario: Scenario): void {
       await scene.ledger.prune(hour(60))
       await scene.ledger.append(batch)
       assert.match(await scene.equation(ALICE, REQUESTS), /^5 = /)
+    })
+
+    scenario('an account may be several objects, new ones and known ones in one batch', async scene => {
+      const copy = (n: number) => ({ ...entry(ALICE, REQUESTS, n, 1), account: { ...ALICE } })
+      const bob = (n: number) => [entry(BOB, REQUESTS, n, 10), { ...entry(BOB, TOKENS, n, 100), account: { ...BOB } }]
+      await scene.append([copy(1), copy(0), ...bob(0), copy(1)])
+      await scene.append([copy(0), ...bob(1), entry(NOBODY, REQUESTS, 0, 1000), copy(0)])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 0 + 0 + 5')
+      assert.equal(await scene.equation(BOB, REQUESTS), '20 = 0 + 0 + 0 + 20')
+      assert.equal(await scene.equation(BOB, TOKENS), '200 = 0 + 0 + 0 + 200')
+      assert.equal((await scene.ledger.statement()).length, 4)
+      await scene.reopen()
+      await scene.append([entry(BOB, REQUESTS, 0, 1), entry(CAROL, REQUESTS, 0, 3), copy(0)])
+      assert.equal(await scene.equation(ALICE, REQUESTS), '6 = 0 + 0 + 0 + 6')
+      assert.equal(await scene.equation(BOB, REQUESTS), '21 = 0 + 0 + 0 + 21')
+      assert.equal(await scene.equation(CAROL, REQUESTS), '3 = 0 + 0 + 0 + 3')
+    })
+
+    scenario('hours of any clock, in centuries to come, are of their own customers', async scene => {
+      const hours = [0, hour(0), Date.UTC(2449, 0), Date.UTC(9999, 0)]
+      const entries = hours.flatMap((hour, index) => [
+        { ...entry(ALICE, REQUESTS, 0, 1 + index), hour },
+        { ...entry(BOB, REQUESTS, 0, 10 * (1 + index)), hour },
+      ])
+      await scene.append(entries)
+      await scene.append(entries)
+      for (const [index, from] of hours.entries()) {
+        const lines = await scene.ledger.statement({ from, to: from + HOUR })
+        const said = lines.map(({ account, recorded }) => [account.key, recorded])
+        const units = 2n * BigInt(1 + index) * UNIT
+        assert.deepEqual(
+          said,
+          [
+            [ALICE.key, units],
+            [BOB.key, 10n * units],
+          ],
+          new Date(from).toISOString(),
+        )
+      }
     })
 
     scenario('the same key with other entries is refused', async scene => {
