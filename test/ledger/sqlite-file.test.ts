@@ -923,6 +923,8 @@ test("no query's cost grows with history", async () => {
     await ledger.records({ state: 'pending' })
     await ledger.records({ ids: ['1', '2'], state: 'held' })
     await ledger.records({ ids: ['1', '2'] })
+    await ledger.records({ customer: ALICE.key })
+    await ledger.records({ customer: ALICE.key, from: hour(0), to: hour(3), state: 'metered' })
   }
   await ledger.finalize(ALICE, { ...closeOptions(closing(4)), endedAt: closing(4) })
   await ledger.close()
