@@ -183,6 +183,8 @@ async function passUntil(scene: Scene, day: number, ledger: Ledger = scene.ledge
   for (const one of [day - 1, day]) {
     if (one <= 0) continue
     await scene.use(ERIN, REQUESTS, one * 24, 1)
+    // What is heard of counts once somebody looks.
+    await scene.books.check(ledger)
     await ledger.forget(START + one * DAY)
   }
 }
