@@ -58,7 +58,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       )
     })
 
-    one(
+    one.ofRules(
       'where a process has left one out until it is forgotten, it is held, and so is one that is new',
       async scene => {
         const process = { stream: STREAM }

@@ -559,11 +559,11 @@ if (withoutJava) {
   })
 
   describe('sizes', { concurrency: 4 }, () => {
-    test('a batch of 20,000 series', async () => {
+    test('a batch of 50,000 series', async () => {
       const ledger = await made()
       await ledger.register(DIMENSIONS)
       const random = seeded(5)
-      const entries = Array.from({ length: 20_000 }, (_, n) => {
+      const entries = Array.from({ length: 50_000 }, (_, n) => {
         const account = { ...ALICE, key: `prod-1,${n}`, accountId: String(n) }
         return entry(account, TOKENS, 0, BigInt(Math.floor(random() * 2 ** 52)) * 512n + BigInt(n))
       })
@@ -571,7 +571,7 @@ if (withoutJava) {
       await ledger.append(batch)
       await ledger.append(batch)
       const lines = await ledger.statement()
-      assert.equal(lines.length, 20_000)
+      assert.equal(lines.length, 50_000)
       const sum = (amounts: readonly bigint[]) => amounts.reduce((total, amount) => total + amount, 0n)
       assert.equal(sum(lines.map(({ recorded }) => recorded)), sum(entries.map(({ amount }) => amount)))
     })
