@@ -80,7 +80,7 @@ suite('the main job', { concurrency: true }, () => {
       return { status, said: said.replaceAll(/^(virtual time|- Starting) .*\n/gm, '') }
     }
     const failed = {
-      status: 1,
+      status: 2,
       said: 'error: The output cannot be written: ENOSPC: no space left on device, write. What the command was to do is done.\n',
     }
     const small = ['--hours', '1', '--customers', '1', '--no-faults']

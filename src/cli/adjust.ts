@@ -5,13 +5,23 @@ import type { Ledger, RecordEntry } from '../ledger/ledger.ts'
 import { accountName } from '../text/account.ts'
 import { json } from '../text/json.ts'
 import { printable } from '../text/printable.ts'
-import { shortTime } from '../text/time.ts'
+import { iso, shortTime } from '../text/time.ts'
 import { findAccount } from './account.ts'
 import { type Adjustment, type AdjustmentEntry, adjustmentsOf, REASON_CODES } from './adjustment.ts'
 import { CommandLineError } from './errors.ts'
+import type { Adjustments } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { exactlyOne, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print, printError } from './output.ts'
+import {
+  exactlyOne,
+  example,
+  ledgerOption,
+  type NoteOptions,
+  noteOf,
+  nowOption,
+  whoOption,
+  whyOption,
+} from './options.ts'
+import { isJson, printAs, printError } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import { readRateCard } from './rate-card.ts'
 
@@ -65,7 +75,15 @@ the invoice is there. The request has an entry for each dimension: the quantity
 by its price. Its clientToken is made of what it says, so that sending it twice
 gives the money once, and the audit trail knows it: the same hours are not
 adjusted again, nor more of them than was billed. AWS gives at most the
-invoice's maxAdjustmentAmount, asks the buyer nothing, and cannot take it back.`,
+invoice's maxAdjustmentAmount, does not ask the customer, and cannot take it
+back.`,
+    )
+    .addHelpText(
+      'after',
+      example(
+        'marketplace-meter adjust 2 --rate-card listing.json --invoice SAMPLE1 \\\n' +
+          '    --agreement agmt-1sample --why "a test of ours" --dry-run',
+      ),
     )
     .action(async (ids: string[], options: Options) => {
       checkChoice(ids, options)
@@ -91,8 +109,14 @@ invoice's maxAdjustmentAmount, asks the buyer nothing, and cannot take it back.`
         for (const { adjusted, notedAt } of dryRun ? [] : adjustments) {
           if (notedAt === undefined) await ledger.note({ action: 'adjust', ...by, detail: JSON.stringify(adjusted) })
         }
-        print(json({ billingAdjustmentRequestEntries: adjustments.map(({ entry }) => entry) }))
-        printError(adviceOf(adjustments, records[0] as RecordEntry, dryRun))
+        const request = { billingAdjustmentRequestEntries: adjustments.map(({ entry }) => entry) }
+        const [first] = records as [RecordEntry]
+        printAs<Adjustments>(options, {
+          json: () => ({ dryRun, request, adjustments: adjustments.map(one => adjustmentJson(one, first)) }),
+          // It is what AWS's command line takes.
+          text: () => json(request),
+        })
+        if (!isJson(options)) printError(adviceOf(adjustments, first, dryRun))
       })
     })
 }
@@ -144,6 +168,15 @@ async function chosenRecords(
   const query = { customer: key, state: 'metered', limit: Number.MAX_SAFE_INTEGER, ...period } as const
   const records = await ledger.records({ ...query, ...(dimension !== undefined && { dimension }) })
   return records.filter(({ quantity }) => quantity > 0)
+}
+
+function adjustmentJson(
+  { adjusted: { besides = [], instead = [], account: _, ...adjusted }, notedAt }: Adjustment,
+  { account }: RecordEntry,
+): Adjustments['adjustments'][number] {
+  const hours = adjusted.hours.map(([from, to]): [string, string] => [from, to])
+  const named = { besides: [...besides], instead: [...instead] }
+  return { ...adjusted, account, hours, ...named, notedAt: notedAt === undefined ? null : iso(notedAt) }
 }
 
 function adviceOf(adjustments: readonly Adjustment[], { account }: RecordEntry, dryRun: boolean): string {

@@ -1,15 +1,14 @@
 import { Command } from 'commander'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
+import type { Agreement } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption } from './options.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { agreementsCsv, agreementsJson, agreementsTable } from './report/agreements.ts'
 
 interface Options extends CommonOptions {
   customer?: string
   tenant?: string
-  format: OutputFormat
 }
 
 export function agreementsCommand(): Command {
@@ -22,7 +21,7 @@ export function agreementsCommand(): Command {
     .addHelpText(
       'after',
       `
-registered  the buyer came with a token of AWS's; no licence was told of yet
+registered  the customer came with a token of AWS's; no licence was told of yet
 active      AWS has told so (License Updated)
 ended       AWS has told so (License Deprovisioned), or a person (finalize)
 
@@ -30,13 +29,18 @@ An agreement is known by AWS's events, by registration, or by
 "import-agreements". Usage inside it waits for AWS to take it, usage outside is
 held. Of a customer who is not listed nothing is known but what AWS answers.`,
     )
-    .action(async ({ ledger: path, customer, tenant, format }: Options) => {
+    .addHelpText('after', example('marketplace-meter agreements --customer 111122223333'))
+    .action(async ({ ledger: path, customer, tenant, ...form }: Options) => {
       const agreements = await withLedger(path, 'read', async ledger => {
         const whose = { ...(await customerQuery(ledger, customer)), ...(tenant !== undefined && { tenant }) }
         return await ledger.agreements(whose)
       })
-      if (format === 'json') print(json(agreementsJson(agreements)))
-      else if (format === 'csv') print(agreementsCsv(agreements))
-      else print(agreementsTable(agreements, screen()))
+      printAs<Agreement[]>(form, {
+        json: () => agreementsJson(agreements),
+        csv: () => agreementsCsv(agreements),
+        text: () =>
+          (agreements.length === 0 && noneSo('No agreement is known', 'agreements', { customer, tenant })) ||
+          agreementsTable(agreements, screen()),
+      })
     })
 }

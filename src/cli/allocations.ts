@@ -1,11 +1,11 @@
 import { Command } from 'commander'
 import type { Ledger, RecordsQuery } from '../ledger/ledger.ts'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
+import type { Allocations } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
+import { printAs, screen } from './output.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
 import {
   Allocated,
@@ -21,7 +21,6 @@ interface Options extends CommonOptions {
   from?: string
   to?: string
   by?: string
-  format: OutputFormat
 }
 
 export function allocationsCommand(): Command {
@@ -40,19 +39,22 @@ export function allocationsCommand(): Command {
       `
 Quantities are what AWS gets, in units of the dimension: those of a customer and
 dimension sum to the quantities of "statement --by", and the metered ones to the
-buyer's bill, which has the tags as aws:marketplace:isv:<tag>. What has no tags,
-or more than a record takes, is the line without any. JSON has quantities as
-strings. What "prune" deleted is not shown.`,
+customer's bill, which has the tags as aws:marketplace:isv:<tag>. What has no
+tags, or more than a record takes, is the line without any. What "prune" deleted
+is not shown.`,
     )
+    .addHelpText('after', example('marketplace-meter allocations --by team --from 2026-11 --to 2026-11'))
     .action(async (options: Options) => {
       const now = nowOf(options)
       const period = parsePeriod(options.from, options.to, now)
       const report = await withLedger(options.ledger, 'read', ledger =>
         readAllocations(ledger, { ...options, period, now }),
       )
-      if (options.format === 'json') print(json(allocationsJson(report)))
-      else if (options.format === 'csv') print(allocationsCsv(report))
-      else print(allocationsTable(report, screen()))
+      printAs<Allocations>(options, {
+        json: () => allocationsJson(report),
+        csv: () => allocationsCsv(report),
+        text: () => allocationsTable(report, screen()),
+      })
     })
 }
 

@@ -4,13 +4,18 @@ import type { Ledger, Period, StatementLine } from '../ledger/ledger.ts'
 import { newGroup } from '../ledger/rules/audit.ts'
 import { accountName } from '../text/account.ts'
 import type { Account, CustomerAccount } from '../usage/account.ts'
+import { formatAmount } from '../usage/amount.ts'
+import type { Dimension } from '../usage/dimension.ts'
 import { findAccount, namedCustomer } from './account.ts'
 import { addBulk, type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
 import { undoText } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
+import { TO_DECIDE } from './exit-status.ts'
+import type { Attributions } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import {
   exactlyOne,
+  example,
   ledgerOption,
   type NoteOptions,
   noteOf,
@@ -19,7 +24,7 @@ import {
   whoOption,
   whyOption,
 } from './options.ts'
-import { print } from './output.ts'
+import { type Output, printAs } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import { amountText } from './report/record-name.ts'
 import { eachRow, readRows } from './row-file.ts'
@@ -73,8 +78,8 @@ export function attributeCommand(): Command {
     .addHelpText(
       'after',
       `
---rules has a row for each value of an attribute of what has no customer, which
-"statement --format json" shows as "evidence":
+--rules has a row for each value of an attribute of what is unattributed, which
+"statement --json" shows as "evidence":
 
   attribute,value,account_id,license_arn
   tenant,acme,111122223333,arn:aws:license-manager::294406891311:license:l-…
@@ -82,6 +87,13 @@ export function attributeCommand(): Command {
 and customer_identifier and product, where they are needed. With --from and --to
 it is what was recorded in these hours, and is still in the balance; the same
 again gives nothing twice.`,
+    )
+    .addHelpText(
+      'after',
+      example(
+        'marketplace-meter attribute u-fc273356 --account-id 111122223333 \\\n' +
+          '    --why "the tenant acme is theirs"',
+      ),
     )
     .action(async (account: string | undefined, dimension: string | undefined, options: Options) => {
       checkOptions(account, options)
@@ -232,48 +244,109 @@ async function give(
   period: Period,
   options: Options,
 ): Promise<void> {
-  if (gifts.length === 0) {
-    print('There is nothing to attribute so.')
-    return
-  }
   const dimensions = new Map(lines.map(line => [line.dimension.name, line.dimension]))
-  const name = ({ from, dimension, customer }: Gift, amount: bigint) =>
+  const { dryRun = false } = options
+  const group = newGroup()
+  const attributed: Given[] = []
+  const left: (Gift & { readonly error: LedgerError })[] = []
+  const known = new Set<string>()
+  const show = () => printAs(options, shown({ attributed, left, period, dimensions, dryRun, group }))
+  try {
+    for (const gift of gifts) {
+      const { key } = gift.customer
+      const newCustomer = !known.has(key) && (await knownAccount(ledger, lines, gift.customer)) === undefined
+      known.add(key)
+      if (dryRun) attributed.push({ ...gift, newCustomer })
+      else {
+        try {
+          const by = { ...noteOf(options), group }
+          const amount = await ledger.attribute(gift.from.key, gift.dimension, gift.customer, by, period)
+          attributed.push({ ...gift, amount, newCustomer })
+        } catch (error) {
+          // Of many, some may be given by somebody else meanwhile.
+          if (gifts.length === 1 || !(error instanceof LedgerError && error.code === 'ERR_LEDGER_STATE')) throw error
+          left.push({ ...gift, error })
+        }
+      }
+    }
+  } catch (error) {
+    // What was given before stays so.
+    if (attributed.length > 0 && !dryRun) show()
+    throw error
+  }
+  show()
+  if (left.length > 0) process.exitCode = TO_DECIDE
+}
+
+interface Given extends Gift {
+  readonly newCustomer: boolean
+}
+
+interface Attributed {
+  readonly attributed: readonly Given[]
+  /** What somebody else has given away meanwhile. */
+  readonly left: readonly (Gift & { readonly error: LedgerError })[]
+  readonly period: Period
+  readonly dimensions: ReadonlyMap<string, Dimension>
+  readonly dryRun: boolean
+  readonly group: string
+}
+
+function shown(done: Attributed): Output<Attributions> {
+  const { attributed, left, dimensions, dryRun, group } = done
+  return {
+    json: () => ({
+      ...{ dryRun, group: dryRun || attributed.length === 0 ? null : group },
+      attributed: attributed.map(({ from, customer: to, dimension, amount, newCustomer }) => ({
+        ...{ from, to, newCustomer, dimension, amount: formatAmount(amount) },
+        baseUnit: dimensions.get(dimension)?.baseUnit ?? null,
+      })),
+      notAttributed: left.map(({ from, customer: to, dimension, error: { code, message } }) => {
+        return { from, to, dimension, code, message }
+      }),
+    }),
+    text: () => attributionsText(done),
+  }
+}
+
+function attributionsText({ attributed, left, period, dimensions, dryRun, group }: Attributed): string {
+  if (attributed.length + left.length === 0) return 'There is nothing to attribute so.'
+  const name = ({ from, dimension, customer, amount }: Gift) =>
     `${amountText(amount, dimension, dimensions)} of ${accountName(from)} to ${accountName(customer)}`
-  if (options.dryRun === true) {
+  if (dryRun) {
     // What was taken away since may have been of these hours.
     const most = period.from === undefined && period.to === undefined ? '' : 'at most '
-    for (const gift of gifts) print(`Would attribute ${most}${name(gift, gift.amount)}`)
-    if (gifts.some(({ from }) => from.kind === 'customer')) print('  With it goes what is held and surely not billed.')
-    print(`Nothing was changed. To do it, leave out --dry-run${confirmation(gifts.length)}.`)
-    return
+    return [
+      ...attributed.map(gift => `Would attribute ${most}${name(gift)}`),
+      ...(attributed.some(({ from }) => from.kind === 'customer')
+        ? ['  With it goes what is held and surely not billed.']
+        : []),
+      `Nothing was changed. To do it, leave out --dry-run${confirmation(attributed.length)}.`,
+    ].join('\n')
   }
-  const group = newGroup()
-  const told = new Set<string>()
-  for (const gift of gifts) {
-    const known = told.has(gift.customer.key) || (await knownAccount(ledger, lines, gift.customer)) !== undefined
-    told.add(gift.customer.key)
-    try {
-      const by = { ...noteOf(options), group }
-      const amount = await ledger.attribute(gift.from.key, gift.dimension, gift.customer, by, period)
-      print(`Attributed ${name(gift, amount)}`)
-    } catch (error) {
-      // Of many, some may be given by somebody else meanwhile.
-      if (gifts.length === 1 || !(error instanceof LedgerError && error.code === 'ERR_LEDGER_STATE')) throw error
-      print(`Left ${name(gift, gift.amount)}: ${error.message}`)
-      continue
-    }
-    if (!known) print(`  ${accountName(gift.customer)} is new to this ledger: make sure that it is right.`)
-  }
-  print("  It is in the customer's balance and goes out with the next hour that is closed.")
-  for (const text of new Set(gifts.map(({ from }) => usageToCome(from)))) print(`  ${text}`)
-  print(undoText(group))
+  return [
+    ...attributed.flatMap(gift => [
+      `Attributed ${name(gift)}`,
+      ...(gift.newCustomer
+        ? [`  ${accountName(gift.customer)} is new to this ledger: make sure that it is right.`]
+        : []),
+    ]),
+    ...left.map(gift => `Left ${name(gift)}: ${gift.error.message}`),
+    ...(attributed.length === 0
+      ? []
+      : [
+          "  It is in the customer's balance and goes out with the next hour that is closed.",
+          ...[...new Set(attributed.map(({ from }) => usageToCome(from)))].map(text => `  ${text}`),
+          undoText(group),
+        ]),
+  ].join('\n')
 }
 
 function usageToCome(from: Account): string {
   if (from.kind === 'customer') {
-    return 'With it went what was held and surely not billed. What is pending, in doubt or of two identities stays.'
+    return 'With it went what was held and surely not billed. What is pending, in doubt or\n  of two identities stays.'
   }
   return from.reason === 'unknown-tenant'
-    ? 'Usage to come goes to the customer by itself once "agreements" shows this tenant of it, and here until then.'
-    : 'Usage to come with the same attributes goes to the unattributed account again: mend the application.'
+    ? 'Usage to come goes to the customer by itself once "agreements" shows this tenant\n  of it, and here until then.'
+    : 'Usage to come with the same attributes is unattributed again: mend the application.'
 }

@@ -2,17 +2,16 @@ import { Command, Option } from 'commander'
 import type { AuditAction } from '../ledger/ledger.ts'
 import { groupOf } from '../ledger/rules/audit.ts'
 import { UNDOABLE } from '../ledger/rules/undo.ts'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
+import type { AuditEntry } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, limit, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, limit } from './options.ts'
+import { noneSo, printAs, printError, screen } from './output.ts'
 import { auditCsv, auditJson, auditTable } from './report/audit.ts'
 
 interface Options extends CommonOptions {
   limit: number
-  format: OutputFormat
   action?: AuditAction
   who?: string
   customer?: string
@@ -45,7 +44,7 @@ const ACTIONS = Object.keys({
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description("who did what, and what was found of others' counters, the youngest first")
+    .description("who did what, and what was found of others' counters, the newest first")
     .addOption(ledgerOption())
     .addOption(new Option('--action <action>', 'only these').choices(ACTIONS))
     .option('--who <name>', 'only of a person, a sender or "ledger"')
@@ -53,17 +52,25 @@ export function auditCommand(): Command {
     .option('--group <id>', 'only what one command has decided')
     .option('--limit <number>', 'at most so many', limit, 100)
     .addOption(formatOption('table', 'json', 'csv'))
-    .action(async ({ ledger: path, limit, format, action, who, customer, group }: Options) => {
+    .addHelpText('after', example('marketplace-meter audit --action release --limit 20'))
+    .action(async ({ ledger: path, limit, action, who, customer, group, ...form }: Options) => {
       const actions = action === undefined ? group && [...UNDOABLE, 'undo' as const] : [action]
-      const most = group === undefined ? limit : Number.MAX_SAFE_INTEGER
+      // One more, to know whether there are more.
+      const most = group === undefined ? limit + 1 : Number.MAX_SAFE_INTEGER
       const query = { limit: most, ...(actions && { actions }), ...(who && { who }) }
       const [all, dimensions] = await withLedger(path, 'read', async ledger => [
         await ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
         await readDimensions(ledger),
       ])
-      const entries = group === undefined ? all : all.filter(entry => groupOf(entry) === group).slice(0, limit)
-      if (format === 'json') print(json(auditJson(entries, dimensions)))
-      else if (format === 'csv') print(auditCsv(entries, dimensions))
-      else print(auditTable(entries, dimensions, screen()))
+      const found = group === undefined ? all : all.filter(entry => groupOf(entry) === group)
+      const entries = found.slice(0, limit)
+      printAs<AuditEntry[]>(form, {
+        json: () => auditJson(entries, dimensions),
+        csv: () => auditCsv(entries, dimensions),
+        text: () =>
+          (entries.length === 0 && noneSo('No entries', 'audit', { action, who, customer, group })) ||
+          auditTable(entries, dimensions, screen()),
+      })
+      if (found.length > limit) printError(`There are more than these ${limit}: see --limit, or narrow it down.`)
     })
 }

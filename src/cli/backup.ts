@@ -5,9 +5,10 @@ import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
 import { sizeText } from '../text/size.ts'
 import { CommandLineError } from './errors.ts'
+import type { Backup } from './json.ts'
 import { BUSY_TIMEOUT, refuseMissing } from './open-ledger.ts'
-import { type CommonOptions, ledgerOption } from './options.ts'
-import { print } from './output.ts'
+import { type CommonOptions, example, ledgerOption } from './options.ts'
+import { printAs } from './output.ts'
 
 export function backupCommand(): Command {
   return new Command('backup')
@@ -15,7 +16,8 @@ export function backupCommand(): Command {
     .argument('<to>', 'a new file')
     .addOption(ledgerOption())
     .addHelpText('after', '\nA backup is used with "marketplace-meter restore", never by copying it\ninto place.')
-    .action(async (to: string, { ledger: address }: CommonOptions) => {
+    .addHelpText('after', example('marketplace-meter backup ledger-2026-11-21.sqlite'))
+    .action(async (to: string, { ledger: address, ...form }: CommonOptions) => {
       const path = ledgerFile(address)
       if (path === undefined) {
         throw new CommandLineError(
@@ -34,6 +36,10 @@ export function backupCommand(): Command {
       } finally {
         await ledger.close()
       }
-      print(`Backed ${path} up to ${to} (${sizeText(statSync(to).size)})`)
+      const { size } = statSync(to)
+      printAs<Backup>(form, {
+        json: () => ({ ledger: path, backup: to, size }),
+        text: () => `Backed ${path} up to ${to} (${sizeText(size)})`,
+      })
     })
 }

@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { json } from '../text/json.ts'
 import type { CheckOptions } from './check/run.ts'
-import { withConfigErrors } from './config-file.ts'
-import { formatOption } from './options.ts'
+import { example, formatOption } from './options.ts'
 import { print } from './output.ts'
 import { TIME_HELP } from './period.ts'
 
@@ -20,14 +19,13 @@ export function checkCommand(): Command {
 A payload is what was sent to /v1/metrics, in protobuf or JSON, or what the
 Collector's file exporter wrote, packed with gzip or zstd or not at all. Without
 --since metering begins with its first point, as it does where a new gateway is
-started: what counters had counted before is not billed. The exit status is 1
+started: what counters had counted before is not billed. The exit status is 2
 for a mistake in the file. Secrets that it refers to may be missing here.`,
     )
-    .action((file: string, { schema, ...options }: CheckOptions & { schema?: true }) =>
-      withConfigErrors(async () => {
-        // Only when it is wanted: the other commands start without it.
-        if (schema) print(json((await import('../gateway/config/json-schema.ts')).jsonSchema()))
-        else await (await import('./check/run.ts')).check(file, options)
-      }),
-    )
+    .addHelpText('after', example('marketplace-meter check gateway.yaml --payload captured.json'))
+    .action(async (file: string, { schema, ...options }: CheckOptions & { schema?: true }) => {
+      // Only when it is wanted: the other commands start without it.
+      if (schema) print(json((await import('../gateway/config/json-schema.ts')).jsonSchema()))
+      else await (await import('./check/run.ts')).check(file, options)
+    })
 }

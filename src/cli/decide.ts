@@ -7,8 +7,7 @@ import { addBulk, type BulkOptions } from './choice.ts'
 import { counted, decideRecords } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import { example, ledgerOption, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
 import type { Planned } from './report/decisions.ts'
 import { eachRow, type FileRow, readRows } from './row-file.ts'
 
@@ -40,20 +39,19 @@ The id says which record. The others may be left out; where they are there, they
 are to be that record's. What is decided already is left, so the same file again
 does what is not done yet.`,
     )
+    .addHelpText('after', example('marketplace-meter decide decisions.csv --why "as CloudTrail says" --dry-run'))
     .action(async (file: string, options: NoteOptions & BulkOptions) => {
       const decisions = eachRow(readRows(file, ['id', 'decision']), row => {
         const decision = decisionOf(row)
         return decision && { row, decision }
       }).filter(one => one !== undefined)
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
-        const { planned, decided } = await plan(ledger, decisions)
-        if (decided > 0)
-          print(`Of what the file says ${counted(decided)} ${decided === 1 ? 'is' : 'are'} decided already.`)
-        if (decisions.length === 0) {
-          print('Nothing was decided: no row of the file says anything in its column "decision".')
-          return
-        }
-        await decideRecords(ledger, planned, options)
+        const { planned, decided: before } = await plan(ledger, decisions)
+        const note = [
+          before > 0 && `Of what the file says ${counted(before)} ${before === 1 ? 'is' : 'are'} decided already.`,
+          decisions.length === 0 && 'Nothing was decided: no row of the file says anything in its column "decision".',
+        ].filter(text => text !== false)
+        await decideRecords(ledger, planned, options, { before, note })
       })
     })
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { DoctorOptions } from './doctor/run.ts'
-import { formatOption, ledgerOption } from './options.ts'
+import { example, formatOption, ledgerOption } from './options.ts'
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -48,6 +48,7 @@ last hour that the ledger has closed, and only where this customer has no usage
 in it: so that no usage is refused because of it. Name a customer of your own
 for tests; what other ledgers or tools meter for it is not known here.`,
     )
+    .addHelpText('after', example('marketplace-meter doctor --config gateway.yaml'))
     .action(async (options: DoctorOptions, command: Command) => {
       // Only when it is wanted: the other commands start without it.
       const { doctor } = await import('./doctor/run.ts')

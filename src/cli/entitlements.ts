@@ -1,16 +1,15 @@
 import { Command } from 'commander'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
+import type { Entitlements } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { entitlementsCsv, entitlementsJson, entitlementsTable } from './report/entitlements.ts'
 
 interface Options extends CommonOptions {
   customer?: string
   dimension?: string
-  format: OutputFormat
 }
 
 export function entitlementsCommand(): Command {
@@ -30,7 +29,8 @@ says after an hour's end, the hour's usage waits in the balance. Where every
 customer has the same, who has used nothing of it yet is not listed; "include"
 says what one customer has instead.`,
     )
-    .action(async ({ ledger: path, customer, dimension, format, now: given }: Options) => {
+    .addHelpText('after', example('marketplace-meter entitlements --customer 111122223333'))
+    .action(async ({ ledger: path, customer, dimension, now: given, ...form }: Options) => {
       const now = nowOf(given === undefined ? {} : { now: given })
       const report = await withLedger(path, 'read', async ledger => {
         const only = dimension !== undefined && { dimension }
@@ -40,8 +40,12 @@ says what one customer has instead.`,
         const known = included.filter(one => dimension === undefined || one.dimension === dimension)
         return { entitlements, included: known, dimensions, now }
       })
-      if (format === 'json') print(json(entitlementsJson(report)))
-      else if (format === 'csv') print(entitlementsCsv(report))
-      else print(entitlementsTable(report, screen()))
+      printAs<Entitlements>(form, {
+        json: () => entitlementsJson(report),
+        csv: () => entitlementsCsv(report),
+        text: () =>
+          (report.entitlements.length === 0 && noneSo('Nothing is included', 'entitlements', { customer })) ||
+          entitlementsTable(report, screen()),
+      })
     })
 }

@@ -4,12 +4,17 @@ import { openLoss } from '../ledger/loss.ts'
 import { isPlausibleEnd, PLAUSIBLE_END } from '../metering/agreement-end.ts'
 import { CLOSE_DELAY, DEADLINE_MARGIN } from '../metering/options.ts'
 import { accountName } from '../text/account.ts'
+import { iso } from '../text/time.ts'
 import { findAccount } from './account.ts'
+import { counted } from './decide-records.ts'
+import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
+import type { Finalized } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs } from './output.ts'
 import { parseTime } from './period.ts'
+import { recordsJson } from './report/records.ts'
 
 const DELAYS = { closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
 
@@ -32,6 +37,7 @@ export function finalizeCommand(): Command {
     .addOption(whoOption())
     .addOption(whyOption('its agreement has ended'))
     .addOption(nowOption())
+    .addHelpText('after', example('marketplace-meter finalize 111122223333 --region us-east-1'))
     .action(async (customer: string, options: Options) => {
       const by = noteOf(options)
       const { now } = by
@@ -46,22 +52,31 @@ export function finalizeCommand(): Command {
         }
         const region = options.region as string
         const { records, held } = await ledger.finalize(account, { ...by, endedAt, region, ...DELAYS })
-        if (records === 0 && (await openLoss(ledger)) !== undefined) {
-          print(`Noted. Nothing of ${accountName(account)} is frozen, ${LOST}`)
-          return
-        }
-        print(
-          records === 0
-            ? `${accountName(account)} owes nothing that is not frozen already.`
-            : [
-                `Froze ${records} ${records === 1 ? 'record' : 'records'} of ${accountName(account)}; ${held.length} held.`,
-                '  The exporter or gateway that runs on this ledger sends the others with its next pass, within a minute.',
-                '  AWS takes them for about an hour after the end: "marketplace-meter records" shows what became of them.',
-              ].join('\n'),
-        )
+        const lost = records === 0 && (await openLoss(ledger)) !== undefined
+        const dimensions = await readDimensions(ledger)
+        printAs<Finalized>(options, {
+          json: () => ({
+            ...{ account, endedAt: iso(endedAt), region, frozen: records, held: recordsJson(held, dimensions), lost },
+          }),
+          text: () => {
+            if (lost) return `Noted. Nothing of ${accountName(account)} is frozen, ${LOST}`
+            if (records === 0) return `${accountName(account)} owes nothing that is not frozen already.`
+            const ofThem = held.length === 0 ? '' : `, ${held.length} of them held: marketplace-meter held`
+            return [
+              `Froze ${counted(records)} of ${accountName(account)}${ofThem}`,
+              ...(held.length === records ? [] : SENT),
+            ].join('\n')
+          },
+        })
       })
     })
 }
+
+const SENT = [
+  '  The exporter or gateway that runs on this ledger sends what is not held within',
+  '  a minute; AWS takes it for about an hour after the end. What became of it:',
+  '    marketplace-meter records',
+]
 
 const LOST =
   'since the ledger has lost usage that it\nhad acknowledged: "marketplace-meter status" tells, and declare-restored ends that.'

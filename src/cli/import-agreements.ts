@@ -9,9 +9,11 @@ import { printable } from '../text/printable.ts'
 import type { CustomerAccount } from '../usage/account.ts'
 import { namedCustomer } from './account.ts'
 import { CommandLineError } from './errors.ts'
+import { TO_DECIDE } from './exit-status.ts'
+import type { ImportedAgreements } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs } from './output.ts'
 import { parseTime } from './period.ts'
 
 const COLUMNS = [
@@ -69,26 +71,66 @@ agreement_since; times are ISO 8601. A row without license_arn is of a customer
 who is metered by the product code. Others may be missing or empty, and columns
 of other names are ignored. AWS's Agreements feed and GetAgreementEntitlements
 have them. The same file again changes nothing. An end that is to come is not
-taken in: agreements are renewed, and AWS tells of the end when it comes.`,
+taken in: agreements are renewed, and AWS tells of the end when it comes. The
+exit status is 1 where a tenant is in force of several customers.`,
     )
+    .addHelpText('after', example('marketplace-meter import-agreements agreements.csv --region us-east-1'))
     .action(async (file: string, options: Options) => {
       const by = noteOf(options)
       const rows = readRows(readText(file), by.now)
       const known = await withLedger(options.ledger, 'read', ledger => ledger.agreements())
       refuseLabelsAsCodes(rows, known)
-      const later = rows.filter(({ endsLater }) => endsLater).length
-      const left =
-        later === 0 ? '' : `\n  Ends that are to come (${later}) are not taken in: AWS tells of an end when it comes.`
-      const what = `\n${[...identities(rows), ...sharedTenants(rows, known)].join('\n')}`
-      if (options.dryRun) {
-        print(`${counted(rows.length)} would be taken in. Nothing was changed.${left}${what}`)
-        return
-      }
+      const { dryRun = false } = options
       const terms = { ...by, region: options.region, closeDelay: CLOSE_DELAY, deadlineMargin: DEADLINE_MARGIN }
-      const changed = await withLedger(options.ledger, 'write', ledger => noteAll(ledger, rows, terms))
-      const others = changed < rows.length ? '; the others were known' : ''
-      print(`Took in ${changed} of ${counted(rows.length)}${others}.${left}${what}`)
+      const changed = dryRun
+        ? undefined
+        : await withLedger(options.ledger, 'write', ledger => noteAll(ledger, rows, terms))
+      const [metered, shared] = [identities(rows), sharedTenants(rows, known)]
+      const endsLater = rows.filter(({ endsLater }) => endsLater).length
+      printAs<ImportedAgreements>(options, {
+        json: () => ({
+          ...{ dryRun, agreements: rows.length, changed: changed ?? null, endsLater, metered, sharedTenants: shared },
+        }),
+        text: () => importText({ agreements: rows.length, changed, endsLater, metered, shared }),
+      })
+      if (shared.length > 0) process.exitCode = TO_DECIDE
     })
+}
+
+function importText({
+  agreements,
+  changed,
+  endsLater,
+  metered,
+  shared,
+}: {
+  readonly agreements: number
+  readonly changed: number | undefined
+  readonly endsLater: number
+  readonly metered: ImportedAgreements['metered']
+  readonly shared: ImportedAgreements['sharedTenants']
+}): string {
+  const others = changed !== undefined && changed < agreements ? '; the others were known' : ''
+  return [
+    changed === undefined
+      ? `${counted(agreements)} would be taken in. Nothing was changed.`
+      : `Took in ${changed} of ${counted(agreements)}${others}.`,
+    ...(endsLater === 0
+      ? []
+      : [`  Ends that are to come (${endsLater}) are not taken in: AWS tells of an end when it comes.`]),
+    ...metered.map(({ by, product, agreements }) =>
+      by === 'licence'
+        ? `  Metered by licence, as ${printable(product)}: ${agreements}`
+        : `  Metered by the product code ${printable(product)}, without a licence: ${agreements}`,
+    ),
+    ...shared.map(({ tenant, customers }) => {
+      const whom = customers.map(id => printable(id)).join(', ')
+      return (
+        `  WARNING: the tenant ${printable(JSON.stringify(tenant))} is in force of several customers (${whom}). All its usage is ` +
+        'billed to one: the agreement that began last. Give each a tenant of its own, or finalize those that are over.'
+      )
+    }),
+  ].join('\n')
 }
 
 const counted = (agreements: number) => `${agreements} ${agreements === 1 ? 'agreement' : 'agreements'}`
@@ -102,13 +144,11 @@ function readText(file: string): string {
 }
 
 /** How the customers are metered: a licence that is missing is seen there. */
-function identities(rows: readonly Row[]): string[] {
-  const ways = Map.groupBy(rows, ({ customer: { licenseArn, product } }) =>
-    licenseArn === undefined
-      ? `by the product code ${printable(product)}, without a licence`
-      : `by licence, as ${printable(product)}`,
-  )
-  return [...ways].map(([way, { length }]) => `  Metered ${way}: ${length}`)
+function identities(rows: readonly Row[]): ImportedAgreements['metered'] {
+  const waysOf = ({ customer: { licenseArn, product } }: Row) =>
+    ({ by: licenseArn === undefined ? 'product-code' : 'licence', product }) as const
+  const ways = Map.groupBy(rows, row => JSON.stringify(waysOf(row)))
+  return [...ways.values()].map(group => ({ ...waysOf(group[0] as Row), agreements: group.length }))
 }
 
 /**
@@ -137,7 +177,7 @@ function refuseLabelsAsCodes(rows: readonly Row[], known: readonly Agreement[]):
 }
 
 /** Usage goes to one of several agreements of a tenant: where they are of several AWS accounts, somebody else may pay. */
-function sharedTenants(rows: readonly Row[], known: readonly Agreement[]): string[] {
+function sharedTenants(rows: readonly Row[], known: readonly Agreement[]): ImportedAgreements['sharedTenants'] {
   const running = [
     ...rows.filter(({ news }) => news.every(({ what }) => what !== 'ended')),
     ...known
@@ -151,12 +191,7 @@ function sharedTenants(rows: readonly Row[], known: readonly Agreement[]): strin
       const payers = new Set(
         agreements.map(({ customer: { accountId, customerIdentifier } }) => accountId ?? customerIdentifier ?? ''),
       )
-      if (payers.size < 2) return []
-      const whom = [...payers].map(id => printable(id)).join(', ')
-      return [
-        `  WARNING: the tenant ${printable(JSON.stringify(tenant))} is in force of several customers (${whom}). All its usage is ` +
-          'billed to one: the agreement that began last. Give each a tenant of its own, or finalize those that are over.',
-      ]
+      return payers.size < 2 ? [] : [{ tenant, customers: [...payers] }]
     })
 }
 

@@ -2,13 +2,15 @@ import { Command, InvalidArgumentError } from 'commander'
 import { LedgerError } from '../ledger/errors.ts'
 import { accountName } from '../text/account.ts'
 import { amountText } from '../text/quantity.ts'
-import { shortTime } from '../text/time.ts'
+import { iso, shortTime } from '../text/time.ts'
+import { formatAmount } from '../usage/amount.ts'
 import { findAccount } from './account.ts'
 import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
+import type { Inclusion } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs } from './output.ts'
 import { parseTime } from './period.ts'
 
 interface Options extends NoteOptions {
@@ -34,6 +36,12 @@ export function includeCommand(): Command {
       `
 It holds for hours that are closed from now on. What was used of it, or metered,
 stays so; "entitlements" shows both.`,
+    )
+    .addHelpText(
+      'after',
+      example(
+        'marketplace-meter include 111122223333 tokens-processed 5000 \\\n' + '    --until 2027-11 --why "order 1042"',
+      ),
     )
     .action(async (customer: string, name: string, quantity: number, options: Options) => {
       const by = noteOf(options)
@@ -74,11 +82,17 @@ stays so; "entitlements" shows both.`,
         const changed = await ledger.noteEntitlements(product, { ...news, entitlements: [entitlement] }, by)
         const what = `${amountText(amount, dimension)} ${terms.per === 'term' ? 'a term' : 'a month'}`
         const end = until === undefined ? '' : ` until ${shortTime(until)}`
-        print(
-          changed === 0
-            ? `It is known already that the contract of ${accountName(account)} includes ${what}${end}.`
-            : `Noted: the contract of ${accountName(account)} includes ${what}${end}.`,
-        )
+        const { per } = terms
+        printAs<Inclusion>(options, {
+          json: () => ({
+            ...{ account, dimension: name, included: formatAmount(amount), baseUnit: dimension.baseUnit, per },
+            ...{ until: until === undefined ? null : iso(until), changed: changed > 0 },
+          }),
+          text: () =>
+            changed === 0
+              ? `It is known already that the contract of ${accountName(account)} includes ${what}${end}.`
+              : `Noted: the contract of ${accountName(account)} includes ${what}${end}.`,
+        })
       })
     })
 }

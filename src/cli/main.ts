@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander'
-import { CommandLineError, errorText } from './errors.ts'
-import { endWhereUnwritable, printError } from './output.ts'
+import { errorText, failureJson } from './errors.ts'
+import { FAILED } from './exit-status.ts'
+import { asksForJson, endWhereUnwritable, printError, printErrorJson } from './output.ts'
 import { createProgram } from './program.ts'
 
 endWhereUnwritable()
@@ -9,10 +10,11 @@ endWhereUnwritable()
 try {
   await createProgram().parseAsync()
 } catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2
-  } else {
-    printError(errorText(error))
-    process.exitCode = error instanceof CommandLineError ? 2 : 1
+  const isCommanders = error instanceof CommanderError
+  // Help and the version are no errors.
+  if (!isCommanders || error.exitCode !== 0) {
+    if (asksForJson(process.argv)) printErrorJson(failureJson(error))
+    else if (!isCommanders) printError(errorText(error))
+    process.exitCode = FAILED
   }
 }

@@ -30,5 +30,8 @@ export function refuseMissing(path: string): void {
   const size = statSync(path, { throwIfNoEntry: false })?.size
   if (size) return
   const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`
-  throw new LedgerError('ERR_LEDGER_NOT_FOUND', `${found}. Name its file with --ledger or MARKETPLACE_LEDGER.`)
+  throw new LedgerError(
+    'ERR_LEDGER_NOT_FOUND',
+    `${found}. Name its file with --ledger or MARKETPLACE_LEDGER. If it is lost, see "marketplace-meter restore --help".`,
+  )
 }

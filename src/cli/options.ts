@@ -2,13 +2,12 @@ import { InvalidArgumentError, Option } from 'commander'
 import type { AuditNote } from '../ledger/ledger.ts'
 import { userName } from '../ledger/system-user.ts'
 import { CommandLineError } from './errors.ts'
+import type { FormatOptions, OutputFormat } from './output.ts'
 import { parseTime } from './period.ts'
 
-/** The options that commands share. */
+/** The options that commands share, and how their help ends. */
 
-export type OutputFormat = 'table' | 'json' | 'csv'
-
-export interface CommonOptions {
+export interface CommonOptions extends FormatOptions {
   readonly ledger: string
   readonly now?: string
 }
@@ -26,7 +25,12 @@ export const ledgerOption = () =>
 export const nowOption = () => new Option('--now <time>', 'the present time, where it is not that of the clock')
 
 export const formatOption = (...formats: OutputFormat[]) =>
-  new Option('--format <format>', 'how to print it').choices(formats).default('table')
+  new Option('--format <format>', 'how to print it; by default a table').choices(formats)
+
+export const jsonOption = () => new Option('--json', 'print JSON, for a program; errors too').conflicts('format')
+
+/** The end of a command's help: what to type, which a test does. */
+export const example = (line: string): string => `\nExample:\n  ${line}`
 
 export const whoOption = () =>
   new Option('--who <name>', 'who does it').argParser(notEmpty).default(userName(), 'the user of the system')

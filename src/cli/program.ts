@@ -17,7 +17,8 @@ import { finalizeCommand } from './finalize.ts'
 import { heldCommand } from './held.ts'
 import { importAgreementsCommand } from './import-agreements.ts'
 import { includeCommand } from './include.ts'
-import { print, printError } from './output.ts'
+import { example, jsonOption } from './options.ts'
+import { asksForJson, print, printError } from './output.ts'
 import { pruneCommand } from './prune.ts'
 import { reconcileCommand } from './reconcile.ts'
 import { recordsCommand } from './records.ts'
@@ -81,20 +82,29 @@ export function createProgram(): Command {
     .version(version())
     .helpCommand(false)
     .configureHelp({ subcommandTerm: command => command.name() })
-    .configureOutput({ writeOut: print, writeErr: printError })
+    // As JSON it is told once, by who catches it.
+    .configureOutput({ writeOut: print, writeErr: text => asksForJson(process.argv) || printError(text) })
     .exitOverride()
     .showHelpAfterError('See --help.')
     .addHelpText(
       'after',
       `
 Begin with "status". The commands to look with only read, beside a running
-exporter. Times are UTC, written as ISO 8601. The exit status is 1 for an error
-or a ledger that does not add up or was changed, 2 for a mistake in the command
-line; what else it says of "status --check", "doctor", "reconcile" and "check",
-their --help tells. MARKETPLACE_LEDGER names the ledger for all of them.`,
+exporter. Times are UTC, written as ISO 8601. MARKETPLACE_LEDGER names the
+ledger for all of them. With --json each prints JSON, errors too.
+
+Exit status:
+  0  done, and nothing to decide
+  1  done, and a person has to look or decide: of "status --check", "doctor",
+     "reconcile", "verify", "spool" and "import-agreements", and of what decides
+     where somebody else has decided meanwhile
+  2  not done, or usage is at risk; also a mistake in the command line`,
     )
+    .addHelpText('after', example('marketplace-meter status'))
   for (const [heading, commands] of GROUPS) {
-    for (const make of commands) program.addCommand(make().copyInheritedSettings(program).helpGroup(heading))
+    for (const make of commands) {
+      program.addCommand(make().addOption(jsonOption()).copyInheritedSettings(program).helpGroup(heading))
+    }
   }
   return program
 }

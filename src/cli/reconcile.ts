@@ -6,20 +6,21 @@ import { EventError } from '../reconcile/errors.ts'
 import { eventFiles, fileSource } from '../reconcile/event-files.ts'
 import type { EventSource } from '../reconcile/event-source.ts'
 import { needsPerson, type ReconcilableLedger, runReconciliation } from '../reconcile/run.ts'
-import { json } from '../text/json.ts'
 import { CommandLineError } from './errors.ts'
+import { TO_DECIDE } from './exit-status.ts'
+import type { Reconciliation } from './json.ts'
 import { withLedger } from './open-ledger.ts'
 import {
   type CommonOptions,
+  example,
   formatOption,
   ledgerOption,
   limit,
   nowOf,
   nowOption,
-  type OutputFormat,
   whoOption,
 } from './options.ts'
-import { print, printError, screen } from './output.ts'
+import { printAs, printError, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import {
   type ReconciliationReport,
@@ -44,7 +45,6 @@ interface Options extends CommonOptions {
   from?: string
   to?: string
   limit: number
-  format: OutputFormat
 }
 
 export function reconcileCommand(): Command {
@@ -115,6 +115,7 @@ what came late. Nothing is settled by it. The exit status is 1 where something
 differs that neither records in doubt nor a day that is not complete yet
 explain.`,
     )
+    .addHelpText('after', example('marketplace-meter reconcile events.json --from 2026-11-20 --to 2026-11-21'))
     .action(async (paths: string[], options: Options) => {
       const now = nowOf(options)
       const period = parsePeriod(options.from, options.to, now)
@@ -170,13 +171,15 @@ explain.`,
         }
         const result = await runReconciliation(ledger, run)
         const report: ReconciliationReport = { result, findings, dryRun, others }
-        if (options.format === 'json') print(json(reconciliationJson(report)))
-        else if (options.format === 'csv') print(reconciliationCsv(report))
-        else print(reconciliationText(report, screen()))
+        printAs<Reconciliation>(options, {
+          json: () => reconciliationJson(report),
+          csv: () => reconciliationCsv(report),
+          text: () => reconciliationText(report, screen()),
+        })
         if ([...shown.values()].some(count => count > options.limit)) {
           printError(`There are more than these ${options.limit} of a kind: see --limit, or narrow it down.`)
         }
-        if (unsettled > 0 || result.unread.count > 0) process.exitCode = 1
+        if (unsettled > 0 || result.unread.count > 0) process.exitCode = TO_DECIDE
       }
       const decides = (settle || settleAbsent) && !dryRun
       await withLedger(options.ledger, decides ? 'write' : 'read', ledger =>

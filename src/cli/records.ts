@@ -1,19 +1,11 @@
 import { Command, Option } from 'commander'
 import type { RecordState } from '../ledger/ledger.ts'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { readDimensions } from './dimensions.ts'
+import type { UsageRecord } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import {
-  type CommonOptions,
-  formatOption,
-  ledgerOption,
-  limit,
-  nowOf,
-  nowOption,
-  type OutputFormat,
-} from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, limit, nowOf, nowOption } from './options.ts'
+import { noneSo, printAs, printError, screen } from './output.ts'
 import { parsePeriod, TIME_HELP } from './period.ts'
 import { recordsCsv, recordsJson, recordsTable } from './report/records.ts'
 
@@ -24,12 +16,11 @@ interface Options extends CommonOptions {
   to?: string
   state?: RecordState
   limit: number
-  format: OutputFormat
 }
 
 export function recordsCommand(): Command {
   return new Command('records')
-    .description('usage records, the youngest hour first: state, attempts, last answer, MeteringRecordId')
+    .description('usage records, the newest hour first: state, attempts, last answer, MeteringRecordId')
     .addOption(ledgerOption())
     .option('--customer <id>', 'only this account id, customer identifier, licence or account key')
     .option('--dimension <name>', 'only this dimension')
@@ -51,8 +42,10 @@ A record is in doubt while the answer to one of its attempts is not known: AWS
 may have billed it. JSON and CSV have "size" and "amount" in base units,
 exactly; JSON has them as strings.`,
     )
+    .addHelpText('after', example('marketplace-meter records --state metered --from 2026-11-20 --to 2026-11-21'))
     .action(async (options: Options) => {
-      const { dimension, state, format } = options
+      const { customer, dimension, state, from, to } = options
+      const chosen = { customer, dimension, state, from, to }
       const query = {
         ...(dimension !== undefined && { dimension }),
         ...(state !== undefined && { state }),
@@ -65,11 +58,15 @@ exactly; JSON has them as strings.`,
         await readDimensions(ledger),
       ])
       const records = found.slice(0, options.limit)
-      if (format === 'json') print(json(recordsJson(records, dimensions)))
-      else if (format === 'csv') print(recordsCsv(records, dimensions))
-      else print(recordsTable(records, dimensions, screen()))
+      printAs<UsageRecord[]>(options, {
+        json: () => recordsJson(records, dimensions),
+        csv: () => recordsCsv(records, dimensions),
+        text: () =>
+          (records.length === 0 && noneSo('No records', 'records', chosen)) ||
+          recordsTable(records, dimensions, screen()),
+      })
       if (found.length > records.length) {
-        console.error(`There are more than these ${records.length}: see --limit, or narrow it down.`)
+        printError(`There are more than these ${records.length}: see --limit, or narrow it down.`)
       }
     })
 }

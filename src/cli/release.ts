@@ -5,7 +5,7 @@ import { HELD_ADVICE } from '../text/held-advice.ts'
 import { addBulk, addChoice, type BulkOptions, type ChoiceOptions, checkChoice, recordsMeant } from './choice.ts'
 import { decideRecords, planned } from './decide-records.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
+import { example, ledgerOption, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
 
 /** What holds a record that AWS surely has not billed, and nobody else has. */
 export const NOT_BILLED = (Object.keys(HELD_ADVICE) as HeldReason[]).filter(reason => !mayBeBilled(reason))
@@ -22,6 +22,7 @@ export function releaseCommand(): Command {
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
+    .addHelpText('after', example('marketplace-meter release 7 --why "the usage is real"'))
     .action(async (ids: string[], options: Options) => {
       checkChoice(ids, options)
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { shellWord } from '../gateway/operations/command.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
 import { CommandLineError } from './errors.ts'
-import { type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import type { Restored } from './json.ts'
+import { example, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs } from './output.ts'
 
 export function restoreCommand(): Command {
   return new Command('restore')
@@ -24,6 +26,10 @@ was billed after it was made. So that nothing is billed twice, every balance is
 held until you settle it, by what AWS has billed since: all of it, a part, or
 nothing; see "held". What was pending is sent again identically, and AWS takes
 it once. Usage recorded after the backup was made is not in it.`,
+    )
+    .addHelpText(
+      'after',
+      example('marketplace-meter restore backup.sqlite marketplace-ledger.sqlite \\\n    --why "disk lost"'),
     )
     .action(async (from: string, to: string, options: NoteOptions) => {
       for (const address of [from, to]) {
@@ -46,15 +52,19 @@ it once. Usage recorded after the backup was made is not in it.`,
         const { held, pending } = await ledger.status()
         const restored = held.reduce((sum, { records }) => sum + records, 0)
         const unsettled = pending.reduce((sum, { records }) => sum + records, 0)
-        print(
-          [
-            `Restored ${from} to ${to}`,
-            `  Held: ${restored} (AWS may have billed it after the backup was made)`,
-            `    marketplace-meter held --ledger ${to}`,
-            `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
-            '  Usage recorded after the backup was made is not in it.',
-          ].join('\n'),
-        )
+        printAs<Restored>(options, {
+          json: () => ({ ledger: to, held: restored, pending: unsettled }),
+          text: () =>
+            [
+              `Restored ${from} to ${to}`,
+              `  Held: ${restored} (AWS may have billed it after the backup was made)`,
+              `    marketplace-meter held --ledger ${shellWord(to)}`,
+              `  Pending: ${unsettled} (sent again identically; AWS takes it once)`,
+              '  Usage recorded after the backup was made is not in it.',
+              '  Start the exporter or gateway again with this ledger: what is held waits.',
+              '  Never start it with a new one, which does not know what was billed.',
+            ].join('\n'),
+        })
       } finally {
         await ledger.close()
       }

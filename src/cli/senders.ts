@@ -1,13 +1,12 @@
 import { Command } from 'commander'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
+import type { Sender } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption } from './options.ts'
+import { noneSo, printAs, screen } from './output.ts'
 import { sendersCsv, sendersJson, sendersTable } from './report/senders.ts'
 
 interface Options extends CommonOptions {
-  format: OutputFormat
   sender?: string
   customer?: string
 }
@@ -23,13 +22,18 @@ export function sendersCommand(): Command {
       'after',
       '\nWhen a token has leaked: these are the customers whose bills it may have\ntouched. Compare their statements.',
     )
-    .action(async ({ ledger: path, format, sender, customer }: Options) => {
+    .addHelpText('after', example('marketplace-meter senders --sender plant-a'))
+    .action(async ({ ledger: path, sender, customer, ...form }: Options) => {
       const query = { actions: ['fed'], limit: Number.MAX_SAFE_INTEGER, ...(sender && { who: sender }) } as const
       const entries = await withLedger(path, 'read', async ledger =>
         ledger.audit({ ...query, ...(await customerQuery(ledger, customer)) }),
       )
-      if (format === 'json') print(json(sendersJson(entries)))
-      else if (format === 'csv') print(sendersCsv(entries))
-      else print(sendersTable(entries, screen()))
+      printAs<Sender[]>(form, {
+        json: () => sendersJson(entries),
+        csv: () => sendersCsv(entries),
+        text: () =>
+          (entries.length === 0 && noneSo('No senders', 'senders', { sender, customer })) ||
+          sendersTable(entries, screen()),
+      })
     })
 }

@@ -6,7 +6,7 @@ import { addBulk, addChoice, type BulkOptions, type ChoiceOptions, checkChoice, 
 import { decideRecords, planned } from './decide-records.ts'
 import { CommandLineError } from './errors.ts'
 import { withLedger } from './open-ledger.ts'
-import { exactlyOne, ledgerOption, limit, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
+import { example, ledgerOption, limit, type NoteOptions, nowOption, whoOption, whyOption } from './options.ts'
 
 /** What holds a record that AWS, or somebody else, may have billed. */
 const IN_DOUBT = (Object.keys(HELD_ADVICE) as HeldReason[]).filter(mayBeBilled)
@@ -33,11 +33,14 @@ export function settleCommand(): Command {
     .addOption(whoOption())
     .addOption(whyOption())
     .addOption(nowOption())
+    .addHelpText('after', example('marketplace-meter settle 1 --billed --why "event 5a1b0c9d of CloudTrail"'))
     .action(async (ids: string[], options: Options) => {
-      exactlyOne([
-        ['--billed', options.billed],
-        ['--not-billed', options.notBilled],
-      ])
+      if (options.billed === options.notBilled) {
+        throw new CommandLineError(
+          'Expected one of --billed or --not-billed: what AWS did. Where nobody knows, leave it held, and see ' +
+            '"marketplace-meter reconcile --help".',
+        )
+      }
       checkChoice(ids, options)
       const { quantity, dryRun } = options
       if (quantity !== undefined && (options.billed !== true || new Set(ids).size !== 1)) {

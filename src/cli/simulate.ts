@@ -7,6 +7,7 @@ import {
   type Fault,
   parseFault,
   parseUndocumented,
+  type RunningSimulator,
   readCatalogue,
   SimulatorConfigurationError,
   startSimulator,
@@ -14,10 +15,13 @@ import {
   UNDOCUMENTED,
   type Undocumented,
 } from '../simulator/index.ts'
+import type { Simulating } from './json.ts'
+import { example } from './options.ts'
+import { type FormatOptions, isJson, print, printReady } from './output.ts'
 
 const DEFAULT_PORT = 8480
 
-interface Options {
+interface Options extends FormatOptions {
   port: number
   host: string
   catalogue?: string
@@ -84,6 +88,7 @@ export function simulateCommand(): Command {
     )
     .option('--clock <time>', 'ISO 8601 time at which the clock stands until it is advanced')
     .option('--seed <number>', 'makes the faults of a run repeat', integer(2 ** 32 - 1))
+    .addHelpText('after', example('marketplace-meter simulate --port 0 --fault throttling=0.1 --seed 1'))
     .action(async (options: Options, command: Command) => {
       try {
         await simulate(options)
@@ -111,7 +116,14 @@ async function simulate(options: Options): Promise<void> {
     process.once('SIGINT', resolve)
     process.once('SIGTERM', resolve)
   })
-  console.log(`AWS Marketplace Metering is simulated at ${url} (seed ${simulator.seed})
+  printReady<Simulating>(options, { url, queueUrl, controlUrl: `${url}${CONTROL_PATH}`, seed: simulator.seed })
+  if (!isJson(options)) print(greeting(running))
+  await stopped
+  await running.close()
+}
+
+const greeting = ({ url, queueUrl, simulator }: RunningSimulator) =>
+  `AWS Marketplace Metering is simulated at ${url} (seed ${simulator.seed})
 
 Point any AWS SDK at it:
   export AWS_ENDPOINT_URL_MARKETPLACE_METERING=${url}
@@ -131,8 +143,5 @@ What CloudTrail writes of it, which "marketplace-meter reconcile --cloudtrail" a
 What it has billed:
   curl ${url}${CONTROL_PATH}/totals
 
-A buyer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
-  curl ${url}${CONTROL_PATH}/subscriptions -H 'content-type: application/json' -d '{"product": "code", "accountId": "123456789012"}'`)
-  await stopped
-  await running.close()
-}
+A customer subscribes; what else there is to do, ${url}${CONTROL_PATH} lists, and an error names what a request takes:
+  curl ${url}${CONTROL_PATH}/subscriptions -H 'content-type: application/json' -d '{"product": "code", "accountId": "123456789012"}'`

@@ -3,12 +3,13 @@ import type { Span } from '../ledger/hours.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { breaches } from '../ledger/rules/equation.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
-import { json } from '../text/json.ts'
 import { customerQuery } from './account.ts'
 import { CommandLineError } from './errors.ts'
+import { FAILED } from './exit-status.ts'
+import type { Statement } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, printError, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
+import { isJson, noneSo, printAs, printError, screen } from './output.ts'
 import { type Period, parsePeriod, TIME_HELP } from './period.ts'
 import { readRateCard } from './rate-card.ts'
 import { equationText } from './report/equation-text.ts'
@@ -24,7 +25,6 @@ interface Options extends CommonOptions {
   to?: string
   by?: Span
   rateCard?: string
-  format: OutputFormat
   baseUnits?: true
 }
 
@@ -62,9 +62,10 @@ record, which for late usage is a later one. A rate card is a listing with
 pricing.currency and pricing.rateCard: [{"dimension", "price"}], as in
 examples/aws/listing.json. "charge" is the metered quantity by "price", exactly.
 AWS's invoice differs by taxes, private offers, free trials and adjustments;
-what is pending or held costs nothing yet. The exit status is 1 if the others do
+what is pending or held costs nothing yet. The exit status is 2 if the others do
 not add up to "recorded" for some series.`,
     )
+    .addHelpText('after', example('marketplace-meter statement --from 2026-11 --to 2026-11'))
     .action(async (options: Options) => {
       const now = nowOf(options)
       const period = parsePeriod(options.from, options.to, now)
@@ -76,14 +77,20 @@ not add up to "recorded" for some series.`,
         readStatement(ledger, { ...options, period, now }),
       )
       const report = rateCard === undefined ? read : { ...read, rateCard }
-      const { format, baseUnits = false } = options
-      if (format === 'json') print(json(statementJson(report)))
-      else if (format === 'csv') print(statementCsv(report))
-      else print(statementTable(report, { ...screen(), baseUnits }))
-      if (format !== 'table' && unpriced(report).length > 0) printError(unpricedText(report))
+      const { baseUnits = false, customer, dimension } = options
+      printAs<Statement>(options, {
+        json: () => statementJson(report),
+        csv: () => statementCsv(report),
+        text: () =>
+          (report.allTime.length === 0 && noneSo('No usage', 'statement', { customer, dimension })) ||
+          statementTable(report, { ...screen(), baseUnits }),
+      })
+      // The table has it.
+      const isTable = !isJson(options) && options.format !== 'csv'
+      if (!isTable && unpriced(report).length > 0) printError(unpricedText(report))
       if (breaches(report.allTime).length === 0) return
-      if (format !== 'table') printError(equationText(report.allTime))
-      process.exitCode = 1
+      if (!isTable) printError(equationText(report.allTime))
+      process.exitCode = FAILED
     })
 }
 

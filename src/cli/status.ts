@@ -12,22 +12,20 @@ import { gravity } from '../metering/preflight/finding.ts'
 import { recentQuantityAlert } from '../metering/quantity-alert.ts'
 import { unknownContracts } from '../metering/unknown-contracts.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
-import { json } from '../text/json.ts'
 import { readDimensions } from './dimensions.ts'
-import { errorText } from './errors.ts'
+import type { Status } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, nowOf, nowOption, type OutputFormat } from './options.ts'
-import { print, printError, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption, nowOf, nowOption } from './options.ts'
+import { printAs, screen } from './output.ts'
 import { checkText, type LedgerOverview, problemsOf, statusJson, statusText } from './report/status.ts'
 
 interface Options extends CommonOptions {
-  format: OutputFormat
   check?: true
 }
 
 export function statusCommand(): Command {
   return new Command('status')
-    .description('what to look at first: pending, held, without a customer, hours closed, what AWS answered last')
+    .description('what to look at first: pending, held, unattributed, hours closed, what AWS answered last')
     .option('--check', 'only what needs a person; exit status 1 for warnings, 2 where usage is at risk')
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
@@ -36,28 +34,25 @@ export function statusCommand(): Command {
       'after',
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
-when all is well. The exit status is 1 for what a person has to look at (a
-ledger that has lost what it had acknowledged, so that nothing is sent, held, in
-doubt, without a customer, usage that AWS does not take though there is an
-agreement, contracts of which AWS does not say what they include, more than AWS
-takes in an hour, counters that were not simply
-counted, a process that would send elsewhere than the ledger's records go, what
-a reconciliation with AWS has found), and 2 where usage is pending for long, no
-hour was closed for long, or the ledger cannot be read.`,
+when all is well. The exit status is 2 where usage is pending for long, no hour
+was closed for long, or the ledger cannot be read. It is 1 for what a person has
+to look at: a ledger that has lost what it had acknowledged, so that nothing is
+sent; what is held, in doubt or unattributed; usage that AWS does not take,
+though there is an agreement; contracts of which AWS does not say what they
+include; more than AWS takes in an hour; counters that were not simply counted;
+a process that would send elsewhere than the ledger's records go; and what a
+reconciliation with AWS has found.`,
     )
+    .addHelpText('after', example('marketplace-meter status --check'))
     .action(async (options: Options) => {
-      const { format, check = false } = options
-      const report = await read(options).catch(error => {
-        // Of a plugin that monitors, 1 would be a mere warning.
-        if (!check) throw error
-        printError(errorText(error))
-        process.exitCode = 2
-      })
-      if (report === undefined) return
+      const { check = false } = options
+      const report = await read(options)
       const problems = problemsOf(report)
       if (check) process.exitCode = gravity(problems)
-      if (format === 'json') print(json(statusJson(report)))
-      else print(check ? checkText(problems, report.status, report.now) : statusText(report, screen().paint))
+      printAs<Status>(options, {
+        json: () => statusJson(report),
+        text: () => (check ? checkText(problems, report.status, report.now) : statusText(report, screen().paint)),
+      })
     })
 }
 

@@ -3,11 +3,14 @@ import { LedgerError } from '../ledger/errors.ts'
 import type { AuditEntry, Ledger } from '../ledger/ledger.ts'
 import { groupOf, newGroup } from '../ledger/rules/audit.ts'
 import { UNDOABLE, undoneBy } from '../ledger/rules/undo.ts'
+import { formatAmount } from '../usage/amount.ts'
 import { addBulk, type BulkOptions, checkConfirmed, confirmation } from './choice.ts'
 import { readDimensions } from './dimensions.ts'
+import { FAILED, TO_DECIDE } from './exit-status.ts'
+import type { Undone } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print, screen } from './output.ts'
+import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs, screen } from './output.ts'
 import { type Summand, sumsText } from './report/sums.ts'
 
 export function undoCommand(): Command {
@@ -30,44 +33,85 @@ entry can be undone while there is as much in the balance. What was settled as
 billed stays metered; an agreement that "release" has counted as running again
 is ended by "finalize".`,
     )
+    .addHelpText('after', example('marketplace-meter undo 1 --why "it was another record"'))
     .action(async (what: string, options: NoteOptions & BulkOptions) => {
       await withLedger(options.ledger, options.dryRun === true ? 'read' : 'write', async ledger => {
         const { entries, undone } = await entriesOf(ledger, what)
-        if (undone > 0)
-          print(`${undone.toLocaleString('en-US')} of ${what} ${undone === 1 ? 'is' : 'are'} undone already.`)
-        if (entries.length > 0) await undoEntries(ledger, entries, options)
+        const before = {
+          count: undone,
+          text: undoneText(what, undone),
+        }
+        await undoEntries(ledger, entries, before, options)
       })
     })
 }
 
-async function undoEntries(ledger: Ledger, entries: AuditEntry[], options: NoteOptions & BulkOptions): Promise<void> {
+const counted = (entries: number) => entries.toLocaleString('en-US')
+
+async function undoEntries(
+  ledger: Ledger,
+  entries: readonly AuditEntry[],
+  before: { readonly count: number; readonly text: string },
+  options: NoteOptions & BulkOptions,
+): Promise<void> {
   checkConfirmed(entries.length, 'entries', options)
   const dimensions = await readDimensions(ledger)
-  const sums = (some: readonly AuditEntry[]) =>
-    sumsText(some.filter(isSummand), { dimensions, counted: 'ENTRIES', options: screen() })
-  if (options.dryRun === true) {
-    const then = `Nothing was changed. To do it, leave out --dry-run${confirmation(entries.length)}.`
-    print(`Would undo, where as much is still in the balance:\n${sums(entries)}\n${then}`)
-    return
+  const { dryRun = false } = options
+  const group = newGroup()
+  const results = dryRun || entries.length === 0 ? [] : await ledger.undo([...entries], { ...noteOf(options), group })
+  const done = entries.filter((_, index) => results[index]?.error === undefined).filter(isSummand)
+  const failed = entries.flatMap(({ number = null }, index) => {
+    const error = results[index]?.error
+    return error === undefined ? [] : [{ number, error }]
+  })
+  const [first] = failed
+  if (first !== undefined && done.length === 0 && failed.length === 1) throw first.error
+  const sums = () => sumsText(done, { dimensions, counted: 'ENTRIES', options: screen() })
+  const text = (): string[] => {
+    const already = before.count === 0 ? [] : [before.text]
+    if (entries.length === 0) return already
+    if (dryRun) {
+      const then = `Nothing was changed. To do it, leave out --dry-run${confirmation(entries.length)}.`
+      return [...already, `Would undo, where as much is still in the balance:\n${sums()}\n${then}`]
+    }
+    const again = done.some(({ recordId }) => recordId !== undefined)
+    const wasHeld = done.some(({ action, account }) => action === 'attribute' && account.kind === 'customer')
+    return [
+      ...already,
+      ...(done.length === 0 ? [] : [`Undone:\n${sums()}`]),
+      ...(again ? ['Its records are held again, until they are decided anew: marketplace-meter held'] : []),
+      ...(wasHeld ? [NOT_HELD] : []),
+      ...(first === undefined ? [] : [`Not undone: ${counted(failed.length)}. ${first.error.message}`]),
+    ]
   }
-  const results = await ledger.undo(entries, { ...noteOf(options), group: newGroup() })
-  const done = entries.filter((_, index) => results[index]?.error === undefined)
-  if (done.length > 0) print(`Undone:\n${sums(done)}`)
-  if (done.some(({ action, account }) => action === 'attribute' && account?.kind === 'customer')) print(NOT_HELD)
-  const [first, ...others] = results.flatMap(({ error }) => error ?? [])
-  if (first === undefined) return
-  if (done.length === 0 && others.length === 0) throw first
-  print(`Not undone: ${(others.length + 1).toLocaleString('en-US')}. ${first.message}`)
-  process.exitCode = 1
+  printAs<Undone>(options, {
+    json: () => ({
+      ...{ dryRun, group: dryRun || done.length === 0 ? null : group },
+      undone: done.map(({ number = null, action, account, dimension, amount, recordId = null }) => ({
+        ...{ number, action, account, record: recordId, dimension, amount: formatAmount(amount) },
+        baseUnit: dimensions.get(dimension)?.baseUnit ?? null,
+      })),
+      notUndone: failed.map(({ number, error: { code, message } }) => ({ number, code, message })),
+      undoneBefore: before.count,
+    }),
+    text: () => text().join('\n'),
+  })
+  if (first !== undefined) process.exitCode = done.length === 0 ? FAILED : TO_DECIDE
 }
 
 const NOT_HELD =
   'What of it was held is not held again: it is in the balance and goes out with the\nnext hour that is closed, or: ' +
   'marketplace-meter write-off'
 
+/** @param what a number, or a group */
+function undoneText(what: string, undone: number): string {
+  if (/^\d{1,9}$/.test(what)) return `Entry ${what} is undone already.`
+  return `${counted(undone)} of the group ${what} ${undone === 1 ? 'is' : 'are'} undone already.`
+}
+
 const isSummand = (entry: AuditEntry): entry is AuditEntry & Summand => entry.account !== undefined
 
-/** What a person means by a number or a group, the youngest first, without what is undone. */
+/** What a person means by a number or a group, the newest first, without what is undone. */
 async function entriesOf(ledger: Ledger, what: string): Promise<{ entries: AuditEntry[]; undone: number }> {
   const all = await ledger.audit({ actions: [...UNDOABLE, 'undo'], limit: Number.MAX_SAFE_INTEGER })
   const undone = new Set(all.map(undoneBy))

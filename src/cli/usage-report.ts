@@ -1,26 +1,25 @@
 import { EventError } from '../reconcile/errors.ts'
 import { type EventFile, eventFiles } from '../reconcile/event-files.ts'
 import { compareUsageReport, type UsageFinding } from '../reconcile/usage-report/compare.ts'
-import { json } from '../text/json.ts'
 import { CommandLineError } from './errors.ts'
+import { TO_DECIDE } from './exit-status.ts'
+import type { UsageComparison } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import type { OutputFormat } from './options.ts'
-import { print, printError, screen } from './output.ts'
+import { type FormatOptions, printAs, printError, screen } from './output.ts'
 import type { Period } from './period.ts'
 import { isUnexplained, usageReportCsv, usageReportJson, usageReportText } from './report/usage-report.ts'
 
-interface Options {
+interface Options extends FormatOptions {
   readonly ledger: string
   readonly usageReport: readonly string[]
   readonly accountFeed?: readonly string[]
   readonly product?: readonly string[]
   readonly limit: number
-  readonly format: OutputFormat
 }
 
 /** What `reconcile --usage-report` does: it changes nothing, and says what AWS's report and the ledger have differently. */
 export async function reconcileUsageReport(options: Options, period: Period): Promise<void> {
-  const { usageReport, accountFeed, product = [], limit, format } = options
+  const { usageReport, accountFeed, product = [], limit } = options
   const input = {
     ...{ files: csvFiles(usageReport), products: new Map(product.map(pair)), ...period },
     ...(accountFeed !== undefined && { accountFeed: csvFiles(accountFeed) }),
@@ -35,14 +34,16 @@ export async function reconcileUsageReport(options: Options, period: Period): Pr
     }
     const result = await compareUsageReport(ledger, { ...input, onFinding })
     const report = { result, findings }
-    if (format === 'json') print(json(usageReportJson(report)))
-    else if (format === 'csv') print(usageReportCsv(report))
-    else print(usageReportText(report, screen()))
+    printAs<UsageComparison>(options, {
+      json: () => usageReportJson(report),
+      csv: () => usageReportCsv(report),
+      text: () => usageReportText(report, screen()),
+    })
     if ([...shown.values()].some(number => number > limit)) {
       printError(`There are more than these ${limit} of a kind: see --limit, or narrow it down.`)
     }
     const wrong = [...shown.keys()].some(verdict => isUnexplained({ verdict: verdict as UsageFinding['verdict'] }))
-    if (wrong || result.unread.count > 0 || result.compared === undefined) process.exitCode = 1
+    if (wrong || result.unread.count > 0 || result.compared === undefined) process.exitCode = TO_DECIDE
   })
 }
 

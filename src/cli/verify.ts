@@ -2,16 +2,16 @@ import { Command, InvalidArgumentError } from 'commander'
 import { breaches } from '../ledger/rules/equation.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
 import { reconciledJson, reconciledLines } from '../reconcile/reconciled-text.ts'
-import { json } from '../text/json.ts'
+import { FAILED, TO_DECIDE } from './exit-status.ts'
+import type { Verification } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { type CommonOptions, formatOption, ledgerOption, type OutputFormat } from './options.ts'
-import { print, screen } from './output.ts'
+import { type CommonOptions, example, formatOption, ledgerOption } from './options.ts'
+import { printAs, screen } from './output.ts'
 import { verdictJson, verdictText } from './report/audit-verdict.ts'
 import { equationText } from './report/equation-text.ts'
 import { breachesJson } from './report/statement-json.ts'
 
 interface Options extends CommonOptions {
-  format: OutputFormat
   hash?: string
 }
 
@@ -19,12 +19,19 @@ export function verifyCommand(): Command {
   return new Command('verify')
     .description(
       'check that the equation holds for each customer and dimension, and that the audit trail is as it was written; ' +
-        'exit status 1 if not; and say up to when it was reconciled with AWS',
+        'and say up to when it was reconciled with AWS',
     )
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
     .option('--hash <hash>', 'one that an earlier "verify" printed, kept elsewhere: is it still in the trail?', hashOf)
-    .action(async ({ ledger: path, format, hash }: Options) => {
+    .addHelpText(
+      'after',
+      `
+The exit status is 2 where the equation does not hold: the ledger is damaged. It
+is 1 where the audit trail was changed: what is billed does not depend on it.`,
+    )
+    .addHelpText('after', example('marketplace-meter verify'))
+    .action(async ({ ledger: path, hash, ...form }: Options) => {
       const [lines, audit, reconciled] = await withLedger(path, 'read', async ledger => [
         await ledger.statement(),
         await ledger.verifyAudit(hash),
@@ -33,12 +40,12 @@ export function verifyCommand(): Command {
       const broken = breaches(lines)
       const equation = { series: lines.length, equationHolds: broken.length === 0, breaches: breachesJson(lines) }
       const { paint } = screen()
-      print(
-        format === 'json'
-          ? json({ ...equation, audit: verdictJson(audit), reconciled: reconciledJson(reconciled) })
-          : [equationText(lines, paint), verdictText(audit, paint), ...reconciledLines(reconciled)].join('\n'),
-      )
-      if (broken.length > 0 || audit.breaks.length > 0) process.exitCode = 1
+      printAs<Verification>(form, {
+        json: () => ({ ...equation, audit: verdictJson(audit), reconciled: reconciledJson(reconciled) }),
+        text: () => [equationText(lines, paint), verdictText(audit, paint), ...reconciledLines(reconciled)].join('\n'),
+      })
+      if (broken.length > 0) process.exitCode = FAILED
+      else if (audit.breaks.length > 0) process.exitCode = TO_DECIDE
     })
 }
 

@@ -3,6 +3,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { newGroup } from '../ledger/rules/audit.ts'
 import { accountName } from '../text/account.ts'
 import type { Account } from '../usage/account.ts'
+import { formatAmount } from '../usage/amount.ts'
 import type { Dimension } from '../usage/dimension.ts'
 import { findAccount } from './account.ts'
 import {
@@ -18,9 +19,10 @@ import {
 import { decideRecords, planned, undoText } from './decide-records.ts'
 import { readDimensions } from './dimensions.ts'
 import { CommandLineError } from './errors.ts'
+import type { WriteOffs } from './json.ts'
 import { withLedger } from './open-ledger.ts'
-import { ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
-import { print } from './output.ts'
+import { example, ledgerOption, type NoteOptions, noteOf, nowOption, whoOption, whyOption } from './options.ts'
+import { printAs } from './output.ts'
 import { NOT_BILLED } from './release.ts'
 import { amountText } from './report/record-name.ts'
 
@@ -40,7 +42,7 @@ export function writeOffCommand(): Command {
     )
     .argument('[dimension...]', "the dimension's name")
     .addOption(ledgerOption())
-    .option('--unattributed', 'instead of an account: the balances of all that have no customer')
+    .option('--unattributed', 'instead of an account: all that is unattributed')
     .option('--held', 'held records that AWS surely has not billed: by ids, or as the options say')
     .option('--all', 'with an account, of all dimensions; with --held, whatever the reason')
   return addBulk(addChoice(command, NOT_BILLED))
@@ -48,6 +50,7 @@ export function writeOffCommand(): Command {
     .addOption(whyOption())
     .addOption(nowOption())
     .addHelpText('after', '\nThe whole balance goes, with the usage of the present hour.')
+    .addHelpText('after', example('marketplace-meter write-off u-fc273356 --all --why "a test of ours"'))
     .action(async (account: string | undefined, more: string[], options: Options) => {
       if (options.held === true) await writeOffHeld(account === undefined ? more : [account, ...more], options)
       else await writeOffBalances(account, more, options)
@@ -85,8 +88,7 @@ async function writeOffBalances(account: string | undefined, names: string[], op
     checkConfirmed(filled.length, 'balances', options)
     const dimensions = await readDimensions(ledger)
     if (dryRun === true) {
-      for (const balance of filled) print(`Would write off ${balanceName(balance, dimensions)}`)
-      print(`Nothing was changed. To do it, leave out --dry-run${confirmation(filled.length)}.`)
+      print({ done: filled, dimensions, options })
       return
     }
     const exact = one === undefined ? [] : named.map(dimension => ({ account: one, dimension, amount: 0n }))
@@ -106,19 +108,57 @@ async function writeOffEach(
   dimensions: ReadonlyMap<string, Dimension>,
   options: Options,
 ): Promise<void> {
-  if (balances.length === 0) {
-    print('There is no such balance.')
-    return
-  }
   const group = newGroup()
-  for (const balance of balances) {
-    const amount = await ledger.writeOff(balance.account.key, balance.dimension, { ...noteOf(options), group })
-    print(`Wrote off ${balanceName({ ...balance, amount }, dimensions)}`)
+  const done: Balance[] = []
+  try {
+    for (const balance of balances) {
+      const { account, dimension } = balance
+      const amount = await ledger.writeOff(account.key, dimension, { ...noteOf(options), group })
+      done.push({ account, dimension, amount })
+    }
+  } catch (error) {
+    // What was written off before stays so.
+    if (done.length > 0) print({ done, dimensions, options, group })
+    throw error
   }
-  print('  Nobody is billed for it: it is neither recorded nor in the balance any more, only in the audit trail.')
-  print(undoText(group))
+  print({ done, dimensions, options, group })
 }
 
-function balanceName({ account, dimension, amount }: Balance, dimensions: ReadonlyMap<string, Dimension>): string {
-  return `${amountText(amount, dimension, dimensions)} of ${accountName(account)}`
+/** @param group without one nothing was changed */
+function print({
+  done,
+  dimensions,
+  options,
+  group,
+}: {
+  done: readonly Balance[]
+  dimensions: ReadonlyMap<string, Dimension>
+  options: Options
+  group?: string
+}): void {
+  const name = ({ account, dimension, amount }: Balance) =>
+    `${amountText(amount, dimension, dimensions)} of ${accountName(account)}`
+  const text = (): string[] => {
+    if (group === undefined) {
+      const then = `Nothing was changed. To do it, leave out --dry-run${confirmation(done.length)}.`
+      return [...done.map(balance => `Would write off ${name(balance)}`), then]
+    }
+    if (done.length === 0) return ['There is no such balance.']
+    return [
+      ...done.map(balance => `Wrote off ${name(balance)}`),
+      '  Nobody is billed for it: it is neither recorded nor in the balance any more,',
+      '  only in the audit trail.',
+      undoText(group),
+    ]
+  }
+  printAs<WriteOffs>(options, {
+    json: () => ({
+      ...{ dryRun: group === undefined, group: done.length === 0 ? null : (group ?? null) },
+      writtenOff: done.map(({ account, dimension, amount }) => ({
+        ...{ account, dimension, amount: formatAmount(amount) },
+        baseUnit: dimensions.get(dimension)?.baseUnit ?? null,
+      })),
+    }),
+    text: () => text().join('\n'),
+  })
 }

@@ -18,7 +18,7 @@ import { Intake } from './intake.ts'
 import { type Access, presentedToken } from './operations/access.ts'
 import { Activity } from './operations/activity.ts'
 import { diskCheck, ledgerCheck, passCheck } from './operations/checks.ts'
-import { operationsHandler } from './operations/handler.ts'
+import { operationsHandler, PAGE_PATHS } from './operations/handler.ts'
 import { PrometheusReader } from './operations/prometheus.ts'
 import { isReady, Readiness } from './operations/readiness.ts'
 import type { GatewayOptions, ServingOptions } from './options.ts'
@@ -51,8 +51,6 @@ const LONGEST_CLOSE_DELAY = 30 * MINUTE
 
 /** How many entries of customers that a sender has fed are read: more than have been new to it within an hour. */
 const MOST_FED = 20_000
-
-const PAGE_PATHS = new Set(['/', '/status.json'])
 
 /** Takes OTLP metrics from any language, and meters them through AWS Marketplace: the same rules, ledger and cycle. */
 export class Gateway {

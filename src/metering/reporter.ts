@@ -5,6 +5,7 @@ import { unknownSince } from '../ledger/rules/entitlements.ts'
 import { hasDiagLogger, type NoticeLevel, notice } from '../notice.ts'
 import { withoutCustomers } from '../text/customer-data.ts'
 import { HELD_ADVICE, paragraph } from '../text/held-advice.ts'
+import { DAMAGED } from '../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../text/overflow.ts'
 import { printable } from '../text/printable.ts'
 import { distance, iso, shortTime } from '../text/time.ts'
@@ -293,7 +294,8 @@ export class Reporter {
       errorType(error) === 'ERR_CONFIGURATION'
         ? 'Usage stays in the ledger, and nothing is sent'
         : 'Usage is kept in memory until the ledger takes it'
-    this.#say('error', errorType(error), `${kept}: ${error instanceof Error ? error.message : error}`)
+    const advice = errorType(error) === 'ERR_LEDGER_CORRUPT' ? ` ${DAMAGED}` : ''
+    this.#say('error', errorType(error), `${kept}: ${error instanceof Error ? error.message : error}${advice}`)
   }
 
   /** A fault of our own while metrics were received. */

@@ -50,7 +50,7 @@ export function table<Row>(
   const lines = printer.render().split('\n')
   const text = lines.filter(line => line.trim() !== '').map(line => line.slice(1).trimEnd())
   const hidden = columns.filter((_, index) => !shown.includes(index)).map(column => column.title.toLowerCase())
-  if (hidden.length > 0) text.push(paint('dim', `(too narrow for: ${hidden.join(', ')}; --format json has them)`))
+  if (hidden.length > 0) text.push(paint('dim', `(too narrow for: ${hidden.join(', ')}; --json has them)`))
   return text.join('\n')
 }
 

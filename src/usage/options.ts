@@ -197,7 +197,8 @@ export const DEFAULT_DIMENSIONS: Readonly<Record<string, DimensionOptions>> = {
 /** https://docs.aws.amazon.com/marketplace/latest/APIReference/API_marketplace-metering_BatchMeterUsage.html */
 export const PRODUCT = /^[-a-zA-Z0-9/=:_.@]{1,255}$/
 export const ACCOUNT_ID = /^[0-9]{12}$/
-export const CUSTOMER_IDENTIFIER = /^[\s\S]{1,255}$/
+/** Without a NUL or half a character, which in a database may be another's. */
+export const CUSTOMER_IDENTIFIER = /^[^\0\p{Cs}]{1,255}$/u
 /** License Manager's own pattern, without the comma: account keys are divided by it. */
 export const LICENSE_ARN = /^arn:aws[-a-z]*:license-manager:[\w/.-]{0,63}:[\w/.-]{0,63}:[A-Za-z0-9][\w:/+=@.-]{0,1023}$/
 

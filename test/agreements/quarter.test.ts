@@ -34,8 +34,8 @@ const ALL = process.env.LEDGER_CHECKS === 'all'
 /** In milliseconds, where all of them do. */
 const LONGEST = 600_000
 const SHARED: readonly (readonly [name: string, engine: string, customers: number])[] = [
-  ['PostgreSQL', 'postgresql', ALL ? CUSTOMERS : 6],
-  ['DynamoDB', 'dynamodb', ALL ? CUSTOMERS : 2],
+  ['PostgreSQL', 'postgresql', ALL ? CUSTOMERS : 3],
+  ['DynamoDB', 'dynamodb', ALL ? CUSTOMERS : 1],
 ]
 
 interface Quarter {

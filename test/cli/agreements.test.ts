@@ -92,7 +92,7 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   assert.match(moved.stdout, /^Attributed 5 .*\n.* next hour that is closed\.\n {2}With it went what was held/)
   const other = ['--account-id', '999900001111', '--why', 'a mistake', ...NOW]
   const refused = await command('attribute', `l-${'2'.repeat(32)}`, TOKENS.name, ...other)
-  assert.equal(refused.status, 1)
+  assert.equal(refused.status, 2)
   assert.match(refused.stderr, /Expected an account that is unattributed, or of the same AWS account/)
   const again = new SqliteLedger({ path, readOnly: true })
   const lines = await again.statement({ from: hour, to: hour + 2 * HOUR })
@@ -146,7 +146,14 @@ test('what contracts include is shown, and said of one customer', async t => {
   const { entitlements: all, included: known } = JSON.parse((await command('entitlements', '--format', 'json')).stdout)
   assert.deepEqual([all.length, known.length], [3, 2])
   assert.deepEqual(all[0], {
-    ...{ account: { ...licensed(1) }, dimension: TOKENS.name, per: 'term', state: 'in force', unit: '1', size: '1000' },
+    ...{
+      account: { ...licensed(1) },
+      dimension: TOKENS.name,
+      per: 'term',
+      state: 'in force',
+      baseUnit: '1',
+      size: '1000',
+    },
     ...{ until: '2027-03-01T00:00:00.000Z', included: '10000', used: '4000', left: '6000' },
   })
   const rows = (await command('entitlements', '--dimension', REQUESTS.name, '--format', 'csv')).stdout

@@ -174,14 +174,14 @@ Ledger      postgresql://db/usage
   test('names every mistake on a line of its own', async t => {
     const { path, check } = scene(t, CONFIG.replace('us-east-1', 'us').replace('off', 'localhost'))
     const { status, stdout, stderr } = await check()
-    assert.deepEqual([status, stdout], [1, ''])
+    assert.deepEqual([status, stdout], [2, ''])
     assert.deepEqual(stderr.split('\n'), [
       `${path}:2:9: region: expected a region such as us-east-1, here or in AWS_REGION, got "us"`,
       `${path}:14:9: listen.grpc: expected an address such as 127.0.0.1:4318 or '[::]:4317', or off, got "localhost"`,
       '',
     ])
     const missing = await run(['check', join(path, '..', 'other.yaml')])
-    assert.deepEqual([missing.status, missing.stdout], [1, ''])
+    assert.deepEqual([missing.status, missing.stdout], [2, ''])
     assert.match(missing.stderr, /^No configuration: there is no file at .*other\.yaml\./)
   })
 
@@ -231,7 +231,7 @@ describe('check --payload', () => {
         '  111122223333  gpu-hours  h  ~2.033  2',
         '  u-3d45540c  gpu-hours  h  0.5  0',
         '  111122223333  tokens-1k  1,000 token  2.5  2',
-        '  Whole units are; the rest stays in the balance. Without a customer nobody is.',
+        '  Whole units are; the rest stays in the balance. For what is unattributed nobody is billed.',
         '',
       ],
     )
@@ -330,7 +330,7 @@ describe('check --payload', () => {
       check('--payload', 'nowhere'),
       check('--payload', write('nothing.json', '{}')),
     ])
-    assert.deepEqual([wrong.status, wrong.stdout], [1, ''])
+    assert.deepEqual([wrong.status, wrong.stdout], [2, ''])
     assert.match(wrong.stderr, /^error: Cannot read nowhere: ENOENT.*\(ERR_PAYLOAD\)\n$/)
     assert.deepEqual([nothing.status, nothing.stdout], [0, 'No rule names any of its metrics.\n'])
   })

@@ -56,12 +56,12 @@ describe('commands that look', () => {
       ['statement', '--ledger', path, '--format', 'json'],
     ]) {
       assert.deepEqual(await into(['ignore', full, 'pipe'], args), {
-        status: 1,
+        status: 2,
         said: 'error: The output cannot be written: ENOSPC: no space left on device, write. What the command was to do is done.\n',
       })
     }
-    assert.equal((await into(['ignore', full, full], ['status', '--ledger', path])).status, 1)
-    assert.equal((await into(['ignore', 'ignore', full], ['records', '--ledger', 'nowhere'])).status, 1)
+    assert.equal((await into(['ignore', full, full], ['status', '--ledger', path])).status, 2)
+    assert.equal((await into(['ignore', 'ignore', full], ['records', '--ledger', 'nowhere'])).status, 2)
   })
 
   test('read a ledger that an exporter has open, and leave it as it is', async t => {
@@ -91,6 +91,20 @@ describe('commands that look', () => {
     assert.equal(records.stdout.trim().split('\n').length, 4)
     assert.match(records.stderr, /^There are more than these 3/)
     assert.match(held.stdout, /^in-doubt: 1 record/)
+    // Nobody is told that there is nothing, who has asked for what there is none of.
+    const misspelt = ['--customer', '111122223334']
+    for (const [none, ...args] of [
+      ['Nothing is held', 'held', ...misspelt],
+      ['Nothing is held', 'held', '--reason', 'refused'],
+      ['No records', 'records', ...misspelt],
+      ['No usage', 'statement', ...misspelt],
+      ['No entries', 'audit', '--action', 'settle'],
+      ['No agreement is known', 'agreements', ...misspelt],
+      ['No senders', 'senders', ...misspelt],
+      ['Nothing is included', 'entitlements', ...misspelt],
+    ] as [string, string, ...string[]][]) {
+      assert.equal((await run(args, env)).stdout, `${none} so. "marketplace-meter ${args[0]}" shows all.\n`)
+    }
     assert.match(audit.stdout, /^No entries/)
     const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
     const reconciled = [{ region: 'us-east-1', until: null, hours: [], open: {}, leftOut: 0 }]
@@ -121,8 +135,8 @@ describe('commands that look', () => {
       [[], ['--check'], ['--format', 'json']].map(more => run(['status', '--ledger', path, ...AT, ...more])),
     )
     const said =
-      'More of tokens-processed is used than AWS takes: a record has 2147483647 units at most, and one customer has one ' +
-      'record an hour. 2 customers are behind; of the furthest 17,179,869,177,000 token wait for the next 9 hours, and what ' +
+      'More of tokens-processed is used than AWS takes: a record has 2,147,483,647 units at most, and one customer has one ' +
+      'record an hour. 2 customers are behind; of the furthest 17,179,869,177 × 1,000 tokens wait for the next 9 hours, and what ' +
       'is used meanwhile comes on top; with that much in every hour it never ends: Sell a larger unit, under a new dimension ' +
       'with a larger "per"'
     assert.deepEqual([check?.status, check?.stdout], [1, `WARNING: ${said}\n`])
@@ -161,7 +175,10 @@ describe('commands that look', () => {
     assert.deepEqual(endpoints, [{ region: null, endpoint: 'aws', since: '2026-11-21T09:40:00.000Z', who: 'metering' }])
     assert.match(shown.stdout, /^AWS, since 2026-11-21T09:40Z \(metering\)\n/)
     assert.match(shown.stdout, refused)
-    assert.match(shown.stdout, /^ {2}marketplace-meter endpoint localhost --why "…"$/m)
+    assert.match(
+      shown.stdout,
+      /^ {2}Only where it is AWS under .* nobody is to be\n {2}billed .*:\n {4}marketplace-meter endpoint localhost --region us-east-1 --why "…"$/m,
+    )
     assert.deepEqual([without.status, wrong.status], [2, 2])
     assert.match(wrong.stderr, /Expected --region to be one such as us-east-1/)
     const strange = await command('endpoint', 'a b', '--why', 'x')
@@ -224,12 +241,12 @@ describe('commands that look', () => {
       now.stdout,
       `WARNING: 1 record is in doubt, AWS may have billed it: marketplace-meter held
 WARNING: 3 records are held: marketplace-meter held
-WARNING: Usage has no customer: marketplace-meter statement, then attribute or write-off
+WARNING: Usage is unattributed, nobody is billed for it: marketplace-meter statement, then attribute or write-off
 `,
     )
     assert.match(
       later.stdout,
-      /^CRITICAL: Usage of 2026-11-21T08Z is still pending; .*prod in us-east-1: ThrottlingException: Rate exceeded, 11 h ago: m.*\nCRITICAL: No hour was closed since 2026-11-21T08Z: is an exporter or gateway running\?\nWARNING: 1 /,
+      /^CRITICAL: Usage of 2026-11-21T08Z is still pending; .*prod in us-east-1: ThrottlingException: Rate exceeded, 11 h ago: m.*\nCRITICAL: No hour was closed since 2026-11-21T08Z: is an exporter or gateway running\? Start it with this ledger, never with a new one\nWARNING: 1 /,
     )
     const { exitStatus, problems, answers } = JSON.parse(json.stdout)
     assert.deepEqual(
@@ -250,11 +267,14 @@ WARNING: Usage has no customer: marketplace-meter statement, then attribute or w
       command('statement', '--format', 'json'),
       command('verify'),
     ])
-    assert.deepEqual([table.status, json.status, verify.status], [1, 1, 1])
+    assert.deepEqual([table.status, json.status, verify.status], [2, 2, 2])
     assert.match(table.stdout, /THE EQUATION DOES NOT HOLD for 1 of 7 series/)
     assert.equal(JSON.parse(json.stdout).equationHolds, false)
     assert.match(json.stderr, /THE EQUATION DOES NOT HOLD/)
-    assert.match(verify.stdout, /111122223333, tokens-processed: off by 3000999 token/)
+    assert.match(
+      verify.stdout,
+      /111122223333, tokens-processed: off by 3000999 token\nThe ledger is damaged\. Stop all that writes/,
+    )
   })
 
   test('end quietly when their reader does', async t => {
@@ -276,7 +296,7 @@ describe('commands that decide', () => {
   test('release', async t => {
     const { path, command } = await seeded(t)
     const mistyped = await command('release', '7', '99', '--why', 'real usage')
-    assert.equal(mistyped.status, 1)
+    assert.equal(mistyped.status, 2)
     assert.match(mistyped.stderr, /^error: No record "99" is held; nothing was changed.*\(ERR_LEDGER_NOT_FOUND\)\n$/)
     assert.equal((await afterwards(path)).entry, undefined)
     const { status, stdout } = await command('release', '7', '4', '--why', 'real usage', '--who', 'ann', ...AT)
@@ -290,7 +310,7 @@ describe('commands that decide', () => {
       [...['release', 'ann', 'real usage', NOW, '4']],
     )
     const inDoubt = await command('release', '1', '--why', 'x')
-    assert.deepEqual([inDoubt.status, inDoubt.stdout], [1, ''])
+    assert.deepEqual([inDoubt.status, inDoubt.stdout], [2, ''])
     assert.match(inDoubt.stderr, /is in doubt: .*\(ERR_LEDGER_STATE\)\n$/)
   })
 
@@ -359,9 +379,15 @@ describe('commands that decide', () => {
       (await undo(group as string, '--dry-run')).stdout,
       /^Would undo, where as much is still in the balance:\n.*\n111122223333 +inference-requests +2 +10\nIn all 2: 10 request of /,
     )
-    assert.match((await undo('2')).stdout, /^Undone:\n.*\nIn all 1: 5 request of inference-requests\n$/s)
+    assert.match(
+      (await undo('2')).stdout,
+      /^Undone:\n.*\nIn all 1: 5 request of inference-requests\nIts records are held again, .*\n$/s,
+    )
     const rest = await undo(group as string)
-    assert.match(rest.stdout, /^1 of [0-9a-f]{10} is undone already\.\nUndone:\n.*In all 1: 5 request/s)
+    assert.match(
+      rest.stdout,
+      /^1 of the group [0-9a-f]{10} is undone already\.\nUndone:\n.*In all 1: 5 request.*\nIts records are held again, /s,
+    )
     assert.equal((await afterwards(path)).line(ACME.key, REQUESTS.name)?.held, 15n * MILLION)
     assert.match((await undo('99')).stderr, /There is no decision "99" in the audit trail.*\(ERR_LEDGER_NOT_FOUND\)/)
     const audit = await run(['audit', '--group', group as string, '--format', 'json', '--ledger', path])
@@ -400,7 +426,7 @@ describe('commands that decide', () => {
     await ledger.append({ writer: 'f'.repeat(32), sequence: 1, entries: [entry] })
     const finalize = (...args: string[]) => command('finalize', ...args, '--region', 'us-east-1', ...AT)
     const done = await finalize('111122223333', '--ended-at', '2026-11-21T09:35Z')
-    assert.match(done.stdout, /^Froze 1 record of 111122223333; 0 held\./)
+    assert.match(done.stdout, /^Froze 1 record of 111122223333\n {2}The exporter .* sends what is not held/)
     const [record] = await ledger.records({ customer: ACME.key, dimension: REQUESTS.name, state: 'pending' })
     assert.deepEqual([record?.quantity, record?.timestamp], [7, Date.parse('2026-11-21T09:34:59Z')])
     assert.match((await finalize('111122223333')).stdout, /owes nothing that is not frozen already/)
@@ -553,7 +579,7 @@ test("adjust writes AWS's request once for what was billed too much, and never f
   assert.match(again.stderr, /^ {2}aws marketplace-agreement batch-create-billing-adjustment-request \\$/m)
   // A part of it is another request for money that was asked for.
   const part = await adjust('5')
-  assert.deepEqual([part.status, part.stdout], [1, ''])
+  assert.deepEqual([part.status, part.stdout], [2, ''])
   assert.match(part.stderr, /tokens-processed of 111122223333 were adjusted before: adj-\S+ \(3001, 0\.06002 USD, by /)
   const [requests, tokens] = entries.map(({ clientToken }: { clientToken: string }) => clientToken)
   assert.match(
@@ -707,7 +733,7 @@ test('verify tells where the audit trail was changed', async t => {
   end.exec('DELETE FROM audit_chain')
   end.close()
   const { status, stderr } = await command('verify')
-  assert.deepEqual([status, /^error: [^\n]* \(ERR_LEDGER_CORRUPT\)\n$/.test(stderr)], [1, true], stderr)
+  assert.deepEqual([status, /^error: [^\n]* \(ERR_LEDGER_CORRUPT\)\n$/.test(stderr)], [2, true], stderr)
 })
 
 test('backup, restore and prune', async t => {
@@ -718,9 +744,12 @@ test('backup, restore and prune', async t => {
   assert.deepEqual([backup.status, backup.stderr], [0, ''])
   assert.match((await command('backup', copy)).stderr, /There is a file at /)
   const restore = await run(['restore', copy, restored, '--why', 'disk died', '--who', 'ann', ...AT])
-  assert.match(restore.stdout, /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 /)
+  assert.match(
+    restore.stdout,
+    /^Restored .*\n {2}Held: 6 .*\n.* held --ledger .*\n {2}Pending: 1 .*\n(.*\n) {2}Start .* again with this ledger: .* waits\.\n {2}Never start it with a new one, /,
+  )
   assert.equal((await afterwards(restored)).entry?.action, 'restore')
-  assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 1)
+  assert.equal((await run(['restore', copy, path, '--why', 'x'])).status, 2)
   writeFileSync(join(directory, 'other.sqlite-wal'), '')
   const beside = await run(['restore', copy, join(directory, 'other.sqlite'), '--why', 'x'])
   assert.match(
@@ -730,6 +759,11 @@ test('backup, restore and prune', async t => {
   const prune = await command('prune', '--before', '2026-11-21', ...AT)
   assert.equal(prune.stdout, 'Deleted 1 settled record of hours before 2026-11-21T00Z\n')
   assert.equal((await command('prune', '--before', '2027', ...AT)).status, 2)
+  const declared = await command('declare-restored', '--why', 'a snapshot', ...AT)
+  assert.match(
+    declared.stdout,
+    /^The ledger is declared restored\. Held until you settle it: 6 records\n {4}marketplace-meter held\n {2}Exporters and /,
+  )
   assert.equal((await command('verify')).status, 0)
 })
 
@@ -759,13 +793,16 @@ test('a ledger that has lost commits is the first thing in "status", and a spool
   const look = await run(['spool', file])
   assert.match(
     look.stdout,
-    /^Waiting: 0\nRefused by the ledger: 1\n {2}batch 1 of writer b+ \(7 of misspelt\)\n {4}Expected a reg/,
+    /^Waiting: 0\nRefused by the ledger: 1\n {2}batch 1 of writer b+ \(7 of misspelt\)\n {4}Expected a registered .*\n {2}It is not billed while it is there\. .* then:\n {4}marketplace-meter spool \S+spool\.sqlite --retry\n$/,
   )
   assert.equal(look.status, 1)
-  assert.match((await run(['spool', file, '--retry'])).stdout, /^Waiting: 1\nGoes to the ledger once more: 1\n/)
+  assert.match(
+    (await run(['spool', file, '--retry'])).stdout,
+    /^Waiting: 1\nGoes to the ledger once more: 1\n(.*\n){2} {2}Whoever has the spool open, .* Look again then\.\n$/,
+  )
   assert.equal((await run(['spool', join(directory, 'none')])).status, 2)
   const mistaken = await run(['spool', path])
-  assert.deepEqual([mistaken.status, mistaken.stdout], [1, ''])
+  assert.deepEqual([mistaken.status, mistaken.stdout], [2, ''])
   assert.match(mistaken.stderr, /is no spool, but a ledger .*It was left as it is.*\(ERR_LEDGER_FOREIGN\)/)
   assert.equal((await run(['verify', '--ledger', path])).status, 0)
 })
@@ -879,7 +916,7 @@ test('thousands of held records are decided by one command, or by a file that a 
   assert.equal(audit.length, 129)
   assert.equal(new Set(audit.map(({ why }: AuditEntry) => why)).size, 2)
   const again = await decide()
-  assert.match(again.stdout, /^Of what the file says 129 records are decided already\.\nNothing is held so\.\n$/)
+  assert.match(again.stdout, /^Of what the file says 129 records are decided already\.\n$/)
 
   // All but the one that is metered is held again, and then settled by what was advised.
   const undone = await command('undo', group, '--why', 'x', '--confirm', '129')
@@ -911,6 +948,20 @@ test('a ledger in a database is backed up by its own means', async () => {
   }
 })
 
+test('what is interrupted halfway says what it has done', async t => {
+  const { command } = await seeded(t)
+  // It has nothing of the second.
+  const names = ['u-fc273356', TOKENS.name, GPU.name]
+  const { stdout, stderr, status } = await command('write-off', ...names, '--why', 'x', '--json', ...AT)
+  assert.equal(status, 2, stderr)
+  assert.deepEqual([JSON.parse(stdout).writtenOff.length, JSON.parse(stderr).code], [1, 'ERR_LEDGER_NOT_FOUND'])
+  const undone = await command('undo', JSON.parse(stdout).group, '--why', 'x', ...AT)
+  assert.match(undone.stdout, /^Undone:/)
+  const told = await command('write-off', ...names, '--why', 'x', ...AT)
+  assert.match(told.stdout, /^Wrote off 2\.5 × 1,000 token .*\n(.*\n)+Take it back, .* undo [0-9a-f]{10} /)
+  assert.match(told.stderr, /^error: .* \(ERR_LEDGER_NOT_FOUND\)\n$/)
+})
+
 test('a ledger that is not there is an error, and is never made', async t => {
   const directory = folder(t)
   const path = join(directory, 'typo.sqlite')
@@ -923,7 +974,7 @@ test('a ledger that is not there is an error, and is never made', async t => {
     run(['status', '--ledger', join(directory, 'text.sqlite')]),
   ])
   for (const { status, stdout, stderr } of [reading, writing]) {
-    assert.deepEqual([status, stdout], [1, ''])
+    assert.deepEqual([status, stdout], [2, ''])
     assert.match(
       stderr,
       /^error: There is no ledger at .*typo\.sqlite\. Name its file with .* \(ERR_LEDGER_NOT_FOUND\)\n$/,

@@ -288,7 +288,7 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
     stderr,
     /^error: CloudTrail in us-east-1 was not searched .*: no AWS credentials were found\. Set AWS_PROFILE,/,
   )
-  assert.equal(status, 1)
+  assert.equal(status, 2)
   const wrongRegion = await command([...ask, '--region', 'Frankfurt'])
   assert.match(wrongRegion.stderr, /regions: expected regions such as us-east-1, got "Frankfurt"/)
   for (const [args, told] of [
@@ -349,7 +349,7 @@ test('reconcile --usage-report says by day and customer what AWS has billed besi
   const joined = ['--account-feed', accounts, '--product', `${product}=prod`]
   const { stdout, status } = await command(usage, ...joined)
   assert.equal(status, 1)
-  assert.match(stdout, /^AWS’s Daily Usage feed: \d+ rows in 1 file, the youngest written 2026-11-24T02:10Z\.\n/)
+  assert.match(stdout, /^AWS’s Daily Usage feed: \d+ rows in 1 file, the newest written 2026-11-24T02:10Z\.\n/)
   assert.match(stdout, /^Compared: 2026-11-20 to 2026-11-23 \(UTC\)\.$/m)
   assert.match(stdout, /^tokens-processed +us-east-1 +3,001 +1,023 +-1,978$/m)
   assert.match(

@@ -75,14 +75,14 @@ tokens-processed, in 1,000 token
   444455556666      7.25        0        0     7     0.25  conflict
   TOTAL         3,020.25    3,001        0    19     0.25  in-doubt 12, conflict 7
 
-Without a customer: nobody is billed for it until you attribute it or write it off
+Unattributed: nobody is billed for it until you attribute it or write it off
   ACCOUNT     REASON       DIMENSION         BALANCE  IN
   u-fc273356  no-customer  tokens-processed      2.5  1,000 token
   no-customer: the data points name no customer
   What the data points said:
     u-fc273356  {"tenant":"acme"}
 
-~ is rounded; --base-units and --format json have it exactly.
+~ is rounded; --base-units and --json have it exactly.
 The equation holds for all 7 series: recorded = metered + pending + held + balance.
 us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     )
@@ -142,7 +142,7 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
     const gpu = rows.find(row => row.dimension === GPU.name)
     assert.deepEqual([gpu?.pending_quantity, gpu?.price, gpu?.charge, gpu?.currency], ['1', '', '', ''])
 
-    const told = statementJson(report) as Record<string, unknown> & { lines: object[] }
+    const told = statementJson(report)
     const line = told.lines.find(line => JSON.stringify(line).includes('3000655'))
     assert.deepEqual([told.by, told.currency, told.charge, told.unpriced], ['day', 'USD', '45.06002', []])
     assert.deepEqual(line, {
@@ -175,16 +175,16 @@ us-east-1: not reconciled with AWS yet (reconcile --cloudtrail)`,
       statementTable(missing),
       /^No charge is told of inference-requests: the rate card has no price for all/m,
     )
-    const { charge, unpriced, dimensions } = statementJson(missing) as Record<string, unknown[]>
+    const { charge, unpriced, dimensions } = statementJson(missing)
     assert.deepEqual([charge, unpriced], [null, ['inference-requests']])
-    const charges = (dimensions as { total: { charge: unknown } }[]).map(({ total }) => total.charge)
+    const charges = dimensions.map(({ total }) => total.charge)
     assert.deepEqual(charges, ['0.00', null, '6002.00'])
-    const { lines } = statementJson(missing) as { lines: { dimension: string; charge: unknown; account: Account }[] }
+    const { lines } = statementJson(missing)
     const hasPrice = ({ account, dimension }: { account: Account; dimension: string }) =>
       account.kind === 'customer' && dimension === TOKENS.name
     assert.ok(lines.every(line => (line.charge !== null) === hasPrice(line)))
     // Another product's dimension has the same name.
-    const other = statementJson(await priced('other')) as Record<string, unknown>
+    const other = statementJson(await priced('other'))
     assert.deepEqual(other.unpriced, ['inference-requests', 'tokens-processed'])
   })
 
@@ -482,12 +482,12 @@ test('the status names what to look at first', () => {
   const alarms = [{ verdict: 'shared-identity', at: NOW - 12 * 60_000 }] as const
   assert.deepEqual(problems({ status: bad, alarms }), [
     'fault Usage of 2026-11-21T04Z is still pending; AWS takes it until 2026-11-22T04Z (in 18 h); AWS answered last: ' +
-      'prod in us-east-1: AccessDeniedException: not authorized, 5 min ago: marketplace-meter records --state pending',
-    'fault No hour was closed since 2026-11-21T04Z: is an exporter or gateway running?',
+      'prod in us-east-1: AccessDeniedException: not authorized, 5 min ago: marketplace-meter records --state pending, then doctor',
+    'fault No hour was closed since 2026-11-21T04Z: is an exporter or gateway running? Start it with this ledger, never with a new one',
     'warning Several processes count under one name. Last seen 12 min ago. Give each process a service.instance.id, and each scraped target an instance of its own: marketplace-meter audit',
     'warning 1 record is in doubt, AWS may have billed it: marketplace-meter held',
     'warning 2 records are held: marketplace-meter held',
-    'warning Usage has no customer: marketplace-meter statement, then attribute or write-off',
+    'warning Usage is unattributed, nobody is billed for it: marketplace-meter statement, then attribute or write-off',
   ])
 })
 

@@ -296,7 +296,7 @@ describe('serve stops', { concurrency: 2 }, () => {
 describe('serve does not start, and says what to do', { concurrency: 2 }, () => {
   test('where its configuration is wrong', async t => {
     const serving = new Serving(t, CONFIG.replace('us-east-1', 'us').replace('prod\n', 'a b\n'))
-    assert.equal(await serving.exit(), 1)
+    assert.equal(await serving.exit(), 2)
     const path = join(serving.folder, 'gateway.yaml')
     assert.deepEqual(serving.lines, [
       `${path}:1:14: productCode: expected 1 to 255 of the characters -a-zA-Z0-9/=:_.@, got "a b"`,
@@ -306,7 +306,7 @@ describe('serve does not start, and says what to do', { concurrency: 2 }, () => 
 
   test('where a secret is missing', async t => {
     const serving = new Serving(t, HTTP_ONLY.replace('grpc: off', `grpc: off, tokens: ['\${env:TOKEN}']`))
-    assert.equal(await serving.exit(), 1)
+    assert.equal(await serving.exit(), 2)
     assert.match(serving.text, /gateway\.yaml:7:50: listen\.tokens\.0: TOKEN is not set in the environment$/)
   })
 
@@ -315,7 +315,7 @@ describe('serve does not start, and says what to do', { concurrency: 2 }, () => 
       run(['serve', '--config', '/nowhere/gateway.yaml']),
       run(['serve', '--confg', 'x']),
     ])
-    assert.equal(missing.status, 1)
+    assert.equal(missing.status, 2)
     assert.equal(
       missing.stderr,
       'No configuration: there is no file at /nowhere/gateway.yaml. Name its file with --config.\n',
@@ -330,7 +330,7 @@ describe('serve does not start, and says what to do', { concurrency: 2 }, () => 
       CONFIG.replace('http: 127.0.0.1:0', `http: 127.0.0.1:${port}`),
       CONFIG.replace('http: 127.0.0.1:0', 'http: 192.0.2.1:4318'),
     ].map(config => new Serving(t, config))
-    assert.deepEqual(await Promise.all(failing.map(serving => serving.exit())), [1, 1, 1])
+    assert.deepEqual(await Promise.all(failing.map(serving => serving.exit())), [2, 2, 2])
     const [grpc, http, nobody] = failing.map(serving => serving.lines.at(-1) ?? '')
     const taken = new RegExp(
       `^error: Cannot listen on 127\\.0\\.0\\.1, port ${port}: .*\\. Another process has the port, an older gateway or ` +
@@ -347,7 +347,7 @@ describe('serve does not start, and says what to do', { concurrency: 2 }, () => 
     const unknown = new Serving(t, CONFIG.replace(/ledger:.*\n/, ''), {
       MARKETPLACE_LEDGER: 'mysql://meter:hunter2@db/x',
     })
-    assert.deepEqual(await Promise.all([folder.exit(), foreign.exit(), unknown.exit()]), [1, 1, 1])
+    assert.deepEqual(await Promise.all([folder.exit(), foreign.exit(), unknown.exit()]), [2, 2, 2])
     assert.match(
       folder.text,
       /^error: cannot open the ledger .*nowhere\/ledger\.sqlite: there is no folder .*nowhere; make it, or name a file in another\. It is named by "ledger" in .*gateway\.yaml, or by MARKETPLACE_LEDGER\. \(ERR_LEDGER_IO\)$/,

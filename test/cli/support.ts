@@ -118,14 +118,14 @@ let runs: Promise<unknown> = Promise.resolve()
  * Runs the command line as an operator does, but that its process goes on to run the next one, as it takes longer to begin
  * than to run most commands. One after another; what is about processes themselves starts `MAIN`.
  */
-export function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+export function run(args: string[], env: NodeJS.ProcessEnv = {}, cwd = process.cwd()): Promise<Ran> {
   const ran = runs.then(async () => {
     warm ??= begin()
     const child = warm
     const answer = new Promise<Ran>(resolve => child.once('message', message => resolve(message as Ran)))
     child.ref()
     child.channel?.ref()
-    child.send({ args, env: { ...process.env, ...env } })
+    child.send({ args, env: { ...process.env, ...env }, cwd })
     const result = await answer
     child.unref()
     child.channel?.unref()

@@ -187,7 +187,7 @@ describe('a table', () => {
   test('leaves out what the terminal has no room for, and says so', () => {
     assert.equal(
       table(columns, rows, { width: 20 }),
-      'NAME       COUNT\na       1,200\nlonger      3.25\n(too narrow for: note; --format json has them)',
+      'NAME       COUNT\na       1,200\nlonger      3.25\n(too narrow for: note; --json has them)',
     )
   })
 

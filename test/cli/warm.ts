@@ -6,6 +6,7 @@
 interface Run {
   readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
+  readonly cwd: string
 }
 
 let runs = 0
@@ -20,13 +21,14 @@ for (const name of ['stdout', 'stderr'] as const) {
   }) as typeof stream.write
 }
 
-process.on('message', async ({ args, env }: Run) => {
+process.on('message', async ({ args, env, cwd }: Run) => {
   runs += 1
   Object.assign(collected, { stdout: '', stderr: '' })
   process.argv.splice(2, Number.POSITIVE_INFINITY, ...args)
   for (const key of Object.keys(process.env)) delete process.env[key]
   Object.assign(process.env, env)
   process.exitCode = undefined
+  process.chdir(cwd)
   await import(`../../src/cli/main.ts?run=${runs}`)
   process.send?.({ ...collected, status: process.exitCode ?? 0 })
 })

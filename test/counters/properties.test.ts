@@ -19,7 +19,7 @@ import { Stage } from './stage.ts'
 
 /** With the same seed the same compositions. */
 const SEED = Number(process.env.PROPERTY_SEED ?? 20_260_909)
-const RUNS = Number(process.env.COUNTER_RUNS ?? 40)
+const RUNS = Number(process.env.COUNTER_RUNS ?? 25)
 
 test('however requests are cut, repeated, shuffled and spread, what is proven is billed, and never more than was used', async () => {
   await using engine = await (ENGINES.sqlite as (typeof ENGINES)[string])()

@@ -13,6 +13,8 @@ import { expectedOfLedger, ledgerName } from '../../src/ledger/open.ts'
 const path = fileURLToPath(new URL('../../examples/aws/cloudformation.yaml', import.meta.url))
 const forwarding = fileURLToPath(new URL('../../examples/aws/agreement-events.yaml', import.meta.url))
 const metering = fileURLToPath(new URL('../../examples/aws/metering-alarms.yaml', import.meta.url))
+// Here, since the validator takes seconds to begin.
+const roles = fileURLToPath(new URL('../../examples/collector/dynamodb-roles.yaml', import.meta.url))
 const text = readFileSync(path, 'utf8')
 const engine = new CelEngine()
 const folder = mkdtempSync(join(tmpdir(), 'template-'))
@@ -67,6 +69,12 @@ test('what brings the events to another region is valid', () => {
 test('the alarms of the metering are valid', () => {
   const parameters = { Service: 'inference', AlarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:alarms' }
   assert.deepEqual(findings(metering, {}, parameters as never), [])
+})
+
+test('the roles of a ledger on DynamoDB are valid', () => {
+  for (const KeyArn of ['none', 'arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012']) {
+    assert.deepEqual(findings(roles, {}, { TableName: 'marketplace-ledger', KeyArn } as never), [])
+  }
 })
 
 test('each template is small enough to be deployed without a bucket', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { inferenceInstruments, LedgerError, SqliteLedger, type UsageBatch, UsageLostError } from '../../src/index.ts'
 import {
@@ -105,6 +106,24 @@ for (const committed of [false, true]) {
     }
   })
 }
+
+test('a ledger that is found damaged: the log says what to do first, and never to copy a backup into place', async t => {
+  const { exporter, ledger, clock } = world(t)
+  await exportTo(exporter, tokens(5))
+  const other = new DatabaseSync(ledger.path)
+  other.exec('UPDATE series SET approved = 9223372036854775807')
+  other.close()
+  clock.now += 2 * HOUR
+  const said = await saidDuring(async () => {
+    await exportTo(exporter, tokens(7))
+    await exporter.forceFlush().catch(() => {})
+  })
+  const line = said.find(line => line.includes('Usage is kept in memory until the ledger takes it'))
+  assert.match(
+    line ?? said.join('\n'),
+    /: cannot close the hour .* The ledger is damaged\. Stop all that writes to it, keep it as it is/,
+  )
+})
 
 test('what an outage keeps in memory is bounded by the number of series, months apart', async t => {
   const { state, wrap } = faulty()

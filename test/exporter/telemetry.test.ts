@@ -413,7 +413,7 @@ test('what one record an hour does not take is told, with its hours, until it is
   const messages = await saidDuring(async () => assert.equal(await behind(), 3))
   assert.match(
     messages.join('\n'),
-    /More of tokens is used than AWS takes: .* 6,442,450,941 token wait for the next 3 hours/,
+    /More of tokens is used than AWS takes: .* 6,442,450,941 tokens wait for the next 3 hours/,
   )
   assert.equal(await behind(), 2)
   await behind()

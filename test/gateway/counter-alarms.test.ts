@@ -157,7 +157,10 @@ test('what cannot be told yet is shown wherever an operator looks', async t => {
   const metrics = await watched.metrics(/^marketplace_usage_waiting\{.*dimension="tokens".*\} 7$/m)
   assert.match(metrics, /^# HELP marketplace_usage_waiting .* by dimension/m)
   assert.deepEqual((await watched.status()).waiting, [
-    { dimension: 'tokens', quantity: { amount: '7', quantity: '7' }, unit: 'token' },
+    {
+      ...{ dimension: 'tokens', quantity: { amount: '7', quantity: '7', words: '7 tokens' }, unit: 'token' },
+      text: '7 tokens',
+    },
   ])
   const now = ['--now', new Date(watched.now).toISOString()]
   assert.match(await watched.command('status', ...now), /^Waiting {9}7 token of tokens$/m)
@@ -165,7 +168,7 @@ test('what cannot be told yet is shown wherever an operator looks', async t => {
     { dimension: 'tokens', amount: '7', baseUnit: '1' },
   ])
   await onThePage(t, watched, async page => {
-    await shows(page, '#waiting', /^Waiting: 7 token of tokens\. The next points of the senders tell/)
+    await shows(page, '#waiting', /^Waiting: 7 tokens\. The next points of the senders tell/)
   })
   // It was a restart.
   await watched.scrape(12, 18)
@@ -186,7 +189,11 @@ test('several processes under one name are told wherever an operator looks', asy
 
   const { headline, notCounted, unattributed } = await watched.status()
   assert.deepEqual([headline.level, headline.title], ['attention', 'Several processes count under one name.'])
-  assert.match(headline.details[0] ?? '', /service\.instance\.id, .* Last seen \d min ago: marketplace-meter audit/)
+  assert.match(
+    headline.details[0] ?? '',
+    /service\.instance\.id, .* Last seen \d min ago: the audit trail says where\.$/,
+  )
+  assert.match(headline.commands[0]?.command ?? '', /^marketplace-meter audit/)
   assert.equal(notCounted['shared-identity'], 1)
   assert.deepEqual([unattributed.length, unattributed[0]?.reason], [1, 'several-writers'])
   assert.match(unattributed[0]?.means ?? '', /^several processes .* first give each a service\.instance\.id/)
@@ -211,7 +218,11 @@ test('several processes under one name are told wherever an operator looks', asy
     await shows(page, 'h1', /^Several processes count under one name\.$/)
     await shows(page, '#headline', /Give each process a service\.instance\.id/)
     await shows(page, '#unattributed', /several processes count under one name/)
-    await shows(page, '#gateway', /1 finding of several processes under one name\. marketplace-meter audit has more/)
+    await shows(
+      page,
+      '#gateway',
+      /1 finding of several processes under one name\.\s+Where and why:\s+marketplace-meter audit/,
+    )
   })
 })
 

@@ -114,7 +114,10 @@ test('a gateway shows up to when it is reconciled, and what that found', async t
     const report = JSON.parse(await get('/status.json')) as StatusReport
     assert.deepEqual([report.reconciled[0]?.region, report.reconciled[0]?.open], ['us-east-1', { foreign: 1 }])
     const found = report.headline.details.find(detail => detail.startsWith('Reconciled with AWS in us-east-1'))
-    assert.match(found ?? '', /: 1 billed by AWS, and not by this ledger\. .*marketplace-meter reconcile --cloudtrail/)
+    assert.match(found ?? '', /: 1 billed by AWS, and not by this ledger\.$/)
+    const command = /^marketplace-meter reconcile --cloudtrail --region us-east-1 --from \S+ --to \S+$/
+    assert.match(report.headline.commands.at(-1)?.command ?? '', command)
+    assert.match(report.reconciled[0]?.command ?? '', command)
   } finally {
     await gateway.close()
   }

@@ -9,10 +9,12 @@ import { GOOD_CUSTOMER, Stage } from './stage.ts'
 const MEBIBYTE = 1024 * 1024
 
 for (const [engine, begin] of Object.entries(PLACES)) {
-  test(`a good sender is billed to the unit beside ${KINDS.length} bad ones (${engine})`, async t => {
+  // What is turned away is the same for all engines.
+  const kinds = engine === 'sqlite' ? KINDS : KINDS.filter(({ counted }) => counted)
+  test(`a good sender is billed to the unit beside ${kinds.length} bad ones (${engine})`, async t => {
     const place = await begin(t)
     const stage = await Stage.open(t, place)
-    for (const kind of KINDS) {
+    for (const kind of kinds) {
       await stage.beside(kind, 3, 10)
       await stage.logged(kind.told)
     }

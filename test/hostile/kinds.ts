@@ -19,6 +19,8 @@ export interface Kind {
   attack(target: Target): Promise<void>
   /** What an operator finds in the log. */
   readonly told: RegExp
+  /** Whether usage of it comes to the ledger: what does not is turned away, whatever the engine. */
+  readonly counted?: true
 }
 
 type Attributes = Readonly<Record<string, string>>
@@ -148,6 +150,7 @@ export const KINDS: readonly Kind[] = [
         ]),
       ),
     told: /Not billed: .*my\.tokens has a point .*clock/,
+    counted: true,
   },
   {
     name: 'values that nothing has room for',
@@ -165,6 +168,7 @@ export const KINDS: readonly Kind[] = [
         ]),
       ),
     told: /Not billed: .*my\.tokens has a point (above|below|that is not)/,
+    counted: true,
   },
   {
     name: 'an attribute of 8 MB, and many points',
@@ -208,6 +212,7 @@ export const KINDS: readonly Kind[] = [
         ],
       }),
     told: /Two sources feed tokens of the same customer/,
+    counted: true,
   },
   {
     name: 'bombs over HTTP',
@@ -281,6 +286,7 @@ export const KINDS: readonly Kind[] = [
     attack: target =>
       post(target, request([sum(Array.from({ length: 800 }, (_, index) => point(customer(index), '1')))])),
     told: /./,
+    counted: true,
   },
   {
     name: 'series without end',
@@ -292,6 +298,7 @@ export const KINDS: readonly Kind[] = [
         ]),
       ),
     told: /./,
+    counted: true,
   },
   {
     name: 'usage of the good sender’s customer',

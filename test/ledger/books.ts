@@ -204,7 +204,7 @@ const READING: ReadonlySet<keyof Ledger> = new Set([
   ] as const),
 ])
 
-/** Where a check takes dozens of requests, the calls that are checked are each so many-th, and the end is. */
+/** Where a server is asked for each check, the calls that are checked are each so many-th, and the end is. */
 const EACH_CALL = 8
 
 function isChecked(name: keyof Ledger, given: readonly unknown[], books: Books): boolean {
@@ -237,10 +237,10 @@ async function noteWrittenOff(
 /**
  * A ledger whose books are checked after every call that may change something, also after one that failed.
  *
- * @param dear whether a check of it is dear: with LEDGER_CHECKS=all there is one after each call still
+ * @param remote whether a server is asked for a check: with LEDGER_CHECKS=all there is one after each call still
  */
-export function audited<Engine extends Ledger>(ledger: Engine, books: Books, dear = false): Engine {
-  const lazy = dear && process.env.LEDGER_CHECKS !== 'all'
+export function audited<Engine extends Ledger>(ledger: Engine, books: Books, remote = false): Engine {
+  const lazy = remote && process.env.LEDGER_CHECKS !== 'all'
   return new Proxy(ledger, {
     get: (_, name: keyof Ledger) => {
       if (typeof ledger[name] !== 'function') return ledger[name]

@@ -66,6 +66,8 @@ export interface LedgerUnderTest {
   readonly ledger: Ledger
   /** Whether it takes dozens of requests to read it. */
   readonly dear?: boolean
+  /** Whether it is a server that is asked: its books are not checked after each call. */
+  readonly remote?: boolean
   /** Closes it and opens it again. */
   reopen(): Promise<Ledger>
   /** The same ledger as a second process has it. */
@@ -116,7 +118,7 @@ export class Scene implements AsyncDisposable {
 
   private constructor(engine: LedgerUnderTest) {
     this.#engine = engine
-    this.#ledger = audited(engine.ledger, this.books, engine.dear)
+    this.#ledger = audited(engine.ledger, this.books, engine.remote)
   }
 
   static async begin(open: () => Promise<LedgerUnderTest>): Promise<Scene> {
@@ -135,11 +137,11 @@ export class Scene implements AsyncDisposable {
   }
 
   async another(): Promise<Ledger> {
-    return audited(await this.#engine.another(), this.books, this.#engine.dear)
+    return audited(await this.#engine.another(), this.books, this.#engine.remote)
   }
 
   async reopen(): Promise<void> {
-    this.#ledger = audited(await this.#engine.reopen(), this.books, this.#engine.dear)
+    this.#ledger = audited(await this.#engine.reopen(), this.books, this.#engine.remote)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

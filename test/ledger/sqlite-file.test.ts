@@ -51,6 +51,7 @@ import {
   REFUSED,
   REQUESTS,
   sources,
+  TOKENS,
   taggedEntries,
   UNIT,
   WRITER,
@@ -889,6 +890,28 @@ test('more series than an hour has room for are refused, and nothing is written'
   await ledger.close()
 })
 
+test('of keys with half a character, all is found again', async () => {
+  using folder = new TemporaryFolder()
+  const keys = ['half \ud83d', 'half \ud83c', '\0', '\0\0', '"\\', '😀']
+  for (const sequence of [1, 2]) {
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await ledger.register(DIMENSIONS)
+    const entries = keys.flatMap(key => {
+      const account = { ...ALICE, key }
+      return [entry(account, REQUESTS, 0, 1), entry(account, TOKENS, 0, 1), entry({ ...account }, REQUESTS, 0, 1)]
+    })
+    await ledger.append({ writer: WRITER, sequence, entries })
+    const found = (await ledger.statement({ dimension: REQUESTS.name })).map(({ account, recorded }) => [
+      account.key,
+      Number(recorded / UNIT) / sequence,
+    ])
+    // As SQLite is given texts, both halves are one.
+    const expected = { '\0': 2, '\0\0': 2, '"\\': 2, 'half \ufffd': 4, '😀': 2 }
+    assert.deepEqual(Object.fromEntries(found), expected)
+    await ledger.close()
+  }
+})
+
 test("no query's cost grows with history", async () => {
   const prepared = new Set<string>()
   const prepare = DatabaseSync.prototype.prepare
@@ -923,6 +946,8 @@ test("no query's cost grows with history", async () => {
     await ledger.records({ state: 'pending' })
     await ledger.records({ ids: ['1', '2'], state: 'held' })
     await ledger.records({ ids: ['1', '2'] })
+    await ledger.records({ customer: ALICE.key })
+    await ledger.records({ customer: ALICE.key, from: hour(0), to: hour(3), state: 'metered' })
   }
   await ledger.finalize(ALICE, { ...closeOptions(closing(4)), endedAt: closing(4) })
   await ledger.close()

@@ -101,7 +101,7 @@ test('commands refuse it, whatever they would do with it', async () => {
   const commands = [['audit'], ['verify'], ['backup', folder.file('copy.db')], ['write-off', 'u-1', 'd', '--why', 'x']]
   for (const command of commands) {
     const { status, stderr } = await run([...command, '--ledger', folder.file()])
-    assert.equal(status, 1)
+    assert.equal(status, 2)
     assert.match(stderr, /^error: The ledger .* is not as this package makes it: .* \(ERR_LEDGER_FOREIGN\)$/m)
   }
 })

@@ -93,7 +93,7 @@ for (const [version, sqlite] of Object.entries(REFUSED)) {
     cwd: project.folder,
     encoding: 'utf8',
   })
-  assert.deepEqual([status, stderr], [1, `error: ${sentence} (ERR_CONFIGURATION)\n`])
+  assert.deepEqual([status, stderr], [2, `error: ${sentence} (ERR_CONFIGURATION)\n`])
   assert.ok(!existsSync(join(project.folder, 'ledger.sqlite')), 'no file is left')
 }
 

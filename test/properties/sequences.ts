@@ -155,7 +155,7 @@ export interface Storage {
 /**
  * Tries random sequences; fails with the seed and the shortest sequence that fails. Returns how many sequences met what.
  */
-export async function trySequences(newStorage: () => Storage, seed: number): Promise<Map<string, number>> {
+export async function trySequences(newStorage: () => Storage, seed: number, runs = RUNS): Promise<Map<string, number>> {
   const met = new Map<string, number>()
   await fc.assert(
     fc.asyncProperty(circumstances, steps, async (given, script) => {
@@ -173,7 +173,7 @@ export async function trySequences(newStorage: () => Storage, seed: number): Pro
         await storage.dispose()
       }
     }),
-    { seed, numRuns: RUNS, endOnFailure: process.env.PROPERTY_SHRINK === '0' },
+    { seed, numRuns: runs, endOnFailure: process.env.PROPERTY_SHRINK === '0' },
   )
   return met
 }
@@ -201,8 +201,8 @@ const EVERYTHING = [
 ]
 
 /** That the sequences came to everything there is to meet. */
-export function assertMet(test: TestContext, met: ReadonlyMap<string, number>): void {
-  for (const [what, times] of [...met].sort(([, a], [, b]) => b - a)) test.diagnostic(`${what}: ${times} of ${RUNS}`)
-  if (RUNS < 300) return
+export function assertMet(test: TestContext, met: ReadonlyMap<string, number>, runs = RUNS): void {
+  for (const [what, times] of [...met].sort(([, a], [, b]) => b - a)) test.diagnostic(`${what}: ${times} of ${runs}`)
+  if (runs < 300) return
   for (const what of EVERYTHING) assert.ok((met.get(what) ?? 0) > 0, `no sequence met: ${what}`)
 }

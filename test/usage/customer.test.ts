@@ -132,6 +132,17 @@ test('customers that share an id are told apart', () => {
   for (const [index, account] of accounts().entries()) assert.equal(account, first[index])
 })
 
+test('an identifier is any text that no database takes for another', () => {
+  const outcomeOf = (customer: string) =>
+    outcome({ productCode: 'p', customer: { customerIdentifier: 'c' } }, { c: customer })
+  for (const customer of ['x', 'é', 'Café 😀', '"\\', '\n', '\ufffd', 'x'.repeat(255)]) {
+    assert.equal(outcomeOf(customer), `p,customer=${customer}`)
+  }
+  for (const customer of ['x\0', 'Café \ud83d', '\ude00', '\ude00\ud83d', 'x'.repeat(256)]) {
+    assert.equal(outcomeOf(customer), 'malformed-customer', JSON.stringify(customer))
+  }
+})
+
 test('account ids are strings of 12 digits', () => {
   for (const id of [
     '12345678901',

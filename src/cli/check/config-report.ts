@@ -10,6 +10,7 @@ import { customerSources } from '../../usage/customer.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type AttributeSource, productName } from '../../usage/options.ts'
 import { type CompiledRule, compileRules, type IncludedRule, type Rules, type TagSource } from '../../usage/rules.ts'
+import type { Check } from '../json.ts'
 
 /** What a configuration comes to, for a person: what is metered, for whom, from where, and where it is kept. */
 export function configText(config: GatewayConfig): string {
@@ -108,12 +109,13 @@ function rightsText(entry: TokenEntry, index: number): string {
 const ledgerText = ({ ledger }: GatewayConfig) => (REFERENCE.test(ledger) ? ledger : ledgerName(ledger))
 
 /** The same for a program. Sizes are decimal numbers of base units, as strings. */
-export function configJson(config: GatewayConfig): object {
+export function configJson(config: GatewayConfig): Omit<Check, 'file' | 'missing' | 'payload'> {
   const { usage, region, listen, metering } = config
   const rules = compileRules(usage.dimensions)
   const { http, grpc, tls, tokens = [] } = listen
   return {
-    ...{ productCode: usage.productCode, product: usage.product },
+    ...(usage.productCode !== undefined && { productCode: usage.productCode }),
+    ...(usage.product !== undefined && { product: usage.product }),
     region,
     dryRun: metering.dryRun ?? false,
     dimensions: rules.dimensions.map(dimension => ({

@@ -9,6 +9,7 @@ import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { evidenceOf } from '../../usage/evidence.ts'
 import { untaggedAccount } from '../../usage/tagged-account.ts'
+import type { Check } from '../json.ts'
 import type { Finding, Findings } from './findings.ts'
 
 type Dimensions = ReadonlyMap<string, Dimension>
@@ -106,7 +107,7 @@ function billText({ points, since, contracts }: Findings, dimensions: Dimensions
     { title: 'USAGE', of: ({ dimension, amount }) => quantityScale(dimension).text(amount), number: true },
     { title: 'BILLED', of: line => quantityOf(line).toLocaleString('en-US'), number: true },
   ]
-  const notes = ['Whole units are; the rest stays in the balance. Without a customer nobody is.']
+  const notes = ['Whole units are; the rest stays in the balance. For what is unattributed nobody is billed.']
   const included = contracts.filter(name => lines.some(({ dimension }) => dimension.name === name))
   if (included.length > 0)
     notes.push(
@@ -116,7 +117,10 @@ function billText({ points, since, contracts }: Findings, dimensions: Dimensions
 }
 
 /** The same for a program. Amounts are decimal numbers of base units, as strings. */
-export function findingsJson({ since, points, unnamed, alarms }: Findings, dimensions: Dimensions): object {
+export function findingsJson(
+  { since, points, unnamed, alarms }: Findings,
+  dimensions: Dimensions,
+): NonNullable<Check['payload']> {
   return {
     since: iso(since),
     points: points.map(({ time, amount, dimension, account, reason, message, rule, ...point }) => ({

@@ -1,23 +1,22 @@
 import { GatewayConfigError } from '../../gateway/config/errors.ts'
 import { GatewayConfigFile } from '../../gateway/config.ts'
-import { json } from '../../text/json.ts'
 import { UsageMapper } from '../../usage/mapper.ts'
-import { nowOf, type OutputFormat } from '../options.ts'
-import { print, printError, screen } from '../output.ts'
+import type { Check } from '../json.ts'
+import { nowOf } from '../options.ts'
+import { type FormatOptions, isJson, printAs, printError, screen } from '../output.ts'
 import { parseTime } from '../period.ts'
 import { configJson, configText } from './config-report.ts'
 import { findingsOf } from './findings.ts'
 import { findingsJson, findingsText } from './findings-report.ts'
 import { readPayload } from './payload.ts'
 
-export interface CheckOptions {
+export interface CheckOptions extends FormatOptions {
   readonly payload?: string
   readonly since?: string
-  readonly format: OutputFormat
 }
 
 /** Checks a configuration file, says what it comes to, and what it would make of a payload. */
-export async function check(path: string, { payload, since, format }: CheckOptions): Promise<void> {
+export async function check(path: string, { payload, since, ...form }: CheckOptions): Promise<void> {
   const { env } = process
   const file = GatewayConfigFile.read(path, env)
   const { config } = file
@@ -26,17 +25,15 @@ export async function check(path: string, { payload, since, format }: CheckOptio
   const dimensions = new Map(mapper.dimensions.map(dimension => [dimension.name, dimension]))
   const from = since === undefined ? undefined : parseTime(since, nowOf({}))
   const findings = payload === undefined ? undefined : findingsOf(mapper, await readPayload(payload), from)
-  if (format === 'json') {
-    const found = findings && findingsJson(findings, dimensions)
-    print(json({ file: path, ...configJson(config), missing, ...(found && { payload: found }) }))
-    return
-  }
-  print(
-    findings === undefined
-      ? `${path} is right.\n\n${configText(config)}`
-      : findingsText(findings, dimensions, screen()),
-  )
-  if (missing.length > 0) printError(`Here it could not start yet:\n${missing.join('\n')}`)
+  const found = findings && findingsJson(findings, dimensions)
+  printAs<Check>(form, {
+    json: () => ({ file: path, ...configJson(config), missing, ...(found && { payload: found }) }),
+    text: () =>
+      findings === undefined
+        ? `${path} is right.\n\n${configText(config)}`
+        : findingsText(findings, dimensions, screen()),
+  })
+  if (missing.length > 0 && !isJson(form)) printError(`Here it could not start yet:\n${missing.join('\n')}`)
 }
 
 /** What the file refers to and is not here. Elsewhere it may be: it is no mistake in the file. */

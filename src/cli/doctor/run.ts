@@ -14,7 +14,6 @@ import { endpointFindings, marketplaceFindings, openMarketplace } from '../../me
 import { nodeFinding, regionFinding } from '../../metering/preflight/surroundings.ts'
 import { type TestFacts, testCustomerFindings } from '../../metering/preflight/test-customer.ts'
 import { timetable } from '../../metering/preflight/timetable.ts'
-import { json } from '../../text/json.ts'
 import { iso } from '../../text/time.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -22,11 +21,12 @@ import { UsageMapper } from '../../usage/mapper.ts'
 import { ACCOUNT_ID } from '../../usage/options.ts'
 import { namedCustomer } from '../account.ts'
 import { CommandLineError } from '../errors.ts'
-import { nowOf, type OutputFormat } from '../options.ts'
-import { print, screen } from '../output.ts'
+import type { Diagnosis } from '../json.ts'
+import { nowOf } from '../options.ts'
+import { type FormatOptions, printAs, screen } from '../output.ts'
 import { findingsTable } from '../report/findings.ts'
 
-export interface DoctorOptions {
+export interface DoctorOptions extends FormatOptions {
   readonly config?: string
   readonly ledger: string
   /** Whether the ledger was named on the command line. */
@@ -39,7 +39,6 @@ export interface DoctorOptions {
   readonly listing?: string
   readonly testCustomer?: string
   readonly licenseArn?: string
-  readonly format: OutputFormat
 }
 
 /** How long each question to AWS may take, in milliseconds. */
@@ -69,11 +68,10 @@ interface Subject {
 export async function doctor(options: DoctorOptions): Promise<void> {
   const findings = await look(options)
   const worst = gravity(findings)
-  print(
-    options.format === 'json'
-      ? json({ at: iso(nowOf({})), exitStatus: worst, findings })
-      : findingsTable(findings, screen().paint),
-  )
+  printAs<Diagnosis>(options, {
+    json: () => ({ at: iso(nowOf({})), exitStatus: worst, findings }),
+    text: () => findingsTable(findings, screen().paint),
+  })
   process.exitCode = worst
 }
 

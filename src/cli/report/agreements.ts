@@ -5,6 +5,7 @@ import { csv } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { Agreement as AgreementOutput, AgreementTerms } from '../json.ts'
 
 /** The columns of a table in which what is told of an agreement stands beside something else. */
 export const AGREEMENT_CELLS = ['agreement', 'agreement_since', 'agreement_until', 'refused_since']
@@ -32,12 +33,12 @@ export function agreementsTable(agreements: readonly Agreement[], options: Table
   return table(columns, agreements, options)
 }
 
-export function agreementsJson(agreements: readonly Agreement[]): object[] {
+export function agreementsJson(agreements: readonly Agreement[]): AgreementOutput[] {
   return agreements.map(agreement => ({ account: agreement.account, ...agreementJson(agreement) }))
 }
 
 /** What is known of an agreement, for a program. Times are ISO 8601. */
-export function agreementJson({ account: _, since, until, refusedSince, ...rest }: Agreement): object {
+export function agreementJson({ account: _, since, until, refusedSince, ...rest }: Agreement): AgreementTerms {
   return {
     ...rest,
     ...(since !== undefined && { since: iso(since) }),

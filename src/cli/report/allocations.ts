@@ -9,6 +9,7 @@ import { iso, shortTime } from '../../text/time.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
+import type { Allocations } from '../json.ts'
 import type { Period } from '../period.ts'
 
 /** What of a customer's quantities of a dimension is for some tags; without tags, for none. */
@@ -134,7 +135,7 @@ function section(lines: readonly AllocationLine[], options: TableOptions): strin
 }
 
 /** For a program. Quantities are in units of the dimension, as strings; `tags` is null of what has none. */
-export function allocationsJson({ now, period, by, lines }: AllocationsReport): object {
+export function allocationsJson({ now, period, by, lines }: AllocationsReport): Allocations {
   const isoOrNull = (time: number | undefined) => (time === undefined ? null : iso(time))
   return {
     ...{ at: iso(now), from: isoOrNull(period.from), to: isoOrNull(period.to), by: by ?? null },

@@ -1,6 +1,7 @@
 import type { AuditBreak, AuditVerdict } from '../../ledger/ledger.ts'
 import { type Paint, plain } from '../../text/paint.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { Verification } from '../json.ts'
 
 /** Whether the audit trail is as it was written, in words. */
 export function verdictText({ entries, hash, keptAt, breaks }: AuditVerdict, paint: Paint = plain): string {
@@ -15,7 +16,7 @@ export function verdictText({ entries, hash, keptAt, breaks }: AuditVerdict, pai
     paint(['bold', 'red'], `THE AUDIT TRAIL IS NOT AS IT WAS WRITTEN (${entries} entries):`),
     ...breaks.map(one => `  ${breakText(one)}`),
     'Somebody, or a version of this package before the chain, has written past the ledger. Keep the ledger as it is, compare',
-    'the trail with a backup or what was copied of it ("audit --format json"), and find out who may write to it. What is',
+    'the trail with a backup or what was copied of it ("audit --json"), and find out who may write to it. What is',
     'billed does not depend on the trail: go on metering.',
   ].join('\n')
 }
@@ -41,7 +42,7 @@ function breakText({ kind, number, from, at }: AuditBreak): string {
 }
 
 /** The same for a program. */
-export function verdictJson({ entries, hash, keptAt, breaks }: AuditVerdict): object {
+export function verdictJson({ entries, hash, keptAt, breaks }: AuditVerdict): Verification['audit'] {
   return {
     entries,
     hash: hash ?? null,

@@ -8,6 +8,7 @@ import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { AuditEntry as AuditOutput } from '../json.ts'
 
 /** What persons did, and what was found of others' counters, for a person. */
 export function auditTable(
@@ -66,7 +67,7 @@ function isOther({ who, systemUser }: AuditEntry): boolean {
 }
 
 /** What persons did, for a program. */
-export function auditJson(entries: readonly AuditEntry[], dimensions: ReadonlyMap<string, Dimension>): object[] {
+export function auditJson(entries: readonly AuditEntry[], dimensions: ReadonlyMap<string, Dimension>): AuditOutput[] {
   return entries.map(({ at, writtenAt, amount, ...entry }) => ({
     at: iso(at),
     ...(writtenAt !== undefined && { writtenAt: iso(writtenAt) }),

@@ -2,7 +2,10 @@ import type { Decision, HeldReason, RecordDecision, RecordEntry } from '../../le
 import { amountOf } from '../../ledger/rules/decisions.ts'
 import { HELD_ADVICE } from '../../text/held-advice.ts'
 import { indented, type TableOptions } from '../../text/table.ts'
+import { iso } from '../../text/time.ts'
+import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Decisions } from '../json.ts'
 import { recordName } from './record-name.ts'
 import { sumsText } from './sums.ts'
 
@@ -38,6 +41,18 @@ export function decisionsText(
 ): string {
   const groups = Map.groupBy(planned, one => `${one.decision.decision} ${outcomeOf(one)}`)
   return [...groups.values()].map(group => groupText(group, dimensions, dryRun, options)).join('\n')
+}
+
+/** The same for a program. */
+export function decisionsJson(
+  planned: readonly Planned[],
+  dimensions: ReadonlyMap<string, Dimension>,
+): Decisions['decided'] {
+  return planned.map(({ record, decision: { decision, quantity } }) => ({
+    ...{ record: record.id, decision, account: record.account, hour: iso(record.hour), dimension: record.dimension },
+    ...{ amount: formatAmount(amountOf(record)), baseUnit: dimensions.get(record.dimension)?.baseUnit ?? null },
+    ...(quantity !== undefined && { billedQuantity: quantity }),
+  }))
 }
 
 function groupText(

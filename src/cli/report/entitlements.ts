@@ -8,6 +8,7 @@ import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Entitlements } from '../json.ts'
 
 export interface EntitlementReport {
   readonly entitlements: readonly CustomerEntitlement[]
@@ -87,18 +88,19 @@ function knownText(
 }
 
 /** For a program: amounts in the base unit, times ISO 8601. */
-export function entitlementsJson(report: EntitlementReport): object {
+export function entitlementsJson(report: EntitlementReport): Entitlements {
   return {
     at: iso(report.now),
-    included: report.included.map(({ since, knownUntil, unknown, ...rest }) => ({
+    included: report.included.map(({ since, knownUntil, unknown, unit, ...rest }) => ({
       ...rest,
+      ...(unit !== undefined && { size: formatAmount(BigInt(unit)) }),
       since: iso(since),
       ...(knownUntil !== undefined && { knownUntil: iso(knownUntil) }),
       unknown,
     })),
     entitlements: rowsOf(report).map(
       ({ account, dimension, sold, per, state, amount, used, left, since, from, until }) => ({
-        ...{ account, dimension, per, state, unit: sold.baseUnit, size: formatAmount(sold.size) },
+        ...{ account, dimension, per, state, baseUnit: sold.baseUnit, size: formatAmount(sold.size) },
         ...(from !== undefined && { from: iso(from) }),
         ...(until !== undefined && { until: iso(until) }),
         ...{ included: formatAmount(amount), used: formatAmount(used), left: formatAmount(left) },

@@ -10,6 +10,7 @@ import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { Reconciliation } from '../json.ts'
 
 export type ReportedFinding = SettledFinding
 
@@ -51,6 +52,7 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
     means: lines(
       'The ledger has no such record, or has given its quantity back. Somebody else',
       'meters: another ledger or tool, another product of yours, a leaked credential.',
+      'CALLER, FROM and WITH say whose calls they are: stop them.',
     ),
   },
   'other-quantity': {
@@ -70,15 +72,16 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
     means: lines(
       'What is in doubt or in conflict: settle <id> --billed --why "…", or --settle with',
       '--caller. What is pending settles itself when it is sent again. What has',
-      'returned was billed, and may be billed again with a later hour. What is held',
-      'for another reason is not to be released.',
+      'returned was billed, and may be billed again with a later hour: then "adjust"',
+      'gives it back. What is held for another reason is not to be released.',
     ),
   },
   absent: {
     title: 'in doubt, and not billed in any event of a search without a gap',
     means: lines(
-      'Very probably AWS never got them, or refused them; no event proves it. settle',
-      '<id> --not-billed --why "…", or --settle-absent a day after their window.',
+      'Very probably AWS never got them, or refused them; no event proves it, and an',
+      'event can come late. A day after their window --settle-absent settles them as',
+      'not billed; leave them held until then.',
     ),
   },
   undecided: {
@@ -317,7 +320,7 @@ function stateText({ record }: Finding): string {
 }
 
 /** A reconciliation for a program. Quantities are in units of the dimension. */
-export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): object {
+export function reconciliationJson({ result, findings, dryRun, others }: ReconciliationReport): Reconciliation {
   const { files, regions, callers, verdicts, unread, inDoubtElsewhere, pruned, otherRegions, reconciled, noted } =
     result
   const span = ({ from, to }: { readonly from: number; readonly to: number }) => ({ from: iso(from), to: iso(to) })

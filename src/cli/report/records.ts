@@ -7,6 +7,7 @@ import { type Column, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { UsageRecord } from '../json.ts'
 
 const ANSWER_LENGTH = 80
 
@@ -71,7 +72,10 @@ function nextText({ state, nextAttemptAt = 0 }: RecordEntry): string {
 }
 
 /** Usage records for a program. `amount` and `size` are decimal numbers of `baseUnit`, as strings. */
-export function recordsJson(records: readonly RecordEntry[], dimensions: ReadonlyMap<string, Dimension>): object[] {
+export function recordsJson(
+  records: readonly RecordEntry[],
+  dimensions: ReadonlyMap<string, Dimension>,
+): UsageRecord[] {
   return records.map(record => ({
     id: record.id,
     account: record.account,

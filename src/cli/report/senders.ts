@@ -4,12 +4,13 @@ import { csv } from '../../text/csv.ts'
 import { printable } from '../../text/printable.ts'
 import { type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
-import type { Account } from '../../usage/account.ts'
+import type { CustomerAccount } from '../../usage/account.ts'
+import type { Sender as SenderOutput } from '../json.ts'
 
 /** A customer that a sender feeds. */
 interface Feed {
   readonly sender: string
-  readonly customer: Account
+  readonly customer: CustomerAccount
   /** By the gateway's clock, and by the ledger's. */
   readonly since: number
   readonly writtenAt: number
@@ -18,7 +19,7 @@ interface Feed {
 /** By sender, and of each since when. */
 function feedsOf(entries: readonly AuditEntry[]): Feed[] {
   const feeds = entries.toReversed().map(({ who, account, at, writtenAt = at }) => {
-    return { sender: who, customer: account as Account, since: at, writtenAt }
+    return { sender: who, customer: account as CustomerAccount, since: at, writtenAt }
   })
   return feeds.sort((a, b) => (a.sender < b.sender ? -1 : a.sender > b.sender ? 1 : a.since - b.since))
 }
@@ -38,7 +39,7 @@ export function sendersTable(entries: readonly AuditEntry[], options: TableOptio
   )
 }
 
-export function sendersJson(entries: readonly AuditEntry[]): object[] {
+export function sendersJson(entries: readonly AuditEntry[]): SenderOutput[] {
   return feedsOf(entries).map(({ since, writtenAt, ...feed }) => {
     return { ...feed, since: iso(since), writtenAt: iso(writtenAt) }
   })

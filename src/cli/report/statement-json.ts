@@ -4,6 +4,7 @@ import { reconciledJson } from '../../reconcile/reconciled-text.ts'
 import { moneyText } from '../../text/money.ts'
 import { iso } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
+import type { Breach, Figures as FiguresOutput, Quantities as QuantitiesOutput, Statement } from '../json.ts'
 import { agreementJson } from './agreements.ts'
 import {
   byDimension,
@@ -22,7 +23,7 @@ import {
  * The statement for a program. Amounts are decimal numbers of base units, as strings: exact at any size; so are
  * quantities, in units of the dimension, and money, in the currency's unit.
  */
-export function statementJson(report: StatementReport): object {
+export function statementJson(report: StatementReport): Statement {
   const { now, period, lines, allTime, agreements, by, rateCard, reconciled = [] } = report
   return {
     at: iso(now),
@@ -63,18 +64,18 @@ export function statementJson(report: StatementReport): object {
   }
 }
 
-function quantitiesJson({ included, metered, pending, held }: Quantities): object {
+function quantitiesJson({ included, metered, pending, held }: Quantities): QuantitiesOutput {
   return { included: String(included), metered: String(metered), pending: String(pending), held: String(held) }
 }
 
-function priceJson(charge: Charge | undefined): object {
+function priceJson(charge: Charge | undefined): Pick<Statement['lines'][number], 'price' | 'charge'> {
   return { price: moneyOrNull(charge?.price), charge: moneyOrNull(charge?.charge) }
 }
 
 const moneyOrNull = (amount: bigint | undefined) => (amount === undefined ? null : moneyText(amount))
 
 /** The series that break the equation, for a program. */
-export function breachesJson(lines: readonly StatementLine[]): object[] {
+export function breachesJson(lines: readonly StatementLine[]): Breach[] {
   return breaches(lines).map(line => ({
     account: line.account,
     dimension: line.dimension.name,
@@ -83,7 +84,7 @@ export function breachesJson(lines: readonly StatementLine[]): object[] {
   }))
 }
 
-function figuresJson({ recorded, included, metered, pending, held, heldByReason, balance }: Figures): object {
+function figuresJson({ recorded, included, metered, pending, held, heldByReason, balance }: Figures): FiguresOutput {
   return {
     recorded: formatAmount(recorded),
     included: formatAmount(included),

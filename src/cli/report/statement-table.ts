@@ -50,7 +50,7 @@ export function statementTable(report: StatementReport, options: StatementTableO
   const unattributed = unattributedSection(report.lines, scaleOf, options)
   const body = [title(report), ...sections, ...(unattributed === '' ? [] : [unattributed])].join('\n\n')
   const notes = [
-    ...(body.includes('~') ? ['~ is rounded; --base-units and --format json have it exactly.'] : []),
+    ...(body.includes('~') ? ['~ is rounded; --base-units and --json have it exactly.'] : []),
     ...(isPeriod(report) ? [PERIOD_NOTE] : []),
     ...chargeNotes(report),
     equationText(report.allTime, options.paint) + (isPeriod(report) ? ' (Since the ledger began.)' : ''),
@@ -192,7 +192,7 @@ function unattributedSection(
   const reasons = new Set(rows.map(row => row.account.reason))
   const evidence = new Map(rows.map(row => [row.account.key, row.account]))
   return [
-    'Without a customer: nobody is billed for it until you attribute it or write it off',
+    'Unattributed: nobody is billed for it until you attribute it or write it off',
     indented(table(columns, rows, options)),
     ...[...reasons].map(reason => `  ${reason}: ${UNATTRIBUTED_REASONS[reason]}`),
     '  What the data points said:',

@@ -23,6 +23,7 @@ import { sizeText } from '../../text/size.ts'
 import { distance, iso, shortTime } from '../../text/time.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
+import type { Endpoint, Status } from '../json.ts'
 import { amountText } from './record-name.ts'
 
 export interface LedgerOverview {
@@ -125,14 +126,18 @@ export function problemsOf({
     const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))
     const said = failing.length === 0 ? '' : `; AWS answered last: ${failing.join('; ')}`
     problems.push({
-      ...{ name: 'pending', state: 'fault', advice: 'marketplace-meter records --state pending' },
+      ...{ name: 'pending', state: 'fault', advice: 'marketplace-meter records --state pending, then doctor' },
       message: `Usage of ${shortTime(oldest)} is still pending; ${windowText(oldest, now)}${said}`,
     })
   }
   // The ledger does not know the delay that its exporters are configured with.
   if (overdueClose(status, CLOSE_DELAY, now) !== undefined) {
     problems.push({
-      ...{ name: 'passes', state: 'fault', advice: 'is an exporter or gateway running?' },
+      ...{
+        name: 'passes',
+        state: 'fault',
+        advice: 'is an exporter or gateway running? Start it with this ledger, never with a new one',
+      },
       message: `No hour was closed since ${shortTime(status.closedThrough as number)}`,
     })
   }
@@ -195,7 +200,7 @@ export function problemsOf({
   if (held > 0) problems.push({ name: 'held', state: 'warning', message: `${counted(held)} held`, advice })
   if (status.unattributed.some(({ amount }) => amount !== 0n)) {
     problems.push({
-      ...{ name: 'unattributed', state: 'warning', message: 'Usage has no customer' },
+      ...{ name: 'unattributed', state: 'warning', message: 'Usage is unattributed, nobody is billed for it' },
       advice: 'marketplace-meter statement, then attribute or write-off',
     })
   }
@@ -215,6 +220,10 @@ function overflowRow(overflows: readonly Overflow[] | undefined): string[] {
 /** `AWS`, or `us-east-1: proxy.internal` of a region by itself. */
 export function sentTo({ region, endpoint }: RegionEndpoint): string {
   return region === undefined ? endpointText(endpoint) : `${printable(region)}: ${endpointText(endpoint)}`
+}
+
+export function endpointsJson(endpoints: readonly RegionEndpoint[]): Endpoint[] {
+  return endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) }))
 }
 
 /** `prod in us-east-1: Success, 3 min ago` */
@@ -245,7 +254,7 @@ function windowText(hour: number, now: number): string {
 }
 
 /** The figures to watch, for a program. Amounts are decimal numbers of `baseUnit`, as strings. */
-export function statusJson(report: LedgerOverview): object {
+export function statusJson(report: LedgerOverview): Status {
   const { name, size, now, status, answers, dimensions, overflows, reconciled = [] } = report
   const problems = problemsOf(report)
   const figure = <Rest extends { readonly dimension: string }>({
@@ -272,10 +281,12 @@ export function statusJson(report: LedgerOverview): object {
         ...rest,
         ...figure({ dimension: dimension.name, amount }),
       })) ?? null,
-    endpoints: report.endpoints.map(({ region = null, at, ...rest }) => ({ region, ...rest, since: iso(at) })),
+    endpoints: endpointsJson(report.endpoints),
     answers: answers.map(({ at, ...answer }) => ({ ...answer, at: iso(at) })),
     reconciled: reconciledJson(reconciled),
     exitStatus: gravity(problems),
-    problems: problems.map(({ state, message, advice }) => ({ level: LEVELS[state], message, advice })),
+    problems: problems.map(({ state, ...said }) => ({
+      ...{ level: state === 'fault' ? 'CRITICAL' : 'WARNING', message: said.message, advice: said.advice },
+    })),
   }
 }

@@ -6,6 +6,7 @@ import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
 import { iso, shortTime } from '../../text/time.ts'
+import type { UsageComparison as UsageComparisonOutput } from '../json.ts'
 
 export interface UsageReport {
   readonly result: UsageComparison
@@ -84,7 +85,7 @@ const KINDS = { 'usage-feed': 'Daily Usage feed', 'usage-dataset': 'Marketplace 
 
 function coverageText({ kind, files, rows, writtenUntil, compared }: UsageComparison): string {
   const what = kind === undefined ? 'AWS’s usage report' : `AWS’s ${KINDS[kind]}`
-  const until = writtenUntil === undefined ? '' : `, the youngest written ${shortTime(writtenUntil)}`
+  const until = writtenUntil === undefined ? '' : `, the newest written ${shortTime(writtenUntil)}`
   const days =
     compared === undefined
       ? 'No day was compared: the report has no usage of days on which the ledger has records.'
@@ -193,7 +194,7 @@ const FINDING_COLUMNS: Column<UsageFinding>[] = [
 ]
 
 /** A comparison for a program. Quantities are in units of the dimension, days are UTC. */
-export function usageReportJson({ result, findings }: UsageReport): object {
+export function usageReportJson({ result, findings }: UsageReport): UsageComparisonOutput {
   const {
     kind,
     writtenUntil,

@@ -1,6 +1,8 @@
 import { diag } from '@opentelemetry/api'
 import { followAgreementEvents } from '../../agreements/index.ts'
-import { openLedger } from '../../ledger/open.ts'
+import { ledgerName, openLedger } from '../../ledger/open.ts'
+import type { Following } from '../json.ts'
+import { type FormatOptions, isJson, printReady } from '../output.ts'
 import { logDiag, logLevelOf } from './log.ts'
 import { Signals } from './signals.ts'
 
@@ -13,11 +15,11 @@ export interface FollowOptions {
 }
 
 /** Takes in agreement events until a signal asks to stop. */
-export async function follow({ ledger: address, ...options }: FollowOptions): Promise<void> {
+export async function follow({ ledger: address, ...options }: FollowOptions, form: FormatOptions): Promise<void> {
   const signals = new Signals()
   logDiag({
     level: logLevelOf(process.env.OTEL_LOG_LEVEL),
-    format: process.stderr.isTTY ? 'text' : 'json',
+    format: process.stderr.isTTY && !isJson(form) ? 'text' : 'json',
     write: line => process.stderr.write(line),
     now: Date.now,
   })
@@ -28,7 +30,9 @@ export async function follow({ ledger: address, ...options }: FollowOptions): Pr
       ledger,
       report: ({ level, message }) => diag[level](message),
     })
-    diag.info(`Takes in agreement events of ${consumer.queue.name} in ${consumer.queue.region}.`)
+    const { name: queue, region } = consumer.queue
+    diag.info(`Takes in agreement events of ${queue} in ${region}.`)
+    printReady<Following>(form, { queue, region, ledger: ledgerName(address) })
     diag.info(`${await signals.next()}: stopping.`)
     await consumer.stop()
   } finally {

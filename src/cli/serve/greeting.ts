@@ -10,11 +10,10 @@ export function greeting(
   ledger: string,
 ): [LogLevel, string][] {
   const { tls, tokens } = listen
-  const scheme = tls === undefined ? 'http' : 'https'
   const headers = tokens === undefined ? '' : ' OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20<token>'
   const said: [LogLevel, string][] = []
   for (const [transport, address] of Object.entries(addresses)) {
-    const url = `${scheme}://${reachable(address)}`
+    const url = urlOf({ listen }, address)
     const [name, protocol] = transport === 'grpc' ? ['gRPC', 'grpc'] : ['HTTP', 'http/protobuf']
     said.push([
       'info',
@@ -45,6 +44,11 @@ export function greeting(
   }
   if (metering.dryRun) said.push(['warn', 'Dry run: nothing is sent, and nobody is billed.'])
   return said
+}
+
+/** For who sends to it. */
+export function urlOf({ listen: { tls } }: Pick<GatewayConfig, 'listen'>, address: string): string {
+  return `${tls === undefined ? 'http' : 'https'}://${reachable(address)}`
 }
 
 const isLoopback = (address: string) => /^(127\.|\[::1\]:|\[::ffff:127\.)/.test(address)

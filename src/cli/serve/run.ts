@@ -8,20 +8,29 @@ import { SECOND } from '../../ledger/hours.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import { expectedOfLedger, ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
 import { sendTo } from '../../metering/endpoints.ts'
+import { productName } from '../../usage/options.ts'
+import { TO_DECIDE } from '../exit-status.ts'
+import type { Serving } from '../json.ts'
+import { type FormatOptions, isJson, printReady } from '../output.ts'
 import { gatewayOptions } from './gateway-options.ts'
-import { greeting } from './greeting.ts'
+import { greeting, urlOf } from './greeting.ts'
 import { logDiag, logLevelOf } from './log.ts'
 import { ownMetrics, ownResource } from './own-metrics.ts'
 import { renewing } from './renewal.ts'
 import { Signals } from './signals.ts'
 
 /** Runs a gateway until a signal asks it to stop, which may take `stopLimit` milliseconds. */
-export async function serve(path: string, env: NodeJS.ProcessEnv, stopLimit: number): Promise<void> {
+export async function serve(
+  path: string,
+  env: NodeJS.ProcessEnv,
+  stopLimit: number,
+  form: FormatOptions = {},
+): Promise<void> {
   const signals = new Signals()
   const file = GatewayConfigFile.read(path, env)
   const references = file.readReferences(env)
   const { config } = file
-  logTo(process.stderr, config.telemetry, env)
+  logTo(process.stderr, isJson(form) ? { ...config.telemetry, logFormat: 'json' } : config.telemetry, env)
   const { endpoint } = config.metering
   if (endpoint !== undefined) sendTo(endpoint, env)
   const shown = ledgerName(references.ledger)
@@ -38,6 +47,10 @@ export async function serve(path: string, env: NodeJS.ProcessEnv, stopLimit: num
     const stop = signals.next()
     const end = renewing(gateway, file, env)
     for (const [level, message] of greeting(config, gateway.addresses, shown)) diag[level](message)
+    const { http, grpc } = gateway.addresses
+    const url = (address: string | undefined) => (address === undefined ? null : urlOf(config, address))
+    const { usage, region } = config
+    printReady<Serving>(form, { http: url(http), grpc: url(grpc), ledger: shown, product: productName(usage), region })
     diag.info(`${await stop}: answering what was accepted. A second signal ends it at once.`)
     end()
     endWithin(stopLimit)
@@ -97,7 +110,7 @@ const codeOf = (error: unknown) => String((error as NodeJS.ErrnoException | unde
 function endWithin(limit: number): void {
   const end = () => {
     diag.error(`Not stopped within ${limit / SECOND} seconds. What was accepted is in the ledger.`)
-    process.exit(1)
+    process.exit(TO_DECIDE)
   }
   setTimeout(end, limit).unref()
 }

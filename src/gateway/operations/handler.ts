@@ -31,6 +31,9 @@ interface Reply {
 
 type Route = (request: IncomingMessage) => Reply | Promise<Reply>
 
+/** Those that name customers. */
+export const PAGE_PATHS: ReadonlySet<string> = new Set(['/', '/status.json', '/customers.json'])
+
 const TEXT = 'text/plain; charset=utf-8'
 const HTML = 'text/html; charset=utf-8'
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -49,7 +52,7 @@ const HEADERS = {
 
 /**
  * The status page and what orchestrators and Prometheus ask, for a server that others own: `/`, `/status.json`,
- * `/metrics`, `/healthz` and `/readyz`. The last two need no token, and say nothing of customers.
+ * `/customers.json?find=…`, `/metrics`, `/healthz` and `/readyz`. The last two need no token, and say nothing of customers.
  */
 export function operationsHandler(options: OperationsOptions): RequestHandler {
   const { readiness, metrics, authorize } = options
@@ -74,7 +77,14 @@ export function operationsHandler(options: OperationsOptions): RequestHandler {
         (await refusal(request, authorize)) ?? { status: 200, type: PROMETHEUS_CONTENT_TYPE, body: await metrics() },
     ],
     ['/', async request => (await pageRefusal(request, authorize)) ?? (await page())],
-    ['/status.json', async request => (await pageRefusal(request, authorize)) ?? (await statusJson(reader))],
+    [
+      '/status.json',
+      async request => (await pageRefusal(request, authorize)) ?? (await ledgerJson(() => reader.read())),
+    ],
+    [
+      '/customers.json',
+      async request => (await pageRefusal(request, authorize)) ?? (await customersJson(reader, request)),
+    ],
   ])
   return async (request, response) => {
     const route = routes.get(pathOf(request))
@@ -99,9 +109,19 @@ const ledgerSilent = () => new LedgerError('ERR_LEDGER_BUSY', `no answer within 
 
 const RETRY = { 'retry-after': '5' }
 
-async function statusJson(reader: StatusReader): Promise<Reply> {
+/** Longer than any name of a customer. */
+const LONGEST_FIND = 600
+
+async function customersJson(reader: StatusReader, { url = '' }: IncomingMessage): Promise<Reply> {
+  const find = new URLSearchParams(url.slice(url.indexOf('?'))).get('find')?.trim() ?? ''
+  if (find !== '' && find.length <= LONGEST_FIND) return await ledgerJson(() => reader.find(find))
+  const error = `Expected ?find= with a part of a customer's name, at most ${LONGEST_FIND} characters.`
+  return { status: 400, type: JSON_TYPE, body: JSON.stringify({ error }) }
+}
+
+async function ledgerJson(read: () => Promise<unknown>): Promise<Reply> {
   try {
-    const report = await withDeadline(LEDGER_LIMIT, () => reader.read(), { late: ledgerSilent })
+    const report = await withDeadline(LEDGER_LIMIT, read, { late: ledgerSilent })
     return { status: 200, type: JSON_TYPE, body: JSON.stringify(report) }
   } catch (error) {
     const body = JSON.stringify({ error: `The ledger cannot be read: ${describe(error)}.` })

@@ -10,23 +10,33 @@ import { QUANTITY_ALERT } from '../../metering/quantity-alert.ts'
 import { isLogin, refusalAdvice, type SupplyFigures } from '../../metering/supply.ts'
 import { unknownContractText } from '../../metering/unknown-contracts.ts'
 import type { ReconciledRegion } from '../../reconcile/notes.ts'
-import { openText, recentFindings, reconcileCommand } from '../../reconcile/reconciled-text.ts'
+import { openText, recentFindings } from '../../reconcile/reconciled-text.ts'
 import { withoutCustomers } from '../../text/customer-data.ts'
 import { DAMAGED } from '../../text/ledger-advice.ts'
 import { OVERFLOW_ADVICE, overflowText } from '../../text/overflow.ts'
 import { printable } from '../../text/printable.ts'
 import { distance } from '../../text/time.ts'
 import type { LaneTrouble, Pass } from './activity.ts'
+import type { Advice } from './command.ts'
+import { reconcileAgain } from './lookup.ts'
 import type { CheckResult } from './readiness.ts'
+import type { Stake } from './stake.ts'
 import { agreementCounts, type Totals } from './totals.ts'
 
 /** The answer to "is everything that was measured being billed?". */
 export interface Headline {
-  /** `trouble` when usage is at risk, `attention` when a person has something to decide, `empty` before any usage. */
+  /** `trouble` when something is broken, `attention` when a person has something to decide, `empty` before any usage. */
   readonly level: 'good' | 'attention' | 'trouble' | 'empty'
+  /**
+   * Whether usage may never be billed unless somebody does something: what `marketplace-meter status --check` exits
+   * with 2 for, and a gateway that takes no usage. The title says so.
+   */
+  readonly atRisk: boolean
   readonly title: string
   /** What to know and to do, the most urgent first. */
   readonly details: readonly string[]
+  /** What a person types for that. */
+  readonly commands: readonly Advice[]
 }
 
 export interface HeadlineFacts {
@@ -34,6 +44,8 @@ export interface HeadlineFacts {
   readonly closeDelay: number
   readonly dryRun: boolean
   readonly status: LedgerStatus
+  /** What is at stake when AWS stops to take the oldest hour that is pending. */
+  readonly stake?: Stake | undefined
   readonly totals: Totals
   readonly troubles: readonly LaneTrouble[]
   readonly lastPass: Pass | undefined
@@ -52,13 +64,16 @@ export interface HeadlineFacts {
   readonly reconciled?: readonly ReconciledRegion[]
   /** Why this process could not reconcile. */
   readonly reconcileFault?: string | undefined
+  readonly commandOf: (command: string) => string
 }
 
 interface Finding {
   readonly level: 'trouble' | 'attention'
+  readonly atRisk?: boolean
   /** The whole answer, where this is the gravest finding. */
   readonly title: string
   readonly detail: string
+  readonly advice?: Advice
 }
 
 export function headlineOf(facts: HeadlineFacts): Headline {
@@ -67,19 +82,27 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   const [gravest] = [...trouble, ...attention]
   if (gravest !== undefined) {
     const { level, title } = gravest
-    return { level, title, details: [...trouble, ...attention].map(({ detail }) => detail) }
+    const atRisk = findings.some(finding => finding.atRisk)
+    const inOrder = [...trouble, ...attention]
+    const commands = new Map(inOrder.flatMap(({ advice }) => (advice === undefined ? [] : [[advice.command, advice]])))
+    return {
+      ...{ level, atRisk, title: atRisk ? `AT RISK: ${title}` : title, details: inOrder.map(({ detail }) => detail) },
+      commands: [...commands.values()].map(({ when, command }) => ({ when, command: facts.commandOf(command) })),
+    }
   }
   if (isNothingRecorded(facts.totals)) {
     return {
-      level: 'empty',
+      ...{ level: 'empty', atRisk: false },
       title: 'Nothing has been measured yet.',
       details: [
         'Usage shows up here as soon as the first data points that are billed have come in.',
         ...whatCame(facts.supply),
       ],
+      commands: [],
     }
   }
-  return { level: 'good', title: 'Everything that was measured is billed or on its way.', details: goodNews(facts) }
+  const title = 'Everything that was measured is billed or on its way.'
+  return { level: 'good', atRisk: false, title, details: goodNews(facts), commands: [] }
 }
 
 const isNothingRecorded = ({ reports }: Totals): boolean => reports.every(({ recorded }) => recorded.amount === '0')
@@ -114,14 +137,15 @@ function notAddingUp({ totals }: HeadlineFacts): Finding | undefined {
   return {
     level: 'trouble',
     title: 'The ledger does not add up.',
-    detail: `For ${breaches} series, recorded is not included + metered + pending + held + balance. ${DAMAGED}`,
+    detail: `For ${breaches.toLocaleString('en-US')} series, recorded is not included + metered + pending + held + balance. ${DAMAGED}`,
   }
 }
 
 function lost({ loss }: HeadlineFacts): Finding | undefined {
   if (loss === undefined) return undefined
-  const title = 'No: the ledger has lost usage, and nothing is sent.'
-  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}` }
+  const title = 'The ledger has lost usage, and nothing is sent.'
+  const advice = { when: 'When what was lost runs no more:', command: 'declare-restored --why "…"' }
+  return { level: 'trouble', title, detail: `${loss.message} ${loss.advice}`, advice }
 }
 
 function notReady({ checks }: HeadlineFacts): Finding | undefined {
@@ -129,21 +153,23 @@ function notReady({ checks }: HeadlineFacts): Finding | undefined {
   if (wrong.length === 0) return undefined
   const failed = wrong.some(({ state }) => state === 'failed')
   return {
-    level: failed ? 'trouble' : 'attention',
-    title: failed ? 'No: usage cannot be taken now.' : 'Usage is taken, but something is wrong.',
+    ...{ level: failed ? 'trouble' : 'attention', atRisk: failed },
+    title: failed ? 'Usage cannot be taken now.' : 'Usage is taken, but something is wrong.',
     detail: wrong.map(({ name, message = '' }) => `Check ${name}: ${message}.`).join(' '),
   }
 }
 
-function pendingLate({ now, dryRun, status }: HeadlineFacts): Finding | undefined {
+function pendingLate({ now, dryRun, status, stake }: HeadlineFacts): Finding | undefined {
   const oldest = latePendingHour(status, now)
   if (dryRun || oldest === undefined) return undefined
   const closes = windowClosesAt(oldest)
   const window = `AWS ${closes > now ? 'takes' : 'took'} it until ${timeText(closes)}, ${distance(closes, now)}.`
+  const atStake = stake === undefined || stake.records === 0 ? '' : ` At stake: ${stake.text}.`
   return {
-    level: 'trouble',
-    title: `Not yet: usage of ${distance(oldest, now)} has not been billed.`,
-    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}`,
+    ...{ level: 'trouble', atRisk: true },
+    title: `Usage of ${distance(oldest, now)} has not been billed.`,
+    detail: `Records of the hour ${timeText(oldest)} have no final answer from AWS yet. ${window}${atStake}`,
+    advice: { when: 'The records, with AWS’s last answers:', command: 'records --state pending' },
   }
 }
 
@@ -151,8 +177,8 @@ function notClosing({ now, closeDelay, status }: HeadlineFacts): Finding | undef
   const due = overdueClose(status, closeDelay, now)
   if (due === undefined) return undefined
   return {
-    level: 'trouble',
-    title: `No: no hour has been closed since ${timeText(status.closedThrough as number)}.`,
+    ...{ level: 'trouble', atRisk: true },
+    title: `No hour has been closed since ${timeText(status.closedThrough as number)}.`,
     detail: `Usage of later hours is in the ledger and is not sent. The next one was to be closed ${distance(due, now)}.`,
   }
 }
@@ -161,7 +187,8 @@ function refusedEndpoints({ refusedEndpoints }: HeadlineFacts): Finding[] {
   return refusedEndpoints.map(refused => ({
     level: 'attention',
     title: 'A process would send records elsewhere than the others.',
-    detail: `${refusedText(refused)}. marketplace-meter endpoint says what to do.`,
+    detail: `${refusedText(refused)}.`,
+    advice: { when: 'Where records go, and what to do:', command: 'endpoint' },
   }))
 }
 
@@ -176,8 +203,8 @@ function overflowing({ totals }: HeadlineFacts): Finding[] {
 function counterAlarms({ now, alarms }: HeadlineFacts): Finding[] {
   return alarms.map(({ verdict, at }) => {
     const { title, usage, mend } = COUNTER_ALARMS[verdict]
-    const last = `Last seen ${distance(at, now)}: marketplace-meter audit says where.`
-    return { level: 'attention', title, detail: `${title} ${usage} ${mend}. ${last}` }
+    const detail = `${title} ${usage} ${mend}. Last seen ${distance(at, now)}: the audit trail says where.`
+    return { level: 'attention', title, detail, advice: { when: 'Where it was seen:', command: 'audit' } }
   })
 }
 
@@ -275,7 +302,8 @@ function contractsUnknown({ unknown, now }: HeadlineFacts): Finding | undefined 
   return {
     level: 'attention',
     title: 'All of it is kept, but what contracts include is not known now.',
-    detail: `${unknown.map(one => `${unknownContractText(one, now)}.`).join(' ')} The log says what AWS answered; "doctor" looks why.`,
+    detail: `${unknown.map(one => `${unknownContractText(one, now)}.`).join(' ')} The log says what AWS answered.`,
+    advice: { when: 'Why AWS does not say it:', command: 'doctor' },
   }
 }
 
@@ -298,7 +326,8 @@ function refusedCustomers({ totals }: HeadlineFacts): Finding | undefined {
     detail:
       `AWS says that ${customers} ${refused === 1 ? 'is' : 'are'} not subscribed whose agreements have not ended, as far as is ` +
       'known here: a licence may come late, or an account be suspended. Usage waits for a day, each hour for itself, and is ' +
-      'held then. marketplace-meter agreements shows whom; AWS knows why.',
+      'held then. AWS knows why.',
+    advice: { when: 'Which customers:', command: 'agreements' },
   }
 }
 
@@ -321,9 +350,8 @@ function notAsAws({ now, reconciled = [] }: HeadlineFacts): Finding[] {
   return recentFindings(reconciled, now).map(({ region, open, opened }) => ({
     level: 'attention',
     title: 'AWS does not have what the ledger has.',
-    detail:
-      `Reconciled with AWS in ${printable(region)}, ${timeText(opened.from)} to ${timeText(opened.to)}: ${openText(open)}. ` +
-      `What it is and what to do: ${reconcileCommand(region, opened)}`,
+    detail: `Reconciled with AWS in ${printable(region)}, ${timeText(opened.from)} to ${timeText(opened.to)}: ${openText(open)}.`,
+    advice: { when: 'What it is and what to do:', command: reconcileAgain(region, opened) },
   }))
 }
 

@@ -4,6 +4,7 @@ import type { Ledger, RecordEntry } from '../../ledger/ledger.ts'
 import { closesAt } from '../../ledger/rules/lateness.ts'
 import { iso } from '../../text/time.ts'
 import { Splits } from './splits.ts'
+import type { Unsettled } from './unsettled.ts'
 
 /** How far back the page shows hours: twice as long as AWS takes them. */
 const HOURS = 48
@@ -35,18 +36,20 @@ export interface HourReport {
   readonly held: number
   /** Those whose usage went into a later hour. */
   readonly returned: number
-  /** Whether there are more records than were counted. Pending and held ones are counted as far as they are known. */
+  /** Whether there are more records than were counted. */
   readonly more: boolean
+  /** Whether there may be more pending and held ones, too: most of them are known beyond those that were counted. */
+  readonly morePending: boolean
+  readonly moreHeld: boolean
 }
 
-type Counts = Pick<HourReport, 'frozen' | 'sent' | 'metered' | 'pending' | 'held' | 'returned' | 'more'>
+type Counts = Omit<HourReport, 'hour' | 'state' | 'closesAt'>
 
 export interface HourFacts {
   readonly now: number
   readonly closeDelay: number
   readonly closedThrough: number | undefined
-  /** Records without an end, as far as they are known. */
-  readonly unsettled: readonly RecordEntry[]
+  readonly unsettled: Unsettled
 }
 
 /** Counts the records of the last hours; those of hours that are settled it remembers. */
@@ -82,7 +85,7 @@ export class HourCounter {
   }
 
   async #counts(hour: number, facts: HourFacts): Promise<Counts> {
-    const unsettled = facts.unsettled.filter(record => record.hour === hour)
+    const unsettled = facts.unsettled.records.filter(record => record.hour === hour)
     const known = this.#settled.get(hour)
     if (known !== undefined && unsettled.length === 0 && Math.abs(facts.now - known.at) < RECOUNT_AFTER) {
       return known.counts
@@ -90,7 +93,7 @@ export class HourCounter {
     // An engine that answers at once does not hold up the event loop for all hours together.
     await setImmediate()
     const records = await this.#ledger.records({ from: hour, to: hour + HOUR, limit: COUNTED + 1 })
-    const counts = countsOf(records, unsettled)
+    const counts = countsOf(records, { ...facts.unsettled, records: unsettled })
     this.#splits.set(hour, Splits.of(records.slice(0, COUNTED)))
     const settled = stateOf(hour, facts) === 'closed' && counts.pending === 0 && counts.held === 0
     if (settled) this.#settled.set(hour, { at: facts.now, counts })
@@ -107,17 +110,18 @@ function stateOf(hour: number, { now, closeDelay, closedThrough }: HourFacts): H
   return closedThrough === undefined ? 'closed' : 'late'
 }
 
-function countsOf(found: readonly RecordEntry[], unsettled: readonly RecordEntry[]): Counts {
+function countsOf(found: readonly RecordEntry[], unsettled: Unsettled): Counts {
   const records = found.slice(0, COUNTED)
+  const more = found.length > COUNTED
   const count = (among: readonly RecordEntry[], state: RecordEntry['state']) =>
     among.reduce((sum, record) => sum + (record.state === state ? 1 : 0), 0)
   return {
     frozen: records.length,
     sent: records.reduce((sum, record) => sum + (record.attempts > 0 ? 1 : 0), 0),
     metered: count(records, 'metered'),
-    pending: Math.max(count(records, 'pending'), count(unsettled, 'pending')),
-    held: Math.max(count(records, 'held'), count(unsettled, 'held')),
+    pending: Math.max(count(records, 'pending'), count(unsettled.records, 'pending')),
+    held: Math.max(count(records, 'held'), count(unsettled.records, 'held')),
     returned: count(records, 'returned'),
-    more: found.length > COUNTED,
+    ...{ more, morePending: more && unsettled.more.pending, moreHeld: more && unsettled.more.held },
   }
 }

@@ -1,5 +1,5 @@
 import { MINUTE, SECOND, windowClosesAt } from '../../ledger/hours.ts'
-import type { AuditEntry, IncludedDimension, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import type { AuditEntry, IncludedDimension, Ledger, LedgerStatus } from '../../ledger/ledger.ts'
 import { openLoss } from '../../ledger/loss.ts'
 import { type RecentAlarm, recentAlarms } from '../../metering/counter-alarms.ts'
 import { Endpoints, type RefusedEndpoint } from '../../metering/endpoints.ts'
@@ -15,11 +15,14 @@ import type { Dimension } from '../../usage/dimension.ts'
 import type { Activity, LaneTrouble } from './activity.ts'
 import { CachedValue } from './cached-value.ts'
 import { type Advice, shellWord } from './command.ts'
+import { type CustomersReport, findCustomers } from './customers.ts'
 import { type Headline, headlineOf } from './headline.ts'
 import { HourCounter, type HourReport } from './hours.ts'
-import type { Quantity } from './quantity.ts'
+import { reconcileAgain } from './lookup.ts'
+import { type Usage, usagesOf } from './quantity.ts'
 import type { CheckResult, Readiness } from './readiness.ts'
 import type { SplitReport, Splits } from './splits.ts'
+import { type Stake, stakeOf } from './stake.ts'
 import {
   type AgreementCounts,
   agreementCounts,
@@ -32,8 +35,8 @@ import {
 import {
   type HeldReport,
   heldReports,
-  quantityIn,
   readUnsettled,
+  type Unsettled,
   type UnsettledCustomer,
   unsettledCustomers,
 } from './unsettled.ts'
@@ -48,8 +51,8 @@ export interface StatusReport {
   readonly dryRun: boolean
   /** The last hour whose usage is frozen into records. */
   readonly closedThrough: string | null
-  /** The hour of the oldest record without a final answer, and until when AWS takes it. */
-  readonly oldestPending: { readonly hour: string; readonly takenUntil: string } | null
+  /** The hour of the oldest record without a final answer, until when AWS takes it, and what is at stake then. */
+  readonly oldestPending: { readonly hour: string; readonly takenUntil: string; readonly atStake: Stake } | null
   /** The last 48, the oldest first. */
   readonly hours: readonly HourReport[]
   /** Where the usage of each dimension stands. They cost the most to read, and so may be older than the rest. */
@@ -69,14 +72,19 @@ export interface StatusReport {
   readonly unattributedCount: number
   readonly unattributedCommands: readonly Advice[]
   /** Up to when each region was held against what AWS has, by the minute. */
-  readonly reconciled: readonly ReconciledReport[]
+  readonly reconciled: readonly (ReconciledReport & {
+    /** What shows its findings again, or holds it against AWS for the first time. */
+    readonly command: string | null
+  })[]
   /** What others' counters have counted that cannot be told yet to be usage. */
-  readonly waiting: readonly { readonly dimension: string; readonly quantity: Quantity; readonly unit: string }[]
+  readonly waiting: readonly Usage[]
   /** Points of others' counters that were not simply counted, by why. */
   readonly notCounted: LedgerStatus['notCounted']
   readonly supply: SupplyReport
   readonly activity: ActivityReport
   readonly checks: readonly CheckResult[]
+  /** The commands that list what is not shown here. */
+  readonly lists: Readonly<Record<'held' | 'statement' | 'audit', string>>
 }
 
 /** What came to this process since it started, and what it has turned away. */
@@ -182,8 +190,7 @@ interface Recent {
   readonly quantityAlert: AuditEntry | undefined
   readonly refusedEndpoints: readonly RefusedEndpoint[]
   readonly unknown: readonly IncludedDimension[]
-  /** Those that have no end, as far as they were looked at. */
-  readonly unsettled: readonly RecordEntry[]
+  readonly unsettled: Unsettled
   readonly hours: readonly HourReport[]
   readonly splits: Splits
 }
@@ -234,7 +241,9 @@ export class StatusReader {
     const came = { supply: figures, supplyAlarms: supply.alarms() }
     const aws = { reconciled, reconcileFault: reconcileFault() }
     const found = { loss, alarms, quantityAlert, refusedEndpoints, unknown, checks, ...came, ...aws }
-    const facts = { now: at, closeDelay, dryRun, status, totals, troubles, lastPass, ...found }
+    const stake = stakeOf(unsettled.first, totals.dimensions)
+    const commandOf = (command: string) => this.#command(command)
+    const facts = { commandOf, now: at, closeDelay, dryRun, status, stake, totals, troubles, lastPass, ...found }
     const { closedThrough, oldestPendingHour: oldest, pending, held, waiting, notCounted } = status
     return {
       at: iso(at),
@@ -242,27 +251,29 @@ export class StatusReader {
       headline: headlineOf(facts),
       dryRun,
       closedThrough: isoOrNull(closedThrough),
-      oldestPending: oldest === undefined ? null : { hour: iso(oldest), takenUntil: iso(windowClosesAt(oldest)) },
+      oldestPending:
+        oldest === undefined ? null : { hour: iso(oldest), takenUntil: iso(windowClosesAt(oldest)), atStake: stake },
       hours,
       totals: { at: iso(totals.at), dimensions: totals.reports },
       splits: splits.report(totals.dimensions),
       pendingRecords: recordsIn(pending),
       heldRecords: recordsIn(held),
-      held: heldReports(held, unsettled, totals.dimensions, command => this.#command(command)),
-      customers: unsettledCustomers(unsettled, totals),
+      held: heldReports(held, unsettled.records, totals.dimensions, commandOf),
+      customers: unsettledCustomers(unsettled.records, totals),
       agreements: agreementCounts(totals.agreements.values()),
       unattributed: totals.unattributed,
       unattributedCount: totals.unattributedCount,
-      unattributedCommands: unattributedCommands(totals.unattributed, command => this.#command(command)),
-      reconciled: reconciledJson(reconciled),
-      waiting: waiting.map(({ dimension, amount }) => ({
-        dimension,
-        ...quantityIn(amount, totals.dimensions.get(dimension)),
+      unattributedCommands: unattributedCommands(totals.unattributed, commandOf),
+      reconciled: reconciledJson(reconciled).map((report, index) => ({
+        ...report,
+        command: this.#reconcileCommand(reconciled[index] as ReconciledRegion),
       })),
+      waiting: usagesOf(new Map(waiting.map(({ dimension, amount }) => [dimension, amount])), totals.dimensions),
       notCounted,
       supply: supplyReport(figures),
       activity: activityReport(activity),
       checks,
+      lists: { held: commandOf('held'), statement: commandOf('statement'), audit: commandOf('audit') },
     }
   }
 
@@ -284,6 +295,17 @@ export class StatusReader {
       ...{ status, loss: loss && lossFinding(loss, status), alarms, quantityAlert, refusedEndpoints, unknown },
       ...{ unsettled, hours, splits: this.#hours.splits() },
     }
+  }
+
+  /** The customers who are called so, and where the units of the only one stand. */
+  async find(text: string): Promise<CustomersReport> {
+    const { ledger, now } = this.#options
+    const totals = await this.#totals.get()
+    return await findCustomers(text, { ledger, totals, now: now(), commandOf: command => this.#command(command) })
+  }
+
+  #reconcileCommand({ region, hours, opened }: ReconciledRegion): string | null {
+    return hours.length > 0 && opened === undefined ? null : this.#command(reconcileAgain(region, opened))
   }
 
   #command(command: string): string {

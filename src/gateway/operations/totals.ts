@@ -3,9 +3,10 @@ import { NO_FIGURES } from '../../ledger/rules/accounting.ts'
 import { difference } from '../../ledger/rules/equation.ts'
 import { type Overflow, overflows } from '../../ledger/rules/overflow.ts'
 import { accountLabel } from '../../text/account.ts'
+import { unitWords } from '../../text/amount-words.ts'
 import { printable } from '../../text/printable.ts'
 import { UNATTRIBUTED_REASONS } from '../../text/unattributed-reasons.ts'
-import type { UnattributedReason } from '../../usage/account.ts'
+import type { CustomerAccount, UnattributedReason } from '../../usage/account.ts'
 import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type Advice, shellWord } from './command.ts'
@@ -16,6 +17,8 @@ export interface DimensionReport {
   readonly name: string
   /** What a quantity of one is: `token`, `1,000 token`, `h`. */
   readonly unit: string
+  /** What quantities count, in words: `tokens`, `1,000 tokens`, `hours`. */
+  readonly units: string
   /** The unit of the amounts: `s`, `By` or `1`. */
   readonly baseUnit: string
   /** The amount that a quantity of one is, in the base unit. */
@@ -57,6 +60,8 @@ export interface Totals {
   readonly unattributedCount: number
   /** What is known of customers' agreements, by the keys of their accounts. */
   readonly agreements: ReadonlyMap<string, Agreement>
+  /** All who have usage or an agreement, by their keys. */
+  readonly customers: ReadonlyMap<string, CustomerAccount>
 }
 
 /** How many customers' agreements are known, by their state. */
@@ -91,6 +96,7 @@ export async function readTotals(
   const [lines, agreements] = await Promise.all([ledger.statement(), ledger.agreements()])
   const dimensions = new Map(configured.map(dimension => [dimension.name, dimension]))
   const sums = new Map(configured.map(({ name }) => [name, noUsage()]))
+  const customers = new Map(agreements.map(({ account }) => [account.key, account]))
   const unattributed: UnattributedReport[] = []
   let unattributedCount = 0
   for (const line of lines) {
@@ -98,6 +104,7 @@ export async function readTotals(
     const sum = sums.get(line.dimension.name) ?? noUsage()
     sums.set(line.dimension.name, sum)
     addTo(sum, line)
+    if (line.account.kind === 'customer') customers.set(line.account.key, line.account)
     if (line.account.kind === 'customer' || line.balance === 0n) continue
     unattributedCount += 1
     if (unattributed.length < UNATTRIBUTED_SHOWN) {
@@ -119,7 +126,15 @@ export async function readTotals(
     unattributed,
     unattributedCount,
     agreements: new Map(agreements.map(agreement => [agreement.account.key, agreement])),
+    customers,
   }
+}
+
+/** The same of the series of one dimension alone. */
+export function dimensionReport(lines: readonly [StatementLine, ...StatementLine[]]): DimensionReport {
+  const sums = noUsage()
+  for (const line of lines) addTo(sums, line)
+  return reportOf(lines[0].dimension, sums)
 }
 
 const noUsage = (): Sums => ({ ...NO_FIGURES, series: 0, breaches: 0 })
@@ -140,6 +155,7 @@ function reportOf(dimension: Dimension, sums: Sums): DimensionReport {
   return {
     name: dimension.name,
     unit: unitOf(dimension),
+    units: unitWords(dimension),
     baseUnit: dimension.baseUnit,
     size: formatAmount(dimension.size),
     series,

@@ -1,13 +1,13 @@
-import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
+import { windowClosesAt } from '../../ledger/hours.ts'
 import type { HeldReason, Ledger, LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
 import { accountLabel, licenceLabel } from '../../text/account.ts'
 import { agreementText } from '../../text/agreement.ts'
 import { HELD_ADVICE, heldCommands, paragraph } from '../../text/held-advice.ts'
 import { printable } from '../../text/printable.ts'
-import { formatAmount } from '../../usage/amount.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import type { Advice } from './command.ts'
-import { type Quantity, quantityOf, unitOf } from './quantity.ts'
+import { type Quantity, quantityIn, type Usage, usagesOf } from './quantity.ts'
+import { allPending, amountsOf, firstPending, type Pending, type Stake, sameDeadline, stakeOf } from './stake.ts'
 import type { Totals } from './totals.ts'
 
 /** How many pending and held records are looked at. */
@@ -28,12 +28,18 @@ export interface HeldReport {
   readonly shown: readonly HeldRecord[]
 }
 
-export interface HeldRecord {
-  readonly id: string
-  readonly hour: string
+/** A customer as a table names it. */
+export interface CustomerName {
+  /** By which `customers.json` and the commands find this one alone. */
+  readonly key: string
   readonly customer: string
   readonly licence?: string
   readonly product: string
+}
+
+export interface HeldRecord extends CustomerName {
+  readonly id: string
+  readonly hour: string
   readonly dimension: string
   readonly quantity: Quantity
   readonly unit: string
@@ -42,32 +48,48 @@ export interface HeldRecord {
 }
 
 /** A customer with usage in records that have no end yet, pending or held. */
-export interface UnsettledCustomer {
-  readonly customer: string
-  readonly licence?: string
-  readonly product: string
+export interface UnsettledCustomer extends CustomerName {
   /** What is known of its agreement, in words. */
   readonly agreement?: string
   /** The hour of its oldest such record. */
   readonly oldestHour: string
-  /** Until when AWS takes its oldest pending record. */
+  /** Until when AWS takes its oldest pending record, and what is at stake then. */
   readonly takenUntil?: string
+  readonly atStake?: Stake
   readonly pending: number
   readonly held: number
-  readonly usage: readonly { readonly dimension: string; readonly quantity: Quantity; readonly unit: string }[]
+  readonly usage: readonly Usage[]
 }
 
-/**
- * Records without an end: the youngest, and those of the oldest hour, which are the first that AWS will no longer take.
- */
-export async function readUnsettled(ledger: Pick<Ledger, 'records'>, status: LedgerStatus): Promise<RecordEntry[]> {
-  const records = await ledger.records({ state: 'held', limit: READ })
-  if (status.oldestPendingHour !== undefined) {
-    const from = status.oldestPendingHour
-    records.push(...(await ledger.records({ state: 'pending', limit: READ })))
-    records.push(...(await ledger.records({ state: 'pending', from, to: from + HOUR, limit: READ })))
+/** Records without an end, as far as they were looked at. */
+export interface Unsettled {
+  readonly records: readonly RecordEntry[]
+  /** Whether there are more of a state than these. */
+  readonly more: { readonly pending: boolean; readonly held: boolean }
+  /** What AWS stops to take first. */
+  readonly first: Pending
+}
+
+/** Records without an end: the youngest, and those that AWS stops to take first. */
+export async function readUnsettled(ledger: Pick<Ledger, 'records'>, status: LedgerStatus): Promise<Unsettled> {
+  const { oldestPendingHour: oldest } = status
+  const isMore = (records: readonly RecordEntry[]) => records.length === READ
+  const held = await ledger.records({ state: 'held', limit: READ })
+  const more = { pending: false, held: isMore(held) }
+  if (oldest === undefined) return { records: held, more, first: firstPending([]) }
+  const to = sameDeadline(oldest)
+  const pending = await ledger.records({ state: 'pending', limit: READ })
+  const first = await ledger.records({ state: 'pending', from: oldest, to, limit: READ })
+  const all = allPending(status)
+  return {
+    records: [...new Map([...held, ...pending, ...first].map(record => [record.id, record])).values()],
+    more: { ...more, pending: isMore(pending) },
+    first: !isMore(first)
+      ? firstPending(first)
+      : pending.every(({ hour }) => hour < to)
+        ? all
+        : { ...firstPending(first), of: all.records },
   }
-  return [...new Map(records.map(record => [record.id, record])).values()]
 }
 
 /**
@@ -120,21 +142,18 @@ export function unsettledCustomers(
         ...customerOf(account),
         ...(agreement !== undefined && { agreement: agreementText(agreement) }),
         oldestHour: new Date(oldest).toISOString(),
-        ...(pending.length > 0 && { takenUntil: new Date(windowClosesAt(oldestHour(pending))).toISOString() }),
+        ...(pending.length > 0 && {
+          takenUntil: new Date(windowClosesAt(oldestHour(pending))).toISOString(),
+          atStake: stakeOf(firstPending(pending), dimensions),
+        }),
         pending: pending.length,
         held: own.length - pending.length,
-        usage: [...Map.groupBy(own, ({ dimension }) => dimension)].map(([dimension, group]) => ({
-          dimension,
-          ...quantityIn(
-            group.reduce((sum, { quantity, size }) => sum + BigInt(quantity) * size, 0n),
-            dimensions.get(dimension),
-          ),
-        })),
+        usage: usagesOf(amountsOf(own), dimensions),
       }
     })
 }
 
-function heldRecord(record: RecordEntry, dimensions: ReadonlyMap<string, Dimension>): HeldRecord {
+export function heldRecord(record: RecordEntry, dimensions: ReadonlyMap<string, Dimension>): HeldRecord {
   const { id, account, dimension, hour, quantity, size, attempts, lastAnswer } = record
   return {
     id,
@@ -147,16 +166,10 @@ function heldRecord(record: RecordEntry, dimensions: ReadonlyMap<string, Dimensi
   }
 }
 
-function customerOf(account: RecordEntry['account']) {
+export function customerOf(account: RecordEntry['account']): CustomerName {
+  const { key, product } = account
   const licence = licenceLabel(account)
-  return { customer: accountLabel(account), ...(licence !== '' && { licence }), product: account.product }
-}
-
-/** A dimension that the ledger has learnt of since its totals were read is shown in base units. */
-export function quantityIn(amount: bigint, dimension: Dimension | undefined): { quantity: Quantity; unit: string } {
-  if (dimension !== undefined) return { quantity: quantityOf(amount, dimension), unit: unitOf(dimension) }
-  const text = formatAmount(amount)
-  return { quantity: { amount: text, quantity: text }, unit: 'in base units' }
+  return { key, customer: accountLabel(account), ...(licence !== '' && { licence }), product }
 }
 
 const oldestHour = (records: readonly RecordEntry[]) =>

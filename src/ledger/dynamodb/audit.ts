@@ -151,7 +151,7 @@ async function endOfChain(table: Table): Promise<FoundEnd> {
   const data = chainOf(item)
   if (data === undefined) {
     const what = 'The item "audit" of the partition "chain", the end of the audit trail, is gone or cannot be read'
-    throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}; restore the table.`)
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}.`)
   }
   const version = item?.version
   if (highest <= data.entries) return { data, version }

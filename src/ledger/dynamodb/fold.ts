@@ -139,7 +139,7 @@ async function foldAlone(
       const failures = (tries.get(view.version) ?? 0) + 1
       if (failures > MOST_TRIES) {
         const what = `Batches or series of cut ${view.head.cut} are missing or ahead of it`
-        throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}; restore the table.`, { cause: error })
+        throw new LedgerError('ERR_LEDGER_CORRUPT', `${what}.`, { cause: error })
       }
       tries.set(view.version, failures)
       await pause(failures)

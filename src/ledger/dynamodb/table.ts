@@ -179,7 +179,7 @@ export class Table {
       item = again
     }
     const { pk, sk } = keyIn(item)
-    throw new LedgerError('ERR_LEDGER_CORRUPT', `The parts of the item ${pk} ${sk} are missing; restore the table.`)
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `The parts of the item ${pk} ${sk} are missing.`)
   }
 
   /** A partition's items, in the order of their places. */

@@ -27,7 +27,7 @@ export async function ledgerRow(transaction: Transaction, locking = ''): Promise
     `SELECT version, closed_through, deltas_forgotten_before, silent_before, forgot_at, restored_at FROM ledger ${locking}`,
   )
   if (row === undefined) {
-    throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "ledger"; restore a backup.')
+    throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "ledger".')
   }
   refuseNewer(row.version as number)
   return {

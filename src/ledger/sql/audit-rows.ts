@@ -73,7 +73,7 @@ export const CHAIN = `SELECT entries, hash, coalesce(hash_before, '') AS before,
 /** The one row of what is kept beside the trail. */
 export function wholeChain<Found extends Row>(row: Found | undefined): Found {
   if (row !== undefined) return row
-  throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "audit_chain"; restore a backup.')
+  throw new LedgerError('ERR_LEDGER_CORRUPT', 'The ledger has no row in its table "audit_chain".')
 }
 
 /** The names that a person may call a customer by. */

@@ -15,7 +15,7 @@ import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
-import { ADD_TO_WHAT_IS_THERE, addLargeUsage, LARGE, openUsageId, seriesIds } from './series.ts'
+import { ADD_TO_WHAT_IS_THERE, addLargeUsage, LARGE, openUsageId, seriesIds, storedKey } from './series.ts'
 import { addOpenShares } from './shares.ts'
 
 const MILLION = 1_000_000n
@@ -250,20 +250,20 @@ export class Batches {
   #learn(entries: readonly UsageEntry[], lookups: SeriesLookup[]): void {
     for (const [dimension, ofIt] of Map.groupBy(entries, ({ dimension }) => dimension)) {
       const series = this.#seriesOf(dimension)
-      const wanted: { account: Account; hour: number }[] = []
-      const places = new Map<string, number>()
-      /** An account may be several objects. */
-      const again: Account[] = []
+      const accounts: Account[] = []
+      /** An account may be several objects, of which the last says what its product is called now. */
+      const wanted = new Map<string, { readonly account: Account; readonly hour: number }>()
       for (const { account: tagged, hour } of ofIt) {
         const account = untaggedAccount(tagged)
         if (series.has(account)) continue
-        if (places.has(account.key)) again.push(account)
-        else places.set(account.key, wanted.push({ account, hour }) - 1)
+        const key = storedKey(account)
+        accounts.push(account)
+        wanted.set(key, { account, hour: wanted.get(key)?.hour ?? hour })
       }
-      const ids = seriesIds(this.#database, this.#dimensionId(dimension), wanted)
-      for (const [index, { account }] of wanted.entries()) series.set(account, ids[index] as number)
-      for (const account of again) series.set(account, ids[places.get(account.key) as number] as number)
-      lookups.push({ series, accounts: [...wanted.map(({ account }) => account), ...again] })
+      const ids = seriesIds(this.#database, this.#dimensionId(dimension), [...wanted.values()])
+      const found = new Map([...wanted.keys()].map((key, index) => [key, ids[index] as number]))
+      for (const account of accounts) series.set(account, found.get(storedKey(account)) as number)
+      lookups.push({ series, accounts })
     }
   }
 

@@ -114,7 +114,7 @@ const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
     ],
   ],
   [10, ['ERR_LEDGER_IO', 'reading or writing failed; check the disk']],
-  [11, ['ERR_LEDGER_CORRUPT', 'the file is damaged; restore a backup (see "restore")']],
+  [11, ['ERR_LEDGER_CORRUPT', 'the file is damaged']],
   [13, ['ERR_LEDGER_FULL', 'no space is left; make room on its disk']],
   [14, ['ERR_LEDGER_IO', 'it cannot be opened; check that the folder exists and may be written']],
   [19, ['ERR_LEDGER_INVALID', 'a value does not fit']],
@@ -148,7 +148,7 @@ function refuseDamage(database: DatabaseSync, path: string): void {
     if (found.quick_check === 'ok') continue
     throw new LedgerError(
       'ERR_LEDGER_CORRUPT',
-      `The ledger ${path} is damaged and was left as it is; restore a backup. SQLite says: ${found.quick_check}`,
+      `The ledger ${path} is damaged and was left as it is. SQLite says: ${found.quick_check}`,
     )
   }
 }

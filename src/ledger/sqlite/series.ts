@@ -41,13 +41,16 @@ export function accountId(database: Database, account: Account): number {
   return accountIds(database, [account])[0] as number
 }
 
+/** An account's key as it is bound: in JSON half a character would be another than that. */
+export const storedKey = ({ key }: Account): string => key.toWellFormed()
+
 /** The ids of accounts with different keys, in their order. Those that are missing are made, many with each statement. */
 function accountIds(database: Database, accounts: readonly Account[]): number[] {
   const known = database.get(
     `SELECT json_group_array(account.id ORDER BY wanted.key) AS ids,
             json_group_array(account.product ORDER BY wanted.key) AS products
      FROM json_each(?) AS wanted LEFT JOIN account ON account.key = wanted.value`,
-    JSON.stringify(accounts.map(({ key }) => key)),
+    JSON.stringify(accounts.map(storedKey)),
   )
   const ids = listOf<number | null>(known?.ids)
   const products = listOf<string | null>(known?.products)

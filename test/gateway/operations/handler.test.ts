@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
+import { PAGE_PATHS } from '../../../src/gateway/operations/handler.ts'
 import { statusPage } from '../../../src/gateway/operations/page/page.ts'
 import { LedgerError } from '../../../src/ledger/errors.ts'
 import { override } from '../../exporter/support.ts'
@@ -57,7 +58,7 @@ test('the process lives, and is ready or says why not', async t => {
 test('whoever has no token sees nothing of customers; a browser may give it as a password', async t => {
   const check = () => Promise.reject(new Error('s3cret detail'))
   const scene = await Scene.start(t, { bench: { now: NOW }, authorize, checks: [{ name: 'disk', check }] })
-  for (const path of ['/', '/status.json', '/metrics']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics']) {
     for (const headers of [
       {},
       { authorization: `Bearer ${TOKEN}x` },
@@ -90,7 +91,7 @@ test('whoever has no token sees nothing of customers; a browser may give it as a
 test('without a token the page is for this machine only, also where a name is made to lead here', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
   const port = new URL(scene.url).port
-  for (const path of ['/', '/status.json']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1']) {
     for (const host of [
       'localhost',
       `localhost:${port}`,
@@ -105,6 +106,7 @@ test('without a token the page is for this machine only, also where a name is ma
       assert.equal(await getAs(scene, host, path), 403, host)
     }
   }
+  assert.deepEqual([...PAGE_PATHS], ['/', '/status.json', '/customers.json'], 'what is off without the page')
   // Neither names a customer, and probes and Prometheus come by the pod's address.
   for (const path of ['/healthz', '/readyz', '/metrics']) assert.equal(await getAs(scene, '10.0.0.1', path), 200)
 })
@@ -114,18 +116,19 @@ test('without a token the page is for this machine alone, whatever a request fro
     .flat()
     .find(own => own?.family === 'IPv4' && !own.internal)?.address
   const here = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1']) {
     const proxied = await here.get(path, { headers: { 'x-forwarded-for': '10.0.0.1' } })
     assert.equal(proxied.status, 403)
   }
   if (elsewhere === undefined) return
   const there = await Scene.start(t, { bench: { now: NOW }, host: elsewhere })
-  for (const path of ['/', '/status.json']) assert.equal(await getAs(there, 'localhost', path), 403)
+  for (const path of ['/', '/status.json', '/customers.json?find=1'])
+    assert.equal(await getAs(there, 'localhost', path), 403)
 })
 
 test('a token for some customers shows nothing of all', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW }, authorize: () => 'forbidden' })
-  for (const path of ['/', '/status.json', '/metrics']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics']) {
     const response = await scene.get(path)
     assert.equal(response.status, 403)
     assert.match(await response.text(), /^This token is for some customers' usage\./)
@@ -143,7 +146,7 @@ test('everything else is left to others', async t => {
 
 test('only GET and HEAD', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json', '/metrics', '/healthz', '/readyz']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics', '/healthz', '/readyz']) {
     const post = await scene.get(path, { method: 'POST', body: 'x'.repeat(100_000) })
     assert.deepEqual([post.status, post.headers.get('allow')], [405, 'GET, HEAD'])
     await post.text()
@@ -155,7 +158,7 @@ test('only GET and HEAD', async t => {
 
 test('nothing is cached, guessed, framed or fetched from elsewhere', async t => {
   const scene = await Scene.start(t, { bench: { now: NOW } })
-  for (const path of ['/', '/status.json', '/metrics', '/healthz', '/readyz']) {
+  for (const path of ['/', '/status.json', '/customers.json?find=1', '/metrics', '/healthz', '/readyz']) {
     const { headers } = await scene.get(path)
     assert.equal(headers.get('cache-control'), 'no-store')
     assert.equal(headers.get('x-content-type-options'), 'nosniff')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Script } from 'node:vm'
+import axe from 'axe-core'
 import type { Browser, Page } from 'puppeteer-core'
 import { presentedToken } from '../../../src/gateway/operations/access.ts'
 import type { OperationsOptions } from '../../../src/gateway/operations/handler.ts'
@@ -57,7 +58,7 @@ test('in a browser', async t => {
       }
       assert.match(card, /Adds up for each of 5 accounts\./)
     }
-    assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 token/)
+    assert.match(await text(page, '#usage'), /tokens\s+in units of 1,000 tokens/)
     const byModel = await text(page, '#usage article:first-child .split')
     const line = (value: string) => `\\s+${value}\\s+[\\d,]+\\s+\\d+\\.\\d %`
     assert.match(
@@ -74,7 +75,10 @@ test('in a browser', async t => {
       '00:00: 15 records, 15 metered',
     )
     assert.match(await text(page, '#held'), /^Nothing is held\./)
-    assert.match(await text(page, '#reconciled'), /^us-east-1: not reconciled with AWS yet\./)
+    assert.match(
+      await text(page, '#reconciled'),
+      /^us-east-1: not reconciled with AWS yet:\s+marketplace-meter reconcile --cloudtrail --region us-east-1 --ledger/,
+    )
     assert.match(await text(page, '#gateway'), /Last \d+ s ago, measured 4\.0 s before/)
     assert.deepEqual(complaintsOf(page), [])
   })
@@ -82,7 +86,7 @@ test('in a browser', async t => {
   await t.test('it says what is wrong and how to settle it', async t => {
     const page = await open(t, browser, troubled.url)
     await loaded(page)
-    assert.equal(await text(page, 'h1'), 'Not yet: usage of 5 h ago has not been billed.')
+    assert.equal(await text(page, 'h1'), 'AT RISK: Usage of 5 h ago has not been billed.')
     assert.match(await text(page, '#headline'), /AWS cannot be reached .*ECONNREFUSED/)
     const { held } = await troubled.status()
     const groups = await page.$$eval('#held .group', all =>
@@ -106,6 +110,104 @@ test('in a browser', async t => {
     assert.match(await text(page, '#gateway'), /credentials: the role has expired: renew it/)
   })
 
+  await t.test('a customer is found, with its units by hour, its records and the way to CloudTrail', async t => {
+    const page = await open(t, browser, troubled.url)
+    await loaded(page)
+    const look = async (name: string) => {
+      await page.$eval('#find-text', input => Object.assign(input, { value: '' }))
+      await page.type('#find-text', name)
+      await page.keyboard.press('Enter')
+    }
+    await look('nobody')
+    await shows(page, '#find-said', /^No customer is called “nobody”, as of 12:19:04\./)
+    await look('10000000000')
+    await shows(page, '#find-said', /^5 customers are called “10000000000”\.$/)
+    assert.equal((await page.$$('#found tbody tr')).length, 5)
+    await look('00004')
+    await shows(page, '#found h3', /^100000000004 as of 12:19:04$/)
+    assert.equal(await text(page, '#find-said'), '')
+    assert.match(String(await page.evaluate('document.activeElement.textContent')), /^100000000004/)
+    const said = await text(page, '#found')
+    assert.match(said, /^.*\n+product prod-inference · no agreement known\n/)
+    assert.match(said, /requests\nin requests\n[\s\S]*?Held\s+2,000,129\s/)
+    assert.match(said, /\d+\s+10 Jun 02:00\s+requests\s+2,000,129 requests\s+held: over-maximum\s+never sent\n/)
+    assert.match(said, /pending, AWS takes it until 11 Jun 07:00 in 19 h\s+Error: connect ECONNREFUSED/)
+    assert.match(said, /requests by hour in requests\n/)
+    assert.match(said, /10 Jun 02:00\s+held: over-maximum\s+Look up\s[\s\S]*?\s2,000,129\s/)
+    assert.match(said, /records --customer prod-inference,100000000004 --ledger/)
+    await page.$$eval('#found .hours[aria-label="requests by hour"] tbody tr', all =>
+      (all as unknown as { innerText: string; querySelector(name: string): { click(): void } }[])
+        .find(({ innerText }) => innerText.startsWith('10 Jun 02:00'))
+        ?.querySelector('button')
+        .click(),
+    )
+    const lookup = '.lookup:not([hidden])'
+    assert.match(
+      await text(page, lookup),
+      /^The hour 10 Jun 02:00\n[\s\S]*aws cloudtrail lookup-events --region us-east-1 /,
+    )
+    assert.equal(await page.evaluate('document.activeElement.textContent'), 'The hour 10 Jun 02:00')
+    assert.match(
+      await page.$eval(`${lookup} a`, link => link.getAttribute('href') ?? ''),
+      /^https:\/\/us-east-1\.console\.aws\.amazon\.com\/cloudtrailv2\/.*StartTime=2026-06-10T02/,
+    )
+    await picture(page, 'found')
+    // The address names whom: it can be kept, and one goes back by it.
+    await page.goBack()
+    await shows(page, '#find-said', /^5 customers/)
+    await page.$eval('#customers tbody tr a', link => (link as unknown as { click(): void }).click())
+    await shows(page, '#found h3', /^100000000003/)
+    assert.equal(await page.evaluate('location.hash'), `#customer=${encodeURIComponent(customer(3).key)}`)
+    await page.reload()
+    await shows(page, '#found h3', /^100000000003/)
+    assert.deepEqual(complaintsOf(page), [])
+  })
+
+  await t.test('a command is copied by its button, and selected where nothing may be copied', async t => {
+    const page = await open(t, browser, troubled.url)
+    await loaded(page)
+    const [, command = ''] = ((await troubled.status()).held[0]?.commands ?? []).map(one => one.command)
+    const button = '#held .commands dd:nth-of-type(2) button'
+    const selection = () => page.evaluate('getSelection().toString()')
+    assert.equal(await page.$eval(button, one => one.textContent), `Copy ${command}`)
+    await page.focus(button)
+    await page.keyboard.press('Enter')
+    await shows(page, '#said', /^The command is selected: /)
+    assert.equal(await selection(), command)
+    assert.match(await text(page, button), /^Selected/)
+    await page.evaluate('getSelection().removeAllRanges()')
+    await page
+      .browserContext()
+      .overridePermissions(new URL(page.url()).origin, ['clipboard-read', 'clipboard-sanitized-write'])
+    await page.keyboard.press('Enter')
+    await shows(page, '#said', /^Copied\.$/)
+    assert.equal(await page.evaluate('navigator.clipboard.readText()'), command)
+    assert.deepEqual([await selection(), await text(page, button)], ['', `Copied\n${command}`])
+  })
+
+  await t.test('an hour’s cell counts what its colour means', async t => {
+    const scene = await Scene.start(t, { bench: { now: NOW } })
+    const { bench } = scene
+    await bench.use(
+      [1, 2, 3].map(number => customer(number)),
+      5,
+    )
+    bench.simulator.faults.add({ kind: 'unprocessed', rate: 1, customer: customer(2).accountId })
+    bench.now += HOUR
+    await scene.pass()
+    const page = await open(t, browser, scene.url)
+    await loaded(page)
+    const cells = await page.$$eval('#hours li.sending[title]', all =>
+      all.map(cell => [cell.getAttribute('title'), cell.querySelector('.count')?.textContent]),
+    )
+    assert.deepEqual(cells, [['11:00: 3 records, 2 metered, 1 pending', '1']])
+    assert.match(
+      await text(page, '#deadline'),
+      /^The next deadline is 11 Jun 11:00, in 22 h: AWS takes usage of the hour 10 Jun 11:00 until then\. At stake: 1 record \(5 requests\)\.$/,
+    )
+    assert.match(await text(page, '#customers'), /11 Jun 11:00 in 22 h\s+at stake: 1 record \(5 requests\)/)
+  })
+
   await t.test('after a restore it says what to compare, and not that an answer never came', async t => {
     const page = await open(t, browser, (await restored(t)).url)
     await loaded(page)
@@ -123,7 +225,7 @@ test('in a browser', async t => {
     await loaded(page)
     assert.match(
       await text(page, '#headline'),
-      /^Not in time: more of requests is used .*6,442,450,941 request wait for the next 3 hours.* Sell a larger unit/s,
+      /^Not in time: more of requests is used .*6,442,450,941 requests wait for the next 3 hours.* Sell a larger unit/s,
     )
   })
 
@@ -197,6 +299,26 @@ test('in a browser', async t => {
 
   await t.test('it can be heard and used with a keyboard', t => accessible(t, browser, troubled))
 
+  await t.test('axe finds nothing in any state', async t => {
+    const whom = encodeURIComponent(customer(2).key)
+    const states = { healthy: healthy.url, empty: empty.url, trouble: `${troubled.url}/#customer=${whom}` }
+    for (const [index, [state, url]] of Object.entries(states).entries()) {
+      const page = await open(t, browser, url, { width: index === 1 ? WIDTHS.phone : WIDTHS.desk })
+      await loaded(page)
+      await prefer(page, SCHEMES[index % 2] ?? 'light')
+      if (state === 'trouble') {
+        await page.waitForSelector('#found article')
+        await page.$eval('#found .hours button', button => (button as unknown as { click(): void }).click())
+      }
+      await page.evaluate(OPEN_ALL)
+      await page.evaluate(axe.source)
+      const violations = await page.evaluate(
+        `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ' ' + nodes.map(one => one.html).join('\\n')))`,
+      )
+      assert.deepEqual(violations, [], state)
+    }
+  })
+
   await t.test('an empty ledger is explained, not shown as nothing', async t => {
     const page = await open(t, browser, empty.url)
     await loaded(page)
@@ -219,7 +341,7 @@ test('in a browser', async t => {
     )
     await scene.bench.use(customer(1), 5)
     scene.bench.now += MINUTE
-    await shows(page, '#usage', /requests\s+in units of 1 request\s[\s\S]*?Recorded\s+5\s/)
+    await shows(page, '#usage', /requests\s+in requests\s[\s\S]*?Recorded\s+5\s/)
     await shows(page, 'h1', /Everything/)
     assert.equal(await page.evaluate(`window.cell.isConnected && document.querySelector('details').open`), true)
     await scene.pass()
@@ -349,7 +471,7 @@ async function accessible(t: TestContext, browser: Browser, scene: Scene): Promi
   // Everything that can be operated is reached, in order, and seen when it is.
   const reached: string[] = []
   await page.evaluate('document.activeElement.blur()')
-  for (let step = 0; step < 8; step++) {
+  for (let step = 0; step < 300; step++) {
     await page.keyboard.press('Tab')
     const [name, outline] = (await page.evaluate(`(() => {
       const at = document.activeElement
@@ -359,6 +481,9 @@ async function accessible(t: TestContext, browser: Browser, scene: Scene): Promi
     assert.equal(outline, 'solid', name)
     if (name === 'metrics') break
   }
-  assert.deepEqual(reached.slice(0, 2), ['Skip to the content', 'Counts of each hour'])
-  assert.deepEqual(reached.slice(-3), ['What the words mean', 'status.json', 'metrics'])
+  const all = reached.filter((name, index) => name !== reached[index - 1])
+  assert.match(all[1] ?? '', /^Copy marketplace-meter/)
+  assert.deepEqual([all[0], ...all.slice(2, 5)], ['Skip to the content', '', 'Find', 'Counts of each hour'])
+  assert.ok(all.includes('What the words mean'))
+  assert.deepEqual(all.slice(-2), ['status.json', 'metrics'])
 }

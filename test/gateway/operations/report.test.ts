@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { problemsOf } from '../../../src/cli/report/status.ts'
 import type { LaneTrouble } from '../../../src/gateway/operations/activity.ts'
 import { type HeadlineFacts, headlineOf } from '../../../src/gateway/operations/headline.ts'
 import type { HourReport } from '../../../src/gateway/operations/hours.ts'
@@ -8,6 +9,9 @@ import { StatusReader, type StatusReport } from '../../../src/gateway/operations
 import { Splits } from '../../../src/gateway/operations/splits.ts'
 import type { DimensionReport } from '../../../src/gateway/operations/totals.ts'
 import type { RecordEntry } from '../../../src/ledger/ledger.ts'
+import { openLoss } from '../../../src/ledger/loss.ts'
+import { lossFinding } from '../../../src/metering/loss.ts'
+import { gravity } from '../../../src/metering/preflight/finding.ts'
 import { Supply } from '../../../src/metering/supply.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
 import { customer, HOUR, licensed, MINUTE, NOW, PRODUCT, REQUESTS, TOKENS } from '../../metering/support.ts'
@@ -145,9 +149,10 @@ test('what went wrong: held records with the commands, who waits the longest, wh
   const report = await scene.status()
   await assertTotals(scene, report)
   assert.equal(report.headline.level, 'trouble')
-  assert.equal(report.headline.title, 'Not yet: usage of 5 h ago has not been billed.')
+  assert.equal(report.headline.title, 'AT RISK: Usage of 5 h ago has not been billed.')
   assert.deepEqual(report.headline.details, [
-    'Records of the hour 10 Jun, 07:00 have no final answer from AWS yet. AWS takes it until 11 Jun, 07:00, in 19 h.',
+    'Records of the hour 10 Jun, 07:00 have no final answer from AWS yet. AWS takes it until 11 Jun, 07:00, in 19 h. ' +
+      'At stake: 14 records (6,209 × 1,000 tokens, 290 requests, 5 hours).',
     'Check credentials: the role has expired: renew it.',
     'prod-inference in us-east-1, since 10 Jun, 08:10: AWS cannot be reached (Error: connect ECONNREFUSED ' +
       '10.1.2.3:443). Usage stays in the ledger and is sent again by itself.',
@@ -177,7 +182,14 @@ test('what went wrong: held records with the commands, who waits the longest, wh
   const over = report.held.at(-1)?.shown[0]
   assert.deepEqual(
     [over?.customer, over?.dimension, over?.quantity, over?.unit, over?.attempts, over?.lastAnswer],
-    [customer(4).accountId, 'requests', { amount: '2000129', quantity: '2,000,129' }, 'request', 0, undefined],
+    [
+      customer(4).accountId,
+      'requests',
+      { amount: '2000129', quantity: '2,000,129', words: '2,000,129 requests' },
+      'request',
+      0,
+      undefined,
+    ],
   )
   assert.equal(report.heldRecords, held.length)
 
@@ -329,6 +341,7 @@ test('hours are open, then about to be closed, then overdue, then closed', async
 })
 
 const CALM: HeadlineFacts = {
+  commandOf: command => `marketplace-meter ${command}`,
   now: NOW,
   closeDelay: 5 * MINUTE,
   dryRun: false,
@@ -336,11 +349,14 @@ const CALM: HeadlineFacts = {
   totals: {
     at: NOW,
     dimensions: new Map(),
-    reports: [{ ...({} as DimensionReport), recorded: { amount: '5', quantity: '5' }, breaches: 0 }],
+    reports: [
+      { ...({} as DimensionReport), recorded: { amount: '5', quantity: '5', words: '5 requests' }, breaches: 0 },
+    ],
     overflows: [],
     unattributed: [],
     unattributedCount: 0,
     agreements: new Map(),
+    customers: new Map(),
   },
   troubles: [],
   lastPass: undefined,
@@ -425,15 +441,15 @@ for (const [level, title, change] of [
     'Usage is taken, but something is wrong.',
     { checks: [{ name: 'credentials', state: 'warning', message: 'expired' }] },
   ],
-  ['trouble', 'No: usage cannot be taken now.', { checks: [{ name: 'disk', state: 'failed', message: 'full' }] }],
+  ['trouble', 'AT RISK: Usage cannot be taken now.', { checks: [{ name: 'disk', state: 'failed', message: 'full' }] }],
   [
     'trouble',
-    'No: no hour has been closed since 10 Jun, 08:00.',
+    'AT RISK: No hour has been closed since 10 Jun, 08:00.',
     { status: { ...CALM.status, closedThrough: Date.UTC(2026, 5, 10, 8) } },
   ],
   [
     'trouble',
-    'Not yet: usage of 26 h ago has not been billed.',
+    'AT RISK: Usage of 26 h ago has not been billed.',
     // Also where something less urgent is found first.
     { troubles: [trouble1], status: { ...CALM.status, oldestPendingHour: NOW - 26 * HOUR } },
   ],
@@ -467,14 +483,138 @@ test('more than AWS takes in an hour is told, with how many hours it will take, 
   assert.equal(first.level, 'attention')
   assert.equal(first.title, 'Not in time: more of requests is used than AWS takes.')
   assert.deepEqual(first.details, [
-    'More of requests is used than AWS takes: a record has 2147483647 units at most, and one customer has one record an ' +
-      'hour. 2 customers are behind; of the furthest 6,442,450,941 request wait for the next 3 hours, and what is used ' +
+    'More of requests is used than AWS takes: a record has 2,147,483,647 units at most, and one customer has one record an ' +
+      'hour. 2 customers are behind; of the furthest 6,442,450,941 requests wait for the next 3 hours, and what is used ' +
       'meanwhile comes on top; with that much in every hour it never ends. Sell a larger unit, under a new dimension with ' +
       'a larger "per".',
   ])
   const second = await told()
-  assert.match(second.details.join(), /an hour\. 4,294,967,294 request wait for the next 2 hours/)
+  assert.match(second.details.join(), /an hour\. 4,294,967,294 requests wait for the next 2 hours/)
   assert.deepEqual([(await told()).level, (await told()).level], ['good', 'good'])
+})
+
+test('units are words, of one and of several, and tell dimensions apart that count alike', async t => {
+  const scene = await Scene.start(t, { bench: { now: NOW, send: () => () => Promise.reject(new Error('away')) } })
+  const counted = (name: string, unit: string, size = 1n) =>
+    ({ name, unit, baseUnit: '1', size: size * 1_000_000n }) as const
+  const sold = [
+    ...[counted('a', '{query}'), counted('b', '{batch}'), counted('c', '{characters}', 1000n), counted('d', '1')],
+    ...[GPU, { ...GPU, name: 'cpu-hours' }, { ...GPU, name: 'minutes', unit: 'min', size: 60_000_000n }],
+    ...[
+      { name: 'gb', unit: 'GBy', baseUnit: 'By', size: 10n ** 15n } as const,
+      counted('e', '{h}'),
+      counted('f', '{key}'),
+    ],
+  ]
+  await scene.bench.ledger.register(sold)
+  await scene.append(sold.map((dimension, index) => scene.use(customer(1), dimension, index % 2 === 0 ? 1 : 1_234_567)))
+  scene.bench.now += HOUR
+  await scene.pass()
+  const { totals, customers, oldestPending } = await scene.status()
+  const units = new Map(totals.dimensions.map(({ name, units }) => [name, units]))
+  assert.deepEqual(
+    sold.map(({ name }) => units.get(name)),
+    ['queries', 'batches', '1,000 characters', 'units', 'hours', 'hours', 'minutes', 'GB', 'h', 'keys'],
+  )
+  const words = [
+    ...['1 query', '1,234,567 batches', '1 × 1,000 characters', '1,234,567 units', '1 hour of gpu-hours'],
+    ...['1,234,567 hours of cpu-hours', '1 minute', '1,234,567 GB', '1 h', '1,234,567 keys'],
+  ]
+  assert.deepEqual((customers[0]?.usage ?? []).map(({ text }) => text).sort(), words.toSorted())
+  assert.match(oldestPending?.atStake.text ?? '', /^10 records \(1 hour of gpu-hours, 1 query, 1,234,567 batches, /)
+})
+
+test('what is at stake next: all of the same deadline, at a month’s end of many hours, and no more than is known', async t => {
+  const away = { send: () => () => Promise.reject(Object.assign(new Error('connect'), { syscall: 'connect' })) }
+  const stake = async (scene: Scene) => (await scene.status()).oldestPending
+  const end = await Scene.start(t, { bench: { now: Date.UTC(2026, 5, 30, 21, 10), ...away } })
+  for (const minutes of [60, 60, 60]) {
+    await end.bench.use(customer(1), 5)
+    end.bench.now += minutes * MINUTE
+    await end.pass()
+  }
+  const { takenUntil, atStake } = (await stake(end)) as NonNullable<Awaited<ReturnType<typeof stake>>>
+  assert.deepEqual([takenUntil, atStake.text], ['2026-07-01T06:00:00.000Z', '3 records (15 requests)'])
+
+  const many = await Scene.start(t, { bench: { now: NOW, ...away } })
+  const customers = Array.from({ length: 1001 }, (_, number) => customer(number))
+  const hour = async () => {
+    await many.bench.use(customers, 2)
+    many.bench.now += HOUR
+    await many.pass()
+    return (await stake(many))?.atStake.text
+  }
+  assert.equal(await hour(), '1,001 records (2,002 requests)')
+  assert.equal(await hour(), 'at least 1,000 of 2,002 pending records (at least 2,000 requests)')
+  const sending = (await many.status()).hours.filter(({ pending }) => pending > 0)
+  assert.deepEqual(
+    sending.map(({ pending, more, morePending }) => [pending, more, morePending]),
+    Array(2).fill([1000, true, true]),
+  )
+})
+
+test('it is at risk where "status --check" exits with 2, and nowhere else', async t => {
+  const scene = await Scene.start(t, {
+    bench: {
+      now: NOW,
+      send: send => (request, init) => (away ? Promise.reject(new Error('away')) : send(request, init)),
+    },
+  })
+  const { bench } = scene
+  let away = false
+  const by = { who: 'ops', why: 'a test' }
+  const told = async () => {
+    bench.now += MINUTE
+    const [status, now] = [await bench.ledger.status(), bench.now]
+    const entry = await openLoss(bench.ledger)
+    const losses = entry === undefined ? [] : [lossFinding(entry, status)]
+    const problems = problemsOf({
+      now,
+      status,
+      losses,
+      alarms: [],
+      overflows: [],
+      answers: await bench.ledger.answers(),
+    })
+    const { headline } = await scene.status()
+    assert.equal(headline.atRisk, gravity(problems) === 2, headline.title)
+    assert.equal(headline.title.startsWith('AT RISK: '), headline.atRisk)
+    return headline.title
+  }
+  const titles = [await told()]
+  await bench.use(customer(1), 5)
+  await scene.pass()
+  titles.push(await told())
+  bench.now += 3 * HOUR
+  titles.push(await told())
+  await scene.pass()
+  away = true
+  await bench.use(customer(1), 5)
+  await scene.pass()
+  titles.push(await told())
+  for (let hour = 0; hour < 4; hour++) {
+    bench.now += HOUR
+    await scene.pass()
+  }
+  titles.push(await told())
+  away = false
+  bench.now += HOUR
+  await scene.pass()
+  titles.push(await told())
+  await bench.ledger.note({ ...by, action: 'lost', detail: 'writer a misses its batches from 3 on', now: bench.now })
+  titles.push(await told())
+  bench.now += 3 * HOUR
+  titles.push(await told())
+  assert.deepEqual(titles, [
+    'Nothing has been measured yet.',
+    'Everything that was measured is billed or on its way.',
+    'AT RISK: No hour has been closed since 10 Jun, 11:00.',
+    'Everything that was measured is billed or on its way.',
+    'AT RISK: Usage of 4 h ago has not been billed.',
+    'Everything that was measured is billed or on its way.',
+    'The ledger has lost usage, and nothing is sent.',
+    'AT RISK: The ledger has lost usage, and nothing is sent.',
+  ])
 })
 
 test('a customer whose agreement has not ended and whom AWS refuses is told, until it is taken', async t => {
@@ -551,7 +691,7 @@ test('a ledger that has lost commits: nothing is sent, and the headline says wha
   scene.bench.now += HOUR
   await scene.pass()
   const { headline } = await scene.status()
-  assert.deepEqual([headline.level, headline.title], ['trouble', 'No: the ledger has lost usage, and nothing is sent.'])
+  assert.deepEqual([headline.level, headline.title], ['trouble', 'The ledger has lost usage, and nothing is sent.'])
   assert.match(
     headline.details[0] ?? '',
     /from 3 on\. AWS takes the oldest of it until 2\d{3}-.*declare-restored --why "…"$/,

@@ -101,7 +101,7 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(DORA, REQUESTS), '3 = 3 + 0 + 0 + 0')
     })
 
-    scenario('what AWS did not take in time is held, and not billed with a later hour', async scene => {
+    scenario.ofRules('what AWS did not take in time is held, and not billed with a later hour', async scene => {
       await tell(scene, DORA, 'active', hour(0))
       await scene.use(DORA, REQUESTS, 0, 1)
       await scene.use(DORA, REQUESTS, 1, 1)
@@ -116,7 +116,7 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.deepEqual([held.map(({ reason }) => reason), returned], [['not-subscribed'], 0])
     })
 
-    scenario('a wait that is in doubt ends in doubt, and a late Success wins', async scene => {
+    scenario.ofRules('a wait that is in doubt ends in doubt, and a late Success wins', async scene => {
       await tell(scene, DORA, 'active', hour(0))
       await scene.use(DORA, REQUESTS, 0, 1)
       await scene.close(0)
@@ -130,7 +130,7 @@ export function agreements(name: string, scenario: Scenario): void {
       )
     })
 
-    scenario('a record out of its licence is stamped with an earlier second of its hour, once', async scene => {
+    scenario.ofRules('a record out of its licence is stamped with an earlier second of its hour, once', async scene => {
       await scene.use(DORA, REQUESTS, 0, 1)
       await scene.close(0)
       const sent = await scene.claim(closing(0))
@@ -146,7 +146,7 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.deepEqual([held?.state, held?.reason], ['held', 'not-subscribed'])
     })
 
-    scenario('one that AWS may have taken keeps its second', async scene => {
+    scenario.ofRules('one that AWS may have taken keeps its second', async scene => {
       await scene.use(DORA, REQUESTS, 0, 1)
       await scene.close(0)
       await scene.send(lost(closing(0)), closing(0))
@@ -155,7 +155,7 @@ export function agreements(name: string, scenario: Scenario): void {
       assert.equal((await scene.only('held')).timestamp, hour(1) - SECOND)
     })
 
-    scenario('an end that is told fifty minutes late still bills its hour', async scene => {
+    scenario.ofRules('an end that is told fifty minutes late still bills its hour', async scene => {
       const endedAt = hour(1) + 30 * MINUTE
       const told = endedAt + 50 * MINUTE - SECOND
       await scene.use(DORA, REQUESTS, 1, 2)
@@ -182,7 +182,7 @@ export function agreements(name: string, scenario: Scenario): void {
       }
     })
 
-    scenario('at an end just after the turn of an hour, each hour keeps its own record', async scene => {
+    scenario.ofRules('at an end just after the turn of an hour, each hour keeps its own record', async scene => {
       await scene.use(DORA, REQUESTS, 0, 3)
       await scene.use(DORA, REQUESTS, 1, 4)
       await tell(scene, DORA, 'ended', hour(1) + 2 * SECOND, hour(1) + MINUTE)

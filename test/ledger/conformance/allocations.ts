@@ -63,7 +63,7 @@ export function allocations(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '12 = 0 + 12 + 0 + 0')
     })
 
-    scenario('usage without tags has no split, nor has a record of nothing', async scene => {
+    scenario.ofRules('usage without tags has no split, nor has a record of nothing', async scene => {
       await use(scene, 0, REQUESTS, [undefined, 2])
       await scene.close(0, { zeroQuantityRecords: true })
       await use(scene, 2, REQUESTS, [SMALL, 2])
@@ -71,7 +71,7 @@ export function allocations(name: string, scenario: Scenario): void {
       assert.deepEqual(await splits(scene.ledger), ['small 2', '', ''])
     })
 
-    scenario('of fractions each gets its units in time, and no tag set is a unit off', async scene => {
+    scenario.ofRules('of fractions each gets its units in time, and no tag set is a unit off', async scene => {
       for (const n of [0, 1, 2, 3, 4, 5, 6]) {
         await use(scene, n, TOKENS, [SMALL, 700], [LARGE, 800])
         await scene.close(n)
@@ -103,7 +103,7 @@ export function allocations(name: string, scenario: Scenario): void {
       ])
     })
 
-    scenario('what returns is split as it was, with what is new', async scene => {
+    scenario.ofRules('what returns is split as it was, with what is new', async scene => {
       await use(scene, 0, REQUESTS, [SMALL, 3], [LARGE, 5], [undefined, 1])
       await scene.close(0)
       await scene.send(ROLLED_FORWARD, closing(0))
@@ -115,7 +115,7 @@ export function allocations(name: string, scenario: Scenario): void {
       assert.equal((await splits(scene.ledger))[0], 'small 7, large 5, rest 1')
     })
 
-    scenario('late usage is split with the hour that takes it', async scene => {
+    scenario.ofRules('late usage is split with the hour that takes it', async scene => {
       await use(scene, 0, REQUESTS, [SMALL, 3])
       await scene.close(0)
       await use(scene, 0, REQUESTS, [LARGE, 2])
@@ -207,18 +207,21 @@ export function allocations(name: string, scenario: Scenario): void {
       assert.deepEqual(await splits(scene.ledger), ['large 2, small 1', 'small 3'])
     })
 
-    scenario('a contract includes of each what it has, and what is metered is split by the same', async scene => {
-      const included = { per: 'month', quantity: 6, unknown: { after: DAY, outcome: 'hold' } } as const
-      await scene.ledger.registerIncluded(ALICE.product, { [REQUESTS.name]: included }, BY)
-      await use(scene, 0, REQUESTS, [SMALL, 4], [LARGE, 8])
-      await scene.close(0)
-      assert.deepEqual(await splits(scene.ledger), ['large 4, small 2'])
-      await use(scene, 1, REQUESTS, [SMALL, 1])
-      await scene.close(1)
-      assert.deepEqual(await splits(scene.ledger), ['small 1', 'large 4, small 2'])
-    })
+    scenario.ofRules(
+      'a contract includes of each what it has, and what is metered is split by the same',
+      async scene => {
+        const included = { per: 'month', quantity: 6, unknown: { after: DAY, outcome: 'hold' } } as const
+        await scene.ledger.registerIncluded(ALICE.product, { [REQUESTS.name]: included }, BY)
+        await use(scene, 0, REQUESTS, [SMALL, 4], [LARGE, 8])
+        await scene.close(0)
+        assert.deepEqual(await splits(scene.ledger), ['large 4, small 2'])
+        await use(scene, 1, REQUESTS, [SMALL, 1])
+        await scene.close(1)
+        assert.deepEqual(await splits(scene.ledger), ['small 1', 'large 4, small 2'])
+      },
+    )
 
-    scenario('a changed size splits what is left by what it is', async scene => {
+    scenario.ofRules('a changed size splits what is left by what it is', async scene => {
       await use(scene, 0, TOKENS, [SMALL, 1400], [LARGE, 1700])
       await scene.close(0)
       await scene.ledger.register([{ ...TOKENS, size: 100n * UNIT }])

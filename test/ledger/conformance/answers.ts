@@ -43,7 +43,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.deepEqual([product, identity, region], [ALICE.product, 'product-code', 'us-east-1'])
     })
 
-    scenario('DuplicateRecord: held as a conflict', async scene => {
+    scenario.ofRules('DuplicateRecord: held as a conflict', async scene => {
       const [settled] = await scene.settle(await claimed(scene), CONFLICT, closing(0))
       assert.deepEqual([settled?.state, settled?.reason], ['held', 'conflict'])
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 7 + 0')
@@ -56,7 +56,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:7 pending', '0:7 returned conflict'])
     })
 
-    scenario('DuplicateRecord after an unanswered attempt leaves that one in doubt', async scene => {
+    scenario.ofRules('DuplicateRecord after an unanswered attempt leaves that one in doubt', async scene => {
       assert.deepEqual(await scene.ledger.answers(), [])
       const told = async () => (await scene.ledger.answers()).map(({ answer, at }) => [answer, at])
       await scene.settle(await claimed(scene), lost(closing(0)), closing(0))
@@ -68,13 +68,13 @@ export function answers(name: string, scenario: Scenario): void {
       assert.deepEqual({ reason, inDoubt }, { reason: 'in-doubt', inDoubt: true })
     })
 
-    scenario('DuplicateRecord after attempts that were surely not taken is rolled forward', async scene => {
+    scenario.ofRules('DuplicateRecord after attempts that were surely not taken is rolled forward', async scene => {
       await scene.settle(await claimed(scene), bounced(closing(0)), closing(0))
       await scene.send(ROLLED_FORWARD, closing(0) + MINUTE)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
     })
 
-    scenario('DuplicateRecord also ends the doubt of a record that is held', async scene => {
+    scenario.ofRules('DuplicateRecord also ends the doubt of a record that is held', async scene => {
       const records = await claimed(scene)
       await scene.ledger.expire(over)
       await scene.settle(records, CONFLICT, over)
@@ -84,7 +84,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 0 + 7')
     })
 
-    scenario('refused: held', async scene => {
+    scenario.ofRules('refused: held', async scene => {
       const [settled] = await scene.settle(await claimed(scene), REFUSED, closing(0))
       assert.deepEqual([settled?.state, settled?.reason], ['held', 'refused'])
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 7 + 0')
@@ -104,7 +104,7 @@ export function answers(name: string, scenario: Scenario): void {
       ['not subscribed', NOT_SUBSCRIBED],
       ['refused', REFUSED],
     ] as const) {
-      scenario(`${what}, after an unanswered attempt: held in doubt`, async scene => {
+      scenario.ofRules(`${what}, after an unanswered attempt: held in doubt`, async scene => {
         await scene.settle(await claimed(scene), lost(closing(0)), closing(0))
         const [settled] = await scene.send(outcome, closing(0))
         assert.deepEqual([settled?.state, settled?.reason], ['held', 'in-doubt'])
@@ -112,7 +112,7 @@ export function answers(name: string, scenario: Scenario): void {
       })
     }
 
-    scenario('one unanswered attempt among answered ones leaves the doubt', async scene => {
+    scenario.ofRules('one unanswered attempt among answered ones leaves the doubt', async scene => {
       await scene.settle(await claimed(scene), bounced(closing(0)), closing(0))
       await scene.send(lost(closing(0)), closing(0))
       await scene.send(bounced(closing(0)), closing(0))
@@ -127,7 +127,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal((await scene.ledger.expire(over)).held[0]?.reason, 'in-doubt')
     })
 
-    scenario('Success twice meters once', async scene => {
+    scenario.ofRules('Success twice meters once', async scene => {
       const records = await claimed(scene)
       await scene.settle(records, METERED, closing(0))
       await scene.settle(records, METERED, closing(0))
@@ -161,7 +161,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal((await scene.close(1)).records, 2)
     })
 
-    scenario('nothing that comes after Success changes it', async scene => {
+    scenario.ofRules('nothing that comes after Success changes it', async scene => {
       const records = await claimed(scene)
       await scene.settle(records, METERED, closing(0))
       for (const outcome of [CONFLICT, ROLLED_FORWARD, NOT_SUBSCRIBED, REFUSED, lost(0), bounced(0)]) {
@@ -171,7 +171,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 7 + 0 + 0 + 0')
     })
 
-    scenario('a late Success wins over held', async scene => {
+    scenario.ofRules('a late Success wins over held', async scene => {
       const records = await claimed(scene)
       await scene.ledger.expire(over)
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 0 + 0 + 7 + 0')
@@ -191,7 +191,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '16 = 16 + 0 + 0 + 0')
     })
 
-    scenario('a late Success wins over what a person said', async scene => {
+    scenario.ofRules('a late Success wins over what a person said', async scene => {
       const records = await claimed(scene)
       await scene.ledger.expire(over)
       await scene.ledger.decide(records[0]?.id ?? '', 'not-billed', BY)
@@ -200,7 +200,7 @@ export function answers(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '7 = 7 + 0 + 0 + 0')
     })
 
-    scenario('a late refusal does not move what is returned or held', async scene => {
+    scenario.ofRules('a late refusal does not move what is returned or held', async scene => {
       const records = await claimed(scene)
       await scene.settle(records, ROLLED_FORWARD, closing(0))
       await scene.settle(records, REFUSED, closing(0))

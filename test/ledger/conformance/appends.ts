@@ -13,6 +13,7 @@ import {
   CAROL,
   closeOptions,
   closing,
+  DORA,
   entry,
   hour,
   METERED,
@@ -74,6 +75,13 @@ export function appends(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '6 = 0 + 0 + 0 + 6')
       assert.equal(await scene.equation(BOB, REQUESTS), '21 = 0 + 0 + 0 + 21')
       assert.equal(await scene.equation(CAROL, REQUESTS), '3 = 0 + 0 + 0 + 3')
+    })
+
+    scenario('of several labels in one batch the last holds', async scene => {
+      const called = (product: string) => ({ ...entry(DORA, REQUESTS, 0, 1), account: { ...DORA, product } })
+      await scene.append([called('older'), called('old'), called('new')])
+      const [line] = await scene.ledger.statement()
+      assert.equal(line?.account.product, 'new')
     })
 
     scenario('hours of any clock, in centuries to come, are of their own customers', async scene => {

@@ -21,7 +21,7 @@ import { billedIn, code, DAY, type Scenario } from './scenario.ts'
 
 export function clocks(name: string, scenario: Scenario): void {
   describe(`${name}: clocks that jump`, () => {
-    scenario('a day ahead and back: nothing is lost, and nothing waits longer than an hour', async scene => {
+    scenario.ofRules('a day ahead and back: nothing is lost, and nothing waits longer than an hour', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 5)
       await scene.close(0)
       await scene.use(ALICE, REQUESTS, 1, 3)
@@ -70,7 +70,7 @@ export function clocks(name: string, scenario: Scenario): void {
       }
     })
 
-    scenario('what a person has settled as billed says nothing about the time', async scene => {
+    scenario.ofRules('what a person has settled as billed says nothing about the time', async scene => {
       for (const n of [0, 1]) await billedIn(scene, n)
       await scene.use(ALICE, REQUESTS, 40 * 24, 5)
       await scene.close(40 * 24)
@@ -110,7 +110,7 @@ export function clocks(name: string, scenario: Scenario): void {
       assert.equal((await scene.claim(closing(0))).length, 2)
     })
 
-    scenario('a probe that a clock ahead put off comes within its longest wait', async scene => {
+    scenario.ofRules('a probe that a clock ahead put off comes within its longest wait', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 7)
       await scene.close(0)
       await scene.send(NOT_SUBSCRIBED, closing(0) + 20 * HOUR)
@@ -121,7 +121,7 @@ export function clocks(name: string, scenario: Scenario): void {
       assert.equal((await scene.ledger.records({ state: 'pending' })).length, 1)
     })
 
-    scenario('a probe that a clock a year ahead put off is made', async scene => {
+    scenario.ofRules('a probe that a clock a year ahead put off is made', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 7)
       await scene.close(0)
       const records = await scene.claim(closing(0))
@@ -140,7 +140,7 @@ export function clocks(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '5 = 0 + 5 + 0 + 0')
     })
 
-    scenario('a day back and right again: nothing is sent twice', async scene => {
+    scenario.ofRules('a day back and right again: nothing is sent twice', async scene => {
       await scene.use(ALICE, REQUESTS, 30, 5)
       await scene.close(30)
       await scene.send(METERED, closing(30))

@@ -61,14 +61,14 @@ export function closingHours(name: string, scenario: Scenario): void {
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:3 pending', '0:3 pending'])
     })
 
-    scenario('late usage of a series that is idle goes out with the next hour too', async scene => {
+    scenario.ofRules('late usage of a series that is idle goes out with the next hour too', async scene => {
       await scene.close(0)
       await scene.use(ALICE, REQUESTS, 0, 2)
       await scene.close(1)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['1:2 pending'])
     })
 
-    scenario('fractions add up to units, each billed once', async scene => {
+    scenario.ofRules('fractions add up to units, each billed once', async scene => {
       for (let n = 0; n < 10; n += 1) {
         await scene.use(ALICE, GPU, n, 1000)
         await scene.close(n)
@@ -81,7 +81,7 @@ export function closingHours(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, REQUESTS), '2.999999 = 0 + 2 + 0 + 0.999999')
     })
 
-    scenario('what is above the largest quantity goes out with the next hours', async scene => {
+    scenario.ofRules('what is above the largest quantity goes out with the next hours', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 2 * MAX_QUANTITY + 1)
       for (const n of [0, 1, 2, 3]) await scene.close(n)
       assert.deepEqual(await scene.history(ALICE, REQUESTS), [
@@ -111,7 +111,7 @@ export function closingHours(name: string, scenario: Scenario): void {
       assert.deepEqual(await scene.history(ALICE, REQUESTS), ['3:1000 pending', '2:111 pending'])
     })
 
-    scenario("a month's hours are taken until 06:00 UTC on the 1st", async scene => {
+    scenario.ofRules("a month's hours are taken until 06:00 UTC on the 1st", async scene => {
       const april = (Date.UTC(2026, 3, 1) - hour(0)) / HOUR
       await scene.use(ALICE, REQUESTS, april - 3, 1)
       await scene.use(BOB, REQUESTS, april - 2, 2)

@@ -5,31 +5,29 @@ import { MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import type { Account } from '../../../src/usage/account.ts'
 import { formatAmount } from '../../../src/usage/amount.ts'
-import { ALICE, BOB, BY, DIMENSIONS, GPU, hour, REQUESTS, type Scene, START, sources, UNIT } from '../scene.ts'
-import type { Scenario } from './scenario.ts'
+import { ALICE, BOB, BY, GPU, hour, REQUESTS, START, UNIT } from '../scene.ts'
+import { counting, type Scenario } from './scenario.ts'
 
 /** What has to be remembered of a counter, and of which: each scene has a second start, or a second counter. */
 export function countersMemory(name: string, scenario: Scenario): void {
+  const one = counting(scenario)
   describe(`${name}: what is remembered of counters`, () => {
-    const counting = (title: string, play: (scene: Scene) => Promise<void>) =>
-      scenario(title, async scene => {
-        await scene.ledger.register(DIMENSIONS, sources(ALICE.product, START))
-        await play(scene)
-      })
+    one.ofRules(
+      'a late point of an earlier start counts what it adds, and nothing when it comes again',
+      async scene => {
+        await scene.observe([point('a', { from: 0, at: 5 }, 50)], [ALICE, REQUESTS, 50])
+        // A start at 0 has begun, too.
+        await scene.observe([point('a', { from: 20, at: 21 }, 0)])
+        await scene.observe([point('a', { from: 20, at: 22 }, 3)], [ALICE, REQUESTS, 3])
+        const late = point('a', { from: 0, at: 9 }, 60)
+        await scene.observe([late], [ALICE, REQUESTS, 10])
+        await scene.observe([late])
+        await scene.observe([late, point('a', { from: 20, at: 22 }, 3), point('a', { from: 0, at: 7 }, 55)])
+        await scene.observe([late])
+      },
+    )
 
-    counting('a late point of an earlier start counts what it adds, and nothing when it comes again', async scene => {
-      await scene.observe([point('a', { from: 0, at: 5 }, 50)], [ALICE, REQUESTS, 50])
-      // A start at 0 has begun, too.
-      await scene.observe([point('a', { from: 20, at: 21 }, 0)])
-      await scene.observe([point('a', { from: 20, at: 22 }, 3)], [ALICE, REQUESTS, 3])
-      const late = point('a', { from: 0, at: 9 }, 60)
-      await scene.observe([late], [ALICE, REQUESTS, 10])
-      await scene.observe([late])
-      await scene.observe([late, point('a', { from: 20, at: 22 }, 3), point('a', { from: 0, at: 7 }, 55)])
-      await scene.observe([late])
-    })
-
-    counting(
+    one.ofRules(
       'a lower value of an earlier start takes nothing back, and what follows is not billed again',
       async scene => {
         await scene.observe([point('a', { from: 0, at: 5 }, 60)], [ALICE, REQUESTS, 60])
@@ -39,7 +37,7 @@ export function countersMemory(name: string, scenario: Scenario): void {
       },
     )
 
-    counting('a dozen starts that come out of order count once each', async scene => {
+    one.ofRules('a dozen starts that come out of order count once each', async scene => {
       const starts = [8, 7, 6, 5, 4, 3, 2, 1, 10, 9, 12, 11]
       const points = starts.map(n => point('a', { from: n * 10, at: n * 10 + 1 }, 20 - n))
       for (const [index, one] of points.entries())
@@ -49,7 +47,7 @@ export function countersMemory(name: string, scenario: Scenario): void {
       await scene.observe([point('a', { from: 120, at: 125 }, 9)], [ALICE, REQUESTS, 1])
     })
 
-    counting('each start has its mark across a restart', async scene => {
+    one('each start has its mark across a restart', async scene => {
       await scene.observe([point('a', { from: 0, at: 5 }, 50)], [ALICE, REQUESTS, 50])
       await scene.reopen()
       await scene.observe([point('a', { from: 20, at: 21 }, 3)], [ALICE, REQUESTS, 3])
@@ -63,22 +61,19 @@ export function countersMemory(name: string, scenario: Scenario): void {
       )
     })
 
-    counting(
-      'starts that move with each export are followed by their values, also when each comes twice',
-      async scene => {
-        // What waits at first is in the total at the latest when they are found to be none.
-        scene.books.paused = true
-        for (const n of [1, 2, 3, 4, 5, 6]) {
-          const exported = point('a', { from: n, at: n + 1 }, 10 * n)
-          await scene.observe([exported])
-          await scene.observe([exported])
-        }
-        scene.books.expect(ALICE, REQUESTS.name, 60n * UNIT)
-        scene.books.paused = false
-      },
-    )
+    one('starts that move with each export are followed by their values, also when each comes twice', async scene => {
+      // What waits at first is in the total at the latest when they are found to be none.
+      scene.books.paused = true
+      for (const n of [1, 2, 3, 4, 5, 6]) {
+        const exported = point('a', { from: n, at: n + 1 }, 10 * n)
+        await scene.observe([exported])
+        await scene.observe([exported])
+      }
+      scene.books.expect(ALICE, REQUESTS.name, 60n * UNIT)
+      scene.books.paused = false
+    })
 
-    counting("nothing of a gauge's integral is lost to a restart in its middle", async scene => {
+    one("nothing of a gauge's integral is lost to a restart in its middle", async scene => {
       // A thousandth of a millionth each, a thousand times.
       const tick = (n: number): Observation => ({
         ...point('g', { from: 0, at: 1 }, 0),
@@ -93,7 +88,7 @@ export function countersMemory(name: string, scenario: Scenario): void {
       )
     })
 
-    counting('more deltas than a statement takes come in one batch', async scene => {
+    one('more deltas than a statement takes come in one batch', async scene => {
       const deltas = Array.from({ length: 700 }, (_, n) => ({
         ...point('d', { from: 0, at: 1 }, n),
         ...{ kind: 'delta' as const, start: START * 1000 + n, time: START * 1000 + n + 1 },
@@ -104,18 +99,15 @@ export function countersMemory(name: string, scenario: Scenario): void {
       await scene.observe(deltas)
     })
 
-    counting(
-      "usage is of the hour of its point's time, however late it arrives, and never of one to come",
-      async scene => {
-        const late = point('a', { from: 1, at: 2, received: 200 }, 5)
-        const ahead = { ...point('b', { from: 58, at: 61, received: 59 }, 7), account: BOB }
-        await scene.observe([late, ahead], [ALICE, REQUESTS, 5], [BOB, REQUESTS, 7])
-        assert.deepEqual(await byHour(scene.ledger, ALICE), ['5', '0', '0', '0'])
-        assert.deepEqual(await byHour(scene.ledger, BOB), ['7', '0', '0', '0'])
-      },
-    )
+    one("usage is of the hour of its point's time, however late it arrives, and never of one to come", async scene => {
+      const late = point('a', { from: 1, at: 2, received: 200 }, 5)
+      const ahead = { ...point('b', { from: 58, at: 61, received: 59 }, 7), account: BOB }
+      await scene.observe([late, ahead], [ALICE, REQUESTS, 5], [BOB, REQUESTS, 7])
+      assert.deepEqual(await byHour(scene.ledger, ALICE), ['5', '0', '0', '0'])
+      assert.deepEqual(await byHour(scene.ledger, BOB), ['7', '0', '0', '0'])
+    })
 
-    counting('a ledger that is restored keeps what it knew of each counter', async scene => {
+    one('a ledger that is restored keeps what it knew of each counter', async scene => {
       const known = [
         point('a', { from: 0, at: 5 }, 100),
         point('b', { from: 1, at: 6 }, 7),

@@ -53,9 +53,7 @@ async function hourOf(scene: Scene, n: number, amount: number, ...entitlements: 
   await scene.close(n)
 }
 
-/** @param every where others' counters are not all played, what is about terms alone is not either: no engine has a part in it */
-export function entitlements(name: string, scenario: Scenario, every: number): void {
-  const ofTerms: Scenario = every === 1 ? scenario : () => {}
+export function entitlements(name: string, scenario: Scenario): void {
   describe(`${name}: what contracts include`, () => {
     scenario('an included quantity is used up first, and only what is beyond it is metered', async scene => {
       await contract(scene.ledger)
@@ -109,7 +107,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, REQUESTS), '140 = 110 included + 0 + 30 + 0 + 0')
     })
 
-    ofTerms('what waited over the turn of a month draws on the month of its own hour', async scene => {
+    scenario.ofRules('what waited over the turn of a month draws on the month of its own hour', async scene => {
       await contract(scene.ledger, { ...ENTITLED, per: 'month' })
       // The last of March.
       const last = (Date.UTC(2026, 3, 1) - hour(0)) / HOUR - 1
@@ -125,7 +123,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, REQUESTS), '221 = 180 included + 0 + 41 + 0 + 0')
     })
 
-    ofTerms('of what waits, what is gone meanwhile draws on nothing', async scene => {
+    scenario.ofRules('of what waits, what is gone meanwhile draws on nothing', async scene => {
       const [end, next] = [hour(2), hour(2) + 365 * DAY]
       await contract(scene.ledger)
       await hourOf(scene, 0, 10, of(ALICE, 100, end))
@@ -193,7 +191,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, TOKENS), '3500 = 2000 included + 0 + 1000 + 0 + 500')
     })
 
-    ofTerms('each month begins anew, by the hours that usage is closed in', async scene => {
+    scenario.ofRules('each month begins anew, by the hours that usage is closed in', async scene => {
       await contract(scene.ledger, HUNDRED)
       // The tests' hours begin in the middle of March; the last of the month is the 527th.
       const last = (Date.UTC(2026, 3, 1) - hour(0)) / (60 * MINUTE) - 1
@@ -209,7 +207,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.deepEqual([told?.amount, told?.used, told?.usedSince], [100n * UNIT, 100n * UNIT, Date.UTC(2026, 3, 1)])
     })
 
-    ofTerms('an amendment changes what is left, and never takes back what was used', async scene => {
+    scenario.ofRules('an amendment changes what is left, and never takes back what was used', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 60, of(ALICE, 100, hour(500)))
       await hourOf(scene, 1, 60, of(ALICE, 150, hour(500)))
@@ -220,7 +218,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, REQUESTS), '240 = 180 included + 0 + 60 + 0 + 0')
     })
 
-    ofTerms('a renewal begins a new term, whether AWS tells before or after it', async scene => {
+    scenario.ofRules('a renewal begins a new term, whether AWS tells before or after it', async scene => {
       await contract(scene.ledger)
       const [first, second, third] = [hour(2), hour(2) + 365 * DAY, hour(2) + 730 * DAY]
       await hourOf(scene, 0, 90, of(ALICE, 100, first))
@@ -234,7 +232,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, REQUESTS), '360 = 200 included + 0 + 160 + 0 + 0')
     })
 
-    ofTerms(
+    scenario.ofRules(
       'an entitlement that AWS lists beyond its date goes on, and its renewal begins with that date',
       async scene => {
         await contract(scene.ledger)
@@ -253,7 +251,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       },
     )
 
-    ofTerms('an entitlement that vanishes covers what it did; as it was before, it goes on', async scene => {
+    scenario.ofRules('an entitlement that vanishes covers what it did; as it was before, it goes on', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 60, of(ALICE, 100, hour(500)))
       await hourOf(scene, 1, 10)
@@ -316,7 +314,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(BOB, REQUESTS), '200 = 100 included + 0 + 100 + 0 + 0')
     })
 
-    ofTerms('what was used of what all have is used of what a customer has instead', async scene => {
+    scenario.ofRules('what was used of what all have is used of what a customer has instead', async scene => {
       await contract(scene.ledger, HUNDRED)
       await scene.use(ALICE, REQUESTS, 0, 30)
       await scene.close(0)
@@ -327,45 +325,51 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal((await scene.ledger.entitlements()).length, 1)
     })
 
-    ofTerms('what AWS said of an entitlement says nothing of a quantity that all have instead', async scene => {
-      await contract(scene.ledger)
-      await hourOf(scene, 0, 10, of(ALICE, 10))
-      await contract(scene.ledger, HUNDRED)
-      await scene.append([ALICE, BOB].map(account => entry(account, REQUESTS, 1, 70)))
-      await scene.close(1)
-      assert.equal(await scene.equation(BOB, REQUESTS), '70 = 70 included + 0 + 0 + 0 + 0')
-      assert.equal(await scene.equation(ALICE, REQUESTS), '80 = 80 included + 0 + 0 + 0 + 0')
-      const told = await scene.ledger.entitlements({ customer: ALICE.key })
-      assert.deepEqual(
-        told.map(({ amount, used }) => [amount, used]),
-        [[100n * UNIT, 70n * UNIT]],
-      )
-      // What a person says of the customer counts what was used of that, and AWS's answers count again with its entitlement.
-      await scene.ledger.noteEntitlements(PRODUCT, { ...all(2, 1, of(ALICE, 90)), complete: false }, BY)
-      await scene.use(ALICE, REQUESTS, 2, 30)
-      await scene.close(2)
-      assert.equal(await scene.equation(ALICE, REQUESTS), '110 = 100 included + 0 + 10 + 0 + 0')
-      await contract(scene.ledger)
-      await hourOf(scene, 3, 60, of(ALICE, 50))
-      assert.equal(await scene.equation(ALICE, REQUESTS), '170 = 140 included + 0 + 30 + 0 + 0')
-    })
+    scenario.ofRules(
+      'what AWS said of an entitlement says nothing of a quantity that all have instead',
+      async scene => {
+        await contract(scene.ledger)
+        await hourOf(scene, 0, 10, of(ALICE, 10))
+        await contract(scene.ledger, HUNDRED)
+        await scene.append([ALICE, BOB].map(account => entry(account, REQUESTS, 1, 70)))
+        await scene.close(1)
+        assert.equal(await scene.equation(BOB, REQUESTS), '70 = 70 included + 0 + 0 + 0 + 0')
+        assert.equal(await scene.equation(ALICE, REQUESTS), '80 = 80 included + 0 + 0 + 0 + 0')
+        const told = await scene.ledger.entitlements({ customer: ALICE.key })
+        assert.deepEqual(
+          told.map(({ amount, used }) => [amount, used]),
+          [[100n * UNIT, 70n * UNIT]],
+        )
+        // What a person says of the customer counts what was used of that, and AWS's answers count again with its entitlement.
+        await scene.ledger.noteEntitlements(PRODUCT, { ...all(2, 1, of(ALICE, 90)), complete: false }, BY)
+        await scene.use(ALICE, REQUESTS, 2, 30)
+        await scene.close(2)
+        assert.equal(await scene.equation(ALICE, REQUESTS), '110 = 100 included + 0 + 10 + 0 + 0')
+        await contract(scene.ledger)
+        await hourOf(scene, 3, 60, of(ALICE, 50))
+        assert.equal(await scene.equation(ALICE, REQUESTS), '170 = 140 included + 0 + 30 + 0 + 0')
+      },
+    )
 
-    ofTerms('what is used of what all have is remembered, however often a contract was renewed before', async scene => {
-      await contract(scene.ledger)
-      for (const n of [1, 2, 3, 4, 5]) {
-        await scene.ledger.noteEntitlements(PRODUCT, all(n, 1, of(ALICE, 10, hour(n + 1))), BY)
-      }
-      await contract(scene.ledger, HUNDRED)
-      for (const n of [7, 8]) {
-        await scene.use(ALICE, REQUESTS, n, 80)
-        await scene.close(n)
-      }
-      assert.equal(await scene.equation(ALICE, REQUESTS), '160 = 100 included + 0 + 60 + 0 + 0')
-      await scene.ledger.noteEntitlements(PRODUCT, { ...all(9, 1, of(ALICE, 120)), complete: false }, BY)
-      await scene.use(ALICE, REQUESTS, 9, 80)
-      await scene.close(9)
-      assert.equal(await scene.equation(ALICE, REQUESTS), '240 = 120 included + 0 + 120 + 0 + 0')
-    })
+    scenario.ofRules(
+      'what is used of what all have is remembered, however often a contract was renewed before',
+      async scene => {
+        await contract(scene.ledger)
+        for (const n of [1, 2, 3, 4, 5]) {
+          await scene.ledger.noteEntitlements(PRODUCT, all(n, 1, of(ALICE, 10, hour(n + 1))), BY)
+        }
+        await contract(scene.ledger, HUNDRED)
+        for (const n of [7, 8]) {
+          await scene.use(ALICE, REQUESTS, n, 80)
+          await scene.close(n)
+        }
+        assert.equal(await scene.equation(ALICE, REQUESTS), '160 = 100 included + 0 + 60 + 0 + 0')
+        await scene.ledger.noteEntitlements(PRODUCT, { ...all(9, 1, of(ALICE, 120)), complete: false }, BY)
+        await scene.use(ALICE, REQUESTS, 9, 80)
+        await scene.close(9)
+        assert.equal(await scene.equation(ALICE, REQUESTS), '240 = 120 included + 0 + 120 + 0 + 0')
+      },
+    )
 
     scenario('at the end of an agreement what is owed is divided by what is known', async scene => {
       await contract(scene.ledger)
@@ -402,7 +406,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, REQUESTS), '140 = 100 included + 0 + 40 + 0 + 0')
     })
 
-    ofTerms('an agreement after another is another term', async scene => {
+    scenario.ofRules('an agreement after another is another term', async scene => {
       await contract(scene.ledger)
       await hourOf(scene, 0, 100, of(ALICE, 100))
       const news = (what: 'ended' | 'active', at: number) =>
@@ -426,7 +430,7 @@ export function entitlements(name: string, scenario: Scenario, every: number): v
       assert.equal(await scene.equation(ALICE, GUARDED), '250 = 250 included + 0 + 0 + 0 + 0')
     })
 
-    ofTerms('a smaller size does not change what was included', async scene => {
+    scenario.ofRules('a smaller size does not change what was included', async scene => {
       await contract(scene.ledger, { ...HUNDRED, quantity: 2 }, GPU.name)
       await scene.use(ALICE, GPU, 0, 3600)
       await scene.close(0)

@@ -5,18 +5,13 @@ import { MINUTE } from '../../../src/ledger/hours.ts'
 import type { Ledger, Observation } from '../../../src/ledger/ledger.ts'
 import { type Account, type UnattributedAccount, unattributedAccount } from '../../../src/usage/account.ts'
 import { ALICE, BOB, DIMENSIONS, ERIN, GPU, REQUESTS, type Scene, START, sources, UNIT } from '../scene.ts'
-import { DAY, type Scenario } from './scenario.ts'
+import { counting, DAY, type Scenario } from './scenario.ts'
 
 /** Counters that were silent for long are forgotten; what they say later counts neither twice nor in silence. */
 export function forgetting(name: string, scenario: Scenario): void {
+  const one = counting(scenario)
   describe(`${name}: counters that are forgotten`, () => {
-    const counting = (title: string, play: (scene: Scene) => Promise<void>) =>
-      scenario(title, async scene => {
-        await scene.ledger.register(DIMENSIONS, sources(ALICE.product, START))
-        await play(scene)
-      })
-
-    counting('one that speaks again after 40 days is held, once, and goes on from there', async scene => {
+    one('one that speaks again after 40 days is held, once, and goes on from there', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       await scene.observe([point('a', 0.2, 110)], [ALICE, REQUESTS, 10])
       await passUntil(scene, 40)
@@ -28,7 +23,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       assert.deepEqual((await scene.ledger.status()).notCounted, { 'old-counter': 1 })
     })
 
-    counting('one that is forgotten twice is held each time', async scene => {
+    one.ofRules('one that is forgotten twice is held each time', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       await passUntil(scene, 40)
       await scene.observe([point('a', 40, 130)], [held(ALICE), REQUESTS, 130])
@@ -36,20 +31,20 @@ export function forgetting(name: string, scenario: Scenario): void {
       await scene.observe([point('a', 80, 150)], [held(ALICE), REQUESTS, 150])
     })
 
-    counting('one that was silent for 30 days goes on', async scene => {
+    one.ofRules('one that was silent for 30 days goes on', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       await passUntil(scene, 30)
       await scene.observe([point('a', 30, 130)], [ALICE, REQUESTS, 30])
     })
 
-    counting('one that has begun anew meanwhile is billed', async scene => {
+    one.ofRules('one that has begun anew meanwhile is billed', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       await passUntil(scene, 40)
       await scene.observe([point('a', 40, 30, { from: 39 })], [ALICE, REQUESTS, 30])
       await scene.observe([point('a', 40.1, 32, { from: 39 })], [ALICE, REQUESTS, 2])
     })
 
-    counting('one that speaks is kept, and a customer who is new in its old process is billed', async scene => {
+    one.ofRules('one that speaks is kept, and a customer who is new in its old process is billed', async scene => {
       const process = { stream: STREAM }
       await scene.observe([point('a', 0.1, 100, process)], [ALICE, REQUESTS, 100])
       for (let day = 10; day <= 60; day += 10) {
@@ -63,7 +58,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       )
     })
 
-    counting(
+    one.ofRules(
       'where a process has left one out until it is forgotten, it is held, and so is one that is new',
       async scene => {
         const process = { stream: STREAM }
@@ -88,7 +83,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       },
     )
 
-    counting('an old process of before metering is held where it was forgotten', async scene => {
+    one.ofRules('an old process of before metering is held where it was forgotten', async scene => {
       const old = { stream: STREAM, from: -5 }
       await scene.observe([point('a', 0.1, 100, old)])
       await scene.observe([point('a', 0.2, 110, old)], [ALICE, REQUESTS, 10])
@@ -102,7 +97,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       await scene.observe([point('a', 60.3, 156, old)], [ALICE, REQUESTS, 1])
     })
 
-    counting('one without a start is remembered for 400 days', async scene => {
+    one.ofRules('one without a start is remembered for 400 days', async scene => {
       await scene.observe([scraped('a', 0.1, 100), scraped('b', 0.1, 200)])
       await scene.observe([scraped('a', 0.2, 103), scraped('b', 0.2, 210)], [ALICE, REQUESTS, 13])
       await passUntil(scene, 300)
@@ -121,7 +116,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       scene.books.paused = false
     })
 
-    counting('of one whose exposed start is of before what is forgotten, all is held', async scene => {
+    one.ofRules('of one whose exposed start is of before what is forgotten, all is held', async scene => {
       const exposed = { from: 0.05 }
       await scene.observe([scraped('a', 0.1, 100, exposed)], [ALICE, REQUESTS, 100])
       await passUntil(scene, 410)
@@ -129,14 +124,14 @@ export function forgetting(name: string, scenario: Scenario): void {
       await scene.observe([scraped('b', 410.1, 5, { from: 410.05 })], [ALICE, REQUESTS, 5])
     })
 
-    counting('a gauge bridges nothing after it was forgotten', async scene => {
+    one.ofRules('a gauge bridges nothing after it was forgotten', async scene => {
       await scene.observe([level(0), level(1), level(2)], [ALICE, GPU, 120])
       await passUntil(scene, 40)
       const later = (minute: number) => level((40 * DAY) / MINUTE + minute)
       await scene.observe([later(0), later(1), later(2)], [ALICE, GPU, 120])
     })
 
-    counting('a clock that is ahead once forgets nothing, even where usage is ahead with it', async scene => {
+    one.ofRules('a clock that is ahead once forgets nothing, even where usage is ahead with it', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       await passUntil(scene, 1)
       await scene.use(ERIN, REQUESTS, 400 * 24, 1)
@@ -146,13 +141,13 @@ export function forgetting(name: string, scenario: Scenario): void {
       await scene.observe([point('a', 2.1, 102)], [ALICE, REQUESTS, 1])
     })
 
-    counting('nothing is forgotten while the ledger hears of nothing', async scene => {
+    one('nothing is forgotten while the ledger hears of nothing', async scene => {
       await scene.observe([point('a', 0.1, 100)], [ALICE, REQUESTS, 100])
       for (const day of [100, 101, 102]) await scene.ledger.forget(START + day * DAY)
       await scene.observe([point('a', 102, 103)], [ALICE, REQUESTS, 3])
     })
 
-    counting('a sender whose clock is 100 days behind is not silent', async scene => {
+    one.ofRules('a sender whose clock is 100 days behind is not silent', async scene => {
       await scene.ledger.register(DIMENSIONS, sources(ALICE.product, START))
       for (let day = 110; day <= 170; day += 10) {
         const late = point('a', day - 100, day, { received: day })
@@ -161,7 +156,7 @@ export function forgetting(name: string, scenario: Scenario): void {
       }
     })
 
-    counting('what another process has forgotten is held by one that knew it', async scene => {
+    one('what another process has forgotten is held by one that knew it', async scene => {
       const other = await scene.another()
       await scene.observe([point('a', 0.1, 100), point('b', 0.1, 10)], [ALICE, REQUESTS, 110])
       await scene.observe([point('a', 0.2, 101), point('b', 0.2, 11)], [ALICE, REQUESTS, 2])
@@ -188,6 +183,8 @@ async function passUntil(scene: Scene, day: number, ledger: Ledger = scene.ledge
   for (const one of [day - 1, day]) {
     if (one <= 0) continue
     await scene.use(ERIN, REQUESTS, one * 24, 1)
+    // What is heard of counts once somebody looks.
+    await scene.books.check(ledger)
     await ledger.forget(START + one * DAY)
   }
 }

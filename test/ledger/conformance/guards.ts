@@ -24,7 +24,7 @@ export function guards(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, GUARDED), '402 = 0 + 301 + 101 + 0')
     })
 
-    scenario('what was released and written off lets nothing else past the guard', async scene => {
+    scenario.ofRules('what was released and written off lets nothing else past the guard', async scene => {
       await scene.use(ALICE, GUARDED, 0, 500)
       const { held } = await scene.close(0)
       await scene.ledger.decide(held[0]?.id ?? '', 'release', BY)
@@ -36,7 +36,7 @@ export function guards(name: string, scenario: Scenario): void {
       )
     })
 
-    scenario('a release does not open the guard for more than was released', async scene => {
+    scenario.ofRules('a release does not open the guard for more than was released', async scene => {
       await scene.use(ALICE, GUARDED, 0, 150)
       const { held } = await scene.close(0)
       await scene.ledger.decide(held[0]?.id ?? '', 'release', BY)
@@ -47,7 +47,7 @@ export function guards(name: string, scenario: Scenario): void {
       )
     })
 
-    scenario('what was never attempted is not counted as in doubt when it is released', async scene => {
+    scenario.ofRules('what was never attempted is not counted as in doubt when it is released', async scene => {
       await scene.use(ALICE, GUARDED, 0, 150)
       await scene.close(0)
       assert.equal((await scene.only('held')).inDoubt, false)

@@ -29,10 +29,10 @@ import { zeroQuantities } from './zero-quantities.ts'
  * What every ledger has to do, whatever the engine. Equations read `recorded = metered + pending + held + balance`;
  * that they hold, for every series and after every call, is checked by the scene itself.
  *
- * @param every of the many scenarios of others' counters, each so many-th is played, and none of terms alone unless all are
+ * @param every of the many scenarios of others' counters, each so many-th is played; unless all are, none of rules alone is
  */
 export function ledgerConformance(name: string, open: () => Promise<LedgerUnderTest>, every = 1): void {
-  const scenario = scenarios(open)
+  const scenario = scenarios(open, every === 1)
   appends(name, scenario)
   dimensions(name, scenario)
   closingHours(name, scenario)
@@ -44,7 +44,7 @@ export function ledgerConformance(name: string, open: () => Promise<LedgerUnderT
   guards(name, scenario)
   agreementEnds(name, scenario)
   agreements(name, scenario)
-  entitlements(name, scenario, every)
+  entitlements(name, scenario)
   allocations(name, scenario)
   decisions(name, scenario)
   bulkDecisions(name, scenario)

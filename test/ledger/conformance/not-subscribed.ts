@@ -72,7 +72,7 @@ export function notSubscribed(name: string, scenario: Scenario): void {
       assert.deepEqual([held?.reason, held?.amount], ['not-subscribed', 7n * UNIT])
     })
 
-    scenario('rolled forward: it is probed after 1 hour, 2, 4, … up to a day, with one record', async scene => {
+    scenario.ofRules('rolled forward: it is probed after 1 hour, 2, 4, … up to a day, with one record', async scene => {
       await blocked(scene)
       const probes: number[] = []
       let used = 0
@@ -126,7 +126,7 @@ export function notSubscribed(name: string, scenario: Scenario): void {
       assert.equal(await scene.equation(ALICE, GPU), '7200 = 0 + 7200 + 0 + 0')
     })
 
-    scenario('a probe that a guard holds does not stop the probing', async scene => {
+    scenario.ofRules('a probe that a guard holds does not stop the probing', async scene => {
       await blocked(scene)
       await scene.use(ALICE, GUARDED, 1, 500)
       await scene.close(1, ROLL_FORWARD)

@@ -2,20 +2,50 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LedgerError, type LedgerErrorCode } from '../../../src/ledger/errors.ts'
 import { HOUR } from '../../../src/ledger/hours.ts'
-import { CAROL, closing, type LedgerUnderTest, METERED, REQUESTS, Scene } from '../scene.ts'
+import {
+  ALICE,
+  CAROL,
+  closing,
+  DIMENSIONS,
+  type LedgerUnderTest,
+  METERED,
+  REQUESTS,
+  Scene,
+  START,
+  sources,
+} from '../scene.ts'
 
 export const DAY = 24 * HOUR
 
-/** A test with a scene of its own. */
-export type Scenario = (title: string, play: (scene: Scene) => Promise<void>) => void
+type Test = (title: string, play: (scene: Scene) => Promise<void>) => void
 
-export function scenarios(open: () => Promise<LedgerUnderTest>): Scenario {
-  return (title, play) => {
+/** A test with a scene of its own. */
+export interface Scenario extends Test {
+  /** Of what the rules alone decide, of what an engine has kept in other scenarios too: not for each engine. */
+  readonly ofRules: Test
+}
+
+/** @param all whether those of rules are played, too */
+export function scenarios(open: () => Promise<LedgerUnderTest>, all: boolean): Scenario {
+  const scenario: Test = (title, play) => {
     test(title, async () => {
       await using scene = await Scene.begin(open)
       await play(scene)
     })
   }
+  return Object.assign(scenario, { ofRules: all ? scenario : () => {} })
+}
+
+/** With others' counters: a gateway has registered. */
+export function counting(scenario: Scenario): Scenario {
+  const registered =
+    (scenario: Test): Test =>
+    (title, play) =>
+      scenario(title, async scene => {
+        await scene.ledger.register(DIMENSIONS, sources(ALICE.product, START))
+        await play(scene)
+      })
+  return Object.assign(registered(scenario), { ofRules: registered(scenario.ofRules) })
 }
 
 export const code = (code: LedgerErrorCode) => (error: unknown) => {

@@ -39,7 +39,7 @@ const TWINS = new Set(LICENCES.filter(one => one !== OTHER_PRODUCT).map(({ accou
 if (withoutJava) {
   test('agreements on DynamoDB', { skip: withoutJava })
 } else {
-  const server = await DynamoDBLocal.start()
+  const server = await DynamoDBLocal.shared()
   after(() => server[Symbol.asyncDispose]())
 
   const appending = (writer: string) => {

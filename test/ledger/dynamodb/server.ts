@@ -158,7 +158,7 @@ export class DynamoDBLocal implements AsyncDisposable {
   async open(): Promise<LedgerUnderTest> {
     const client = this.#clients[0] ?? this.client()
     const tableName = await this.table(client)
-    return { ...(await ledgerUnderTest(() => DynamoDBLedger.open({ tableName, client }))), dear: true }
+    return { ...(await ledgerUnderTest(() => DynamoDBLedger.open({ tableName, client }))), remote: true, dear: true }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -42,10 +42,11 @@ export class PostgresqlLedgers implements AsyncDisposable {
     const schema = this.#free.pop() ?? this.schema()
     // Without connections of their own ledgers are quickly opened.
     const open = () => this.open(schema, { pool: this.#losing })
-    return await ledgerUnderTest(open, async () => {
+    const dispose = async () => {
       await this.#empty(schema)
       this.#free.push(schema)
-    })
+    }
+    return { ...(await ledgerUnderTest(open, dispose)), remote: true }
   }
 
   async #empty(schema: string): Promise<void> {

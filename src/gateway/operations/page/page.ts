@@ -27,6 +27,15 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 <noscript><p class="notice">This page needs JavaScript. The same figures are in <a href="status.json">status.json</a>, and <code>marketplace-meter status</code> prints them.</p></noscript>
 <div id="headline" class="headline" role="status"><h1>Asking the gateway…</h1></div>
 <div id="content" hidden>
+<section aria-labelledby="find-title">
+<h2 id="find-title">Find a customer</h2>
+<form id="find-form" role="search" aria-labelledby="find-title">
+<label for="find-text">Account id, licence, tenant or older identifier: a part is enough.</label>
+<p class="field"><input id="find-text" type="search" maxlength="600" autocomplete="off" autocapitalize="off" spellcheck="false" required><button>Find</button></p>
+</form>
+<p id="find-said" class="none" role="status"></p>
+<div id="found"></div>
+</section>
 <section aria-labelledby="hours-title">
 <h2 id="hours-title">Hours</h2>
 <p class="lead">AWS takes one record for each customer, dimension and hour. An hour is closed a little after its end, and its records are sent then.</p>
@@ -57,6 +66,7 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 </section>
 <section aria-labelledby="customers-title">
 <h2 id="customers-title">Oldest unsettled usage</h2>
+<div id="deadline"></div>
 <div id="customers"></div>
 <div id="agreements"></div>
 </section>
@@ -79,9 +89,10 @@ const BODY = `<a class="skip" href="#main">Skip to the content</a>
 </section>
 </div>
 </main>
+<p id="said" class="hidden" role="status"></p>
 <footer><p>All times are UTC. The same figures for programs: <a href="status.json">status.json</a>, <a href="metrics">metrics</a>.</p></footer>`
 
-/** The status page: one answer with all it needs, which fetches `status.json` beside itself. */
+/** The status page: one answer with all it needs, which fetches `status.json` and `customers.json` beside itself. */
 export interface StatusPage {
   readonly html: string
   /** Its content security policy: nothing from elsewhere, and no script but its own. */
@@ -99,7 +110,8 @@ export function statusPage(): Promise<StatusPage> {
 async function makePage(): Promise<StatusPage> {
   // Its types are a browser's, and not for the rest of this program: so the type checker is not to follow it from here.
   const { showStatus } = (await import('./browser/script.ts' as string)) as { showStatus: () => void }
-  const script = `'use strict';(${showStatus})()`
+  const { findCustomer } = (await import('./browser/customer.ts' as string)) as { findCustomer: () => void }
+  const script = `'use strict';(${showStatus})(${findCustomer})`
   return { html: pageHtml(script), policy: policyFor(script) }
 }
 

@@ -57,6 +57,7 @@ header {
   letter-spacing: -0.015em; text-wrap: balance;
 }
 .headline > h1:only-child { grid-column: 1 / -1 }
+.headline .commands { grid-column: 2; max-width: 62rem }
 .headline ul { grid-column: 2; max-width: 62rem; margin-top: 0.625rem; color: var(--soft) }
 .headline li + li { margin-top: 0.375rem }
 .good .badge { background: var(--good-tint); color: var(--good) }
@@ -64,9 +65,19 @@ header {
 .trouble .badge { background: var(--bad-tint); color: var(--bad) }
 .empty .badge { background: var(--rest-tint); color: var(--soft) }
 
+button, input {
+  font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--rest); border-radius: 6px;
+}
+button { padding: 0.125rem 0.625rem; cursor: pointer }
+button:hover { border-color: var(--link); color: var(--link) }
+input { flex: 1; min-width: 0; padding: 0.3125rem 0.625rem }
+.field { display: flex; gap: 0.5rem; max-width: 38rem; margin-top: 0.375rem }
+.field button { padding: 0.3125rem 1rem }
+form label { color: var(--soft) }
+
 section { margin-top: 2.5rem }
 h2 { font-size: 1.125rem; line-height: 1.35; font-weight: 650; letter-spacing: -0.005em }
-h3 { font-size: 0.9375rem; font-weight: 600; overflow-wrap: anywhere }
+h3, h4, h5 { margin: 0; font-size: 0.9375rem; font-weight: 600; overflow-wrap: anywhere }
 h2 small { margin-left: 0.375rem }
 .lead { max-width: 44rem; margin-top: 0.25rem; color: var(--soft) }
 .none { margin-top: 0.375rem; color: var(--soft); max-width: 44rem }
@@ -130,11 +141,30 @@ tr > :last-child { padding-right: 0 }
 .group > p { max-width: 46rem; margin-top: 0.375rem }
 .commands { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.375rem 0.875rem; margin: 0.75rem 0; align-items: baseline }
 .commands dt { max-width: 20rem }
-.commands code { display: block; padding: 0.25rem 0.5rem; border-radius: 5px; background: var(--code); overflow-wrap: anywhere; user-select: all }
+.commands dd { display: flex; align-items: start; gap: 0.5rem }
+.copy { flex: none; min-width: 4.25rem; font-size: 0.8125rem; line-height: 1.5 }
+.commands code { flex: 1; min-width: 0; padding: 0.25rem 0.5rem; border-radius: 5px; background: var(--code); overflow-wrap: anywhere; user-select: all }
 .word { display: inline-block; max-width: 100% }
 .wide { overflow-x: auto }
 section > div > table { margin-top: 0.75rem }
 .group table { margin-top: 0.75rem }
+
+.customer { margin-top: 1rem; padding: 1rem 1.125rem; border: 1px solid var(--line); border-left: 4px solid var(--sent); border-radius: 6px; background: var(--card) }
+.customer > h3 { font-size: 1.125rem }
+.customer > h4 { margin-top: 1.5rem }
+.customer > .none { margin-top: 1rem }
+.customer .card { background: var(--paper) }
+.customer table { margin-top: 0.375rem }
+.hours { max-height: 24rem; margin-top: 0.375rem; overflow: auto }
+.hours thead th { position: sticky; top: 0; padding-top: 0.25rem; background: var(--card) }
+.hours button { font-size: 0.75rem; line-height: 1.5 }
+.state { display: inline-flex; align-items: center; gap: 0.375rem; padding: 0 0.375rem; border-radius: 4px }
+.metered { background: var(--good-tint); color: var(--good) }
+.pending { background: var(--sent-tint); color: var(--sent) }
+.none.state { background: var(--rest-tint); color: var(--soft) }
+.stake { display: block; white-space: normal }
+.lookup { margin-top: 0.5rem; padding: 0.75rem 0.875rem; border-left: 4px solid var(--line); background: var(--paper) }
+h3:focus, h5:focus { outline: none }
 
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 1rem; margin-top: 0.75rem }
 .facts .big { font-size: 1.25rem; font-weight: 650; letter-spacing: -0.01em }
@@ -155,9 +185,11 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   .held-records th:nth-child(4) { width: 17% }
   .held-records th:nth-child(5) { width: 16% }
   .customers { table-layout: fixed }
-  .customers th:nth-child(2), .customers th:nth-child(5) { width: 18% }
+  .customers th:nth-child(2) { width: 14% }
+  .customers th:nth-child(5) { width: 18% }
+  .customers th:nth-child(6) { width: 24% }
   .customers th:nth-child(3) { width: 16% }
-  .customers th:nth-child(4) { width: 24% }
+  .customers th:nth-child(4) { width: 12% }
 }
 @media (max-width: 62rem) {
   .cells { grid-template-columns: repeat(12, minmax(0, 1fr)) }
@@ -182,7 +214,7 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   body { padding: 0 1rem 2.5rem }
   .headline { margin-top: 1.5rem }
   .headline .badge { width: 2rem; height: 2rem; font-size: 1.125rem }
-  .headline ul { grid-column: 1 / -1 }
+  .headline ul, .headline .commands { grid-column: 1 / -1 }
   section { margin-top: 2rem }
   .day { grid-template-columns: 1fr }
   .day h3 { padding: 0 0 0.1875rem }
@@ -191,6 +223,9 @@ footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--lin
   .cell .count { font-size: 0.6875rem }
   .commands { grid-template-columns: 1fr; gap: 0.125rem }
   .commands dd { margin-bottom: 0.5rem }
+  .customer { padding: 0.875rem 0.75rem }
+  .card { padding: 0.875rem }
+  .figures td, .figures tbody th { padding-right: 0.75rem }
   .counts { font-size: 0.75rem }
   .counts thead th { font-size: 0.6875rem; letter-spacing: -0.02em }
   .counts tr > * { padding-right: 0.25rem }

@@ -1,15 +1,18 @@
 import type { HourReport } from '../../hours.ts'
 import type { StatusReport } from '../../report.ts'
 import type { SplitReport } from '../../splits.ts'
-import type { HeldReport, UnsettledCustomer } from '../../unsettled.ts'
+import type { CustomerName, HeldReport, UnsettledCustomer } from '../../unsettled.ts'
+import type { findCustomer } from './customer.ts'
 
 /**
  * The status page's script, for browsers as they are: it fetches `status.json` and shows it. What comes from data goes
  * into the page as text nodes and attributes of its own, never as HTML.
  *
  * The page has the text of this function, so that nothing outside of it may be named in it but types.
+ *
+ * @param find the part that finds a customer
  */
-export function showStatus(): void {
+export function showStatus(find: typeof findCustomer): void {
   const SVG = 'http://www.w3.org/2000/svg'
 
   type Child = Node | string | false | undefined
@@ -49,11 +52,11 @@ export function showStatus(): void {
   const grouped = (number: number) => number.toLocaleString('en-US')
   const counted = (number: number, one: string, more: string) => `${grouped(number)} ${number === 1 ? one : more}`
 
-  /** As short as a cell of the hours: 950, 1.2k, 35k. */
+  /** As short as a cell of the hours: 950, 1k, 1.2k, 35k. */
   function short(number: number): string {
     if (number < 1000) return String(number)
     const thousands = number / 1000
-    return `${thousands < 10 ? thousands.toFixed(1) : Math.round(thousands)}k`
+    return `${thousands < 10 ? Math.round(thousands * 10) / 10 : Math.round(thousands)}k`
   }
 
   const formats = new Map<string, Intl.DateTimeFormat>()
@@ -154,13 +157,14 @@ export function showStatus(): void {
 
   const LEVELS = { good: 'check', attention: 'warning', trouble: 'cross', empty: 'clock' }
 
-  function headline({ level, title, details }: StatusReport['headline']): Child[] {
+  function headline({ level, title, details, commands }: StatusReport['headline']): Child[] {
     byId('headline').className = `headline ${level}`
     const list = details.map(detail => h('li', {}, detail))
     return [
       h('span', { class: 'badge' }, icon(LEVELS[level])),
       h('h1', {}, title),
       list.length > 0 && h('ul', {}, list),
+      commands.length > 0 && commandList(commands),
     ]
   }
 
@@ -188,27 +192,41 @@ export function showStatus(): void {
   const hourStyle = (kind: HourKind) => (kind === 'returned' ? 'idle' : kind)
 
   function hourText(hour: HourReport): string {
-    const more = hour.more ? ' or more' : ''
+    const count = (number: number, more: boolean) => grouped(number) + (more ? ' or more' : '')
     const facts = [
       hour.state === 'open' && `open, closes at ${clock(hour.closesAt)}`,
       hour.state === 'closing' && `over, closes at ${clock(hour.closesAt)}`,
       hour.state === 'late' && `was to be closed at ${clock(hour.closesAt)}`,
-      hour.frozen > 0 && counted(hour.frozen, 'record', 'records') + more,
-      hour.metered > 0 && `${grouped(hour.metered)} metered`,
-      hour.pending > 0 && `${grouped(hour.pending)} pending`,
-      hour.held > 0 && `${grouped(hour.held)} held`,
-      hour.returned > 0 && `${grouped(hour.returned)} moved on to a later hour`,
+      hour.frozen > 0 && counted(hour.frozen, 'record', 'records') + (hour.more ? ' or more' : ''),
+      hour.metered > 0 && `${count(hour.metered, hour.more)} metered`,
+      hour.pending > 0 && `${count(hour.pending, hour.morePending)} pending`,
+      hour.held > 0 && `${count(hour.held, hour.moreHeld)} held`,
+      hour.returned > 0 && `${count(hour.returned, hour.more)} moved on to a later hour`,
       kindOf(hour) === 'idle' && 'nothing to bill',
     ]
     return `${clock(hour.hour)}: ${facts.filter(Boolean).join(', ')}`
   }
 
+  /** How many records are what the colour means. */
   function hourFigure(hour: HourReport): string {
-    const kind = kindOf(hour)
-    if (kind === 'held') return short(hour.held)
-    if (hour.frozen > 0) return short(hour.frozen) + (hour.more ? '+' : '')
-    if (kind === 'open') return 'open'
-    return kind === 'closing' || kind === 'late' ? clock(hour.closesAt) : ''
+    const { held, moreHeld, pending, morePending, metered, returned, more } = hour
+    const figure = (count: number, more: boolean) => short(count) + (more ? '+' : '')
+    switch (kindOf(hour)) {
+      case 'held':
+        return figure(held, moreHeld)
+      case 'sending':
+        return figure(pending, morePending)
+      case 'settled':
+        return figure(metered, more)
+      case 'returned':
+        return figure(returned, more)
+      case 'open':
+        return 'open'
+      case 'idle':
+        return ''
+      default:
+        return clock(hour.closesAt)
+    }
   }
 
   function hourCell(hour: HourReport): HTMLElement {
@@ -251,8 +269,8 @@ export function showStatus(): void {
       number: true,
       of: hour => {
         // Pending and held ones are known beyond those that were counted.
-        const more = hour.more && name !== 'pending' && name !== 'held' ? '+' : ''
-        return hour[name] === 0 ? '–' : grouped(hour[name]) + more
+        const more = name === 'pending' ? hour.morePending : name === 'held' ? hour.moreHeld : hour.more
+        return hour[name] === 0 ? '–' : grouped(hour[name]) + (more ? '+' : '')
       },
     })
     const start = (hour: HourReport): Child[] => [
@@ -279,11 +297,11 @@ export function showStatus(): void {
     return `${Math.min(percent, 99.9).toFixed(1)} %`
   }
 
-  /** A unit that begins with a number is a size: 3 × 1,000 token. */
-  const isSize = (unit: string) => /^[0-9]/.test(unit)
+  /** Units that begin with a number are a size: 3 × 1,000 tokens. */
+  const inUnits = (units: string) => (/^~?[0-9]/.test(units) ? `in units of ${units}` : `in ${units}`)
 
-  function usage(dimension: DimensionReport, splits: readonly SplitReport[]): HTMLElement {
-    const { name, unit, recorded, included, series } = dimension
+  function usage(dimension: DimensionReport, splits: readonly SplitReport[], heading: 'h3' | 'h4' = 'h3'): HTMLElement {
+    const { name, units, recorded, included, series } = dimension
     // Most products have no contracts.
     const addends = ADDENDS.filter(figure => figure !== 'included' || Number(included.amount) !== 0)
     const segments = addends.map(figure => {
@@ -297,7 +315,7 @@ export function showStatus(): void {
     const swatch = (figure: Figure) =>
       figure !== 'recorded' && h('span', { class: `swatch of-${figure}`, 'aria-hidden': true })
     const columns: Column<Figure>[] = [
-      { title: 'Usage', of: figure => [swatch(figure), capitalized(figure)] },
+      { title: 'Usage', class: 'line', of: figure => [swatch(figure), capitalized(figure)] },
       { title: 'Quantity', number: true, of: figure => dimension[figure].quantity },
       {
         title: 'Share',
@@ -314,8 +332,8 @@ export function showStatus(): void {
     return h(
       'article',
       { class: 'card' },
-      h('h3', {}, name),
-      h('small', {}, `in units of ${isSize(unit) ? '' : '1 '}${unit}`),
+      h(heading, {}, name),
+      h('small', {}, inUnits(units)),
       h('div', { class: 'bar', 'aria-hidden': true }, segments),
       figures,
       h(
@@ -350,30 +368,25 @@ export function showStatus(): void {
 
   function waiting(list: StatusReport['waiting']): Child {
     if (list.length === 0) return undefined
-    const each = list.map(entry => `${measured(entry)} of ${entry.dimension}`)
+    const each = list.map(({ text }) => text)
     return none(
       `Waiting: ${each.join(', ')}. The next points of the senders tell whether it is usage, or an hour does.`,
     )
   }
 
-  interface Customer {
-    readonly customer: string
-    readonly licence?: string
-    readonly product: string
-  }
-  const CUSTOMER: Column<Customer> = {
+  /** What finds it on this page. */
+  const findLink = ({ key, customer }: CustomerName) =>
+    h('a', { href: `#customer=${encodeURIComponent(key)}` }, customer)
+
+  const CUSTOMER: Column<CustomerName> = {
     title: 'Customer',
     class: 'anywhere',
-    of: ({ customer, licence, product }) => [
-      customer,
+    of: ({ licence, product, ...name }) => [
+      findLink({ product, ...name }),
       licence !== undefined && h('small', {}, ` licence ${licence}`),
       h('small', {}, ` ${product}`),
     ],
   }
-
-  /** 12.5 h, 3 × 1,000 token */
-  const measured = ({ quantity, unit }: { readonly quantity: { readonly quantity: string }; readonly unit: string }) =>
-    quantity.quantity + (isSize(unit) ? ' × ' : ' ') + unit
 
   /** Words are kept whole, so that no line ends in the middle of an option. */
   const wholeWords = (command: string) =>
@@ -383,19 +396,54 @@ export function showStatus(): void {
     h(
       'dl',
       { class: 'commands' },
-      commands.flatMap(({ when, command }) => [h('dt', {}, when), h('dd', {}, h('code', {}, wholeWords(command)))]),
+      commands.flatMap(({ when, command }) => {
+        const code = h('code', {}, wholeWords(command))
+        return [h('dt', {}, when), h('dd', {}, code, copyButton(command, code))]
+      }),
     )
+
+  const listAll = (when: string, command: string) => commandList([{ when, command }])
+
+  function copyButton(command: string, code: HTMLElement): HTMLElement {
+    const label = h('span', {}, 'Copy')
+    const button = h('button', { type: 'button', class: 'copy' }, label, h('span', { class: 'hidden' }, ` ${command}`))
+    button.addEventListener('click', async () => {
+      const copied = await isCopied(command)
+      if (!copied) window.getSelection()?.selectAllChildren(code)
+      label.textContent = copied ? 'Copied' : 'Selected'
+      byId('said').textContent = copied ? 'Copied.' : 'The command is selected: copy it as you copy other text.'
+      window.setTimeout(() => {
+        label.textContent = 'Copy'
+        byId('said').textContent = ''
+      }, 4000)
+    })
+    return button
+  }
+
+  /** Without the permission, or where the page came by http from elsewhere, nothing may be copied for somebody. */
+  async function isCopied(text: string): Promise<boolean> {
+    try {
+      await navigator.clipboard.writeText(text)
+      return true
+    } catch {
+      return false
+    }
+  }
 
   const HELD_COLUMNS: readonly Column<HeldReport['shown'][number]>[] = [
     { title: 'Record', of: record => record.id },
     { title: 'Hour', class: 'line', of: record => dayAndClock(record.hour) },
     CUSTOMER,
     { title: 'Dimension', class: 'anywhere', of: record => record.dimension },
-    { title: 'Quantity', number: true, of: measured },
+    { title: 'Quantity', number: true, of: ({ quantity }) => quantity.words },
     { title: 'Last answer', class: 'anywhere', of: record => record.lastAnswer ?? 'never sent' },
   ]
 
-  function held({ groups, total }: { readonly groups: readonly HeldReport[]; readonly total: number }): Child[] {
+  function held({
+    groups,
+    total,
+    lists,
+  }: Pick<StatusReport, 'lists'> & { readonly groups: readonly HeldReport[]; readonly total: number }): Child[] {
     if (total === 0) {
       return [
         none(
@@ -418,10 +466,7 @@ export function showStatus(): void {
           `Released or not billed, ${group.released.slice(0, 1).toLowerCase()}${group.released.slice(1)}`,
         ),
         table(`Held: ${group.cause}`, HELD_COLUMNS, group.shown, 'stacked held-records'),
-        more > 0 &&
-          none(
-            `${counted(more, 'older record is', 'older records are')} not shown here; marketplace-meter held lists all.`,
-          ),
+        more > 0 && listAll(`${counted(more, 'older record is', 'older records are')} not shown here:`, lists.held),
       )
     })
   }
@@ -438,19 +483,30 @@ export function showStatus(): void {
     {
       title: 'Usage',
       class: 'anywhere',
-      of: ({ usage }) =>
-        usage.flatMap((entry, index) => [
-          index > 0 && h('br', {}),
-          measured(entry),
-          h('small', {}, ` of ${entry.dimension}`),
-        ]),
+      of: ({ usage }) => usage.flatMap(({ text }, index) => [index > 0 && h('br', {}), text]),
     },
     {
       title: 'AWS takes it until',
       class: 'line',
-      of: ({ takenUntil }) => (takenUntil === undefined ? '–' : when(takenUntil)),
+      of: ({ takenUntil, atStake }) =>
+        takenUntil === undefined || atStake === undefined
+          ? '–'
+          : [...when(takenUntil), h('small', { class: 'stake' }, `at stake: ${atStake.text}`)],
     },
   ]
+
+  function deadline(next: StatusReport['oldestPending']): Child {
+    if (next === null) return undefined
+    const { hour, takenUntil, atStake } = next
+    const over = new Date(takenUntil).getTime() <= now()
+    return h(
+      'p',
+      {},
+      `${over ? 'The last deadline was' : 'The next deadline is'} ${dayAndClock(takenUntil)}, `,
+      age(takenUntil),
+      `: AWS ${over ? 'took' : 'takes'} usage of the hour ${dayAndClock(hour)} until then. At stake: ${atStake.text}.`,
+    )
+  }
 
   function customers(list: StatusReport['customers']): Child {
     if (list.length === 0) return none('No customer waits: every record has its final answer.')
@@ -471,12 +527,12 @@ export function showStatus(): void {
 
   /** Whether AWS has what the ledger has: up to when somebody has looked. */
   function reconciled(regions: StatusReport['reconciled']): Child[] {
-    return regions.map(({ region, until, open }) => {
+    return regions.map(({ region, until, open, command }) => {
       const found = Object.values(open).reduce<number>((sum, count = 0) => sum + count, 0)
       const left = found > 0 && `, ${counted(found, 'finding', 'findings')} left open`
-      return until === null
-        ? h('p', { class: 'soft' }, `${region}: not reconciled with AWS yet. marketplace-meter reconcile --cloudtrail`)
-        : h('p', {}, `${region}: reconciled with AWS up to ${dayAndClock(until)}`, left, '.')
+      const told = until === null ? 'not reconciled with AWS yet' : `reconciled with AWS up to ${dayAndClock(until)}`
+      const when = `${region}: ${told}${left || ''}`
+      return command === null ? h('p', {}, `${when}.`) : commandList([{ when: `${when}:`, command }])
     })
   }
 
@@ -485,7 +541,7 @@ export function showStatus(): void {
     { title: 'Account', class: 'line', of: row => row.account },
     { title: 'Why', class: 'anywhere', of: row => row.means },
     { title: 'Dimension', class: 'anywhere', of: row => row.dimension },
-    { title: 'Quantity', number: true, of: row => row.quantity.quantity },
+    { title: 'Quantity', number: true, of: row => row.quantity.words },
     { title: 'What the data points said', class: 'anywhere', of: row => h('code', {}, row.evidence) },
   ]
 
@@ -493,8 +549,9 @@ export function showStatus(): void {
     readonly list: StatusReport['unattributed']
     readonly total: number
     readonly commands: StatusReport['unattributedCommands']
+    readonly lists: StatusReport['lists']
   }): Child {
-    const { list, total, commands } = report
+    const { list, total, commands, lists } = report
     if (list.length === 0) return none('All usage has a customer.')
     return h(
       'div',
@@ -503,9 +560,7 @@ export function showStatus(): void {
       commandList(commands),
       table('Usage without a customer', UNATTRIBUTED_COLUMNS, list, 'stacked'),
       total > list.length &&
-        none(
-          `${counted(total - list.length, 'more is', 'more are')} not shown here; marketplace-meter statement lists all.`,
-        ),
+        listAll(`${counted(total - list.length, 'more is', 'more are')} not shown here:`, lists.statement),
     )
   }
 
@@ -601,10 +656,10 @@ export function showStatus(): void {
     'out-of-range': ['gauge that came to more than can be measured', 'gauges that came to more than can be measured'],
   }
 
-  type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted'>
+  type GatewayReport = Pick<StatusReport, 'activity' | 'checks' | 'notCounted' | 'lists'>
   const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
 
-  function gateway({ activity, checks, notCounted }: GatewayReport): Child {
+  function gateway({ activity, checks, notCounted, lists }: GatewayReport): Child {
     return h(
       'div',
       { class: 'facts' },
@@ -643,7 +698,7 @@ export function showStatus(): void {
           ),
           checks.length === 0 && h('li', {}, 'None are configured.'),
         ),
-        notCountedNote(notCounted),
+        ...notCountedNote(notCounted, lists.audit),
         h('p', { class: 'soft' }, 'Running since ', dayAndClock(activity.startedAt), ', ', age(activity.startedAt)),
       ),
     )
@@ -661,21 +716,20 @@ export function showStatus(): void {
     return ['Last pass ', age(endedAt), `, took ${took} s`, error !== null && `. It failed: ${error}`]
   }
 
-  function notCountedNote(notCounted: StatusReport['notCounted']): Child {
+  function notCountedNote(notCounted: StatusReport['notCounted'], audit: string): Child[] {
     const some = (Object.keys(notCounted) as (keyof typeof notCounted)[]).filter(why => (notCounted[why] ?? 0) > 0)
-    if (some.length === 0) return undefined
+    if (some.length === 0) return []
     const each = some.map(why => counted(notCounted[why] ?? 0, ...(NOT_COUNTED[why] ?? ([why, why] as const))))
-    return h(
-      'p',
-      { class: 'soft' },
-      `Not simply counted since the ledger began: ${each.join(', ')}. marketplace-meter audit has more.`,
-    )
+    return [
+      h('p', { class: 'soft' }, `Not simply counted since the ledger began: ${each.join(', ')}.`),
+      listAll('Where and why:', audit),
+    ]
   }
 
   const TITLES = { good: 'OK', attention: '!', trouble: '!!', empty: '–' }
 
   function render(report: StatusReport): void {
-    const { activity, checks, notCounted, totals, heldRecords } = report
+    const { activity, checks, notCounted, totals, heldRecords, lists } = report
     section('headline', report.headline, headline)
     section('hours', report.hours, hours)
     section('hour-counts', report.hours, hourCounts)
@@ -686,22 +740,23 @@ export function showStatus(): void {
     )
     section('waiting', report.waiting, waiting)
     section('reconciled', report.reconciled, reconciled)
-    section('held', { groups: report.held, total: heldRecords }, held)
+    section('held', { groups: report.held, total: heldRecords, lists }, held)
+    section('deadline', report.oldestPending, deadline)
     section('customers', report.customers, customers)
     section('agreements', report.agreements, agreements)
     const { unattributed: list, unattributedCount: total, unattributedCommands: commands } = report
-    section('unattributed', { list, total, commands }, unattributed)
+    section('unattributed', { list, total, commands, lists }, unattributed)
     const { sources, senders, refused, unbillable, unmatched, unnamed } = report.supply
     section('sources', sources, rows('What each rule takes', SOURCE_COLUMNS))
     section('senders', senders, rows('Who sends', SENDER_COLUMNS))
     section('refused', refused, rows('Refused requests', REFUSED_COLUMNS))
     section('unbillable', unbillable, rows('Data points that cannot be billed', UNBILLABLE_COLUMNS))
     section('not-taken', { unmatched, unnamed }, notTaken)
-    section('gateway', { activity, checks, notCounted }, gateway)
+    section('gateway', { activity, checks, notCounted, lists }, gateway)
     byId('held-count').textContent = heldRecords > 0 ? counted(heldRecords, 'record', 'records') : ''
     const old = new Date(report.at).getTime() - new Date(totals.at).getTime() > 15000
     byId('totals-at').textContent = old ? `as of ${seconds(totals.at)}` : ''
-    document.title = `${TITLES[report.headline.level]} marketplace-meter`
+    document.title = `${report.headline.atRisk ? 'AT RISK' : TITLES[report.headline.level]} marketplace-meter`
     byId('content').hidden = false
   }
 
@@ -757,4 +812,19 @@ export function showStatus(): void {
   })
   window.setInterval(tick, 1000)
   ask()
+  find({
+    h,
+    table,
+    byId,
+    none,
+    icon,
+    counted,
+    clock: dayAndClock,
+    seconds,
+    when,
+    inUnits,
+    usage,
+    commandList,
+    findLink,
+  })
 }

@@ -61,7 +61,7 @@ function* collections(): Generator<Observation[]> {
 const NEXT = (120 + 60) * MINUTE + START
 
 /** Of the requests at which a process sleeps, and of the writes at which it dies, each so many-th is tried. */
-const [EACH, EACH_WRITE] = process.env.LEDGER_FAULTS === 'all' ? [1, 1] : [29, 11]
+const [EACH, EACH_WRITE, EACH_FORGETTING] = process.env.LEDGER_FAULTS === 'all' ? [1, 1, 1] : [29, 11, 3]
 
 const lineOf = async (ledger: Ledger, customer: CustomerAccount) =>
   (await ledger.statement({ customer: customer.key, dimension: REQUESTS.name }))[0]?.recorded
@@ -179,7 +179,7 @@ if (withoutJava) {
     test('killed at any write while it forgets: another goes on, and what speaks again is held', async () => {
       const expected = await spokenAgain(await silentFor60Days(), other => other.forget(days(60)))
       assert.deepEqual([...expected.values()].map(Number), [65_000_000, 50_000_000, 75_000_000])
-      for (let write = 1, dead = true; dead; write += 1) {
+      for (let write = 1, dead = true; dead; write += EACH_FORGETTING) {
         const tableName = await silentFor60Days()
         const mortal = new MortalClient(server.client(), write, write % 2 === 0 ? 'answer' : 'request')
         await (await open(tableName, mortal.client)).forget(days(60)).catch(() => {})
