@@ -33,6 +33,7 @@ import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Row } from './database.ts'
 import { loadRecords, loadRecordsOf, savePiece } from './piece.ts'
+import { openHours } from './reports.ts'
 import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageBySpan, usageOf } from './series.ts'
 
 /** Decisions that only a person can make, each with an entry in the audit trail. */
@@ -193,7 +194,13 @@ function takeFromBalance(
   let piece = loadSeries(database, 0, 'series.id = ?', id)
   const [closed] = piece.series
   if (closed === undefined) throw new Error(`there is no series ${id}`)
-  const open = [...usageOf(database, 'open_usage', 'series = ?', id)].reduce((sum, [, amount]) => sum + amount, 0n)
+  // Each hour has the usage of all.
+  const whose = [
+    'hour IN (SELECT value FROM json_each(?)) AND series = ?',
+    JSON.stringify(openHours(database)),
+    id,
+  ] as const
+  const open = [...usageOf(database, 'open_usage', ...whose)].reduce((sum, [, amount]) => sum + amount, 0n)
   const amount = wanted?.(closed.balance + open)
   if (amount !== undefined && amount <= closed.balance) {
     takePart(closed, amount)
@@ -201,7 +208,7 @@ function takeFromBalance(
     addUsage(database, 'usage', id, hour, -amount)
     return amount
   }
-  const used = takeOpenUsage(database, 0, 'series = ?', id)
+  const used = takeOpenUsage(database, 0, ...whose)
   if (used.series.length > 0) piece = used
   const [series = closed] = piece.series
   const whole = takeBalance(series, series)

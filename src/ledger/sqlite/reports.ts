@@ -24,7 +24,7 @@ import {
 } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
 import { amountOf, type Database } from './database.ts'
-import { isOpen, type UsageTable, usageBySpan } from './series.ts'
+import { isOpen, OPEN_USAGE, type UsageTable, usageBySpan } from './series.ts'
 
 /** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
@@ -141,7 +141,7 @@ export function statusOf(database: Database): LedgerStatus {
   for (const row of database.all(
     `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
      FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
-     LEFT JOIN open_usage ON open_usage.series = series.id AND hour IN (SELECT value FROM json_each(?))
+     LEFT JOIN ${OPEN_USAGE} ON open_usage.series = series.id AND hour IN (SELECT value FROM json_each(?))
      WHERE account.kind = 'unattributed' GROUP BY series.id ORDER BY dimension.name`,
     JSON.stringify(openHours(database)),
   )) {

@@ -22,6 +22,9 @@ export const LARGE = 1_000_000_000_000
 /** Where usage is: of hours that are open, and what is in its series' totals. */
 export type UsageTable = 'open_usage' | 'usage'
 
+/** Found by the hour, whatever ANALYZE has seen: where that was hardly any usage, SQLite would go through all of it. */
+export const OPEN_USAGE = 'open_usage INDEXED BY open_usage_hour'
+
 const MOST_SERIES = 2 ** 31
 
 /** Where open usage of a series in an hour is: see `schema.ts`. */
@@ -157,17 +160,17 @@ export function loadSeries(database: Database, hour: number, condition: string, 
 export function takeOpenUsage(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
   const amounts = [...usageOf(database, 'open_usage', condition, ...values)]
   if (amounts.length === 0) return new Piece()
-  const ofUsage = `series.id IN (SELECT series FROM open_usage WHERE ${condition}
+  const ofUsage = `series.id IN (SELECT series FROM ${OPEN_USAGE} WHERE ${condition}
     UNION ALL SELECT series FROM large_usage WHERE open = 1 AND ${condition})`
   const piece = loadSeries(database, hour, ofUsage, ...values, ...values)
   for (const [series, amount] of amounts) piece.addUsage(series, amount)
   takeOpenShares(database, piece, condition, ...values)
   database.run(
     `INSERT INTO usage (hour, series, whole, millionths)
-     SELECT hour, series, whole, millionths FROM open_usage WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,
+     SELECT hour, series, whole, millionths FROM ${OPEN_USAGE} WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,
     ...values,
   )
-  database.run(`DELETE FROM open_usage WHERE ${condition}`, ...values)
+  database.run(`DELETE FROM ${OPEN_USAGE} WHERE ${condition}`, ...values)
   const large = database.all(`SELECT * FROM large_usage WHERE open = 1 AND ${condition}`, ...values)
   for (const { series, hour, amount } of large) {
     addLargeUsage(database, 'usage', series as number, hour as number, BigInt(amount as string))
@@ -201,7 +204,8 @@ export function* usageBySpan(
   ...values: SQLInputValue[]
 ): Generator<SpanUsage> {
   for (const row of database.all(
-    `SELECT series, ${span} AS span, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths FROM ${table}
+    `SELECT series, ${span} AS span, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
+     FROM ${table === 'open_usage' ? OPEN_USAGE : table}
      WHERE ${condition} GROUP BY series, span`,
     ...values,
   )) {
