@@ -8,6 +8,8 @@ import { dynamodb } from './dynamodb.ts'
 import { exports } from './export.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
+import { gatewayLoad } from './gateway-load.ts'
+import { gatewayShared } from './gateway-shared.ts'
 import { hostile } from './hostile.ts'
 import { memory } from './memory.ts'
 import { pass } from './pass.ts'
@@ -36,7 +38,8 @@ if (values.help) {
 useTwoCores()
 const asked = (name: string) => name.includes(values.only)
 const shared = [postgresql, postgresqlHistory, dynamodb]
-const all = [...exports, append, pass, turns, drain, quota, memory, footprint, gateway, hostile, ...shared]
+const gateways = [gateway, gatewayLoad, gatewayShared]
+const all = [...exports, append, pass, turns, drain, quota, memory, footprint, ...gateways, hostile, ...shared]
 const benchmarks = all.filter(({ rows }) => rows.some(asked))
 if (benchmarks.length === 0) {
   console.error(`--only: no row has "${values.only}" in its name`)
