@@ -1,5 +1,5 @@
 import { ACCOUNT_ID_ATTRIBUTE, TOKEN_TYPE_ATTRIBUTE, TOKENS_METRIC } from '../../src/usage/instruments.ts'
-import { encode } from '../gateway/otlp/proto.ts'
+import { encode, Request } from '../gateway/otlp/proto.ts'
 
 /** When the counters of the points began, in milliseconds since the epoch. */
 export const BEGAN = Date.UTC(2026, 5, 10, 12)
@@ -53,6 +53,11 @@ export function requestOf({ points, round, metrics = 1, sender = 0 }: PointsOpti
       },
     ],
   })
+}
+
+/** The same in JSON, as an SDK writes it: integers of 64 bits are strings. */
+export function jsonOf(request: Uint8Array): Buffer {
+  return Buffer.from(JSON.stringify(Request.toObject(Request.decode(request), { longs: String })))
 }
 
 const text = (key: string, stringValue: string) => ({ key, value: { stringValue } })

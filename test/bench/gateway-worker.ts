@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { Gateway } from '../../src/gateway/gateway.ts'
+import { PostgresqlLedger } from '../../src/ledger/postgresql/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
 import { TOKENS_PROCESSED } from '../../src/usage/instruments.ts'
 import { Request } from '../gateway/otlp/proto.ts'
@@ -11,16 +12,19 @@ import { BEGAN } from './gateway-points.ts'
 export type Question =
   /** Where it listens. */
   | { readonly what: 'address' }
-  /** How many milliseconds the library takes to decode this, and nothing else. */
-  | { readonly what: 'decode'; readonly body: Uint8Array }
+  /** How many milliseconds the library takes to decode this, and nothing else; without `collect` as its process runs on. */
+  | { readonly what: 'decode'; readonly body: Uint8Array; readonly collect: boolean }
   /** How many bytes JavaScript holds. */
   | { readonly what: 'memory' }
 export type Answer = string | number
 
-// On one core, of the two that the benchmarks keep to.
-execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', '1', String(process.pid)], { stdio: 'ignore' })
+/** Which core it keeps to, of the two that the benchmarks do; and its ledger, a file of its own by default. */
+const [core = '1', address = `${temporaryFolder()}/ledger.sqlite`] = process.argv.slice(2)
+execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', core, String(process.pid)], { stdio: 'ignore' })
 
-const ledger = new SqliteLedger({ path: `${temporaryFolder()}/ledger.sqlite` })
+const ledger = address.startsWith('postgresql:')
+  ? await PostgresqlLedger.open({ connectionString: address })
+  : new SqliteLedger({ path: address })
 // It has been metering since before the points began.
 await ledger.register([{ name: TOKENS_PROCESSED, unit: '{token}', baseUnit: '1', size: 1_000_000n }], {
   product: 'prod-bench',
@@ -41,7 +45,7 @@ const gateway = await Gateway.start({
 answerWith<Question, Answer>(async question => {
   if (question.what === 'address') return gateway.addresses.http as string
   if (question.what === 'memory') return memory()
-  collectGarbage()
+  if (question.collect) collectGarbage()
   const begun = performance.now()
   Request.decode(question.body)
   return performance.now() - begun

@@ -187,3 +187,13 @@ for (const [name, points] of Object.entries(FLOODS)) {
     if (process.env.SHOW) console.log(name, seen)
   })
 }
+
+test('what appears later than others of its process is soon remembered in as little as they are', () => {
+  const { takeAll, states, seen } = ledger()
+  const counter = (n: number, second: number) =>
+    point(second, BigInt(second), { kind: 'cumulative', start: at(1), counter: digits(n), series: digits(n) })
+  takeAll([counter(1, 60), ...range(4).flatMap(n => [counter(1, 75 + 15 * n), counter(2, 75 + 15 * n)])], 1)
+  assert.equal(seen.billed, 2n * 120n)
+  const [first, second] = [...states.values()].map(({ state }) => packState(state).length)
+  assert.equal(second, first)
+})

@@ -174,6 +174,13 @@ export const COUNTERS: readonly Mutation[] = [
   ),
   mistake(
     'started',
+    'forget the first point of a counter that is not decided yet',
+    'nobody can tell any more who went on beside it, and what it had counted is billed again',
+    ['start >= since && counter.waits === undefined && !counter.strange', 'start >= since'],
+    situation('names/'),
+  ),
+  mistake(
+    'started',
     'bill a series beside which nobody went on',
     'it may be one of them under another attribute, and be billed twice',
     ["counter.mark - counter.emitted, held: 'old-counter' }", 'counter.mark - counter.emitted }'],

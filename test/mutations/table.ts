@@ -121,6 +121,12 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: ['test/ledger/sqlite.test.ts#one that rises for long'],
   },
   {
+    name: 'remember the mark of a counter as a number where none holds it',
+    sin: 'what it has counted is forgotten in part, and billed again',
+    edits: edit('ledger/sqlite/known-counter.ts', ' || mark > Number.MAX_SAFE_INTEGER', ''),
+    caughtBy: ['test/ledger/sqlite.test.ts#a mark that no number holds'],
+  },
+  {
     name: 'drop the idempotency key',
     sin: 'a batch that is repeated after an unknown outcome counts twice',
     edits: edit('ledger/sqlite/batches.ts', '        if (!this.#acknowledge(batch, usage)) return undefined\n'),

@@ -147,7 +147,7 @@ class MetricsEndpoint {
   readonly #settings: Settings
   readonly #connections: Connections
   readonly #inFlight = new InFlight()
-  readonly #known = new KnownAttributes()
+  readonly #known = { protobuf: new KnownAttributes(), json: new KnownAttributes() }
   /** The latest on each connection. */
   readonly #exchanges = new WeakMap<Socket, Exchange>()
   #ending = false
@@ -219,7 +219,9 @@ class MetricsEndpoint {
       // It may have been told to go while it sent.
       const admitted = this.#admit(exchange)
       const acceptance = await takeIn(sink, admitted, unpack(packed, encoding, limits), (bytes, wanted) =>
-        format === 'json' ? decodeJson(bytes.toString(), wanted) : decodeProtobuf(bytes, wanted, this.#known),
+        format === 'json'
+          ? decodeJson(bytes.toString(), wanted, this.#known.json)
+          : decodeProtobuf(bytes, wanted, this.#known.protobuf),
       )
       this.#connections.prove(connection, admitted)
       return encodeAcceptance(acceptance, format)

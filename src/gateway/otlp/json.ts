@@ -1,5 +1,6 @@
 import { asAttributes, doubleAttribute, NO_ATTRIBUTES, setFirst, type Value, type Values } from './attributes.ts'
 import { UndecodableError } from './errors.ts'
+import type { KnownAttributes } from './known-attributes.ts'
 import {
   attributesTooLarge,
   MAX_ATTRIBUTES_SIZE,
@@ -25,12 +26,17 @@ import type { OtlpMetric, OtlpPoint, OtlpRequest, OtlpResourceMetrics, OtlpScope
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
  * https://protobuf.dev/programming-guides/json/
  *
+ * @param known attributes of requests before this one, which are not read again
  * @throws {UndecodableError} that names the field, for what is no JSON, has another shape, is nested too deeply, has too
  * many points or larger attributes or names than there may be
  */
-export function decodeJson(text: string, wanted: (metricName: string) => boolean): OtlpRequest {
+export function decodeJson(
+  text: string,
+  wanted: (metricName: string) => boolean,
+  known?: KnownAttributes,
+): OtlpRequest {
   checkNesting(text)
-  const decoder = new Decoder(wanted, false)
+  const decoder = new Decoder(wanted, false, known)
   const resourceMetrics = decoder.request(parse(text))
   if (!decoder.digitsLost) return { resourceMetrics }
   return { resourceMetrics: new Decoder(wanted, true).request(parse(text, keepDigits)) }
@@ -106,14 +112,19 @@ class Decoder {
   digitsLost = false
   readonly #wanted: (metricName: string) => boolean
   readonly #digitsKept: boolean
+  readonly #known: KnownAttributes | undefined
+  /** The times of the point before, which most points have, too. */
+  readonly #last = { startTimeUnixNano: { text: '', time: 0n }, timeUnixNano: { text: '', time: 0n } }
   readonly #path: (string | number)[] = []
   #entries = 0
   /** Characters of the attributes that are being read: a resource's, a scope's or a point's. */
   #size = 0
 
-  constructor(wanted: (metricName: string) => boolean, digitsKept: boolean) {
+  /** @param known where no digits are kept: what has lost some is not known by what is left */
+  constructor(wanted: (metricName: string) => boolean, digitsKept: boolean, known?: KnownAttributes) {
     this.#wanted = wanted
     this.#digitsKept = digitsKept
+    this.#known = known
   }
 
   request(json: unknown): OtlpResourceMetrics[] {
@@ -182,13 +193,22 @@ class Decoder {
   #point(type: OtlpMetric['type'], fields: Fields): OtlpPoint {
     const number = type === 'sum' || type === 'gauge'
     return {
-      attributes: this.#attributes(fields),
-      startTime: this.#integer(fields, 'startTimeUnixNano', UINT64, true) ?? 0n,
-      time: this.#integer(fields, 'timeUnixNano', UINT64, true) ?? 0n,
+      attributes: this.#known === undefined ? this.#attributes(fields) : this.#knownAttributes(fields, this.#known),
+      startTime: this.#time(fields, 'startTimeUnixNano'),
+      time: this.#time(fields, 'timeUnixNano'),
       sum: number ? this.#number(fields) : (this.#double(fields, 'sum') ?? (type === 'summary' ? 0 : undefined)),
       count: number ? undefined : (this.#integer(fields, 'count', UINT64, false) ?? 0n),
       noRecordedValue: ((this.#integer(fields, 'flags', UINT32, false) ?? 0n) & NO_RECORDED_VALUE) !== 0n,
     }
+  }
+
+  #time(fields: Fields, field: 'startTimeUnixNano' | 'timeUnixNano'): bigint {
+    const text = fields[field]
+    const last = this.#last[field]
+    if (text === last.text && text !== '') return last.time
+    const time = this.#integer(fields, field, UINT64, true) ?? 0n
+    if (typeof text === 'string') this.#last[field] = { text, time }
+    return time
   }
 
   #number(fields: Fields): number | bigint | undefined {
@@ -201,6 +221,18 @@ class Decoder {
     if (isAbsent(fields.attributes)) return NO_ATTRIBUTES
     this.#size = 0
     return asAttributes(this.#keyValues(fields, 'attributes', 0))
+  }
+
+  /** A point's attributes: most have come before. */
+  #knownAttributes(fields: Fields, known: KnownAttributes): OtlpPoint['attributes'] {
+    const written = JSON.stringify(fields.attributes)
+    // A number that is too large for a double is written as null, too.
+    if (written === undefined || written.includes('null')) return this.#attributes(fields)
+    const before = known.get(written)
+    if (before !== undefined) return before
+    const attributes = Object.freeze(this.#attributes(fields))
+    if (!this.digitsLost) known.set(written, attributes)
+    return attributes
   }
 
   #keyValues(fields: Fields, field: string, nesting: number): Values {

@@ -15,7 +15,6 @@ import {
   packStream,
   risenTo,
   type StreamState,
-  sizeOfState,
   sizeOfStream,
   unpackLegacy,
   unpackState,
@@ -25,6 +24,7 @@ import {
 } from '../rules/counters/index.ts'
 import { firstTurn } from '../rules/quota.ts'
 import type { Database, Row } from './database.ts'
+import { KnownCounter } from './known-counter.ts'
 
 /** Counters that others keep: what is remembered of each, so that every unit counts once. */
 
@@ -49,12 +49,6 @@ export interface Observed {
   committed(): void
 }
 
-/** A counter, and what is remembered of it. */
-interface Known {
-  readonly id: number
-  state: CounterState
-}
-
 /**
  * New counters wait, and there is no end to those that somebody may make up: they are kept in memory when they have
  * spoken often enough to be counted.
@@ -65,14 +59,14 @@ interface Saved {
   readonly counter: string
   readonly kept: KeptState
   /** What was known of it before. */
-  readonly known: Known | undefined
+  readonly known: KnownCounter | undefined
   id: number
 }
 
 export class Observing {
   readonly #database: Database
   /** As the ledger has them, while no other process writes it. */
-  readonly #known = new RecentMap<string, Known>(MOST_KNOWN, ({ state }) => sizeOfState(state))
+  readonly #known = new RecentMap<string, KnownCounter>(MOST_KNOWN, ({ size }) => size)
   /** Null of those that are not there. */
   readonly #streams = new RecentMap<string, StreamState | null>(MOST_STREAMS, state =>
     state === null ? 100 : sizeOfStream(state),
@@ -151,10 +145,9 @@ export class Observing {
       committed: () => {
         for (const { counter, id, kept, known } of saved) {
           const { state } = kept
-          // What takes as much room as before stays where it is, and so do most.
           if (!isKept(state)) this.#known.delete(counter)
-          else if (known !== undefined && sizeOfState(state) === sizeOfState(known.state)) known.state = state
-          else this.#known.set(counter, { id, state })
+          // What takes as much room as before stays where it is, and so do most.
+          else if (!known?.replace(state)) this.#known.set(counter, new KnownCounter(id, state))
         }
         for (const [key, state] of streams) this.#streams.set(key, state)
       },
@@ -209,7 +202,7 @@ export class Observing {
     }
   }
 
-  #look(key: string): Known | undefined {
+  #look(key: string): KnownCounter | undefined {
     const row = this.#database.get(
       `SELECT id, state, mark, time FROM counter JOIN counter_state USING (id) LEFT JOIN counter_mark USING (id)
        WHERE key = ?`,
@@ -218,9 +211,10 @@ export class Observing {
     if (row === undefined) return undefined
     const state = unpackState(row.state as string)
     const { mark, time } = row as { mark: number | null; time: number }
-    const known = { id: row.id as number, state: mark === null ? state : risenTo(state, { mark: BigInt(mark), time }) }
+    const risen = mark === null ? state : risenTo(state, { mark: BigInt(mark), time })
+    const known = new KnownCounter(row.id as number, risen)
     // It is as the ledger has it, whatever becomes of this transaction.
-    if (isKept(known.state)) this.#known.set(key, known)
+    if (isKept(risen)) this.#known.set(key, known)
     return known
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UndecodableError } from '../../../src/gateway/otlp/errors.ts'
 import { decodeJson } from '../../../src/gateway/otlp/json.ts'
+import { KnownAttributes } from '../../../src/gateway/otlp/known-attributes.ts'
 import { everyKind, everyKindDecoded, requestWith } from './requests.ts'
 
 const ALL = () => true
@@ -331,9 +332,75 @@ test('a million points are refused', () => {
   )
 })
 
+test('attributes that are known are the same object again, which nobody can change', () => {
+  const known = new KnownAttributes()
+  const read = (value: string) =>
+    pointsWith(known, `{"attributes": [{"key": "a", "value": ${value}}, {"key": "b"}]}`)[0]?.attributes
+  assert.deepStrictEqual(read('{"stringValue": "x"}'), { a: 'x', b: null })
+  assert.equal(read('{"stringValue": "x"}'), read('{ "stringValue" : "x" }'))
+  assert.ok(Object.isFrozen(read('{"stringValue": "x"}')))
+  assert.deepStrictEqual(read('{"stringValue": "y"}'), { a: 'y', b: null })
+  assert.deepStrictEqual(read('{"intValue": "1"}'), { a: 1, b: null })
+  assert.deepStrictEqual(read('{"stringValue": "1"}'), { a: '1', b: null })
+})
+
+test('attributes that are written alike once they were parsed are not taken for each other', () => {
+  const known = new KnownAttributes()
+  const read = (value: string) =>
+    pointsWith(known, `{"attributes": [{"key": "a", "value": {${value}}}]}`)[0]?.attributes.a
+  for (let turn = 0; turn < 2; turn++) {
+    assert.equal(read('"doubleValue": 1e999'), 'Infinity')
+    assert.equal(read('"doubleValue": -1e999'), '-Infinity')
+    assert.equal(read('"doubleValue": null'), null)
+    assert.equal(read('"intValue": 9007199254740992'), '9007199254740992')
+    assert.equal(read('"intValue": 9007199254740993'), '9007199254740993')
+  }
+})
+
+test('what is known is refused where its point is', () => {
+  const known = new KnownAttributes()
+  const attributes = '"attributes": [{"key": "a", "value": {"stringValue": "x"}}]'
+  assert.equal(pointsWith(known, `{${attributes}}`).length, 1)
+  assert.throws(
+    () => pointsWith(known, `{${attributes}}`, `{${attributes}, "asInt": "many"}`),
+    /dataPoints\[1\]\.asInt: expected a string of digits/,
+  )
+  assert.throws(
+    () => pointsWith(known, '{"attributes": [{"key": "a", "value": {"stringValue": "x", "boolValue": true}}]}'),
+    /attributes\[0\]\.value: expected one of/,
+  )
+})
+
+test('times are read by whichever of their names they have, and of each point by itself', () => {
+  const points = pointsOf(
+    '{"startTimeUnixNano": "1", "timeUnixNano": "2"}',
+    '{"start_time_unix_nano": "3", "time_unix_nano": "4"}',
+    '{"startTimeUnixNano": "1", "timeUnixNano": "2"}',
+    '{"startTimeUnixNano": "2", "timeUnixNano": "2"}',
+    '{"timeUnixNano": "0"}',
+    '{}',
+  )
+  assert.deepStrictEqual(
+    points.map(({ startTime, time }) => [startTime, time]),
+    [
+      [1n, 2n],
+      [3n, 4n],
+      [1n, 2n],
+      [2n, 2n],
+      [0n, 0n],
+      [0n, 0n],
+    ],
+  )
+  assert.throws(() => pointsOf('{"timeUnixNano": ""}'), /timeUnixNano: expected a string of digits/)
+})
+
 /** The points of a sum. */
 function pointsOf(...points: string[]) {
+  return pointsWith(undefined, ...points)
+}
+
+function pointsWith(known: KnownAttributes | undefined, ...points: string[]) {
   const sum = `{"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [${points}]}`
   const text = `{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "sum": ${sum}}]}]}]}`
-  return decodeJson(text, ALL).resourceMetrics[0]?.scopes[0]?.metrics[0]?.points ?? []
+  return decodeJson(text, ALL, known).resourceMetrics[0]?.scopes[0]?.metrics[0]?.points ?? []
 }

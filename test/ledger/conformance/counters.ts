@@ -277,6 +277,15 @@ export function countersConformance(name: string, open: () => Promise<LedgerUnde
       await scene.observe([point('a', 0, values.length, mark)])
     })
 
+    scenario('a mark that no number holds is remembered to the millionth', async scene => {
+      const mark = 2n ** 53n + 1n
+      const at = (minute: number, value: bigint): Observation => ({ ...point('a', 0, minute, 0), value })
+      scene.books.expect(ALICE, REQUESTS.name, mark)
+      for (const minute of [1, 2, 3, 4]) await scene.observe([at(minute, mark)])
+      scene.books.expect(ALICE, REQUESTS.name, 1n)
+      await scene.observe([at(5, mark + 1n)])
+    })
+
     scenario('a batch with points is known again, and refused under a used key', async scene => {
       const batch = { writer: 'cd'.repeat(16), sequence: 1, entries: [], observations: [point('a', 0, 1, 10)] }
       scene.books.expect(ALICE, REQUESTS.name, 10n * UNIT)

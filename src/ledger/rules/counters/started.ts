@@ -419,6 +419,8 @@ function decide(
   }
   if (counter.waits === 'others' && around.othersWentOn(counter.names, start, first?.time ?? 0))
     counter.waits = undefined
+  // Nothing is judged by it any more: like most, the counter has nothing but its mark.
+  if (start >= since && counter.waits === undefined && !counter.strange) counter.first = undefined
   if (start >= since || counter.base !== undefined || first === undefined) return
   counter.proven ||= around.wentOnAt(counter.names, first.time) || undefined
   if (counter.waits !== 'collection') return

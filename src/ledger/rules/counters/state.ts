@@ -25,16 +25,34 @@ const OTHER = 'j'
 const LEVELS = 'l'
 
 export function packState(state: CounterState): string {
-  const [only] = state.kind === 'started' && state.counters.length === 1 ? state.counters : []
-  if (state.kind === 'started' && only !== undefined && isPlain(only) && state.heard === undefined) {
-    const { names, mark, time, emitted, points } = only
+  const plain = state.kind === 'started' ? plainOf(state) : undefined
+  if (state.kind === 'started' && plain !== undefined) {
+    const { names, mark, time, emitted, points } = plain
+    const { start } = state
     const name = shortName(names[0] as string)
     // They are written again with each point, so they are short.
     const rest = emitted === mark ? '' : ` ${emitted}`
-    return `${PLAIN}${name}${points}${state.start.toString(36)} ${(time - state.start).toString(36)} ${textOf(mark)}${rest}`
+    return `${PLAIN}${name}${points}${start.toString(36)} ${(time - start).toString(36)} ${textOf(mark)}${rest}`
   }
   if (state.kind === 'levels') return LEVELS + toJson({ ...state, levels: packLevels(state.levels) })
   return OTHER + toJson(state)
+}
+
+/** The counter of a state that has nothing but its mark, and no other beside it; undefined of any other state. */
+export function plainOf({ counters, heard }: StartedState): StartedCounter | undefined {
+  const [only] = counters
+  return counters.length === 1 && only !== undefined && isPlain(only) && heard === undefined ? only : undefined
+}
+
+/** The state of such a counter that has added all of its mark to usage. */
+export function startedOf(
+  start: number,
+  names: readonly string[],
+  mark: bigint,
+  time: number,
+  points: number,
+): StartedState {
+  return { kind: 'started', start, counters: [{ names, mark, time, emitted: mark, points }], wakeAt: 0 }
 }
 
 const toJson = (state: object) => JSON.stringify(state, (_, one) => (typeof one === 'bigint' ? `${one}n` : one))
