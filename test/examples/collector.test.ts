@@ -30,7 +30,7 @@ const collectorOf = (which: string): Yaml => documentsIn(`collector-${which}.yam
 const gatewayOf = (which: string) => readGateway(textOf(`gateway-${which}.yaml`))
 
 test('every file is YAML', () => {
-  // A template of CloudFormation has tags of its own; dynamodb-roles.test.ts has it checked.
+  // A template of CloudFormation has tags of its own; dynamodb-roles.long.test.ts has it checked.
   const files = globSync('**/*.yaml', { cwd: FOLDER }).filter(file => file !== 'dynamodb-roles.yaml')
   assert.ok(files.length >= 8)
   for (const file of files) assert.ok(documentsIn(file).length > 0)

@@ -5,7 +5,7 @@ const AREAS: readonly (readonly [source: string, ...tests: string[]])[] = [
   ['src/usage/', 'test/usage/*', 'test/gateway/intake', 'test/exporter/options'],
   ['src/ledger/clients/', 'test/ledger/spool', 'test/ledger/writer', 'test/exporter/*'],
   ['src/ledger/postgresql/', 'test/ledger/postgresql', 'test/ledger/postgresql-server.long'],
-  ['src/ledger/dynamodb/', 'test/ledger/dynamodb', 'test/ledger/dynamodb/*'],
+  ['src/ledger/dynamodb/', 'test/ledger/dynamodb.long', 'test/ledger/dynamodb/*'],
   ['src/ledger/', 'test/ledger/sqlite', 'test/ledger/properties', 'test/ledger/sqlite-{file,together}'],
   ['src/metering/', 'test/metering/*', 'test/exporter/{lifecycle,ledger-faults,telemetry}'],
   ['src/marketplace/', 'test/marketplace/*', 'test/metering/wire'],
