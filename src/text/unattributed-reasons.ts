@@ -3,7 +3,9 @@ import type { UnattributedReason } from '../usage/account.ts'
 /** Why nobody can be billed for usage, and what to do before a person decides on it. */
 export const UNATTRIBUTED_REASONS: Readonly<Record<UnattributedReason, string>> = {
   'no-customer': 'the data points name no customer',
-  'malformed-customer': 'what names the customer is no account id or licence',
+  'malformed-customer':
+    'what names the customer is no account id or licence, or it has no licence where only product is configured: mend what ' +
+    'records it, or set productCode beside product; then attribute it',
   'licence-without-product':
     'the customer has a licence, and only a product code is configured: set product beside productCode, then attribute ' +
     'it to the customer with its licence',

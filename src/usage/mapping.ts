@@ -577,7 +577,7 @@ export function explainUnattributed(reason: UnnamedReason, resolverError: unknow
     case 'no-customer':
       return "There is usage without a customer. It is kept, unattributed: record it with the customer's attributes, or set the option customer."
     case 'malformed-customer':
-      return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs.'
+      return 'There is usage whose customer is incomplete, malformed or under both identities. It is kept, unattributed: account ids are strings of 12 digits, licences are ARNs, and with product alone a customer needs its licence, too (licenseArn), or set productCode beside it.'
     case 'licence-without-product':
       return 'There is usage of customers with a licence, and only productCode is configured. It is kept, unattributed, since it belongs to the licence: set the option product, your own label for the product, beside productCode.'
     case 'unknown-tenant':

@@ -4,6 +4,8 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, type TestContext, test } from 'node:test'
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import { AWSMarketplaceMetricExporter, InferenceMeter } from '../../src/index.ts'
 import { HOUR, hourOf, MINUTE } from '../../src/ledger/hours.ts'
 import type { UsageEntry } from '../../src/ledger/ledger.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
@@ -126,6 +128,42 @@ describe('doctor', () => {
     assert.equal((await said()).length, 1)
   })
 
+  test('promises no bill for usage that has no customer, nor for what is in a record already', async t => {
+    const path = join(folder(t), 'ledger.sqlite')
+    const { url } = await simulated(t)
+    // As a newcomer meters: a customer without the licence that a product asks for.
+    const client = { batchMeterUsage: () => Promise.reject(new Error('not now')) }
+    const exporter = new AWSMarketplaceMetricExporter({ product: 'chat', region: 'us-east-1', client, ledger: path })
+    const provider = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
+    new InferenceMeter(provider).recordTokensProcessed({ accountId: '123456789012' }, 24)
+    await provider.shutdown()
+    const ledger = new SqliteLedger({ path })
+    t.after(() => ledger.close())
+    const now = Date.now()
+    const entries = [{ account: ACME, dimension: TOKENS.name, hour: hourOf(now), amount: 3000n * MILLION }]
+    await ledger.append({ writer: 'a'.repeat(32), sequence: 1, entries })
+    const close = { region: 'us-east-1', closeDelay: 0, deadlineMargin: 0, now, endedAt: now, who: 'a test' }
+    await ledger.finalize(ACME, close)
+    const { status, of } = await doctor([
+      '--ledger',
+      path,
+      '--region',
+      'us-east-1',
+      '--product',
+      'chat',
+      '--endpoint',
+      url,
+    ])
+    assert.equal(status, 1)
+    assert.match(
+      of('customers'),
+      /^warning \| Of the hour \S+Z has no customer, and is billed to nobody: 24 token of tokens-processed\. \| "marketplace-meter statement" shows why/,
+    )
+    assert.match(of('timetable'), /^ok \| Nothing of the hour \S+Z waits to be billed yet\./)
+    const { stdout } = await run(['statement', '--ledger', path])
+    assert.match(stdout, /has no licence where only product is configured: mend what records it/)
+  })
+
   test('sees that all is well, and what becomes of what was just recorded', async t => {
     const directory = folder(t)
     const path = join(directory, 'ledger.sqlite')
@@ -168,7 +206,7 @@ describe('doctor', () => {
     const [recorded, sent] = of('timetable').split('\n')
     assert.match(
       recorded ?? '',
-      /^ok \| Recorded of the hour \S+Z: 4\.5 × 1,000 token of tokens-processed\. The hour is over at /,
+      /^ok \| Of the hour \S+Z waits to be billed: 4\.5 × 1,000 token of tokens-processed\. The hour is over at /,
     )
     assert.match(
       sent ?? '',

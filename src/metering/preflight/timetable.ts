@@ -1,5 +1,5 @@
 import { HOUR, hourOf, windowClosesAt } from '../../ledger/hours.ts'
-import type { Ledger } from '../../ledger/ledger.ts'
+import type { Ledger, StatementLine } from '../../ledger/ledger.ts'
 import { closesAt } from '../../ledger/rules/lateness.ts'
 import { amountText } from '../../text/quantity.ts'
 import { distance, here, shortTime } from '../../text/time.ts'
@@ -19,23 +19,26 @@ export async function timetable(ledger: Ledger | undefined, terms: TimetableTerm
   const name = 'timetable'
   const hour = hourOf(now)
   const lines = (await ledger?.statement({ from: hour, to: hour + HOUR })) ?? []
-  const amounts = new Map<string, { dimension: (typeof lines)[number]['dimension']; amount: bigint }>()
-  for (const { dimension, recorded } of lines) {
-    const amount = (amounts.get(dimension.name)?.amount ?? 0n) + recorded
-    if (amount !== 0n) amounts.set(dimension.name, { dimension, amount })
-  }
-  const recorded = [...amounts.values()].map(({ dimension, amount }) => amountText(amount, dimension))
+  const isCustomers = ({ account }: StatementLine) => account.kind === 'customer'
+  const waiting = balancesOf(lines.filter(isCustomers))
+  const nobodys = balancesOf(lines.filter(line => !isCustomers(line)))
   // Of a ledger that is not there, or cannot be read, nothing is said.
   const what =
-    recorded.length > 0
-      ? `Recorded of the hour ${shortTime(hour)}: ${recorded.join(', ')}. The hour`
+    waiting.length > 0
+      ? `Of the hour ${shortTime(hour)} waits to be billed: ${waiting.join(', ')}. The hour`
       : ledger === undefined
         ? `The hour ${shortTime(hour)}`
-        : `Nothing is recorded of the hour ${shortTime(hour)} yet. The hour`
+        : `Nothing of the hour ${shortTime(hour)} waits to be billed yet. The hour`
   const at = (time: number) => `${shortTime(time)}${here(time)}`
   const closes = closesAt(hour, closeDelay)
   const window = windowClosesAt(hour)
+  const unattributed: Finding = {
+    ...{ name: 'customers', state: 'warning' },
+    message: `Of the hour ${shortTime(hour)} has no customer, and is billed to nobody: ${nobodys.join(', ')}.`,
+    advice: '"marketplace-meter statement" shows why: mend what records it, then "marketplace-meter attribute" it.',
+  }
   return [
+    ...(nobodys.length > 0 ? [unattributed] : []),
     { name, state: 'ok', message: `${what} is over at ${at(hour + HOUR)}, ${distance(hour + HOUR, now)}.` },
     {
       name,
@@ -45,4 +48,12 @@ export async function timetable(ledger: Ledger | undefined, terms: TimetableTerm
         `again until ${at(window - deadlineMargin)}. AWS takes them until ${at(window)}.`,
     },
   ]
+}
+
+/** What is not frozen yet, by dimension. */
+function balancesOf(lines: readonly StatementLine[]): string[] {
+  return [...Map.groupBy(lines, ({ dimension }) => dimension.name).values()].flatMap(ofIt => {
+    const amount = ofIt.reduce((sum, { balance }) => sum + balance, 0n)
+    return amount > 0n ? [amountText(amount, (ofIt[0] as StatementLine).dimension)] : []
+  })
 }
