@@ -208,6 +208,7 @@ export interface UsageRecord {
   hour: Time
   /** What AWS gets: inside the hour. */
   timestamp: Time
+  /** Of a balance that a restore holds as one record, `restored`: it was never sent. */
   region: string
   /** In units of `size` each: 0 to 2147483647. */
   quantity: number

@@ -20,7 +20,11 @@ const PASSING = { passing: true }
 const LOST = { passing: true, disconnected: true }
 const CONTENTION = fault('ERR_LEDGER_BUSY', 'others were in the way; this is tried again', PASSING)
 const CROWDED = fault('ERR_LEDGER_BUSY', 'the server takes no more connections; this is tried again', LOST)
-const CONNECTION = fault('ERR_LEDGER_IO', 'the connection was lost; this is tried again', LOST)
+const CONNECTION = fault(
+  'ERR_LEDGER_IO',
+  'there is no connection: does the database run, and is its address right? What runs tries it again',
+  LOST,
+)
 const REFUSED = fault('ERR_LEDGER_IO', 'the server refuses the connection; check its address, user and password')
 const RIGHTS = fault('ERR_LEDGER_READ_ONLY', 'the role may not do this; use one that may, or grant it the right')
 const FOREIGN = fault('ERR_LEDGER_FOREIGN', 'the schema has other tables than those of a ledger')
