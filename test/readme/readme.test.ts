@@ -12,7 +12,9 @@ import { createProgram } from '../../src/cli/program.ts'
 import { GatewayConfigFile } from '../../src/gateway/config.ts'
 import { SqliteLedger } from '../../src/index.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
+import { BENCHMARKS } from '../bench/benchmarks.ts'
 import { run as runCommand } from '../cli/support.ts'
+import { withoutJava } from '../ledger/dynamodb/server.ts'
 import { anchorsOf, blocksOf, DOCUMENTS, linksOf, MANUALS, ROOT, textOf } from './documents.ts'
 import { billsAcrossStarts, FIRST_SAMPLE } from './first-sample.ts'
 
@@ -258,3 +260,26 @@ async function seedLedger(path: string): Promise<void> {
   await ledger.expire(now + 24 * 3_600_000)
   await ledger.close()
 }
+
+test('the table of benchmarks has the rows that there are, and the README some of them, with the same figures', () => {
+  const named = (file: string) =>
+    [...textOf(file).matchAll(/^│ (?!what )(.*?) +│(.*)│ *$/gm)].map(([, name = '', figures = '']) => ({
+      name,
+      figures: figures.split('│').map(figure => figure.trim()),
+    }))
+  const all = named('test/bench/README.md')
+  const isThere = ({ name }: { name: string }) => withoutJava === false || !name.startsWith('DynamoDB: ')
+  assert.deepEqual(
+    all.filter(isThere).map(({ name }) => name),
+    BENCHMARKS.flatMap(({ rows }) => rows),
+  )
+  const shown = [...textOf('README.md').matchAll(/^\| (.*?) \| (.*?) \|(.*?)\|(.*?)\|$/gm)]
+  const figures = shown.flatMap(([, name, ours, theirs, ratio]) => {
+    const row = all.find(one => one.name === name)
+    if (row === undefined) return []
+    const [mine, yours = '', both] = row.figures
+    return [[yours.length > 1 ? [mine, yours, both] : [mine, '', ''], [ours, theirs?.trim(), ratio?.trim()]] as const]
+  })
+  assert.equal(figures.length, 10)
+  for (const [expected, said] of figures) assert.deepEqual(said, expected)
+})
