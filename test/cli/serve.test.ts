@@ -191,8 +191,11 @@ describe('serve', { concurrency: 2 }, () => {
   })
 
   test('goes on where nobody reads its log', async t => {
-    const serving = new Serving(t, HTTP_ONLY)
+    // As the variables say that a simulator prints.
+    const simulated = { AWS_ENDPOINT_URL_MARKETPLACE_METERING: 'http://127.0.0.1:1' }
+    const serving = new Serving(t, HTTP_ONLY.replace(/^metering.*\n/m, ''), simulated)
     const { http } = await serving.ready()
+    await serving.logged(/go to http:..127\.0\.0\.1:1 instead of AWS: AWS_ENDPOINT_URL_MARKETPLACE_METERING says so/)
     serving.stopReading()
     // What it has to say of this one goes nowhere.
     assert.equal((await send(http, {}, tokens().replace('111122223333', '12'))).status, 200)

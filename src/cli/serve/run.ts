@@ -46,7 +46,7 @@ export async function serve(
     })
     const stop = signals.next()
     const end = renewing(gateway, file, env)
-    for (const [level, message] of greeting(config, gateway.addresses, shown)) diag[level](message)
+    for (const [level, message] of greeting(config, gateway.addresses, shown, env)) diag[level](message)
     const { http, grpc } = gateway.addresses
     const url = (address: string | undefined) => (address === undefined ? null : urlOf(config, address))
     const { usage, region } = config
