@@ -9,7 +9,7 @@ import { MarketplaceMeteringError } from './errors.ts'
 import { Patience } from './ledger/clients/patience.ts'
 import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
-import { hourOf } from './ledger/hours.ts'
+import { hourOf, SECOND } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
 import { realFile } from './ledger/sqlite/place.ts'
@@ -74,6 +74,8 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   readonly #metering: Metering
   readonly #patience = new Patience()
   #registered = false
+  /** When a flush has sent all that was due, or given up, and nothing was exported since. */
+  #sentAt = Number.NEGATIVE_INFINITY
   #shutdown: Promise<void> | undefined
 
   /**
@@ -128,6 +130,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       return
     }
     const time = this.#metering.now()
+    this.#sentAt = Number.NEGATIVE_INFINITY
     this.#mapper.beginHour(hourOf(time))
     const report = this.#mapper.map(metrics, (account, { name }, amount, _, tally) =>
       this.#writer.add(account, name, time, amount, tally),
@@ -234,8 +237,13 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
       if (this.#shutdown === undefined) process.off('beforeExit', this.#lastTry).once('beforeExit', this.#lastTry)
       throw error
     } finally {
-      // A batch that the ledger does not take holds up no record that is due.
-      await this.#metering.send(this.#options.flushTimeout)
+      // A batch that the ledger does not take holds up no record that is due. A provider's shutdown() flushes right before:
+      // where AWS does not answer, it would be waited for twice.
+      const { now } = this.#metering
+      if (this.#shutdown === undefined || Math.abs(now() - this.#sentAt) >= SECOND) {
+        await this.#metering.send(this.#options.flushTimeout)
+        this.#sentAt = now()
+      }
     }
   }
 

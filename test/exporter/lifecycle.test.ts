@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Attributes } from '@opentelemetry/api'
 import { AWSMarketplaceMetricExporter, type MeteringClient, SqliteLedger } from '../../src/index.ts'
+import { Metering } from '../../src/metering/metering.ts'
 import { startSimulator } from '../../src/simulator/index.ts'
 import {
   ACCOUNT,
@@ -22,6 +23,7 @@ import {
   saidDuring,
   temporaryFolder,
   tokens,
+  type World,
   world,
 } from './support.ts'
 
@@ -276,6 +278,33 @@ test('AWS that hangs holds neither flush nor shutdown beyond flushTimeout', asyn
   const [record] = await ledger.records()
   await ledger.close()
   assert.deepEqual([record?.state, record?.inDoubt], ['pending', true])
+})
+
+test('a shutdown right after a flush waits no second time for AWS, and after an export or an hour it does', async t => {
+  const send = t.mock.method(Metering.prototype, 'send')
+  const gate = makeGate()
+  const client = { batchMeterUsage: gate.before(async () => ({ Results: [], UnprocessedRecords: [] })) }
+  const hanging = client as unknown as MeteringClient
+  const flushed = async (before: (one: World) => unknown) => {
+    const one = world(t, { client: hanging, flushTimeout: 20 })
+    await exportTo(one.exporter, tokens(5))
+    one.clock.now += HOUR
+    await one.exporter.forceFlush()
+    await one.exporter.forceFlush()
+    await before(one)
+    send.mock.resetCalls()
+    await one.exporter.shutdown()
+    return send.mock.callCount()
+  }
+  assert.equal(await flushed(() => {}), 0)
+  assert.equal(await flushed(({ exporter }) => exportTo(exporter, tokens(5))), 1)
+  assert.equal(
+    await flushed(({ clock }) => {
+      clock.now += HOUR
+    }),
+    1,
+  )
+  gate.open()
 })
 
 test('flush and shutdown before any export, and export after shutdown', async t => {
