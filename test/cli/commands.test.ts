@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
@@ -765,6 +765,67 @@ test('backup, restore and prune', async t => {
     /^The ledger is declared restored\. Held until you settle it: 6 records\n {4}marketplace-meter held\n {2}Exporters and /,
   )
   assert.equal((await command('verify')).status, 0)
+})
+
+test('a damaged file is neither backed up nor restored, and "verify" says so, whichever index it is', async t => {
+  const { directory, path, command } = await seeded(t)
+  const [copy, restored] = [join(directory, 'copy.sqlite'), join(directory, 'restored.sqlite')]
+  const sound = readFileSync(path)
+  const database = new DatabaseSync(path)
+  const indices = database
+    .prepare(
+      "SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('record', 'writer', 'usage')",
+    )
+    .all() as { name: string; rootpage: number }[]
+  database.close()
+  assert.ok(indices.length > 3)
+  // Of an index without any rows nothing shows, where only some of SQLite's checks are run.
+  const blank = Buffer.alloc(4096)
+  blank.set([10, 0, 0, 0, 0, 0x10])
+  for (const page of [Buffer.alloc(4096, 0xa5), blank]) {
+    for (const { name, rootpage } of indices) {
+      const damaged = Buffer.from(sound)
+      page.copy(damaged, (rootpage - 1) * 4096)
+      writeFileSync(path, damaged)
+      const backup = await command('backup', copy)
+      assert.equal(backup.status, 2, `${name}: ${backup.stdout}`)
+      assert.match(
+        backup.stderr,
+        /^error: Nothing is backed up: the copy was not kept; the backups before are\. The ledger \S+ is damaged\. SQLite says: .*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      const restore = await run(['restore', path, restored, '--why', 'disk died', ...AT])
+      assert.deepEqual([restore.status, restore.stdout], [2, ''], name)
+      assert.match(
+        restore.stderr,
+        /^error: The backup \S+ is damaged: take an earlier one\. The ledger \S+ is damaged\. SQLite says: [^\n]*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      assert.deepEqual(
+        readdirSync(directory).filter(file => /^(copy|restored)/.test(file)),
+        [],
+      )
+      const [verify, json] = [await command('verify'), await command('verify', '--format', 'json')]
+      assert.deepEqual([verify.status, verify.stdout, json.status], [2, '', 2], name)
+      assert.match(
+        verify.stderr,
+        /^error: The ledger \S+ is damaged\. SQLite says: .*restore --help.*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      assert.ok(verify.stderr.length < 1000, verify.stderr)
+      assert.match(json.stderr, /ERR_LEDGER_CORRUPT/)
+      if (page === blank) continue
+      // Whatever is read first: an error of the ledger's, in one line.
+      for (const args of [
+        ['declare-restored', '--why', 'x', ...AT],
+        ['prune', '--before', '2026-11-21', ...AT],
+        ['held'],
+      ]) {
+        const { status, stderr } = await command(...args)
+        assert.match(stderr, status === 0 ? /^$/ : /^error: [^\n]* \(ERR_LEDGER_CORRUPT\)\n$/, `${args[0]}, ${name}`)
+      }
+      for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+    }
+  }
+  writeFileSync(path, sound)
+  assert.equal((await command('backup', copy)).status, 0)
 })
 
 test('a ledger that has lost commits is the first thing in "status", and a spool tells what was refused', async t => {
