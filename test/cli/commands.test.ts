@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { type StdioOptions, spawn } from 'node:child_process'
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
@@ -255,6 +255,25 @@ WARNING: Usage is unattributed, nobody is billed for it: marketplace-meter state
     )
     assert.equal(good.stdout, 'OK: nothing to do at 2026-11-21T09:40Z, closed through 2026-11-21T08Z\n')
     assert.match(none.stderr, /^error: There is no ledger at .*\(ERR_LEDGER_NOT_FOUND\)\n$/)
+  })
+
+  test('tell cron that the disk is full', async t => {
+    const { directory, path } = await seeded(t)
+    const mount = 'mount -t tmpfs -o size=4m none "$0" && cp "$1" "$0" && shift && exec "$@"'
+    const small = join(directory, 'small')
+    mkdirSync(small)
+    const inSmallDisk = (...command: string[]) => {
+      const args = ['--map-root-user', '--mount', 'sh', '-c', mount, small, path, ...command]
+      return spawnSync('unshare', args, { encoding: 'utf8' })
+    }
+    const disk = join(small, 'ledger.sqlite')
+    if (inSmallDisk('true').status !== 0) return t.skip('this machine does not let us mount a small disk')
+    const { status, stdout } = inSmallDisk(process.execPath, MAIN, 'status', '--check', '--ledger', disk, ...AT)
+    assert.equal(status, 2)
+    assert.match(
+      stdout,
+      /^CRITICAL: \d MB free of the 32 MB that the ledger's disk is to have: make room; once it is full, what is measured waits in memory\n/,
+    )
   })
 
   test('fail loudly when the ledger does not add up', async t => {

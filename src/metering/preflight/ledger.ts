@@ -7,7 +7,7 @@ import { HOUR, hourOf } from '../../ledger/hours.ts'
 import { lastBilled, YOUNGEST_METERED } from '../../ledger/last-billed.ts'
 import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
 import { ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
-import { refusePlace } from '../../ledger/sqlite/place.ts'
+import { realFile, refusePlace } from '../../ledger/sqlite/place.ts'
 import { printable } from '../../text/printable.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, shortTime } from '../../text/time.ts'
@@ -109,7 +109,7 @@ const VOLATILE = new Map([
 ])
 
 async function diskFindings(path: string): Promise<Finding[]> {
-  const folder = dirname(path)
+  const folder = dirname(realFile(path))
   if (!existsSync(folder)) return []
   const { free, type } = await diskOf(folder)
   return [diskFinding(free, type)]
