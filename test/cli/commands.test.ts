@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
@@ -255,6 +265,14 @@ WARNING: Usage is unattributed, nobody is billed for it: marketplace-meter state
     )
     assert.equal(good.stdout, 'OK: nothing to do at 2026-11-21T09:40Z, closed through 2026-11-21T08Z\n')
     assert.match(none.stderr, /^error: There is no ledger at .*\(ERR_LEDGER_NOT_FOUND\)\n$/)
+    const loop = join(directory, 'loop.sqlite')
+    symlinkSync(loop, loop)
+    const lost = await run(['status', '--check', '--ledger', loop])
+    assert.match(lost.stderr, /^error: cannot open the ledger \S+: the system says ELOOP of \S+\. \(ERR_LEDGER_IO\)\n$/)
+    assert.match(
+      (await run(['doctor', '--ledger', loop])).stdout,
+      /cannot open the ledger \S+:\s+the system says ELOOP/,
+    )
   })
 
   test('tell cron that the disk is full', async t => {

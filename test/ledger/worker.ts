@@ -12,9 +12,17 @@ import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSom
 const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown>> = {
   /** Opens it as a user that is not root, and appends. */
   'as-nobody': async path => {
-    if (process.getuid?.() === 0) process.setuid?.(65534)
+    beNobody()
     return await append(path, 1)
   },
+
+  /** The same, to look only. */
+  'look-as-nobody': async path => {
+    beNobody()
+    return await look(path)
+  },
+
+  look,
 
   append: async path => await append(path, 1),
 
@@ -80,6 +88,17 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
     await ledger.close()
     return { sent }
   },
+}
+
+function beNobody(): void {
+  if (process.getuid?.() === 0) process.setuid?.(65534)
+}
+
+async function look(path: string): Promise<unknown> {
+  const ledger = new SqliteLedger({ path, readOnly: true })
+  const { length } = await ledger.statement()
+  await ledger.close()
+  return { series: length }
 }
 
 async function append(path: string, amount: number): Promise<unknown> {

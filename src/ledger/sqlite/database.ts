@@ -106,7 +106,7 @@ export class Database {
       // Some errors, such as a full disk, make SQLite undo the whole transaction.
       if (!this.#database.isTransaction) throw error
       this.#database.exec('ROLLBACK TO work; RELEASE work')
-      return () => reject(asLedgerError(error, `cannot ${doing}`))
+      return () => reject(asLedgerError(error, `cannot ${doing}`, this.#files?.path))
     }
   }
 
@@ -125,7 +125,7 @@ export class Database {
       } catch {
         // What went wrong first is what the caller has to know.
       }
-      throw asLedgerError(error, `cannot ${doing}`)
+      throw asLedgerError(error, `cannot ${doing}`, this.#files?.path)
     } finally {
       this.#inTransaction = false
     }
@@ -197,7 +197,7 @@ export class Database {
     try {
       return work()
     } catch (error) {
-      throw this.#inTransaction ? error : asLedgerError(error, 'cannot use the ledger')
+      throw this.#inTransaction ? error : asLedgerError(error, 'cannot use the ledger', this.#files?.path)
     }
   }
 

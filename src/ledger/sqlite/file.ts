@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import type { DatabaseSync, DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { denial } from './denial.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 import { type PlaceOptions, refusePlace } from './place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
@@ -70,7 +71,7 @@ function open(path: string, options: DatabaseSyncOptions, prepare: (database: Da
     return database
   } catch (error) {
     database?.close()
-    throw asLedgerError(error, `cannot open the ledger ${path}`)
+    throw asLedgerError(error, `cannot open the ledger ${path}`, path)
   }
 }
 
@@ -123,8 +124,12 @@ const CORRUPT = 11
 /** How many faults of a file are told. */
 const MOST_TOLD = 3
 
-/** An error of SQLite's under the ledger's own codes; any other as it is. */
-export function asLedgerError(error: unknown, doing: string): unknown {
+/**
+ * An error of SQLite's under the ledger's own codes; any other as it is.
+ *
+ * @param path of the file, where there is one
+ */
+export function asLedgerError(error: unknown, doing: string, path?: string): unknown {
   if (error instanceof LedgerError || !(error instanceof Error)) return error
   const { errcode, code } = error as { errcode?: number; code?: string }
   if (code === 'ERR_INVALID_STATE') return new LedgerError('ERR_LEDGER_CLOSED', `${doing}: the ledger is closed`)
@@ -132,8 +137,12 @@ export function asLedgerError(error: unknown, doing: string): unknown {
     return new LedgerError('ERR_LEDGER_CORRUPT', `${doing}: it has a number that no ledger writes`, { cause: error })
   if (errcode === undefined) return error
   const [ledgerCode, advice] = SQLITE_ERRORS.get(errcode & 0xff) ?? ['ERR_LEDGER_IO', 'SQLite failed']
-  return new LedgerError(ledgerCode, `${doing}: ${advice} (SQLite: ${error.message})`, { cause: error })
+  const denied = path !== undefined && DENIALS.has(errcode & 0xff) ? denial(path) : undefined
+  return new LedgerError(ledgerCode, `${doing}: ${denied ?? advice} (SQLite: ${error.message})`, { cause: error })
 }
+
+/** "Read-only" and "cannot be opened". */
+const DENIALS: ReadonlySet<number> = new Set([8, 14])
 
 const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [5, ['ERR_LEDGER_BUSY', 'another process holds its lock; this is tried again']],
