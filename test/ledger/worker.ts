@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { findLedger } from '../../src/metering/preflight/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSome, TOKENS } from './scene.ts'
 
@@ -23,6 +24,14 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
   },
 
   look,
+
+  /** What "doctor" finds of it, as a user that is not root. */
+  'doctor-as-nobody': async path => {
+    beNobody()
+    const { findings, ledger } = await findLedger(path)
+    await ledger?.close()
+    return { found: findings.find(({ name }) => name === 'ledger')?.message }
+  },
 
   append: async path => await append(path, 1),
 
