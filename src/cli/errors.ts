@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander'
 import { ConfigurationError, MarketplaceMeteringError } from '../errors.ts'
 import { GatewayConfigError } from '../gateway/config/errors.ts'
-import { LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
+import { DamagedBackupError, LedgerError, type LedgerErrorCode } from '../ledger/errors.ts'
 import { DAMAGED } from '../text/ledger-advice.ts'
 import { oneLine, printable, printableBut } from '../text/printable.ts'
 import type { Failure } from './json.ts'
@@ -17,7 +17,10 @@ const ADVICE: Partial<Record<LedgerErrorCode, string>> = {
   ERR_LEDGER_CORRUPT: DAMAGED,
 }
 
-const adviceOf = (error: unknown) => (error instanceof LedgerError ? ADVICE[error.code] : undefined)
+function adviceOf(error: unknown): string | undefined {
+  // It is the backup, and says what to do.
+  return error instanceof LedgerError && !(error instanceof DamagedBackupError) ? ADVICE[error.code] : undefined
+}
 
 /**
  * An error on one line, with its code and what to do. What is wrong with a configuration is told as compilers do: a line for

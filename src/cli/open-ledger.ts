@@ -1,7 +1,7 @@
-import { statSync } from 'node:fs'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { ledgerFile, openLedger } from '../ledger/open.ts'
+import { fileSize } from '../ledger/sqlite/place.ts'
 
 /** A person waits rather than types again. */
 export const BUSY_TIMEOUT = 5000
@@ -27,7 +27,7 @@ export async function withLedger<Result>(
 
 /** @throws LedgerError where there is nothing */
 export function refuseMissing(path: string): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size
+  const size = fileSize(path)
   if (size) return
   const found = size === undefined ? `There is no ledger at ${path}` : `${path} is empty, not a ledger`
   throw new LedgerError(

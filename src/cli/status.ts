@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { Command } from 'commander'
+import { diskOf } from '../ledger/disk.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { openLoss } from '../ledger/loss.ts'
@@ -35,13 +36,13 @@ export function statusCommand(): Command {
       `
 With --check it is for cron and monitoring: a line for each finding, or one line
 when all is well. The exit status is 2 where usage is pending for long, no hour
-was closed for long, or the ledger cannot be read. It is 1 for what a person has
-to look at: a ledger that has lost what it had acknowledged, so that nothing is
-sent; what is held, in doubt or unattributed; usage that AWS does not take,
-though there is an agreement; contracts of which AWS does not say what they
-include; more than AWS takes in an hour; counters that were not simply counted;
-a process that would send elsewhere than the ledger's records go; and what a
-reconciliation with AWS has found.`,
+was closed for long, the ledger's disk is nearly full, or it cannot be read. It
+is 1 for what a person has to look at: a ledger that has lost what it had
+acknowledged, so that nothing is sent; what is held, in doubt or unattributed;
+usage that AWS does not take, though there is an agreement; contracts of which
+AWS does not say what they include; more than AWS takes in an hour; counters
+that were not simply counted; a process that would send elsewhere than the
+ledger's records go; and what a reconciliation with AWS has found.`,
     )
     .addHelpText('after', example('marketplace-meter status --check'))
     .action(async (options: Options) => {
@@ -70,7 +71,8 @@ async function read(options: Options): Promise<LedgerOverview> {
     const refused = (await ledger.agreements()).filter(
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
-    const file = { name: ledgerName(address), size: fileSize(address) }
+    const free = ledger.folder === undefined ? undefined : (await diskOf(ledger.folder)).free
+    const file = { name: ledgerName(address), size: fileSize(address), ...(free !== undefined && { free }) }
     const reconciled = await reconciledRegions(ledger)
     const unknown = await unknownContracts(ledger, now)
     const losses = loss === undefined ? [] : [lossFinding(loss, status)]

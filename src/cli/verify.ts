@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { breaches } from '../ledger/rules/equation.ts'
+import { SqliteLedger } from '../ledger/sqlite/ledger.ts'
 import { reconciledRegions } from '../reconcile/notes.ts'
 import { reconciledJson, reconciledLines } from '../reconcile/reconciled-text.ts'
 import { FAILED, TO_DECIDE } from './exit-status.ts'
@@ -18,8 +19,8 @@ interface Options extends CommonOptions {
 export function verifyCommand(): Command {
   return new Command('verify')
     .description(
-      'check that the equation holds for each customer and dimension, and that the audit trail is as it was written; ' +
-        'and say up to when it was reconciled with AWS',
+      'check that the file is whole, that the equation holds for each customer and dimension, and that the audit trail ' +
+        'is as it was written; and say up to when it was reconciled with AWS',
     )
     .addOption(ledgerOption())
     .addOption(formatOption('table', 'json'))
@@ -27,16 +28,17 @@ export function verifyCommand(): Command {
     .addHelpText(
       'after',
       `
-The exit status is 2 where the equation does not hold: the ledger is damaged. It
-is 1 where the audit trail was changed: what is billed does not depend on it.`,
+The exit status is 2 where the ledger is damaged: SQLite finds a fault in the
+file, or the equation does not hold. It is 1 where the audit trail was changed:
+what is billed does not depend on it.`,
     )
     .addHelpText('after', example('marketplace-meter verify'))
     .action(async ({ ledger: path, hash, ...form }: Options) => {
-      const [lines, audit, reconciled] = await withLedger(path, 'read', async ledger => [
-        await ledger.statement(),
-        await ledger.verifyAudit(hash),
-        await reconciledRegions(ledger),
-      ])
+      const [lines, audit, reconciled] = await withLedger(path, 'read', async ledger => {
+        // What is damaged may not be read right. A database looks after its own.
+        if (ledger instanceof SqliteLedger) await ledger.checkWhole()
+        return [await ledger.statement(), await ledger.verifyAudit(hash), await reconciledRegions(ledger)] as const
+      })
       const broken = breaches(lines)
       const equation = { series: lines.length, equationHolds: broken.length === 0, breaches: breachesJson(lines) }
       const { paint } = screen()

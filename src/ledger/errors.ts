@@ -55,6 +55,13 @@ export class MissingBatchesError extends LedgerError {
   }
 }
 
+/** A backup of which no ledger can be made. */
+export class DamagedBackupError extends LedgerError {
+  constructor(from: string, cause: LedgerError) {
+    super('ERR_LEDGER_CORRUPT', `The backup ${from} is damaged: take an earlier one. ${cause.message}`, { cause })
+  }
+}
+
 /**
  * Of a report that would miss what waits to be folded, asked by whoever may not fold.
  *

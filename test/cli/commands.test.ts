@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
-import { type StdioOptions, spawn } from 'node:child_process'
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
@@ -255,6 +265,33 @@ WARNING: Usage is unattributed, nobody is billed for it: marketplace-meter state
     )
     assert.equal(good.stdout, 'OK: nothing to do at 2026-11-21T09:40Z, closed through 2026-11-21T08Z\n')
     assert.match(none.stderr, /^error: There is no ledger at .*\(ERR_LEDGER_NOT_FOUND\)\n$/)
+    const loop = join(directory, 'loop.sqlite')
+    symlinkSync(loop, loop)
+    const lost = await run(['status', '--check', '--ledger', loop])
+    assert.match(lost.stderr, /^error: cannot open the ledger \S+: the system says ELOOP of \S+\. \(ERR_LEDGER_IO\)\n$/)
+    assert.match(
+      (await run(['doctor', '--ledger', loop])).stdout,
+      /cannot open the ledger \S+:\s+the system says ELOOP/,
+    )
+  })
+
+  test('tell cron that the disk is full', async t => {
+    const { directory, path } = await seeded(t)
+    const mount = 'mount -t tmpfs -o size=4m none "$0" && cp "$1" "$0" && shift && exec "$@"'
+    const small = join(directory, 'small')
+    mkdirSync(small)
+    const inSmallDisk = (...command: string[]) => {
+      const args = ['--map-root-user', '--mount', 'sh', '-c', mount, small, path, ...command]
+      return spawnSync('unshare', args, { encoding: 'utf8' })
+    }
+    const disk = join(small, 'ledger.sqlite')
+    if (inSmallDisk('true').status !== 0) return t.skip('this machine does not let us mount a small disk')
+    const { status, stdout } = inSmallDisk(process.execPath, MAIN, 'status', '--check', '--ledger', disk, ...AT)
+    assert.equal(status, 2)
+    assert.match(
+      stdout,
+      /^CRITICAL: \d MB free of the 32 MB that the ledger's disk is to have: make room; once it is full, what is measured waits in memory\n/,
+    )
   })
 
   test('fail loudly when the ledger does not add up', async t => {
@@ -765,6 +802,67 @@ test('backup, restore and prune', async t => {
     /^The ledger is declared restored\. Held until you settle it: 6 records\n {4}marketplace-meter held\n {2}Exporters and /,
   )
   assert.equal((await command('verify')).status, 0)
+})
+
+test('a damaged file is neither backed up nor restored, and "verify" says so, whichever index it is', async t => {
+  const { directory, path, command } = await seeded(t)
+  const [copy, restored] = [join(directory, 'copy.sqlite'), join(directory, 'restored.sqlite')]
+  const sound = readFileSync(path)
+  const database = new DatabaseSync(path)
+  const indices = database
+    .prepare(
+      "SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('record', 'writer', 'usage')",
+    )
+    .all() as { name: string; rootpage: number }[]
+  database.close()
+  assert.ok(indices.length > 3)
+  // Of an index without any rows nothing shows, where only some of SQLite's checks are run.
+  const blank = Buffer.alloc(4096)
+  blank.set([10, 0, 0, 0, 0, 0x10])
+  for (const page of [Buffer.alloc(4096, 0xa5), blank]) {
+    for (const { name, rootpage } of indices) {
+      const damaged = Buffer.from(sound)
+      page.copy(damaged, (rootpage - 1) * 4096)
+      writeFileSync(path, damaged)
+      const backup = await command('backup', copy)
+      assert.equal(backup.status, 2, `${name}: ${backup.stdout}`)
+      assert.match(
+        backup.stderr,
+        /^error: Nothing is backed up: the copy was not kept; the backups before are\. The ledger \S+ is damaged\. SQLite says: .*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      const restore = await run(['restore', path, restored, '--why', 'disk died', ...AT])
+      assert.deepEqual([restore.status, restore.stdout], [2, ''], name)
+      assert.match(
+        restore.stderr,
+        /^error: The backup \S+ is damaged: take an earlier one\. The ledger \S+ is damaged\. SQLite says: [^\n]*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      assert.deepEqual(
+        readdirSync(directory).filter(file => /^(copy|restored)/.test(file)),
+        [],
+      )
+      const [verify, json] = [await command('verify'), await command('verify', '--format', 'json')]
+      assert.deepEqual([verify.status, verify.stdout, json.status], [2, '', 2], name)
+      assert.match(
+        verify.stderr,
+        /^error: The ledger \S+ is damaged\. SQLite says: .*restore --help.*\(ERR_LEDGER_CORRUPT\)\n$/,
+      )
+      assert.ok(verify.stderr.length < 1000, verify.stderr)
+      assert.match(json.stderr, /ERR_LEDGER_CORRUPT/)
+      if (page === blank) continue
+      // Whatever is read first: an error of the ledger's, in one line.
+      for (const args of [
+        ['declare-restored', '--why', 'x', ...AT],
+        ['prune', '--before', '2026-11-21', ...AT],
+        ['held'],
+      ]) {
+        const { status, stderr } = await command(...args)
+        assert.match(stderr, status === 0 ? /^$/ : /^error: [^\n]* \(ERR_LEDGER_CORRUPT\)\n$/, `${args[0]}, ${name}`)
+      }
+      for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+    }
+  }
+  writeFileSync(path, sound)
+  assert.equal((await command('backup', copy)).status, 0)
 })
 
 test('a ledger that has lost commits is the first thing in "status", and a spool tells what was refused', async t => {

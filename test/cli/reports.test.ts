@@ -462,11 +462,14 @@ test('the status names what to look at first', () => {
     { ...answered, answer: 'AccessDeniedException: not\nauthorized' },
     { ...answered, product: 'other', answer: 'Success' },
   ]
-  const problems = (facts: { status: LedgerStatus; alarms: readonly RecentAlarm[] }) =>
+  const problems = (facts: { status: LedgerStatus; alarms: readonly RecentAlarm[]; free?: number }) =>
     problemsOf({ now: NOW, answers, overflows: [], ...facts }).map(
       ({ state, message, advice }) => `${state} ${message}: ${advice}`,
     )
-  assert.deepEqual(problems({ status: fine, alarms: [] }), [])
+  assert.deepEqual(problems({ status: fine, alarms: [], free: 32e6 }), [])
+  assert.deepEqual(problems({ status: fine, alarms: [], free: 32e6 - 1 }), [
+    "fault 31 MB free of the 32 MB that the ledger's disk is to have: make room; once it is full, what is measured waits in memory",
+  ])
   const bad: LedgerStatus = {
     pending: [figure],
     held: [

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   linkSync,
@@ -498,6 +499,9 @@ describe('opening', () => {
 })
 
 describe('a ledger that cannot be written', () => {
+  const WHO_MAY =
+    /: \S+ledger\.db (belongs to uid 0 \(mode 444\): run this as that user|may not be written \(mode 444\): run chmod)/
+
   test('opened to look only, it shows and refuses', async () => {
     using folder = new TemporaryFolder()
     refused(folder, 'ERR_LEDGER_NOT_FOUND', () => new SqliteLedger({ path: folder.file(), readOnly: true }))
@@ -523,12 +527,68 @@ describe('a ledger that cannot be written', () => {
       chmodSync(folder.file(), fileMode)
       chmodSync(folder.path, folderMode)
       const before = contentsOf(folder)
-      const { code } = await runJob('as-nobody', [folder.file()])
+      const { code, message } = await runJob('as-nobody', [folder.file()])
       chmodSync(folder.path, 0o755)
       assert.equal(code, 'ERR_LEDGER_READ_ONLY')
+      assert.match(String(message), WHO_MAY)
       assert.deepEqual(contentsOf(folder), before)
     })
   }
+
+  test('a file, or a folder, that another user has for itself says whose it is', async t => {
+    if (process.getuid?.() !== 0) return t.skip('only root can be another user')
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    const whose = `: ${folder.file()} belongs to uid 0 (mode 600): run this as that user, or `
+    const where = `: its folder ${folder.path} cannot be read (the system says EACCES); run this as a user who may`
+    for (const [job, folderMode, expected] of [
+      ['as-nobody', 0o777, whose],
+      ['look-as-nobody', 0o777, whose],
+      ['look-as-nobody', 0o700, where],
+    ] as const) {
+      chmodSync(folder.path, folderMode)
+      const { code, message } = await runJob(job, [folder.file()])
+      assert.equal(code, 'ERR_LEDGER_IO')
+      assert.ok(String(message).includes(expected), String(message))
+    }
+  })
+
+  test('what a look at a file without write permission left denies writing, and is named', async () => {
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    chmodSync(folder.path, 0o777)
+    chmodSync(folder.file(), 0o444)
+    if (process.getuid?.() === 0) chownSync(folder.file(), 65534, 65534)
+    assert.deepEqual(await runJob('look-as-nobody', [folder.file()]), { series: 500 })
+    chmodSync(folder.file(), 0o600)
+    const left = folder.file('ledger.db-shm')
+    const denied = `: ${left} may not be written (mode 444): run chmod u+rw '${left}'`
+    const { found } = await runJob('doctor-as-nobody', [folder.file()])
+    assert.ok(String(found).includes(denied), String(found))
+    const { code, message } = await runJob('as-nobody', [folder.file()])
+    assert.equal(code, 'ERR_LEDGER_READ_ONLY')
+    assert.ok(String(message).includes(denied), String(message))
+  })
+
+  test('a file system that is read-only says so, and how to look', async t => {
+    const mount =
+      'mount -t tmpfs -o size=16m none "$0" && cp "$1" "$0" && mount -o remount,ro none "$0" && shift && exec "$@"'
+    using folder = new TemporaryFolder()
+    await makeLedger(folder.file())
+    mkdirSync(folder.file('disk'))
+    const command = ['unshare', '--map-root-user', '--mount', 'sh', '-c', mount, folder.file('disk'), folder.file()]
+    if (spawnSync(command[0] ?? '', [...command.slice(1), 'true']).status !== 0) {
+      return t.skip('this machine does not let us mount a small disk')
+    }
+    for (const job of ['append', 'look']) {
+      const { code, message } = await runJob(job, [folder.file('disk/ledger.db')], command)
+      assert.match(String(code), /^ERR_LEDGER_(IO|READ_ONLY)$/)
+      assert.match(
+        String(message),
+        /^cannot open the ledger .*: its file system is read-only; to look only, copy the file with its -wal to another folder /,
+      )
+    }
+  })
 
   test('a full disk: refused, and the same batch goes in when there is room', async t => {
     // A disk of 4 MB of its own, where the machine lets us have one.

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { SqliteLedger } from '../../src/ledger/sqlite/ledger.ts'
+import { findLedger } from '../../src/metering/preflight/ledger.ts'
 import type { CustomerAccount } from '../../src/usage/account.ts'
 import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSome, TOKENS } from './scene.ts'
 
@@ -12,8 +13,24 @@ import { ALICE, BOB, closeOptions, closing, DIMENSIONS, entry, REQUESTS, sendSom
 const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown>> = {
   /** Opens it as a user that is not root, and appends. */
   'as-nobody': async path => {
-    if (process.getuid?.() === 0) process.setuid?.(65534)
+    beNobody()
     return await append(path, 1)
+  },
+
+  /** The same, to look only. */
+  'look-as-nobody': async path => {
+    beNobody()
+    return await look(path)
+  },
+
+  look,
+
+  /** What "doctor" finds of it, as a user that is not root. */
+  'doctor-as-nobody': async path => {
+    beNobody()
+    const { findings, ledger } = await findLedger(path)
+    await ledger?.close()
+    return { found: findings.find(({ name }) => name === 'ledger')?.message }
   },
 
   append: async path => await append(path, 1),
@@ -80,6 +97,17 @@ const JOBS: Record<string, (path: string, ...given: string[]) => Promise<unknown
     await ledger.close()
     return { sent }
   },
+}
+
+function beNobody(): void {
+  if (process.getuid?.() === 0) process.setuid?.(65534)
+}
+
+async function look(path: string): Promise<unknown> {
+  const ledger = new SqliteLedger({ path, readOnly: true })
+  const { length } = await ledger.statement()
+  await ledger.close()
+  return { series: length }
 }
 
 async function append(path: string, amount: number): Promise<unknown> {

@@ -1,3 +1,4 @@
+import { MIN_FREE_BYTES } from '../../ledger/disk.ts'
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { AuditEntry, IncludedDimension, LaneAnswer, LedgerStatus } from '../../ledger/ledger.ts'
 import { latePendingHour, overdueClose } from '../../ledger/rules/lateness.ts'
@@ -30,6 +31,8 @@ export interface LedgerOverview {
   readonly name: string
   /** Of the file, in bytes. */
   readonly size: number | undefined
+  /** Of the file's disk, in bytes. */
+  readonly free?: number
   readonly now: number
   readonly status: LedgerStatus
   /** That the ledger lacks commits. */
@@ -95,6 +98,7 @@ export function statusText(report: LedgerOverview, paint: Paint = plain): string
 
 /** What needs a person, the most urgent first. What the status page calls trouble is a fault. */
 export function problemsOf({
+  free,
   now,
   status,
   losses = [],
@@ -108,6 +112,7 @@ export function problemsOf({
   refusedEndpoints = [],
 }: Pick<
   LedgerOverview,
+  | 'free'
   | 'now'
   | 'status'
   | 'losses'
@@ -121,6 +126,14 @@ export function problemsOf({
   | 'reconciled'
 >): Required<Finding>[] {
   const problems: Required<Finding>[] = [...losses]
+  if (free !== undefined && free < MIN_FREE_BYTES) {
+    const [there, enough] = [free, MIN_FREE_BYTES].map(bytes => Math.floor(bytes / 1e6))
+    problems.push({
+      ...{ name: 'disk', state: 'fault' },
+      message: `${there} MB free of the ${enough} MB that the ledger's disk is to have`,
+      advice: 'make room; once it is full, what is measured waits in memory',
+    })
+  }
   const oldest = latePendingHour(status, now)
   if (oldest !== undefined) {
     const failing = answers.filter(({ answer }) => answer !== 'Success').map(answer => answerText(answer, now))

@@ -299,7 +299,7 @@ export class SpoolFile {
     try {
       return work()
     } catch (error) {
-      throw asLedgerError(error, `cannot ${doing} the spool ${this.path}`)
+      throw asLedgerError(error, `cannot ${doing} the spool ${this.path}`, this.path)
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { LedgerError } from '../errors.ts'
-import { asLedgerError } from './file.ts'
+import { asLedgerError, refuseAnyDamage } from './file.ts'
 import type { OpenFiles } from './open-files.ts'
 
 export type Row = Record<string, SQLOutputValue>
@@ -32,6 +32,7 @@ export class Database {
   readonly now: () => number
   readonly #statements = new Map<string, Prepared>()
   #waiting: Waiting[] = []
+  #inTransaction = false
 
   /** @param files those that the database is in, unless it is in memory */
   constructor(database: DatabaseSync, now: () => number = Date.now, files?: OpenFiles) {
@@ -105,11 +106,13 @@ export class Database {
       // Some errors, such as a full disk, make SQLite undo the whole transaction.
       if (!this.#database.isTransaction) throw error
       this.#database.exec('ROLLBACK TO work; RELEASE work')
-      return () => reject(asLedgerError(error, `cannot ${doing}`))
+      return () => reject(asLedgerError(error, `cannot ${doing}`, this.#files?.path))
     }
   }
 
   #transaction<Result>(begin: string, doing: string, work: () => Result): Result {
+    // SQLite's own word for it would not do: by some errors it has ended the transaction already.
+    this.#inTransaction = true
     try {
       this.#database.exec(begin)
       const result = work()
@@ -122,31 +125,37 @@ export class Database {
       } catch {
         // What went wrong first is what the caller has to know.
       }
-      throw asLedgerError(error, `cannot ${doing}`)
+      throw asLedgerError(error, `cannot ${doing}`, this.#files?.path)
+    } finally {
+      this.#inTransaction = false
     }
   }
 
   /** The first row, or undefined. */
   get(sql: string, ...values: SQLInputValue[]): Row | undefined {
-    const prepared = this.#prepare(sql)
-    const row = prepared.statement.get(...values) as unknown as SQLOutputValue[] | undefined
-    return row && named(row, prepared)
+    return this.#alone(() => {
+      const prepared = this.#prepare(sql)
+      const row = prepared.statement.get(...values) as unknown as SQLOutputValue[] | undefined
+      return row && named(row, prepared)
+    })
   }
 
   all(sql: string, ...values: SQLInputValue[]): Row[] {
-    const prepared = this.#prepare(sql)
-    const rows = prepared.statement.all(...values) as unknown as SQLOutputValue[][]
-    return rows.map(row => named(row, prepared))
+    return this.#alone(() => {
+      const prepared = this.#prepare(sql)
+      const rows = prepared.statement.all(...values) as unknown as SQLOutputValue[][]
+      return rows.map(row => named(row, prepared))
+    })
   }
 
   /** Returns how many rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).statement.run(...values).changes)
+    return this.#alone(() => Number(this.#prepare(sql).statement.run(...values).changes))
   }
 
   /** Returns the new row's id. */
   insert(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).statement.run(...values).lastInsertRowid)
+    return this.#alone(() => Number(this.#prepare(sql).statement.run(...values).lastInsertRowid))
   }
 
   /**
@@ -167,15 +176,29 @@ export class Database {
     }
   }
 
+  /** @throws LedgerError where anything in the file is damaged */
+  checkWhole(path: string): void {
+    this.read('look through the ledger', () => refuseAnyDamage(this.#database, path))
+  }
+
   /** Brings all of the write-ahead log into the file. */
   checkpoint(): void {
-    const { busy } = this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() as { busy: number }
+    const { busy } = this.get('PRAGMA wal_checkpoint(TRUNCATE)') as { busy: number }
     if (busy !== 0) throw new LedgerError('ERR_LEDGER_BUSY', 'another process is reading the ledger')
   }
 
   close(): void {
     this.#statements.clear()
     if (this.#database.isOpen) this.#database.close()
+  }
+
+  /** Errors in a transaction are told by who began it, which knows what it was for; those of a statement alone here. */
+  #alone<Result>(work: () => Result): Result {
+    try {
+      return work()
+    } catch (error) {
+      throw this.#inTransaction ? error : asLedgerError(error, 'cannot use the ledger', this.#files?.path)
+    }
   }
 
   #prepare(sql: string): Prepared {

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import type { DatabaseSync, DatabaseSyncOptions } from 'node:sqlite'
 import { LedgerError, type LedgerErrorCode } from '../errors.ts'
+import { denial } from './denial.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 import { type PlaceOptions, refusePlace } from './place.ts'
 import { checkFilePath, makePrivateFile, warnOfOthers } from './private-file.ts'
@@ -70,11 +71,15 @@ function open(path: string, options: DatabaseSyncOptions, prepare: (database: Da
     return database
   } catch (error) {
     database?.close()
-    throw asLedgerError(error, `cannot open the ledger ${path}`)
+    throw asLedgerError(error, `cannot open the ledger ${path}`, path)
   }
 }
 
-/** Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it. */
+/**
+ * Writes a copy of a ledger as it is at one instant, while it is in use, or as a killed process left it.
+ *
+ * @throws LedgerError where the copy is damaged, and with it the ledger
+ */
 export async function copyLedgerFile(from: string, to: string): Promise<void> {
   const { backup } = nodeSqlite()
   const failed = `cannot copy the ledger ${from} to ${to}`
@@ -89,10 +94,42 @@ export async function copyLedgerFile(from: string, to: string): Promise<void> {
   } finally {
     database.close()
   }
+  open(to, { readOnly: true }, copy => refuseAnyDamage(copy, from)).close()
 }
 
-/** An error of SQLite's under the ledger's own codes; any other as it is. */
-export function asLedgerError(error: unknown, doing: string): unknown {
+/**
+ * Looks through all of a file, which takes as long as reading it: unlike a start, and a `quick_check`, also whether the
+ * indices have all rows. By one that lacks them, what is pending is not sent and what is held not shown.
+ */
+export function refuseAnyDamage(database: Pick<DatabaseSync, 'prepare'>, path: string): void {
+  const said = integrityOf(database)
+  if (said === 'ok') return
+  throw new LedgerError('ERR_LEDGER_CORRUPT', `The ledger ${path} is damaged. SQLite says: ${said}`)
+}
+
+function integrityOf(database: Pick<DatabaseSync, 'prepare'>): string {
+  try {
+    const found = database.prepare(`PRAGMA integrity_check(${MOST_TOLD})`).all() as { integrity_check: string }[]
+    return found.map(({ integrity_check: fault }) => fault).join('; ')
+  } catch (error) {
+    // By some damage the check itself fails.
+    const { errcode = 0, message } = error as Error & { errcode?: number }
+    if ((errcode & 0xff) !== CORRUPT) throw error
+    return message
+  }
+}
+
+const CORRUPT = 11
+
+/** How many faults of a file are told. */
+const MOST_TOLD = 3
+
+/**
+ * An error of SQLite's under the ledger's own codes; any other as it is.
+ *
+ * @param path of the file, where there is one
+ */
+export function asLedgerError(error: unknown, doing: string, path?: string): unknown {
   if (error instanceof LedgerError || !(error instanceof Error)) return error
   const { errcode, code } = error as { errcode?: number; code?: string }
   if (code === 'ERR_INVALID_STATE') return new LedgerError('ERR_LEDGER_CLOSED', `${doing}: the ledger is closed`)
@@ -100,8 +137,12 @@ export function asLedgerError(error: unknown, doing: string): unknown {
     return new LedgerError('ERR_LEDGER_CORRUPT', `${doing}: it has a number that no ledger writes`, { cause: error })
   if (errcode === undefined) return error
   const [ledgerCode, advice] = SQLITE_ERRORS.get(errcode & 0xff) ?? ['ERR_LEDGER_IO', 'SQLite failed']
-  return new LedgerError(ledgerCode, `${doing}: ${advice} (SQLite: ${error.message})`, { cause: error })
+  const denied = path !== undefined && DENIALS.has(errcode & 0xff) ? denial(path) : undefined
+  return new LedgerError(ledgerCode, `${doing}: ${denied ?? advice} (SQLite: ${error.message})`, { cause: error })
 }
+
+/** "Read-only" and "cannot be opened". */
+const DENIALS: ReadonlySet<number> = new Set([8, 14])
 
 const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
   [5, ['ERR_LEDGER_BUSY', 'another process holds its lock; this is tried again']],
@@ -114,7 +155,7 @@ const SQLITE_ERRORS = new Map<number, [LedgerErrorCode, string]>([
     ],
   ],
   [10, ['ERR_LEDGER_IO', 'reading or writing failed; check the disk']],
-  [11, ['ERR_LEDGER_CORRUPT', 'the file is damaged']],
+  [CORRUPT, ['ERR_LEDGER_CORRUPT', 'the file is damaged']],
   [13, ['ERR_LEDGER_FULL', 'no space is left; make room on its disk']],
   [14, ['ERR_LEDGER_IO', 'it cannot be opened; check that the folder exists and may be written']],
   [19, ['ERR_LEDGER_INVALID', 'a value does not fit']],

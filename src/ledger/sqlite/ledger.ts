@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { check, strictObject } from '../../check.ts'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
-import { LedgerError } from '../errors.ts'
+import { DamagedBackupError, LedgerError } from '../errors.ts'
 import type {
   Agreement,
   AgreementNews,
@@ -277,14 +277,29 @@ export class SqliteLedger implements Ledger {
     await doubtEverything(this.#database, by)
   }
 
-  /** Writes a consistent copy while the ledger is in use. */
+  /** Looks through the whole file. @throws LedgerError where anything in it is damaged */
+  async checkWhole(): Promise<void> {
+    this.#database.checkWhole(this.path)
+  }
+
+  /**
+   * Writes a consistent copy while the ledger is in use.
+   *
+   * @throws LedgerError where the ledger is damaged: all of the copy is looked through, which blocks the event loop
+   */
   async backup(path: string): Promise<void> {
     // A ledger that is closed says so.
     this.#database.read('back the ledger up', () => {})
     if (this.path === ':memory:' || resolve(path) === resolve(this.path)) {
       throw new LedgerError('ERR_LEDGER_INVALID', `Expected a ledger's file to copy to another, got ${path}.`)
     }
-    await replaceFile(path, partial => copyLedgerFile(this.path, partial))
+    try {
+      await replaceFile(path, partial => copyLedgerFile(this.path, partial))
+    } catch (error) {
+      if (!isCorrupt(error)) throw error
+      const message = `Nothing is backed up: the copy was not kept; the backups before are. ${error.message}`
+      throw new LedgerError('ERR_LEDGER_CORRUPT', message, { cause: error })
+    }
   }
 
   async close(): Promise<void> {
@@ -296,7 +311,15 @@ export class SqliteLedger implements Ledger {
    * that was lost: so every balance is held as `restored`, what was pending counts as attempted, and only what is
    * recorded from the present hour on is billed by itself.
    */
-  static async restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
+  static async restore(options: RestoreOptions): Promise<SqliteLedger> {
+    try {
+      return await SqliteLedger.#restore(options)
+    } catch (error) {
+      throw isCorrupt(error) ? new DamagedBackupError(options.from, error) : error
+    }
+  }
+
+  static async #restore({ from, to, ...by }: RestoreOptions): Promise<SqliteLedger> {
     await new SqliteLedger({ path: from, readOnly: true }).close()
     checkFilePath(to)
     if (existsSync(to) || !existsSync(dirname(to))) {
@@ -315,4 +338,8 @@ export class SqliteLedger implements Ledger {
     })
     return new SqliteLedger({ path: to })
   }
+}
+
+function isCorrupt(error: unknown): error is LedgerError {
+  return error instanceof LedgerError && error.code === 'ERR_LEDGER_CORRUPT'
 }

@@ -3,7 +3,7 @@ import { LedgerError } from '../errors.ts'
 import { realFile } from './place.ts'
 
 /** The file, its log, and the log's index, which has the locks. */
-const ENDS = ['', '-wal', '-shm']
+export const ENDS = ['', '-wal', '-shm']
 
 /**
  * The files that a connection has open. It goes on with them when somebody deletes them or puts others in their place,
@@ -11,7 +11,7 @@ const ENDS = ['', '-wal', '-shm']
  * bills from those that are found by name.
  */
 export class OpenFiles {
-  readonly #path: string
+  readonly path: string
   readonly #found: readonly (() => BigIntStats | undefined)[]
   readonly #opened: readonly (BigIntStats | undefined)[]
 
@@ -20,7 +20,7 @@ export class OpenFiles {
    * @param readOnly then its log may come later, from who writes
    */
   constructor(path: string, readOnly: boolean) {
-    this.#path = path
+    this.path = path
     const file = realFile(path)
     // No links are followed: to where it was moved, the file has no log beside it.
     const found = (readOnly ? [''] : ENDS).map(end => () => lstatSync(file + end, WHAT))
@@ -35,7 +35,7 @@ export class OpenFiles {
       if (isSame(this.#found[index]?.(), this.#opened[index])) continue
       throw new LedgerError(
         'ERR_LEDGER_REPLACED',
-        `${this.#path}, or its -wal or -shm, was deleted, moved or replaced while this process has it open: nothing more ` +
+        `${this.path}, or its -wal or -shm, was deleted, moved or replaced while this process has it open: nothing more ` +
           'is taken, and what is measured is kept in memory. Move the very same files back while this process runs, and ' +
           'it goes on. Where they are gone, end it and make a ledger of a backup by "marketplace-meter restore"; a new ' +
           'ledger or a mere copy of the backup could bill again what was billed.',

@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, realpathSync, statfsSync, statSync } from 'node:fs'
+import { lstatSync, readFileSync, realpathSync, type Stats, statfsSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { diag } from '@opentelemetry/api'
 import { LedgerError } from '../errors.ts'
@@ -44,7 +44,7 @@ export function refusePlace(
 ): void {
   const file = realFile(path)
   refuseFileSystem(`the ${kind} ${path}`, dirname(file), fileSystemType)
-  const found = statSync(file, { throwIfNoEntry: false })
+  const found = lookAt(file, `the ${kind} ${path}`)
   if (found === undefined) return
   if (!found.isFile()) {
     throw new LedgerError(
@@ -108,6 +108,25 @@ function refuseFileSystem(what: string, folder: string, fileSystemType: (folder:
     `${refusal} Expected a disk of this machine. Only who knows that locks and shared memory hold there between all ` +
       `processes that open the file sets ${INSIST}=${name}.`,
   )
+}
+
+/**
+ * In bytes, or undefined where there is none.
+ *
+ * @throws LedgerError where the system does not tell
+ */
+export function fileSize(path: string): number | undefined {
+  return lookAt(path, `the ledger ${path}`)?.size
+}
+
+function lookAt(file: string, what: string): Stats | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const why = code === 'EACCES' ? folderProblem(dirname(file), error) : `the system says ${code} of ${file}`
+    throw new LedgerError('ERR_LEDGER_IO', `cannot open ${what}: ${why}`, { cause: error })
+  }
 }
 
 function folderProblem(folder: string, error: unknown): string {

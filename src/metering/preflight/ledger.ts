@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { LedgerClock } from '../../ledger/clients/clock.ts'
 import { diskOf, lackOfRoom, MIN_FREE_BYTES } from '../../ledger/disk.ts'
@@ -7,7 +7,8 @@ import { HOUR, hourOf } from '../../ledger/hours.ts'
 import { lastBilled, YOUNGEST_METERED } from '../../ledger/last-billed.ts'
 import type { Ledger, LedgerStatus } from '../../ledger/ledger.ts'
 import { ledgerFile, ledgerName, openLedger } from '../../ledger/open.ts'
-import { refusePlace } from '../../ledger/sqlite/place.ts'
+import { denial } from '../../ledger/sqlite/denial.ts'
+import { fileSize, realFile, refusePlace } from '../../ledger/sqlite/place.ts'
 import { printable } from '../../text/printable.ts'
 import { sizeText } from '../../text/size.ts'
 import { distance, shortTime } from '../../text/time.ts'
@@ -31,11 +32,8 @@ export async function findLedger(address: string): Promise<FoundLedger> {
   const name = 'ledger'
   const path = ledgerFile(address)
   const disk = path === undefined ? [] : await diskFindings(path)
-  if (path !== undefined && !statSync(path, { throwIfNoEntry: false })?.size) {
-    const finding = missingFile(path)
-    return { findings: [finding, ...disk], ledger: undefined }
-  }
   try {
+    if (path !== undefined && !fileSize(path)) return { findings: [missingFile(path), ...disk], ledger: undefined }
     const ledger = await openLedger(address, { readOnly: true, busyTimeout: BUSY_TIMEOUT })
     const denied = path === undefined ? undefined : deniedWriting(path)
     const found = `${ledgerName(address)} is a ledger, and its schema is this version's.`
@@ -80,17 +78,9 @@ function missingFile(path: string): Finding {
   return notThere(`There is no ledger at ${path} yet`)
 }
 
-/** SQLite writes beside the file, too. */
 function deniedWriting(path: string): Finding | undefined {
-  const denied = [path, dirname(path)].find(one => {
-    try {
-      if (existsSync(one)) accessSync(one, constants.W_OK)
-      return false
-    } catch {
-      return true
-    }
-  })
-  return denied === undefined ? undefined : fault('ledger', `This user may not write to ${denied}`)
+  const denied = denial(path)
+  return denied === undefined ? undefined : fault('ledger', `This user may not write to ${path}: ${denied}`)
 }
 
 /** statfs(2). */
@@ -109,7 +99,7 @@ const VOLATILE = new Map([
 ])
 
 async function diskFindings(path: string): Promise<Finding[]> {
-  const folder = dirname(path)
+  const folder = dirname(realFile(path))
   if (!existsSync(folder)) return []
   const { free, type } = await diskOf(folder)
   return [diskFinding(free, type)]
