@@ -199,3 +199,14 @@ export function sendTo(endpoint: string, env: NodeJS.ProcessEnv): void {
   env.AWS_ENDPOINT_URL_MARKETPLACE_METERING = endpoint
   if (endpointName(endpoint) !== AWS) env.AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE ||= endpoint
 }
+
+/** Where the environment has the AWS SDK send usage records instead of to AWS, and which variable says so. */
+export function sentElsewhere(
+  env: NodeJS.ProcessEnv,
+): { readonly variable: string; readonly origin: string } | undefined {
+  const variable = ['AWS_ENDPOINT_URL_MARKETPLACE_METERING', 'AWS_ENDPOINT_URL'].find(name => env[name])
+  const url = variable === undefined ? undefined : URL.parse(env[variable] as string)
+  return variable === undefined || url == null || endpointName(url.href) === AWS
+    ? undefined
+    : { variable, origin: url.origin }
+}

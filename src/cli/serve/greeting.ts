@@ -1,11 +1,8 @@
 import { hostname } from 'node:os'
 import { type GatewayConfig, senderName } from '../../gateway/config.ts'
-import { AWS, endpointName } from '../../marketplace/endpoint.ts'
+import { sentElsewhere } from '../../metering/endpoints.ts'
 import { productName } from '../../usage/options.ts'
 import type { LogLevel } from './log.ts'
-
-/** By which the AWS SDK sends elsewhere. */
-const VARIABLES = ['AWS_ENDPOINT_URL_MARKETPLACE_METERING', 'AWS_ENDPOINT_URL']
 
 /** What a gateway says when it is ready: where it listens, how to send to it, and what to beware of. */
 export function greeting(
@@ -41,11 +38,10 @@ export function greeting(
     said.push(['info', `${whose} of ${anyCustomer.join(', ')} may bill any customer: listen.tokens can say which.`])
   }
   said.push(['info', `Meters ${productName(usage)} in ${region}. Usage is kept in ${ledger}`])
-  const variable = VARIABLES.find(name => env[name])
-  const [who, endpoint] =
-    metering.endpoint !== undefined ? ['metering.endpoint', metering.endpoint] : [variable, variable && env[variable]]
-  if (endpoint !== undefined && endpointName(endpoint) !== AWS) {
-    said.push(['warn', `Usage records go to ${URL.parse(endpoint)?.origin} instead of AWS: ${who} says so.`])
+  const elsewhere = sentElsewhere(env)
+  if (elsewhere !== undefined) {
+    const who = metering.endpoint === undefined ? elsewhere.variable : 'metering.endpoint'
+    said.push(['warn', `Usage records go to ${elsewhere.origin} instead of AWS: ${who} says so.`])
   }
   if (metering.dryRun) said.push(['warn', 'Dry run: nothing is sent, and nobody is billed.'])
   return said
