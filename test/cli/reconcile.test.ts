@@ -300,6 +300,116 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
   }
 })
 
+/** Asks the simulator's CloudTrail from its first day on, and says what is printed for a person and for a program. */
+function trailOf(at: Metered) {
+  const env = {
+    ...{ AWS_ENDPOINT_URL_CLOUDTRAIL: at.aws.url, AWS_ACCESS_KEY_ID: 'any', AWS_SECRET_ACCESS_KEY: 'any' },
+    ...{ AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_EC2_METADATA_DISABLED: 'true' },
+  }
+  return async (path: string, args: string[], now = at.now) => {
+    const asked = [
+      'reconcile',
+      '--cloudtrail',
+      '--ledger',
+      path,
+      ...FROM,
+      '--now',
+      new Date(now).toISOString(),
+      ...args,
+    ]
+    // A dry run first: what is settled is settled once.
+    const program = args.includes('--settle') ? await run([...asked, '--dry-run', '--format', 'json'], env) : undefined
+    const findings: { verdict: string; left: string | null; events: { outcome: string }[] }[] =
+      program === undefined ? [] : JSON.parse(program.stdout).findings
+    return { findings, left: findings.map(({ left }) => left), stdout: (await run(asked, env)).stdout }
+  }
+}
+
+const FROM = ['--from', '2026-11-03']
+const ONE_LINE = (text: string) => text.replaceAll(/\s+/g, ' ')
+
+test('right after a restore nothing is settled, and it is said when the same command does it', async t => {
+  const directory = folder(t)
+  const path = (name: string) => join(directory, `${name}.sqlite`)
+  await using at = await Metered.begin(path('lost'))
+  await at.meter(['heard', 'heard'])
+  const entry = { account: customerAccount({ product: 'prod', accountId: ACME }), dimension: 'tokens' }
+  const used = { ...entry, hour: Date.parse('2026-11-03T02:00Z'), amount: 5n * MILLION }
+  await at.ledger.append({ writer: 'b'.repeat(32), sequence: 1, entries: [used] })
+  await at.ledger.backup(path('backup'))
+  await at.meter(['heard'])
+  const restored = at.now + 2 * MINUTE
+  const why = ['--why', 'disk died', '--now', new Date(restored).toISOString()]
+  assert.equal((await run(['restore', path('backup'), path('restored'), ...why])).status, 0)
+  const ask = trailOf(at)
+  at.aws.simulator.clock.set(restored + 20 * MINUTE)
+  const settle = ['--settle', '--caller', METER]
+  const early = await ask(path('restored'), settle)
+  const left =
+    'Not settled yet: the search has to reach the restore (2026-11-03T03:08Z). Wait, it loses nothing: after ' +
+    '2026-11-03T04:08Z the same command settles what AWS has billed.'
+  assert.deepEqual(early.left, [left])
+  assert.ok(ONE_LINE(early.stdout).includes(`Record 3: ${left}`), early.stdout)
+  const [paragraph = ''] = early.stdout.slice(early.stdout.indexOf('Record 3')).split('\n\n')
+  for (const line of paragraph.split('\n')) assert.ok(line.length <= 80, line)
+  // Hours that end before it never reach it.
+  const short = await ask(path('restored'), [...settle, '--to', '2026-11-03T01'], restored + 2 * HOUR)
+  assert.match(
+    short.left[0] ?? '',
+    /^Not settled: the hours that are looked at end before the restore .* a later --to, or none/,
+  )
+  const late = await ask(path('restored'), settle, restored + HOUR)
+  assert.match(late.stdout, /^Settled as billed record 3: 5 tokens/m)
+})
+
+test('of calls that AWS answered with an error it is said that no event will decide, and what does', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  await using at = await Metered.begin(path)
+  await at.meter(['heard', 'fails', 'fails', 'never-arrives', 'heard'])
+  const ask = trailOf(at)
+  const settle = ['--settle', '--caller', METER]
+  await at.later(22 * HOUR)
+  const early = (await ask(path, settle)).left.map(left => left?.slice(0, 105))
+  assert.deepEqual(early.slice(1), [
+    'Not settled yet: AWS could take it until 2026-11-04T03Z. Wait, it loses nothing: after 2026-11-04T04Z rec',
+    'Not settled yet: AWS could take it until 2026-11-04T04Z. Wait, it loses nothing: after 2026-11-04T05Z rec',
+  ])
+  await at.later(8 * HOUR)
+  const whole = await ask(path, settle)
+  const outcomes = whole.findings.map(({ events }) => events[0]?.outcome)
+  assert.deepEqual(outcomes.sort(), ['unclear', 'unclear', undefined])
+  assert.doesNotMatch(whole.stdout, /Read more events|gaps above/)
+  const said = ONE_LINE(whole.stdout)
+  assert.match(said, /Records 2 and 3: AWS itself answered .* does not say whether it billed\. No event will\./)
+  assert.match(
+    said,
+    /usage report \(reconcile --usage-report\) tells only the sum of a customer and day, .* request ids/,
+  )
+  assert.match(said, /Until then leave it held: nothing is lost\./)
+  assert.match(
+    said,
+    /Record 4: Not settled yet: no event shows it .*: after 2026-11-05T04Z --settle-absent settles it as not billed\./,
+  )
+  assert.match(whole.findings.find(({ verdict }) => verdict === 'undecided')?.left ?? '', /^AWS itself answered/)
+})
+
+test('what is held comes before what is not, however much that is', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  await using at = await Metered.begin(path)
+  const other = at.client('us-east-1', 'AKIAOTHERTOOL')
+  t.after(() => other.destroy())
+  await at.meter(['heard', 'lost'])
+  const record = (CustomerAWSAccountId: string, Dimension: string, Quantity: number, Timestamp: Date) => {
+    const UsageRecords = [{ CustomerAWSAccountId, Dimension, Quantity, Timestamp }]
+    return other.batchMeterUsage({ ProductCode: 'prod', UsageRecords })
+  }
+  for (let n = 0; n < 3; n++) await record(BOLT, `d${n}`, n + 1, new Date(at.now))
+  await at.later()
+  const { stdout } = await trailOf(at)(path, ['--limit', '2'])
+  const held = stdout.indexOf('held: in-doubt')
+  assert.ok(held > 0 && held < stdout.indexOf('CALLER, FROM and WITH say'), stdout)
+})
+
 /** A simulator that has what AWS could have of the seeded ledger's days, and its reports over HTTP as files. */
 async function reported(t: TestContext) {
   let now = EARLIER + 2 * HOUR
