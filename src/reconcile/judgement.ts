@@ -71,7 +71,6 @@ function lackOf(
   if (reason === 'conflict') return 'conflict'
   if (reason === 'restored') return callers === undefined ? 'callers' : 'held-before'
   if (reason !== 'in-doubt') return undefined
-  if (verdict === 'two-senders') return 'two-senders'
   if (verdict === 'absent') return 'absence'
   if (verdict === 'undecided') {
     if (!complete) return 'gap'
@@ -79,6 +78,7 @@ function lackOf(
     return has('unclear') ? 'unclear' : has('duplicate') ? 'duplicate' : 'unknown'
   }
   if (callers === undefined) return 'callers'
+  if (verdict === 'two-senders' && shown.some(({ caller }) => callers.surely(caller) === 'theirs')) return 'two-senders'
   if (verdict === 'other-quantity') return known ? 'own' : 'unknown'
   return 'caller'
 }

@@ -69,8 +69,8 @@ function until(time: number, { now }: Context, what: string, done: string): stri
 const TEXTS: Readonly<Record<Lack, (context: Context) => string>> = {
   callers: () => "It is not known whose calls are this ledger's: name them by --caller, as CALLER has them.",
   caller: () =>
-    "It is not sure that a call is this ledger's: its role sends what this ledger never has, too, or another of its " +
-    'sessions is named. Name the sessions that are by --caller.',
+    "It is not sure that these calls are this ledger's: --caller names nobody who called, or another session, or a role that " +
+    'sends what this ledger never has, too. Name the sessions that are by --caller.',
   own: () =>
     "The other quantity is not surely somebody else's: with these credentials a ledger that was lost has sent it, perhaps, " +
     `with this usage in it. ${FOR_YOU}`,
@@ -83,7 +83,7 @@ const TEXTS: Readonly<Record<Lack, (context: Context) => string>> = {
     }
     return (
       `Events may be missing from ${shortTime(context.hours.from)} to ${shortTime(end)}: read more of them, without a ` +
-      'gap and with all files, of the right AWS account.'
+      `gap and of the right AWS account. What CloudTrail has left out (WITHOUT RECORDS) no event tells: then it is for you.`
     )
   },
   'left-out': () =>
@@ -92,8 +92,8 @@ const TEXTS: Readonly<Record<Lack, (context: Context) => string>> = {
     'Events are missing of what AWS has taken ("metered, and not billed by AWS"), so that none proves nothing. ' +
     `Reconcile again a day later, since events come late. ${ASK_AWS}`,
   unclear: () =>
-    'AWS itself answered these calls with an error, and CloudTrail does not say whether it billed. No event will. ' +
-    ASK_AWS,
+    'AWS itself answered these calls with an error, or with nothing clear, and CloudTrail does not say whether it billed. ' +
+    `No event will. ${ASK_AWS}`,
   duplicate: () =>
     'AWS answered DuplicateRecord: it has billed something for the hour, this perhaps, and the event of that is not there. ' +
     ASK_AWS,
@@ -125,12 +125,14 @@ const TEXTS: Readonly<Record<Lack, (context: Context) => string>> = {
   pruned: () => `The ledger's records of hours since the backup were pruned: nothing can be added up. ${FOR_YOU}`,
   'lost-before': () =>
     `A ledger that was lost before has billed more than was held: usage that is here, perhaps. ${FOR_YOU}`,
-  'other-calls': () => `Somebody else's calls, or some without an answer, may have billed of it, too. ${FOR_YOU}`,
+  'other-calls': () =>
+    "Calls that are not by --caller, or have no clear answer, may have billed of it, too. Are they this ledger's, name " +
+    'their callers. Else it is for you to decide.',
   resized: () => `Its dimension had another size since the backup. ${FOR_YOU}`,
   sibling: () =>
     `Of another licence or product of its AWS account more is billed than is held, of this perhaps. ${FOR_YOU}`,
   balances: () =>
-    'What AWS has billed since the backup, beyond what else is held, may be this. Settle that first, and reconcile again.',
+    'What AWS has billed since the backup, beyond what else is held, may be this. When that is settled, reconcile again.',
 }
 
 function absent(context: Context, what: string, as: string): string {

@@ -186,7 +186,7 @@ export class LostLedgers {
     if (size === undefined) return
     /** What a ledger that was lost earlier has billed beyond what its restore holds: of usage that may be here again. */
     let beyond = 0n
-    const open: Restore[] = []
+    const open = new Map<Restore, Lack>()
     for (const restore of this.#restores) {
       const since = lost.filter(one => one.restore === restore).map(({ sighting }) => sighting)
       const billed = since.reduce((sum, { quantity }) => sum + quantity, 0)
@@ -222,7 +222,7 @@ export class LostLedgers {
         left = left > amount ? left - amount : 0n
       }
       beyond += left > 0n ? left : 0n
-      if (lack !== undefined || left > 0n) open.push(restore)
+      if (lack !== undefined || left > 0n) open.set(restore, lack ?? 'balances')
     }
     for (const record of held) {
       if (this.#restores.some(restore => isOf(restore, record))) continue
@@ -235,9 +235,9 @@ export class LostLedgers {
       const hours = { from: Math.min(...after.map(({ closed }) => closed)), to: Math.max(...after.map(({ at }) => at)) }
       const restored = { held: record.quantity, billed: 0, hours }
       // Whatever is billed beyond the balances may be this.
-      if (after.some(restore => open.includes(restore))) {
-        yield { verdict: 'restored', shown, record, lack: 'balances', restored }
-      } else yield { verdict, shown, record, lack: 'absence', restored: { ...restored, rest: 0 } }
+      const [lack] = after.flatMap(restore => open.get(restore) ?? [])
+      if (lack !== undefined) yield { verdict: 'restored', shown, record, lack, restored }
+      else yield { verdict, shown, record, lack: 'absence', restored: { ...restored, rest: 0 } }
     }
   }
 

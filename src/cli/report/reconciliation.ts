@@ -415,12 +415,13 @@ export function reconciliationCsv({ findings }: ReconciliationReport): string {
       'settled',
       'why',
       'settled_quantity',
+      'left',
     ],
   ]
   return csv(
     header,
     findings.map(finding => {
-      const { verdict, record, hour, series, complete, proof, settled, quantity, restored, why } = finding
+      const { verdict, record, hour, series, complete, proof, settled, quantity, restored, why, left } = finding
       const event = first(finding)
       return [
         ...[verdict, record?.id, record?.state, record?.reason, iso(hour), series.region],
@@ -433,7 +434,7 @@ export function reconciliationCsv({ findings }: ReconciliationReport): string {
           event?.meteringRecordId,
         ],
         ...[callers(finding).join(' '), event?.caller.address, event?.caller.userAgent, event?.eventId],
-        ...[event && iso(event.time), record && complete, proof?.decision, settled, why, quantity],
+        ...[event && iso(event.time), record && complete, proof?.decision, settled, why, quantity, left],
       ]
     }),
   )
