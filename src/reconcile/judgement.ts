@@ -1,7 +1,7 @@
 import type { RecordEntry } from '../ledger/ledger.ts'
 import type { Callers } from './callers.ts'
 import type { Sighting } from './evidence.ts'
-import type { Lack } from './left.ts'
+import type { Lack } from './lack.ts'
 
 /**
  * What CloudTrail's events say of a record of the ledger:

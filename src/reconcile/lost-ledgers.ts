@@ -8,7 +8,7 @@ import type { EventSeries } from './event.ts'
 import { seriesKey } from './event.ts'
 import type { Sighting } from './evidence.ts'
 import type { Judgement } from './judgement.ts'
-import type { Lack } from './left.ts'
+import type { Lack } from './lack.ts'
 
 /**
  * What the ledgers were billed for that a ledger was restored after, of which it has no record: its series' *lost* units.

@@ -9,8 +9,8 @@ import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts
 import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { isShared, type Judgement, judge, type Verdict } from './judgement.ts'
+import type { Lack } from './lack.ts'
 import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
-import type { Lack } from './left.ts'
 import { LostLedgers, type RestoredFigures, type Search } from './lost-ledgers.ts'
 
 export interface ReconcileOptions {
