@@ -6,6 +6,9 @@ import { type CommonOptions, example, formatOption, ledgerOption } from './optio
 import { noneSo, printAs, screen } from './output.ts'
 import { agreementsCsv, agreementsJson, agreementsTable } from './report/agreements.ts'
 
+const NO_AGREEMENT = 'No agreement is known: neither by an event of AWS, nor by registration or import.'
+const CONSOLE = "AWS's console has them all: AWS Marketplace Management Portal, Agreements."
+
 interface Options extends CommonOptions {
   customer?: string
   tenant?: string
@@ -39,8 +42,9 @@ held. Of a customer who is not listed nothing is known but what AWS answers.`,
         json: () => agreementsJson(agreements),
         csv: () => agreementsCsv(agreements),
         text: () =>
-          (agreements.length === 0 && noneSo('No agreement is known', 'agreements', { customer, tenant })) ||
-          agreementsTable(agreements, screen()),
+          agreements.length > 0
+            ? agreementsTable(agreements, screen())
+            : `${noneSo('No agreement is known', 'agreements', { customer, tenant }) ?? NO_AGREEMENT}\n${CONSOLE}`,
       })
     })
 }

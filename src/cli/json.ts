@@ -385,7 +385,7 @@ export interface Reconciliation {
     settled: 'billed' | 'not-billed' | null
     settledQuantity: number | null
     why: string | null
-    /** Why it was left as it is. */
+    /** Of what is held: why nothing of it is settled, and what settles it when. */
     left: string | null
     events: {
       eventId: string

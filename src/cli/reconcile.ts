@@ -159,7 +159,8 @@ explain.`,
         let unsettled = 0
         const onFinding = (finding: ReportedFinding) => {
           if (needsPerson(finding) || (dryRun && finding.settled !== undefined)) unsettled++
-          const kind = `${finding.verdict} ${finding.settled ?? ''}`
+          // What is held is not lost among what is not.
+          const kind = `${finding.verdict} ${finding.settled ?? finding.record?.state === 'held'}`
           const count = (shown.get(kind) ?? 0) + 1
           shown.set(kind, count)
           if (count <= options.limit) findings.push(finding)

@@ -119,6 +119,15 @@ async function entriesOf(ledger: Ledger, what: string): Promise<{ entries: Audit
     entry => entry.action !== 'undo' && (groupOf(entry) === what || String(entry.number) === what),
   )
   if (meant.length === 0) {
+    // The newest first: few commands ask for what is no decision.
+    const trail = await ledger.audit({ limit: Number.MAX_SAFE_INTEGER })
+    const other = trail.find(({ number }) => String(number) === what)
+    if (other !== undefined) {
+      throw new LedgerError(
+        'ERR_LEDGER_NOT_FOUND',
+        `Entry ${what} is no decision (${other.action}): there is nothing to undo.`,
+      )
+    }
     throw new LedgerError(
       'ERR_LEDGER_NOT_FOUND',
       `There is no decision ${JSON.stringify(what)} in the audit trail. "marketplace-meter audit" shows numbers and groups.`,

@@ -1,6 +1,7 @@
 import type { RecordEntry } from '../ledger/ledger.ts'
 import type { Callers } from './callers.ts'
 import type { Sighting } from './evidence.ts'
+import type { Lack } from './lack.ts'
 
 /**
  * What CloudTrail's events say of a record of the ledger:
@@ -36,6 +37,8 @@ export interface Judgement {
   readonly shown: readonly Sighting[]
   /** What events prove of a record that a person may settle, with those that prove it. */
   readonly proof?: { readonly decision: 'billed' | 'not-billed'; readonly by: readonly Sighting[] }
+  /** Of what is held in doubt, in conflict or of before a restore: why events settle nothing of it. */
+  readonly lack?: Lack
 }
 
 export interface JudgeOptions {
@@ -54,6 +57,33 @@ export interface JudgeOptions {
 
 /** Judges a record by all calls that had its customer, dimension and hour. */
 export function judge(record: RecordEntry, sightings: readonly Sighting[], options: JudgeOptions): Judgement {
+  const judgement = verdictOn(record, sightings, options)
+  const lack = judgement.proof === undefined ? lackOf(record, judgement, options) : undefined
+  return lack === undefined ? judgement : { ...judgement, lack }
+}
+
+function lackOf(
+  { state, reason }: RecordEntry,
+  { verdict, shown }: Judgement,
+  { callers, complete, known }: JudgeOptions,
+): Lack | undefined {
+  if (state !== 'held') return undefined
+  if (reason === 'conflict') return 'conflict'
+  if (reason === 'restored') return callers === undefined ? 'callers' : 'held-before'
+  if (reason !== 'in-doubt') return undefined
+  if (verdict === 'absent') return 'absence'
+  if (verdict === 'undecided') {
+    if (!complete) return 'gap'
+    const has = (outcome: Sighting['outcome']) => shown.some(one => one.outcome === outcome)
+    return has('unclear') ? 'unclear' : has('duplicate') ? 'duplicate' : 'unknown'
+  }
+  if (callers === undefined) return 'callers'
+  if (verdict === 'two-senders' && shown.some(({ caller }) => callers.surely(caller) === 'theirs')) return 'two-senders'
+  if (verdict === 'other-quantity') return known ? 'own' : 'unknown'
+  return 'caller'
+}
+
+function verdictOn(record: RecordEntry, sightings: readonly Sighting[], options: JudgeOptions): Judgement {
   const { state, reason, quantity, attempts, inDoubt, meteringRecordId } = record
   const successes = sightings.filter(({ outcome }) => outcome === 'success')
   const same = successes.filter(one => one.quantity === quantity)

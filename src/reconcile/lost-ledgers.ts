@@ -8,6 +8,7 @@ import type { EventSeries } from './event.ts'
 import { seriesKey } from './event.ts'
 import type { Sighting } from './evidence.ts'
 import type { Judgement } from './judgement.ts'
+import type { Lack } from './lack.ts'
 
 /**
  * What the ledgers were billed for that a ledger was restored after, of which it has no record: its series' *lost* units.
@@ -28,8 +29,10 @@ export interface RestoredFigures {
   readonly held: number
   /** How many units AWS has billed since the backup of which this ledger has no record. */
   readonly billed: number
+  /** From the last hour that was closed at the backup until the restore. */
+  readonly hours?: { readonly from: number; readonly to: number }
   /** How many units of the record are billed where no event is missing: 0, or a part. */
-  readonly rest?: { readonly quantity: number; readonly hours: { readonly from: number; readonly to: number } }
+  readonly rest?: number
 }
 
 export interface RestoredJudgement extends Judgement {
@@ -73,8 +76,8 @@ export interface LostLedgersOptions {
 
 /** What is asked of the search. */
 export interface Search {
-  /** Whether hours were read, and all of the ledger's records of them. */
-  readonly covers: (from: number, to: number) => boolean
+  /** Why hours were not read, or not all of the ledger's records of them; nothing where they were. */
+  readonly lacks: (from: number, to: number) => 'start' | 'end' | 'restore' | 'pruned' | undefined
   /** Whether, in each region, no event can be missing of hours. */
   readonly isComplete: (from: number, to: number) => boolean
 }
@@ -183,57 +186,66 @@ export class LostLedgers {
     if (size === undefined) return
     /** What a ledger that was lost earlier has billed beyond what its restore holds: of usage that may be here again. */
     let beyond = 0n
-    const open: Restore[] = []
+    const open = new Map<Restore, Lack>()
     for (const restore of this.#restores) {
       const since = lost.filter(one => one.restore === restore).map(({ sighting }) => sighting)
       const billed = since.reduce((sum, { quantity }) => sum + quantity, 0)
       const hours = { from: restore.closed, to: restore.at }
-      const known = restore.closed > Number.NEGATIVE_INFINITY && search.covers(hours.from, hours.to)
+      const unread =
+        restore.closed > Number.NEGATIVE_INFINITY ? search.lacks(hours.from, hours.to) : ('no-backup' as const)
       if (!restore.healed) beyond = 0n
       // What somebody else has sent, too, with the same credentials may be theirs.
       const trusted = since.every(({ caller }) => this.#options.callers?.surely(caller) === 'ours')
-      const certain = known && trusted && beyond === 0n && this.#isCertain(series, hours, search)
+      const lack =
+        (this.#options.callers === undefined ? 'callers' : undefined) ??
+        unread ??
+        (trusted ? undefined : 'caller') ??
+        (beyond === 0n ? this.#lackOf(series, hours, search) : 'lost-before')
       // What was settled is taken out first.
       let left = BigInt(billed) * size
       for (const record of settled) if (isOf(restore, record)) left -= amountOf(record)
       for (const record of held.filter(one => isOf(restore, one))) {
         const amount = amountOf(record)
-        const figures = { held: unitsOf(amount, size), billed }
-        if (known && trusted && left >= amount) {
+        const figures = { held: unitsOf(amount, size), billed, hours }
+        if (unread === undefined && trusted && left >= amount) {
           const proof = { decision: 'billed', by: since } as const
           yield { verdict: 'restored', shown: since, proof, record, restored: figures }
         } else {
           // Rather a fraction of a unit too few than one that is billed twice.
           const quantity = left <= 0n ? 0 : Number((left + size - 1n) / size)
-          const rest = certain ? { rest: { quantity, hours } } : {}
-          yield { verdict: 'restored', shown: since, record, restored: { ...figures, ...rest } }
+          const rest = lack === undefined ? { rest: quantity } : {}
+          yield {
+            ...{ verdict: 'restored', shown: since, record, lack: lack ?? 'less' },
+            restored: { ...figures, ...rest },
+          }
         }
         left = left > amount ? left - amount : 0n
       }
       beyond += left > 0n ? left : 0n
-      if (!certain || left > 0n) open.push(restore)
+      if (lack !== undefined || left > 0n) open.set(restore, lack ?? 'balances')
     }
     for (const record of held) {
       if (this.#restores.some(restore => isOf(restore, record))) continue
       const restored = { held: unitsOf(amountOf(record), size), billed: 0 }
-      yield { verdict: 'restored', shown: [], record, restored }
+      yield { verdict: 'restored', shown: [], record, lack: 'no-backup', restored }
     }
     for (const { record, judgement } of doubted) {
       const { shown, verdict } = judgement
       const after = this.#restores.filter(({ at }) => at >= record.hour)
       const hours = { from: Math.min(...after.map(({ closed }) => closed)), to: Math.max(...after.map(({ at }) => at)) }
-      const restored = { held: record.quantity, billed: 0 }
+      const restored = { held: record.quantity, billed: 0, hours }
       // Whatever is billed beyond the balances may be this.
-      if (after.some(restore => open.includes(restore))) yield { verdict: 'restored', shown, record, restored }
-      else yield { verdict, shown, record, restored: { ...restored, rest: { quantity: 0, hours } } }
+      const [lack] = after.flatMap(restore => open.get(restore) ?? [])
+      if (lack !== undefined) yield { verdict: 'restored', shown, record, lack, restored }
+      else yield { verdict, shown, record, lack: 'absence', restored: { ...restored, rest: 0 } }
     }
   }
 
   /**
-   * Whether what is lost is surely all that the lost ledger billed of a series. It may have given usage of one of a
-   * customer's licences to another, and a dimension may have had another size then.
+   * What speaks against that what is lost is all that the lost ledger billed of a series. It may have given usage of one
+   * of a customer's licences to another, and a dimension may have had another size then.
    */
-  #isCertain({ series, unclear }: Series, { from, to }: { from: number; to: number }, search: Search): boolean {
+  #lackOf({ series, unclear }: Series, { from, to }: { from: number; to: number }, search: Search): Lack | undefined {
     const { dimension } = series
     const resized = this.#options.registered.some(entry => {
       return (
@@ -249,8 +261,10 @@ export class LostLedgers {
         sibling.lost.reduce((sum, { sighting: { quantity } }) => sum + BigInt(quantity) * size, 0n) > has
       )
     })
-    if (this.#options.callers === undefined) return false
-    return !unclear && !resized && !exceeds && search.isComplete(from, to)
+    if (unclear) return 'other-calls'
+    if (resized) return 'resized'
+    if (exceeds) return 'sibling'
+    return search.isComplete(from, to) ? undefined : 'gap'
   }
 
   #of(series: EventSeries): Series {

@@ -9,8 +9,9 @@ import { type Caller, type EventSeries, licenceKey, seriesKey } from './event.ts
 import type { EventSource } from './event-source.ts'
 import { Evidence, type Sighting } from './evidence.ts'
 import { isShared, type Judgement, judge, type Verdict } from './judgement.ts'
+import type { Lack } from './lack.ts'
 import { prunedBefore, recordsByHour, recordsOf } from './ledger-records.ts'
-import { LostLedgers, type RestoredFigures } from './lost-ledgers.ts'
+import { LostLedgers, type RestoredFigures, type Search } from './lost-ledgers.ts'
 
 export interface ReconcileOptions {
   readonly events: readonly EventSource[]
@@ -285,9 +286,13 @@ class Matching {
     ]
     const searchedTo = Math.min(...regions.map(region => this.#searchedTo(region)))
     const complete = new Map<number, boolean>()
-    const search = {
-      covers: (from: number, to: number) =>
-        within !== undefined && within.from <= from && within.to > to && this.#prunedBefore <= from,
+    const search: Search = {
+      lacks: (from: number, to: number) => {
+        if (this.#prunedBefore > from) return 'pruned'
+        if (within === undefined || within.from > from) return 'start'
+        if (within.to > to) return undefined
+        return (this.#options.to ?? Number.POSITIVE_INFINITY) > to ? 'restore' : 'end'
+      },
       isComplete: (from: number, to: number) => {
         const known = complete.get(from)
         if (known !== undefined) return known
@@ -426,10 +431,18 @@ class Matching {
         const complete = completeIn(record.region)
         const options = { callers, complete, known: known && alone, attemptsKnown: attemptsKnown && alone }
         const judgement = judge(record, sightings, options)
+        const lack = this.#lackOf(judgement, record.region, hour, missing)
         const found = { series: seriesOf(record), hour, record, complete, searchedTo: this.#searchedTo(record.region) }
-        yield { finding: { ...judgement, ...found }, sightings }
+        yield { finding: { ...judgement, ...(lack !== undefined && { lack }), ...found }, sightings }
       }
     }
+  }
+
+  /** What more is known of why nothing is decided. */
+  #lackOf({ lack }: Judgement, region: string, hour: number, missing?: ReadonlySet<string>): Lack | undefined {
+    if (lack === 'callers' && this.#callers !== undefined) return 'unknown'
+    if (lack !== 'gap' || !this.#coverage.isCovered(region, hour)) return lack
+    return missing?.has(region) ? 'missing' : 'left-out'
   }
 
   #searchedTo(region: string): number {
@@ -524,9 +537,8 @@ export function decisionOf(
   }
   const isLate = (hour: number) => Math.min(now, searchedTo) >= windowClosesAt(hour) + DAY
   if (restored !== undefined) {
-    const { rest, billed } = restored
-    if (!settleAbsent || rest === undefined || !isLate(hourOf(rest.hours.to))) return undefined
-    const { quantity, hours } = rest
+    const { rest: quantity, billed, hours } = restored
+    if (!settleAbsent || quantity === undefined || hours === undefined || !isLate(hourOf(hours.to))) return undefined
     const why =
       `${billed} units are billed that the lost ledger sent, in a search without a gap for the hours from ` +
       `${new Date(hours.from).toISOString()} to ${new Date(hours.to).toISOString()}`

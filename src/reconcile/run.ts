@@ -8,6 +8,7 @@ import type { PacerClock } from '../metering/pacer.ts'
 import { callsEndAt, type Span } from './coverage.ts'
 import { eventFiles, fileSource } from './event-files.ts'
 import type { EventSource } from './event-source.ts'
+import { leftText } from './left.ts'
 import { type NotedRegion, reconciledRegions, reconciliationNote } from './notes.ts'
 import { decisionOf, type Reconciliation, reconcile } from './reconcile.ts'
 import { HISTORY, search } from './search.ts'
@@ -108,8 +109,12 @@ export async function runReconciliation(ledger: ReconcilableLedger, options: Run
     onFinding: async finding => {
       const decided = decisionOf(finding, { settle, settleAbsent, now })
       const { record } = finding
-      if (decided === undefined || record === undefined) report(finding)
-      else if (dryRun) report({ ...finding, ...settledAs(decided) })
+      if (decided === undefined || record === undefined) {
+        const left = leftText(finding, now)
+        report(left === undefined ? finding : { ...finding, left })
+        return
+      }
+      if (dryRun) report({ ...finding, ...settledAs(decided) })
       else await settling.add({ finding, decision: { recordId: record.id, ...decided } })
     },
   })

@@ -7,7 +7,7 @@ export interface SettledFinding extends Finding {
   /** How many units of what a restore holds it was settled for; the rest is back in the balance. */
   readonly quantity?: number
   readonly why?: string
-  /** Why it was not settled, where an event proves it. */
+  /** Of what is held: why nothing of it was settled, and what settles it when. */
   readonly left?: string
 }
 

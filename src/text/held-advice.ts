@@ -17,6 +17,12 @@ const settleAs = (when: string, outcome: 'billed' | 'not-billed') =>
 const release = (when: string) => [when, 'release <id> --why "…"'] as const
 const writeOff = (when: string) => [when, 'write-off --held <id> --why "…"'] as const
 
+/** Whose ARN it is the command before has shown. */
+const WITH_CALLER = [
+  "What that settles, with this ledger's ARN from the column CALLER:",
+  'reconcile --cloudtrail --caller <arn> --settle --dry-run',
+] as const
+
 /** What to do with a held record, by what holds it. */
 export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
   'in-doubt': {
@@ -26,7 +32,8 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       "AWS's usage report tells, too.",
     ),
     commands: [
-      ['What CloudTrail says of all that is in doubt:', 'reconcile --cloudtrail --caller <arn> --settle --dry-run'],
+      ['What CloudTrail says of all that is in doubt, and who calls (CALLER):', 'reconcile --cloudtrail'],
+      WITH_CALLER,
       settleAs('AWS billed it:', 'billed'),
       settleAs('AWS did not:', 'not-billed'),
     ],
@@ -41,7 +48,8 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'a part by that. What it leaves is to be added up, and shared out, by hand.',
     ),
     commands: [
-      ['What CloudTrail says of all of it:', 'reconcile --cloudtrail --caller <arn> --settle --dry-run'],
+      ['What CloudTrail says of all of it, and who calls (CALLER):', 'reconcile --cloudtrail'],
+      WITH_CALLER,
       settleAs('AWS billed as much as is held, or more:', 'billed'),
       ['AWS billed less, in its own units:', 'settle <id> --billed --quantity <units> --why "…"'],
       settleAs('AWS billed none of it:', 'not-billed'),
@@ -73,6 +81,7 @@ export const HELD_ADVICE: Readonly<Record<HeldReason, HeldAdvice>> = {
       'billed twice.',
     ),
     commands: [
+      ["Was there an agreement in its hour? If none is known, see AWS's console:", 'agreements --customer <customer>'],
       release('There was an agreement in its hour, and there is one now:'),
       [
         'The same of a customer and all hours of a time (first with --dry-run):',

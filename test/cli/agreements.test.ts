@@ -22,7 +22,12 @@ test('agreements that exist are taken in from a file, and stand beside the usage
   await ledger.close()
   const command = (...args: string[]) => run([...args, '--ledger', path])
 
-  assert.match((await command('agreements')).stdout, /^No agreement is known/)
+  for (const whose of [[], ['--customer', '111122223333']]) {
+    assert.match(
+      (await command('agreements', ...whose)).stdout,
+      /^No agreement is known.*\nAWS's console has them all: /,
+    )
+  }
   const file = join(directory, 'agreements.csv')
   const header = 'product,account_id,license_arn,product_code,tenant,agreement_since,agreement_until,notes'
   const [first, second] = [1, 2].map(n => `chat,111122223333,${arn(n)},code-1`) as [string, string]

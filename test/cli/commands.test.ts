@@ -113,7 +113,8 @@ describe('commands that look', () => {
       ['No senders', 'senders', ...misspelt],
       ['Nothing is included', 'entitlements', ...misspelt],
     ] as [string, string, ...string[]][]) {
-      assert.equal((await run(args, env)).stdout, `${none} so. "marketplace-meter ${args[0]}" shows all.\n`)
+      const [said] = (await run(args, env)).stdout.split('\n')
+      assert.equal(said, `${none} so. "marketplace-meter ${args[0]}" shows all.`)
     }
     assert.match(audit.stdout, /^No entries/)
     const { audit: verdict, ...equation } = JSON.parse(verify.stdout)
@@ -427,6 +428,9 @@ describe('commands that decide', () => {
     )
     assert.equal((await afterwards(path)).line(ACME.key, REQUESTS.name)?.held, 15n * MILLION)
     assert.match((await undo('99')).stderr, /There is no decision "99" in the audit trail.*\(ERR_LEDGER_NOT_FOUND\)/)
+    const seen = JSON.parse((await run(['audit', '--format', 'json', '--ledger', path])).stdout)
+    const { number } = seen.find(({ action }: AuditEntry) => action === 'undo')
+    assert.match((await undo(String(number))).stderr, /Entry \d+ is no decision \(undo\): there is nothing to undo/)
     const audit = await run(['audit', '--group', group as string, '--format', 'json', '--ledger', path])
     assert.deepEqual(
       JSON.parse(audit.stdout).map(({ action, detail }: AuditEntry) => [action, detail]),

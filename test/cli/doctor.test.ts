@@ -299,13 +299,15 @@ describe('doctor', () => {
 
   test('names what keeps AWS from taking usage, and shows no secret', async t => {
     const ahead = () => Date.now() + 10 * MINUTE
-    const [good, strict, denied, off, far, down] = await Promise.all([
+    const [good, strict, denied, off, far, down, stale, busy] = await Promise.all([
       simulated(t),
       simulated(t, { verifySignatures: [{ ...SIGNER, secretAccessKey: 'another' }] }),
       simulated(t, { faults: [{ kind: 'access-denied', rate: 1 }] }),
       simulated(t, { wallClock: ahead }),
       simulated(t, { wallClock: () => Date.now() - HOUR, verifySignatures: [SIGNER] }),
       simulated(t, { faults: [{ kind: 'region-disabled', rate: 1 }] }),
+      simulated(t, { faults: [{ kind: 'expired-credentials', rate: 1 }] }),
+      simulated(t, { faults: [{ kind: 'throttling', rate: 1 }] }),
     ])
     good.simulator.catalogue.declareProduct({ code: 'prod', dimensions: ['tokens'] })
     const ledger = join(folder(t), 'none.sqlite')
@@ -315,18 +317,26 @@ describe('doctor', () => {
         ...{ AWS_REGION: 'us-east-1', ...env },
       })
     const none = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' }
-    const [nobody, stranger, forbidden, slow, early, disabled, gov, moon, code, closed] = await Promise.all([
-      ask(good.url, none),
-      ask(strict.url),
-      ask(denied.url),
-      ask(off.url),
-      ask(far.url),
-      ask(down.url),
-      ask(good.url, { AWS_REGION: 'us-gov-west-1' }),
-      ask(good.url, { AWS_REGION: 'xx-moon-1' }),
-      ask(good.url, {}, '--product-code', 'other'),
-      ask('http://127.0.0.1:1'),
-    ])
+    const [nobody, stranger, forbidden, slow, early, disabled, gov, moon, code, closed, expired, throttled] =
+      await Promise.all([
+        ask(good.url, none),
+        ask(strict.url),
+        ask(denied.url),
+        ask(off.url),
+        ask(far.url),
+        ask(down.url),
+        ask(good.url, { AWS_REGION: 'us-gov-west-1' }),
+        ask(good.url, { AWS_REGION: 'xx-moon-1' }),
+        ask(good.url, {}, '--product-code', 'other'),
+        ask('http://127.0.0.1:1'),
+        ask(stale.url),
+        ask(busy.url),
+      ])
+    assert.match(expired.of('permission'), /^fault \| The credentials have expired\. /)
+    assert.match(
+      throttled.of('permission'),
+      /^warning \| AWS throttles: this ledger's processes, or something else, use up AWS's 10 requests a second\. /,
+    )
     assert.match(nobody.of('credentials'), /^fault \| There are no AWS credentials: .+ \| Give the process a role/)
     assert.deepEqual(nobody.of('permission'), '')
     assert.match(

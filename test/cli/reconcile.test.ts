@@ -83,6 +83,16 @@ test('reconcile says of each record what AWS has, and settles what an event prov
     looked.stdout,
     /^ +1 +2026-11-20T07Z .* 12 +held: in-doubt +12 +arn:aws:sts::999900001111:assumed-role\/meter\/m1/m,
   )
+  assert.match(
+    ONE_LINE(looked.stdout),
+    /Record 1: It is not known whose calls are this ledger's: name them by --caller/,
+  )
+  assert.match(
+    ONE_LINE(looked.stdout),
+    /Record 3: A conflict: no event tells whether what AWS has was the same usage\./,
+  )
+  const named = ONE_LINE((await command('--caller', METER)).stdout)
+  assert.match(named, /Record 1: Events prove that AWS has billed it: --settle settles it\./)
   // The ledger's other records are of an hour of which there is no event.
   assert.doesNotMatch(looked.stdout, /metered, and not billed/)
 
@@ -150,7 +160,7 @@ test('reconcile says of each record what AWS has, and settles what an event prov
     ],
   )
   const csv = (await command('--format', 'csv')).stdout.split('\r\n')
-  assert.match(csv[0] ?? '', /^verdict,record,state,reason,hour,region,product,account_id,/)
+  assert.match(csv[0] ?? '', /^verdict,record,state,reason,hour,region,product,account_id,.*,left$/)
   assert.ok(
     csv.some(line =>
       line.startsWith("other-quantity,3,held,conflict,2026-11-20T07:00:00.000Z,us-east-1,prod,'444455556666,"),
@@ -176,14 +186,16 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   const verdicts = async (...args: string[]) => {
     const { stdout, status } = await command('--format', 'json', ...args)
     const { findings, regions } = JSON.parse(stdout)
+    const left = findings.map((finding: Record<string, string>) => finding.left)
     const told = findings.map(
       (finding: Record<string, string>) => `${finding.verdict} ${finding.record} ${finding.settled}`,
     )
-    return { status, told, gaps: regions[0].gaps }
+    return { status, told, left, gaps: regions[0].gaps }
   }
   // Record 5 is metered, and in no event, so that events are missing; record 1 is in doubt.
   const missing = await verdicts('--settle-absent', '--caller', METER)
   assert.deepEqual([missing.status, missing.gaps], [1, []])
+  assert.match(missing.left.join(), /^,?Events are missing of what AWS has taken .* a day later.*usage report/)
   assert.deepEqual(missing.told.sort(), ['missing 5 null', 'undecided 1 null'])
   // Of another account there is no call of this ledger, which proves nothing.
   writeFileSync(join(directory, 'events.json'), lookupOutput(covered()))
@@ -193,6 +205,10 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole))
   const all = await verdicts('--settle', '--caller', METER)
   assert.deepEqual([all.status, all.told], [1, ['absent 1 null']])
+  assert.match(
+    all.left[0],
+    /^No event shows it as billed, and one may come late\. --settle-absent settles it as not billed\.$/,
+  )
   const early = await run([
     ...['reconcile', join(directory, 'events.json'), '--settle-absent', '--caller', METER, '--ledger', path],
     ...['--now', '2026-11-22T06:00Z', '--format', 'json'],
@@ -201,15 +217,23 @@ test('no event proves nothing: with a gap, or where it is not said, nothing is s
     JSON.parse(early.stdout).findings.some(({ settled }: { settled: string | null }) => settled),
     false,
   )
+  const wait = /^Not settled yet: no event shows .*: after 2026-11-22T08Z --settle-absent settles it as not billed\.$/
+  assert.match(JSON.parse(early.stdout).findings[0].left, wait)
   // What was looked up too early may lack events that came later.
   writeFileSync(
     join(directory, 'events.json'),
     lookupOutput(whole.filter(({ eventTime }) => Date.parse(String(eventTime)) < EARLIER + 47 * HOUR)),
   )
-  assert.deepEqual((await verdicts('--settle-absent', '--caller', METER)).told, ['absent 1 null'])
+  const short = await verdicts('--settle-absent', '--caller', METER)
+  assert.deepEqual(short.told, ['absent 1 null'])
+  assert.match(
+    short.left[0],
+    /^Not settled: .* Where events go on until 2026-11-22T07Z \(with a later --to, or none\) --settle-/,
+  )
   writeFileSync(join(directory, 'events.json'), lookupOutput(whole.filter(gap)))
   const partial = await verdicts('--settle-absent', '--settle', '--caller', METER)
   assert.deepEqual(partial.told, ['undecided 1 null'])
+  assert.match(partial.left[0], /^Events may be missing from 2026-11-20T07Z to 2026-11-21T08Z: read more of them/)
   assert.deepEqual(partial.gaps, [{ from: '2026-11-20T13:00:00.000Z', to: '2026-11-20T14:00:00.000Z' }])
   // Something that cannot be read may be what is missing.
   writeFileSync(join(directory, 'events.json'), `${lookupOutput(whole)}{"Events":[{`)
@@ -300,6 +324,131 @@ test('reconcile asks CloudTrail itself, and what shows the ledger says up to whe
   }
 })
 
+/** Asks the simulator's CloudTrail from its first day on, and says what is printed for a person and for a program. */
+function trailOf(at: Metered) {
+  const env = {
+    ...{ AWS_ENDPOINT_URL_CLOUDTRAIL: at.aws.url, AWS_ACCESS_KEY_ID: 'any', AWS_SECRET_ACCESS_KEY: 'any' },
+    ...{ AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null', AWS_EC2_METADATA_DISABLED: 'true' },
+  }
+  return async (path: string, args: string[], now = at.now) => {
+    const asked = [
+      'reconcile',
+      '--cloudtrail',
+      '--ledger',
+      path,
+      ...FROM,
+      '--now',
+      new Date(now).toISOString(),
+      ...args,
+    ]
+    // A dry run first: what is settled is settled once.
+    const program = args.includes('--settle') ? await run([...asked, '--dry-run', '--format', 'json'], env) : undefined
+    const findings: { verdict: string; left: string | null; events: { outcome: string }[] }[] =
+      program === undefined ? [] : JSON.parse(program.stdout).findings
+    return { findings, left: findings.map(({ left }) => left), stdout: (await run(asked, env)).stdout }
+  }
+}
+
+const FROM = ['--from', '2026-11-03']
+const ONE_LINE = (text: string) => text.replaceAll(/\s+/g, ' ')
+
+test('right after a restore nothing is settled, and it is said when the same command does it', async t => {
+  const directory = folder(t)
+  const path = (name: string) => join(directory, `${name}.sqlite`)
+  await using at = await Metered.begin(path('lost'))
+  await at.meter(['heard', 'heard'])
+  const entry = { account: customerAccount({ product: 'prod', accountId: ACME }), dimension: 'tokens' }
+  const used = { ...entry, hour: Date.parse('2026-11-03T02:00Z'), amount: 5n * MILLION }
+  await at.ledger.append({ writer: 'b'.repeat(32), sequence: 1, entries: [used] })
+  await at.ledger.backup(path('backup'))
+  await at.meter(['heard'])
+  const restored = at.now + 2 * MINUTE
+  const why = ['--why', 'disk died', '--now', new Date(restored).toISOString()]
+  assert.equal((await run(['restore', path('backup'), path('restored'), ...why])).status, 0)
+  const ask = trailOf(at)
+  at.aws.simulator.clock.set(restored + 20 * MINUTE)
+  const settle = ['--settle', '--caller', METER]
+  const early = await ask(path('restored'), settle)
+  const left =
+    'Not settled yet: the search has to reach the restore (2026-11-03T03:08Z). Wait, it loses nothing: after ' +
+    '2026-11-03T04:08Z the same command settles what AWS has billed.'
+  assert.deepEqual(early.left, [left])
+  assert.ok(ONE_LINE(early.stdout).includes(`Record 3: ${left}`), early.stdout)
+  const [paragraph = ''] = early.stdout.slice(early.stdout.indexOf('Record 3')).split('\n\n')
+  for (const line of paragraph.split('\n')) assert.ok(line.length <= 80, line)
+  // Hours that end before it never reach it.
+  const short = await ask(path('restored'), [...settle, '--to', '2026-11-03T01'], restored + 2 * HOUR)
+  assert.match(
+    short.left[0] ?? '',
+    /^Not settled: the hours that are looked at end before the restore .* a later --to, or none/,
+  )
+  const late = await ask(path('restored'), settle, restored + HOUR)
+  assert.match(late.stdout, /^Settled as billed record 3: 5 tokens/m)
+  // What was pending at a backup, and is in doubt when that is restored days later, waits for the same.
+  await at.meter(['never-arrives'])
+  await at.ledger.backup(path('older'))
+  await at.later()
+  const days = ['--why', 'disk died', '--now', new Date(at.now).toISOString()]
+  assert.equal((await run(['restore', path('older'), path('again'), ...days])).status, 0)
+  const again = new SqliteLedger({ path: path('again') })
+  at.aws.simulator.clock.advance(20 * MINUTE)
+  await again.expire(at.now)
+  await again.close()
+  const doubted = await ask(path('again'), settle)
+  assert.deepEqual(
+    doubted.findings.map(({ left }) => left?.slice(0, 54)),
+    [left.slice(0, 54)],
+  )
+})
+
+test('of calls that AWS answered with an error it is said that no event will decide, and what does', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  await using at = await Metered.begin(path)
+  await at.meter(['heard', 'fails', 'fails', 'never-arrives', 'heard'])
+  const ask = trailOf(at)
+  const settle = ['--settle', '--caller', METER]
+  await at.later(22 * HOUR)
+  const early = (await ask(path, settle)).left.map(left => left?.slice(0, 105))
+  assert.deepEqual(early.slice(1), [
+    'Not settled yet: AWS could take it until 2026-11-04T03Z. Wait, it loses nothing: after 2026-11-04T04Z rec',
+    'Not settled yet: AWS could take it until 2026-11-04T04Z. Wait, it loses nothing: after 2026-11-04T05Z rec',
+  ])
+  await at.later(8 * HOUR)
+  const whole = await ask(path, settle)
+  const outcomes = whole.findings.map(({ events }) => events[0]?.outcome)
+  assert.deepEqual(outcomes.sort(), ['unclear', 'unclear', undefined])
+  assert.doesNotMatch(whole.stdout, /Read more events|gaps above/)
+  const said = ONE_LINE(whole.stdout)
+  assert.match(said, /Records 2 and 3: AWS itself answered .* does not say whether it billed\. No event will\./)
+  assert.match(
+    said,
+    /usage report \(reconcile --usage-report\) tells only the sum of a customer and day, .* request ids/,
+  )
+  assert.match(said, /Until then leave it held: nothing is lost\./)
+  assert.match(
+    said,
+    /Record 4: Not settled yet: no event shows it .*: after 2026-11-05T04Z --settle-absent settles it as not billed\./,
+  )
+  assert.match(whole.findings.find(({ verdict }) => verdict === 'undecided')?.left ?? '', /^AWS itself answered/)
+})
+
+test('what is held comes before what is not, however much that is', async t => {
+  const path = join(folder(t), 'ledger.sqlite')
+  await using at = await Metered.begin(path)
+  const other = at.client('us-east-1', 'AKIAOTHERTOOL')
+  t.after(() => other.destroy())
+  await at.meter(['heard', 'lost'])
+  const record = (CustomerAWSAccountId: string, Dimension: string, Quantity: number, Timestamp: Date) => {
+    const UsageRecords = [{ CustomerAWSAccountId, Dimension, Quantity, Timestamp }]
+    return other.batchMeterUsage({ ProductCode: 'prod', UsageRecords })
+  }
+  for (let n = 0; n < 3; n++) await record(BOLT, `d${n}`, n + 1, new Date(at.now))
+  await at.later()
+  const { stdout } = await trailOf(at)(path, ['--limit', '2'])
+  const held = stdout.indexOf('held: in-doubt')
+  assert.ok(held > 0 && held < stdout.indexOf('CALLER, FROM and WITH say'), stdout)
+})
+
 /** A simulator that has what AWS could have of the seeded ledger's days, and its reports over HTTP as files. */
 async function reported(t: TestContext) {
   let now = EARLIER + 2 * HOUR
@@ -363,6 +512,10 @@ test('reconcile --usage-report says by day and customer what AWS has billed besi
   assert.match(stdout, /2026-11-23 .* 111122223333 .* inference-requests +0 +1 +\+1 /)
   assert.match(stdout, /^with records in doubt.*\n(.*\n)+?.* 111122223333 .* 0 +12 +\+12 +12 +0 /m)
   assert.match(stdout, / 444455556666 .* 0 +5 +\+5 +0 +1 /)
+  assert.match(
+    ONE_LINE(stdout),
+    /where nobody else meters: of a difference of 0 none is billed; of as much as is IN DOUBT, all/,
+  )
   assert.match(stdout, new RegExp(`^Not compared, since these products.*\\n {2}${other}: 1,000$`, 'm'))
   assert.match(stdout, /^Not compared, since the ledger has no such dimension.*\n {2}seats: 3$/m)
   // The dataset has accounts and codes, and says the same.
@@ -482,8 +635,25 @@ test('after a restore two commands settle what is held: by what AWS billed since
   )
   assert.deepEqual(await states(), [[10, 0, 0], ...Array(3).fill([0, 10, 0])])
   // Not where an hour is without events, nor before all may have come.
-  await reconcile(gap, 3, '--settle-absent')
-  await reconcile(all, 1, '--settle-absent')
+  const lefts = async (...args: Parameters<typeof reconcile>) => {
+    const { findings } = JSON.parse((await reconcile(...args, '--format', 'json')).stdout)
+    const sorted = findings.toSorted((one: { record: string }, other: { record: string }) =>
+      one.record < other.record ? -1 : 1,
+    )
+    return sorted.map(({ left }: { left: string | null }) => left)
+  }
+  const calls4 = /^Calls that are not by --caller, or have no clear answer, may have billed of it, too\./
+  const [part, none, unclear] = await lefts(gap, 3, '--settle-absent')
+  assert.match(part, /^Events may be missing from 2026-11-21T07Z to 2026-11-22T11Z: read more of them/)
+  assert.deepEqual([none, calls4.test(unclear)], [part, true])
+  const [soon] = await lefts(all, 1, '--settle-absent')
+  assert.match(soon, /^Not settled yet: AWS has billed less than is held, .* after 2026-11-23T11Z --settle-absent/)
+  assert.match(
+    (await lefts(all, 3, '--settle'))[0],
+    /^AWS has billed less than is held.* --settle-absent settles it as billed/,
+  )
+  const later = await lefts(all, 3, '--settle', '--from', '2026-11-21T09')
+  assert.match(later[0], /^Not settled: all hours from the backup on .* --from 2026-11-21T07Z, or without it/)
   assert.deepEqual(await states(), [[10, 0, 0], ...Array(3).fill([0, 10, 0])])
   const absent = await reconcile(all, 3, '--settle-absent')
   assert.match(

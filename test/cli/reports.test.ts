@@ -398,6 +398,15 @@ describe('records', () => {
     const text = heldText(held, DIMENSIONS)
     const order = ['in-doubt', 'conflict', 'not-subscribed', 'over-maximum']
     assert.deepEqual(text.match(/^\S.*(?=: 1 record$)/gm), order)
+    // An ARN is shown before it is asked for, and agreements before what depends on them.
+    const commands = [...text.matchAll(/^ {6}marketplace-meter (\S+ .*)$/gm)].map(([, command]) => command)
+    assert.deepEqual(commands.slice(0, 2), [
+      'reconcile --cloudtrail',
+      'reconcile --cloudtrail --caller <arn> --settle --dry-run',
+    ])
+    const ofAgreements = commands.indexOf('agreements --customer <customer>')
+    assert.match(commands[ofAgreements + 1] ?? '', /^release 4 /)
+    for (const line of text.split('\n').filter(line => line.startsWith('  - '))) assert.ok(line.length <= 80, line)
     assert.match(text, /AWS did not:\n +marketplace-meter settle 1 --not-billed --why/)
     const [conflict] = held.filter(({ reason }) => reason === 'conflict') as [RecordEntry]
     const several = heldText([conflict, conflict], DIMENSIONS, {}, ' --dimension tokens')

@@ -257,9 +257,7 @@ async function tryOne(seed: number): Promise<void> {
   for (const { verdict, restored, proof } of findings) {
     if (restored === undefined) continue
     const { rest } = restored
-    meet(
-      `${verdict}: ${proof?.decision ?? (rest === undefined ? 'open' : rest.quantity === 0 ? 'not-billed' : 'in part')}`,
-    )
+    meet(`${verdict}: ${proof?.decision ?? (rest === undefined ? 'open' : rest === 0 ? 'not-billed' : 'in part')}`)
   }
   // Usage of one licence may have gone to another of the same AWS account.
   if (!world.wild)

@@ -60,6 +60,40 @@ test('what is in doubt is settled by what proves it alone', () => {
   assert.equal(judged({}, [seen('success')], { known: false }), 'billed: billed')
 })
 
+test('where events prove nothing, it is said why', () => {
+  const whole = { complete: true }
+  const lackOf = (record: Partial<RecordEntry>, sightings: Sighting[], options: Partial<JudgeOptions> = {}) => {
+    const callers = new Callers([METER], [seen('success').caller])
+    return judge({ ...IN_DOUBT, ...record }, sightings, {
+      callers,
+      known: true,
+      attemptsKnown: true,
+      ...whole,
+      ...options,
+    }).lack
+  }
+  const theirs = seen('success', 400, 'theirs')
+  for (const [lack, ...judged] of [
+    [undefined, {}, [seen('success')]],
+    ['callers', {}, [seen('success')], { callers: undefined }],
+    ['caller', {}, [theirs], { callers: new Callers([`${METER}s`], [theirs.caller]) }],
+    ['two-senders', {}, [theirs]],
+    ['own', {}, [seen('success', 5)]],
+    ['unknown', {}, [seen('success', 5, 'theirs')], { known: false }],
+    ['unclear', {}, [seen('refused'), seen('unclear'), seen('duplicate')]],
+    ['gap', {}, [seen('unclear')], { complete: false }],
+    ['duplicate', {}, [seen('duplicate')]],
+    ['unknown', {}, [], { known: false }],
+    ['absence', {}, [seen('refused')]],
+    ['conflict', { reason: 'conflict' }, [seen('success', 5, 'theirs')]],
+    ['held-before', { reason: 'restored' }, []],
+    [undefined, { reason: 'not-subscribed' }, [seen('success')]],
+    [undefined, { state: 'pending', reason: undefined } as never, [seen('success')]],
+  ] as [string | undefined, ...Parameters<typeof lackOf>][]) {
+    assert.equal(lackOf(...judged), lack, JSON.stringify(judged))
+  }
+})
+
 test('what was held at a backup is billed where its own hour is, and else for a person', () => {
   const reason = 'restored'
   assert.equal(judged({ reason }, [seen('success')]), 'billed: billed')

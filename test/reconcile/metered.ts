@@ -11,8 +11,8 @@ export const START = Date.parse('2026-11-03T00:00:00Z')
 export const ACME = customerAccount({ product: 'prod', accountId: '111122223333' })
 const TOKENS = { name: 'tokens', unit: '{token}', baseUnit: '1', size: 1_000_000n } as const
 
-/** What becomes of an hour's request: its answer is heard; or lost, so that its record is in doubt; or it never arrives. */
-export type Fate = 'heard' | 'lost' | 'never-arrives' | 'refused-and-lost'
+/** What becomes of an hour's request: its answer is heard; or lost, so that its record is in doubt; or it never arrives; or AWS fails. */
+export type Fate = 'heard' | 'lost' | 'never-arrives' | 'refused-and-lost' | 'fails'
 
 /** A ledger that has metered some hours through the AWS SDK with a simulator behind a socket. */
 export class Metered implements AsyncDisposable {
@@ -66,6 +66,7 @@ export class Metered implements AsyncDisposable {
         let outcomes: Outcome[] = records.map(() => ({ type: 'retry', at: now + 400 * HOUR, notTaken: false }))
         const request = requestFor(lane, records)
         if (fate === 'refused-and-lost') aws.simulator.faults.add({ kind: 'throttling', next: 1 })
+        if (fate === 'fails') aws.simulator.faults.add({ kind: 'internal-error', next: 1 })
         if (fate !== 'never-arrives') {
           const result = await client.batchMeterUsage(request).catch(() => undefined)
           const { answers } = readAnswers(records, result)

@@ -11,8 +11,6 @@ import type { Agreement as AgreementOutput, AgreementTerms } from '../json.ts'
 export const AGREEMENT_CELLS = ['agreement', 'agreement_since', 'agreement_until', 'refused_since']
 
 export function agreementsTable(agreements: readonly Agreement[], options: TableOptions = {}): string {
-  if (agreements.length === 0)
-    return 'No agreement is known: neither by an event of AWS, nor by registration or import.'
   const columns: Column<Agreement>[] = [
     { title: 'CUSTOMER', of: ({ account }) => accountLabel(account) },
     { title: 'LICENCE', of: ({ account }) => licenceLabel(account) || '-', optional: true },

@@ -5,7 +5,7 @@ import type { Run } from '../../reconcile/run.ts'
 import type { SettledFinding } from '../../reconcile/settling.ts'
 import { accountLabel } from '../../text/account.ts'
 import { csv } from '../../text/csv.ts'
-import { lines } from '../../text/lines.ts'
+import { lines, wrapped } from '../../text/lines.ts'
 import { plain } from '../../text/paint.ts'
 import { printable } from '../../text/printable.ts'
 import { type Column, indented, type TableOptions, table } from '../../text/table.ts'
@@ -86,7 +86,7 @@ const VERDICTS: Readonly<Record<Verdict, Words>> = {
   },
   undecided: {
     title: 'in doubt, and no event proves anything',
-    means: lines('Read more events, of their region and of the day from their hour on; see the', 'gaps above.'),
+    means: 'Leave them held until something does: nothing is lost.',
   },
   restored: {
     title: 'of before a restore, and may be billed',
@@ -126,16 +126,22 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
   ]
   const settled = findings.filter(finding => finding.settled !== undefined)
   if (settled.length > 0) parts.push(settledText(settled, dryRun, options))
-  for (const verdict of ORDER) {
-    const group = findings.filter(finding => finding.verdict === verdict && finding.settled === undefined)
-    if (group.length === 0) continue
+  const open = Map.groupBy(
+    findings
+      .filter(finding => finding.settled === undefined)
+      .toSorted((one, other) => Number(isHeld(other)) - Number(isHeld(one))),
+    ({ verdict }) => verdict,
+  )
+  // What is held waits for a person, however much is found of what is not.
+  const hasHeld = (verdict: Verdict) => open.get(verdict)?.some(isHeld) === true
+  for (const verdict of [...ORDER.filter(hasHeld), ...ORDER.filter(one => !hasHeld(one))]) {
+    const group = open.get(verdict)
+    if (group === undefined) continue
     const { title } = VERDICTS[verdict]
     const means = unnamed && verdict === 'two-senders' ? NOBODY : VERDICTS[verdict].means
     const findingsTable = table(FINDING_COLUMNS, group, options)
-    parts.push(`${paint(['bold', 'yellow'], title)}\n${indented(means)}\n\n${indented(findingsTable)}`)
-    for (const { record, left } of group) {
-      if (left !== undefined) parts.push(`Record ${record?.id} was left as it is: ${printable(left)}`)
-    }
+    const said = [means, ...leftTexts(group)].join('\n')
+    parts.push(`${paint(['bold', 'yellow'], title)}\n${indented(said)}\n\n${indented(findingsTable)}`)
   }
   const { unread, inDoubtElsewhere, pruned, otherRegions, callers } = result
   if (unread.count > 0) {
@@ -163,6 +169,27 @@ export function reconciliationText(report: ReconciliationReport, options: TableO
   ].filter(note => typeof note === 'string')
   if (notes.length > 0) parts.push(notes.join('\n'))
   return parts.join('\n\n')
+}
+
+/** Once for all records of which it is the same. */
+function leftTexts(findings: readonly ReportedFinding[]): string[] {
+  const left = Map.groupBy(findings, finding => finding.left)
+  return [...left].flatMap(([text, some]) => {
+    if (text === undefined) return []
+    const ids = some.map(({ record }) => printable(record?.id ?? ''))
+    return [wrapped(`${ids.length === 1 ? 'Record' : 'Records'} ${someOf(ids)}: ${printable(text)}`, WIDTH)]
+  })
+}
+
+/** Of a line that is indented. */
+const WIDTH = 78
+const MOST_NAMED = 5
+
+function someOf(names: readonly string[]): string {
+  if (names.length === 1) return names[0] as string
+  const named = names.slice(0, names.length > MOST_NAMED ? MOST_NAMED : -1)
+  const more = names.length > MOST_NAMED ? `${names.length - MOST_NAMED} more` : names.at(-1)
+  return `${named.join(', ')} and ${more}`
 }
 
 function coverageText({ files, regions, asked }: Run, options: TableOptions): string {
@@ -270,6 +297,7 @@ function settledText(findings: readonly ReportedFinding[], dryRun: boolean, { pa
   return `${paint('bold', dryRun ? 'would be settled' : 'settled')}\n${each.join('\n')}`
 }
 
+const isHeld = ({ record }: Finding) => record?.state === 'held'
 const first = ({ shown }: Finding): Sighting | undefined =>
   shown.find(({ outcome }) => outcome === 'success') ?? shown[0]
 /** Whom it is that a person looks for: of several senders the one that is not ours comes last. */
@@ -387,12 +415,13 @@ export function reconciliationCsv({ findings }: ReconciliationReport): string {
       'settled',
       'why',
       'settled_quantity',
+      'left',
     ],
   ]
   return csv(
     header,
     findings.map(finding => {
-      const { verdict, record, hour, series, complete, proof, settled, quantity, restored, why } = finding
+      const { verdict, record, hour, series, complete, proof, settled, quantity, restored, why, left } = finding
       const event = first(finding)
       return [
         ...[verdict, record?.id, record?.state, record?.reason, iso(hour), series.region],
@@ -405,7 +434,7 @@ export function reconciliationCsv({ findings }: ReconciliationReport): string {
           event?.meteringRecordId,
         ],
         ...[callers(finding).join(' '), event?.caller.address, event?.caller.userAgent, event?.eventId],
-        ...[event && iso(event.time), record && complete, proof?.decision, settled, why, quantity],
+        ...[event && iso(event.time), record && complete, proof?.decision, settled, why, quantity, left],
       ]
     }),
   )

@@ -40,7 +40,10 @@ const VERDICTS: Readonly<Record<UsageVerdict, { readonly title: string; readonly
     title: 'with records in doubt or in conflict, which explain what differs',
     means: lines(
       'AWS may have them or not: held shows them. A sum of a day proves nothing of a',
-      'record. Reconcile with CloudTrail’s events, and settle by what they prove.',
+      'record: reconcile with CloudTrail’s events first, and settle what they prove.',
+      'What no event decides, of a day that was over two days before the newest row was',
+      'written, and where nobody else meters: of a difference of 0 none is billed; of',
+      'as much as is IN DOUBT, all. Which part of it was, AWS can say.',
     ),
   },
   'other-day': {

@@ -111,7 +111,7 @@ const ADVICE: readonly (readonly [names: RegExp, message: string, advice: string
     'AWS does not know these credentials.',
     "Mend access key, secret and session token: they are the seller's account's.",
   ],
-  [/^(ExpiredToken|RequestExpired)/, 'The credentials are over.', 'Get new ones.'],
+  [/^(ExpiredToken|RequestExpired)/, 'The credentials have expired.', 'Get new ones.'],
   [
     /^InvalidProductCode/,
     'AWS does not know the product code for these credentials.',
@@ -147,7 +147,11 @@ const BY_FAULT: Readonly<Record<Fault, readonly [Finding['state'], message: stri
     'Name a test customer by --test-customer.',
   ],
   timestamp: ['fault', 'AWS does not take the time of a record.', 'Look at the clock.'],
-  throttled: ['warning', 'AWS throttles: something else meters for this account.', 'Run "doctor" again in a minute.'],
+  throttled: [
+    'warning',
+    "AWS throttles: this ledger's processes, or something else, use up AWS's 10 requests a second.",
+    'Run "doctor" again in a minute.',
+  ],
   configuration: ['fault', 'AWS refuses the configuration.', 'Mend what it says.'],
   'not-sent': [
     'fault',

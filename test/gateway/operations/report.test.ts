@@ -136,6 +136,7 @@ test('after a restore: what may have been billed since the backup, and how a par
   assert.deepEqual(
     group?.commands.map(({ command }) => command),
     [
+      'reconcile --cloudtrail',
       'reconcile --cloudtrail --caller <arn> --settle --dry-run',
       ...['--billed', '--billed --quantity <units>', '--not-billed'].map(
         outcome => `settle ${shown?.id} ${outcome} --why "…"`,
@@ -163,14 +164,8 @@ test('what went wrong: held records with the commands, who waits the longest, wh
     report.held.map(({ cause, records, commands }) => [cause, records, commands[0]?.command]),
     [
       // Two are of a customer that is not subscribed, whose refusals do not tell of the attempt before.
-      [
-        ...['in-doubt', 3],
-        'marketplace-meter reconcile --cloudtrail --caller <arn> --settle --dry-run --ledger /data/ledger.sqlite',
-      ],
-      [
-        ...['not-subscribed', 45],
-        'marketplace-meter release --reason not-subscribed --why "…" --dry-run --ledger /data/ledger.sqlite',
-      ],
+      [...['in-doubt', 3], 'marketplace-meter reconcile --cloudtrail --ledger /data/ledger.sqlite'],
+      [...['not-subscribed', 45], 'marketplace-meter agreements --customer <customer> --ledger /data/ledger.sqlite'],
       ['refused', 1, `marketplace-meter release ${idOf(held, 'refused')} --why "…" --ledger /data/ledger.sqlite`],
       [
         'over-maximum',
