@@ -71,16 +71,15 @@ project.write('page.js', PAGE)
 project.write('app.ts', FIRST_SAMPLE)
 const command = `node_modules/${ours.name}/${ours.bin['marketplace-meter']}`
 for (const node of [process.execPath, ...NODES.map(nodeOf)]) {
-  rmSync(join(project.folder, 'ledger.sqlite'), { force: true })
+  rmSync(join(project.folder, 'marketplace-ledger.sqlite'), { force: true })
   const start = (app: string) => ({ command: node, args: [app], cwd: project.folder, env: project.env })
   await billsAcrossStarts([start('app.js'), start('app.ts'), start('app.js')])
   project.run(node, 'errors.js')
   project.run(node, 'page.js')
-  assert.match(project.run(node, command, 'statement', '--ledger', 'ledger.sqlite'), /tokens-processed/)
+  assert.match(project.run(node, command, 'statement'), /tokens-processed/)
 }
 
 project.write('refused.js', REFUSING)
-rmSync(join(project.folder, 'ledger.sqlite'))
 for (const [version, sqlite] of Object.entries(REFUSED)) {
   const node = nodeOf(version)
   // All of it is imported without a word.
