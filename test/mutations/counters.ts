@@ -226,7 +226,7 @@ export const COUNTERS: readonly Mutation[] = [
     'say nothing of a fall under one start',
     'workers that share a name and a start are billed short in silence',
     ['if (falls && time -', 'if (falls && mine.fell !== undefined && time -'],
-    situation('sdk/forked-workers-one-start'),
+    everyEngine('workers that share a name and a start are told of'),
   ),
   mistake(
     'started',
