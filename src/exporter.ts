@@ -11,6 +11,7 @@ import { UsageWriter } from './ledger/clients/writer.ts'
 import { LedgerError, ledgerSilent, mayPass } from './ledger/errors.ts'
 import { hourOf, SECOND } from './ledger/hours.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { addAmount } from './ledger/rules/accounting.ts'
 import { SqliteLedger } from './ledger/sqlite/ledger.ts'
 import { realFile } from './ledger/sqlite/place.ts'
 import { withDeadline } from './marketplace/deadline.ts'
@@ -332,7 +333,7 @@ export class AWSMarketplaceMetricExporter implements PushMetricExporter {
   #describeUnwritten(): string {
     const amounts = new Map<string, bigint>()
     const unwritten = this.#writer.unwritten()
-    for (const { dimension, amount } of unwritten) amounts.set(dimension, (amounts.get(dimension) ?? 0n) + amount)
+    for (const { dimension, amount } of unwritten) addAmount(amounts, dimension, amount)
     const known = new Map(this.#mapper.dimensions.map(dimension => [dimension.name, dimension]))
     const each = [...amounts].map(([name, amount]) => `${baseAmount(amount, known.get(name) as Dimension)} of ${name}`)
     const series = new Set(

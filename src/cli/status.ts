@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { diskOf } from '../ledger/disk.ts'
 import { LedgerError } from '../ledger/errors.ts'
@@ -6,6 +5,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { openLoss } from '../ledger/loss.ts'
 import { ledgerFile, ledgerName } from '../ledger/open.ts'
 import { type Overflow, overflows } from '../ledger/rules/overflow.ts'
+import { fileSize } from '../ledger/sqlite/place.ts'
 import { recentAlarms } from '../metering/counter-alarms.ts'
 import { Endpoints } from '../metering/endpoints.ts'
 import { lossFinding } from '../metering/loss.ts'
@@ -72,7 +72,7 @@ async function read(options: Options): Promise<LedgerOverview> {
       ({ state, refusedSince }) => state !== 'ended' && refusedSince !== undefined,
     ).length
     const free = ledger.folder === undefined ? undefined : (await diskOf(ledger.folder)).free
-    const file = { name: ledgerName(address), size: fileSize(address), ...(free !== undefined && { free }) }
+    const file = { name: ledgerName(address), size: sizeOf(address), ...(free !== undefined && { free }) }
     const reconciled = await reconciledRegions(ledger)
     const unknown = await unknownContracts(ledger, now)
     const losses = loss === undefined ? [] : [lossFinding(loss, status)]
@@ -105,8 +105,8 @@ async function readOverflows(ledger: Ledger): Promise<Overflow[] | undefined> {
 }
 
 /** Of a file, with the write-ahead log, which is part of it. */
-function fileSize(address: string): number | undefined {
+function sizeOf(address: string): number | undefined {
   const path = ledgerFile(address)
   if (path === undefined) return undefined
-  return [path, `${path}-wal`].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0)
+  return [path, `${path}-wal`].reduce((sum, file) => sum + (fileSize(file) ?? 0), 0)
 }

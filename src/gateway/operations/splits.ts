@@ -1,4 +1,5 @@
 import type { RecordEntry } from '../../ledger/ledger.ts'
+import { addAmount } from '../../ledger/rules/accounting.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type Quantity, quantityOf } from './quantity.ts'
 
@@ -89,7 +90,8 @@ export class Splits {
 
 function addTo({ tags }: DimensionSplit, tag: string, value: string, amount: bigint): void {
   const values = tags.get(tag) ?? new Map<string, bigint>()
-  tags.set(tag, values.set(value, (values.get(value) ?? 0n) + amount))
+  addAmount(values, value, amount)
+  tags.set(tag, values)
 }
 
 const largest = (values: ReadonlyMap<string, bigint>, most: number): [string, bigint][] =>

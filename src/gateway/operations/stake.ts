@@ -1,5 +1,6 @@
 import { HOUR, windowClosesAt } from '../../ledger/hours.ts'
 import type { LedgerStatus, RecordEntry } from '../../ledger/ledger.ts'
+import { addAmount } from '../../ledger/rules/accounting.ts'
 import type { Dimension } from '../../usage/dimension.ts'
 import { type Usage, usagesOf } from './quantity.ts'
 
@@ -57,7 +58,7 @@ export function stakeOf({ records, amounts, of }: Pending, dimensions: ReadonlyM
 export function amountsOf(records: readonly RecordEntry[]): Map<string, bigint> {
   const amounts = new Map<string, bigint>()
   for (const { dimension, quantity, size } of records) {
-    amounts.set(dimension, (amounts.get(dimension) ?? 0n) + BigInt(quantity) * size)
+    addAmount(amounts, dimension, BigInt(quantity) * size)
   }
   return amounts
 }

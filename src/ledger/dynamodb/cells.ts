@@ -1,4 +1,5 @@
 import type { NotCounted } from '../ledger.ts'
+import { addAmount } from '../rules/accounting.ts'
 import { SupersededError } from './head.ts'
 import { pack, textOf, toColumns, toRows } from './packed-json.ts'
 import { inParallel } from './parallel.ts'
@@ -316,7 +317,7 @@ export async function waitingUsage(table: Table): Promise<Map<number, bigint>> {
   const amounts = new Map<number, bigint>()
   for (const { data } of await table.list('look for what waits', WAITING)) {
     for (const [dimension, amount] of (data as StoredWaiting).amounts) {
-      amounts.set(dimension, (amounts.get(dimension) ?? 0n) + BigInt(amount))
+      addAmount(amounts, dimension, BigInt(amount))
     }
   }
   return amounts

@@ -35,8 +35,9 @@ export class KnownCounter {
   }
 
   #take(state: CounterState): boolean {
-    const plain = state.kind === 'started' ? plainOf(state) : undefined
-    if (state.kind !== 'started' || plain === undefined) return false
+    if (state.kind !== 'started') return false
+    const plain = plainOf(state)
+    if (plain === undefined) return false
     const { names, mark, time, emitted, points } = plain
     if (emitted !== mark || mark > Number.MAX_SAFE_INTEGER) return false
     this.#start = state.start

@@ -11,7 +11,7 @@ import type {
   StatementLine,
   StatementQuery,
 } from '../ledger.ts'
-import { hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
+import { addAmount, hoursOf, isPeriod, limitOf, Statement, unsettledFigures } from '../rules/accounting.ts'
 import {
   ACCOUNT,
   accountOf,
@@ -136,8 +136,6 @@ export function statusOf(database: Database): LedgerStatus {
       })),
   )
   const unattributed = new Map<string, bigint>()
-  const add = (dimension: string, amount: bigint) =>
-    unattributed.set(dimension, (unattributed.get(dimension) ?? 0n) + amount)
   for (const row of database.all(
     `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
      FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
@@ -145,14 +143,14 @@ export function statusOf(database: Database): LedgerStatus {
      WHERE account.kind = 'unattributed' GROUP BY series.id ORDER BY dimension.name`,
     JSON.stringify(openHours(database)),
   )) {
-    add(row.dimension as string, BigInt(row.balance as string) + amountOf(row))
+    addAmount(unattributed, row.dimension as string, BigInt(row.balance as string) + amountOf(row))
   }
   for (const { dimension, amount } of database.all(
     `SELECT dimension.name AS dimension, amount
      FROM large_usage JOIN series ON series.id = large_usage.series JOIN account ON account.id = series.account
      JOIN dimension ON dimension.id = series.dimension WHERE open = 1 AND account.kind = 'unattributed'`,
   )) {
-    add(dimension as string, BigInt(amount as string))
+    addAmount(unattributed, dimension as string, BigInt(amount as string))
   }
   // By the index of what is pending: the plus keeps SQLite from going through all hours from the first.
   const oldest = database.get("SELECT min(+hour) AS hour FROM record WHERE state = 'pending'")?.hour
