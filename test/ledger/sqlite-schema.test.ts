@@ -16,7 +16,7 @@ const ENDLESS = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)
 const CHANGES: Readonly<Record<string, { sql: string; named: RegExp }>> = {
   'a trigger that multiplies usage': {
     sql: `CREATE TRIGGER thousandfold AFTER INSERT ON open_usage BEGIN
-      UPDATE open_usage SET whole = whole * 1000 WHERE hour = new.hour AND series = new.series; END`,
+      UPDATE open_usage SET amounts = replace(amounts, ',1', ',1000') WHERE hour = new.hour AND row = new.row; END`,
     named: /the trigger "thousandfold" is not one of its own/,
   },
   'a trigger that removes audit entries': {

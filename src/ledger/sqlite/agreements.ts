@@ -1,4 +1,5 @@
 import type { CustomerAccount } from '../../usage/account.ts'
+import { HOUR } from '../hours.ts'
 import type { Agreement, AgreementNews, AgreementOptions, AgreementResult, AgreementsQuery } from '../ledger.ts'
 import { agreementEntry } from '../rules/audit.ts'
 import { closingTerms, finalHours } from '../rules/closing.ts'
@@ -9,6 +10,7 @@ import { writeAudit } from './audit.ts'
 import { closeResult } from './closing.ts'
 import type { Database, Row } from './database.ts'
 import { allIncluded } from './entitlements.ts'
+import { openHours } from './open-usage.ts'
 import { loadRecords, type SavedRecord, savePiece } from './piece.ts'
 import { closedThrough } from './reports.ts'
 import { accountId, loadSeries, takeOpenUsage } from './series.ts'
@@ -49,10 +51,10 @@ function freezeAll(
   options: AgreementOptions,
 ): SavedRecord[] {
   const frozen: SavedRecord[] = []
+  const series = database.all('SELECT id FROM series WHERE account = ?', account).map(({ id }) => id as number)
   for (const hour of hours) {
     const terms = closingTerms(hour, options)
-    const used = 'hour <= ? AND series IN (SELECT id FROM series WHERE account = ?)'
-    const using = takeOpenUsage(database, hour, used, hour, account)
+    const using = takeOpenUsage(database, hour, { hours: openHours(database, 0, hour + HOUR), series })
     using.freeze(terms, allIncluded(database))
     frozen.push(...savePiece(database, using))
     const others = loadSeries(database, hour, 'series.account = ?', account)

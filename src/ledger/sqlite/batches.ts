@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Account } from '../../usage/account.ts'
 import type { Dimension } from '../../usage/dimension.ts'
@@ -15,25 +14,15 @@ import { dimensionOf } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import { type Observed, Observing, registerSources } from './counters.ts'
 import type { Database } from './database.ts'
-import { ADD_TO_WHAT_IS_THERE, addLargeUsage, LARGE, openUsageId, seriesIds, storedKey } from './series.ts'
+import { addOpenUsage } from './open-usage.ts'
+import { seriesIds, storedKey } from './series.ts'
 import { addOpenShares } from './shares.ts'
-
-const MILLION = 1_000_000n
-
-/** A row of open usage. */
-interface UsageRow {
-  readonly hour: number
-  readonly series: number
-  readonly whole: number
-  readonly millionths: number
-}
+import { UsageRows } from './usage-rows.ts'
 
 /** What a batch adds to open usage. */
 interface BatchUsage {
   /** Sorted, so that the order of entries does not matter. */
-  readonly rows: readonly UsageRow[]
-  /** Of those that SQL does not add up, the amounts. */
-  readonly large: ReadonlyMap<UsageRow, bigint>
+  readonly rows: UsageRows
   /** What of it is for some tags. */
   readonly shares: readonly OpenShare[]
 }
@@ -169,11 +158,8 @@ export class Batches {
   }
 
   #usageOf(entries: readonly UsageEntry[], lookups: SeriesLookup[]): BatchUsage {
-    const rows: UsageRow[] = []
-    const large = new Map<UsageRow, bigint>()
+    const rows = new UsageRows(entries.length)
     const shares: OpenShare[] = []
-    let last: UsageRow = { hour: 0, series: 0, whole: 0, millionths: 0 }
-    let inOrder = true
     let of: string | undefined
     let known = new WeakMap<Account, number>()
     for (const { account, dimension, hour, amount } of entries) {
@@ -190,14 +176,10 @@ export class Batches {
       if (account.kind === 'customer' && account.tags !== undefined) {
         shares.push({ hour, series, tags: account.tags, amount })
       }
-      const row = { hour, series, whole: Number(amount / MILLION), millionths: Number(amount % MILLION) }
-      inOrder &&= byHourAndSeries(last, row) <= 0
-      rows.push(row)
-      if (row.whole >= LARGE) large.set(row, amount)
-      last = row
+      rows.add(hour, series, amount)
     }
-    if (!inOrder) rows.sort(byHourAndSeries)
-    return { rows, large, shares }
+    rows.sort()
+    return { rows, shares }
   }
 
   /** Writes the batch's key down. False when it is there already, with the same entries. */
@@ -221,19 +203,13 @@ export class Batches {
     ) as { id: number }
     this.#database.run(
       'INSERT INTO batch (writer, sequence, digest, at) VALUES (?, ?, ?, ?)',
-      ...[id, batch.sequence, digest, usage.rows[0]?.hour ?? 0],
+      ...[id, batch.sequence, digest, usage.rows.length === 0 ? 0 : usage.rows.hour(0)],
     )
     return true
   }
 
-  #addOpenUsage({ rows, large, shares }: BatchUsage): void {
-    const values: SQLInputValue[] = []
-    for (const row of large.size === 0 ? rows : rows.filter(row => !large.has(row))) {
-      values.push(openUsageId(row.hour, row.series), row.whole, row.millionths)
-    }
-    // What is bound are doubles. The table's types make integers of them before anything is added, or refuse them.
-    this.#database.insertRows('INSERT INTO open_usage (id, whole, millionths)', 3, values, ADD_TO_WHAT_IS_THERE)
-    for (const [{ hour, series }, amount] of large) addLargeUsage(this.#database, 'open_usage', series, hour, amount)
+  #addOpenUsage({ rows, shares }: BatchUsage): void {
+    addOpenUsage(this.#database, rows)
     addOpenShares(this.#database, shares)
   }
 
@@ -278,28 +254,10 @@ export class Batches {
   }
 }
 
-function byHourAndSeries(one: UsageRow, other: UsageRow): number {
-  return (
-    one.hour - other.hour || one.series - other.series || one.whole - other.whole || one.millionths - other.millionths
-  )
-}
-
-function digestOf({ rows, large, shares }: BatchUsage, observations: readonly Observation[]): Buffer {
-  const values = new Float64Array(4 * rows.length)
-  let place = 0
-  for (const { hour, series, whole, millionths } of rows) {
-    values[place] = hour
-    values[place + 1] = series
-    values[place + 2] = whole
-    values[place + 3] = millionths
-    place += 4
-  }
+function digestOf({ rows, shares }: BatchUsage, observations: readonly Observation[]): Buffer {
+  const { values, texts } = rows.digested
   const hash = createHash('sha256').update(values)
-  // Doubles tell apart all that an earlier version took, whose digests stay as they are.
-  const inexact = [...large].filter(([{ whole }]) => !Number.isSafeInteger(whole))
-  for (const text of inexact.map(([{ hour, series }, amount]) => `${hour} ${series} ${amount} `).sort()) {
-    hash.update(text)
-  }
+  for (const text of texts) hash.update(text)
   const tagged = shares.map(({ hour, series, tags, amount }) => `${hour} ${series} ${textOfTags(tags)} ${amount} `)
   for (const text of tagged.sort()) hash.update(text)
   for (const bytes of bytesOf(observations)) hash.update(bytes)

@@ -5,8 +5,9 @@ import { DIGESTS_KEPT } from '../rules/retention.ts'
 import type { Piece } from '../sql/piece.ts'
 import type { Database } from './database.ts'
 import { allIncluded } from './entitlements.ts'
+import { nextSeries, openHours } from './open-usage.ts'
 import { type SavedRecord, savePiece } from './piece.ts'
-import { closedThrough, entriesOf, openHours } from './reports.ts'
+import { closedThrough, entriesOf } from './reports.ts'
 import { loadSeries, makeIdleSeries, takeOpenUsage } from './series.ts'
 
 /** Closing hours: open usage goes into its series' balances, and what is whole there into records. */
@@ -42,8 +43,9 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   for (let more = true; more; await nextTurn()) {
     database.write(doing, () => {
       const last = lastOfChunk(database, hour)
-      more = last !== null
-      const piece = takeOpenUsage(database, hour, 'hour = ? AND series <= ?', hour, last)
+      more = last !== undefined
+      if (last === undefined) return
+      const piece = takeOpenUsage(database, hour, { hours: [hour], last })
       if (terms !== undefined) piece.freeze(terms, allIncluded(database))
       frozen.push(...savePiece(database, piece))
     })
@@ -68,15 +70,11 @@ async function closeHour(database: Database, hour: number, terms: Terms | undefi
   return frozen
 }
 
-/** The last of the series whose usage of an hour is taken at once; null where there is none. */
-function lastOfChunk(database: Database, hour: number): number | null {
-  const { first, last } = database.get(
-    `SELECT min(series) AS first, max(series) AS last FROM (
-       SELECT series FROM open_usage WHERE hour = ?1
-       UNION SELECT series FROM large_usage WHERE open = 1 AND hour = ?1 ORDER BY series LIMIT ?2)`,
-    ...[hour, SERIES_PER_CHUNK],
-  ) as { first: number | null; last: number | null }
-  if (first === null || last === null) return null
+/** The last of the series whose usage of an hour is taken at once; undefined where there is none. */
+function lastOfChunk(database: Database, hour: number): number | undefined {
+  const next = nextSeries(database, hour, SERIES_PER_CHUNK)
+  if (next === undefined) return undefined
+  const { first, last } = next
   const shares = 'SELECT series FROM open_share WHERE hour = ? ORDER BY series LIMIT 1 OFFSET ?'
   const full = database.get(shares, hour, SHARES_PER_CHUNK)?.series as number | undefined
   return Math.max(first, Math.min(last, full ?? last))

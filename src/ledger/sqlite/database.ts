@@ -5,6 +5,9 @@ import type { OpenFiles } from './open-files.ts'
 
 export type Row = Record<string, SQLOutputValue>
 
+/** A list that is bound as JSON. */
+export const LISTED = '(SELECT value FROM json_each(?))'
+
 /** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
 const ROWS_PER_INSERT = 100
 

@@ -32,9 +32,10 @@ import type { PieceRecord } from '../sql/piece-rows.ts'
 import { ACCOUNT, accountOf, isRecordId } from '../sql/rows.ts'
 import { writeAudit } from './audit.ts'
 import type { Database, Row } from './database.ts'
+import { addOpenUsage, openHours, openUsage } from './open-usage.ts'
 import { loadRecords, loadRecordsOf, savePiece } from './piece.ts'
-import { openHours } from './reports.ts'
-import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageBySpan, usageOf } from './series.ts'
+import { accountId, addUsage, loadSeries, seriesId, takeOpenUsage, usageBySpan } from './series.ts'
+import { UsageRows } from './usage-rows.ts'
 
 /** Decisions that only a person can make, each with an entry in the audit trail. */
 
@@ -90,7 +91,7 @@ function changeSome<Wanted extends AboutRecord>(
   savePiece(database, piece)
   const done = attempts.flatMap(one => ('done' in one ? [one.done] : []))
   const entries = done.map(({ series, recorded, ...decided }) => {
-    if (recorded !== 0n) addUsage(database, 'usage', series, hourOf(by.now), recorded)
+    if (recorded !== 0n) addUsage(database, [{ hour: hourOf(by.now), series, amount: recorded }])
     return { ...by, ...decided, ...namesOf(database, series) }
   })
   writeAudit(database, ...entries)
@@ -116,7 +117,7 @@ export function attribute(
     const amount = takeFromBalance(database, id, by, wanted, hours?.hour)
     const to = seriesId(database, accountId(database, customer), number, hourOf(by.now))
     // As usage of the present hour: in the balance, an earlier hour that is still to close could take it.
-    addUsage(database, 'open_usage', to, hourOf(by.now), amount)
+    addOpenUsage(database, UsageRows.of(hourOf(by.now), to, amount))
     const detail = attributionDetail(customer, hours)
     writeAudit(database, { ...by, action: 'attribute', account, dimension, amount, detail })
     return amount
@@ -166,7 +167,7 @@ function undoBalance(database: Database, entry: UndoableEntry, by: AuditNote): b
       })
     }
     const { id } = seriesNamed(database, account.key, dimension)
-    addUsage(database, 'open_usage', id, given?.hour ?? hourOf(by.now), amount)
+    addOpenUsage(database, UsageRows.of(given?.hour ?? hourOf(by.now), id, amount))
     writeAudit(database, undoEntry(entry, by))
     return amount
   })
@@ -194,40 +195,37 @@ function takeFromBalance(
   let piece = loadSeries(database, 0, 'series.id = ?', id)
   const [closed] = piece.series
   if (closed === undefined) throw new Error(`there is no series ${id}`)
-  // Each hour has the usage of all.
-  const whose = [
-    'hour IN (SELECT value FROM json_each(?)) AND series = ?',
-    JSON.stringify(openHours(database)),
-    id,
-  ] as const
-  const open = [...usageOf(database, 'open_usage', ...whose)].reduce((sum, [, amount]) => sum + amount, 0n)
+  const query = { hours: openHours(database), series: [id] }
+  const open = [...openUsage(database, query)].reduce((sum, { amount }) => sum + amount, 0n)
   const amount = wanted?.(closed.balance + open)
   if (amount !== undefined && amount <= closed.balance) {
     takePart(closed, amount)
     savePiece(database, piece)
-    addUsage(database, 'usage', id, hour, -amount)
+    addUsage(database, [{ hour, series: id, amount: -amount }])
     return amount
   }
-  const used = takeOpenUsage(database, 0, ...whose)
+  const used = takeOpenUsage(database, 0, query)
   if (used.series.length > 0) piece = used
   const [series = closed] = piece.series
   const whole = takeBalance(series, series)
   savePiece(database, piece)
   const taken = amount ?? whole
-  addUsage(database, 'usage', id, hour, -taken)
+  addUsage(database, [{ hour, series: id, amount: -taken }])
   if (taken < whole) {
-    addUsage(database, 'usage', id, hourOf(now), taken - whole)
-    addUsage(database, 'open_usage', id, hourOf(now), whole - taken)
+    addUsage(database, [{ hour: hourOf(now), series: id, amount: taken - whole }])
+    addOpenUsage(database, UsageRows.of(hourOf(now), id, whole - taken))
   }
   return taken
 }
 
 /** What was recorded of a series in the hours from the beginning of a period on. */
 function recordedSince(database: Database, id: number, { from = 0 }: Period): [hour: number, amount: bigint][] {
-  const amounts = (['usage', 'open_usage'] as const).flatMap(table => [
-    ...usageBySpan(database, table, 'hour', 'series = ? AND hour >= ?', id, from),
-  ])
-  return amounts.map(({ span, amount }) => [span, amount])
+  const closed = [...usageBySpan(database, 'hour', 'series = ? AND hour >= ?', id, from)]
+  const open = [...openUsage(database, { hours: openHours(database, from), series: [id] })]
+  return [
+    ...closed.map(({ span, amount }) => [span, amount] as [number, bigint]),
+    ...open.map(({ hour, amount }) => [hour, amount] as [number, bigint]),
+  ]
 }
 
 interface NamedSeries {

@@ -54,8 +54,7 @@ export async function prune(database: Database, wanted: number, by: AuditNote | 
   )
   await deleteInChunks(
     database,
-    `DELETE FROM large_usage WHERE open = 0 AND (hour, series) IN
-     (SELECT hour, series FROM large_usage WHERE open = 0 AND hour < ? LIMIT ?)`,
+    'DELETE FROM large_usage WHERE (hour, series) IN (SELECT hour, series FROM large_usage WHERE hour < ? LIMIT ?)',
     ...[before, say],
   )
   return pruned

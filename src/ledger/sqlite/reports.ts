@@ -23,8 +23,9 @@ import {
   totalsOf,
 } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
-import { amountOf, type Database } from './database.ts'
-import { isOpen, OPEN_USAGE, type UsageTable, usageBySpan } from './series.ts'
+import { type Database, LISTED } from './database.ts'
+import { openHours, openUsage } from './open-usage.ts'
+import { usageBySpan } from './series.ts'
 
 /** The SQLite ledger's reports: statement, records and status. Callers give one unchanging view. */
 
@@ -86,9 +87,12 @@ export function statementLines(database: Database, query: StatementQuery): State
   }
   const span = query.by === undefined ? '0' : SPANS[query.by]
   const few = query.customer === undefined ? undefined : known
-  for (const table of period ? (['usage', 'open_usage'] as const) : (['open_usage'] as const)) {
-    const [condition, values] = usageWithin(database, table, query, few)
-    for (const { series, span: hour, amount } of usageBySpan(database, table, span, condition, ...values)) {
+  const { from, to } = hoursOf(query)
+  const open = { hours: openHours(database, from, to), ...(few !== undefined && { series: few }) }
+  for (const { series, hour, amount } of openUsage(database, open)) statement.addUsage(series, hour, amount)
+  if (period) {
+    const [condition, values] = usageWithin(database, query, few)
+    for (const { series, span: hour, amount } of usageBySpan(database, span, condition, ...values)) {
       statement.addUsage(series, hour, amount)
     }
   }
@@ -136,21 +140,17 @@ export function statusOf(database: Database): LedgerStatus {
       })),
   )
   const unattributed = new Map<string, bigint>()
-  for (const row of database.all(
-    `SELECT dimension.name AS dimension, series.balance, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
+  const named = new Map<number, string>()
+  for (const { id, dimension, balance } of database.all(
+    `SELECT series.id, dimension.name AS dimension, balance
      FROM account JOIN series ON series.account = account.id JOIN dimension ON dimension.id = series.dimension
-     LEFT JOIN ${OPEN_USAGE} ON open_usage.series = series.id AND hour IN (SELECT value FROM json_each(?))
-     WHERE account.kind = 'unattributed' GROUP BY series.id ORDER BY dimension.name`,
-    JSON.stringify(openHours(database)),
+     WHERE account.kind = 'unattributed' ORDER BY dimension.name`,
   )) {
-    addAmount(unattributed, row.dimension as string, BigInt(row.balance as string) + amountOf(row))
+    named.set(id as number, dimension as string)
+    addAmount(unattributed, dimension as string, BigInt(balance as string))
   }
-  for (const { dimension, amount } of database.all(
-    `SELECT dimension.name AS dimension, amount
-     FROM large_usage JOIN series ON series.id = large_usage.series JOIN account ON account.id = series.account
-     JOIN dimension ON dimension.id = series.dimension WHERE open = 1 AND account.kind = 'unattributed'`,
-  )) {
-    addAmount(unattributed, dimension as string, BigInt(amount as string))
+  for (const { series, amount } of openUsage(database, { hours: openHours(database), series: [...named.keys()] })) {
+    addAmount(unattributed, named.get(series) as string, amount)
   }
   // By the index of what is pending: the plus keeps SQLite from going through all hours from the first.
   const oldest = database.get("SELECT min(+hour) AS hour FROM record WHERE state = 'pending'")?.hour
@@ -171,20 +171,16 @@ export function closedThrough(database: Database): number | undefined {
   return typeof closed === 'number' ? closed : undefined
 }
 
-/** The hours with usage that is not in its series' totals yet, the oldest first. */
-export function openHours(database: Database): number[] {
-  return hoursWithUsage(database, 'open_usage', hoursOf({}))
-}
-
-function hoursWithUsage(database: Database, table: UsageTable, { from, to }: { from: number; to: number }): number[] {
+/** The hours with usage in its series' totals, the oldest first. */
+function closedHours(database: Database, { from, to }: { from: number; to: number }): number[] {
   // One look into the index for each hour, however many series it has.
   const rows = database.all(
     `WITH RECURSIVE hours (hour) AS (
-       SELECT min(hour) FROM ${table} WHERE hour >= ?1
-       UNION ALL SELECT (SELECT min(hour) FROM ${table} WHERE hour > hours.hour) FROM hours WHERE hour < ?2
+       SELECT min(hour) FROM usage WHERE hour >= ?1
+       UNION ALL SELECT (SELECT min(hour) FROM usage WHERE hour > hours.hour) FROM hours WHERE hour < ?2
      ) SELECT hour FROM hours WHERE hour < ?2
-     UNION SELECT hour FROM large_usage WHERE open = ?3 AND hour >= ?1 AND hour < ?2 ORDER BY hour`,
-    ...[from, to, isOpen(table)],
+     UNION SELECT hour FROM large_usage WHERE hour >= ?1 AND hour < ?2 ORDER BY hour`,
+    ...[from, to],
   )
   return rows.map(row => row.hour as number)
 }
@@ -192,12 +188,11 @@ function hoursWithUsage(database: Database, table: UsageTable, { from, to }: { f
 /** Which usage is of a period, and of some series, each of whose hours is looked up: an hour has the usage of all. */
 function usageWithin(
   database: Database,
-  table: UsageTable,
   query: StatementQuery,
   series: readonly number[] | undefined,
 ): [string, SQLInputValue[]] {
   if (series === undefined) return withinHours(query)
-  const hours = hoursWithUsage(database, table, hoursOf(query))
+  const hours = closedHours(database, hoursOf(query))
   return [`hour IN ${LISTED} AND series IN ${LISTED}`, [JSON.stringify(hours), JSON.stringify(series)]]
 }
 
@@ -208,8 +203,6 @@ function recordsWithin(query: StatementQuery, series: readonly number[] | undefi
     ? [hours, bounds]
     : [`${hours} AND series IN ${LISTED}`, [...bounds, JSON.stringify(series)]]
 }
-
-const LISTED = '(SELECT value FROM json_each(?))'
 
 function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, SQLInputValue[]] {
   const conditions = ['true']

@@ -2,9 +2,9 @@
  * The SQLite ledger's tables. Each entry brings the schema from one version to the next; never change one that has
  * been released.
  *
- * Amounts are millionths of the base unit: in `open_usage` and `usage` as two integers, since one integer of 64 bits
- * ends at nine terabytes and upserts add in SQL, and what is large in `large_usage`; there and elsewhere as decimal
- * text, which only our own code adds.
+ * Amounts are millionths of the base unit: in `usage` as two integers, since one integer of 64 bits ends at nine
+ * terabytes and upserts add in SQL, and what is large in `large_usage`; there and elsewhere as decimal text, which only
+ * our own code adds. In `open_usage` they are JSON.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -383,5 +383,46 @@ SELECT (hour / 3600000 << 31) + series, whole, millionths FROM open_usage;
 DROP TABLE open_usage;
 ALTER TABLE open_usage_by_id RENAME TO open_usage;
 CREATE INDEX open_usage_hour ON open_usage (hour, series);
+`,
+  `
+-- What an export changes lies together: a row for each hour and 256 series. See open-usage.ts.
+CREATE TABLE open_amount (
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  amount ANY NOT NULL,
+  PRIMARY KEY (hour, series)
+) STRICT, WITHOUT ROWID;
+INSERT INTO open_amount
+SELECT hour, series, iif(count(*) = 1 AND max(small), max(amount), group_concat(parts, ' '))
+FROM (
+  SELECT hour, series, whole BETWEEN -9000000000 AND 9000000000 AS small, whole * 1000000 + millionths AS amount,
+         whole || '000000 ' || millionths AS parts
+  FROM open_usage
+  UNION ALL SELECT hour, series, 0, 0, amount FROM large_usage WHERE open = 1
+)
+GROUP BY hour, series;
+DROP TABLE open_usage;
+CREATE TABLE open_usage (
+  hour INTEGER NOT NULL,
+  row INTEGER NOT NULL, -- in the hour: its series divided by 256
+  amounts TEXT NOT NULL -- as JSON: the place of a series among the 256, its amount, and so on
+) STRICT;
+CREATE UNIQUE INDEX open_usage_hour ON open_usage (hour, row);
+INSERT INTO open_usage
+SELECT hour, row,
+       '[' || group_concat(place || ',' || iif(typeof(amount) = 'text', '"' || amount || '"', amount), ',' ORDER BY place) || ']'
+FROM (SELECT hour, series >> 8 AS row, series & 255 AS place, amount FROM open_amount)
+GROUP BY hour, row;
+DROP TABLE open_amount;
+
+ALTER TABLE large_usage RENAME TO old_large_usage;
+CREATE TABLE large_usage (
+  hour INTEGER NOT NULL,
+  series INTEGER NOT NULL,
+  amount TEXT NOT NULL,
+  PRIMARY KEY (hour, series)
+) STRICT, WITHOUT ROWID;
+INSERT INTO large_usage SELECT hour, series, amount FROM old_large_usage WHERE open = 0;
+DROP TABLE old_large_usage;
 `,
 ]

@@ -1,12 +1,12 @@
 import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { Account } from '../../usage/account.ts'
-import { LedgerError } from '../errors.ts'
-import { HOUR, hourOf } from '../hours.ts'
+import { hourOf } from '../hours.ts'
 import type { Sold } from '../ledger.ts'
 import { idleSince } from '../rules/agreement.ts'
 import { Piece } from '../sql/piece.ts'
 import { agreementOf, SERIES, twinAt } from '../sql/piece-rows.ts'
-import { amountOf, type Database } from './database.ts'
+import { amountOf, type Database, LISTED } from './database.ts'
+import { type OpenUsage, type OpenUsageQuery, removeOpenUsage } from './open-usage.ts'
 import { readShares, takeOpenShares } from './shares.ts'
 
 /** Accounts, dimensions and series in the SQLite ledger: their ids, and their running totals. */
@@ -17,25 +17,9 @@ const MILLION = 1_000_000n
  * Amounts from so many whole units on are kept as text. Of smaller ones integers of 64 bits hold nine million in one
  * hour of a series; a sum that passed them would be in the way of all that comes after it.
  */
-export const LARGE = 1_000_000_000_000
+const LARGE = 1_000_000_000_000
 
-/** Where usage is: of hours that are open, and what is in its series' totals. */
-export type UsageTable = 'open_usage' | 'usage'
-
-/** Found by the hour, whatever ANALYZE has seen: where that was hardly any usage, SQLite would go through all of it. */
-export const OPEN_USAGE = 'open_usage INDEXED BY open_usage_hour'
-
-const MOST_SERIES = 2 ** 31
-
-/** Where open usage of a series in an hour is: see `schema.ts`. */
-export function openUsageId(hour: number, series: number): number | bigint {
-  if (series >= MOST_SERIES) throw new LedgerError('ERR_LEDGER_INVALID', `Expected at most 2^31 series, got ${series}.`)
-  const id = (hour / HOUR) * MOST_SERIES + series
-  // A clock that is ahead by centuries is none of the ledger's business.
-  return Number.isSafeInteger(id) ? id : BigInt(hour / HOUR) * BigInt(MOST_SERIES) + BigInt(series)
-}
-
-export const ADD_TO_WHAT_IS_THERE = `
+const ADD_TO_WHAT_IS_THERE = `
   ON CONFLICT DO UPDATE
   SET whole = whole + excluded.whole + (millionths + excluded.millionths) / 1000000,
       millionths = (millionths + excluded.millionths) % 1000000`
@@ -153,101 +137,69 @@ export function loadSeries(database: Database, hour: number, condition: string, 
 }
 
 /**
- * Brings the open usage that a condition names into its series' totals, which whoever calls saves.
+ * Brings open usage into its series' totals, which whoever calls saves.
  *
  * @param hour of which they may have a record
  */
-export function takeOpenUsage(database: Database, hour: number, condition: string, ...values: SQLInputValue[]): Piece {
-  const amounts = [...usageOf(database, 'open_usage', condition, ...values)]
-  if (amounts.length === 0) return new Piece()
-  const ofUsage = `series.id IN (SELECT series FROM ${OPEN_USAGE} WHERE ${condition}
-    UNION ALL SELECT series FROM large_usage WHERE open = 1 AND ${condition})`
-  const piece = loadSeries(database, hour, ofUsage, ...values, ...values)
-  for (const [series, amount] of amounts) piece.addUsage(series, amount)
-  takeOpenShares(database, piece, condition, ...values)
-  database.run(
-    `INSERT INTO usage (hour, series, whole, millionths)
-     SELECT hour, series, whole, millionths FROM ${OPEN_USAGE} WHERE ${condition} ${ADD_TO_WHAT_IS_THERE}`,
-    ...values,
-  )
-  database.run(`DELETE FROM ${OPEN_USAGE} WHERE ${condition}`, ...values)
-  const large = database.all(`SELECT * FROM large_usage WHERE open = 1 AND ${condition}`, ...values)
-  for (const { series, hour, amount } of large) {
-    addLargeUsage(database, 'usage', series as number, hour as number, BigInt(amount as string))
-  }
-  if (large.length > 0) database.run(`DELETE FROM large_usage WHERE open = 1 AND ${condition}`, ...values)
+export function takeOpenUsage(database: Database, hour: number, query: OpenUsageQuery): Piece {
+  const removed = removeOpenUsage(database, query)
+  if (removed.length === 0) return new Piece()
+  const series = JSON.stringify([...new Set(removed.map(({ series }) => series))])
+  const piece = loadSeries(database, hour, `series.id IN ${LISTED}`, series)
+  for (const { series, amount } of removed) piece.addUsage(series, amount)
+  takeOpenShares(database, piece, query)
+  addUsage(database, removed)
   return piece
-}
-
-/** The usage that a condition names, in millionths. A series may come twice, with a part each time. */
-export function* usageOf(
-  database: Database,
-  table: UsageTable,
-  condition: string,
-  ...values: SQLInputValue[]
-): Generator<[series: number, amount: bigint]> {
-  for (const { series, amount } of usageBySpan(database, table, '0', condition, ...values)) yield [series, amount]
 }
 
 export interface SpanUsage {
   readonly series: number
   readonly span: number
+  /** In millionths. */
   readonly amount: bigint
 }
 
-/** The same, for the values of an expression of the hour apart. */
+/**
+ * The usage of closed hours that a condition names, for the values of an expression of the hour apart. A series may come
+ * twice, with a part each time.
+ */
 export function* usageBySpan(
   database: Database,
-  table: UsageTable,
   span: string,
   condition: string,
   ...values: SQLInputValue[]
 ): Generator<SpanUsage> {
   for (const row of database.all(
     `SELECT series, ${span} AS span, CAST(sum(whole) AS TEXT) AS whole, sum(millionths) AS millionths
-     FROM ${table === 'open_usage' ? OPEN_USAGE : table}
-     WHERE ${condition} GROUP BY series, span`,
+     FROM usage WHERE ${condition} GROUP BY series, span`,
     ...values,
   )) {
     yield { series: row.series as number, span: row.span as number, amount: amountOf(row) }
   }
   for (const { series, span: at, amount } of database.all(
-    `SELECT series, ${span} AS span, amount FROM large_usage WHERE open = ? AND ${condition}`,
-    ...[isOpen(table), ...values],
+    `SELECT series, ${span} AS span, amount FROM large_usage WHERE ${condition}`,
+    ...values,
   )) {
     yield { series: series as number, span: at as number, amount: BigInt(amount as string) }
   }
 }
 
-export const isOpen = (table: UsageTable): number => (table === 'open_usage' ? 1 : 0)
-
-/** Adds an amount of any size to an hour's usage, in millionths. */
-export function addLargeUsage(
-  database: Database,
-  table: UsageTable,
-  series: number,
-  hour: number,
-  amount: bigint,
-): void {
-  const key = [isOpen(table), hour, series]
-  const known = database.get('SELECT amount FROM large_usage WHERE open = ? AND hour = ? AND series = ?', ...key)
-  database.run(
-    'INSERT OR REPLACE INTO large_usage (open, hour, series, amount) VALUES (?, ?, ?, ?)',
-    ...[...key, String(BigInt((known?.amount as string | undefined) ?? 0) + amount)],
-  )
+/** Adds to the usage of closed hours. */
+export function addUsage(database: Database, usage: readonly OpenUsage[]): void {
+  const values: SQLInputValue[] = []
+  for (const { hour, series, amount } of usage) {
+    const whole = amount / MILLION
+    if (whole >= LARGE || whole <= -LARGE) addLargeUsage(database, series, hour, amount)
+    else values.push(hour, series, whole, amount % MILLION)
+  }
+  database.insertRows('INSERT INTO usage (hour, series, whole, millionths)', 4, values, ADD_TO_WHAT_IS_THERE)
 }
 
-/** Adds usage of an hour, in millionths. */
-export function addUsage(database: Database, table: UsageTable, series: number, hour: number, amount: bigint): void {
-  const whole = amount / MILLION
-  if (whole >= LARGE || whole <= -LARGE) {
-    addLargeUsage(database, table, series, hour, amount)
-    return
-  }
-  const [columns, key] = table === 'open_usage' ? ['id', [openUsageId(hour, series)]] : ['hour, series', [hour, series]]
+function addLargeUsage(database: Database, series: number, hour: number, amount: bigint): void {
+  const known = database.get('SELECT amount FROM large_usage WHERE hour = ? AND series = ?', hour, series)
   database.run(
-    `INSERT INTO ${table} (${columns}, whole, millionths) VALUES (${key.map(() => '?').join(', ')}, ?, ?) ${ADD_TO_WHAT_IS_THERE}`,
-    ...[...key, whole, amount % MILLION],
+    'INSERT OR REPLACE INTO large_usage (hour, series, amount) VALUES (?, ?, ?)',
+    ...[hour, series, String(BigInt((known?.amount as string | undefined) ?? 0) + amount)],
   )
 }
 

@@ -1,7 +1,7 @@
-import type { SQLInputValue } from 'node:sqlite'
 import { type Tags, textOfTags } from '../../usage/tags.ts'
 import type { OpenShare, Piece } from '../sql/piece.ts'
-import type { Database } from './database.ts'
+import { type Database, LISTED } from './database.ts'
+import type { OpenUsageQuery } from './open-usage.ts'
 
 /** What of series' usage is for which tags: of hours that are open, and what of closed ones is not frozen. */
 
@@ -29,8 +29,14 @@ export function readShares(database: Database, piece: Piece): void {
   }
 }
 
-/** Brings the open shares that a condition names to their series, whose shares were read. */
-export function takeOpenShares(database: Database, piece: Piece, condition: string, ...values: SQLInputValue[]): void {
+/** Brings the shares of open usage to their series, whose shares were read. */
+export function takeOpenShares(database: Database, piece: Piece, { hours, series, last }: OpenUsageQuery): void {
+  const of = series === undefined ? 'series <= ?' : `series IN ${LISTED}`
+  const condition = `hour IN ${LISTED} AND ${of}`
+  const values = [
+    JSON.stringify(hours),
+    series === undefined ? (last ?? Number.MAX_SAFE_INTEGER) : JSON.stringify(series),
+  ]
   const rows = database.all(`SELECT series, tags, amount FROM open_share WHERE ${condition}`, ...values)
   if (rows.length === 0) return
   for (const { series, tags, amount } of rows) {

@@ -1,0 +1,210 @@
+import { LedgerError } from '../errors.ts'
+import { type Database, LISTED, type Row } from './database.ts'
+import type { UsageRows } from './usage-rows.ts'
+
+/**
+ * The usage of open hours in the SQLite ledger. A row has that of 256 neighbouring series in an hour: an export changes
+ * many of them at once, and with a row for each it would take three times as long. See `schema.ts`.
+ */
+
+const SERIES_PER_ROW = 256
+
+/** Which usage: of hours, and in them of some series, of those up to one, or of all. */
+export interface OpenUsageQuery {
+  readonly hours: readonly number[]
+  readonly series?: readonly number[]
+  readonly last?: number
+}
+
+export interface OpenUsage {
+  readonly hour: number
+  readonly series: number
+  /** In millionths. */
+  readonly amount: bigint
+}
+
+/** In millionths: a text where a number would not be exact. Of several, with spaces between them, it is the sum. */
+type Amount = number | string
+
+/** What a row holds: the place of a series in it, the series' amount, and so on, by place. */
+type Amounts = (number | Amount)[]
+
+interface OpenRow {
+  readonly hour: number
+  readonly row: number
+  readonly amounts: Amounts
+}
+
+/** Adds to what is there. */
+export function addOpenUsage(database: Database, usage: UsageRows): void {
+  for (const parts of Map.groupBy(partsOf(usage), ({ hour }) => hour).values()) addToHour(database, usage, parts)
+}
+
+/** The entries, from the first up to but not with the end, that are of one row. */
+interface Part {
+  readonly hour: number
+  readonly row: number
+  readonly first: number
+  readonly end: number
+}
+
+function* partsOf(usage: UsageRows): Generator<Part> {
+  for (let first = 0, end = 0; first < usage.length; first = end) {
+    const hour = usage.hour(first)
+    const row = rowOf(usage.series(first))
+    while (end < usage.length && usage.hour(end) === hour && rowOf(usage.series(end)) === row) end += 1
+    yield { hour, row, first, end }
+  }
+}
+
+function addToHour(database: Database, usage: UsageRows, parts: readonly Part[]): void {
+  const hour = parts[0]?.hour as number
+  const rows = parts.map(({ row }) => row)
+  const known = new Map(rowsNamed(database, hour, rows).map(({ row, amounts }) => [row, amounts]))
+  const values: (number | string)[] = []
+  for (const part of parts) {
+    values.push(hour, part.row, JSON.stringify(sumOf(known.get(part.row) ?? [], usage, part)))
+  }
+  const instead = 'ON CONFLICT (hour, row) DO UPDATE SET amounts = excluded.amounts'
+  database.insertRows('INSERT INTO open_usage (hour, row, amounts)', 3, values, instead)
+}
+
+/** Both are by place. */
+function sumOf(amounts: Amounts, usage: UsageRows, { row, first, end }: Part): Amounts {
+  const sum: Amounts = []
+  let at = 0
+  for (let entry = first; entry < end; entry += 1) {
+    const place = usage.series(entry) - row * SERIES_PER_ROW
+    for (; at < amounts.length && (amounts[at] as number) <= place; at += 2) {
+      sum.push(amounts[at] as number, amounts[at + 1] as Amount)
+    }
+    const last = sum.length - 1
+    const amount = usage.amount(entry)
+    if (sum[last - 1] === place) sum[last] = plus(sum[last] as Amount, amount)
+    else sum.push(place, stored(amount))
+  }
+  for (; at < amounts.length; at += 1) sum.push(amounts[at] as Amount)
+  return sum
+}
+
+function plus(known: Amount, amount: number | bigint): Amount {
+  if (typeof known === 'number' && typeof amount === 'number') {
+    const sum = known + amount
+    if (Number.isSafeInteger(sum)) return sum
+  }
+  return stored(exact(known) + BigInt(amount))
+}
+
+function stored(amount: number | bigint): Amount {
+  const number = Number(amount)
+  return Number.isSafeInteger(number) ? number : String(amount)
+}
+
+function exact(amount: Amount): bigint {
+  if (typeof amount === 'number') return BigInt(amount)
+  return amount.split(' ').reduce((sum, part) => sum + BigInt(part), 0n)
+}
+
+export function* openUsage(database: Database, query: OpenUsageQuery): Generator<OpenUsage> {
+  const isNamed = namedBy(query)
+  for (const { hour, row, amounts } of rowsOf(database, query)) {
+    for (const [place, amount] of each(amounts)) {
+      const series = row * SERIES_PER_ROW + place
+      if (isNamed(series)) yield { hour, series, amount: exact(amount) }
+    }
+  }
+}
+
+/** Returns what it was. */
+export function removeOpenUsage(database: Database, query: OpenUsageQuery): OpenUsage[] {
+  const removed: OpenUsage[] = []
+  const isNamed = namedBy(query)
+  for (const { hour, row, amounts } of rowsOf(database, query)) {
+    const left: Amounts = []
+    for (const [place, amount] of each(amounts)) {
+      const series = row * SERIES_PER_ROW + place
+      if (isNamed(series)) removed.push({ hour, series, amount: exact(amount) })
+      else left.push(place, amount)
+    }
+    if (left.length === amounts.length) continue
+    if (left.length === 0) database.run(`DELETE FROM ${OPEN_USAGE} WHERE hour = ? AND row = ?`, hour, row)
+    else
+      database.run(`UPDATE ${OPEN_USAGE} SET amounts = ? WHERE hour = ? AND row = ?`, JSON.stringify(left), hour, row)
+  }
+  return removed
+}
+
+function* each(amounts: Amounts): Generator<[place: number, amount: Amount]> {
+  for (let at = 0; at < amounts.length; at += 2) yield [amounts[at] as number, amounts[at + 1] as Amount]
+}
+
+function namedBy({ series, last = Number.MAX_SAFE_INTEGER }: OpenUsageQuery): (series: number) => boolean {
+  const named = series && new Set(series)
+  return one => named?.has(one) ?? one <= last
+}
+
+/** The hours with open usage, the oldest first. */
+export function openHours(database: Database, from = 0, to = Number.MAX_SAFE_INTEGER): number[] {
+  const rows = database.all(
+    // One look for each hour, however many rows it has.
+    `WITH RECURSIVE hours (hour) AS (
+       SELECT min(hour) FROM ${OPEN_USAGE} WHERE hour >= ?1
+       UNION ALL SELECT (SELECT min(hour) FROM ${OPEN_USAGE} WHERE hour > hours.hour) FROM hours WHERE hour < ?2
+     ) SELECT hour FROM hours WHERE hour < ?2`,
+    ...[from, to],
+  )
+  return rows.map(({ hour }) => hour as number)
+}
+
+/**
+ * The first series with usage in an hour, and the last of those that can be taken with it.
+ *
+ * @param most how many; a row is not divided
+ */
+export function nextSeries(
+  database: Database,
+  hour: number,
+  most: number,
+): { first: number; last: number } | undefined {
+  let next: { first: number; last: number } | undefined
+  for (let count = 0, from = 0; ; ) {
+    const found = database.get(`${ROWS} WHERE hour = ? AND row >= ? ORDER BY row LIMIT 1`, hour, from)
+    if (found === undefined) return next
+    const { row, amounts } = openRowOf(found)
+    count += amounts.length / 2
+    if (next !== undefined && count > most) return next
+    const [first, last] = [amounts[0], amounts.at(-2)].map(place => row * SERIES_PER_ROW + (place as number))
+    next = { first: next?.first ?? (first as number), last: last as number }
+    from = row + 1
+  }
+}
+
+/** By the hour, whatever ANALYZE has seen: where that was hardly any usage, SQLite would go through all of it. */
+const OPEN_USAGE = 'open_usage INDEXED BY open_usage_hour'
+const ROWS = `SELECT hour, row, amounts FROM ${OPEN_USAGE}`
+
+function* rowsOf(
+  database: Database,
+  { hours, series, last = Number.MAX_SAFE_INTEGER }: OpenUsageQuery,
+): Generator<OpenRow> {
+  const rows = series && [...new Set(series.map(rowOf))]
+  for (const hour of hours) {
+    if (rows !== undefined) yield* rowsNamed(database, hour, rows)
+    else yield* database.all(`${ROWS} WHERE hour = ? AND row <= ? ORDER BY row`, hour, rowOf(last)).map(openRowOf)
+  }
+}
+
+function rowsNamed(database: Database, hour: number, rows: readonly number[]): OpenRow[] {
+  return database.all(`${ROWS} WHERE hour = ? AND row IN ${LISTED}`, hour, JSON.stringify(rows)).map(openRowOf)
+}
+
+function openRowOf({ hour, row, amounts }: Row): OpenRow {
+  try {
+    return { hour: hour as number, row: row as number, amounts: JSON.parse(amounts as string) }
+  } catch (cause) {
+    const when = new Date(hour as number).toISOString()
+    throw new LedgerError('ERR_LEDGER_CORRUPT', `The usage of ${when} is damaged: it says "${amounts}".`, { cause })
+  }
+}
+
+const rowOf = (series: number): number => Math.floor(series / SERIES_PER_ROW)
