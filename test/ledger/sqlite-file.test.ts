@@ -459,6 +459,50 @@ describe('opening', () => {
     await ledger.close()
   })
 
+  test('usage of open hours that an earlier version had a row for each of is there, to the millionth', async () => {
+    using folder = new TemporaryFolder()
+    const before = new DatabaseSync(folder.file())
+    const id = (at: number, series: number) => (BigInt(hour(at) / HOUR) << 31n) + BigInt(series)
+    before.exec(`${MIGRATIONS.slice(0, 10).join('')}
+      INSERT INTO dimension (name, unit, base_unit, size) VALUES ('requests', '{request}', '1', '1000000');
+      WITH RECURSIVE number (one) AS (SELECT 1 UNION ALL SELECT one + 1 FROM number WHERE one < 600)
+      INSERT INTO account (id, key, kind, product, account_id)
+      SELECT one, 'prod-1,' || (100000000000 + one), 'customer', 'prod-1', 100000000000 + one FROM number;
+      INSERT INTO series (id, account, dimension, first_hour) SELECT id, id, 1, ${hour(0)} FROM account;
+      INSERT INTO open_usage (id, whole, millionths) VALUES
+        (${id(0, 1)}, 5, 500000), (${id(0, 255)}, 9000000000, 999999), (${id(0, 256)}, 9000000001, 1),
+        (${id(0, 600)}, -3, -250000), (${id(1, 1)}, 7, -250000), (${id(1, 511)}, ${2n ** 62n}, -1);
+      INSERT INTO large_usage VALUES (1, ${hour(0)}, 1, '${2n ** 90n}'), (1, ${hour(1)}, 2, '${2n ** 80n}'),
+        (0, ${hour(-1)}, 2, '${2n ** 70n}');
+      PRAGMA application_id = 1095585100; PRAGMA user_version = 10`)
+    before.close()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    const recorded = async (at: number) =>
+      (await ledger.statement({ from: hour(at), to: hour(at + 1) })).map(({ account, recorded }) => [
+        Number(account.key.slice(-3)),
+        recorded,
+      ])
+    assert.deepEqual(await recorded(-1), [[2, 2n ** 70n]])
+    assert.deepEqual(await recorded(0), [
+      [1, 2n ** 90n + 5_500_000n],
+      [255, 9_000_000_000_999_999n],
+      [256, 9_000_000_001_000_001n],
+      [600, -3_250_000n],
+    ])
+    assert.deepEqual(await recorded(1), [
+      [1, 6_750_000n],
+      [2, 2n ** 80n],
+      [511, 2n ** 62n * UNIT - 1n],
+    ])
+    await ledger.closeHours(closeOptions(closing(1)))
+    assert.deepEqual((await recorded(0)).length, 4)
+    assert.deepEqual(
+      (await ledger.statement()).reduce((sum, { recorded }) => sum + recorded, 0n),
+      2n ** 90n + 2n ** 80n + 2n ** 62n * UNIT + 18_000_000_010_999_999n,
+    )
+    await ledger.close()
+  })
+
   test("an AWS account's other identity is looked up, and not looked for in all of the hour", async () => {
     using folder = new TemporaryFolder()
     await makeLedger(folder.file())

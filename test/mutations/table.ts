@@ -133,14 +133,28 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: [SEQUENCES, CONFORMANCE],
   },
   {
-    name: 'round the place of open usage',
-    sin: 'after a clock that was centuries ahead customers share their usage',
-    edits: edit(
-      'ledger/sqlite/series.ts',
-      'Number.isSafeInteger(id) ? id : BigInt(hour / HOUR) * BigInt(MOST_SERIES) + BigInt(series)',
-      'id',
-    ),
-    caughtBy: ['test/ledger/sqlite.test.ts#hours of any clock'],
+    name: 'add up open usage beyond what a number holds',
+    sin: 'of usage that is large some is never billed',
+    edits: edit('ledger/sqlite/open-usage.ts', 'if (Number.isSafeInteger(sum)) return sum', 'return sum'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'take the open usage of all that are in a row',
+    sin: "with a customer's usage its neighbours' goes",
+    edits: edit('ledger/sqlite/open-usage.ts', 'else left.push(place, amount)'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'leave out what a row had before the first series that is added to',
+    sin: 'usage of customers that are idle in an export is never billed',
+    edits: edit('ledger/sqlite/open-usage.ts', '      sum.push(amounts[at] as number, amounts[at + 1] as Amount)\n'),
+    caughtBy: [CONFORMANCE],
+  },
+  {
+    name: 'leave out what a row has after the last series that is added to',
+    sin: 'usage of customers that are idle in an export is never billed',
+    edits: edit('ledger/sqlite/open-usage.ts', 'for (; at < amounts.length; at += 1) sum.push(amounts[at] as Amount)'),
+    caughtBy: [CONFORMANCE],
   },
   {
     name: 'take accounts that are looked up for others',

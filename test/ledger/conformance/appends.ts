@@ -182,6 +182,9 @@ export function appends(name: string, scenario: Scenario): void {
     scenario('amounts past 2^53 and 2^63 stay exact', async scene => {
       await scene.use(ALICE, REQUESTS, 0, 2n ** 53n + 1n)
       assert.equal(await scene.equation(ALICE, REQUESTS), '9007199254.740993 = 0 + 0 + 0 + 9007199254.740993')
+      // Each is exact as a number, and their sums are not.
+      for (const amount of [2n ** 53n - 1n, 2n, 2n]) await scene.use(BOB, REQUESTS, 0, amount)
+      assert.equal(await scene.equation(BOB, REQUESTS), '9007199254.740995 = 0 + 0 + 0 + 9007199254.740995')
       for (let n = 0; n < 3; n += 1) await scene.use(ALICE, TOKENS, n, 2n ** 62n - 1n)
       for (let n = 0; n < 2; n += 1) await scene.use(ALICE, TOKENS, 4, 2n ** 62n)
       // 5 × 2^62 − 3 millionths.
