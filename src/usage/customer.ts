@@ -179,7 +179,7 @@ export class CustomerReader {
     if (configured === undefined) return licenseArn === undefined ? 'malformed-customer' : 'licence-without-product'
     if (!isWellFormed(name) || (licenseArn === undefined && licenceElsewhere(identity) !== undefined))
       return 'malformed-customer'
-    const known = this.#begin(customerAccount({ ...name, product: product as string }))
+    const known = this.#begin(customerAccount(name as CustomerName))
     if (first === undefined) this.#customers.set(id as string, known)
     else {
       known.next = first.next
@@ -204,7 +204,7 @@ export class CustomerReader {
   }
 
   #begin(account: Account): TrackedAccount {
-    return { account, tallies: Array(this.#dimensions).fill(undefined), next: undefined }
+    return { account, tallies: Array(this.#dimensions), next: undefined }
   }
 }
 
@@ -213,7 +213,9 @@ export class CustomerReader {
  * usage be billed by the product code.
  */
 export function licenceElsewhere(identity: object): string | undefined {
-  return Object.entries(identity).find(([name, value]) => name !== 'licenseArn' && matches(LICENSE_ARN, value))?.[0]
+  return Object.keys(identity).find(
+    name => name !== 'licenseArn' && matches(LICENSE_ARN, (identity as Record<string, unknown>)[name]),
+  )
 }
 
 /** Whether AWS could know a customer by this. */

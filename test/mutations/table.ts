@@ -135,25 +135,25 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'add up open usage beyond what a number holds',
     sin: 'of usage that is large some is never billed',
-    edits: edit('ledger/sqlite/open-usage.ts', 'if (Number.isSafeInteger(sum)) return sum', 'return sum'),
+    edits: edit('ledger/sqlite/open-usage.ts', 'Number.isSafeInteger(whole) ? whole', 'whole > 0 ? whole'),
     caughtBy: [CONFORMANCE],
   },
   {
     name: 'take the open usage of all that are in a row',
     sin: "with a customer's usage its neighbours' goes",
-    edits: edit('ledger/sqlite/open-usage.ts', 'else left.push(place, amount)'),
+    edits: edit('ledger/sqlite/open-usage.ts', 'else left.push(...one)'),
     caughtBy: [CONFORMANCE],
   },
   {
-    name: 'leave out what a row had before the first series that is added to',
+    name: 'write only what is new in a row of open usage',
     sin: 'usage of customers that are idle in an export is never billed',
-    edits: edit('ledger/sqlite/open-usage.ts', '      sum.push(amounts[at] as number, amounts[at + 1] as Amount)\n'),
+    edits: edit('ledger/sqlite/open-usage.ts', 'if (amounts.length === 0) return added', 'return added'),
     caughtBy: [CONFORMANCE],
   },
   {
-    name: 'leave out what a row has after the last series that is added to',
-    sin: 'usage of customers that are idle in an export is never billed',
-    edits: edit('ledger/sqlite/open-usage.ts', 'for (; at < amounts.length; at += 1) sum.push(amounts[at] as Amount)'),
+    name: 'write what is new in a row of open usage behind the rest',
+    sin: 'it is not found again, and added to once more: the ledger refuses to close the hour',
+    edits: edit('ledger/sqlite/open-usage.ts', '.sort(([one], [other]) => one - other)'),
     caughtBy: [CONFORMANCE],
   },
   {

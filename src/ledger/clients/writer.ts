@@ -145,19 +145,20 @@ export class UsageWriter {
     const isKept = ({ waiting }: Tally) => this.#keptBack.has((waiting as WaitingUsage).dimension)
     const going = this.#keptBack.size === 0 ? this.#waiting : this.#waiting.filter(tally => !isKept(tally))
     const kept = this.#keptBack.size === 0 ? [] : this.#waiting.filter(isKept)
-    const entries: UsageEntry[] = []
+    let entries: UsageEntry[] = []
+    const add = (entry: UsageEntry) => {
+      if (entries.length === MOST_ENTRIES) entries = []
+      if (entries.length === 0) {
+        this.#sequence += 1
+        this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries })
+      }
+      entries.push(entry)
+    }
     for (const tally of going) {
       const waiting = take(tally)
       // What has added up to more than the ledger takes as one amount goes as several.
-      for (; waiting.amount > MAX_AMOUNT; waiting.amount -= MAX_AMOUNT) {
-        entries.push({ ...waiting, amount: MAX_AMOUNT })
-      }
-      entries.push(waiting)
-    }
-    for (let start = 0; start < entries.length; start += MOST_ENTRIES) {
-      this.#sequence += 1
-      const some = entries.slice(start, start + MOST_ENTRIES)
-      this.#batches.push({ writer: this.#writer, sequence: this.#sequence, entries: some })
+      for (; waiting.amount > MAX_AMOUNT; waiting.amount -= MAX_AMOUNT) add({ ...waiting, amount: MAX_AMOUNT })
+      add(waiting)
     }
     this.#waiting = kept
   }

@@ -1,4 +1,3 @@
-import type { SQLInputValue } from 'node:sqlite'
 import type { CustomerAccount } from '../../usage/account.ts'
 import type { AuditEntry, AuditQuery, AuditVerdict } from '../ledger.ts'
 import {
@@ -43,7 +42,7 @@ const IS_FOUND = `EXISTS (
 export function writeAudit(database: Database, ...entries: readonly NewEntry[]): void {
   if (entries.length === 0) return
   const { chained, end } = chain(endOfChain(database), entries, { systemUser: systemUser(), writtenAt: database.now() })
-  database.insertRows(INSERT, 13, chained.flatMap(auditValues) as SQLInputValue[])
+  database.insertRows(INSERT, chained.map(auditValues))
   database.run('UPDATE audit_chain SET entries = ?, hash = ?', end.entries, end.hash)
 }
 

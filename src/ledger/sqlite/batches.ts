@@ -227,18 +227,29 @@ export class Batches {
     for (const [dimension, ofIt] of Map.groupBy(entries, ({ dimension }) => dimension)) {
       const series = this.#seriesOf(dimension)
       const accounts: Account[] = []
-      /** An account may be several objects, of which the last says what its product is called now. */
-      const wanted = new Map<string, { readonly account: Account; readonly hour: number }>()
+      /** The accounts' places among those that are looked up: one may be several objects. */
+      const places: number[] = []
+      const known = new Map<string, number>()
+      const wanted: Account[] = []
+      const hours: number[] = []
       for (const { account: tagged, hour } of ofIt) {
         const account = untaggedAccount(tagged)
         if (series.has(account)) continue
         const key = storedKey(account)
+        const place = known.get(key) ?? wanted.length
+        if (place === wanted.length) {
+          known.set(key, place)
+          hours.push(hour)
+        }
+        // The last says what its product is called now.
+        wanted[place] = account
         accounts.push(account)
-        wanted.set(key, { account, hour: wanted.get(key)?.hour ?? hour })
+        places.push(place)
       }
-      const ids = seriesIds(this.#database, this.#dimensionId(dimension), [...wanted.values()])
-      const found = new Map([...wanted.keys()].map((key, index) => [key, ids[index] as number]))
-      for (const account of accounts) series.set(account, found.get(storedKey(account)) as number)
+      const ids = seriesIds(this.#database, this.#dimensionId(dimension), wanted, hours)
+      for (let index = 0; index < accounts.length; index += 1) {
+        series.set(accounts[index] as Account, ids[places[index] as number] as number)
+      }
       lookups.push({ series, accounts })
     }
   }

@@ -248,18 +248,18 @@ export class Observing {
     }
     // In the order of the ids, so that neighbours share a page.
     saved.sort((a, b) => a.id - b.id)
-    const marks: number[] = []
+    const marks: number[][] = []
     const whole: Saved[] = []
     for (const one of saved) {
       const risen = one.kept.risen ? markOf(one.kept.state) : undefined
       if (risen === undefined) whole.push(one)
-      else marks.push(one.id, Number(risen.mark), risen.time)
+      else marks.push([one.id, Number(risen.mark), risen.time])
     }
-    this.#database.insertRows('INSERT OR REPLACE INTO counter_mark (id, mark, time)', 3, marks)
-    const rows = whole.flatMap(({ id, kept: { state, dimension, wakeAt, waiting } }): SQLInputValue[] => [
+    this.#database.insertRows('INSERT OR REPLACE INTO counter_mark (id, mark, time)', marks)
+    const rows = whole.map(({ id, kept: { state, dimension, wakeAt, waiting } }): SQLInputValue[] => [
       ...[id, packState(state), dimensionId(dimension), wakeAt, waiting === 0n ? null : String(waiting)],
     ])
-    this.#database.insertRows('INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)', 5, rows)
+    this.#database.insertRows('INSERT OR REPLACE INTO counter_state (id, state, dimension, wake_at, waiting)', rows)
     if (whole.length > 0) {
       const ids = JSON.stringify(whole.map(({ id }) => id))
       this.#database.run('DELETE FROM counter_mark WHERE id IN (SELECT value FROM json_each(?))', ids)
@@ -281,8 +281,7 @@ export class Observing {
       const rows = deltas.filter(({ time }) => time < forgottenBefore === late)
       this.#database.insertRows(
         `INSERT INTO ${late ? 'late_delta' : 'delta'} (time, counter, start, value)`,
-        4,
-        rows.flatMap(({ time, counter, start, value }) => [time, counterKey(counter), start, String(value)]),
+        rows.map(({ time, counter, start, value }) => [time, counterKey(counter), start, String(value)]),
       )
     }
     const before = Math.max((now - DELTA_MEMORY) * 1000, forgottenBefore)

@@ -165,17 +165,15 @@ export class Database {
    * Inserts rows, many with each statement.
    *
    * @param into the statement up to its values
-   * @param values of one row after the other
+   * @param rows of as many values each
    * @param end what follows the values
    */
-  insertRows(into: string, columns: number, values: readonly SQLInputValue[], end = ''): void {
-    const row = `(${Array(columns).fill('?').join(', ')})`
-    const insertOf = (rows: number) => `${into} VALUES ${Array(rows).fill(row).join(', ')} ${end}`
-    const most = ROWS_PER_INSERT * columns
-    const full = values.length < most ? '' : insertOf(ROWS_PER_INSERT)
-    for (let first = 0; first < values.length; first += most) {
-      const some = values.slice(first, first + most)
-      this.run(some.length === most ? full : insertOf(some.length / columns), ...some)
+  insertRows(into: string, rows: readonly (readonly SQLInputValue[])[], end = ''): void {
+    const columns = rows[0]?.length ?? 0
+    const full = rows.length < ROWS_PER_INSERT ? '' : insertOf(into, ROWS_PER_INSERT, columns, end)
+    for (let first = 0; first < rows.length; first += ROWS_PER_INSERT) {
+      const some = rows.slice(first, first + ROWS_PER_INSERT)
+      this.run(some.length === ROWS_PER_INSERT ? full : insertOf(into, some.length, columns, end), ...some.flat())
     }
   }
 
@@ -216,6 +214,11 @@ export class Database {
     }
     return prepared
   }
+}
+
+function insertOf(into: string, rows: number, columns: number, end: string): string {
+  const row = `(${Array(columns).fill('?').join(', ')})`
+  return `${into} VALUES ${Array(rows).fill(row).join(', ')} ${end}`
 }
 
 function columnsOf(statement: StatementSync): Pick<Prepared, 'columns' | 'shape'> {

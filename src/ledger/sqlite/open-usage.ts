@@ -8,6 +8,7 @@ import type { UsageRows } from './usage-rows.ts'
  */
 
 const SERIES_PER_ROW = 256
+const MILLION = 1_000_000
 
 /** Which usage: of hours, and in them of some series, of those up to one, or of all. */
 export interface OpenUsageQuery {
@@ -23,11 +24,12 @@ export interface OpenUsage {
   readonly amount: bigint
 }
 
-/** In millionths: a text where a number would not be exact. Of several, with spaces between them, it is the sum. */
-type Amount = number | string
+/** Whole units: a text where no number holds them. Of several, with spaces between them, they are the sum. */
+type Whole = number | string
 
-/** What a row holds: the place of a series in it, the series' amount, and so on, by place. */
-type Amounts = (number | Amount)[]
+/** What a row holds: the place of a series in it, the whole units and the millionths of its amount, and so on, by place. */
+type Amounts = (number | Whole)[]
+const COLUMNS = 3
 
 interface OpenRow {
   readonly hour: number
@@ -61,56 +63,49 @@ function addToHour(database: Database, usage: UsageRows, parts: readonly Part[])
   const hour = parts[0]?.hour as number
   const rows = parts.map(({ row }) => row)
   const known = new Map(rowsNamed(database, hour, rows).map(({ row, amounts }) => [row, amounts]))
-  const values: (number | string)[] = []
-  for (const part of parts) {
-    values.push(hour, part.row, JSON.stringify(sumOf(known.get(part.row) ?? [], usage, part)))
-  }
+  const sums = parts.map(part => [hour, part.row, JSON.stringify(sumOf(known.get(part.row) ?? [], usage, part))])
   const instead = 'ON CONFLICT (hour, row) DO UPDATE SET amounts = excluded.amounts'
-  database.insertRows('INSERT INTO open_usage (hour, row, amounts)', 3, values, instead)
+  database.insertRows('INSERT INTO open_usage (hour, row, amounts)', sums, instead)
 }
 
-/** Both are by place. */
+/** Adds entries to a row's amounts, which it changes. Mostly each has one already. */
 function sumOf(amounts: Amounts, usage: UsageRows, { row, first, end }: Part): Amounts {
-  const sum: Amounts = []
+  const added: Amounts = []
   let at = 0
   for (let entry = first; entry < end; entry += 1) {
     const place = usage.series(entry) - row * SERIES_PER_ROW
-    for (; at < amounts.length && (amounts[at] as number) <= place; at += 2) {
-      sum.push(amounts[at] as number, amounts[at + 1] as Amount)
+    while (at < amounts.length && (amounts[at] as number) < place) at += COLUMNS
+    if (amounts[at] === place) addAt(amounts, at, usage, entry)
+    else {
+      if (added.at(-COLUMNS) !== place) added.push(place, 0, 0)
+      addAt(added, added.length - COLUMNS, usage, entry)
     }
-    const last = sum.length - 1
-    const amount = usage.amount(entry)
-    if (sum[last - 1] === place) sum[last] = plus(sum[last] as Amount, amount)
-    else sum.push(place, stored(amount))
   }
-  for (; at < amounts.length; at += 1) sum.push(amounts[at] as Amount)
-  return sum
+  if (added.length === 0) return amounts
+  if (amounts.length === 0) return added
+  return [...each(amounts), ...each(added)].sort(([one], [other]) => one - other).flat()
 }
 
-function plus(known: Amount, amount: number | bigint): Amount {
-  if (typeof known === 'number' && typeof amount === 'number') {
-    const sum = known + amount
-    if (Number.isSafeInteger(sum)) return sum
-  }
-  return stored(exact(known) + BigInt(amount))
+function addAt(amounts: Amounts, at: number, usage: UsageRows, entry: number): void {
+  const known = amounts[at + 1]
+  const millionths = (amounts[at + 2] as number) + usage.millionths(entry)
+  const carried = Math.trunc(millionths / MILLION)
+  const whole = typeof known === 'number' ? known + usage.whole(entry) + carried : Number.NaN
+  amounts[at + 1] = Number.isSafeInteger(whole)
+    ? whole
+    : String(wholeOf(known as Whole) + usage.amount(entry) / BigInt(MILLION) + BigInt(carried))
+  amounts[at + 2] = millionths - carried * MILLION
 }
 
-function stored(amount: number | bigint): Amount {
-  const number = Number(amount)
-  return Number.isSafeInteger(number) ? number : String(amount)
-}
-
-function exact(amount: Amount): bigint {
-  if (typeof amount === 'number') return BigInt(amount)
-  return amount.split(' ').reduce((sum, part) => sum + BigInt(part), 0n)
-}
+const wholeOf = (whole: Whole): bigint =>
+  typeof whole === 'number' ? BigInt(whole) : whole.split(' ').reduce((sum, part) => sum + BigInt(part), 0n)
 
 export function* openUsage(database: Database, query: OpenUsageQuery): Generator<OpenUsage> {
   const isNamed = namedBy(query)
   for (const { hour, row, amounts } of rowsOf(database, query)) {
-    for (const [place, amount] of each(amounts)) {
-      const series = row * SERIES_PER_ROW + place
-      if (isNamed(series)) yield { hour, series, amount: exact(amount) }
+    for (const one of each(amounts)) {
+      const series = row * SERIES_PER_ROW + one[0]
+      if (isNamed(series)) yield { hour, series, amount: amountOf(one) }
     }
   }
 }
@@ -121,10 +116,10 @@ export function removeOpenUsage(database: Database, query: OpenUsageQuery): Open
   const isNamed = namedBy(query)
   for (const { hour, row, amounts } of rowsOf(database, query)) {
     const left: Amounts = []
-    for (const [place, amount] of each(amounts)) {
-      const series = row * SERIES_PER_ROW + place
-      if (isNamed(series)) removed.push({ hour, series, amount: exact(amount) })
-      else left.push(place, amount)
+    for (const one of each(amounts)) {
+      const series = row * SERIES_PER_ROW + one[0]
+      if (isNamed(series)) removed.push({ hour, series, amount: amountOf(one) })
+      else left.push(...one)
     }
     if (left.length === amounts.length) continue
     if (left.length === 0) database.run(`DELETE FROM ${OPEN_USAGE} WHERE hour = ? AND row = ?`, hour, row)
@@ -134,9 +129,13 @@ export function removeOpenUsage(database: Database, query: OpenUsageQuery): Open
   return removed
 }
 
-function* each(amounts: Amounts): Generator<[place: number, amount: Amount]> {
-  for (let at = 0; at < amounts.length; at += 2) yield [amounts[at] as number, amounts[at + 1] as Amount]
+type Each = [place: number, whole: Whole, millionths: number]
+
+function* each(amounts: Amounts): Generator<Each> {
+  for (let at = 0; at < amounts.length; at += COLUMNS) yield amounts.slice(at, at + COLUMNS) as Each
 }
+
+const amountOf = ([, whole, millionths]: Each): bigint => wholeOf(whole) * BigInt(MILLION) + BigInt(millionths)
 
 function namedBy({ series, last = Number.MAX_SAFE_INTEGER }: OpenUsageQuery): (series: number) => boolean {
   const named = series && new Set(series)
@@ -171,9 +170,9 @@ export function nextSeries(
     const found = database.get(`${ROWS} WHERE hour = ? AND row >= ? ORDER BY row LIMIT 1`, hour, from)
     if (found === undefined) return next
     const { row, amounts } = openRowOf(found)
-    count += amounts.length / 2
+    count += amounts.length / COLUMNS
     if (next !== undefined && count > most) return next
-    const [first, last] = [amounts[0], amounts.at(-2)].map(place => row * SERIES_PER_ROW + (place as number))
+    const [first, last] = [amounts[0], amounts.at(-COLUMNS)].map(place => row * SERIES_PER_ROW + (place as number))
     next = { first: next?.first ?? (first as number), last: last as number }
     from = row + 1
   }

@@ -389,30 +389,31 @@ CREATE INDEX open_usage_hour ON open_usage (hour, series);
 CREATE TABLE open_amount (
   hour INTEGER NOT NULL,
   series INTEGER NOT NULL,
-  amount ANY NOT NULL,
+  whole TEXT NOT NULL, -- as JSON: what no number holds is a text, of whole units that are to be added up
+  millionths INTEGER NOT NULL,
   PRIMARY KEY (hour, series)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO open_amount
-SELECT hour, series, iif(count(*) = 1 AND max(small), max(amount), group_concat(parts, ' '))
+SELECT hour, series, iif(max(large), '"' || group_concat(whole, ' ') || '"', max(whole)), sum(millionths)
 FROM (
-  SELECT hour, series, whole BETWEEN -9000000000 AND 9000000000 AS small, whole * 1000000 + millionths AS amount,
-         whole || '000000 ' || millionths AS parts
+  SELECT hour, series, whole NOT BETWEEN -9000000000000000 AND 9000000000000000 AS large, whole, millionths
   FROM open_usage
-  UNION ALL SELECT hour, series, 0, 0, amount FROM large_usage WHERE open = 1
+  UNION ALL SELECT hour, series, 1, substr(amount, 1, length(amount) - 6),
+                   substr(amount, -6) * iif(amount LIKE '-%', -1, 1)
+  FROM large_usage WHERE open = 1
 )
 GROUP BY hour, series;
 DROP TABLE open_usage;
 CREATE TABLE open_usage (
   hour INTEGER NOT NULL,
   row INTEGER NOT NULL, -- in the hour: its series divided by 256
-  amounts TEXT NOT NULL -- as JSON: the place of a series among the 256, its amount, and so on
+  amounts TEXT NOT NULL -- as JSON: the place of a series among the 256, whole units, millionths, and so on
 ) STRICT;
 CREATE UNIQUE INDEX open_usage_hour ON open_usage (hour, row);
 INSERT INTO open_usage
-SELECT hour, row,
-       '[' || group_concat(place || ',' || iif(typeof(amount) = 'text', '"' || amount || '"', amount), ',' ORDER BY place) || ']'
-FROM (SELECT hour, series >> 8 AS row, series & 255 AS place, amount FROM open_amount)
-GROUP BY hour, row;
+SELECT hour, series >> 8 AS row,
+       '[' || group_concat((series & 255) || ',' || whole || ',' || millionths, ',' ORDER BY series) || ']'
+FROM open_amount GROUP BY hour, row;
 DROP TABLE open_amount;
 
 ALTER TABLE large_usage RENAME TO old_large_usage;

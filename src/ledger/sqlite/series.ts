@@ -25,76 +25,97 @@ const ADD_TO_WHAT_IS_THERE = `
       millionths = (millionths + excluded.millionths) % 1000000`
 
 export function accountId(database: Database, account: Account): number {
-  return accountIds(database, [account])[0] as number
+  return accountIds(database, [account]).ids[0] as number
 }
 
 /** An account's key as it is bound: in JSON half a character would be another than that. */
 export const storedKey = ({ key }: Account): string => key.toWellFormed()
 
-/** The ids of accounts with different keys, in their order. Those that are missing are made, many with each statement. */
-function accountIds(database: Database, accounts: readonly Account[]): number[] {
-  const known = database.get(
-    `SELECT json_group_array(account.id ORDER BY wanted.key) AS ids,
-            json_group_array(account.product ORDER BY wanted.key) AS products
-     FROM json_each(?) AS wanted LEFT JOIN account ON account.key = wanted.value`,
+/**
+ * The ids of accounts with different keys, in their order. Those that are missing are made, many with each statement.
+ *
+ * @returns with the places of those that were there
+ */
+function accountIds(
+  database: Database,
+  accounts: readonly Account[],
+): { readonly ids: readonly number[]; readonly known: readonly number[] } {
+  const ids: number[] = Array(accounts.length).fill(0)
+  // As texts: to make a row of each takes longer.
+  const row = database.get(
+    `SELECT json_group_array(wanted.key) AS places, json_group_array(account.id) AS ids,
+            json_group_array(account.product) AS products
+     FROM json_each(?) AS wanted CROSS JOIN account ON account.key = wanted.value`,
     JSON.stringify(accounts.map(storedKey)),
   )
-  const ids = listOf<number | null>(known?.ids)
-  const products = listOf<string | null>(known?.products)
-  const made: SQLInputValue[] = []
+  const known = listOf<number>(row?.places)
+  const knownIds = listOf<number>(row?.ids)
+  const products = listOf<string>(row?.products)
+  for (const [index, place] of known.entries()) {
+    const id = knownIds[index] as number
+    ids[place] = id
+    // Our label of a licence's product may change; what AWS bills by stays.
+    const { product } = accounts[place] as Account
+    if (products[index] !== product) database.run('UPDATE account SET product = ? WHERE id = ?', product, id)
+  }
+  if (known.length === accounts.length) return { ids, known }
   let last = lastId(database, 'account')
-  for (const [index, account] of accounts.entries()) {
-    const id = ids[index] as number | null
-    if (id === null) {
-      last += 1
-      ids[index] = last
-      const customer = account.kind === 'customer' ? account : undefined
-      const unattributed = account.kind === 'unattributed' ? account : undefined
-      made.push(last, account.key, account.kind, account.product)
-      made.push(customer?.accountId ?? null, customer?.customerIdentifier ?? null, customer?.licenseArn ?? null)
-      made.push(unattributed?.reason ?? null, unattributed?.evidence ?? null)
-    } else if (products[index] !== account.product) {
-      // Our label of a licence's product may change; what AWS bills by stays.
-      database.run('UPDATE account SET product = ? WHERE id = ?', account.product, id)
-    }
+  const made: SQLInputValue[][] = []
+  // A first export is over before anything of it is compiled: its loops are as plain as can be.
+  for (let place = 0; place < accounts.length; place += 1) {
+    if (ids[place] !== 0) continue
+    last += 1
+    ids[place] = last
+    made.push(accountRow(last, accounts[place] as Account))
   }
   const into = `INSERT INTO account
     (id, key, kind, product, account_id, customer_identifier, license_arn, unattributed_reason, evidence)`
-  database.insertRows(into, 9, made)
-  return ids as number[]
+  database.insertRows(into, made)
+  return { ids, known }
+}
+
+function accountRow(id: number, account: Account): SQLInputValue[] {
+  const { key, kind, product } = account
+  if (account.kind === 'unattributed')
+    return [id, key, kind, product, null, null, null, account.reason, account.evidence]
+  const { accountId = null, customerIdentifier = null, licenseArn = null } = account
+  return [id, key, kind, product, accountId, customerIdentifier, licenseArn, null, null]
 }
 
 /**
  * The series that accounts with different keys have of a dimension, in the accounts' order. Those that are missing are
  * made, many with each statement: a first batch has nothing else.
  *
- * @param wanted each account, and the hour of its first usage
+ * @param accounts each with the hour of its first usage at the same place
  */
 export function seriesIds(
   database: Database,
   dimension: number,
-  wanted: readonly { readonly account: Account; readonly hour: number }[],
-): number[] {
-  const accounts = accountIds(
-    database,
-    wanted.map(({ account }) => account),
+  accounts: readonly Account[],
+  hours: readonly number[],
+): readonly number[] {
+  const { ids: owners, known } = accountIds(database, accounts)
+  const ids: number[] = Array(accounts.length).fill(0)
+  // An account that has only now been made has none.
+  const row = database.get(
+    `SELECT json_group_array(wanted.key) AS places, json_group_array(series.id) AS ids
+     FROM json_each(?) AS wanted CROSS JOIN series ON series.account = wanted.value AND series.dimension = ?`,
+    ...[JSON.stringify(known.map(place => owners[place])), dimension],
   )
-  const known = database.get(
-    `SELECT json_group_array(series.id ORDER BY wanted.key) AS ids
-     FROM json_each(?) AS wanted LEFT JOIN series ON series.account = wanted.value AND series.dimension = ?`,
-    ...[JSON.stringify(accounts), dimension],
-  )
-  const ids = listOf<number | null>(known?.ids)
-  const made: number[] = []
-  let last = lastId(database, 'series')
-  for (const [index, { hour }] of wanted.entries()) {
-    if (ids[index] !== null) continue
-    last += 1
-    ids[index] = last
-    made.push(last, accounts[index] as number, dimension, hour)
+  const knownIds = listOf<number>(row?.ids)
+  for (const [index, place] of listOf<number>(row?.places).entries()) {
+    ids[known[place] as number] = knownIds[index] as number
   }
-  database.insertRows('INSERT INTO series (id, account, dimension, first_hour)', 4, made)
-  return ids as number[]
+  const made: number[][] = []
+  let last = lastId(database, 'series')
+  for (let place = 0; place < ids.length; place += 1) {
+    if (ids[place] !== 0) continue
+    last += 1
+    ids[place] = last
+    made.push([last, owners[place] as number, dimension, hours[place] as number])
+  }
+  database.insertRows('INSERT INTO series (id, account, dimension, first_hour)', made)
+  return ids
 }
 
 const listOf = <Value>(json: SQLOutputValue | undefined): Value[] => JSON.parse(json as string)
@@ -186,13 +207,13 @@ export function* usageBySpan(
 
 /** Adds to the usage of closed hours. */
 export function addUsage(database: Database, usage: readonly OpenUsage[]): void {
-  const values: SQLInputValue[] = []
+  const rows: SQLInputValue[][] = []
   for (const { hour, series, amount } of usage) {
     const whole = amount / MILLION
     if (whole >= LARGE || whole <= -LARGE) addLargeUsage(database, series, hour, amount)
-    else values.push(hour, series, whole, amount % MILLION)
+    else rows.push([hour, series, whole, amount % MILLION])
   }
-  database.insertRows('INSERT INTO usage (hour, series, whole, millionths)', 4, values, ADD_TO_WHAT_IS_THERE)
+  database.insertRows('INSERT INTO usage (hour, series, whole, millionths)', rows, ADD_TO_WHAT_IS_THERE)
 }
 
 function addLargeUsage(database: Database, series: number, hour: number, amount: bigint): void {
