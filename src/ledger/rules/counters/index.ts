@@ -736,8 +736,12 @@ export function counterKey(counter: string): Buffer {
   throw new LedgerError('ERR_LEDGER_INVALID', `Expected a counter of 32 hexadecimal digits, got "${counter}".`)
 }
 
+/** How many points' texts are put together: longer ones take longer to be put into one piece. */
+const POINTS_PER_TEXT = 256
+
 /** Points as bytes, to tell whether a batch of the same key is the same. A counter's name has its dimension in it. */
 export function bytesOf(points: readonly Observation[]): Uint8Array[] {
+  const texts: Uint8Array[] = []
   let text = ''
   const numbers = new Float64Array(points.length * 2)
   const values = new BigInt64Array(points.length)
@@ -747,8 +751,12 @@ export function bytesOf(points: readonly Observation[]): Uint8Array[] {
     values[index] = BigInt.asIntN(64, value)
     numbers[index * 2] = start
     numbers[index * 2 + 1] = time
+    if ((index + 1) % POINTS_PER_TEXT === 0 || index === points.length - 1) {
+      texts.push(Buffer.from(text))
+      text = ''
+    }
   }
-  return [Buffer.from(text), new Uint8Array(numbers.buffer), new Uint8Array(values.buffer)]
+  return [...texts, new Uint8Array(numbers.buffer), new Uint8Array(values.buffer)]
 }
 
 /** By their times, as most come. */
