@@ -976,6 +976,24 @@ test('an hour of many tag sets is closed in several turns', async () => {
   for (const one of [ledger, other]) await one.close()
 })
 
+test('damaged open usage is told of, and neither added to nor closed', async () => {
+  for (const amounts of ['[1,5', '{}', '[1,5]', '', 'null']) {
+    using folder = new TemporaryFolder()
+    const ledger = new SqliteLedger({ path: folder.file() })
+    await ledger.register(DIMENSIONS)
+    await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] })
+    const other = new DatabaseSync(folder.file())
+    other.prepare('UPDATE open_usage SET amounts = ?').run(amounts)
+    const corrupt = { code: 'ERR_LEDGER_CORRUPT', message: /open usage of 2026-03-10T00:00:00.000Z is damaged/ }
+    await assert.rejects(ledger.append({ writer: WRITER, sequence: 2, entries: [entry(BOB, REQUESTS, 0, 7)] }), corrupt)
+    await assert.rejects(ledger.statement(), corrupt)
+    await assert.rejects(ledger.closeHours(closeOptions(closing(0))), corrupt)
+    assert.deepEqual({ ...other.prepare('SELECT amounts FROM open_usage').get() }, { amounts })
+    other.close()
+    await ledger.close()
+  }
+})
+
 test('of keys with half a character, all is found again', async () => {
   using folder = new TemporaryFolder()
   const keys = ['half \ud83d', 'half \ud83c', '\0', '\0\0', '"\\', '😀']

@@ -197,12 +197,26 @@ function rowsNamed(database: Database, hour: number, rows: readonly number[]): O
   return database.all(`${ROWS} WHERE hour = ? AND row IN ${LISTED}`, hour, JSON.stringify(rows)).map(openRowOf)
 }
 
-function openRowOf({ hour, row, amounts }: Row): OpenRow {
-  try {
-    return { hour: hour as number, row: row as number, amounts: JSON.parse(amounts as string) }
-  } catch (cause) {
+/** @throws LedgerError `ERR_LEDGER_CORRUPT` */
+function openRowOf({ hour, row, amounts: text }: Row): OpenRow {
+  const amounts = listOf(text as string)
+  if (amounts === undefined || amounts.length % COLUMNS !== 0) {
     const when = new Date(hour as number).toISOString()
-    throw new LedgerError('ERR_LEDGER_CORRUPT', `The usage of ${when} is damaged: it says "${amounts}".`, { cause })
+    const series = (row as number) * SERIES_PER_ROW
+    throw new LedgerError(
+      'ERR_LEDGER_CORRUPT',
+      `The open usage of ${when} is damaged, of the series from ${series} to ${series + SERIES_PER_ROW - 1}. Restore a backup.`,
+    )
+  }
+  return { hour: hour as number, row: row as number, amounts }
+}
+
+function listOf(json: string): Amounts | undefined {
+  try {
+    const list: unknown = JSON.parse(json)
+    return Array.isArray(list) ? list : undefined
+  } catch {
+    return undefined
   }
 }
 
