@@ -977,14 +977,37 @@ test('an hour of many tag sets is closed in several turns', async () => {
 })
 
 test('damaged open usage is told of, and neither added to nor closed', async () => {
-  for (const amounts of ['[1,5', '{}', '[1,5]', '', 'null']) {
+  const damaged = [
+    '[1,5',
+    '',
+    'null',
+    '5',
+    '{}',
+    '[]',
+    '"abc"',
+    '[1,5]',
+    '["x",5,0]',
+    '[-1,5,0]',
+    '[256,5,0]',
+    '[1.5,5,0]',
+  ]
+  const others = [
+    '[1,5,0,1,7,0]',
+    '[2,5,0,1,7,0]',
+    '[1,1.5,0]',
+    '[1,"x",0]',
+    '[1,"0x10",0]',
+    '[1,null,0]',
+    '[1,5,null]',
+  ]
+  for (const amounts of [...damaged, ...others]) {
     using folder = new TemporaryFolder()
     const ledger = new SqliteLedger({ path: folder.file() })
     await ledger.register(DIMENSIONS)
     await ledger.append({ writer: WRITER, sequence: 1, entries: [entry(ALICE, REQUESTS, 0, 5)] })
     const other = new DatabaseSync(folder.file())
     other.prepare('UPDATE open_usage SET amounts = ?').run(amounts)
-    const corrupt = { code: 'ERR_LEDGER_CORRUPT', message: /open usage of 2026-03-10T00:00:00.000Z is damaged/ }
+    const corrupt = { code: 'ERR_LEDGER_CORRUPT', message: /open usage of hour 1773100800000 is damaged/ }
     await assert.rejects(ledger.append({ writer: WRITER, sequence: 2, entries: [entry(BOB, REQUESTS, 0, 7)] }), corrupt)
     await assert.rejects(ledger.statement(), corrupt)
     await assert.rejects(ledger.closeHours(closeOptions(closing(0))), corrupt)

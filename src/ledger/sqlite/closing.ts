@@ -27,7 +27,8 @@ export async function closeHours(database: Database, options: CloseOptions): Pro
   }
   for (const hour of hoursToClose(openHours(database), options)) {
     // Another process may have closed it meanwhile.
-    frozen.push(...(await closeHour(database, hour, termsToClose(hour, closed(), options))))
+    // An hour may have more than a call takes as arguments.
+    for (const one of await closeHour(database, hour, termsToClose(hour, closed(), options))) frozen.push(one)
   }
   return closeResult(database, frozen)
 }

@@ -199,25 +199,37 @@ function rowsNamed(database: Database, hour: number, rows: readonly number[]): O
 
 /** @throws LedgerError `ERR_LEDGER_CORRUPT` */
 function openRowOf({ hour, row, amounts: text }: Row): OpenRow {
-  const amounts = listOf(text as string)
-  if (amounts === undefined || amounts.length % COLUMNS !== 0) {
-    const when = new Date(hour as number).toISOString()
+  const amounts = amountsOf(text as string)
+  if (amounts === undefined) {
     const series = (row as number) * SERIES_PER_ROW
     throw new LedgerError(
       'ERR_LEDGER_CORRUPT',
-      `The open usage of ${when} is damaged, of the series from ${series} to ${series + SERIES_PER_ROW - 1}. Restore a backup.`,
+      `The open usage of hour ${hour} is damaged, of the series from ${series} to ${series + SERIES_PER_ROW - 1}. Restore a backup.`,
     )
   }
   return { hour: hour as number, row: row as number, amounts }
 }
 
-function listOf(json: string): Amounts | undefined {
+/** Undefined where they are not as this package writes them: SQLite sees no damage in a text. */
+function amountsOf(json: string): Amounts | undefined {
+  let amounts: unknown
   try {
-    const list: unknown = JSON.parse(json)
-    return Array.isArray(list) ? list : undefined
+    amounts = JSON.parse(json)
   } catch {
     return undefined
   }
+  if (!Array.isArray(amounts) || amounts.length === 0 || amounts.length % COLUMNS !== 0) return undefined
+  let last = -1
+  for (let at = 0; at < amounts.length; at += COLUMNS) {
+    const [place, whole] = [amounts[at], amounts[at + 1]]
+    if (!(Number.isInteger(place) && place > last && place < SERIES_PER_ROW)) return undefined
+    if (!(Number.isSafeInteger(whole) || (typeof whole === 'string' && WHOLE.test(whole)))) return undefined
+    if (!Number.isSafeInteger(amounts[at + 2])) return undefined
+    last = place
+  }
+  return amounts
 }
+
+const WHOLE = /^-?\d+( -?\d+)*$/
 
 const rowOf = (series: number): number => Math.floor(series / SERIES_PER_ROW)
