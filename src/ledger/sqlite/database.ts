@@ -8,6 +8,12 @@ export type Row = Record<string, SQLOutputValue>
 /** A list that is bound as JSON. */
 export const LISTED = '(SELECT value FROM json_each(?))'
 
+/** The hours in a table, from the first up to but not with the end: one look for each, however many rows it has. */
+export const hoursIn = (table: string): string => `WITH RECURSIVE hours (hour) AS (
+    SELECT min(hour) FROM ${table} WHERE hour >= ?1
+    UNION ALL SELECT (SELECT min(hour) FROM ${table} WHERE hour > hours.hour) FROM hours WHERE hour < ?2
+  ) SELECT hour FROM hours WHERE hour < ?2`
+
 /** How many rows one statement inserts: about where SQLite's cost for each row stops falling. */
 const ROWS_PER_INSERT = 100
 

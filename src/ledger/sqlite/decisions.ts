@@ -220,12 +220,14 @@ function takeFromBalance(
 
 /** What was recorded of a series in the hours from the beginning of a period on. */
 function recordedSince(database: Database, id: number, { from = 0 }: Period): [hour: number, amount: bigint][] {
-  const closed = [...usageBySpan(database, 'hour', 'series = ? AND hour >= ?', id, from)]
-  const open = [...openUsage(database, { hours: openHours(database, from), series: [id] })]
-  return [
-    ...closed.map(({ span, amount }) => [span, amount] as [number, bigint]),
-    ...open.map(({ hour, amount }) => [hour, amount] as [number, bigint]),
-  ]
+  const amounts: [hour: number, amount: bigint][] = []
+  for (const { span, amount } of usageBySpan(database, 'hour', 'series = ? AND hour >= ?', id, from)) {
+    amounts.push([span, amount])
+  }
+  for (const { hour, amount } of openUsage(database, { hours: openHours(database, from), series: [id] })) {
+    amounts.push([hour, amount])
+  }
+  return amounts
 }
 
 interface NamedSeries {

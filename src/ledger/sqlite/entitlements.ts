@@ -21,7 +21,7 @@ import { notRegistered } from '../rules/validation.ts'
 import { BOOKED_ACCOUNT } from '../sql/agreement-rows.ts'
 import { ENTITLED, entitlementsOfRows, INCLUDED, includedOf, noteInRows } from '../sql/entitlement-rows.ts'
 import { writeAudit } from './audit.ts'
-import type { Database } from './database.ts'
+import { type Database, LISTED } from './database.ts'
 import { savePiece } from './piece.ts'
 import { accountId } from './series.ts'
 
@@ -112,8 +112,6 @@ export async function noteEntitlements(
   }
   return changes
 }
-
-const LISTED = '(SELECT value FROM json_each(?))'
 const ENTITLED_KEYS = 'SELECT key FROM account WHERE product = ? AND entitlements IS NOT NULL'
 const SOME_ACCOUNTS = `${BOOKED_ACCOUNT} WHERE account.product = ? AND account.key IN ${LISTED}`
 

@@ -1,5 +1,5 @@
 import { LedgerError } from '../errors.ts'
-import { type Database, LISTED, type Row } from './database.ts'
+import { type Database, hoursIn, LISTED, type Row } from './database.ts'
 import type { UsageRows } from './usage-rows.ts'
 
 /**
@@ -144,15 +144,7 @@ function namedBy({ series, last = Number.MAX_SAFE_INTEGER }: OpenUsageQuery): (s
 
 /** The hours with open usage, the oldest first. */
 export function openHours(database: Database, from = 0, to = Number.MAX_SAFE_INTEGER): number[] {
-  const rows = database.all(
-    // One look for each hour, however many rows it has.
-    `WITH RECURSIVE hours (hour) AS (
-       SELECT min(hour) FROM ${OPEN_USAGE} WHERE hour >= ?1
-       UNION ALL SELECT (SELECT min(hour) FROM ${OPEN_USAGE} WHERE hour > hours.hour) FROM hours WHERE hour < ?2
-     ) SELECT hour FROM hours WHERE hour < ?2`,
-    ...[from, to],
-  )
-  return rows.map(({ hour }) => hour as number)
+  return database.all(hoursIn(OPEN_USAGE), from, to).map(({ hour }) => hour as number)
 }
 
 /**

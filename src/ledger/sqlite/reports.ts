@@ -23,7 +23,7 @@ import {
   totalsOf,
 } from '../sql/rows.ts'
 import { notCounted, waitingUsage } from './counters.ts'
-import { type Database, LISTED } from './database.ts'
+import { type Database, hoursIn, LISTED } from './database.ts'
 import { openHours, openUsage } from './open-usage.ts'
 import { usageBySpan } from './series.ts'
 
@@ -42,7 +42,7 @@ function recordEntries(database: Database, condition: string, ...values: SQLInpu
 /** The records with these ids. */
 export function entriesOf(database: Database, ids: readonly number[]): RecordEntry[] {
   if (ids.length === 0) return []
-  const among = 'record.id IN (SELECT value FROM json_each(?)) ORDER BY record.id'
+  const among = `record.id IN ${LISTED} ORDER BY record.id`
   return recordEntries(database, among, JSON.stringify(ids))
 }
 
@@ -173,12 +173,8 @@ export function closedThrough(database: Database): number | undefined {
 
 /** The hours with usage in its series' totals, the oldest first. */
 function closedHours(database: Database, { from, to }: { from: number; to: number }): number[] {
-  // One look into the index for each hour, however many series it has.
   const rows = database.all(
-    `WITH RECURSIVE hours (hour) AS (
-       SELECT min(hour) FROM usage WHERE hour >= ?1
-       UNION ALL SELECT (SELECT min(hour) FROM usage WHERE hour > hours.hour) FROM hours WHERE hour < ?2
-     ) SELECT hour FROM hours WHERE hour < ?2
+    `${hoursIn('usage')}
      UNION SELECT hour FROM large_usage WHERE hour >= ?1 AND hour < ?2 ORDER BY hour`,
     ...[from, to],
   )
@@ -225,7 +221,7 @@ function conditionOf(query: RecordsQuery, table: 'record' | 'series'): [string, 
     conditions.push(found ? hours.replaceAll('hour', '+hour') : hours)
     values.push(...bounds)
     if (query.ids !== undefined) {
-      conditions.push('record.id IN (SELECT value FROM json_each(?))')
+      conditions.push(`record.id IN ${LISTED}`)
       values.push(JSON.stringify(query.ids.filter(isRecordId).map(Number)))
     }
   }

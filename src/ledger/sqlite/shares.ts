@@ -21,7 +21,7 @@ export function addOpenShares(database: Database, shares: readonly OpenShare[]):
 export function readShares(database: Database, piece: Piece): void {
   if (!anyShares(database)) return
   const rows = database.all(
-    'SELECT series, tags, balance FROM share WHERE series IN (SELECT value FROM json_each(?))',
+    `SELECT series, tags, balance FROM share WHERE series IN ${LISTED}`,
     JSON.stringify(piece.series.map(({ id }) => id)),
   )
   for (const { series, tags, balance } of rows) {

@@ -15,7 +15,7 @@ import type { Receiver } from '../../../src/gateway/otlp/options.ts'
 import { UnavailableError } from '../../../src/gateway/otlp/sink.ts'
 import { decode, encode } from './proto.ts'
 import { everyKind, everyKindDecoded } from './requests.ts'
-import { holdUp, MEBIBYTE, RecordingSink, receiveGrpc, sendersWith, statusOf, until } from './support.ts'
+import { framed, holdUp, MEBIBYTE, RecordingSink, receiveGrpc, sendersWith, statusOf, until } from './support.ts'
 
 const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
 const BODY = encode(everyKind)
@@ -81,10 +81,7 @@ test('a bomb is not unpacked', async t => {
   const gzip = { 'content-type': 'application/grpc', 'grpc-encoding': 'gzip' }
   const before = process.resourceUsage().maxRSS
   const stream = session.request({ ':method': 'POST', ':path': EXPORT, ...gzip })
-  const prefix = Buffer.alloc(5)
-  prefix.writeUInt8(1)
-  prefix.writeUInt32BE(bomb.length, 1)
-  stream.end(Buffer.concat([prefix, bomb]))
+  stream.end(framed(bomb, 1))
   const [headers] = await once(stream, 'response')
   assert.equal(Number(headers['grpc-status']), grpc.status.RESOURCE_EXHAUSTED)
   const grown = (process.resourceUsage().maxRSS - before) / 1024

@@ -13,7 +13,7 @@ import type { Refused } from '../../../src/gateway/otlp/refusal.ts'
 import { Senders } from '../../../src/gateway/otlp/senders.ts'
 import { encode } from './proto.ts'
 import { requestWith } from './requests.ts'
-import { holdUp, MEBIBYTE, post, receiveGrpc, receiveHttp, sendersWith, until } from './support.ts'
+import { framed, holdUp, MEBIBYTE, post, receiveGrpc, receiveHttp, sendersWith, until } from './support.ts'
 
 const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
 const HEALTH = '/grpc.health.v1.Health/Check'
@@ -49,13 +49,6 @@ async function call(
 function gone(socket: Socket): Promise<unknown> {
   socket.resume().on('error', () => {})
   return new Promise(resolve => socket.once('close', resolve))
-}
-
-function framed(message: Uint8Array, packed = 0, length = message.length): Buffer {
-  const head = Buffer.alloc(5)
-  head[0] = packed
-  head.writeUInt32BE(length, 1)
-  return Buffer.concat([head, message])
 }
 
 /** Frames of HTTP/2 by hand: no library opens more streams than it may, nor sends a byte in each. */

@@ -127,3 +127,11 @@ export function statusOf(bytes: Uint8Array): Record<string, unknown> {
     details: details.map(({ typeUrl, value }) => decode(typeUrl.replace('type.googleapis.com/google.rpc.', ''), value)),
   }
 }
+
+/** A message of gRPC with what stands before it: whether it is packed, and how long it is. */
+export function framed(message: Uint8Array, packed = 0, length = message.length): Buffer {
+  const head = Buffer.alloc(5)
+  head[0] = packed
+  head.writeUInt32BE(length, 1)
+  return Buffer.concat([head, message])
+}
